@@ -1,0 +1,169 @@
+# vae-tools: GNU make, gcc or clang. Everything that is built goes under build/.
+#
+#   make            the programs, into build/ (they find models/ beside it); never touches the system
+#   make demo       dependencies, programs, then a photograph there and back
+#   make check      dependencies, programs, all tests;  make check-sanitize: the same under ASan and UBSan
+#   make install    PREFIX=/usr/local DESTDIR=;  make uninstall
+#   make deps       installs what is missing, with apt-get; DEPS=no keeps it from doing so wherever it is called
+#   make bench      the benchmark programs, into build/bench
+#   make dist       a tarball of the last commit, into build/;  make clean
+MAKEFLAGS += --no-builtin-rules
+PREFIX ?= /usr/local
+override PREFIX := $(abspath $(PREFIX))
+CFLAGS ?= -O2 -g
+B ?= build
+JOBS ?= $(shell nproc 2>/dev/null || echo 1)
+
+VERSION := $(shell sed -n 's/^.define VAE_VERSION "\(.*\)"/\1/p' lib/vae.h)
+PKGS = libzstd jansson libxxhash
+HAVE_PKGS := $(shell pkg-config --exists $(PKGS) 2>/dev/null && echo yes)
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null; pkg-config --cflags netpbm 2>/dev/null)
+PKG_LIBS := $(shell pkg-config --libs netpbm 2>/dev/null || echo -lnetpbm; pkg-config --libs $(PKGS) 2>/dev/null || :)
+
+# What exact arithmetic needs comes after the user's CFLAGS, at compile and at link: no contraction, no reassociation.
+# (clang takes -fno-unsafe-math-optimizations alone for a wish to keep floating-point traps, and stops vectorising.)
+# -Ofast is -O3 and fast-math: it keeps the first and loses the second, which at link alone would set flush-to-zero.
+EXACT = -std=gnu17 -ffp-contract=off -fno-fast-math -fno-unsafe-math-optimizations -fno-finite-math-only \
+	-fno-trapping-math -fopenmp
+WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror=implicit-function-declaration
+USER_CFLAGS = $(patsubst -Ofast,-O3,$(CFLAGS))
+USER_LDFLAGS = $(patsubst -Ofast,-O3,$(LDFLAGS))
+ALL_CFLAGS = $(WARN) $(USER_CFLAGS) $(EXACT) -Ilib -D_GNU_SOURCE $(PKG_CFLAGS)
+LIBS = $(PKG_LIBS) -lm
+COMPILE = $(CC) $(ALL_CFLAGS) $(DEFINES) -MMD -MP
+LINK = $(CC) $(USER_CFLAGS) $(USER_LDFLAGS) $(EXACT)
+
+# One source of kernels, one object for each instruction set; which of them runs is decided at run time.
+ARCH := $(shell $(CC) -dumpmachine 2>/dev/null)
+ISAS := scalar $(if $(findstring x86_64,$(ARCH)),avx2 avx512) $(if $(findstring aarch64,$(ARCH)),neon)
+ISA_FLAGS_avx2 = -mavx2 -mfma
+ISA_FLAGS_avx512 = -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mprefer-vector-width=512
+
+LIB_SRC := $(filter-out lib/kernel/kernels.c,$(wildcard lib/*.c lib/*/*.c))
+LIB_OBJ := $(ISAS:%=$(B)/obj/lib/kernel/kernels-%.o) $(LIB_SRC:%.c=$(B)/obj/%.o)
+TOOL_SRC := $(wildcard tools/vae-*.c)
+TOOL_COMMON := $(patsubst %.c,$(B)/obj/%.o,$(filter-out $(TOOL_SRC),$(wildcard tools/*.c)))
+TOOLS := $(TOOL_SRC:tools/%.c=$(B)/%)
+UNIT := $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/*.c))
+BENCH := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
+SCRIPTS := $(filter-out tests/deps.sh tests/demo.sh,$(wildcard tests/*.sh)) $(wildcard tests/*/*.bats)
+
+all: $(TOOLS) $(B)/libvae.a $(B)/vae.pc
+unit: $(UNIT)
+bench: $(BENCH)
+
+# ---- what is built ----------------------------------------------------------------------------------------------------
+
+$(B)/obj/lib/kernel/kernels-%.o: lib/kernel/kernels.c $(B)/flags
+	@mkdir -p $(@D)
+	$(COMPILE) $(ISA_FLAGS_$*) -O3 -fno-trapping-math -DVAE_ISA_$*=1 -c $< -o $@
+$(B)/obj/%.o: %.c $(B)/flags
+	@mkdir -p $(@D)
+	$(COMPILE) -c $< -o $@
+$(B)/obj/lib/stream/find.o: DEFINES = -DVAE_MODELS='"$(PREFIX)/share/vae-tools/models"'
+$(B)/obj/lib/stream/find.o: $(B)/prefix
+$(B)/libvae.a: $(LIB_OBJ)
+	@rm -f $@.new
+	$(AR) rcs $@.new $^ && mv $@.new $@
+$(B)/vae-%: $(B)/obj/tools/vae-%.o $(TOOL_COMMON) $(B)/libvae.a
+	$(LINK) $(filter %.o %.a,$^) $(LIBS) -o $@
+$(B)/tests/%: tests/unit/%.c $(B)/libvae.a
+	@mkdir -p $(@D)
+	$(COMPILE) -Itests/unit $(USER_LDFLAGS) $< $(B)/libvae.a $(LIBS) -o $@
+$(B)/bench/%: tests/bench/%.c $(B)/libvae.a
+	@mkdir -p $(@D)
+	$(COMPILE) $(USER_LDFLAGS) $< $(B)/libvae.a $(LIBS) -o $@
+$(B)/completion/%: $(B)/%
+	@mkdir -p $(@D)
+	$< --completion=bash > $@
+
+define VAE_PC
+prefix=$(PREFIX)
+libdir=$${prefix}/lib
+includedir=$${prefix}/include
+
+Name: libvae
+Description: Learned image compression with a variational autoencoder
+Version: $(VERSION)
+Requires: $(PKGS)
+Libs: -L$${libdir} -lvae $(shell pkg-config --libs netpbm 2>/dev/null || echo -lnetpbm) -fopenmp -lm
+Cflags: -I$${includedir}
+endef
+$(B)/vae.pc: export TEXT = $(VAE_PC)
+$(B)/vae.pc: $(B)/prefix $(B)/flags lib/vae.h
+	@printf '%s\n' "$$TEXT" > $@
+
+# Stamps hold the flags and the prefix of the last build; what depends on them is built again when they change.
+FLAGS = $(strip $(CC) $(ALL_CFLAGS) $(USER_LDFLAGS) $(LIBS))
+ifneq ($(FLAGS),$(strip $(file <$(B)/flags)))
+$(B)/flags: FORCE
+endif
+ifneq ($(PREFIX),$(strip $(file <$(B)/prefix)))
+$(B)/prefix: FORCE
+endif
+$(B)/flags: export TEXT = $(FLAGS)
+$(B)/prefix: export TEXT = $(PREFIX)
+$(B)/flags:
+	$(if $(HAVE_PKGS),,$(error no pkg-config, or it does not know all of $(PKGS): "make deps" installs what is missing))
+	@mkdir -p $(@D) && printf '%s\n' "$$TEXT" > $@
+$(B)/prefix:
+	@mkdir -p $(@D) && printf '%s\n' "$$TEXT" > $@
+
+# ---- what is run: each installs its dependencies, then calls make again, which reads its flags anew --------------------
+
+AGAIN = $(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(JOBS))
+# Tests see this tree's programs first and nobody's own models or settings.
+TEST_ENV = env -u VAE_MODEL -u VAE_MODEL_PATH -u VAE_CPU -u XDG_DATA_HOME -u OMP_NUM_THREADS LC_ALL=C \
+	HOME=$(abspath $(B)) B=$(B) CC='$(CC)' PATH="$(abspath $(B)):$$PATH"
+
+deps:
+	@CC='$(CC)' DEPS='$(DEPS)' tests/deps.sh
+demo: deps
+	+@$(AGAIN) all
+	@PATH="$(abspath $(B)):$$PATH" tests/demo.sh
+check: deps
+	+@$(AGAIN) all unit bench
+	@$(TEST_ENV) prove -j$(JOBS) --timer --failures --comments --exec '' $(UNIT) $(SCRIPTS)
+
+# VAE_TEST_FAST=1 lets long tests do less. The programs look for models in EXE/../models, hence the link.
+SANITIZE = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+check-sanitize:
+	@mkdir -p build/asan && ln -sfn ../models build/models
+	+@ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1:$$ASAN_OPTIONS UBSAN_OPTIONS=print_stacktrace=1 VAE_TEST_FAST=1 \
+		$(MAKE) --no-print-directory check B=build/asan CFLAGS='$(SANITIZE)'
+
+# ---- where it goes -----------------------------------------------------------------------------------------------------
+
+DEST = $(DESTDIR)$(PREFIX)
+SHARE = $(DEST)/share/vae-tools
+COMPLETIONS = $(DEST)/share/bash-completion/completions
+NAMES := $(TOOL_SRC:tools/%.c=%)
+MAN := $(wildcard man/*.[1-8])
+MODELS := $(wildcard models/*.safetensors)
+
+install: all $(NAMES:%=$(B)/completion/%)
+	install -d $(DEST)/bin $(DEST)/lib/pkgconfig $(DEST)/include $(SHARE)/models $(COMPLETIONS)
+	install $(TOOLS) $(DEST)/bin
+	install -m 644 $(B)/libvae.a $(DEST)/lib
+	install -m 644 $(B)/vae.pc $(DEST)/lib/pkgconfig
+	install -m 644 lib/vae.h $(DEST)/include
+	install -m 644 $(NAMES:%=$(B)/completion/%) $(COMPLETIONS)
+	install -m 644 tools/batch.mk $(SHARE)
+	set -e; for m in $(MODELS); do install -m 644 $$m $(SHARE)/models; done
+	set -e; for m in $(MAN); do install -d $(DEST)/share/man/man$${m##*.}; install -m 644 $$m $(DEST)/share/man/man$${m##*.}; done
+uninstall:
+	rm -f $(NAMES:%=$(DEST)/bin/%) $(DEST)/lib/libvae.a $(DEST)/lib/pkgconfig/vae.pc $(DEST)/include/vae.h
+	rm -f $(NAMES:%=$(COMPLETIONS)/%) $(foreach m,$(MAN),$(DEST)/share/man/man$(subst .,,$(suffix $m))/$(notdir $m))
+	rm -rf $(SHARE)
+dist:
+	@mkdir -p build
+	git archive --prefix=vae-tools-$(VERSION)/ --format=tar.gz HEAD > build/dist.new
+	mv build/dist.new build/vae-tools-$(VERSION).tar.gz
+clean:
+	rm -rf build
+
+-include $(wildcard $(LIB_OBJ:.o=.d) $(TOOL_COMMON:.o=.d) $(TOOL_SRC:%.c=$(B)/obj/%.d) $(UNIT:=.d) $(BENCH:=.d))
+FORCE:
+.PHONY: all unit bench deps demo check check-sanitize install uninstall dist clean FORCE
+.DELETE_ON_ERROR:
+.SECONDARY:

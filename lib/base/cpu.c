@@ -1,0 +1,78 @@
+#include "base/cpu.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#if defined __x86_64__
+#include <immintrin.h>
+#endif
+
+#ifdef __FAST_MATH__
+#error "the result must be the same on every machine: build without -ffast-math"
+#endif
+
+static const char *const names[VAE_ISA_COUNT] = {"scalar", "neon", "avx2", "avx512"};
+
+const char *vae_isa_name(enum vae_isa isa) { return names[isa]; }
+
+bool vae_isa_runs(enum vae_isa isa)
+{
+	switch (isa) {
+	case VAE_ISA_SCALAR:
+		return true;
+#if defined __x86_64__
+	case VAE_ISA_AVX2:
+		return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+	case VAE_ISA_AVX512:
+		return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+		       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+#elif defined __aarch64__
+	case VAE_ISA_NEON:
+		return true;
+#endif
+	default:
+		return false;
+	}
+}
+
+enum vae_isa vae_isa_choose(void)
+{
+	const char *want = getenv("VAE_CPU");
+	if (want && *want) {
+		for (int i = 0; i < VAE_ISA_COUNT; i++)
+			if (!strcmp(want, names[i]) && vae_isa_runs((enum vae_isa)i))
+				return (enum vae_isa)i;
+		return VAE_ISA_SCALAR;
+	}
+	for (int i = VAE_ISA_COUNT - 1; i > 0; i--)
+		if (vae_isa_runs((enum vae_isa)i))
+			return (enum vae_isa)i;
+	return VAE_ISA_SCALAR;
+}
+
+uint64_t vae_fp_enter(void)
+{
+#if defined __x86_64__
+	uint64_t state = _mm_getcsr();
+	_mm_setcsr(0x1f80); /* all exceptions masked, nearest, no flush-to-zero, denormals kept */
+	return state;
+#elif defined __aarch64__
+	uint64_t state;
+	__asm__ volatile("mrs %0, fpcr" : "=r"(state));
+	__asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)0));
+	return state;
+#else
+	return 0;
+#endif
+}
+
+void vae_fp_leave(uint64_t state)
+{
+#if defined __x86_64__
+	_mm_setcsr((unsigned)state);
+#elif defined __aarch64__
+	__asm__ volatile("msr fpcr, %0" : : "r"(state));
+#else
+	(void)state;
+#endif
+}

@@ -1,0 +1,19 @@
+/* cpu.h - which kernels this machine can run, and the floating-point state they need. */
+#ifndef VAE_BASE_CPU_H
+#define VAE_BASE_CPU_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum vae_isa { VAE_ISA_SCALAR, VAE_ISA_NEON, VAE_ISA_AVX2, VAE_ISA_AVX512, VAE_ISA_COUNT };
+
+const char *vae_isa_name(enum vae_isa isa);    /* "scalar", "neon", "avx2", "avx512" */
+bool vae_isa_runs(enum vae_isa isa);           /* the CPU and the operating system support it, and this build has it */
+/* The best that runs, or what $VAE_CPU names where that runs; an unknown or unsupported $VAE_CPU means scalar. */
+enum vae_isa vae_isa_choose(void);
+
+/* Exact arithmetic needs round-to-nearest, no flush-to-zero, no traps. Enter on every thread that computes; leave restores. */
+uint64_t vae_fp_enter(void);       /* returns the state to hand to vae_fp_leave */
+void vae_fp_leave(uint64_t state);
+
+#endif

@@ -1,0 +1,74 @@
+#include "base/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int vae_multiply(size_t *product, size_t a, size_t b, size_t c, struct vae_error *error)
+{
+	size_t p;
+	if (__builtin_mul_overflow(a, b, &p) || __builtin_mul_overflow(p, c, &p))
+		return vae_fail(error, VAE_EMEM, "a size of %zu x %zu x %zu does not fit this machine's memory", a, b, c);
+	*product = p;
+	return 0;
+}
+
+int vae_alloc_raw(void *pointer_to_pointer, size_t count, size_t size, struct vae_error *error)
+{
+	size_t bytes = 0;
+	if (vae_multiply(&bytes, count, size, 1, error))
+		return VAE_EMEM;
+	void *p = bytes <= SIZE_MAX - VAE_ALIGN ? aligned_alloc(VAE_ALIGN, (bytes / VAE_ALIGN + 1) * VAE_ALIGN) : NULL;
+	if (!p)
+		return vae_fail(error, VAE_EMEM, "out of memory: %zu bytes", bytes);
+	memcpy(pointer_to_pointer, &p, sizeof p);
+	return 0;
+}
+
+int vae_alloc(void *pointer_to_pointer, size_t count, size_t size, struct vae_error *error)
+{
+	void *p;
+	if (vae_alloc_raw(&p, count, size, error))
+		return VAE_EMEM;
+	memset(p, 0, count * size);
+	memcpy(pointer_to_pointer, &p, sizeof p);
+	return 0;
+}
+
+uint8_t *vae_buffer_extend(struct vae_buffer *buffer, size_t size, struct vae_error *error)
+{
+	if (size > SIZE_MAX / 2 - buffer->size) {
+		vae_fail(error, VAE_EMEM, "out of memory: %zu bytes", size);
+		return NULL;
+	}
+	if (buffer->size + size > buffer->capacity) {
+		size_t capacity = buffer->capacity ? buffer->capacity : 256;
+		while (capacity < buffer->size + size)
+			capacity += capacity / 2;
+		uint8_t *data = realloc(buffer->data, capacity);
+		if (!data) {
+			vae_fail(error, VAE_EMEM, "out of memory: %zu bytes", capacity);
+			return NULL;
+		}
+		buffer->data = data;
+		buffer->capacity = capacity;
+	}
+	uint8_t *start = buffer->data + buffer->size;
+	buffer->size += size;
+	return start;
+}
+
+int vae_buffer_append(struct vae_buffer *buffer, const void *data, size_t size, struct vae_error *error)
+{
+	uint8_t *start = vae_buffer_extend(buffer, size, error);
+	if (!start)
+		return VAE_EMEM;
+	if (size)
+		memcpy(start, data, size);
+	return 0;
+}
+
+void vae_buffer_clear(struct vae_buffer *buffer)
+{
+	free(buffer->data);
+	memset(buffer, 0, sizeof *buffer);
+}

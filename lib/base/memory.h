@@ -1,0 +1,27 @@
+/* memory.h - every allocation whose size comes from outside goes through here: checked for overflow, aligned for vectors. */
+#ifndef VAE_BASE_MEMORY_H
+#define VAE_BASE_MEMORY_H
+
+#include "base/error.h"
+
+#define VAE_ALIGN 64 /* bytes: one cache line, one AVX-512 register */
+
+/* count x size bytes, zeroed, aligned to VAE_ALIGN; never NULL on success, also for 0. Free with free(). VAE_EMEM on overflow or want. */
+int vae_alloc(void *pointer_to_pointer, size_t count, size_t size, struct vae_error *error);
+/* The same, contents undefined (for what is about to be written whole). */
+int vae_alloc_raw(void *pointer_to_pointer, size_t count, size_t size, struct vae_error *error);
+/* a x b x c in *product, or VAE_EMEM where it does not fit size_t. */
+int vae_multiply(size_t *product, size_t a, size_t b, size_t c, struct vae_error *error);
+
+/* A growing run of bytes. Zero it to start; vae_buffer_clear releases. */
+struct vae_buffer {
+	uint8_t *data;   /* owned */
+	size_t size;     /* bytes used */
+	size_t capacity; /* bytes held */
+};
+/* Appends size bytes and returns where they start, uninitialised, or NULL (error filled). */
+uint8_t *vae_buffer_extend(struct vae_buffer *buffer, size_t size, struct vae_error *error);
+int vae_buffer_append(struct vae_buffer *buffer, const void *data, size_t size, struct vae_error *error);
+void vae_buffer_clear(struct vae_buffer *buffer);
+
+#endif

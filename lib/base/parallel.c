@@ -1,0 +1,38 @@
+#include "base/parallel.h"
+
+#include <omp.h>
+
+#include "base/cpu.h"
+
+int vae_parallel(size_t count, vae_piece *piece, void *context, struct vae_error *error)
+{
+	size_t failed = count; /* lowest number that failed */
+	int code = 0;
+	struct vae_error first = {0};
+
+#pragma omp parallel if (count > 1)
+	{
+		uint64_t state = vae_fp_enter();
+#pragma omp for schedule(dynamic)
+		for (size_t i = 0; i < count; i++) {
+			struct vae_error mine = {.offset = -1};
+			size_t lowest;
+#pragma omp atomic read
+			lowest = failed;
+			int rc = i < lowest ? piece(context, i, omp_get_thread_num(), &mine) : 0;
+			if (!rc)
+				continue;
+#pragma omp critical(vae_parallel_failed)
+			if (i < failed) {
+				first = mine;
+				code = rc;
+#pragma omp atomic write
+				failed = i;
+			}
+		}
+		vae_fp_leave(state);
+	}
+	if (code && error)
+		*error = first;
+	return code;
+}

@@ -1,0 +1,179 @@
+/* encode.c - from a picture to codes: analysis tile by tile, then the prior slice by slice. */
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cpu.h"
+#include "base/memory.h"
+#include "base/parallel.h"
+#include "nn/tiles.h"
+#include "prior/payload.h"
+#include "shape.h"
+
+/* ---- q(y|x) ------------------------------------------------------------------------------------------------------------ */
+
+/* The same for a picture and a tile of it. */
+struct analysis {
+	const struct vae_image *image;
+	struct vae_latents *latents;
+};
+
+/* Samples to x in -0.5 .. 0.5, grey as three equal colours: one rounded division, one rounded subtraction. */
+static void load_pixels(void *context, const struct vae_tile *tile, float *x)
+{
+	const struct vae_image *image = ((struct analysis *)context)->image;
+	size_t colours = (size_t)vae_colours(image->geometry.tuple), width = image->geometry.width, n = tile->width_px;
+	float maxval = image->geometry.maxval;
+	for (size_t row = 0; row < tile->height_px; row++, x += 3 * n) {
+		const uint16_t *in = image->colour + ((tile->top * VAE_CELL_PX + row) * width + tile->left * VAE_CELL_PX) * colours;
+		if (colours == 3)
+			for (size_t i = 0; i < 3 * n; i++)
+				x[i] = (float)in[i] / maxval - 0.5f;
+		else
+			for (size_t i = 0; i < n; i++)
+				x[3 * i] = x[3 * i + 1] = x[3 * i + 2] = (float)in[i] / maxval - 0.5f;
+	}
+}
+
+static bool all_finite(const float *v, size_t n)
+{
+	bool all = true;
+	for (size_t i = 0; i < n; i++)
+		all &= v[i] - v[i] == 0;
+	return all;
+}
+
+static int not_finite(struct vae_error *error)
+{
+	return vae_fail(error, VAE_EMODEL, "the model makes latents that are not finite numbers");
+}
+
+static int store_latents(void *context, const struct vae_tile *tile, const float *y, struct vae_error *error)
+{
+	struct vae_latents *l = ((struct analysis *)context)->latents;
+	size_t channels = l->channels, n = tile->columns * channels;
+	for (size_t row = tile->row; row < tile->row + tile->rows; row++) {
+		const float *from = y + ((row - tile->top) * tile->width + tile->column - tile->left) * channels;
+		if (!all_finite(from, n))
+			return not_finite(error);
+		memcpy(l->y + (row * l->columns + tile->column) * channels, from, n * sizeof *from);
+	}
+	return 0;
+}
+
+static int analyse_photo(struct vae_latents *latents, const struct vae_model *model, const struct vae_image *image, struct vae_error *error)
+{
+	struct analysis analysis = {image, latents};
+	struct vae_tile_work work = {
+		.nets = model->nets, .weights = &model->weights, .part = VAE_ANALYSIS, .load = load_pixels, .store = store_latents,
+		.at = vae_position_of(model->nets->arch.knots, latents->quality), .context = &analysis};
+	struct vae_tiles tiles;
+	vae_tiles_cut(&tiles, &model->nets->net[VAE_ANALYSIS], image->geometry.height, image->geometry.width, (size_t)omp_get_max_threads(), 0);
+	return vae_tiles_run(&tiles, &work, error);
+}
+
+/* The posterior's means; its variances serve training alone. */
+static int analyse_mlp(struct vae_latents *latents, const struct vae_model *model, const struct vae_image *image, struct vae_error *error)
+{
+	struct vae_run run;
+	size_t pixels = (size_t)image->geometry.width * image->geometry.height;
+	float maxval = image->geometry.maxval;
+	int rc = vae_run_init(&run, &model->nets->net[VAE_ANALYSIS], 0, 1, 1, false, error);
+	if (rc)
+		return rc;
+	for (size_t i = 0; i < pixels; i++)
+		vae_run_input(&run, 0)[i] = (float)image->colour[i] / maxval;
+	vae_net_forward(&run, model->nets, &model->weights, vae_position_of(model->nets->arch.knots, latents->quality));
+	memcpy(latents->y, vae_run_output(&run, 0), latents->channels * sizeof *latents->y);
+	vae_run_clear(&run);
+	return all_finite(latents->y, latents->channels) ? 0 : not_finite(error);
+}
+
+int vae_encode(struct vae_latents **latents, const struct vae_model *model, const struct vae_image *image, double quality, struct vae_error *error)
+{
+	struct vae_shape shape;
+	struct vae_latents *l = NULL;
+	size_t floats;
+	int rc;
+	if (!(quality >= 0 && quality <= 100))
+		return vae_fail(error, VAE_EARG, "quality %g is not 0 to 100", quality);
+	if ((rc = vae_shape_of(&shape, model, &image->geometry, error)) || (rc = vae_alloc(&l, 1, sizeof *l, error)))
+		return rc;
+	*l = (struct vae_latents){
+		.geometry = image->geometry, .model_id = model->id, .quality = (uint16_t)(quality / 100 * VAE_QUALITY_ONE + 0.5),
+		.rows = (uint32_t)shape.rows, .columns = (uint32_t)shape.columns, .channels = (uint32_t)shape.channels};
+	if ((rc = vae_hint_copy(&l->model_hint, model, error)) || (rc = vae_alpha_copy(&l->alpha, image->alpha, &image->geometry, error)) ||
+	    (rc = vae_multiply(&floats, shape.rows, shape.columns, shape.channels, error)) ||
+	    (rc = vae_alloc_raw(&l->y, floats, sizeof *l->y, error)))
+		goto out;
+	uint64_t state = vae_fp_enter();
+	rc = (model->nets->arch.kind == VAE_ARCH_PHOTO ? analyse_photo : analyse_mlp)(l, model, image, error);
+	vae_fp_leave(state);
+	if (!rc) {
+		*latents = l;
+		l = NULL;
+	}
+out:
+	vae_latents_free(l);
+	return rc;
+}
+
+/* ---- p(y) -------------------------------------------------------------------------------------------------------------- */
+
+struct quantisation {
+	const struct vae_latents *latents;
+	const struct vae_model *model;
+	struct vae_codes *codes;
+};
+
+static int quantise_slice(void *context, size_t i, int thread, struct vae_error *error)
+{
+	const struct quantisation *q = context;
+	const struct vae_latents *l = q->latents;
+	struct vae_slice_place p = vae_slice_at(l->rows, l->columns, i);
+	struct vae_prior prior = vae_prior_of(q->model, l->quality);
+	struct vae_symbols symbols;
+	struct vae_buffer buffer = {0};
+	size_t stride = (size_t)l->columns * l->channels;
+	(void)thread;
+	int rc = vae_symbols_init(&symbols, q->model->nets, p.rows, p.columns, error);
+	if (rc)
+		return rc;
+	rc = vae_hyper_analyse(&symbols, &prior, l->y + p.row * stride + p.column * l->channels, stride, error);
+	if (!rc)
+		rc = vae_payload_write(&buffer, &symbols, &q->model->scales, q->codes->method, error);
+	vae_symbols_clear(&symbols);
+	if (rc)
+		vae_buffer_clear(&buffer);
+	else
+		q->codes->slice[i] = (struct vae_slice){buffer.data, (uint32_t)buffer.size};
+	return rc;
+}
+
+int vae_quantise(struct vae_codes **codes, const struct vae_model *model, const struct vae_latents *latents, enum vae_method method, struct vae_error *error)
+{
+	struct vae_codes *c = NULL;
+	int rc = vae_shape_fits(model, &latents->geometry, latents->model_id, latents->rows, latents->columns, latents->channels, error);
+	if (rc)
+		return rc;
+	if (method != VAE_METHOD_RANGE && method != VAE_METHOD_ZSTD)
+		return vae_fail(error, VAE_EARG, "method %d is neither range nor zstd", (int)method);
+	if ((rc = vae_alloc(&c, 1, sizeof *c, error)))
+		return rc;
+	*c = (struct vae_codes){
+		.geometry = latents->geometry, .model_id = latents->model_id, .quality = latents->quality, .method = method,
+		.rows = latents->rows, .columns = latents->columns, .channels = latents->channels};
+	size_t slices = (size_t)vae_slice_count(c->rows, c->columns);
+	if ((rc = vae_alpha_copy(&c->alpha, latents->alpha, &latents->geometry, error)) ||
+	    (rc = vae_alloc(&c->slice, slices, sizeof *c->slice, error)))
+		goto out;
+	c->slices = (uint32_t)slices;
+	rc = vae_parallel(slices, quantise_slice, &(struct quantisation){latents, model, c}, error);
+	if (!rc) {
+		*codes = c;
+		c = NULL;
+	}
+out:
+	vae_codes_free(c);
+	return rc;
+}

@@ -1,0 +1,416 @@
+/* pnm.c - pictures in and out of PNM and PAM streams; the only file that includes libnetpbm.
+ *
+ * libnetpbm reports a fault by printing it and leaving the process, unless it is given a message function and a jump buffer, and
+ * it keeps both in globals. struct session holds what one call needs; guarded() sets the globals, runs, and puts them back.
+ *
+ *     guarded(s, read_raster) ---> setjmp --- read_raster(s) --- pnm_readpamrow --- pm_error --.
+ *                                    ^                                     on_error(text): kept in s
+ *                                    '------------------------ longjmp ------------------------'
+ *
+ * Everything that changes between setjmp and longjmp lives in *s, which belongs to guarded's caller: no local can be lost.
+ *
+ * Headers are parsed here. libnetpbm's parser grows a string by every comment (quadratic in a hostile file), loses that string
+ * when it fails, and cannot be handed a stream whose first bytes have been looked at.
+ * Rows pass in pieces of at most PIECE pixels (a multiple of 8, so PBM's packed rows split at bytes): libnetpbm's tuples take up to
+ * 40 bytes a pixel, and a row may be as wide as a header of 30 bytes claims.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <netpbm/pam.h>
+
+#include "base/error.h"
+#include "base/memory.h"
+#include "image/image.h"
+
+#define PIECE 4096
+
+struct session {
+	jmp_buf jump;
+	char message[200]; /* libnetpbm's words, empty where it did not fail */
+	int error_number;  /* errno at that moment */
+	bool done;         /* the work came to its end */
+	struct pam pam;    /* of the whole picture; fields behind tuple_type are not there (pam.size says so) */
+	tuple *row;        /* PIECE tuples, libnetpbm's memory */
+	struct vae_image *image;
+};
+
+static struct session *current; /* the session inside guarded(): libnetpbm's message function takes no context */
+
+static void on_error(const char *message)
+{
+	current->error_number = errno;
+	snprintf(current->message, sizeof current->message, "%s", message);
+}
+
+static void on_message(const char *message)
+{
+	(void)message;
+}
+
+static bool guarded(struct session *s, void (*work)(struct session *))
+{
+	jmp_buf *outer;
+	int plain = pm_plain_output;
+
+	current = s;
+	s->done = false;
+	s->message[0] = 0;
+	s->error_number = 0;
+	pm_setusererrormsgfn(on_error);
+	pm_setusermessagefn(on_message);
+	pm_plain_output = 0;
+	pm_setjmpbufsave(&s->jump, &outer);
+	if (!setjmp(s->jump)) {
+		work(s);
+		s->done = true;
+	}
+	pm_setjmpbuf(outer);
+	pm_plain_output = plain;
+	pm_setusermessagefn(NULL);
+	pm_setusererrormsgfn(NULL);
+	current = NULL;
+	return s->done;
+}
+
+static void session_init(struct session *s, const struct vae_geometry *g, FILE *file, struct vae_image *image)
+{
+	memset(s, 0, sizeof *s);
+	s->image = image;
+	s->pam.size = s->pam.len = PAM_STRUCT_SIZE(tuple_type);
+	s->pam.file = file;
+	s->pam.width = (int)g->width;
+	s->pam.height = (int)g->height;
+	s->pam.maxval = g->maxval;
+	s->pam.depth = (unsigned)(vae_colours(g->tuple) + vae_has_alpha(g->tuple));
+	s->pam.bytes_per_sample = g->maxval < 256 ? 1 : 2;
+	s->pam.format = 'P' * 256 + '0' + (int)g->format;
+	snprintf(s->pam.tuple_type, sizeof s->pam.tuple_type, "%s", vae_tuple_name(g->tuple));
+}
+
+static void session_clear(struct session *s)
+{
+	if (s->row)
+		pnm_freepamrow(s->row); /* the pointer stays, as a sign that there was memory */
+}
+
+static void alloc_row(struct session *s)
+{
+	struct pam part = s->pam;
+	part.width = PIECE;
+	s->row = pnm_allocpamrow(&part);
+}
+
+static int piece_width(uint32_t width, uint32_t x)
+{
+	return width - x < PIECE ? (int)(width - x) : PIECE;
+}
+
+/* ---- reading ----------------------------------------------------------------------------------------------------------- */
+
+/* Names the fault that stopped the reading of `part`: the device's, the end of the file, or else `what`. */
+static int fault(FILE *file, const char *part, const char *what, struct vae_error *error)
+{
+	if (ferror(file))
+		return vae_fail_errno(error, "cannot read an image");
+	if (feof(file))
+		return vae_fail_at(error, VAE_EDATA, ftello(file), "truncated image: the input ends inside the %s", part);
+	return vae_fail_at(error, VAE_EDATA, ftello(file), "damaged image: %s", what);
+}
+
+/* To the first byte that is not white space; EOF at the end. libnetpbm allows white space between images, raw ones too. */
+static int skip_space(FILE *file)
+{
+	int c;
+	do
+		c = getc(file);
+	while (c != EOF && isspace(c));
+	return c;
+}
+
+/* The next character of a PNM header; a comment counts as the line end that closes it. */
+static int header_char(FILE *file)
+{
+	int c = getc(file);
+	if (c == '#')
+		do
+			c = getc(file);
+		while (c != EOF && c != '\n' && c != '\r');
+	return c;
+}
+
+static bool is_gap(int c)
+{
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+/* A decimal number and the one white space behind it; false where there is none or it exceeds 2^31 - 1. */
+static bool read_number(FILE *file, uint32_t *value)
+{
+	uint64_t v = 0;
+	int c;
+	do
+		c = header_char(file);
+	while (is_gap(c));
+	if (!isdigit(c))
+		return false;
+	for (; isdigit(c); c = header_char(file)) {
+		v = v * 10 + (uint64_t)(c - '0');
+		if (v > INT32_MAX)
+			return false;
+	}
+	*value = (uint32_t)v;
+	return is_gap(c);
+}
+
+static int read_pnm_header(struct vae_geometry *g, FILE *file, struct vae_error *error)
+{
+	uint32_t maxval = 1;
+
+	if (!read_number(file, &g->width) || !read_number(file, &g->height))
+		return fault(file, "header", "no width and height where they should be", error);
+	if (g->format != VAE_PBM && !read_number(file, &maxval))
+		return fault(file, "header", "no maxval where it should be", error);
+	if (!maxval || maxval > 65535)
+		return vae_fail_at(error, VAE_EDATA, ftello(file), "damaged image: maxval %u is not within 1 to 65535", maxval);
+	g->maxval = (uint16_t)maxval;
+	g->tuple = g->format == VAE_PBM ? VAE_BLACKANDWHITE : g->format == VAE_PGM ? VAE_GRAYSCALE : VAE_RGB;
+	return 0;
+}
+
+#define LINE 256
+
+/* A line without its end and the white space round it; comments of any length come back as empty lines. */
+static bool read_line(FILE *file, char line[LINE])
+{
+	size_t n = 0;
+	int c = getc(file);
+	if (c == '#') {
+		while (c != EOF && c != '\n')
+			c = getc(file);
+	} else {
+		for (; c != EOF && c != '\n'; c = getc(file)) {
+			if (!c || n == LINE - 1)
+				return false;
+			if (n || !isspace(c))
+				line[n++] = (char)c;
+		}
+	}
+	while (n && isspace((unsigned char)line[n - 1]))
+		n--;
+	line[n] = 0;
+	return c == '\n';
+}
+
+static bool parse_number(const char *text, uint32_t *value)
+{
+	uint64_t v = 0;
+	if (!*text)
+		return false;
+	for (; *text; text++) {
+		if (!isdigit((unsigned char)*text))
+			return false;
+		v = v * 10 + (uint64_t)(*text - '0');
+		if (v > INT32_MAX)
+			return false;
+	}
+	*value = (uint32_t)v;
+	return true;
+}
+
+struct pam_header {
+	uint32_t width, height, depth, maxval; /* 0 until seen */
+	char type[LINE];                       /* several TUPLTYPE lines are joined by spaces, as pam(5) says */
+	bool ended;
+};
+
+/* One line "LABEL value" of a PAM header; false where it is none. */
+static bool take_line(struct pam_header *h, char *line)
+{
+	char *value = line + strcspn(line, " \t\r\f\v");
+	if (*value)
+		*value++ = 0;
+	value += strspn(value, " \t\r\f\v");
+	if (!*line)
+		return true;
+	if (!strcmp(line, "ENDHDR"))
+		return h->ended = true;
+	if (!strcmp(line, "WIDTH"))
+		return parse_number(value, &h->width);
+	if (!strcmp(line, "HEIGHT"))
+		return parse_number(value, &h->height);
+	if (!strcmp(line, "DEPTH"))
+		return parse_number(value, &h->depth);
+	if (!strcmp(line, "MAXVAL"))
+		return parse_number(value, &h->maxval);
+	size_t old = strlen(h->type);
+	if (strcmp(line, "TUPLTYPE") || !*value || old + 1 + strlen(value) >= sizeof h->type)
+		return false;
+	snprintf(h->type + old, sizeof h->type - old, "%s%s", old ? " " : "", value);
+	return true;
+}
+
+static int read_pam_header(struct vae_geometry *g, FILE *file, struct vae_error *error)
+{
+	struct pam_header h = { 0 };
+	char line[LINE];
+
+	if (!read_line(file, line))
+		return fault(file, "header", "not a PNM/PAM image", error);
+	if (*line) /* "P7 332" is an XV thumbnail */
+		return vae_fail_at(error, VAE_EDATA, ftello(file), "not a PNM/PAM image");
+	while (!h.ended)
+		if (!read_line(file, line) || !take_line(&h, line))
+			return fault(file, "header", "a line of the PAM header is not what it should be", error);
+	if (!h.width || !h.height || !h.depth || !h.maxval || h.maxval > 65535)
+		return vae_fail_at(error, VAE_EDATA, ftello(file), "damaged image: the PAM header says %u x %u pixels, depth %u, maxval %u",
+		                   h.width, h.height, h.depth, h.maxval);
+	int tuple = vae_tuple_find(h.type);
+	if (tuple < 0 || h.depth != (uint32_t)(vae_colours(tuple) + vae_has_alpha(tuple)))
+		return vae_fail_at(error, VAE_EDATA, ftello(file), "a PAM of tuple type %s and depth %u is no picture",
+		                   *h.type ? h.type : "\"\"", h.depth);
+	g->width = h.width;
+	g->height = h.height;
+	g->maxval = (uint16_t)h.maxval;
+	g->tuple = tuple;
+	return 0;
+}
+
+/* Reads magic number and header. *format is that of the stream, plain or raw, '1' to '7'. Returns 1, 0 at the end, or an error. */
+static int read_header(struct vae_geometry *g, int *format, FILE *file, struct vae_error *error)
+{
+	int c = skip_space(file);
+	if (c == EOF)
+		return ferror(file) ? vae_fail_errno(error, "cannot read an image") : 0;
+	int64_t start = ftello(file);
+	if (start > 0)
+		start--;
+	int digit = c == 'P' ? getc(file) : 0;
+	if (digit == EOF)
+		return fault(file, "header", "", error);
+	if (digit < '1' || digit > '7')
+		return vae_fail_at(error, VAE_EDATA, start, "not a PNM/PAM image");
+	*format = digit;
+	g->format = digit < '4' ? digit - '0' + 3 : digit - '0';
+	int rc = digit == '7' ? read_pam_header(g, file, error) : read_pnm_header(g, file, error);
+	return rc ? rc : 1;
+}
+
+static void read_raster(struct session *s)
+{
+	const struct vae_geometry *g = &s->image->geometry;
+	struct pam part = s->pam;
+	size_t colours = (size_t)vae_colours(g->tuple);
+	uint16_t *colour = s->image->colour, *alpha = s->image->alpha;
+
+	alloc_row(s);
+	for (uint32_t y = 0; y < g->height; y++)
+		for (uint32_t x = 0; x < g->width; x += PIECE) {
+			part.width = piece_width(g->width, x);
+			pnm_readpamrow(&part, s->row);
+			for (int i = 0; i < part.width; i++) {
+				for (size_t c = 0; c < colours; c++)
+					*colour++ = (uint16_t)s->row[i][c];
+				if (alpha)
+					*alpha++ = (uint16_t)s->row[i][colours];
+			}
+		}
+}
+
+int vae_image_read(struct vae_image **image, FILE *file, uint64_t max_pixels, struct vae_error *error)
+{
+	struct vae_geometry g = { 0 };
+	struct vae_image *x = NULL;
+	struct session s;
+	int format = 0;
+
+	int rc = read_header(&g, &format, file, error);
+	if (rc <= 0)
+		return rc;
+	rc = vae_geometry_check(&g, max_pixels, VAE_EDATA, error);
+	if (!rc)
+		rc = vae_image_new_raw(&x, &g, max_pixels, error);
+	if (rc) {
+		if (error && rc != VAE_EMEM)
+			error->offset = ftello(file);
+		return rc;
+	}
+	session_init(&s, &g, file, x);
+	s.pam.format = 'P' * 256 + format;
+	bool done = guarded(&s, read_raster);
+	session_clear(&s);
+	if (!done) {
+		vae_image_free(x);
+		if (!s.row)
+			return vae_fail(error, VAE_EMEM, "cannot read an image: %s", s.message);
+		errno = s.error_number;
+		return fault(file, "raster", s.message, error);
+	}
+	*image = x;
+	return 1;
+}
+
+/* ---- writing ----------------------------------------------------------------------------------------------------------- */
+
+static void write_picture(struct session *s)
+{
+	const struct vae_geometry *g = &s->image->geometry;
+	size_t colours = (size_t)vae_colours(g->tuple);
+	const uint16_t *colour = s->image->colour, *alpha = s->image->alpha;
+
+	pnm_writepaminit(&s->pam);
+	if (ferror(s->pam.file))
+		pm_error("cannot write the header");
+	alloc_row(s);
+	struct pam part = s->pam;
+	for (uint32_t y = 0; y < g->height; y++)
+		for (uint32_t x = 0; x < g->width; x += PIECE) {
+			part.width = piece_width(g->width, x);
+			for (int i = 0; i < part.width; i++) {
+				for (size_t c = 0; c < colours; c++)
+					s->row[i][c] = *colour++;
+				if (alpha)
+					s->row[i][colours] = *alpha++;
+			}
+			pnm_writepamrow(&part, s->row);
+		}
+}
+
+static bool within(const uint16_t *samples, size_t count, uint16_t maxval)
+{
+	uint16_t most = 0;
+	for (size_t i = 0; i < count; i++)
+		most = samples[i] > most ? samples[i] : most;
+	return most <= maxval;
+}
+
+int vae_image_write(const struct vae_image *image, FILE *file, struct vae_error *error)
+{
+	const struct vae_geometry *g = &image->geometry;
+	size_t pixels = (size_t)g->width * g->height;
+	struct session s;
+
+	int rc = vae_geometry_check(g, UINT64_MAX, VAE_EARG, error);
+	if (rc)
+		return rc;
+	if (vae_has_alpha(g->tuple) != !!image->alpha)
+		return vae_fail(error, VAE_EARG, "a picture of tuple type %s with%s alpha samples", vae_tuple_name(g->tuple),
+		                image->alpha ? "" : "out");
+	if (!within(image->colour, pixels * (size_t)vae_colours(g->tuple), g->maxval) ||
+	    (image->alpha && !within(image->alpha, pixels, g->maxval)))
+		return vae_fail(error, VAE_EARG, "a sample exceeds the picture's maxval of %u", g->maxval);
+
+	session_init(&s, g, file, (struct vae_image *)(uintptr_t)image); /* write_picture only reads it */
+	bool done = guarded(&s, write_picture);
+	session_clear(&s);
+	if (!done && !ferror(file))
+		return vae_fail(error, VAE_EMEM, "cannot write an image: %s", s.message);
+	if (!done || ferror(file)) {
+		errno = s.error_number;
+		return vae_fail_errno(error, "cannot write an image");
+	}
+	return 0;
+}

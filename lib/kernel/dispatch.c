@@ -1,0 +1,68 @@
+#include "kernel/kernel.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+extern const struct vae_kernels vae_kernels_scalar;
+#if defined __x86_64__
+extern const struct vae_kernels vae_kernels_avx2, vae_kernels_avx512;
+#elif defined __aarch64__
+extern const struct vae_kernels vae_kernels_neon;
+#endif
+
+const struct vae_kernels *vae_kernels_for(enum vae_isa isa)
+{
+	if (!vae_isa_runs(isa))
+		return NULL;
+	switch (isa) {
+	case VAE_ISA_SCALAR: return &vae_kernels_scalar;
+#if defined __x86_64__
+	case VAE_ISA_AVX2: return &vae_kernels_avx2;
+	case VAE_ISA_AVX512: return &vae_kernels_avx512;
+#elif defined __aarch64__
+	case VAE_ISA_NEON: return &vae_kernels_neon;
+#endif
+	default: return NULL;
+	}
+}
+
+/* Two threads that both find it unset choose alike and store the same pointer. */
+const struct vae_kernels *vae_kernels(void)
+{
+	static _Atomic(const struct vae_kernels *) chosen;
+	const struct vae_kernels *kernels = atomic_load_explicit(&chosen, memory_order_acquire);
+	if (!kernels) {
+		kernels = vae_kernels_for(vae_isa_choose());
+		atomic_store_explicit(&chosen, kernels, memory_order_release);
+	}
+	return kernels;
+}
+
+size_t vae_packed_size(size_t k, size_t n)
+{
+	return (n + VAE_PANEL - 1) / VAE_PANEL * VAE_PANEL * k;
+}
+
+/* One panel of n <= VAE_PANEL columns. The transpose goes in squares, so that a cache line of the source serves all its floats at once. */
+static void pack_panel(float *packed, const float *source, size_t k, size_t n, size_t row, size_t step)
+{
+	if (n < VAE_PANEL)
+		memset(packed, 0, k * VAE_PANEL * sizeof *packed);
+	if (step == 1 && n == VAE_PANEL) {
+		for (size_t p = 0; p < k; p++)
+			memcpy(packed + p * VAE_PANEL, source + p * row, VAE_PANEL * sizeof *packed);
+		return;
+	}
+	for (size_t p0 = 0; p0 < k; p0 += 16) {
+		size_t end = k - p0 < 16 ? k : p0 + 16;
+		for (size_t j = 0; j < n; j++)
+			for (size_t p = p0; p < end; p++)
+				packed[p * VAE_PANEL + j] = source[p * row + j * step];
+	}
+}
+
+void vae_pack(float *packed, const float *source, size_t k, size_t n, size_t row, size_t step)
+{
+	for (size_t j = 0; j < n; j += VAE_PANEL)
+		pack_panel(packed + j * k, source + j * step, k, n - j < VAE_PANEL ? n - j : VAE_PANEL, row, step);
+}

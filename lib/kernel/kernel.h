@@ -1,0 +1,103 @@
+/* kernel.h - the arithmetic, and nothing but: every loop over numbers that costs time.
+ *
+ * The result of each forward kernel is defined by the scalar build (VAE_CPU=scalar) and is the same bits in every other:
+ * one output is ONE chain of IEEE-754 binary32 fused multiply-adds in the order stated here; vector lanes are different outputs.
+ * One source, kernels.c, is compiled once for each instruction set; vae_kernels() is the table of the best that runs.
+ * Backward kernels are deterministic for an instruction set but may differ between them (sums in other orders).
+ *
+ * Arrays are rows x channels, channels contiguous; "row" is a cell of the picture. Strides are in floats.
+ * No pointer may be NULL unless stated; nothing is aligned unless stated; no kernel allocates or fails.
+ * Buffers of one call must not overlap unless stated.
+ */
+#ifndef VAE_KERNEL_H
+#define VAE_KERNEL_H
+
+#include "base/cpu.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- matrix product ---------------------------------------------------------------------------------------------------- */
+
+#define VAE_PANEL 32 /* columns of a packed panel */
+
+/* c[i][j] = act(chain) + residual[i][j], where chain = bias[j], then fma(a[i][p], b[p][j], chain) for p = 0, 1, ... k-1;
+ * act(v) = v > 0 ? v : v * slope (slope 1 is the identity: no operation at all); the residual is one rounded addition. */
+struct vae_gemm {
+	size_t m, n, k;          /* rows of c, columns of c, length of the chain; any may be 0 */
+	const float *a;          /* a[i][p] is a[i * a_row + p * a_step]: (stride, 1) for activations, (1, stride) for their transpose */
+	size_t a_row, a_step;
+	const float *b;          /* k x n, packed by vae_pack */
+	const float *bias;       /* n, or NULL for +0 */
+	float slope;
+	const float *residual;   /* m x n or NULL; may be c itself (then c accumulates) */
+	size_t residual_row;
+	float *c;                /* m x n */
+	size_t c_row;
+};
+
+/* Floats that the packed form of a k x n matrix takes: panels of VAE_PANEL columns, each k x VAE_PANEL, the last padded with 0. */
+size_t vae_packed_size(size_t k, size_t n);
+/* Packs b (k x n, b[p][j] = source[p * row + j * step]); packed is 64-byte aligned. (row, 1) packs a matrix, (1, row) its transpose. */
+void vae_pack(float *packed, const float *source, size_t k, size_t n, size_t row, size_t step);
+
+/* ---- depthwise convolution --------------------------------------------------------------------------------------------- */
+
+/* y[r][q][c] = chain from bias[c] over taps in row-major order: fma(x[r + i - t/2][q + j - t/2][c], w[i][j][c], chain), with +0 for x outside. */
+struct vae_depthwise {
+	size_t rows, columns, channels;
+	size_t taps;             /* t: 3 or 5 */
+	const float *x;          /* rows x columns x channels */
+	const float *w;          /* taps x taps x channels */
+	const float *bias;       /* channels */
+	float *y;                /* rows x columns x channels */
+};
+struct vae_depthwise_backward {
+	size_t rows, columns, channels, taps;
+	const float *x, *w, *dy;
+	float *dx;               /* += */
+	float *dw, *dbias;       /* += */
+};
+
+/* ---- the rate of a quantised Gaussian ---------------------------------------------------------------------------------- */
+
+/* For each of n symbols: bits = -log2 max(P, 1e-9), P the mass of N(0, e^log_scale) on [d - 1/2, d + 1/2], log_scale clamped to
+ * [VAE_LOG_SCALE_MIN, VAE_LOG_SCALE_MAX] (its gradient is 0 where the clamp holds and pushing outward). Training only: fast, not exact.
+ * Adds weight * d(bits)/dd to dd and weight * d(bits)/dlog_scale to ds where those are not NULL; returns the sum of bits. */
+#define VAE_LOG_SCALE_MIN (-2.2072749f) /* ln 0.11 */
+#define VAE_LOG_SCALE_MAX 6.2383246f    /* ln 512 */
+
+struct vae_kernels {
+	enum vae_isa isa;
+
+	void (*gemm)(const struct vae_gemm *g);
+	void (*depthwise)(const struct vae_depthwise *d);
+	void (*depthwise_backward)(const struct vae_depthwise_backward *d);
+
+	/* Pointwise, forward. y may be x. */
+	void (*gain)(float *y, const float *x, const float *g, size_t rows, size_t channels);  /* y = x * g[c] */
+	void (*shift)(float *y, const float *x, const float *s, size_t rows, size_t channels); /* y = x + s[c] */
+	void (*add)(float *y, const float *x, size_t n);                                        /* y = y + x */
+	/* rows x channels that share one scale and shift vector: y = fma(x, 1 + scale[c], shift[c]), 1 + scale rounded first. */
+	void (*modulate)(float *y, const float *x, const float *scale, const float *shift, size_t rows, size_t channels);
+	/* y = fma(h, 1 + gate[c], x): the residual of a gated layer. */
+	void (*gate)(float *y, const float *x, const float *h, const float *gate, size_t rows, size_t channels);
+
+	/* Pointwise, backward. All d* outputs are += except where "=" is said. */
+	void (*slope_backward)(float *dy, const float *y, float slope, size_t n); /* dy = dy * (y > 0 ? 1 : slope), y the activation's output */
+	void (*column_sum)(float *db, const float *dy, size_t rows, size_t channels);
+	void (*gain_backward)(float *dx, float *dg, const float *dy, const float *x, const float *g, size_t rows, size_t channels);
+	void (*modulate_backward)(float *dx, float *dscale, float *dshift, const float *dy, const float *x, const float *scale, size_t rows, size_t channels);
+	void (*gate_backward)(float *dx, float *dh, float *dgate, const float *dy, const float *h, const float *gate, size_t rows, size_t channels);
+
+	double (*gaussian_bits)(const float *d, const float *log_scale, size_t n, float weight, float *dd, float *ds);
+	/* One Adam step with bias-corrected rate: m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; w -= rate * m / (sqrt(v) + eps); average += ema * (w - average). g is scaled by `scale` first. */
+	void (*adam)(float *w, float *m, float *v, float *average, const float *g, size_t n, float scale, float rate, float b1, float b2, float eps, float ema);
+};
+
+/* The table for vae_isa_choose(), chosen at the first call. Thread-safe. */
+const struct vae_kernels *vae_kernels(void);
+/* The table of one instruction set, or NULL where this build or machine cannot run it. For tests and benchmarks. */
+const struct vae_kernels *vae_kernels_for(enum vae_isa isa);
+
+#endif

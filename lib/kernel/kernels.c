@@ -1,0 +1,607 @@
+/* Compiled once for each instruction set (see simd.h); the build with one lane defines the result. */
+#include "kernel/kernel.h"
+
+#include "kernel/simd.h"
+
+#include <float.h>
+
+#ifdef __FAST_MATH__
+#error "the result must be the same on every machine: build without -ffast-math"
+#endif
+_Static_assert(FLT_EVAL_METHOD == 0, "floats must be computed as floats: build with -std=gnu17");
+
+/* For plain loops that the compiler turns into vectors: iteration i touches element i alone, also where output and input are one array. */
+#if defined __clang__
+#define EACH _Pragma("clang loop vectorize(assume_safety)")
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define EACH _Pragma("GCC ivdep")
+#define UNROLL _Pragma("GCC unroll 32")
+#endif
+
+INLINE size_t least(size_t a, size_t b) { return a < b ? a : b; }
+
+/* ---- matrix product ---------------------------------------------------------------------------------------------------- */
+
+#if LANES == 1
+
+/* The definition. (The panel's columns advance together only because 32 chains in flight are faster than one.) */
+static void gemm(const struct vae_gemm *g)
+{
+	for (size_t i = 0; i < g->m; i++)
+		for (size_t j0 = 0; j0 < g->n; j0 += VAE_PANEL) {
+			size_t columns = least(g->n - j0, VAE_PANEL);
+			float chain[VAE_PANEL];
+			for (size_t j = 0; j < columns; j++)
+				chain[j] = g->bias ? g->bias[j0 + j] : 0;
+			for (size_t p = 0; p < g->k; p++)
+				for (size_t j = 0; j < columns; j++)
+					chain[j] = __builtin_fmaf(g->a[i * g->a_row + p * g->a_step], g->b[j0 * g->k + p * VAE_PANEL + j], chain[j]);
+			for (size_t j = 0; j < columns; j++) {
+				float v = g->slope == 1 || chain[j] > 0 ? chain[j] : chain[j] * g->slope;
+				g->c[i * g->c_row + j0 + j] = g->residual ? v + g->residual[i * g->residual_row + j0 + j] : v;
+			}
+		}
+}
+
+#else
+
+/* The outer product: a tile of ROWS x VECTORS registers holds the chains of ROWS x WIDTH outputs; step p multiplies
+ * a column of a, one broadcast float a row, by a row of b.
+ *
+ *               b[p]  [ vector 0 ][ vector 1 ]
+ *      a[0][p]        chain 0,0    chain 0,1
+ *      a[1][p]        chain 1,0    chain 1,1       ... ROWS
+ *
+ * Loads a step: ROWS + VECTORS, for ROWS x VECTORS fused multiply-adds; the sum of all three must fit the registers.
+ */
+#if defined VAE_ISA_avx512
+#define ROWS 12
+#define VECTORS 2
+#elif defined VAE_ISA_avx2
+#define ROWS 6
+#define VECTORS 2
+#else
+#define ROWS 6
+#define VECTORS 4
+#endif
+#define WIDTH (VECTORS * LANES)
+
+/* A block of BLOCK_ROWS x BLOCK_COLUMNS outputs is computed in passes of at most BLOCK_STEPS along k, its chains resting in memory
+ * between passes: storing a float and loading it again changes nothing. Then a strip of b (BLOCK_STEPS x WIDTH) and a tile of a
+ * share the first-level cache, and the block of a the second. */
+#define BLOCK_ROWS (96 / ROWS * ROWS)
+#define BLOCK_COLUMNS 256
+#define BLOCK_STEPS 256
+
+struct pass {
+	const struct vae_gemm *g;
+	size_t steps;
+	bool first, last;
+};
+
+INLINE vec activate(vec v, float slope) { return slope == 1 ? v : vec_positive(v, v, vec_mul(v, vec_all(slope))); }
+
+/* Chains at rest to the outputs of a tile at the right edge. */
+static __attribute__((noinline)) void finish(const struct vae_gemm *g, const float *chain, size_t rows, size_t columns, size_t i, size_t j)
+{
+	for (size_t r = 0; r < rows; r++)
+		for (size_t q = 0; q < columns; q += LANES) {
+			size_t count = least(columns - q, LANES);
+			vec v = activate(vec_load(chain + r * WIDTH + q), g->slope);
+			if (g->residual)
+				v = vec_add(v, vec_get(g->residual + (i + r) * g->residual_row + j + q, count));
+			vec_put(g->c + (i + r) * g->c_row + j + q, v, count);
+		}
+}
+
+/* One pass over one tile at (i, j). rows and vectors are constants wherever this is inlined. */
+INLINE void tile(const struct pass *pass, const size_t rows, const size_t vectors, const float *a, size_t a_row, size_t a_step,
+	const float *b, float *chain, size_t i, size_t j)
+{
+	const struct vae_gemm *g = pass->g;
+	size_t columns = g->n - j;
+	bool whole = columns >= vectors * LANES;
+	vec sum[ROWS][VECTORS];
+
+	if (pass->first) {
+		UNROLL for (size_t v = 0; v < vectors; v++) {
+			vec start = vec_all(0);
+			if (g->bias)
+				start = whole ? vec_load(g->bias + j + v * LANES) :
+					vec_load_part(g->bias + j + v * LANES, least(columns - least(columns, v * LANES), LANES));
+			UNROLL for (size_t r = 0; r < rows; r++)
+				sum[r][v] = start;
+		}
+	} else {
+		UNROLL for (size_t r = 0; r < rows; r++)
+			UNROLL for (size_t v = 0; v < vectors; v++)
+				sum[r][v] = vec_load(chain + r * WIDTH + v * LANES);
+	}
+
+	/* One pointer for three rows: twelve would not fit the integer registers. */
+	const float *row[(ROWS + 2) / 3];
+	UNROLL for (size_t r = 0; r < rows; r += 3)
+		row[r / 3] = a + r * a_row;
+	for (size_t p = 0; p < pass->steps; p++) {
+		vec y[VECTORS];
+		UNROLL for (size_t v = 0; v < vectors; v++)
+			y[v] = vec_load(b + v * LANES);
+		b += VAE_PANEL;
+		UNROLL for (size_t r = 0; r < rows; r++) {
+			vec x = vec_all(row[r / 3][r % 3 * a_row]);
+			UNROLL for (size_t v = 0; v < vectors; v++)
+				sum[r][v] = vec_fma(x, y[v], sum[r][v]);
+		}
+		UNROLL for (size_t r = 0; r < rows; r += 3)
+			row[r / 3] += a_step;
+	}
+
+	if (!pass->last || !whole) {
+		UNROLL for (size_t r = 0; r < rows; r++)
+			UNROLL for (size_t v = 0; v < vectors; v++)
+				vec_store(chain + r * WIDTH + v * LANES, sum[r][v]);
+		if (pass->last)
+			finish(g, chain, rows, columns, i, j);
+		return;
+	}
+	float *c = g->c + i * g->c_row + j;
+	const float *residual = g->residual + i * g->residual_row + j;
+	UNROLL for (size_t r = 0; r < rows; r++)
+		UNROLL for (size_t v = 0; v < vectors; v++) {
+			vec out = activate(sum[r][v], g->slope);
+			if (g->residual)
+				out = vec_add(out, vec_load(residual + r * g->residual_row + v * LANES));
+			vec_store(c + r * g->c_row + v * LANES, out);
+		}
+}
+
+#define TILE(rows, vectors) \
+	static __attribute__((noinline)) void tile_##rows##_##vectors(const struct pass *pass, const float *a, size_t a_row, size_t a_step, \
+		const float *b, float *chain, size_t i, size_t j) \
+	{ \
+		tile(pass, rows, vectors, a, a_row, a_step, b, chain, i, j); \
+	}
+#define TILE_(rows, vectors) TILE(rows, vectors)
+#define TILES(rows) TILE(rows, 1) TILE_(rows, VECTORS)
+TILES(1) TILES(2) TILES(3) TILES(4) TILES(5) TILES(6)
+#if ROWS > 6
+TILES(7) TILES(8) TILES(9) TILES(10) TILES(11) TILES(12)
+#endif
+/* VECTORS is expanded before it is pasted. */
+#define PASTE_(rows, vectors) tile_##rows##_##vectors
+#define PASTE(rows, vectors) PASTE_(rows, vectors)
+#define BOTH(rows) {PASTE(rows, 1), PASTE(rows, VECTORS)}
+
+static void (*const tiles[ROWS][2])(const struct pass *, const float *, size_t, size_t, const float *, float *, size_t, size_t) = {
+	BOTH(1), BOTH(2), BOTH(3), BOTH(4), BOTH(5), BOTH(6),
+#if ROWS > 6
+	BOTH(7), BOTH(8), BOTH(9), BOTH(10), BOTH(11), BOTH(12),
+#endif
+};
+
+/* a transposed: its floats for one tile and step lie side by side but the steps far apart, so they are brought together once a block. */
+static void gather(float *packed, const struct vae_gemm *g, size_t i0, size_t p0, size_t rows, size_t steps)
+{
+	for (size_t i = 0; i < rows; i += ROWS) {
+		const float *a = g->a + (i0 + i) * g->a_row + p0 * g->a_step;
+		size_t count = least(rows - i, ROWS);
+		float *out = packed + i * steps;
+		if (g->a_row == 1 && count == ROWS)
+			for (size_t p = 0; p < steps; p++)
+				memcpy(out + p * ROWS, a + p * g->a_step, ROWS * sizeof *out);
+		else
+			for (size_t p = 0; p < steps; p++)
+				for (size_t r = 0; r < count; r++)
+					out[p * ROWS + r] = a[r * g->a_row + p * g->a_step];
+	}
+}
+
+static void gemm(const struct vae_gemm *g)
+{
+	_Alignas(64) float chains[BLOCK_ROWS * BLOCK_COLUMNS], packed[BLOCK_ROWS * BLOCK_STEPS];
+	size_t passes = g->k ? (g->k + BLOCK_STEPS - 1) / BLOCK_STEPS : 1;
+	size_t steps = (g->k + passes - 1) / passes;
+
+	for (size_t i0 = 0; i0 < g->m; i0 += BLOCK_ROWS)
+		for (size_t j0 = 0; j0 < g->n; j0 += BLOCK_COLUMNS)
+			for (size_t p0 = 0, n = 0; n < passes; n++, p0 += steps) {
+				struct pass pass = {g, least(steps, g->k - p0), n == 0, n == passes - 1};
+				size_t rows = least(BLOCK_ROWS, g->m - i0), columns = least(BLOCK_COLUMNS, g->n - j0);
+				if (g->a_step != 1)
+					gather(packed, g, i0, p0, rows, pass.steps);
+				for (size_t j = 0; j < columns; j += WIDTH)
+					for (size_t i = 0; i < rows; i += ROWS) {
+						const float *b = g->b + (j0 + j) / VAE_PANEL * VAE_PANEL * g->k + p0 * VAE_PANEL + (j0 + j) % VAE_PANEL;
+						float *chain = chains + j * BLOCK_ROWS + i * WIDTH;
+						size_t height = least(rows - i, ROWS);
+						bool narrow = columns - j <= LANES;
+						if (g->a_step != 1)
+							tiles[height - 1][!narrow](&pass, packed + i * pass.steps, 1, ROWS, b, chain, i0 + i, j0 + j);
+						else
+							tiles[height - 1][!narrow](&pass, g->a + (i0 + i) * g->a_row + p0, g->a_row, 1, b, chain, i0 + i, j0 + j);
+					}
+			}
+}
+
+#endif
+
+/* ---- depthwise convolution --------------------------------------------------------------------------------------------- */
+
+/* Rows of a block: two where the registers hold 8 chains, 8 inputs and the weights of a row. */
+#if defined VAE_ISA_avx512 || defined VAE_ISA_neon
+#define DOWN 2
+#else
+#define DOWN 1
+#endif
+
+/* The convolution, or the gradient of its input: that is the convolution of dy with the taps mirrored, added to what dx holds. */
+struct depthwise {
+	size_t rows, columns, channels;
+	const float *x, *w;       /* w: the tap at the top left */
+	ptrdiff_t w_step;         /* to the next tap */
+	const float *start;       /* where chains begin: start[r * start_row + q * start_column + c] */
+	size_t start_row, start_column;
+	float *y;
+};
+
+/* `count` channels of a block of `down` x `across` neighbouring outputs, so that what is loaded serves several.
+ * taps, down, across, within and whole are constants where this is inlined. within: every tap lies in a column of the picture. */
+INLINE void depthwise_block(const struct depthwise *d, const size_t taps, const size_t down, const size_t across, const bool within,
+	const bool whole, size_t r, size_t q, size_t c, size_t part)
+{
+	size_t half = taps / 2, columns = d->columns, channels = d->channels, count = whole ? LANES : part;
+	float *y = d->y + (r * columns + q) * channels + c;
+	vec sum[2][4];
+	UNROLL for (size_t v = 0; v < down; v++)
+		UNROLL for (size_t u = 0; u < across; u++)
+			sum[v][u] = vec_get(d->start + (r + v) * d->start_row + (q + u) * d->start_column + c, count);
+	UNROLL for (size_t i = 0; i < taps + down - 1; i++) {
+		const float *x = d->x + ((r + i - half) * columns + q - half) * channels + c;
+		vec near[4 + 4];
+		if (r + i - half < d->rows) {
+			UNROLL for (size_t j = 0; j < taps + across - 1; j++)
+				near[j] = within || q + j - half < columns ? vec_get(x + j * channels, count) : vec_all(0);
+		} else {
+			UNROLL for (size_t j = 0; j < taps + across - 1; j++)
+				near[j] = vec_all(0);
+		}
+		UNROLL for (size_t v = 0; v < down; v++) {
+			if (i < v || i - v >= taps)
+				continue;
+			UNROLL for (size_t j = 0; j < taps; j++) {
+				vec w = vec_get(d->w + (ptrdiff_t)((i - v) * taps + j) * d->w_step + c, count);
+				UNROLL for (size_t u = 0; u < across; u++)
+					sum[v][u] = vec_fma(near[j + u], w, sum[v][u]);
+			}
+		}
+	}
+	UNROLL for (size_t v = 0; v < down; v++)
+		UNROLL for (size_t u = 0; u < across; u++)
+			vec_put(y + (v * columns + u) * channels, sum[v][u], count);
+}
+
+/* The channels of a block that fill whole vectors. */
+INLINE void depthwise_channels(const struct depthwise *d, const size_t taps, const size_t down, const size_t across, const bool within, size_t r, size_t q)
+{
+	for (size_t c = 0; c + LANES <= d->channels; c += LANES)
+		depthwise_block(d, taps, down, across, within, true, r, q, c, 0);
+}
+
+INLINE void depthwise_picture(const struct depthwise *d, const size_t taps)
+{
+	size_t half = taps / 2, rows = d->rows, columns = d->columns, channels = d->channels, last = channels % LANES;
+	for (size_t r = 0; r < rows;) {
+		size_t down = r + DOWN <= rows ? DOWN : 1;
+		for (size_t q = 0; q < columns;) {
+			size_t across = q + 4 <= columns ? 4 : 1;
+			if (across == 1)
+				for (size_t v = 0; v < down; v++)
+					depthwise_channels(d, taps, 1, 1, false, r + v, q);
+			else if (down < DOWN)
+				depthwise_channels(d, taps, 1, 4, false, r, q);
+			else if (q >= half && q + 3 + half < columns)
+				depthwise_channels(d, taps, DOWN, 4, true, r, q);
+			else
+				depthwise_channels(d, taps, DOWN, 4, false, r, q);
+			for (size_t i = 0; last && i < down * across; i++)
+				depthwise_block(d, taps, 1, 1, false, false, r + i / across, q + i % across, channels - last, last);
+			q += across;
+		}
+		r += down;
+	}
+}
+
+/* By value: a store of outputs cannot change a copy, so its fields stay in registers. */
+static void depthwise_3(struct depthwise d) { depthwise_picture(&d, 3); }
+static void depthwise_5(struct depthwise d) { depthwise_picture(&d, 5); }
+
+static void depthwise(const struct vae_depthwise *d)
+{
+	(d->taps == 3 ? depthwise_3 : depthwise_5)((struct depthwise){d->rows, d->columns, d->channels, d->x, d->w, (ptrdiff_t)d->channels,
+		d->bias, 0, 0, d->y});
+}
+
+/* dw and dbias from `across` neighbouring outputs. */
+INLINE void depthwise_weights(const struct vae_depthwise_backward *d, const size_t taps, const size_t across, const bool within, const bool whole,
+	size_t r, size_t q, size_t c, size_t part)
+{
+	size_t half = taps / 2, count = whole ? LANES : part;
+	vec dy[8], sum = vec_get(d->dbias + c, count);
+	UNROLL for (size_t u = 0; u < across; u++) {
+		dy[u] = vec_get(d->dy + (r * d->columns + q + u) * d->channels + c, count);
+		sum = vec_add(sum, dy[u]);
+	}
+	vec_put(d->dbias + c, sum, count);
+	for (size_t i = 0; i < taps; i++) {
+		if (r + i - half >= d->rows)
+			continue;
+		const float *x = d->x + ((r + i - half) * d->columns + q - half) * d->channels + c;
+		float *dw = d->dw + i * taps * d->channels + c;
+		vec near[8 + 4];
+		UNROLL for (size_t j = 0; j < taps + across - 1; j++)
+			near[j] = within || q + j - half < d->columns ? vec_get(x + j * d->channels, count) : vec_all(0);
+		UNROLL for (size_t j = 0; j < taps; j++) {
+			sum = vec_get(dw + j * d->channels, count);
+			UNROLL for (size_t u = 0; u < across; u++)
+				sum = vec_fma(dy[u], near[j + u], sum);
+			vec_put(dw + j * d->channels, sum, count);
+		}
+	}
+}
+
+INLINE void depthwise_weights_picture(const struct vae_depthwise_backward *d, const size_t taps)
+{
+	size_t half = taps / 2, whole = d->channels / LANES * LANES;
+	for (size_t r = 0; r < d->rows; r++)
+		for (size_t q = 0; q < d->columns;) {
+			size_t across = q + 8 <= d->columns ? 8 : 1;
+			if (across == 1)
+				for (size_t c = 0; c < whole; c += LANES)
+					depthwise_weights(d, taps, 1, false, true, r, q, c, 0);
+			else if (q >= half && q + 7 + half < d->columns)
+				for (size_t c = 0; c < whole; c += LANES)
+					depthwise_weights(d, taps, 8, true, true, r, q, c, 0);
+			else
+				for (size_t c = 0; c < whole; c += LANES)
+					depthwise_weights(d, taps, 8, false, true, r, q, c, 0);
+			for (size_t u = 0; whole < d->channels && u < across; u++)
+				depthwise_weights(d, taps, 1, false, false, r, q + u, whole, d->channels - whole);
+			q += across;
+		}
+}
+
+static void weights_3(struct vae_depthwise_backward d) { depthwise_weights_picture(&d, 3); }
+static void weights_5(struct vae_depthwise_backward d) { depthwise_weights_picture(&d, 5); }
+
+static void depthwise_backward(const struct vae_depthwise_backward *d)
+{
+	(d->taps == 3 ? depthwise_3 : depthwise_5)((struct depthwise){d->rows, d->columns, d->channels, d->dy,
+		d->w + (d->taps * d->taps - 1) * d->channels, -(ptrdiff_t)d->channels, d->dx, d->columns * d->channels, d->channels, d->dx});
+	(d->taps == 3 ? weights_3 : weights_5)(*d);
+}
+
+/* ---- pointwise --------------------------------------------------------------------------------------------------------- */
+
+static void gain(float *y, const float *x, const float *g, size_t rows, size_t channels)
+{
+	for (; rows--; x += channels, y += channels)
+		EACH for (size_t c = 0; c < channels; c++)
+			y[c] = x[c] * g[c];
+}
+
+static void shift(float *y, const float *x, const float *s, size_t rows, size_t channels)
+{
+	for (; rows--; x += channels, y += channels)
+		EACH for (size_t c = 0; c < channels; c++)
+			y[c] = x[c] + s[c];
+}
+
+static void add(float *y, const float *x, size_t n)
+{
+	EACH for (size_t i = 0; i < n; i++)
+		y[i] += x[i];
+}
+
+static void modulate(float *y, const float *x, const float *scale, const float *offset, size_t rows, size_t channels)
+{
+	for (; rows--; x += channels, y += channels)
+		EACH for (size_t c = 0; c < channels; c++)
+			y[c] = __builtin_fmaf(x[c], 1 + scale[c], offset[c]);
+}
+
+static void gate(float *y, const float *x, const float *h, const float *open, size_t rows, size_t channels)
+{
+	for (; rows--; x += channels, h += channels, y += channels)
+		EACH for (size_t c = 0; c < channels; c++)
+			y[c] = __builtin_fmaf(h[c], 1 + open[c], x[c]);
+}
+
+static void slope_backward(float *dy, const float *y, float slope, size_t n)
+{
+	EACH for (size_t i = 0; i < n; i++)
+		dy[i] *= y[i] > 0 ? 1 : slope;
+}
+
+static void column_sum(float *db, const float *dy, size_t rows, size_t channels)
+{
+	for (; rows--; dy += channels)
+		add(db, dy, channels);
+}
+
+static void gain_backward(float *dx, float *dg, const float *dy, const float *x, const float *g, size_t rows, size_t channels)
+{
+	for (; rows--; x += channels, dx += channels, dy += channels)
+		EACH for (size_t c = 0; c < channels; c++) {
+			dx[c] += dy[c] * g[c];
+			dg[c] += dy[c] * x[c];
+		}
+}
+
+static void modulate_backward(float *dx, float *dscale, float *dshift, const float *dy, const float *x, const float *scale, size_t rows, size_t channels)
+{
+	for (; rows--; x += channels, dx += channels, dy += channels)
+		EACH for (size_t c = 0; c < channels; c++) {
+			dx[c] += dy[c] * (1 + scale[c]);
+			dscale[c] += dy[c] * x[c];
+			dshift[c] += dy[c];
+		}
+}
+
+static void gate_backward(float *dx, float *dh, float *dgate, const float *dy, const float *h, const float *open, size_t rows, size_t channels)
+{
+	for (; rows--; h += channels, dx += channels, dh += channels, dy += channels)
+		EACH for (size_t c = 0; c < channels; c++) {
+			dx[c] += dy[c];
+			dh[c] += dy[c] * (1 + open[c]);
+			dgate[c] += dy[c] * h[c];
+		}
+}
+
+/* ---- training: the rate of a Gaussian, and Adam -------------------------------------------------------------------------- */
+
+INLINE float float_of(uint32_t bits)
+{
+	float x;
+	memcpy(&x, &bits, sizeof x);
+	return x;
+}
+
+INLINE uint32_t bits_of(float x)
+{
+	uint32_t bits;
+	memcpy(&bits, &x, sizeof bits);
+	return bits;
+}
+
+INLINE float clamp(float x, float low, float high) { return x < low ? low : x > high ? high : x; }
+
+/* e^x = power * (1 + rest), power = 2^round(x / ln 2), for -87 <= x <= 88; x outside counts as the nearest end. */
+INLINE void split_exp(float x, float *power, float *rest)
+{
+	x = clamp(x, -87, 88);
+	float shifted = x * 1.44269504f + 12582912; /* 1.5 x 2^23: the last bits are the integer */
+	float n = shifted - 12582912;
+	float r = x - n * 0.693359375f - n * -2.12194440e-4f;
+	*power = float_of((bits_of(shifted) << 23) + 0x3f800000);
+	*rest = r + r * r * (0.5f + r * (1 / 6.f + r * (1 / 24.f + r * (1 / 120.f + r * (1 / 720.f + r * (1 / 5040.f))))));
+}
+
+INLINE float fast_exp(float x)
+{
+	float power, rest;
+	split_exp(x, &power, &rest);
+	return power + power * rest;
+}
+
+INLINE float fast_expm1(float x)
+{
+	float power, rest;
+	split_exp(x, &power, &rest);
+	return power - 1 + power * rest;
+}
+
+/* x normal and positive. With m = x / 2^e in [sqrt 1/2, sqrt 2): log m = 2 artanh((m - 1) / (m + 1)). */
+INLINE float fast_log2(float x)
+{
+	uint32_t e = (bits_of(x) - 0x3f3504f3) & 0xff800000;
+	float m = float_of(bits_of(x) - e), q = (m - 1) / (m + 1), s = q * q;
+	return (float)((int32_t)e >> 23) + 2.88539008f * q * (1 + s * (1 / 3.f + s * (1 / 5.f + s * (1 / 7.f + s * (1 / 9.f)))));
+}
+
+/* e^(z^2) erfc(z), relative error 5e-8 on [0, 11]: Chebyshev fit of the quotient by t = 1 / (1 + z/2). */
+INLINE float scaled_erfc(float z)
+{
+	float t = 1 / (1 + 0.5f * z);
+	return t * (0.2820808353f + t * (0.2824816312f + t * (0.2422748463f + t * (0.2061551778f + t * (-0.03519023522f +
+		t * (0.2909239608f + t * (-0.4987234074f + t * (0.2902427624f + t * -0.06024561627f))))))));
+}
+
+/* With lo, hi = (|d| -+ 1/2) / sigma, Q the upper tail and phi the density of N(0, 1): P = Q(lo) - Q(hi), and as
+ * phi(hi) = phi(lo) e^-x, x = |d| / sigma^2 (decay: e^-x - 1), both derivatives of P are phi(lo) times something made of e^-x - 1 without cancellation.
+ * Beyond lo = 6, where P < 1e-9 for every sigma, everything stays as at 6: the cost no longer grows, but d is still drawn back. */
+static double gaussian_bits(const float *d, const float *log_scale, size_t n, float weight, float *dd, float *ds)
+{
+	enum { BLOCK = 64 };
+	double sums[8] = {0};
+	for (size_t i0 = 0; i0 < n; i0 += BLOCK) {
+		size_t count = least(n - i0, BLOCK);
+		float bits[BLOCK] = {0}, to_d[BLOCK], to_s[BLOCK];
+		EACH for (size_t i = 0; i < count; i++) {
+			float s = log_scale[i0 + i], distance = d[i0 + i];
+			float inverse = fast_exp(-clamp(s, VAE_LOG_SCALE_MIN, VAE_LOG_SCALE_MAX)), lo = (__builtin_fabsf(distance) - 0.5f) * inverse;
+			lo = lo > 6 ? 6 : lo;
+			float hi = lo + inverse, side = __builtin_copysignf(1, lo);
+			float decay = fast_expm1(-0.5f * (lo + hi) * inverse), density = fast_exp(-0.5f * lo * lo);
+			float q_lo = scaled_erfc(lo * side * 0.707106781f), q_hi = scaled_erfc(hi * 0.707106781f);
+			float mass = 0.5f - 0.5f * side + 0.5f * density * (side * q_lo - q_hi - q_hi * decay);
+			float unit = weight * -(1.44269504f * 0.398942280f) * density / mass;
+			float g_s = unit * (-inverse - hi * decay);
+			int outward = (s < VAE_LOG_SCALE_MIN) & (g_s > 0);
+			outward |= (s > VAE_LOG_SCALE_MAX) & (g_s < 0);
+			bits[i] = -fast_log2(mass < 1e-9f ? 1e-9f : mass);
+			to_d[i] = unit * decay * inverse * __builtin_copysignf(1, distance);
+			to_s[i] = outward ? 0 : g_s;
+		}
+		if (dd)
+			add(dd + i0, to_d, count);
+		if (ds)
+			add(ds + i0, to_s, count);
+		for (size_t i = 0; i < BLOCK; i += 8)
+			for (size_t j = 0; j < 8; j++)
+				sums[j] += bits[i + j];
+	}
+	return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
+}
+
+static void adam(float *w, float *m, float *v, float *average, const float *g, size_t n, float scale, float rate, float b1, float b2, float eps, float ema)
+{
+	for (size_t i = 0, count; i < n; i += count) {
+		count = least(n - i, LANES);
+		vec slope = vec_mul(vec_all(scale), vec_get(g + i, count));
+		vec first = vec_fma(vec_all(b1), vec_get(m + i, count), vec_mul(vec_all(1 - b1), slope));
+		vec second = vec_fma(vec_all(b2), vec_get(v + i, count), vec_mul(vec_mul(vec_all(1 - b2), slope), slope));
+		vec step = vec_div(first, vec_add(vec_sqrt(second), vec_all(eps)));
+		vec weight = vec_fma(vec_all(-rate), step, vec_get(w + i, count)), mean = vec_get(average + i, count);
+		vec_put(m + i, first, count);
+		vec_put(v + i, second, count);
+		vec_put(w + i, weight, count);
+		vec_put(average + i, vec_fma(vec_all(ema), vec_sub(weight, mean), mean), count);
+	}
+}
+
+#define TABLE_(name) vae_kernels_##name
+#define TABLE(name) TABLE_(name)
+#if defined VAE_ISA_avx512
+#define ISA_NAME avx512
+#define ISA VAE_ISA_AVX512
+#elif defined VAE_ISA_avx2
+#define ISA_NAME avx2
+#define ISA VAE_ISA_AVX2
+#elif defined VAE_ISA_neon
+#define ISA_NAME neon
+#define ISA VAE_ISA_NEON
+#else
+#define ISA_NAME scalar
+#define ISA VAE_ISA_SCALAR
+#endif
+
+extern const struct vae_kernels TABLE(ISA_NAME); /* named by dispatch.c alone */
+const struct vae_kernels TABLE(ISA_NAME) = {
+	.isa = ISA,
+	.gemm = gemm,
+	.depthwise = depthwise,
+	.depthwise_backward = depthwise_backward,
+	.gain = gain,
+	.shift = shift,
+	.add = add,
+	.modulate = modulate,
+	.gate = gate,
+	.slope_backward = slope_backward,
+	.column_sum = column_sum,
+	.gain_backward = gain_backward,
+	.modulate_backward = modulate_backward,
+	.gate_backward = gate_backward,
+	.gaussian_bits = gaussian_bits,
+	.adam = adam,
+};

@@ -1,0 +1,503 @@
+#include "nn/net.h"
+#include "base/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- weights ----------------------------------------------------------------------------------------------------------- */
+
+int vae_weights_init(struct vae_weights *weights, const struct vae_params *params, bool training, struct vae_error *error)
+{
+	struct vae_weights w = {0};
+	if (vae_alloc(&w.value, params->total, sizeof(float), error) || vae_alloc(&w.packed, params->packed_total, sizeof(float), error) ||
+	    (training && vae_alloc(&w.packed_t, params->packed_t_total, sizeof(float), error))) {
+		vae_weights_clear(&w);
+		return VAE_EMEM;
+	}
+	*weights = w;
+	return 0;
+}
+
+void vae_weights_pack(struct vae_weights *weights, const struct vae_params *params)
+{
+#pragma omp parallel for schedule(dynamic)
+	for (int i = 0; i < params->count; i++) {
+		const struct vae_param *p = &params->list[i];
+		if (!p->matrix)
+			continue;
+		vae_pack(weights->packed + p->packed, weights->value + p->offset, p->rows, p->columns, p->columns, 1);
+		if (weights->packed_t)
+			vae_pack(weights->packed_t + p->packed_t, weights->value + p->offset, p->columns, p->rows, 1, p->columns);
+	}
+}
+
+void vae_weights_clear(struct vae_weights *weights)
+{
+	free(weights->value);
+	free(weights->packed);
+	free(weights->packed_t);
+	memset(weights, 0, sizeof *weights);
+}
+
+/* ---- memory of a run --------------------------------------------------------------------------------------------------- */
+
+static size_t cells(const struct vae_run *run, int slot)
+{
+	int level = run->net->slot[slot].level;
+	return run->rows[level] * run->columns[level];
+}
+
+size_t vae_run_size(const struct vae_run *run, int slot) { return cells(run, slot) * (size_t)run->net->slot[slot].channels; }
+
+static bool reads(const struct vae_layer *layer, int slot) { return layer->src == slot || layer->aux == slot || layer->third == slot; }
+
+/* The index of the last layer that needs a slot; outputs are needed to the end. */
+static int last_use(const struct vae_net *net, int slot)
+{
+	for (int i = 0; i < net->outputs; i++)
+		if (net->output[i] == slot)
+			return net->layers;
+	for (int i = net->layers - 1; i >= 0; i--)
+		if (reads(&net->layer[i], slot))
+			return i;
+	return -1;
+}
+
+/* Inference: slots whose lives do not overlap share a block of memory. Blocks are handed out in the order of the layers;
+ * among the free ones the largest is taken and grown where needed, which is near enough to the least in these chains. */
+static int plan_shared(struct vae_run *run, struct vae_error *error)
+{
+	const struct vae_net *net = run->net;
+	int block_of[VAE_MAX_SLOTS], blocks = 0, busy_until[VAE_MAX_SLOTS];
+	size_t size[VAE_MAX_SLOTS];
+	for (int i = -net->inputs; i < net->layers; i++) {
+		int slot = i < 0 ? net->input[-1 - i] : net->layer[i].dst, best = -1;
+		for (int k = 0; k < blocks; k++)
+			if (busy_until[k] < i && (best < 0 || size[k] > size[best]))
+				best = k;
+		if (best < 0) {
+			best = blocks++;
+			size[best] = 0;
+		}
+		if (size[best] < vae_run_size(run, slot))
+			size[best] = vae_run_size(run, slot);
+		int last = last_use(net, slot);
+		busy_until[best] = last > i ? last : i;
+		block_of[slot] = best;
+	}
+	for (int k = 0; k < blocks; k++)
+		if (vae_alloc_raw(&run->owned[k], size[k], sizeof(float), error))
+			return VAE_EMEM;
+	for (int slot = 0; slot < net->slots; slot++)
+		run->value[slot] = run->owned[block_of[slot]];
+	return 0;
+}
+
+/* Whether any parameter, or a wanted input, stands before a slot: else nobody asks for its gradient. */
+static void wants_gradient(const struct vae_net *net, bool wanted[VAE_MAX_SLOTS])
+{
+	for (int i = 0; i < net->inputs; i++)
+		wanted[net->input[i]] = net->input_gradient;
+	for (int i = 0; i < net->layers; i++) {
+		const struct vae_layer *l = &net->layer[i];
+		wanted[l->dst] = l->weight >= 0 || wanted[l->src] || (l->aux >= 0 && wanted[l->aux]);
+	}
+}
+
+static int plan_kept(struct vae_run *run, struct vae_error *error)
+{
+	const struct vae_net *net = run->net;
+	bool wanted[VAE_MAX_SLOTS];
+	wants_gradient(net, wanted);
+	for (int slot = 0; slot < net->slots; slot++) {
+		if (vae_alloc(&run->value[slot], vae_run_size(run, slot), sizeof(float), error))
+			return VAE_EMEM;
+		run->owned[2 * slot] = run->value[slot];
+		if (!wanted[slot])
+			continue;
+		if (vae_alloc(&run->gradient[slot], vae_run_size(run, slot), sizeof(float), error))
+			return VAE_EMEM;
+		run->owned[2 * slot + 1] = run->gradient[slot];
+	}
+	return 0;
+}
+
+int vae_run_init(struct vae_run *run, const struct vae_net *net, int level, size_t rows, size_t columns, bool training, struct vae_error *error)
+{
+	memset(run, 0, sizeof *run);
+	run->net = net;
+	for (int l = level; l < VAE_LEVELS; l++) {
+		size_t factor = (size_t)1 << (l - level);
+		run->rows[l] = (rows + factor - 1) / factor;
+		run->columns[l] = (columns + factor - 1) / factor;
+	}
+	size_t scratch = 0;
+	for (int i = 0; i < net->layers; i++) {
+		const struct vae_layer *layer = &net->layer[i];
+		size_t need = (size_t)net->slot[layer->dst].channels;
+		if (training && layer->op == VAE_LINEAR)
+			need = vae_packed_size(cells(run, layer->dst), need);
+		else
+			need *= 2; /* an interpolated gain and its gradient */
+		scratch = need > scratch ? need : scratch;
+	}
+	if ((training ? plan_kept : plan_shared)(run, error) || vae_alloc_raw(&run->scratch, scratch, sizeof(float), error)) {
+		vae_run_clear(run);
+		return VAE_EMEM;
+	}
+	return 0;
+}
+
+void vae_run_clear(struct vae_run *run)
+{
+	for (int i = 0; i < 2 * VAE_MAX_SLOTS; i++)
+		free(run->owned[i]);
+	free(run->scratch);
+	memset(run, 0, sizeof *run);
+}
+
+/* ---- one layer, forward and backward ----------------------------------------------------------------------------------- */
+
+/* What a layer's passes need, gathered once. */
+struct pass {
+	const struct vae_kernels *kernels;
+	struct vae_run *run;
+	const struct vae_params *params;
+	const struct vae_weights *weights;
+	struct vae_position at;
+	float *gradient;  /* flat, of the parameters; backward only */
+	const struct vae_layer *layer;
+	size_t rows;      /* cells of dst */
+	size_t in, out;   /* channels of src and dst */
+};
+
+static float *value(const struct pass *p, int slot) { return p->run->value[slot]; }
+static const struct vae_param *param(const struct pass *p, int i) { return &p->params->list[i]; }
+static const float *param_value(const struct pass *p, int i) { return p->weights->value + param(p, i)->offset; }
+static float *param_gradient(const struct pass *p, int i) { return p->gradient + param(p, i)->offset; }
+static int channels(const struct pass *p, int slot) { return p->run->net->slot[slot].channels; }
+
+/* Where a layer adds its part of a slot's gradient: zeroed by the first who comes. Only linear layers read slots without one. */
+static float *target(const struct pass *p, int slot)
+{
+	struct vae_run *run = p->run;
+	if (!run->has_gradient[slot]) {
+		memset(run->gradient[slot], 0, vae_run_size(run, slot) * sizeof(float));
+		run->has_gradient[slot] = true;
+	}
+	return run->gradient[slot];
+}
+
+static void linear_forward(const struct pass *p)
+{
+	const struct vae_layer *l = p->layer;
+	p->kernels->gemm(&(struct vae_gemm){
+		.m = p->rows, .n = p->out, .k = p->in, .a = value(p, l->src), .a_row = p->in, .a_step = 1,
+		.b = p->weights->packed + param(p, l->weight)->packed, .bias = param_value(p, l->bias), .slope = l->slope,
+		.residual = l->aux >= 0 ? value(p, l->aux) : NULL, .residual_row = p->out, .c = value(p, l->dst), .c_row = p->out});
+}
+
+/* dW += x^T dy, dbias += column sums of dy, dx += dy W^T, and the residual's gradient is dy itself. */
+static void linear_backward(const struct pass *p)
+{
+	const struct vae_layer *l = p->layer;
+	float *dy = p->run->gradient[l->dst], *dw = param_gradient(p, l->weight);
+	if (l->aux >= 0)
+		p->kernels->add(target(p, l->aux), dy, p->rows * p->out);
+	if (l->slope != 1)
+		p->kernels->slope_backward(dy, value(p, l->dst), l->slope, p->rows * p->out);
+	p->kernels->column_sum(param_gradient(p, l->bias), dy, p->rows, p->out);
+	vae_pack(p->run->scratch, dy, p->rows, p->out, p->out, 1);
+	p->kernels->gemm(&(struct vae_gemm){
+		.m = p->in, .n = p->out, .k = p->rows, .a = value(p, l->src), .a_row = 1, .a_step = p->in, .b = p->run->scratch, .slope = 1,
+		.residual = dw, .residual_row = p->out, .c = dw, .c_row = p->out});
+	if (!p->run->gradient[l->src])
+		return;
+	bool fresh = !p->run->has_gradient[l->src];
+	float *dx = p->run->gradient[l->src];
+	p->run->has_gradient[l->src] = true;
+	p->kernels->gemm(&(struct vae_gemm){
+		.m = p->rows, .n = p->in, .k = p->out, .a = dy, .a_row = p->out, .a_step = 1,
+		.b = p->weights->packed_t + param(p, l->weight)->packed_t, .slope = 1,
+		.residual = fresh ? NULL : dx, .residual_row = p->in, .c = dx, .c_row = p->in});
+}
+
+static void depthwise_forward(const struct pass *p)
+{
+	const struct vae_layer *l = p->layer;
+	int level = p->run->net->slot[l->dst].level;
+	p->kernels->depthwise(&(struct vae_depthwise){
+		.rows = p->run->rows[level], .columns = p->run->columns[level], .channels = p->out, .taps = (size_t)l->taps, .x = value(p, l->src),
+		.w = param_value(p, l->weight), .bias = param_value(p, l->bias), .y = value(p, l->dst)});
+}
+
+static void depthwise_backward(const struct pass *p)
+{
+	const struct vae_layer *l = p->layer;
+	int level = p->run->net->slot[l->dst].level;
+	p->kernels->depthwise_backward(&(struct vae_depthwise_backward){
+		.rows = p->run->rows[level], .columns = p->run->columns[level], .channels = p->out, .taps = (size_t)l->taps, .x = value(p, l->src),
+		.w = param_value(p, l->weight), .dy = p->run->gradient[l->dst], .dx = target(p, l->src), .dw = param_gradient(p, l->weight),
+		.dbias = param_gradient(p, l->bias)});
+}
+
+/* Walks the fine grid (level of pixels) row by row and the coarse one (cells) beside it. For each fine pixel, fine points at its
+ * `channels` floats and coarse at their place in the cell's vector; fine pixels past the edge repeat the last one. */
+struct fold {
+	size_t fine_rows, fine_columns, coarse_rows, coarse_columns, factor, channels;
+};
+
+static struct fold fold_of(const struct pass *p, int fine, int coarse)
+{
+	const struct vae_slot *slot = p->run->net->slot;
+	return (struct fold){p->run->rows[slot[fine].level], p->run->columns[slot[fine].level], p->run->rows[slot[coarse].level],
+	                     p->run->columns[slot[coarse].level], (size_t)1 << p->layer->shift, (size_t)slot[fine].channels};
+}
+
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+
+static void fold_gather(const struct fold *f, float *coarse, const float *fine)
+{
+	size_t line = f->factor * f->channels; /* one row of pixels of one cell */
+	for (size_t r = 0; r < f->coarse_rows; r++)
+		for (size_t dy = 0; dy < f->factor; dy++) {
+			const float *row = fine + least(r * f->factor + dy, f->fine_rows - 1) * f->fine_columns * f->channels;
+			for (size_t q = 0; q < f->coarse_columns; q++) {
+				float *cell = coarse + ((r * f->coarse_columns + q) * f->factor + dy) * line;
+				size_t whole = least(f->factor, f->fine_columns - q * f->factor);
+				memcpy(cell, row + q * line, whole * f->channels * sizeof(float));
+				for (size_t dx = whole; dx < f->factor; dx++)
+					memcpy(cell + dx * f->channels, row + (f->fine_columns - 1) * f->channels, f->channels * sizeof(float));
+			}
+		}
+}
+
+static void fold_scatter(const struct fold *f, float *fine, const float *coarse)
+{
+	size_t line = f->factor * f->channels;
+	for (size_t y = 0; y < f->fine_rows; y++)
+		for (size_t q = 0; q < f->coarse_columns; q++) {
+			const float *cell = coarse + (((y / f->factor) * f->coarse_columns + q) * f->factor + y % f->factor) * line;
+			size_t whole = least(f->factor, f->fine_columns - q * f->factor);
+			memcpy(fine + y * f->fine_columns * f->channels + q * line, cell, whole * f->channels * sizeof(float));
+		}
+}
+
+/* The transposes of the two: sums instead of copies. */
+static void fold_gather_backward(const struct fold *f, float *dfine, const float *dcoarse)
+{
+	for (size_t r = 0; r < f->coarse_rows * f->factor; r++)
+		for (size_t q = 0; q < f->coarse_columns * f->factor; q++) {
+			float *fine = dfine + (least(r, f->fine_rows - 1) * f->fine_columns + least(q, f->fine_columns - 1)) * f->channels;
+			const float *coarse = dcoarse + (((r / f->factor * f->coarse_columns + q / f->factor) * f->factor + r % f->factor) * f->factor +
+			                                 q % f->factor) * f->channels;
+			for (size_t c = 0; c < f->channels; c++)
+				fine[c] += coarse[c];
+		}
+}
+
+static void fold_scatter_backward(const struct fold *f, float *dcoarse, const float *dfine)
+{
+	size_t line = f->factor * f->channels;
+	for (size_t y = 0; y < f->fine_rows; y++)
+		for (size_t q = 0; q < f->coarse_columns; q++) {
+			float *cell = dcoarse + (((y / f->factor) * f->coarse_columns + q) * f->factor + y % f->factor) * line;
+			const float *fine = dfine + y * f->fine_columns * f->channels + q * line;
+			size_t whole = least(f->factor, f->fine_columns - q * f->factor) * f->channels;
+			for (size_t c = 0; c < whole; c++)
+				cell[c] += fine[c];
+		}
+}
+
+static void table_forward(const struct pass *p)
+{
+	const struct vae_layer *l = p->layer;
+	float *vector = p->run->scratch;
+	vae_position_lerp(vector, param_value(p, l->weight), (int)p->out, p->at);
+	(l->op == VAE_GAIN ? p->kernels->gain : p->kernels->shift)(value(p, l->dst), value(p, l->src), vector, p->rows, p->out);
+}
+
+static void table_backward(const struct pass *p)
+{
+	const struct vae_layer *l = p->layer;
+	float *vector = p->run->scratch, *sum = vector + p->out, *dy = p->run->gradient[l->dst];
+	memset(sum, 0, p->out * sizeof(float));
+	if (l->op == VAE_GAIN) {
+		vae_position_lerp(vector, param_value(p, l->weight), (int)p->out, p->at);
+		p->kernels->gain_backward(target(p, l->src), sum, dy, value(p, l->src), vector, p->rows, p->out);
+	} else {
+		p->kernels->add(target(p, l->src), dy, p->rows * p->out);
+		p->kernels->column_sum(sum, dy, p->rows, p->out);
+	}
+	float *low = param_gradient(p, l->weight) + (size_t)p->at.index * p->out, *high = low + p->out;
+	for (size_t c = 0; c < p->out; c++) {
+		low[c] += (1 - p->at.fraction) * sum[c];
+		high[c] += p->at.fraction * sum[c];
+	}
+}
+
+static void concat_forward(const struct pass *p)
+{
+	const struct vae_layer *l = p->layer;
+	size_t a = (size_t)channels(p, l->src), b = (size_t)channels(p, l->aux);
+	for (size_t r = 0; r < p->rows; r++) {
+		memcpy(value(p, l->dst) + r * (a + b), value(p, l->src) + r * a, a * sizeof(float));
+		memcpy(value(p, l->dst) + r * (a + b) + a, value(p, l->aux) + r * b, b * sizeof(float));
+	}
+}
+
+static void concat_backward(const struct pass *p)
+{
+	const struct vae_layer *l = p->layer;
+	size_t a = (size_t)channels(p, l->src), b = (size_t)channels(p, l->aux);
+	float *da = target(p, l->src), *db = target(p, l->aux), *dy = p->run->gradient[l->dst];
+	for (size_t r = 0; r < p->rows; r++) {
+		p->kernels->add(da + r * a, dy + r * (a + b), a);
+		p->kernels->add(db + r * b, dy + r * (a + b) + a, b);
+	}
+}
+
+/* Modulation: one vector of aux steers a run of pixels along a row, those of its cell. */
+struct steer {
+	size_t start, length; /* first pixel of the run, pixels */
+	size_t aux;           /* offset of the cell's first steering channel */
+};
+
+/* The n-th run of a slot, row by row; false after the last. */
+static bool steer_at(const struct pass *p, size_t n, struct steer *s)
+{
+	const struct vae_slot *slot = p->run->net->slot;
+	const struct vae_layer *l = p->layer;
+	size_t columns = p->run->columns[slot[l->dst].level], wide = p->run->columns[slot[l->aux].level], factor = (size_t)1 << l->shift;
+	size_t row = n / wide, cell = n % wide;
+	if (row >= p->run->rows[slot[l->dst].level])
+		return false;
+	s->start = row * columns + cell * factor;
+	s->length = least(factor, columns - cell * factor);
+	s->aux = ((row >> l->shift) * wide + cell) * (size_t)slot[l->aux].channels + (size_t)l->first;
+	return true;
+}
+
+static void steered_forward(const struct pass *p)
+{
+	const struct vae_layer *l = p->layer;
+	const float *x = value(p, l->src), *aux = value(p, l->aux);
+	float *y = value(p, l->dst);
+	struct steer s;
+	for (size_t n = 0; steer_at(p, n, &s); n++) {
+		size_t o = s.start * p->out;
+		if (l->op == VAE_MODULATE)
+			p->kernels->modulate(y + o, x + o, aux + s.aux, aux + s.aux + p->out, s.length, p->out);
+		else
+			p->kernels->gate(y + o, x + o, value(p, l->third) + o, aux + s.aux, s.length, p->out);
+	}
+}
+
+static void steered_backward(const struct pass *p)
+{
+	const struct vae_layer *l = p->layer;
+	const float *x = value(p, l->src), *aux = value(p, l->aux), *dy = p->run->gradient[l->dst];
+	float *dx = target(p, l->src), *daux = target(p, l->aux), *dh = l->op == VAE_GATE ? target(p, l->third) : NULL;
+	struct steer s;
+	for (size_t n = 0; steer_at(p, n, &s); n++) {
+		size_t o = s.start * p->out;
+		if (l->op == VAE_MODULATE)
+			p->kernels->modulate_backward(dx + o, daux + s.aux, daux + s.aux + p->out, dy + o, x + o, aux + s.aux, s.length, p->out);
+		else
+			p->kernels->gate_backward(dx + o, dh + o, daux + s.aux, dy + o, value(p, l->third) + o, aux + s.aux, s.length, p->out);
+	}
+}
+
+static void space_to_depth_forward(const struct pass *p)
+{
+	struct fold f = fold_of(p, p->layer->src, p->layer->dst);
+	fold_gather(&f, value(p, p->layer->dst), value(p, p->layer->src));
+}
+
+static void space_to_depth_backward(const struct pass *p)
+{
+	struct fold f = fold_of(p, p->layer->src, p->layer->dst);
+	fold_gather_backward(&f, target(p, p->layer->src), p->run->gradient[p->layer->dst]);
+}
+
+static void depth_to_space_forward(const struct pass *p)
+{
+	struct fold f = fold_of(p, p->layer->dst, p->layer->src);
+	fold_scatter(&f, value(p, p->layer->dst), value(p, p->layer->src));
+}
+
+static void depth_to_space_backward(const struct pass *p)
+{
+	struct fold f = fold_of(p, p->layer->dst, p->layer->src);
+	fold_scatter_backward(&f, target(p, p->layer->src), p->run->gradient[p->layer->dst]);
+}
+
+static const struct {
+	void (*forward)(const struct pass *p);
+	void (*backward)(const struct pass *p);
+} operations[] = {
+	[VAE_LINEAR] = {linear_forward, linear_backward},
+	[VAE_DEPTHWISE] = {depthwise_forward, depthwise_backward},
+	[VAE_SPACE_TO_DEPTH] = {space_to_depth_forward, space_to_depth_backward},
+	[VAE_DEPTH_TO_SPACE] = {depth_to_space_forward, depth_to_space_backward},
+	[VAE_GAIN] = {table_forward, table_backward},
+	[VAE_SHIFT] = {table_forward, table_backward},
+	[VAE_CONCAT] = {concat_forward, concat_backward},
+	[VAE_MODULATE] = {steered_forward, steered_backward},
+	[VAE_GATE] = {steered_forward, steered_backward},
+};
+
+/* ---- the interpreter --------------------------------------------------------------------------------------------------- */
+
+static void enter(struct pass *p, const struct vae_layer *layer)
+{
+	const struct vae_slot *slot = p->run->net->slot;
+	p->layer = layer;
+	p->rows = cells(p->run, layer->dst);
+	p->in = (size_t)slot[layer->src].channels;
+	p->out = (size_t)slot[layer->dst].channels;
+}
+
+void vae_net_forward(struct vae_run *run, const struct vae_nets *nets, const struct vae_weights *weights, struct vae_position at)
+{
+	struct pass p = {.kernels = vae_kernels(), .run = run, .params = &nets->params, .weights = weights, .at = at};
+	for (int i = 0; i < run->net->layers; i++) {
+		enter(&p, &run->net->layer[i]);
+		operations[p.layer->op].forward(&p);
+	}
+}
+
+void vae_run_start_backward(struct vae_run *run) { memset(run->has_gradient, 0, sizeof run->has_gradient); }
+
+void vae_net_backward(struct vae_run *run, const struct vae_nets *nets, const struct vae_weights *weights, struct vae_position at, float *gradient)
+{
+	struct pass p = {.kernels = vae_kernels(), .run = run, .params = &nets->params, .weights = weights, .at = at, .gradient = gradient};
+	for (int i = run->net->layers - 1; i >= 0; i--) {
+		enter(&p, &run->net->layer[i]);
+		if (run->has_gradient[p.layer->dst])
+			operations[p.layer->op].backward(&p);
+	}
+}
+
+double vae_net_macs_pixel(const struct vae_net *net)
+{
+	double macs = 0;
+	for (int i = 0; i < net->layers; i++) {
+		const struct vae_layer *l = &net->layer[i];
+		double cell = l->op == VAE_LINEAR ? (double)net->slot[l->src].channels : l->op == VAE_DEPTHWISE ? (double)l->taps * l->taps : 0;
+		macs += cell * net->slot[l->dst].channels / (double)(1 << 2 * net->slot[l->dst].level);
+	}
+	return macs;
+}
+
+size_t vae_net_halo(const struct vae_net *net)
+{
+	size_t pixels = 0;
+	int coarsest = 0;
+	for (int i = 0; i < net->slots; i++)
+		coarsest = net->slot[i].level > coarsest ? net->slot[i].level : coarsest;
+	for (int i = 0; i < net->layers; i++)
+		if (net->layer[i].op == VAE_DEPTHWISE)
+			pixels += (size_t)(net->layer[i].taps / 2) << net->slot[net->layer[i].dst].level;
+	return (pixels + ((size_t)1 << coarsest) - 1) >> coarsest;
+}

@@ -1,0 +1,130 @@
+/* net.h - a network is an ordered list of layers over numbered slots; one interpreter runs it forward and backward.
+ *
+ * A slot is an array rows x columns x channels at a level: level L is the picture reduced by 2^L, ceil(height / 2^L) x ceil(width / 2^L).
+ * A layer reads one or two slots and writes a new one, so the list read from top to bottom is the data flow, and read from
+ * bottom to top the backward pass. The same list serves inference (slots share memory) and training (every slot is kept).
+ *
+ *     analysis   x 1/1 x3 -> patch 16 -> 1/16 -> blocks -> y 1/16
+ *     h_a        y 1/16 -> 1/32 -> z 1/64             h_s      z 1/64 -> 1/32 -> features and (mean, log-scale) at 1/16
+ *     context    what is decoded, features -> (mean, log-scale) of the rest
+ *     synthesis  y 1/16 -> body 1/16 -> grid 1/4 -> x 1/1 x3
+ */
+#ifndef VAE_NN_NET_H
+#define VAE_NN_NET_H
+
+#include "kernel/kernel.h"
+#include "nn/arch.h"
+
+#define VAE_LEVELS 7      /* 0 to 6: 1/1 to 1/64 */
+#define VAE_MAX_LAYERS 96
+#define VAE_MAX_SLOTS 96
+#define VAE_MAX_PARAMS 320
+
+/* ---- parameters -------------------------------------------------------------------------------------------------------- */
+
+/* One tensor, rows x columns floats, row-major. A weight matrix is inputs x outputs; a table over quality is knots x channels. */
+struct vae_param {
+	char name[48];
+	size_t rows, columns;
+	size_t offset;        /* floats from the start of the flat array; a multiple of 16 */
+	bool matrix;          /* a LINEAR layer's weight: stored in 16 bits, packed for the kernels */
+	size_t packed;        /* matrix: offset of its packed form; packed_t of its packed transpose */
+	size_t packed_t;
+};
+struct vae_params {
+	int count;
+	struct vae_param list[VAE_MAX_PARAMS];
+	size_t total;                    /* floats of the flat array, padding included */
+	size_t packed_total, packed_t_total;
+};
+/* Index of a parameter by name, or -1. */
+int vae_param_find(const struct vae_params *params, const char *name);
+
+/* The numbers of a network: flat array and, for the kernels, packed matrices. */
+struct vae_weights {
+	float *value;         /* params->total, owned */
+	float *packed;        /* params->packed_total, owned */
+	float *packed_t;      /* params->packed_t_total, owned; NULL outside training */
+};
+int vae_weights_init(struct vae_weights *weights, const struct vae_params *params, bool training, struct vae_error *error); /* all 0 */
+void vae_weights_pack(struct vae_weights *weights, const struct vae_params *params); /* after value changed; uses OpenMP threads */
+void vae_weights_clear(struct vae_weights *weights);
+
+/* ---- layers ------------------------------------------------------------------------------------------------------------ */
+
+enum vae_op {
+	VAE_LINEAR,         /* dst = act(bias + src W) (+ aux): 1x1 convolution, dense layer */
+	VAE_DEPTHWISE,      /* taps x taps for each channel */
+	VAE_SPACE_TO_DEPTH, /* factor 2^shift: channel (dy f + dx) C + c of a cell is channel c of its pixel (dy, dx); edges replicate */
+	VAE_DEPTH_TO_SPACE, /* the inverse; cells past the edge are cut */
+	VAE_GAIN,           /* times one factor a channel, interpolated over the quality knots */
+	VAE_SHIFT,          /* plus one number a channel, likewise */
+	VAE_CONCAT,         /* channels of src, then of aux */
+	VAE_MODULATE,       /* fma(src, 1 + scale, shift); scale and shift are channels [first, first + 2C) of aux, `shift` levels coarser */
+	VAE_GATE            /* fma(src, 1 + gate, third): gate is channels [first, first + C) of aux, `shift` levels coarser */
+};
+struct vae_layer {
+	enum vae_op op;
+	int dst, src, aux, third; /* slots, -1 for none */
+	int taps;                 /* DEPTHWISE */
+	int shift;                /* log2 of a factor */
+	int first;                /* first channel of aux */
+	float slope;              /* LINEAR: leaky ReLU's, 1 for none */
+	int weight, bias;         /* parameters, -1 for none; GAIN and SHIFT: weight is the table */
+};
+struct vae_slot { int level, channels; };
+
+struct vae_net {
+	const char *name;         /* of the part, as vae-stat prints it */
+	bool decoder;             /* paid when decoding */
+	int layers, slots, inputs, outputs;
+	struct vae_layer layer[VAE_MAX_LAYERS];
+	struct vae_slot slot[VAE_MAX_SLOTS];
+	int input[3], output[2];  /* slots */
+	bool input_gradient;      /* whether the backward pass goes as far as the inputs */
+};
+/* Multiply-accumulates for each pixel (level 0) of a large picture. */
+double vae_net_macs_pixel(const struct vae_net *net);
+/* How far an output sees beyond its own cell, each way, in cells of the network's coarsest level: half the taps of every depthwise layer. */
+size_t vae_net_halo(const struct vae_net *net);
+
+/* All networks of an architecture, and their parameters. Read-only once built. */
+enum { VAE_ANALYSIS, VAE_H_A, VAE_H_S, VAE_CONTEXT, VAE_SYNTHESIS, VAE_NETS };
+struct vae_nets {
+	struct vae_arch arch;
+	struct vae_params params;
+	struct vae_net net[VAE_NETS]; /* mlp has analysis and synthesis; the others have no layers */
+};
+/* Builds the lists. VAE_EARG where the architecture is too large for the tables above. */
+int vae_nets_new(struct vae_nets **nets, const struct vae_arch *arch, struct vae_error *error);
+void vae_nets_free(struct vae_nets *nets);
+
+/* ---- running ----------------------------------------------------------------------------------------------------------- */
+
+/* The memory of one pass of one network over one picture, slice or band. */
+struct vae_run {
+	const struct vae_net *net;
+	size_t rows[VAE_LEVELS], columns[VAE_LEVELS]; /* of each level at or above the one given */
+	float *value[VAE_MAX_SLOTS];
+	float *gradient[VAE_MAX_SLOTS];               /* training only; NULL where nothing before the slot is trained */
+	bool has_gradient[VAE_MAX_SLOTS];             /* set by whoever wrote gradient[slot] */
+	void *owned[2 * VAE_MAX_SLOTS];               /* allocations behind value and gradient */
+	float *scratch;                               /* packing, interpolated gains */
+};
+/* rows x columns is the size at `level`, the finest that the network uses. training keeps every slot and makes room for gradients. */
+int vae_run_init(struct vae_run *run, const struct vae_net *net, int level, size_t rows, size_t columns, bool training, struct vae_error *error);
+void vae_run_clear(struct vae_run *run);
+
+static inline float *vae_run_input(const struct vae_run *run, int i) { return run->value[run->net->input[i]]; }
+static inline float *vae_run_output(const struct vae_run *run, int i) { return run->value[run->net->output[i]]; }
+/* Floats in a slot of this run. */
+size_t vae_run_size(const struct vae_run *run, int slot);
+
+/* Inputs are in place; computes all other slots. One thread; call vae_fp_enter first. */
+void vae_net_forward(struct vae_run *run, const struct vae_nets *nets, const struct vae_weights *weights, struct vae_position at);
+/* After a forward pass with training: the caller has written gradient[] of the outputs and set has_gradient for them (and cleared the rest
+ * with vae_run_start_backward). Adds the parameters' gradients to `gradient` (flat, params->total) and leaves those of the inputs. */
+void vae_run_start_backward(struct vae_run *run);
+void vae_net_backward(struct vae_run *run, const struct vae_nets *nets, const struct vae_weights *weights, struct vae_position at, float *gradient);
+
+#endif

@@ -1,0 +1,312 @@
+#include "prior/hyper.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "prior/order.h"
+
+/* ---- the symbols of a slice -------------------------------------------------------------------------------------------- */
+
+int vae_symbols_init(struct vae_symbols *symbols, const struct vae_nets *nets, size_t rows, size_t columns, struct vae_error *error)
+{
+	bool photo = nets->arch.kind == VAE_ARCH_PHOTO;
+	struct vae_symbols s = {.rows = rows, .columns = columns, .channels = (size_t)nets->arch.y, .steps = photo ? 2 : 1};
+	if (photo) {
+		s.z_rows = (rows + 3) / 4;
+		s.z_columns = (columns + 3) / 4;
+		s.z_channels = (size_t)nets->arch.z;
+	}
+	s.z_count = s.z_rows * s.z_columns * s.z_channels;
+	s.count = s.z_count + rows * columns * s.channels;
+	if (vae_alloc(&s.value, s.count, sizeof *s.value, error) || vae_alloc(&s.index, s.count, sizeof *s.index, error) ||
+	    vae_alloc(&s.mean, s.count, sizeof *s.mean, error) || vae_alloc(&s.log_scale, s.count, sizeof *s.log_scale, error)) {
+		vae_symbols_clear(&s);
+		return VAE_EMEM;
+	}
+	*symbols = s;
+	return 0;
+}
+
+void vae_symbols_clear(struct vae_symbols *s)
+{
+	free(s->value);
+	free(s->index);
+	free(s->mean);
+	free(s->log_scale);
+	memset(s, 0, sizeof *s);
+}
+
+size_t vae_symbols_place(const struct vae_symbols *s, size_t cell, size_t channel)
+{
+	size_t part = s->channels / s->steps, cells = s->rows * s->columns, step = 0;
+	if (s->steps == 2 && vae_order_first_channel(0, cell / s->columns, cell % s->columns, s->channels) != channel / part * part)
+		step = 1;
+	return s->z_count + (step * cells + cell) * part + channel % part;
+}
+
+/* ---- the walk ---------------------------------------------------------------------------------------------------------- */
+
+/* A picture of cells whose rows lie `stride` floats apart. */
+struct view {
+	float *data;
+	size_t stride;
+};
+
+/* What one walk needs. The encoder has y, the decoder a source. */
+struct walk {
+	struct vae_symbols *s;
+	const struct vae_prior *prior;
+	const float *y;             /* encoder: the slice before rounding */
+	size_t y_stride;
+	vae_symbol_source *source;  /* decoder */
+	void *context;
+	struct view out;            /* y^, data NULL where nobody wants it */
+};
+
+/* One run of symbols, consecutive in coding order: all of z, or one step of y, or all of an mlp's latent. */
+struct group {
+	size_t first;               /* its first symbol */
+	size_t cells, columns;
+	size_t channels, part;      /* of a cell; coded of them in this group */
+	int step;                   /* of order.h, -1 where part is channels */
+};
+
+static struct group group_z(const struct vae_symbols *s)
+{
+	return (struct group){0, s->z_rows * s->z_columns, s->z_columns, s->z_channels, s->z_channels, -1};
+}
+
+static struct group group_y(const struct vae_symbols *s, int step)
+{
+	size_t cells = s->rows * s->columns, part = s->channels / s->steps;
+	return (struct group){s->z_count + (size_t)step * cells * part, cells, s->columns, s->channels, part, s->steps == 2 ? step : -1};
+}
+
+/* First channel that the group codes at a cell. */
+static size_t first_channel(const struct group *g, size_t row, size_t column)
+{
+	return g->step < 0 ? 0 : vae_order_first_channel(g->step, row, column, g->channels);
+}
+
+/* The group's channels of a picture, in coding order, and back. */
+static void gather(float *out, const struct group *g, const float *picture, size_t stride)
+{
+	for (size_t cell = 0; cell < g->cells; cell++, out += g->part) {
+		size_t row = cell / g->columns, column = cell % g->columns;
+		memcpy(out, picture + row * stride + column * g->channels + first_channel(g, row, column), g->part * sizeof *out);
+	}
+}
+
+static void scatter(const struct view *picture, const struct group *g, const float *in)
+{
+	for (size_t cell = 0; cell < g->cells; cell++, in += g->part) {
+		size_t row = cell / g->columns, column = cell % g->columns;
+		memcpy(picture->data + row * picture->stride + column * g->channels + first_channel(g, row, column), in, g->part * sizeof *in);
+	}
+}
+
+/* The group's means and log-scales from a network's answer: `channels` means, then as many log-scales, for each cell. */
+static void predict(struct vae_symbols *s, const struct group *g, const float *answer)
+{
+	size_t at = g->first;
+	for (size_t cell = 0; cell < g->cells; cell++, at += g->part) {
+		const float *of_cell = answer + cell * 2 * g->channels + first_channel(g, cell / g->columns, cell % g->columns);
+		memcpy(s->mean + at, of_cell, g->part * sizeof *s->mean);
+		memcpy(s->log_scale + at, of_cell + g->channels, g->part * sizeof *s->log_scale);
+	}
+}
+
+/* The same mean (NULL: 0) and log-scale for every cell. */
+static void predict_alike(struct vae_symbols *s, const struct group *g, const float *mean, const float *log_scale)
+{
+	size_t at = g->first;
+	for (size_t cell = 0; cell < g->cells; cell++, at += g->part) {
+		if (mean)
+			memcpy(s->mean + at, mean, g->part * sizeof *s->mean);
+		memcpy(s->log_scale + at, log_scale, g->part * sizeof *s->log_scale);
+	}
+}
+
+/* Makes the group's symbols known: rounds target (in coding order) about the means, or asks the source where target is NULL. */
+static int know(const struct walk *w, const struct group *g, const float *target, struct vae_error *error)
+{
+	struct vae_symbols *s = w->s;
+	size_t n = g->cells * g->part;
+	const float *mean = s->mean + g->first;
+	int32_t *value = s->value + g->first;
+	uint8_t *index = s->index + g->first;
+	for (size_t i = 0; i < n; i++)
+		index[i] = vae_scale_index(s->log_scale[g->first + i]);
+	if (!target)
+		return w->source(w->context, index, value, n, error);
+	for (size_t i = 0; i < n; i++)
+		value[i] = vae_round_symbol(target[i] - mean[i]);
+	return 0;
+}
+
+/* y^ = r + mean of a group, in coding order. False where one is not finite. */
+static bool reconstruct(float *out, const struct vae_symbols *s, const struct group *g)
+{
+	size_t n = g->cells * g->part;
+	bool finite = true;
+	for (size_t i = 0; i < n; i++) {
+		out[i] = (float)s->value[g->first + i] + s->mean[g->first + i];
+		finite &= out[i] - out[i] == 0;
+	}
+	return finite;
+}
+
+static int not_finite(struct vae_error *error)
+{
+	return vae_fail(error, VAE_EDATA, "the prior leads to latents that are not finite numbers");
+}
+
+/* Step `step` of y, whose means and log-scales are known. line: room for a step's floats. */
+static int code_step(const struct walk *w, int step, float *line, struct vae_error *error)
+{
+	struct group g = group_y(w->s, step);
+	if (w->y)
+		gather(line, &g, w->y, w->y_stride);
+	int rc = know(w, &g, w->y ? line : NULL, error);
+	if (rc)
+		return rc;
+	if (!reconstruct(line, w->s, &g))
+		return not_finite(error);
+	if (w->out.data)
+		scatter(&w->out, &g, line);
+	return 0;
+}
+
+static const float *table_of(const struct vae_prior *prior, const char *name)
+{
+	return prior->weights->value + prior->nets->params.list[vae_param_find(&prior->nets->params, name)].offset;
+}
+
+static int run_init(struct vae_run *run, const struct walk *w, int part, struct vae_error *error)
+{
+	return vae_run_init(run, &w->prior->nets->net[part], 4, w->s->rows, w->s->columns, false, error);
+}
+
+static void forward(struct vae_run *run, const struct walk *w)
+{
+	vae_net_forward(run, w->prior->nets, w->prior->weights, w->prior->at);
+}
+
+/* Encoder: z before rounding, in coding order, which for z is that of the picture. */
+static int analyse_z(const struct walk *w, float *z, struct vae_error *error)
+{
+	struct vae_run run;
+	size_t line = w->s->columns * w->s->channels;
+	int rc = run_init(&run, w, VAE_H_A, error);
+	if (rc)
+		return rc;
+	for (size_t row = 0; row < w->s->rows; row++)
+		memcpy(vae_run_input(&run, 0) + row * line, w->y + row * w->y_stride, line * sizeof *z);
+	forward(&run, w);
+	memcpy(z, vae_run_output(&run, 0), w->s->z_count * sizeof *z);
+	vae_run_clear(&run);
+	return 0;
+}
+
+/* z to z^, into h_s's input. z: room for its floats. */
+static int code_z(const struct walk *w, float *z, float *input, struct vae_error *error)
+{
+	struct vae_symbols *s = w->s;
+	struct group g = group_z(s);
+	float *log_scale;
+	int rc = vae_alloc_raw(&log_scale, s->z_channels, sizeof *log_scale, error);
+	if (rc)
+		return rc;
+	vae_position_lerp(log_scale, table_of(w->prior, "prior.z.log_scale"), (int)s->z_channels, w->prior->at);
+	predict_alike(s, &g, table_of(w->prior, "prior.z.mean"), log_scale);
+	free(log_scale);
+	if (w->y && (rc = analyse_z(w, z, error)))
+		return rc;
+	if ((rc = know(w, &g, w->y ? z : NULL, error)))
+		return rc;
+	return reconstruct(input, s, &g) ? 0 : not_finite(error);
+}
+
+/* The context's inputs: step 0's residuals with 0 elsewhere, features, guess. */
+static void fill_context(struct vae_run *context, const struct vae_run *h_s, const struct vae_symbols *s, float *line)
+{
+	struct group g = group_y(s, 0);
+	struct view residual = {vae_run_input(context, 0), s->columns * s->channels};
+	for (size_t i = 0; i < g.cells * g.part; i++)
+		line[i] = (float)s->value[g.first + i];
+	memset(residual.data, 0, vae_run_size(context, context->net->input[0]) * sizeof(float));
+	scatter(&residual, &g, line);
+	for (int i = 0; i < 2; i++)
+		memcpy(vae_run_input(context, 1 + i), vae_run_output(h_s, i), vae_run_size(h_s, h_s->net->output[i]) * sizeof(float));
+}
+
+static int walk_photo(const struct walk *w, struct vae_error *error)
+{
+	struct vae_symbols *s = w->s;
+	struct vae_run h_s = {0}, context = {0};
+	struct group g0 = group_y(s, 0), g1 = group_y(s, 1);
+	float *line = NULL; /* a step of y, or z: which may be larger in very small slices */
+	int rc;
+	if ((rc = vae_alloc_raw(&line, g0.cells * g0.part + s->z_count, sizeof *line, error)) || (rc = run_init(&h_s, w, VAE_H_S, error)))
+		goto out;
+	if ((rc = code_z(w, line, vae_run_input(&h_s, 0), error)))
+		goto out;
+	forward(&h_s, w);
+	predict(s, &g0, vae_run_output(&h_s, 1));
+	if ((rc = code_step(w, 0, line, error)) || (rc = run_init(&context, w, VAE_CONTEXT, error)))
+		goto out;
+	fill_context(&context, &h_s, s, line);
+	forward(&context, w);
+	predict(s, &g1, vae_run_output(&context, 0));
+	rc = code_step(w, 1, line, error);
+out:
+	free(line);
+	vae_run_clear(&h_s);
+	vae_run_clear(&context);
+	return rc;
+}
+
+/* Steps of 1 / gain: r = round(y gain), y^ = r (1 / gain), the division rounded once. */
+static int walk_mlp(const struct walk *w, struct vae_error *error)
+{
+	struct vae_symbols *s = w->s;
+	struct group g = group_y(s, 0);
+	size_t n = s->channels;
+	float *gain = NULL;
+	int rc = vae_alloc_raw(&gain, 3 * n, sizeof *gain, error);
+	if (rc)
+		return rc;
+	float *log_scale = gain + n, *line = gain + 2 * n;
+	vae_position_lerp(gain, table_of(w->prior, "prior.gain"), (int)n, w->prior->at);
+	vae_position_lerp(log_scale, table_of(w->prior, "prior.log_scale"), (int)n, w->prior->at);
+	predict_alike(s, &g, NULL, log_scale);
+	for (size_t i = 0; w->y && i < n; i++)
+		line[i] = w->y[i] * gain[i];
+	rc = know(w, &g, w->y ? line : NULL, error);
+	for (size_t i = 0; !rc && i < n; i++) {
+		float step = 1 / gain[i], y = (float)s->value[i] * step;
+		if (!(y - y == 0))
+			rc = not_finite(error);
+		else if (w->out.data)
+			w->out.data[i] = y;
+	}
+	free(gain);
+	return rc;
+}
+
+static int walk(const struct walk *w, struct vae_error *error)
+{
+	return (w->s->steps == 2 ? walk_photo : walk_mlp)(w, error);
+}
+
+int vae_hyper_analyse(struct vae_symbols *symbols, const struct vae_prior *prior, const float *y, size_t stride, struct vae_error *error)
+{
+	return walk(&(struct walk){.s = symbols, .prior = prior, .y = y, .y_stride = stride}, error);
+}
+
+int vae_hyper_synthesise(struct vae_symbols *symbols, const struct vae_prior *prior, vae_symbol_source *source, void *context, float *y,
+                         size_t stride, struct vae_error *error)
+{
+	return walk(&(struct walk){.s = symbols, .prior = prior, .source = source, .context = context, .out = {y, stride}}, error);
+}

@@ -1,0 +1,42 @@
+/* scales.h - the integer tables of the prior: one for each of 64 log-spaced deviations of a rounded Gaussian.
+ *
+ * Table i codes an integer symbol r, -bound[i] <= r <= bound[i], of N(0, scale_i) rounded, and an escape for all others.
+ * The counts are integers of sum 2^16, made once, at training, with libm, and from then on stored in the model,
+ * so that no two machines can disagree. Deviations are 0.11 x (512 / 0.11)^(i / 63).
+ */
+#ifndef VAE_PRIOR_SCALES_H
+#define VAE_PRIOR_SCALES_H
+
+#include "base/error.h"
+
+#define VAE_SCALES 64
+#define VAE_SCALE_BITS 16
+#define VAE_SYMBOL_LIMIT ((1 << 20) - 1) /* symbols are clamped to +- this before coding; escapes carry no more */
+
+struct vae_scales {
+	int32_t bound[VAE_SCALES];  /* 1 to 4095 */
+	uint32_t first[VAE_SCALES]; /* where table i starts in cumulative; derived */
+	uint32_t entries;           /* in all; derived */
+	/* Table i has 2 bound + 2 symbols in the order -bound .. bound, escape; cumulative[first + s] is the sum of the counts before
+	 * symbol s, the first 0; the end, 65536, is not stored. Owned. Every symbol has a count of at least 1.
+	 * In memory, not in files, a 0 follows the last table, so that the count of every symbol is the difference to the next
+	 * entry modulo 2^16. */
+	uint16_t *cumulative;
+	/* Derived, for decoding: where the search for a symbol starts, by the upper 8 bits of its place. Owned. */
+	uint16_t (*start)[256];
+};
+
+/* Makes the tables with libm; used by training alone. */
+int vae_scales_make(struct vae_scales *scales, struct vae_error *error);
+/* Takes over tables as stored in a model, checks every bound, order and count, and derives the rest. VAE_EMODEL says what is wrong.
+ * cumulative is copied. */
+int vae_scales_load(struct vae_scales *scales, const int32_t *bound, const uint16_t *cumulative, size_t entries, struct vae_error *error);
+void vae_scales_clear(struct vae_scales *scales);
+
+/* The table for a log-scale (natural logarithm of the deviation): clamped to [ln 0.11, ln 512], then the nearest, halves to even.
+ * NaN gives 0. One subtraction, one multiplication, each rounded once in binary32: the same on every machine. */
+uint8_t vae_scale_index(float log_scale);
+/* round(v) half to even, v clamped to +-VAE_SYMBOL_LIMIT first; NaN gives 0. */
+int32_t vae_round_symbol(float v);
+
+#endif

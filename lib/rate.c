@@ -1,0 +1,70 @@
+/* rate.c - what codes should take, by the prior's own account. For reports: libm is allowed. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "base/parallel.h"
+#include "prior/range.h"
+#include "shape.h"
+
+#define LEAST_MASS 1e-9 /* as in training: a symbol costs at most 30 bits */
+
+/* -log2 of the mass of N(0, e^log_scale) on [r - 1/2, r + 1/2]: by the upper tail, which does not cancel far out. */
+static double gaussian_bits(double r, double log_scale)
+{
+	log_scale = log_scale > VAE_LOG_SCALE_MIN ? log_scale : VAE_LOG_SCALE_MIN; /* NaN too, as its table is 0 */
+	log_scale = log_scale < VAE_LOG_SCALE_MAX ? log_scale : VAE_LOG_SCALE_MAX;
+	double unit = exp(-log_scale) / sqrt(2), a = fabs(r);
+	double mass = 0.5 * (erfc((a - 0.5) * unit) - erfc((a + 0.5) * unit));
+	return -log2(mass > LEAST_MASS ? mass : LEAST_MASS);
+}
+
+struct estimate {
+	const struct vae_codes *codes;
+	const struct vae_model *model;
+	struct vae_rate *slice; /* [slices] */
+};
+
+static int estimate_slice(void *context, size_t i, int thread, struct vae_error *error)
+{
+	const struct estimate *e = context;
+	struct vae_symbols s;
+	struct vae_rate rate = {0};
+	(void)thread;
+	int rc = vae_slice_decode(&s, e->codes, e->model, i, NULL, 0, error);
+	if (rc)
+		return rc;
+	for (size_t n = 0; n < s.count; n++) {
+		double bits = vae_range_bits(&e->model->scales, s.index[n], s.value[n]);
+		if (n < s.z_count) {
+			rate.z_bits += bits;
+		} else {
+			rate.y_bits += bits;
+			rate.y_float_bits += gaussian_bits(s.value[n], s.log_scale[n]);
+		}
+	}
+	rate.symbols = s.count;
+	e->slice[i] = rate;
+	vae_symbols_clear(&s);
+	return 0;
+}
+
+int vae_rate_estimate(struct vae_rate *rate, const struct vae_model *model, const struct vae_codes *codes, struct vae_error *error)
+{
+	struct estimate e = {codes, model, NULL};
+	struct vae_rate sum = {0};
+	int rc = vae_codes_check(codes, model, error);
+	if (rc || (rc = vae_alloc(&e.slice, codes->slices, sizeof *e.slice, error)))
+		return rc;
+	rc = vae_parallel(codes->slices, estimate_slice, &e, error);
+	for (size_t i = 0; !rc && i < codes->slices; i++) {
+		sum.z_bits += e.slice[i].z_bits;
+		sum.y_bits += e.slice[i].y_bits;
+		sum.y_float_bits += e.slice[i].y_float_bits;
+		sum.symbols += e.slice[i].symbols;
+	}
+	if (!rc)
+		*rate = sum;
+	free(e.slice);
+	return rc;
+}

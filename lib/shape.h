@@ -1,0 +1,35 @@
+/* shape.h - the shape that a model gives a picture's latents, and the slices that they fall into. */
+#ifndef VAE_SHAPE_H
+#define VAE_SHAPE_H
+
+#include "prior/hyper.h"
+#include "stream/geometry.h"
+#include "stream/model.h"
+
+struct vae_shape { size_t rows, columns, channels; }; /* of y */
+
+/* VAE_EARG where the geometry is none; VAE_EMODEL where the model takes no such pictures. */
+int vae_shape_of(struct vae_shape *shape, const struct vae_model *model, const struct vae_geometry *geometry, struct vae_error *error);
+/* Whether latents or codes that claim this belong to the model: VAE_EMODEL for another model's, VAE_EDATA for a wrong shape. */
+int vae_shape_fits(const struct vae_model *model, const struct vae_geometry *geometry, uint64_t model_id, uint32_t rows, uint32_t columns,
+                    uint32_t channels, struct vae_error *error);
+
+/* Slice i of the vae_slice_count (stream/geometry.h) of a picture. */
+struct vae_slice_place { size_t row, column, rows, columns; }; /* cells of y */
+struct vae_slice_place vae_slice_at(uint32_t rows, uint32_t columns, size_t i);
+
+struct vae_prior vae_prior_of(const struct vae_model *model, uint16_t quality);
+
+/* Checks codes against the model: shape, method, number of slices. */
+int vae_codes_check(const struct vae_codes *codes, const struct vae_model *model, struct vae_error *error);
+/* Decodes slice i of checked codes: fills symbols (initialised here, cleared by the caller) and y (the slice's corner; NULL: symbols alone).
+ * Errors name the slice. */
+int vae_slice_decode(struct vae_symbols *symbols, const struct vae_codes *codes, const struct vae_model *model, size_t i, float *y,
+                     size_t stride, struct vae_error *error);
+
+/* Copies what travels beside the colour; *copy is NULL where there is none. VAE_EARG where the tuple type has alpha and none is there. */
+int vae_alpha_copy(uint16_t **copy, const uint16_t *alpha, const struct vae_geometry *geometry, struct vae_error *error);
+/* The path that latents carry, or NULL. */
+int vae_hint_copy(char **hint, const struct vae_model *model, struct vae_error *error);
+
+#endif

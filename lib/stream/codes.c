@@ -1,0 +1,389 @@
+/* codes.c - codes(5): a picture's slices in a zstd frame. All numbers are little-endian.
+ *
+ *     header    "VAEC", version 1, method 1, format and tuple 1, cell 1, model 8, width 4, height 4, maxval 2, quality 2, channels 2,
+ *               checksum of these 4
+ *     alpha     where there is any: checksum 4, samples
+ *     slices    each: length 4, checksum 4, payload
+ *
+ * The number of slices, the shape of y and the length of alpha follow from the header. A checksum is the low half of XXH64, seed 0.
+ * The reader sees ONE decompressed stream: where zstd's frames begin and end makes no difference to it.
+ */
+#include "base/bytes.h"
+#include "base/memory.h"
+#include "stream/geometry.h"
+
+#include <stdlib.h>
+#include <xxhash.h>
+#include <zstd.h>
+
+#define MAGIC "VAEC"
+#define VERSION 0
+#define HEADER_BYTES 34
+#define WINDOW_LOG_MAX 27     /* 128 MiB, what zstd itself reads without being asked twice */
+#define CHUNK 65536
+
+static uint32_t checksum(const void *data, size_t bytes) { return (uint32_t)XXH64(data, bytes, 0); }
+
+static void header_put(uint8_t *p, const struct vae_codes *c, int cell)
+{
+	memcpy(p, MAGIC, 4);
+	p[4] = VERSION;
+	p[5] = (uint8_t)c->method;
+	p[6] = (uint8_t)((int)c->geometry.format << 4 | (int)c->geometry.tuple);
+	p[7] = (uint8_t)cell;
+	vae_put64(p + 8, c->model_id);
+	vae_put32(p + 16, c->geometry.width);
+	vae_put32(p + 20, c->geometry.height);
+	vae_put16(p + 24, c->geometry.maxval);
+	vae_put16(p + 26, c->quality);
+	vae_put16(p + 28, (uint16_t)c->channels);
+	vae_put32(p + 30, checksum(p, 30));
+}
+
+/* The inverse, with every check that needs no more than the header. */
+static int header_get(struct vae_codes *c, const uint8_t *p, int64_t offset, uint64_t max_pixels, struct vae_error *error)
+{
+	if (memcmp(p, MAGIC, 4))
+		return vae_fail_at(error, VAE_EDATA, offset, "not codes: what is compressed here does not start with " MAGIC);
+	if (p[4] != VERSION)
+		return vae_fail_at(error, VAE_EDATA, offset, "codes of format version %u; this program reads version %d", p[4], VERSION);
+	if (vae_get32(p + 30) != checksum(p, 30))
+		return vae_fail_at(error, VAE_EDATA, offset, "damaged: the header's checksum is wrong");
+	if (p[5] != VAE_METHOD_RANGE && p[5] != VAE_METHOD_ZSTD)
+		return vae_fail_at(error, VAE_EDATA, offset, "codes of method %u, which this program does not know", p[5]);
+	if (p[7] < VAE_MIN_CELL || p[7] > VAE_MAX_CELL)
+		return vae_fail_at(error, VAE_EDATA, offset, "cells of 2^%u pixels: %d to %d are possible", p[7], VAE_MIN_CELL, VAE_MAX_CELL);
+	c->method = (enum vae_method)p[5];
+	c->model_id = vae_get64(p + 8);
+	c->geometry = (struct vae_geometry){vae_get32(p + 16), vae_get32(p + 20), vae_get16(p + 24), (enum vae_format)(p[6] >> 4), (enum vae_tuple)(p[6] & 15)};
+	c->quality = vae_get16(p + 26);
+	c->channels = vae_get16(p + 28);
+	c->rows = vae_cells(c->geometry.height, p[7]);
+	c->columns = vae_cells(c->geometry.width, p[7]);
+	return vae_shape_check(&c->geometry, c->rows, c->columns, c->channels, max_pixels, VAE_EDATA, NULL, error);
+}
+
+/* ---- reading ----------------------------------------------------------------------------------------------------------- */
+
+struct vae_codes_reader {
+	struct vae_source source;   /* of decompressed bytes; its offset is that of the compressed input */
+	FILE *file;
+	uint64_t max_pixels;
+	ZSTD_DCtx *zstd;
+	ZSTD_inBuffer input;        /* src is owned */
+	size_t input_room, wanted;  /* wanted: what zstd asks for, so that a pipe is never read further than needed */
+	size_t frame_start;         /* what it asks for at the start of a frame */
+	uint8_t *output;            /* owned */
+	size_t output_room, output_pos, output_size;
+	bool in_frame, ended;
+	XXH64_state_t *hash;        /* of what is taken; owned */
+	struct vae_error failure;   /* code is not 0 after a failure: sticky */
+};
+
+static int refill(struct vae_codes_reader *r, struct vae_error *error)
+{
+	size_t n = r->wanted < r->input_room ? r->wanted : r->input_room;
+	r->input.pos = 0;
+	r->input.size = fread((void *)r->input.src, 1, n, r->file);
+	if (r->input.size < n && ferror(r->file))
+		return vae_fail_errno(error, "cannot read codes");
+	if (r->input.size == 0 && r->in_frame)
+		return vae_fail_at(error, VAE_EDATA, r->source.offset, "codes: truncated");
+	r->ended = r->input.size == 0;
+	return 0;
+}
+
+/* With the output used up: decompresses until there is some, or a frame or the input ends. */
+static int decompress(struct vae_codes_reader *r, struct vae_error *error)
+{
+	bool full = r->output_size == r->output_room; /* zstd may hold more, and want no input for it */
+	r->output_pos = r->output_size = 0;
+	for (;;) {
+		int result = 0;
+		if (r->input.pos == r->input.size && !full && ((result = refill(r, error)) || r->ended))
+			return result;
+		full = false;
+		ZSTD_outBuffer out = {r->output, r->output_room, 0};
+		size_t before = r->input.pos, code = ZSTD_decompressStream(r->zstd, &out, &r->input);
+		r->source.offset += (int64_t)(r->input.pos - before);
+		if (ZSTD_isError(code))
+			return vae_fail_at(error, VAE_EDATA, r->source.offset, "codes: zstd: %s", ZSTD_getErrorName(code));
+		r->in_frame = code != 0;
+		r->wanted = code ? code : r->frame_start;
+		r->output_size = out.pos;
+		if (out.pos || !code)
+			return 0;
+	}
+}
+
+static int take(struct vae_source *source, void *data, size_t bytes, struct vae_error *error)
+{
+	struct vae_codes_reader *r = (struct vae_codes_reader *)source;
+	for (uint8_t *p = data; bytes;) {
+		size_t n = r->output_size - r->output_pos;
+		if (n > bytes)
+			n = bytes;
+		if (n) {
+			memcpy(p, r->output + r->output_pos, n);
+			XXH64_update(r->hash, p, n);
+			r->output_pos += n;
+			p += n;
+			bytes -= n;
+			continue;
+		}
+		if (r->ended)
+			return vae_fail_at(error, VAE_EDATA, source->offset, "codes: truncated: zstd's frames end inside an image");
+		int result = decompress(r, error);
+		if (result)
+			return result;
+	}
+	return 0;
+}
+
+static int read_alpha(struct vae_codes *c, struct vae_codes_reader *r, struct vae_error *error)
+{
+	uint8_t stored[4];
+	int result = take(&r->source, stored, 4, error);
+	if (result)
+		return result;
+	XXH64_reset(r->hash, 0);
+	if ((result = vae_alpha_read(&c->alpha, &c->geometry, &r->source, error)))
+		return result;
+	if ((uint32_t)XXH64_digest(r->hash) != vae_get32(stored))
+		return vae_fail_at(error, VAE_EDATA, r->source.offset, "damaged: alpha's checksum is wrong");
+	return 0;
+}
+
+/* Memory grows with what is really there, whatever the length says. */
+static int read_payload(struct vae_slice *slice, uint32_t bytes, struct vae_codes_reader *r, struct vae_error *error)
+{
+	struct vae_buffer payload = {0};
+	int result = 0;
+	XXH64_reset(r->hash, 0);
+	for (uint32_t first = 0; first < bytes && !result; first += CHUNK) {
+		size_t n = bytes - first < CHUNK ? bytes - first : CHUNK;
+		uint8_t *p = vae_buffer_extend(&payload, n, error);
+		result = p ? take(&r->source, p, n, error) : VAE_EMEM;
+	}
+	if (result) {
+		vae_buffer_clear(&payload);
+		return result;
+	}
+	*slice = (struct vae_slice){payload.data, bytes};
+	return 0;
+}
+
+static int read_slice(struct vae_codes *c, uint32_t i, struct vae_codes_reader *r, struct vae_error *error)
+{
+	uint8_t head[8];
+	int result = take(&r->source, head, sizeof head, error);
+	if (result)
+		return result;
+	uint32_t bytes = vae_get32(head);
+	if (bytes > vae_slice_limit(c->rows, c->columns, c->channels, i))
+		return vae_fail_at(error, VAE_EDATA, r->source.offset, "damaged: slice %u of %u claims %u bytes, more than its symbols can take", i, c->slices, bytes);
+	if ((result = read_payload(&c->slice[i], bytes, r, error)))
+		return result;
+	if ((uint32_t)XXH64_digest(r->hash) != vae_get32(head + 4))
+		return vae_fail_at(error, VAE_EDATA, r->source.offset, "damaged: the checksum of slice %u of %u is wrong", i, c->slices);
+	return 0;
+}
+
+static int read_image(struct vae_codes **codes, struct vae_codes_reader *r, struct vae_error *error)
+{
+	uint8_t head[HEADER_BYTES];
+	struct vae_codes *c;
+	int result = vae_alloc(&c, 1, sizeof *c, error);
+	if (result)
+		return result;
+	if ((result = take(&r->source, head, sizeof head, error)) || (result = header_get(c, head, r->source.offset, r->max_pixels, error)))
+		goto out;
+	if (vae_has_alpha(c->geometry.tuple) && (result = read_alpha(c, r, error)))
+		goto out;
+	uint64_t slices = vae_slice_count(c->rows, c->columns);
+	if (slices > UINT32_MAX) {
+		result = vae_fail(error, VAE_ELIMIT, "codes: %llu slices are more than a picture can have", (unsigned long long)slices);
+		goto out;
+	}
+	if ((result = vae_alloc(&c->slice, (size_t)slices, sizeof *c->slice, error)))
+		goto out;
+	c->slices = (uint32_t)slices;
+	for (uint32_t i = 0; i < c->slices; i++)
+		if ((result = read_slice(c, i, r, error)))
+			goto out;
+	if (r->in_frame && r->output_pos == r->output_size && (result = decompress(r, error))) /* zstd's checksum, where the frame ends here */
+		goto out;
+	*codes = c;
+	c = NULL;
+out:
+	vae_codes_free(c);
+	return result;
+}
+
+int vae_codes_read(struct vae_codes **codes, struct vae_codes_reader *r, struct vae_error *error)
+{
+	struct vae_error why = r->failure;
+	int result = why.code;
+	while (!result && !r->ended && r->output_pos == r->output_size)
+		result = decompress(r, &why);
+	if (!result && r->output_pos == r->output_size)
+		return 0;
+	if (!result)
+		result = read_image(codes, r, &why);
+	if (!result)
+		return 1;
+	r->failure = why;
+	if (error)
+		*error = why;
+	return result;
+}
+
+int vae_codes_reader_new(struct vae_codes_reader **reader, FILE *file, uint64_t max_pixels, struct vae_error *error)
+{
+	struct vae_codes_reader *r;
+	off_t here = ftello(file);
+	if (vae_alloc(&r, 1, sizeof *r, error))
+		return VAE_EMEM;
+	void *input = malloc(ZSTD_DStreamInSize());
+	*r = (struct vae_codes_reader){
+		.source = {take, here < 0 ? 0 : here}, .file = file, .max_pixels = max_pixels, .zstd = ZSTD_createDCtx(), .input = {input, 0, 0},
+		.input_room = ZSTD_DStreamInSize(), .output = malloc(ZSTD_DStreamOutSize()), .output_room = ZSTD_DStreamOutSize(),
+		.hash = XXH64_createState()};
+	if (!r->zstd || !input || !r->output || !r->hash) {
+		vae_codes_reader_free(r);
+		return vae_fail(error, VAE_EMEM, "out of memory");
+	}
+	r->wanted = r->frame_start = ZSTD_initDStream(r->zstd);
+	ZSTD_DCtx_setParameter(r->zstd, ZSTD_d_windowLogMax, WINDOW_LOG_MAX);
+	XXH64_reset(r->hash, 0);
+	*reader = r;
+	return 0;
+}
+
+void vae_codes_reader_free(struct vae_codes_reader *r)
+{
+	if (!r)
+		return;
+	ZSTD_freeDCtx(r->zstd);
+	free((void *)r->input.src);
+	free(r->output);
+	XXH64_freeState(r->hash);
+	free(r);
+}
+
+/* ---- writing ----------------------------------------------------------------------------------------------------------- */
+
+struct writer {
+	FILE *file;
+	ZSTD_CCtx *zstd;
+	uint8_t *output;  /* owned */
+	size_t room;
+};
+
+/* Compresses bytes and writes what comes out; end: and closes the frame. */
+static int feed(struct writer *w, const void *data, size_t bytes, bool end, struct vae_error *error)
+{
+	ZSTD_inBuffer in = {data, bytes, 0};
+	for (;;) {
+		ZSTD_outBuffer out = {w->output, w->room, 0};
+		size_t left = ZSTD_compressStream2(w->zstd, &out, &in, end ? ZSTD_e_end : ZSTD_e_continue);
+		if (ZSTD_isError(left))
+			return vae_fail(error, VAE_EMEM, "zstd: %s", ZSTD_getErrorName(left));
+		if (out.pos && fwrite(w->output, 1, out.pos, w->file) != out.pos)
+			return vae_fail_errno(error, "cannot write codes");
+		if (end ? !left : in.pos == in.size)
+			return 0;
+	}
+}
+
+static int check(const struct vae_codes *c, int level, int *cell, struct vae_error *error)
+{
+	int result = vae_shape_check(&c->geometry, c->rows, c->columns, c->channels, UINT64_MAX, VAE_EARG, cell, error);
+	if (result)
+		return result;
+	if (c->method != VAE_METHOD_RANGE && c->method != VAE_METHOD_ZSTD)
+		return vae_fail(error, VAE_EARG, "codes: no method %d", (int)c->method);
+	if (level < 1 || level > 19)
+		return vae_fail(error, VAE_EARG, "zstd level %d is not 1 to 19", level);
+	if (vae_has_alpha(c->geometry.tuple) != (c->alpha != NULL))
+		return vae_fail(error, VAE_EARG, "codes: alpha samples and tuple type %s do not go together", vae_tuple_name(c->geometry.tuple));
+	if (c->slices != vae_slice_count(c->rows, c->columns))
+		return vae_fail(error, VAE_EARG, "codes: %u slices, where the picture has %llu", c->slices, (unsigned long long)vae_slice_count(c->rows, c->columns));
+	for (uint32_t i = 0; i < c->slices; i++)
+		if (c->slice[i].bytes > vae_slice_limit(c->rows, c->columns, c->channels, i))
+			return vae_fail(error, VAE_EARG, "codes: slice %u has more bytes than its symbols can take", i);
+	return 0;
+}
+
+static uint64_t content_bytes(const struct vae_codes *c)
+{
+	uint64_t bytes = HEADER_BYTES + (c->alpha ? 4 + vae_alpha_bytes(&c->geometry) : 0);
+	for (uint32_t i = 0; i < c->slices; i++)
+		bytes += 8 + (uint64_t)c->slice[i].bytes;
+	return bytes;
+}
+
+/* Once to hash the samples, once to write them: they are not held as bytes. */
+static int write_alpha(struct writer *w, const struct vae_codes *c, struct vae_error *error)
+{
+	uint8_t bytes[CHUNK], sum[4];
+	size_t samples = (size_t)c->geometry.width * c->geometry.height, step = CHUNK / 2;
+	XXH64_state_t *hash = XXH64_createState();
+	if (!hash)
+		return vae_fail(error, VAE_EMEM, "out of memory");
+	XXH64_reset(hash, 0);
+	for (size_t first = 0; first < samples; first += step)
+		XXH64_update(hash, bytes, vae_alpha_put(bytes, &c->geometry, c->alpha, first, samples - first < step ? samples - first : step));
+	vae_put32(sum, (uint32_t)XXH64_digest(hash));
+	XXH64_freeState(hash);
+	int result = feed(w, sum, 4, false, error);
+	for (size_t first = 0; first < samples && !result; first += step)
+		result = feed(w, bytes, vae_alpha_put(bytes, &c->geometry, c->alpha, first, samples - first < step ? samples - first : step), false, error);
+	return result;
+}
+
+static int write_slice(struct writer *w, const struct vae_slice *s, struct vae_error *error)
+{
+	uint8_t head[8];
+	vae_put32(head, s->bytes);
+	vae_put32(head + 4, checksum(s->payload, s->bytes));
+	int result = feed(w, head, sizeof head, false, error);
+	return result ? result : feed(w, s->payload, s->bytes, false, error);
+}
+
+int vae_codes_write(const struct vae_codes *c, FILE *file, int level, struct vae_error *error)
+{
+	uint8_t head[HEADER_BYTES];
+	int cell, result = check(c, level, &cell, error);
+	if (result)
+		return result;
+	struct writer w = {file, ZSTD_createCCtx(), malloc(ZSTD_CStreamOutSize()), ZSTD_CStreamOutSize()};
+	if (!w.zstd || !w.output || ZSTD_isError(ZSTD_CCtx_setParameter(w.zstd, ZSTD_c_compressionLevel, level)) ||
+	    ZSTD_isError(ZSTD_CCtx_setParameter(w.zstd, ZSTD_c_checksumFlag, 1)) ||
+	    ZSTD_isError(ZSTD_CCtx_setPledgedSrcSize(w.zstd, content_bytes(c)))) {
+		result = vae_fail(error, VAE_EMEM, "zstd: out of memory");
+		goto out;
+	}
+	header_put(head, c, cell);
+	if ((result = feed(&w, head, sizeof head, false, error)) || (c->alpha && (result = write_alpha(&w, c, error))))
+		goto out;
+	for (uint32_t i = 0; i < c->slices; i++)
+		if ((result = write_slice(&w, &c->slice[i], error)))
+			goto out;
+	result = feed(&w, NULL, 0, true, error);
+out:
+	ZSTD_freeCCtx(w.zstd);
+	free(w.output);
+	return result;
+}
+
+void vae_codes_free(struct vae_codes *codes)
+{
+	if (!codes)
+		return;
+	for (uint32_t i = 0; i < codes->slices; i++)
+		free(codes->slice[i].payload);
+	free(codes->slice);
+	free(codes->alpha);
+	free(codes);
+}

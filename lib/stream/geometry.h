@@ -1,0 +1,51 @@
+/* geometry.h - what latents and codes have in common: a picture's geometry with the shape of its y, and its alpha samples. */
+#ifndef VAE_STREAM_GEOMETRY_H
+#define VAE_STREAM_GEOMETRY_H
+
+#include "base/error.h"
+#include "prior/hyper.h"
+
+#define VAE_MAX_CHANNELS 1024 /* of y, in any model */
+#define VAE_MIN_CELL 4        /* a cell of y is a square of 2^shift pixels, shift 4 to 31 */
+#define VAE_MAX_CELL 31
+
+/* Checks the geometry (as vae_geometry_check, `code` likewise) and that y's shape is one that a picture of that size can have:
+ * ceil(height / 2^shift) x ceil(width / 2^shift) cells for one and the same shift, of 1 to VAE_MAX_CHANNELS channels.
+ * *shift (may be NULL) is the least that fits. Floats of y are then at most 4 for each pixel of a large picture. */
+int vae_shape_check(const struct vae_geometry *geometry, uint32_t rows, uint32_t columns, uint32_t channels, uint64_t max_pixels, enum vae_err code,
+                    int *shift, struct vae_error *error);
+
+/* ceil(extent / 2^shift). */
+static inline uint32_t vae_cells(uint32_t extent, int shift) { return (uint32_t)(((uint64_t)extent + ((uint64_t)1 << shift) - 1) >> shift); }
+
+/* Slices of y, row by row: each VAE_SLICE_CELLS square, those at the right and the bottom smaller. */
+static inline uint64_t vae_slice_count(uint32_t rows, uint32_t columns)
+{
+	return (uint64_t)vae_cells(rows, 6) * vae_cells(columns, 6);
+}
+_Static_assert(VAE_SLICE_CELLS == 1 << 6, "vae_slice_count");
+
+/* The most bytes that a slice's payload can have: 8 for each symbol of its y and of a z of at most 1024 channels, and 64 more. */
+uint64_t vae_slice_limit(uint32_t rows, uint32_t columns, uint32_t channels, uint32_t slice);
+
+/* ---- a place that bytes come from -------------------------------------------------------------------------------------- */
+
+/* The first member of whatever reads. */
+struct vae_source {
+	/* Exactly so many bytes, or an error: VAE_EDATA where the input ends first. */
+	int (*read)(struct vae_source *source, void *data, size_t bytes, struct vae_error *error);
+	int64_t offset; /* of the next byte in the input, for messages */
+};
+
+/* ---- alpha ------------------------------------------------------------------------------------------------------------- */
+
+/* Samples are stored as PAM stores them: row by row, one byte each where maxval is below 256, else two, the more significant first. */
+uint64_t vae_alpha_bytes(const struct vae_geometry *geometry); /* 0 without alpha */
+
+/* Bytes of samples [first, first + n). Returns how many bytes. */
+size_t vae_alpha_put(uint8_t *out, const struct vae_geometry *geometry, const uint16_t *alpha, size_t first, size_t n);
+
+/* Reads all samples of a picture that has alpha; memory grows with what is really there. VAE_EDATA where one exceeds maxval. */
+int vae_alpha_read(uint16_t **alpha, const struct vae_geometry *geometry, struct vae_source *source, struct vae_error *error);
+
+#endif

@@ -1,0 +1,34 @@
+#include "vae.h"
+
+/* A model starts with a header's length, 64 bits of which the upper 40 are 0 (model.h bounds it), and the header with a brace. No
+ * picture, latents or codes have five NUL bytes there. */
+static bool is_model(const unsigned char *start) { return !start[3] && !start[4] && !start[5] && !start[6] && !start[7] && start[8] == '{'; }
+
+/* Nine bytes go back one by one, so that pipes are looked into as well; glibc and the BSDs take back any number. */
+static int peek(unsigned char start[9], FILE *file)
+{
+	int n = 0, c;
+	while (n < 9 && (c = getc(file)) != EOF)
+		start[n++] = (unsigned char)c;
+	for (int i = n; i--;)
+		ungetc(start[i], file);
+	return n;
+}
+
+/* 'P' starts a picture and a skippable zstd frame, 'V' latents and another: the second byte tells. */
+enum vae_kind vae_kind_peek(FILE *file)
+{
+	unsigned char start[9] = {0};
+	int n = peek(start, file);
+	if (n == 0)
+		return ferror(file) ? VAE_KIND_UNKNOWN : VAE_KIND_END;
+	if (n == 9 && is_model(start))
+		return VAE_KIND_MODEL;
+	if (start[0] == 'P' && start[1] >= '1' && start[1] <= '7')
+		return VAE_KIND_IMAGE;
+	if (start[0] == 'V' && start[1] == 'A')
+		return VAE_KIND_LATENTS;
+	if ((start[0] == 0x28 && start[1] == 0xb5) || (start[0] >= 0x50 && start[0] <= 0x5f && start[1] == 0x2a))
+		return VAE_KIND_CODES;
+	return VAE_KIND_UNKNOWN;
+}

@@ -1,0 +1,569 @@
+#include "stream/model.h"
+#include "base/bytes.h"
+#include "base/memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#define FORMAT_VERSION "0"
+#define METADATA_ENTRIES 32
+#define CHUNK 4096                                    /* elements converted at a time */
+#define MAX_ENTRIES (VAE_SCALES * (2 * 4095 + 2))     /* of the cumulative tables, were every bound the largest */
+
+/* ---- what the file holds, in its order --------------------------------------------------------------------------------- */
+
+enum dtype { F16, F32, I32, U16 };
+static const struct { const char *name; size_t bytes; } dtypes[] = {[F16] = {"F16", 2}, [F32] = {"F32", 4}, [I32] = {"I32", 4}, [U16] = {"U16", 2}};
+
+struct tensor {
+	const char *name;
+	enum dtype dtype;
+	int rank;              /* 1 or 2 */
+	size_t shape[2];
+	uint64_t count;        /* elements */
+	uint64_t begin, end;   /* bytes from the start of the data */
+	void *data;            /* floats for F16 and F32, else the type itself; only read where a model is written */
+};
+
+struct layout {
+	int count;
+	struct tensor tensor[VAE_MAX_PARAMS + 3];
+	uint64_t bytes;
+};
+
+static void add(struct layout *l, const char *name, enum dtype dtype, int rank, size_t rows, size_t columns)
+{
+	struct tensor *t = &l->tensor[l->count++];
+	*t = (struct tensor){.name = name, .dtype = dtype, .rank = rank, .count = (uint64_t)rows * columns, .begin = l->bytes};
+	t->shape[0] = rank == 2 ? rows : columns;
+	t->shape[1] = rank == 2 ? columns : 1;
+	l->bytes = t->end = t->begin + t->count * dtypes[dtype].bytes;
+}
+
+/* Parameters in the order in which data flows through them, then the integer tables, then mlp's logistic function. */
+static void layout_init(struct layout *l, const struct vae_nets *nets, size_t entries)
+{
+	memset(l, 0, sizeof *l);
+	for (int i = 0; i < nets->params.count; i++) {
+		const struct vae_param *p = &nets->params.list[i];
+		add(l, p->name, p->matrix ? F16 : F32, p->matrix || p->rows > 1 ? 2 : 1, p->rows, p->columns);
+	}
+	add(l, "prior.scales.bound", I32, 1, 1, VAE_SCALES);
+	add(l, "prior.scales.cumulative", U16, 1, 1, entries);
+	if (nets->arch.kind == VAE_ARCH_MLP)
+		add(l, "dec.sigmoid", F32, 1, 1, VAE_SIGMOID_KNOTS);
+}
+
+static void layout_bind(struct layout *l, const struct vae_nets *nets, const float *values, const int32_t *bound, const uint16_t *cumulative,
+                        const float *sigmoid)
+{
+	struct tensor *t = l->tensor;
+	for (int i = 0; i < nets->params.count; i++)
+		t++->data = (void *)(values + nets->params.list[i].offset);
+	t++->data = (void *)bound;
+	t++->data = (void *)cumulative;
+	if (nets->arch.kind == VAE_ARCH_MLP)
+		t++->data = (void *)sigmoid;
+}
+
+/* Elements [first, first + n) as they stand in the file. Returns how many are finite before the first that is not. */
+static size_t put(uint8_t *out, const struct tensor *t, size_t first, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		switch (t->dtype) {
+		case F16: {
+			uint16_t half = vae_half_from_float(((const float *)t->data)[first + i]);
+			if ((half & 0x7c00) == 0x7c00)
+				return i;
+			vae_put16(out + 2 * i, half);
+			break;
+		}
+		case F32: {
+			float f = ((const float *)t->data)[first + i];
+			if (!isfinite(f))
+				return i;
+			vae_put_float(out + 4 * i, f);
+			break;
+		}
+		case I32:
+			vae_put32(out + 4 * i, (uint32_t)((const int32_t *)t->data)[first + i]);
+			break;
+		case U16:
+			vae_put16(out + 2 * i, ((const uint16_t *)t->data)[first + i]);
+		}
+	return n;
+}
+
+/* The inverse, returning the same. */
+static size_t get(const struct tensor *t, size_t first, size_t n, const uint8_t *in)
+{
+	for (size_t i = 0; i < n; i++)
+		switch (t->dtype) {
+		case F16:
+		case F32: {
+			float f = t->dtype == F16 ? vae_float_from_half(vae_get16(in + 2 * i)) : vae_get_float(in + 4 * i);
+			if (!isfinite(f))
+				return i;
+			((float *)t->data)[first + i] = f;
+			break;
+		}
+		case I32:
+			((int32_t *)t->data)[first + i] = (int32_t)vae_get32(in + 4 * i);
+			break;
+		case U16:
+			((uint16_t *)t->data)[first + i] = vae_get16(in + 2 * i);
+		}
+	return n;
+}
+
+/* ---- writing ----------------------------------------------------------------------------------------------------------- */
+
+/* All tensor bytes in file order into a hash, or a file, or both. */
+static int emit(const struct layout *l, XXH64_state_t *hash, FILE *file, struct vae_error *error)
+{
+	uint8_t bytes[CHUNK * 4];
+	for (const struct tensor *t = l->tensor; t < l->tensor + l->count; t++)
+		for (size_t first = 0; first < t->count; first += CHUNK) {
+			size_t n = t->count - first < CHUNK ? t->count - first : CHUNK, good = put(bytes, t, first, n), size = n * dtypes[t->dtype].bytes;
+			if (good < n)
+				return vae_fail(error, VAE_EMODEL, "tensor %s: number %zu is not finite, or too large for %s", t->name, first + good,
+				                dtypes[t->dtype].name);
+			if (hash)
+				XXH64_update(hash, bytes, size);
+			if (file && fwrite(bytes, 1, size, file) != size)
+				return vae_fail_errno(error, "cannot write the model");
+		}
+	return 0;
+}
+
+static int compute_id(uint64_t *id, const struct layout *l, const char *arch, struct vae_error *error)
+{
+	XXH64_state_t *hash = XXH64_createState();
+	if (!hash)
+		return vae_fail(error, VAE_EMEM, "out of memory");
+	XXH64_reset(hash, 0);
+	XXH64_update(hash, arch, strlen(arch));
+	int result = emit(l, hash, NULL, error);
+	if (!result)
+		*id = XXH64_digest(hash);
+	XXH64_freeState(hash);
+	return result;
+}
+
+static bool is_fixed_key(const char *key)
+{
+	return !strcmp(key, "format_version") || !strcmp(key, "architecture") || !strcmp(key, "id");
+}
+
+/* The header as an object, or NULL: out of memory, a string that is not UTF-8, or too many of them. */
+static json_t *header_new(const struct layout *l, const char *arch, uint64_t id, const struct vae_metadata *metadata)
+{
+	char hex[17];
+	snprintf(hex, sizeof hex, "%016llx", (unsigned long long)id);
+	json_t *fixed = json_pack("{s:s, s:s, s:s}", "format_version", FORMAT_VERSION, "architecture", arch, "id", hex);
+	json_t *root = json_pack("{s:o}", "__metadata__", fixed);
+	bool good = root != NULL;
+	for (int i = 0; good && metadata && i < metadata->count; i++) /* of a loaded model, the fixed three are among them */
+		if (!is_fixed_key(metadata->key[i]))
+			good = !json_object_set_new(fixed, metadata->key[i], json_string(metadata->value[i]));
+	for (const struct tensor *t = l->tensor; good && t < l->tensor + l->count; t++) {
+		json_t *shape = t->rank == 1 ? json_pack("[I]", (json_int_t)t->shape[0]) : json_pack("[I,I]", (json_int_t)t->shape[0], (json_int_t)t->shape[1]);
+		good = !json_object_set_new(root, t->name, json_pack("{s:s, s:o, s:[I,I]}", "dtype", dtypes[t->dtype].name, "shape", shape,
+		                                                     "data_offsets", (json_int_t)t->begin, (json_int_t)t->end));
+	}
+	if (good && json_object_size(fixed) <= METADATA_ENTRIES)
+		return root;
+	json_decref(root);
+	return NULL;
+}
+
+int vae_model_write(FILE *file, const struct vae_nets *nets, const float *values, const struct vae_scales *scales, const float *sigmoid,
+                    const struct vae_metadata *metadata, struct vae_error *error)
+{
+	int result = VAE_EMEM;
+	struct layout *l = NULL;
+	json_t *root = NULL;
+	char *text = NULL, arch[VAE_ARCH_TEXT];
+	uint64_t id;
+	if (vae_alloc(&l, 1, sizeof *l, error))
+		goto out;
+	layout_init(l, nets, scales->entries);
+	layout_bind(l, nets, values, scales->bound, scales->cumulative, sigmoid);
+	vae_arch_format(&nets->arch, arch);
+	if ((result = compute_id(&id, l, arch, error)))
+		goto out;
+	if (!(root = header_new(l, arch, id, metadata)) || !(text = json_dumps(root, JSON_COMPACT))) {
+		result = vae_fail(error, VAE_EARG, "the model's description is not UTF-8 text, has too many entries, or memory is short");
+		goto out;
+	}
+	size_t length = strlen(text), padding = -length & 7;
+	if (length + padding > VAE_MODEL_HEADER_BYTES) {
+		result = vae_fail(error, VAE_EARG, "the model's description is longer than %d bytes", VAE_MODEL_HEADER_BYTES);
+		goto out;
+	}
+	uint8_t head[8];
+	vae_put64(head, length + padding);
+	if (fwrite(head, 1, 8, file) != 8 || fwrite(text, 1, length, file) != length || fprintf(file, "%*s", (int)padding, "") < 0)
+		result = vae_fail_errno(error, "cannot write the model");
+	else
+		result = emit(l, NULL, file, error);
+out:
+	free(text);
+	json_decref(root);
+	free(l);
+	return result;
+}
+
+void vae_sigmoid_make(float *knots)
+{
+	for (int i = 0; i < VAE_SIGMOID_KNOTS; i++)
+		knots[i] = (float)(1 / (1 + exp(-(-16 + 32.0 * i / (VAE_SIGMOID_KNOTS - 1)))));
+}
+
+/* ---- reading ----------------------------------------------------------------------------------------------------------- */
+
+/* Opens a regular file; O_NONBLOCK so that a FIFO of that name does not hang us. */
+static int open_regular(FILE **file, uint64_t *size, const char *path, struct vae_error *error)
+{
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0)
+		return vae_fail(error, VAE_EMODEL, "%s", strerror(errno));
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
+		close(fd);
+		return vae_fail(error, VAE_EMODEL, "not a regular file");
+	}
+	if (!(*file = fdopen(fd, "rb"))) {
+		close(fd);
+		return vae_fail(error, VAE_EMEM, "out of memory");
+	}
+	*size = (uint64_t)st.st_size;
+	return 0;
+}
+
+static int read_bytes(FILE *file, void *out, size_t size, struct vae_error *error)
+{
+	if (fread(out, 1, size, file) == size)
+		return 0;
+	return ferror(file) ? vae_fail_errno(error, "cannot read") : vae_fail(error, VAE_EMODEL, "truncated");
+}
+
+/* Reads and parses the JSON header; *data is where the tensors start in the file. */
+static int read_header(json_t **root, uint64_t *data, FILE *file, uint64_t size, struct vae_error *error)
+{
+	uint8_t head[8];
+	if (size < 8)
+		return vae_fail(error, VAE_EMODEL, "not a model: shorter than 8 bytes");
+	int result = read_bytes(file, head, 8, error);
+	if (result)
+		return result;
+	uint64_t length = vae_get64(head);
+	if (length > VAE_MODEL_HEADER_BYTES)
+		return vae_fail(error, VAE_EMODEL, "not a model: a header of %llu bytes, %d at most", (unsigned long long)length, VAE_MODEL_HEADER_BYTES);
+	if (length > size - 8)
+		return vae_fail(error, VAE_EMODEL, "truncated: a header of %llu bytes in a file of %llu", (unsigned long long)length, (unsigned long long)size);
+	char *text;
+	if (vae_alloc_raw(&text, length, 1, error))
+		return VAE_EMEM;
+	result = read_bytes(file, text, length, error);
+	json_error_t fault;
+	if (!result && !(*root = json_loadb(text, length, JSON_REJECT_DUPLICATES, &fault)))
+		result = vae_fail(error, VAE_EMODEL, "not a model: header byte %d: %.100s", fault.position, fault.text);
+	else if (!result && !json_is_object(*root)) {
+		json_decref(*root);
+		result = vae_fail(error, VAE_EMODEL, "not a model: its header is not an object");
+	}
+	free(text);
+	*data = 8 + length;
+	return result;
+}
+
+static int parse_id(uint64_t *id, const char *hex, struct vae_error *error)
+{
+	if (strlen(hex) != 16 || strspn(hex, "0123456789abcdef") != 16)
+		return vae_fail(error, VAE_EMODEL, "its id is not 16 hexadecimal digits");
+	*id = strtoull(hex, NULL, 16);
+	return 0;
+}
+
+static const char *metadata_get(const struct vae_metadata *m, const char *key)
+{
+	for (int i = 0; i < m->count; i++)
+		if (!strcmp(m->key[i], key))
+			return m->value[i];
+	return NULL;
+}
+
+static int metadata_take(struct vae_metadata *m, json_t *object, struct vae_error *error)
+{
+	const char *key;
+	json_t *value;
+	if (!json_is_object(object))
+		return vae_fail(error, VAE_EMODEL, "not a model of vae-tools: no __metadata__");
+	json_object_foreach(object, key, value) {
+		if (!json_is_string(value))
+			return vae_fail(error, VAE_EMODEL, "__metadata__ %.60s is not a string", key);
+		if (m->count == METADATA_ENTRIES)
+			return vae_fail(error, VAE_EMODEL, "more than %d entries in __metadata__", m->count);
+		m->key[m->count] = strdup(key);
+		m->value[m->count++] = strdup(json_string_value(value));
+		if (!m->key[m->count - 1] || !m->value[m->count - 1])
+			return vae_fail(error, VAE_EMEM, "out of memory");
+	}
+	return 0;
+}
+
+/* Version, id and architecture: everything that is known before a tensor is looked at. */
+static int take_description(struct vae_model *m, json_t *root, struct vae_error *error)
+{
+	int result = metadata_take(&m->metadata, json_object_get(root, "__metadata__"), error);
+	if (result)
+		return result;
+	const char *version = metadata_get(&m->metadata, "format_version"), *line = metadata_get(&m->metadata, "architecture");
+	const char *id = metadata_get(&m->metadata, "id");
+	if (!version || !line || !id)
+		return vae_fail(error, VAE_EMODEL, "not a model of vae-tools: __metadata__ lacks format_version, architecture or id");
+	if (strcmp(version, FORMAT_VERSION))
+		return vae_fail(error, VAE_EMODEL, "format version %.20s; this program reads version " FORMAT_VERSION, version);
+	struct vae_arch arch;
+	if ((result = parse_id(&m->id, id, error)) || (result = vae_arch_parse(&arch, line, error)))
+		return result;
+	vae_arch_format(&arch, m->arch);
+	if (strcmp(line, m->arch))
+		return vae_fail(error, VAE_EMODEL, "architecture line is not in its canonical form");
+	return vae_nets_new(&m->nets, &arch, error);
+}
+
+/* The header's entry of one tensor is exactly what the architecture says. */
+static int check_tensor(const struct tensor *t, json_t *root, struct vae_error *error)
+{
+	json_t *entry = json_object_get(root, t->name), *shape;
+	const char *dtype;
+	json_int_t begin, end;
+	if (!entry)
+		return vae_fail(error, VAE_EMODEL, "no tensor %s", t->name);
+	if (json_unpack(entry, "{s:s, s:o, s:[I,I!]!}", "dtype", &dtype, "shape", &shape, "data_offsets", &begin, &end))
+		return vae_fail(error, VAE_EMODEL, "tensor %s: malformed entry", t->name);
+	bool same = json_is_array(shape) && json_array_size(shape) == (size_t)t->rank;
+	for (int i = 0; same && i < t->rank; i++) {
+		json_t *number = json_array_get(shape, (size_t)i);
+		same = json_is_integer(number) && json_integer_value(number) == (json_int_t)t->shape[i];
+	}
+	if (!same || strcmp(dtype, dtypes[t->dtype].name))
+		return vae_fail(error, VAE_EMODEL, "tensor %s: not %s of the architecture's shape", t->name, dtypes[t->dtype].name);
+	if (begin != (json_int_t)t->begin || end != (json_int_t)t->end)
+		return vae_fail(error, VAE_EMODEL, "tensor %s: bytes %lld to %lld, where %llu to %llu are its place", t->name, (long long)begin, (long long)end,
+		                (unsigned long long)t->begin, (unsigned long long)t->end);
+	return 0;
+}
+
+static int check_layout(const struct layout *l, json_t *root, uint64_t data, uint64_t size, struct vae_error *error)
+{
+	for (const struct tensor *t = l->tensor; t < l->tensor + l->count; t++)
+		if (check_tensor(t, root, error))
+			return VAE_EMODEL;
+	if (json_object_size(root) != (size_t)l->count + 1)
+		return vae_fail(error, VAE_EMODEL, "%zu tensors, where its architecture has %d", json_object_size(root) - 1, l->count);
+	if (size - data != l->bytes)
+		return vae_fail(error, VAE_EMODEL, "%s: %llu bytes, where its header describes %llu", size - data < l->bytes ? "truncated" : "too long",
+		                (unsigned long long)size, (unsigned long long)(data + l->bytes));
+	return 0;
+}
+
+static int read_tensors(const struct layout *l, FILE *file, struct vae_error *error)
+{
+	uint8_t bytes[CHUNK * 4];
+	for (const struct tensor *t = l->tensor; t < l->tensor + l->count; t++)
+		for (size_t first = 0; first < t->count; first += CHUNK) {
+			size_t n = t->count - first < CHUNK ? t->count - first : CHUNK;
+			int result = read_bytes(file, bytes, n * dtypes[t->dtype].bytes, error);
+			if (result)
+				return result;
+			size_t good = get(t, first, n, bytes);
+			if (good < n)
+				return vae_fail(error, VAE_EMODEL, "tensor %s: number %zu is not finite", t->name, first + good);
+		}
+	return 0;
+}
+
+static int check_sigmoid(const float *knots, struct vae_error *error)
+{
+	for (int i = 0; i < VAE_SIGMOID_KNOTS; i++)
+		if (!(knots[i] >= (i ? knots[i - 1] : 0) && knots[i] <= 1))
+			return vae_fail(error, VAE_EMODEL, "tensor dec.sigmoid: number %d falls, or leaves 0 to 1", i);
+	return 0;
+}
+
+/* Memory is taken only once the file is known to hold as many bytes as its architecture asks for. */
+static int load_weights(struct vae_model *m, json_t *root, uint64_t data, FILE *file, uint64_t size, struct vae_error *error)
+{
+	struct layout *l = NULL;
+	uint16_t *cumulative = NULL;
+	int32_t bound[VAE_SCALES];
+	json_int_t entries = 0;
+	json_unpack(root, "{s:{s:[I]}}", "prior.scales.cumulative", "shape", &entries);
+	if (entries < 1 || entries > MAX_ENTRIES)
+		return vae_fail(error, VAE_EMODEL, "tensor prior.scales.cumulative is missing, or of no possible size");
+	int result = vae_alloc(&l, 1, sizeof *l, error);
+	if (result)
+		return result;
+	layout_init(l, m->nets, (size_t)entries);
+	if ((result = check_layout(l, root, data, size, error)) || (result = vae_alloc(&cumulative, (size_t)entries, sizeof *cumulative, error)) ||
+	    (result = vae_weights_init(&m->weights, &m->nets->params, false, error)))
+		goto out;
+	if (m->nets->arch.kind == VAE_ARCH_MLP && (result = vae_alloc(&m->sigmoid, VAE_SIGMOID_KNOTS, sizeof *m->sigmoid, error)))
+		goto out;
+	layout_bind(l, m->nets, m->weights.value, bound, cumulative, m->sigmoid);
+	if ((result = read_tensors(l, file, error)) || (result = vae_scales_load(&m->scales, bound, cumulative, (size_t)entries, error)))
+		goto out;
+	if (m->sigmoid && (result = check_sigmoid(m->sigmoid, error)))
+		goto out;
+	vae_weights_pack(&m->weights, &m->nets->params);
+out:
+	free(cumulative);
+	free(l);
+	return result;
+}
+
+/* Puts the file's name (its end, where it is long) before a message. What the file holds is a fault of the model, whoever saw it. */
+static int blame(const char *path, struct vae_error *error, int result)
+{
+	if (result == VAE_EARG || result == VAE_EDATA)
+		result = VAE_EMODEL;
+	if (error) {
+		struct vae_error inner = *error;
+		size_t length = strlen(path);
+		vae_fail(error, (enum vae_err)result, "model %s%s: %.200s", length > 150 ? "..." : "", length > 150 ? path + length - 150 : path, inner.text);
+	}
+	return result;
+}
+
+int vae_model_load(struct vae_model **model, const char *path, struct vae_error *error)
+{
+	FILE *file = NULL;
+	json_t *root = NULL;
+	struct vae_model *m = NULL;
+	uint64_t size = 0, data;
+	int result;
+	if ((result = vae_alloc(&m, 1, sizeof *m, error)) || (result = open_regular(&file, &size, path, error)) ||
+	    (result = read_header(&root, &data, file, size, error)))
+		goto out;
+	if ((result = take_description(m, root, error)) || (result = load_weights(m, root, data, file, size, error)))
+		goto out;
+	if (!(m->path = realpath(path, NULL))) {
+		result = vae_fail(error, VAE_EMODEL, "%s", strerror(errno));
+		goto out;
+	}
+	m->by_path = true;
+	*model = m;
+	m = NULL;
+out:
+	if (result)
+		result = blame(path, error, result);
+	json_decref(root);
+	if (file)
+		fclose(file);
+	vae_model_free(m);
+	return result;
+}
+
+int vae_model_peek_id(uint64_t *id, const char *path, struct vae_error *error)
+{
+	FILE *file = NULL;
+	json_t *root = NULL;
+	const char *hex;
+	uint64_t size, data;
+	int result;
+	if ((result = open_regular(&file, &size, path, error)) || (result = read_header(&root, &data, file, size, error)))
+		goto out;
+	if (json_unpack(root, "{s:{s:s}}", "__metadata__", "id", &hex))
+		result = vae_fail(error, VAE_EMODEL, "not a model of vae-tools: no id");
+	else
+		result = parse_id(id, hex, error);
+out:
+	if (result)
+		result = blame(path, error, result);
+	json_decref(root);
+	if (file)
+		fclose(file);
+	return result;
+}
+
+int vae_model_verify(const struct vae_model *model, struct vae_error *error)
+{
+	struct layout *l;
+	uint64_t id = 0;
+	if (vae_alloc(&l, 1, sizeof *l, error))
+		return VAE_EMEM;
+	layout_init(l, model->nets, model->scales.entries);
+	layout_bind(l, model->nets, model->weights.value, model->scales.bound, model->scales.cumulative, model->sigmoid);
+	int result = compute_id(&id, l, model->arch, error);
+	free(l);
+	if (!result && id != model->id)
+		result = vae_fail(error, VAE_EMODEL, "the model's id is %016llx, but its contents hash to %016llx", (unsigned long long)model->id,
+		                  (unsigned long long)id);
+	return result;
+}
+
+void vae_model_free(struct vae_model *model)
+{
+	if (!model)
+		return;
+	for (int i = 0; i < model->metadata.count; i++) {
+		free(model->metadata.key[i]);
+		free(model->metadata.value[i]);
+	}
+	vae_weights_clear(&model->weights);
+	vae_scales_clear(&model->scales);
+	vae_nets_free(model->nets);
+	free(model->sigmoid);
+	free(model->path);
+	free(model);
+}
+
+/* ---- reports ----------------------------------------------------------------------------------------------------------- */
+
+uint64_t vae_model_id(const struct vae_model *model) { return model->id; }
+const char *vae_model_arch(const struct vae_model *model) { return model->arch; }
+const char *vae_model_path(const struct vae_model *model) { return model->path; }
+bool vae_model_by_path(const struct vae_model *model) { return model->by_path; }
+const char *vae_model_metadata(const struct vae_model *model, const char *key) { return metadata_get(&model->metadata, key); }
+
+/* The part whose layers, or whose side of the coder, use a parameter. Without a hyperprior the prior's tables go with the synthesis. */
+static int part_of(const struct vae_nets *nets, const char *name)
+{
+	static const struct { const char *prefix; int part; } rules[] = {{"enc.", VAE_ANALYSIS}, {"dec.", VAE_SYNTHESIS}, {"prior.ha.", VAE_H_A},
+	                                                                 {"prior.ctx.", VAE_CONTEXT}};
+	for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
+		if (!strncmp(name, rules[i].prefix, strlen(rules[i].prefix)))
+			return rules[i].part;
+	return nets->net[VAE_H_S].layers ? VAE_H_S : VAE_SYNTHESIS;
+}
+
+int vae_model_parts(const struct vae_model *model, struct vae_part *parts, int room)
+{
+	const struct vae_nets *nets = model->nets;
+	/* mlp: a cell of its networks is a whole picture */
+	double pixels = nets->arch.kind == VAE_ARCH_MLP ? (double)nets->arch.width * nets->arch.height : 1;
+	int count = 0;
+	for (int i = 0; i < VAE_NETS; i++) {
+		const struct vae_net *net = &nets->net[i];
+		if (!net->layers)
+			continue;
+		struct vae_part part = {.name = net->name, .decoder = net->decoder, .kmac_pixel = vae_net_macs_pixel(net) / pixels / 1000};
+		for (int k = 0; k < nets->params.count; k++)
+			if (part_of(nets, nets->params.list[k].name) == i)
+				part.parameters += (uint64_t)nets->params.list[k].rows * nets->params.list[k].columns;
+		if (count < room)
+			parts[count] = part;
+		count++;
+	}
+	return count;
+}

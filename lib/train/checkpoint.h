@@ -1,0 +1,23 @@
+/* checkpoint.h - everything a run needs to go on bit by bit: weights, moments, average, steps. Written whole or not at all.
+ * The format is private to the build that wrote it (native byte order) and checked against damage, not against malice. */
+#ifndef VAE_TRAIN_CHECKPOINT_H
+#define VAE_TRAIN_CHECKPOINT_H
+
+#include "train/optimiser.h"
+
+struct vae_checkpoint_head {
+	char magic[8];
+	char arch[VAE_ARCH_TEXT];
+	uint64_t seed, step, floats, skipped;
+	double seconds;   /* of training so far, over all runs */
+	uint64_t hash;    /* of all that follows */
+};
+
+/* Writes PATH.tmp, flushes it to the disk, and renames it to PATH. */
+int vae_checkpoint_write(const char *path, const struct vae_checkpoint_head *head, const float *value, const struct vae_optimiser *o, struct vae_error *error);
+/* Reads the head alone. Returns 1, 0 where there is no such file, or an error. */
+int vae_checkpoint_head_read(const char *path, struct vae_checkpoint_head *head, struct vae_error *error);
+/* Reads the arrays, whose sizes are o->size as the head said. */
+int vae_checkpoint_read(const char *path, const struct vae_checkpoint_head *head, float *value, struct vae_optimiser *o, struct vae_error *error);
+
+#endif

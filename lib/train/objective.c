@@ -1,0 +1,65 @@
+#include "train/objective.h"
+#include "base/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void vae_objective_add(struct vae_objective_sums *to, const struct vae_objective_sums *from)
+{
+	to->samples += from->samples;
+	to->loss += from->loss;
+	to->bpp += from->bpp;
+	to->z_bpp += from->z_bpp;
+	to->mse += from->mse;
+	to->elbo += from->elbo;
+	to->kl += from->kl;
+}
+
+/* Floats of working memory: photo has eight arrays the size of y and five the size of z; mlp two the size of z. */
+static size_t work_floats(const struct vae_arch *a, size_t rows, size_t columns)
+{
+	if (a->kind == VAE_ARCH_MLP)
+		return rows * (size_t)a->y * 2;
+	size_t cells = rows / 16 * (columns / 16), hyper_cells = rows / 64 * (columns / 64);
+	return cells * (size_t)a->y * 8 + hyper_cells * (size_t)a->z * 5;
+}
+
+int vae_objective_init(struct vae_objective *o, const struct vae_nets *nets, int loss, size_t rows, size_t columns, struct vae_error *error)
+{
+	const struct vae_arch *a = &nets->arch;
+	memset(o, 0, sizeof *o);
+	o->nets = nets;
+	o->loss = loss;
+	o->rows = rows;
+	o->columns = columns;
+	size_t channels = a->kind == VAE_ARCH_PHOTO ? 3 : (size_t)(a->width * a->height);
+	int result = vae_alloc(&o->x, rows * columns, channels * sizeof(float), error);
+	if (!result)
+		result = vae_alloc(&o->work, work_floats(a, rows, columns), sizeof(float), error);
+	for (int i = 0; i < VAE_NETS && !result; i++) {
+		bool fine = i == VAE_ANALYSIS || i == VAE_SYNTHESIS || a->kind == VAE_ARCH_MLP;
+		result = vae_run_init(&o->run[i], &nets->net[i], fine ? 0 : 4, fine ? rows : rows / 16, fine ? columns : columns / 16, true, error);
+	}
+	if (result)
+		vae_objective_clear(o);
+	return result;
+}
+
+void vae_objective_clear(struct vae_objective *o)
+{
+	free(o->x);
+	free(o->work);
+	for (int i = 0; i < VAE_NETS; i++)
+		if (o->run[i].net)
+			vae_run_clear(&o->run[i]);
+	memset(o, 0, sizeof *o);
+}
+
+void vae_objective_pass(struct vae_objective *o, const struct vae_weights *weights, uint16_t quality, bool training, double weight, float *gradient,
+                        struct vae_objective_sums *sums)
+{
+	if (o->nets->arch.kind == VAE_ARCH_PHOTO)
+		vae_objective_photo(o, weights, quality, training, weight, gradient, sums);
+	else
+		vae_objective_mlp(o, weights, training, weight, gradient, sums);
+}

@@ -1,0 +1,46 @@
+/* objective.h - the negative ELBO of one sample and its gradient, by one thread from forward to backward.
+ *
+ * photo: L = bpp + lambda 255^2 MSE, the rate under additive uniform noise, distortion and context under rounding with the gradient
+ *        passed straight through (mixed quantisation: Minnen and Singh 2020).
+ * mlp:   L = -log p(x|z) + KL(q(z|x) || N(0, I)), z = mean + deviation x N(0, 1) (Kingma and Welling 2014).
+ */
+#ifndef VAE_TRAIN_OBJECTIVE_H
+#define VAE_TRAIN_OBJECTIVE_H
+
+#include "base/random.h"
+#include "nn/net.h"
+
+/* Sums over samples; divide by samples. */
+struct vae_objective_sums {
+	double samples, loss;    /* loss as minimised: photo's divided by what its lambda typically costs */
+	double bpp, z_bpp, mse;  /* photo; mse of samples in 0..1 */
+	double elbo, kl;         /* mlp: negative ELBO and KL, nats a picture */
+};
+void vae_objective_add(struct vae_objective_sums *to, const struct vae_objective_sums *from);
+
+/* One thread's networks with all their activations. */
+struct vae_objective {
+	const struct vae_nets *nets;
+	int loss;                        /* VAE_LOSS_MSE or VAE_LOSS_BCE */
+	size_t rows, columns;            /* photo: of a patch, multiples of 64; mlp: samples, 1 */
+	struct vae_run run[VAE_NETS];
+	float *x;                        /* the sample: rows x columns x 3, or rows x (width x height); owned, filled by the caller */
+	float *work;                     /* owned */
+	struct vae_random random;        /* of the sample: set before each call */
+};
+int vae_objective_init(struct vae_objective *o, const struct vae_nets *nets, int loss, size_t rows, size_t columns, struct vae_error *error);
+void vae_objective_clear(struct vae_objective *o);
+
+/* Forward, and, where gradient is not NULL, backward: adds weight x the gradient of the loss to gradient (flat).
+ * training: noise and samples; false: rounded latents (photo) or still one sample of z (mlp), for validation.
+ * Adds to sums. */
+void vae_objective_pass(struct vae_objective *o, const struct vae_weights *weights, uint16_t quality, bool training, double weight, float *gradient,
+                        struct vae_objective_sums *sums);
+
+/* The two kinds, chosen by vae_objective_pass. */
+void vae_objective_photo(struct vae_objective *o, const struct vae_weights *weights, uint16_t quality, bool training, double weight, float *gradient,
+                         struct vae_objective_sums *sums);
+void vae_objective_mlp(struct vae_objective *o, const struct vae_weights *weights, bool training, double weight, float *gradient,
+                       struct vae_objective_sums *sums);
+
+#endif

@@ -1,0 +1,13 @@
+/* start.h - the weights before the first step. */
+#ifndef VAE_TRAIN_START_H
+#define VAE_TRAIN_START_H
+
+#include "nn/net.h"
+#include "train/data.h"
+
+/* mlp: He-uniform weights, biases 0. photo: the same in the residual branches, around a working block-transform codec:
+ * the patch embedding is the principal components (KLT) of 16 x 16 x 3 patches of the data, the synthesis its transpose,
+ * the step follows rate theory and the prior's deviations are those of the components. value is flat, all 0 on entry. */
+int vae_start(const struct vae_nets *nets, const struct vae_data *data, uint64_t seed, float *value, struct vae_error *error);
+
+#endif

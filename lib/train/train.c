@@ -1,0 +1,444 @@
+/* train.c - vae_trainer: the loop that draws samples, gathers gradients, steps, reports and saves. */
+#include "base/cpu.h"
+#include "base/memory.h"
+#include "stream/model.h"
+#include "train/checkpoint.h"
+#include "train/data.h"
+#include "train/objective.h"
+#include "train/start.h"
+
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define HALT_SKIPS 50         /* so many steps in a row without a finite gradient are a divergence */
+#define VALID_QUALITIES 5     /* validation: so many qualities, evenly from 0 to 100 */
+
+struct worker {
+	struct vae_objective objective;
+	float *gradient;
+	struct vae_objective_sums sums;
+	int samples;              /* of a batch: photo counts patches, mlp has them as rows */
+};
+
+struct vae_trainer {
+	struct vae_train_options options;
+	struct vae_nets *nets;
+	struct vae_weights weights;
+	struct vae_optimiser optimiser;
+	struct vae_data data, validation;
+	struct worker *worker;
+	int workers;
+	bool started;             /* the weights are those of a model or checkpoint */
+	double earlier_seconds;   /* of training before this run */
+	double run_seconds;       /* of this run */
+	uint64_t skipped;
+	FILE *log;
+	struct vae_objective_sums last_valid;
+};
+
+void vae_train_defaults(struct vae_train_options *o, const char *arch)
+{
+	bool mlp = !strncmp(arch, "mlp", 3);
+	*o = (struct vae_train_options){.arch = arch, .checkpoint_minutes = 10, .batch = mlp ? 128 : 8, .patch = 256, .lr = 1e-3, .warmup = 200,
+	                                .decay = 0.2, .clip = mlp ? 0 : 1, .ema = 0.999, .lambda_min = 0.0008, .lambda_max = 0.2, .seed = 1};
+}
+
+static double now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static bool is_photo(const struct vae_trainer *t) { return t->nets->arch.kind == VAE_ARCH_PHOTO; }
+
+/* ---- setting up -------------------------------------------------------------------------------------------------------- */
+
+static int check_options(const struct vae_train_options *o, struct vae_error *error)
+{
+	if (o->batch < 1 || o->batch > 65536)
+		return vae_fail(error, VAE_EARG, "batch %d is not 1 to 65536", o->batch);
+	if (o->patch < 64 || o->patch > 4096 || o->patch % 64)
+		return vae_fail(error, VAE_EARG, "patch %d is not a multiple of 64, 64 to 4096", o->patch);
+	if (!o->steps && !(o->minutes > 0))
+		return vae_fail(error, VAE_EARG, "neither steps nor minutes say when to end");
+	if (!(o->lr > 0 && o->lr < 1) || !(o->decay >= 0 && o->decay <= 1) || !(o->ema >= 0 && o->ema < 1) || !(o->clip >= 0))
+		return vae_fail(error, VAE_EARG, "the rate, decay, ema or clip is out of range");
+	if (o->resume && !o->checkpoint)
+		return vae_fail(error, VAE_EARG, "resuming needs a checkpoint file");
+	return 0;
+}
+
+/* The architecture comes from the checkpoint, else from the initial model, else from the options. */
+static int choose_arch(struct vae_trainer *t, const struct vae_checkpoint_head *head, const struct vae_model *init, struct vae_error *error)
+{
+	struct vae_arch arch;
+	const struct vae_train_options *o = &t->options;
+	if (vae_arch_parse(&arch, head ? head->arch : init ? init->arch : o->arch, error))
+		return VAE_EARG;
+	if (!head && !init && !strstr(o->arch, "lambda=")) {
+		arch.lambda_min = o->lambda_min;
+		arch.lambda_max = o->lambda_max;
+		if (arch.kind == VAE_ARCH_PHOTO && !(arch.lambda_min > 0 && arch.lambda_max > arch.lambda_min))
+			return vae_fail(error, VAE_EARG, "lambda needs 0 < MIN < MAX");
+	}
+	if (t->options.loss == VAE_LOSS_DEFAULT)
+		t->options.loss = arch.kind == VAE_ARCH_PHOTO ? VAE_LOSS_MSE : VAE_LOSS_BCE;
+	if (arch.kind == VAE_ARCH_PHOTO && t->options.loss != VAE_LOSS_MSE)
+		return vae_fail(error, VAE_EARG, "a photo network is trained on mse");
+	return vae_nets_new(&t->nets, &arch, error);
+}
+
+static int load_start(struct vae_trainer *t, const struct vae_checkpoint_head *head, const struct vae_model *init, struct vae_error *error)
+{
+	if (head) {
+		if (head->floats != t->optimiser.size)
+			return vae_fail(error, VAE_EDATA, "checkpoint %s: not of this architecture", t->options.checkpoint);
+		if (vae_checkpoint_read(t->options.checkpoint, head, t->weights.value, &t->optimiser, error))
+			return VAE_EDATA;
+		t->options.seed = head->seed;
+		t->earlier_seconds = head->seconds;
+		t->skipped = head->skipped;
+		t->started = true;
+	} else if (init) {
+		memcpy(t->weights.value, init->weights.value, t->optimiser.size * sizeof(float));
+		memcpy(t->optimiser.average, init->weights.value, t->optimiser.size * sizeof(float));
+		t->started = true;
+	}
+	return 0;
+}
+
+static int new_workers(struct vae_trainer *t, struct vae_error *error)
+{
+	const struct vae_train_options *o = &t->options;
+	int threads = o->threads > 0 ? o->threads : omp_get_max_threads();
+	t->workers = threads < o->batch ? threads : o->batch;
+	if (vae_alloc(&t->worker, (size_t)t->workers, sizeof *t->worker, error))
+		return VAE_EMEM;
+	for (int i = 0; i < t->workers; i++) {
+		struct worker *w = &t->worker[i];
+		w->samples = o->batch * (i + 1) / t->workers - o->batch * i / t->workers;
+		size_t rows = is_photo(t) ? (size_t)o->patch : (size_t)w->samples, columns = is_photo(t) ? (size_t)o->patch : 1;
+		if (vae_objective_init(&w->objective, t->nets, o->loss, rows, columns, error) ||
+		    vae_alloc(&w->gradient, t->optimiser.size, sizeof(float), error))
+			return VAE_EMEM;
+	}
+	return 0;
+}
+
+int vae_trainer_new(struct vae_trainer **out, const struct vae_train_options *options, struct vae_error *error)
+{
+	struct vae_trainer *t = NULL;
+	struct vae_model *init = NULL;
+	struct vae_checkpoint_head *head = NULL, found;
+	int result = check_options(options, error);
+	if (!result)
+		result = vae_alloc(&t, 1, sizeof *t, error);
+	if (result)
+		goto out;
+	t->options = *options;
+	if (options->resume) {
+		result = vae_checkpoint_head_read(options->checkpoint, &found, error);
+		if (result < 0)
+			goto out;
+		head = result ? &found : NULL;
+	}
+	if (!head && options->init && (result = vae_model_load(&init, options->init, error)))
+		goto out;
+	if ((result = choose_arch(t, head, init, error)))
+		goto out;
+	t->data.channels = t->validation.channels = is_photo(t) ? 3 : 1;
+	if ((result = vae_weights_init(&t->weights, &t->nets->params, true, error)) ||
+	    (result = vae_optimiser_init(&t->optimiser, t->nets->params.total, error)) || (result = load_start(t, head, init, error)) ||
+	    (result = new_workers(t, error)))
+		goto out;
+	if (options->log) {
+		t->log = fopen(options->log, head ? "a" : "w");
+		if (!t->log)
+			result = vae_fail_errno(error, "log %s", options->log);
+		else if (!head)
+			fprintf(t->log, "step\tminutes\tset\tloss\tbpp\tz_bpp\tpsnr\telbo\tkl\tlr\tgradient_norm\timages_per_second\tskipped\n");
+	}
+out:
+	vae_model_free(init);
+	if (result)
+		vae_trainer_free(t);
+	else
+		*out = t;
+	return result;
+}
+
+int vae_trainer_add(struct vae_trainer *t, const struct vae_image *image, bool validation, struct vae_error *error)
+{
+	const struct vae_arch *a = &t->nets->arch;
+	if (!is_photo(t) && (image->geometry.width != (uint32_t)a->width || image->geometry.height != (uint32_t)a->height))
+		return vae_fail(error, VAE_EARG, "a picture of %u x %u, where the network knows %d x %d alone", image->geometry.width, image->geometry.height,
+		                a->width, a->height);
+	return vae_data_add(validation ? &t->validation : &t->data, image, is_photo(t) ? (uint32_t)t->options.patch : 1, error);
+}
+
+void vae_trainer_free(struct vae_trainer *t)
+{
+	if (!t)
+		return;
+	for (int i = 0; t->worker && i < t->workers; i++) {
+		vae_objective_clear(&t->worker[i].objective);
+		free(t->worker[i].gradient);
+	}
+	free(t->worker);
+	vae_data_clear(&t->data);
+	vae_data_clear(&t->validation);
+	vae_optimiser_clear(&t->optimiser);
+	vae_weights_clear(&t->weights);
+	vae_nets_free(t->nets);
+	if (t->log)
+		fclose(t->log);
+	free(t);
+}
+
+/* ---- one step ---------------------------------------------------------------------------------------------------------- */
+
+/* The samples of worker i. Each draws from its own stream (seed, step, number in the batch), whoever computes it. */
+static void work(struct vae_trainer *t, int i, uint64_t step)
+{
+	struct worker *w = &t->worker[i];
+	struct vae_objective *o = &w->objective;
+	const struct vae_train_options *options = &t->options;
+	int first = options->batch * i / t->workers;
+	double weight = 1.0 / options->batch;
+	memset(w->gradient, 0, t->optimiser.size * sizeof(float));
+	if (is_photo(t)) {
+		for (int k = 0; k < w->samples; k++) {
+			vae_random_init(&o->random, options->seed, step, (uint64_t)(first + k));
+			vae_data_patch(&t->data, &o->random, (uint32_t)options->patch, 0.5f, o->x);
+			uint16_t quality = (uint16_t)vae_random_below(&o->random, VAE_QUALITY_ONE + 1);
+			vae_objective_pass(o, &t->weights, quality, true, weight, w->gradient, &w->sums);
+		}
+		return;
+	}
+	size_t floats = (size_t)(t->nets->arch.width * t->nets->arch.height);
+	vae_random_init(&o->random, options->seed, step, (uint64_t)first);
+	for (int k = 0; k < w->samples; k++) /* as they stand: digits have an orientation */
+		vae_data_middle(&t->data, vae_random_below(&o->random, (uint32_t)t->data.count), (uint32_t)t->nets->arch.width,
+		                (uint32_t)t->nets->arch.height, 0, o->x + (size_t)k * floats);
+	vae_objective_pass(o, &t->weights, 0, true, weight, w->gradient, &w->sums);
+}
+
+static void drain(struct vae_trainer *t, struct vae_objective_sums *sums)
+{
+	for (int i = 0; i < t->workers; i++) {
+		vae_objective_add(sums, &t->worker[i].sums);
+		t->worker[i].sums = (struct vae_objective_sums){0};
+	}
+}
+
+/* 1 until the last `decay` of the way, then linearly down to 1 %; the way is counted in steps or minutes, whichever is further. */
+static double schedule(const struct vae_trainer *t, double seconds)
+{
+	const struct vae_train_options *o = &t->options;
+	double step = (double)t->optimiser.step, done = o->steps ? step / (double)o->steps : 0, left = 1;
+	if (o->minutes > 0)
+		done = fmax(done, seconds / (60 * o->minutes));
+	if (o->decay > 0 && done > 1 - o->decay)
+		left = fmax(0.01, (1 - done) / o->decay);
+	return o->lr * left * fmin(1, (step + 1) / (double)(o->warmup + 1));
+}
+
+/* Returns whether the gradient was finite, and with it the step taken. */
+static bool one_step(struct vae_trainer *t, double rate, struct vae_objective_sums *sums, double *norm)
+{
+	float *gradients[t->workers];
+#pragma omp parallel for schedule(static, 1) num_threads(t->workers)
+	for (int i = 0; i < t->workers; i++) {
+		uint64_t state = vae_fp_enter();
+		work(t, i, t->optimiser.step + t->skipped);
+		vae_fp_leave(state);
+	}
+	for (int i = 0; i < t->workers; i++)
+		gradients[i] = t->worker[i].gradient;
+	*norm = vae_optimiser_gather(gradients, t->workers, t->optimiser.size);
+	struct vae_objective_sums batch = {0};
+	drain(t, &batch);
+	if (!isfinite(*norm) || !isfinite(batch.loss)) {
+		t->skipped++;
+		return false;
+	}
+	vae_objective_add(sums, &batch);
+	vae_optimiser_step(&t->optimiser, t->weights.value, gradients[0], *norm, t->options.clip, rate, t->options.ema);
+	vae_weights_pack(&t->weights, &t->nets->params);
+	return true;
+}
+
+/* ---- validation, reports, saving --------------------------------------------------------------------------------------- */
+
+/* Of the averaged weights, which are what is shipped (before their rounding to 16 bits). */
+static void validate(struct vae_trainer *t, struct vae_objective_sums *sums)
+{
+	struct vae_weights *w = &t->weights;
+	float *live = w->value;
+	w->value = t->optimiser.average;
+	vae_weights_pack(w, &t->nets->params);
+	size_t floats = (size_t)(t->nets->arch.width * t->nets->arch.height), pictures = t->validation.count;
+#pragma omp parallel for schedule(static, 1) num_threads(t->workers)
+	for (int i = 0; i < t->workers; i++) {
+		struct vae_objective *o = &t->worker[i].objective;
+		uint64_t state = vae_fp_enter();
+		size_t group = is_photo(t) ? 1 : o->rows;
+		for (size_t p = (size_t)i * group; p + group <= pictures; p += (size_t)t->workers * group) {
+			vae_random_init(&o->random, t->options.seed, UINT64_MAX - 1, p);
+			for (size_t k = 0; k < group; k++)
+				vae_data_middle(&t->validation, p + k, is_photo(t) ? (uint32_t)t->options.patch : (uint32_t)t->nets->arch.width,
+				                is_photo(t) ? (uint32_t)t->options.patch : (uint32_t)t->nets->arch.height, is_photo(t) ? 0.5f : 0, o->x + k * floats);
+			for (int q = 0; q < (is_photo(t) ? VALID_QUALITIES : 1); q++)
+				vae_objective_pass(o, w, (uint16_t)(VAE_QUALITY_ONE * q / (VALID_QUALITIES - 1)), false, 0, NULL, &t->worker[i].sums);
+		}
+		vae_fp_leave(state);
+	}
+	w->value = live;
+	vae_weights_pack(w, &t->nets->params);
+	drain(t, sums);
+}
+
+static struct vae_train_progress progress_of(const struct vae_trainer *t, const struct vae_objective_sums *s, bool valid)
+{
+	double n = s->samples > 0 ? s->samples : NAN;
+	const struct vae_train_options *o = &t->options;
+	double left = o->minutes > 0 ? 60 * o->minutes - t->run_seconds : INFINITY;
+	return (struct vae_train_progress){.step = t->optimiser.step, .steps = o->steps, .loss = s->loss / n, .bpp = s->bpp / n, .z_bpp = s->z_bpp / n,
+	                               .psnr = -10 * log10(s->mse / n), .elbo = s->elbo / n, .kl = s->kl / n, .skipped = t->skipped, .valid = valid,
+	                               .seconds_left = left};
+}
+
+static void write_log(const struct vae_trainer *t, const struct vae_train_progress *p)
+{
+	if (!t->log)
+		return;
+	fprintf(t->log, "%llu\t%.2f\t%s\t%.5f\t%.5f\t%.5f\t%.3f\t%.3f\t%.3f\t%.3g\t%.3g\t%.1f\t%llu\n", (unsigned long long)p->step,
+	        (t->earlier_seconds + t->run_seconds) / 60, p->valid ? "valid" : "train", p->loss, p->bpp, p->z_bpp, p->psnr, p->elbo, p->kl, p->lr,
+	        p->gradient_norm, p->images_per_second, (unsigned long long)p->skipped);
+	fflush(t->log);
+}
+
+static int save_checkpoint(const struct vae_trainer *t, struct vae_error *error)
+{
+	if (!t->options.checkpoint)
+		return 0;
+	struct vae_checkpoint_head head = {.seed = t->options.seed, .step = t->optimiser.step, .floats = t->optimiser.size, .skipped = t->skipped,
+	                                   .seconds = t->earlier_seconds + t->run_seconds};
+	vae_arch_format(&t->nets->arch, head.arch);
+	return vae_checkpoint_write(t->options.checkpoint, &head, t->weights.value, &t->optimiser, error);
+}
+
+static bool report_valid(struct vae_trainer *t, vae_train_report *report, void *context)
+{
+	if (!t->validation.count)
+		return true;
+	struct vae_objective_sums sums = {0};
+	validate(t, &sums);
+	if (sums.samples == 0)
+		return true;
+	t->last_valid = sums;
+	struct vae_train_progress p = progress_of(t, &sums, true);
+	write_log(t, &p);
+	return !report || report(context, &p);
+}
+
+static bool finished(const struct vae_trainer *t)
+{
+	const struct vae_train_options *o = &t->options;
+	return (o->steps && t->optimiser.step >= o->steps) || (o->minutes > 0 && t->run_seconds >= 60 * o->minutes);
+}
+
+int vae_trainer_run(struct vae_trainer *t, vae_train_report *report, void *context, struct vae_error *error)
+{
+	if (!t->data.count)
+		return vae_fail(error, VAE_EARG, "no picture to train on");
+	if (!t->started) {
+		if (vae_start(t->nets, &t->data, t->options.seed, t->weights.value, error))
+			return VAE_EDATA;
+		memcpy(t->optimiser.average, t->weights.value, t->optimiser.size * sizeof(float));
+		t->started = true;
+	}
+	vae_weights_pack(&t->weights, &t->nets->params);
+
+	double start = now(), last_report = start, last_save = start, norm = 0, rate = 0;
+	uint64_t report_step = t->optimiser.step;
+	struct vae_objective_sums sums = {0};
+	bool go_on = true;
+	for (int skips = 0; go_on && !finished(t);) {
+		rate = schedule(t, t->run_seconds);
+		skips = one_step(t, rate, &sums, &norm) ? 0 : skips + 1;
+		double time = now();
+		t->run_seconds = time - start;
+		if (skips >= HALT_SKIPS)
+			return vae_fail(error, VAE_ESTOP, "diverged at step %llu: %d steps in a row gave NaN or infinity; lower the rate, or resume from an "
+			                "earlier checkpoint", (unsigned long long)t->optimiser.step, skips);
+		if (time - last_report >= 1 || finished(t)) {
+			struct vae_train_progress p = progress_of(t, &sums, false);
+			double steps = (double)(t->optimiser.step - report_step);
+			p.images_per_second = steps * t->options.batch / (time - last_report);
+			if (t->options.steps && steps > 0)
+				p.seconds_left = fmin(p.seconds_left, (double)(t->options.steps - t->optimiser.step) * (time - last_report) / steps);
+			p.lr = rate;
+			p.gradient_norm = norm;
+			write_log(t, &p);
+			go_on = !report || report(context, &p);
+			sums = (struct vae_objective_sums){0};
+			last_report = time;
+			report_step = t->optimiser.step;
+		}
+		if (time - last_save >= 60 * t->options.checkpoint_minutes && !finished(t)) {
+			if (save_checkpoint(t, error))
+				return VAE_EIO;
+			go_on = report_valid(t, report, context) && go_on;
+			last_save = time;
+		}
+	}
+	if (save_checkpoint(t, error))
+		return VAE_EIO;
+	if (!go_on)
+		return vae_fail(error, VAE_ESTOP, "stopped at step %llu", (unsigned long long)t->optimiser.step);
+	report_valid(t, report, context);
+	return 0;
+}
+
+/* ---- the model --------------------------------------------------------------------------------------------------------- */
+
+static int describe(const struct vae_trainer *t, char *text, size_t room)
+{
+	const struct vae_train_options *o = &t->options;
+	int n = snprintf(text, room, "%s%s%llu steps of %d samples in %.0f minutes on %d threads, Adam %g, seed %llu", o->summary ? o->summary : "",
+	                 o->summary ? "; " : "", (unsigned long long)t->optimiser.step, o->batch, (t->earlier_seconds + t->run_seconds) / 60, t->workers,
+	                 o->lr, (unsigned long long)o->seed);
+	const struct vae_objective_sums *v = &t->last_valid;
+	if (v->samples > 0 && n > 0 && (size_t)n < room) {
+		if (is_photo(t))
+			n += snprintf(text + n, room - (size_t)n, "; validation loss %.4f, %.4f bpp, %.2f dB", v->loss / v->samples, v->bpp / v->samples,
+			              -10 * log10(v->mse / v->samples));
+		else
+			n += snprintf(text + n, room - (size_t)n, "; validation negative ELBO %.2f nats, KL %.2f", v->elbo / v->samples, v->kl / v->samples);
+	}
+	return n;
+}
+
+int vae_trainer_save(struct vae_trainer *t, FILE *file, struct vae_error *error)
+{
+	char text[1024];
+	struct vae_scales scales = {0};
+	float *sigmoid = NULL;
+	int result = vae_scales_make(&scales, error);
+	if (!result && !is_photo(t) && !(result = vae_alloc(&sigmoid, VAE_SIGMOID_KNOTS, sizeof(float), error)))
+		vae_sigmoid_make(sigmoid);
+	if (result)
+		goto out;
+	describe(t, text, sizeof text);
+	struct vae_metadata metadata = {.count = 2, .key = {"licence", "training"}, .value = {(char *)(t->options.licence ? t->options.licence : ""), text}};
+	result = vae_model_write(file, t->nets, t->optimiser.average, &scales, sigmoid, &metadata, error);
+out:
+	vae_scales_clear(&scales);
+	free(sigmoid);
+	return result;
+}

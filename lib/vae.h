@@ -1,0 +1,277 @@
+/* vae.h - the public interface of libvae, a learned image codec.
+ *
+ * A variational autoencoder has three distributions; a picture passes them in this order:
+ *
+ *     image --vae_encode--> latents --vae_quantise--> codes --vae_dequantise--> latents --vae_decode--> image
+ *            q(y|x) analysis         p(y) the prior                                      p(x|y) synthesis
+ *
+ * The simple way from a picture to a file and back:
+ *
+ *     struct vae_error e;
+ *     struct vae_model *m;  struct vae_image *x;  struct vae_latents *y;  struct vae_codes *c;
+ *     vae_model_find(&m, "photo", &e);            // every call returns 0 or a negative enum vae_err and fills e
+ *     vae_image_read(&x, stdin, 0, &e);           // readers return 1 for a thing read, 0 at the end of the stream
+ *     vae_encode(&y, m, x, 50, &e);
+ *     vae_quantise(&c, m, y, VAE_METHOD_RANGE, &e);
+ *     vae_codes_write(c, stdout, 3, &e);
+ *
+ * Rules that hold for every function here:
+ *  - Returns 0 (readers: 1 or 0) or a negative enum vae_err; on failure *error says why in one line, and the outputs are untouched.
+ *  - What a function puts behind a `struct X **` belongs to the caller, who releases it with vae_X_free (NULL is allowed).
+ *  - Shapes are height x width x channels, rows from the top, channels last and contiguous.
+ *  - The library never prints and never exits. Different objects may be used from different threads at the same time,
+ *    except that images are read and written through libnetpbm, which is not thread-safe: one thread at a time
+ *    may be inside vae_image_read or vae_image_write. A model is read-only after loading and may be shared.
+ *  - The same input, model and quality give the same bytes on every machine, for any number of threads (vae(7), EXACTNESS).
+ */
+#ifndef VAE_H
+#define VAE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define VAE_VERSION "0.1.0"
+
+/* ---- errors ------------------------------------------------------------------------------------------------------------ */
+
+enum vae_err {
+	VAE_OK = 0,
+	VAE_EMEM = -1,   /* memory could not be had */
+	VAE_EIO = -2,    /* reading or writing failed; the text ends with strerror's words */
+	VAE_EDATA = -3,  /* the input is truncated, damaged, or not what it should be */
+	VAE_ELIMIT = -4, /* the input asks for more than a limit allows (max_pixels) */
+	VAE_EMODEL = -5, /* no such model, a damaged model, or one that does not fit the stream */
+	VAE_EARG = -6,   /* the caller's argument is outside its range */
+	VAE_ESTOP = -7   /* a caller's callback asked to stop, or training diverged */
+};
+
+struct vae_error {
+	enum vae_err code;
+	int64_t offset; /* byte offset in the input where the fault was seen, -1 where none applies */
+	char text[400]; /* one line, no newline, no program name; the offset is not in it */
+};
+
+/* ---- pictures ---------------------------------------------------------------------------------------------------------- */
+
+#define VAE_MAX_PIXELS ((uint64_t)1 << 28) /* the default limit of width x height, enforced before memory is taken */
+
+enum vae_format { VAE_PBM = 4, VAE_PGM = 5, VAE_PPM = 6, VAE_PAM = 7 }; /* the digit of the raw magic number P4 to P7 */
+
+enum vae_tuple { /* PAM tuple types; the values are stored in files */
+	VAE_BLACKANDWHITE = 0, VAE_GRAYSCALE = 1, VAE_RGB = 2,
+	VAE_BLACKANDWHITE_ALPHA = 4, VAE_GRAYSCALE_ALPHA = 5, VAE_RGB_ALPHA = 6 /* bit 2 is alpha */
+};
+
+/* What a picture was, so that it comes back so: travels through latents and codes. */
+struct vae_geometry {
+	uint32_t width, height;  /* pixels, 1 to 2^31 - 1 each */
+	uint16_t maxval;         /* white, 1 to 65535; opaque alpha too */
+	enum vae_format format;  /* PBM implies BLACKANDWHITE and maxval 1, PGM GRAYSCALE, PPM RGB */
+	enum vae_tuple tuple;
+};
+
+/* Samples as they stand in the file, 0 to maxval, 0 is black (for PBM too). */
+struct vae_image {
+	struct vae_geometry geometry;
+	uint16_t *colour; /* height x width x vae_colours(tuple), owned */
+	uint16_t *alpha;  /* height x width, owned; NULL without alpha */
+};
+
+int vae_colours(enum vae_tuple tuple);     /* 1 or 3: channels of colour, alpha not counted */
+bool vae_has_alpha(enum vae_tuple tuple);
+const char *vae_tuple_name(enum vae_tuple tuple); /* "RGB_ALPHA" and so on: a constant string */
+
+/* Allocates a picture with all samples 0. VAE_ELIMIT where width x height exceeds max_pixels (0: VAE_MAX_PIXELS). */
+int vae_image_new(struct vae_image **image, const struct vae_geometry *geometry, uint64_t max_pixels, struct vae_error *error);
+void vae_image_free(struct vae_image *image);
+
+/* Reads the next picture of a PNM/PAM stream: any of PBM, PGM, PPM plain or raw, or PAM. Returns 1, or 0 at a clean end.
+ * VAE_EDATA: malformed, truncated, or a PAM that is no picture. VAE_ELIMIT as in vae_image_new. */
+int vae_image_read(struct vae_image **image, FILE *file, uint64_t max_pixels, struct vae_error *error);
+
+/* Writes one picture, raw, in its own format. Does not flush. */
+int vae_image_write(const struct vae_image *image, FILE *file, struct vae_error *error);
+
+/* ---- models ------------------------------------------------------------------------------------------------------------ */
+
+struct vae_model; /* weights, tables and description; opaque */
+
+/* Loads a model file. VAE_EMODEL says what is wrong with it. */
+int vae_model_load(struct vae_model **model, const char *path, struct vae_error *error);
+
+/* Finds a model by NAME or path (anything with a '/' is a path), NULL meaning $VAE_MODEL or else "photo".
+ * Names are looked up as NAME.safetensors along $VAE_MODEL_PATH, $XDG_DATA_HOME/vae-tools/models (or ~/.local/share/...),
+ * EXE/../models, EXE/../share/vae-tools/models and the compiled-in prefix; without a file of that name, the newest NAME-N is taken. */
+int vae_model_find(struct vae_model **model, const char *name, struct vae_error *error);
+
+/* Finds the model with this id along the same path; hint (may be NULL) is a file tried last, if regular and its id matches. */
+int vae_model_find_id(struct vae_model **model, uint64_t id, const char *hint, struct vae_error *error);
+void vae_model_free(struct vae_model *model);
+
+uint64_t vae_model_id(const struct vae_model *model);         /* XXH64 over the architecture and all tensor bytes */
+const char *vae_model_arch(const struct vae_model *model);    /* the architecture string, owned by the model; see vae-model(5) */
+const char *vae_model_path(const struct vae_model *model);    /* absolute path it was loaded from */
+/* True where the model was asked for by path, so that latents should carry it as a hint. */
+bool vae_model_by_path(const struct vae_model *model);
+
+/* ---- latents ----------------------------------------------------------------------------------------------------------- */
+
+#define VAE_QUALITY_ONE 65535 /* the fixed-point quality 1.0: quality Q of 0..100 is stored as round(Q / 100 x 65535) */
+
+/* y = analysis(x), not quantised, or what quantisation left of it. */
+struct vae_latents {
+	struct vae_geometry geometry; /* of the picture */
+	uint64_t model_id;
+	char *model_hint;             /* absolute path of the model or NULL, owned */
+	uint16_t quality;             /* 0 to VAE_QUALITY_ONE, even in log lambda */
+	uint32_t rows, columns, channels; /* shape of y; photo: ceil(height/16) x ceil(width/16) x Y */
+	float *y;                     /* rows x columns x channels, finite, in units of the quantiser's step where it has one; owned */
+	uint16_t *alpha;              /* height x width samples as in the picture, or NULL; owned */
+};
+
+int vae_latents_read(struct vae_latents **latents, FILE *file, uint64_t max_pixels, struct vae_error *error); /* 1, 0 at the end */
+int vae_latents_write(const struct vae_latents *latents, FILE *file, struct vae_error *error);
+void vae_latents_free(struct vae_latents *latents);
+
+/* ---- codes ------------------------------------------------------------------------------------------------------------- */
+
+enum vae_method {
+	VAE_METHOD_RANGE = 0,    /* symbols entropy-coded under the learned prior */
+	VAE_METHOD_ZSTD = 1,     /* plain integer planes, which zstd compresses */
+	VAE_METHOD_RESERVED = 2  /* kept for a lossless residual layer */
+};
+
+struct vae_slice {
+	uint8_t *payload; /* owned */
+	uint32_t bytes;
+};
+
+struct vae_codes {
+	struct vae_geometry geometry;
+	uint64_t model_id;
+	uint16_t quality;
+	enum vae_method method;
+	uint32_t rows, columns, channels; /* of y, as in vae_latents */
+	uint16_t *alpha;                  /* as in vae_latents */
+	uint32_t slices;                  /* ceil(rows/64) x ceil(columns/64) */
+	struct vae_slice *slice;          /* [slices], row by row, owned */
+};
+
+/* A stream of codes: zstd frames in, images out. Holds what was decompressed but not yet used. */
+struct vae_codes_reader;
+int vae_codes_reader_new(struct vae_codes_reader **reader, FILE *file, uint64_t max_pixels, struct vae_error *error);
+void vae_codes_reader_free(struct vae_codes_reader *reader);
+/* Reads the next image's codes, checking every slice's checksum. Returns 1, or 0 at a clean end. */
+int vae_codes_read(struct vae_codes **codes, struct vae_codes_reader *reader, struct vae_error *error);
+/* Writes one zstd frame (content size pledged, checksum on) at zstd level 1 to 19. */
+int vae_codes_write(const struct vae_codes *codes, FILE *file, int level, struct vae_error *error);
+void vae_codes_free(struct vae_codes *codes);
+
+/* ---- the road there and back ------------------------------------------------------------------------------------------- */
+
+/* What comes next on a stream, told from its first bytes, which are not consumed (up to nine are pushed back). */
+enum vae_kind { VAE_KIND_END, VAE_KIND_IMAGE, VAE_KIND_LATENTS, VAE_KIND_CODES, VAE_KIND_MODEL, VAE_KIND_UNKNOWN };
+enum vae_kind vae_kind_peek(FILE *file);
+
+/* q(y|x). quality 0 to 100. Threads: OpenMP's current number (omp_set_num_threads); any number gives the same bytes. */
+int vae_encode(struct vae_latents **latents, const struct vae_model *model, const struct vae_image *image, double quality, struct vae_error *error);
+
+/* p(y): rounds y about the prior's mean and codes the residuals slice by slice. */
+int vae_quantise(struct vae_codes **codes, const struct vae_model *model, const struct vae_latents *latents, enum vae_method method, struct vae_error *error);
+int vae_dequantise(struct vae_latents **latents, const struct vae_model *model, const struct vae_codes *codes, struct vae_error *error);
+
+/* p(x|y): the picture, in the geometry that the latents carry. */
+int vae_decode(struct vae_image **image, const struct vae_model *model, const struct vae_latents *latents, struct vae_error *error);
+
+/* Image number `index` of the sequence that `seed` starts: decodes z ~ N(0, I). Models with a standard normal prior (mlp) only, VAE_EARG else. */
+int vae_sample(struct vae_image **image, const struct vae_model *model, uint64_t seed, uint64_t index, struct vae_error *error);
+
+/* ---- measures ---------------------------------------------------------------------------------------------------------- */
+
+struct vae_distortion {
+	double mse;     /* mean squared error of the colour samples scaled to 0..1 */
+	double psnr;    /* dB, 10 log10(1 / mse); infinity for equal pictures */
+	double ms_ssim; /* 0 to 1, five scales, mean of the channels (Wang, Simoncelli, Bovik 2003); NAN for pictures under 161 pixels a side */
+};
+/* Alpha is not compared. VAE_EARG where size or number of colours differ. */
+int vae_compare(struct vae_distortion *distortion, const struct vae_image *image, const struct vae_image *reference, struct vae_error *error);
+
+/* What the integer tables say that codes should take: bits of the hyper-latent z, of y, and of y under the float Gaussian (NAN where not computed). */
+struct vae_rate {
+	double z_bits, y_bits;  /* -log2 of the integer tables' frequencies, summed over all symbols, escapes included */
+	double y_float_bits;    /* -log2 of the Gaussian's mass on each symbol's interval at the prior's exact scale */
+	uint64_t symbols;       /* z and y together */
+};
+int vae_rate_estimate(struct vae_rate *rate, const struct vae_model *model, const struct vae_codes *codes, struct vae_error *error);
+
+/* One part of a model, for reports. */
+struct vae_part {
+	const char *name;  /* "analysis", "h_a", "h_s", "context", "synthesis"; a constant string */
+	bool decoder;      /* paid when decoding */
+	double kmac_pixel; /* thousand multiply-accumulates for each pixel of a large picture */
+	uint64_t parameters;
+};
+/* Fills parts (room for `room`), returns how many the model has. */
+int vae_model_parts(const struct vae_model *model, struct vae_part *parts, int room);
+/* The value of a __metadata__ key ("licence", "training", ...) or NULL; owned by the model. */
+const char *vae_model_metadata(const struct vae_model *model, const char *key);
+
+/* ---- training ---------------------------------------------------------------------------------------------------------- */
+
+struct vae_train_options {
+	const char *arch;        /* architecture string, vae-model(5); ignored where init or resume gives one */
+	const char *init;        /* model file to start from, or NULL for a fresh start */
+	const char *checkpoint;  /* file written every checkpoint_minutes, at a stop and at the end; NULL for none */
+	bool resume;             /* start from the checkpoint if that file exists */
+	double checkpoint_minutes; /* default 10 */
+	const char *log;         /* TSV file, appended on resume; NULL for none */
+	const char *licence;     /* metadata of the model */
+	const char *summary;     /* metadata "training": a sentence on the data; steps and figures are added */
+	uint64_t steps;          /* last step; 0: no limit but minutes */
+	double minutes;          /* wall time of this run; 0: no limit but steps */
+	int batch;               /* samples a step */
+	int patch;               /* pixels, a multiple of 64; photo only */
+	double lr;               /* Adam's rate after the warm-up */
+	uint64_t warmup;         /* steps */
+	double decay;            /* last fraction of steps or minutes in which the rate falls linearly to 1 % */
+	double clip;             /* bound on the gradient's norm; 0: none */
+	double ema;              /* decay of the averaged weights, e.g. 0.999 */
+	double lambda_min, lambda_max; /* of the fresh photo model; on mean squared error in 255^2 units */
+	int loss;                /* VAE_LOSS_* */
+	uint64_t seed;
+	int threads;             /* 0: OpenMP's choice; part of what determines the bits of a training run */
+};
+enum { VAE_LOSS_DEFAULT, VAE_LOSS_MSE, VAE_LOSS_BCE };
+
+/* Handed to the caller about once a second and at the end. Means since the last report. */
+struct vae_train_progress {
+	uint64_t step, steps;    /* steps: 0 if unlimited */
+	double loss, bpp, z_bpp, psnr; /* photo */
+	double elbo, kl;         /* mlp: negative ELBO and its KL part, nats */
+	double images_per_second, seconds_left, lr, gradient_norm;
+	uint64_t skipped;        /* steps with NaN or infinity so far */
+	bool valid;              /* true: bpp and psnr (elbo, kl) are of the validation set, rounded latents */
+};
+typedef bool vae_train_report(void *context, const struct vae_train_progress *progress); /* false stops after this step */
+
+struct vae_trainer;
+void vae_train_defaults(struct vae_train_options *options, const char *arch); /* "photo" or "mlp" */
+int vae_trainer_new(struct vae_trainer **trainer, const struct vae_train_options *options, struct vae_error *error);
+/* Adds a training or validation picture (copied). At least one training picture of the needed size must be there to run. */
+int vae_trainer_add(struct vae_trainer *trainer, const struct vae_image *image, bool validation, struct vae_error *error);
+/* Runs to the last step, the time limit, or the report's stop (VAE_ESTOP after writing the checkpoint). */
+int vae_trainer_run(struct vae_trainer *trainer, vae_train_report *report, void *context, struct vae_error *error);
+/* Writes the model of the averaged weights. */
+int vae_trainer_save(struct vae_trainer *trainer, FILE *file, struct vae_error *error);
+void vae_trainer_free(struct vae_trainer *trainer);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

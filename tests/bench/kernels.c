@@ -1,0 +1,229 @@
+/* The kernels against what the core can do: GFLOP/s of the matrix products beside the measured rate of fused multiply-adds
+ * between registers, GB/s of the depthwise convolutions beside a copy. One core. Usage: kernels [SECONDS-A-FIGURE] [ISA...] */
+#include "kernel/kernel.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static double budget = 0.05;
+
+static double now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Seconds of the fastest of several runs of call(context). */
+static double fastest(void (*call)(void *context), void *context)
+{
+	double best = 1e9, end = now() + budget;
+	call(context);
+	do {
+		double start = now();
+		call(context);
+		double seconds = now() - start;
+		if (seconds < best)
+			best = seconds;
+	} while (now() < end);
+	return best;
+}
+
+/* ---- the core's peak --------------------------------------------------------------------------------------------------- */
+
+/* Twelve chains hide the latency of any core so far: TIMES x 12 multiply-adds a call. */
+enum { CHAINS = 12, TIMES = 100000 };
+
+#define PEAK(name, vector, all, fma, target_) \
+	target_ static void peak_##name(void *context) \
+	{ \
+		volatile float *from = context; \
+		vector a = all(*from), s[CHAINS]; \
+		_Pragma("GCC unroll 12") for (int j = 0; j < CHAINS; j++) \
+			s[j] = all(*from); \
+		for (int i = 0; i < TIMES; i++) \
+			_Pragma("GCC unroll 12") for (int j = 0; j < CHAINS; j++) \
+				s[j] = fma(s[j], a, a); \
+		_Pragma("GCC unroll 12") for (int j = 0; j < CHAINS; j++) \
+			*from = s[j][0]; \
+	}
+#if defined __x86_64__
+#include <immintrin.h>
+PEAK(avx2, __m256, _mm256_set1_ps, _mm256_fmadd_ps, __attribute__((target("avx2,fma"))))
+PEAK(avx512, __m512, _mm512_set1_ps, _mm512_fmadd_ps, __attribute__((target("avx512f"))))
+#elif defined __aarch64__
+#include <arm_neon.h>
+#define NEON_FMA(a, b, c) vfmaq_f32(c, a, b)
+PEAK(neon, float32x4_t, vdupq_n_f32, NEON_FMA, )
+#endif
+
+/* GFLOP/s of the instruction set's own multiply-add; 0 for scalar, which calls fmaf. */
+static double peak(enum vae_isa isa)
+{
+	float value = 0;
+	switch (isa) {
+#if defined __x86_64__
+	case VAE_ISA_AVX2: return 2e-9 * CHAINS * TIMES * 8 / fastest(peak_avx2, &value);
+	case VAE_ISA_AVX512: return 2e-9 * CHAINS * TIMES * 16 / fastest(peak_avx512, &value);
+#elif defined __aarch64__
+	case VAE_ISA_NEON: return 2e-9 * CHAINS * TIMES * 4 / fastest(peak_neon, &value);
+#endif
+	default: return 0 * value;
+	}
+}
+
+/* ---- kernels ----------------------------------------------------------------------------------------------------------- */
+
+static float *floats(size_t n)
+{
+	float *x = aligned_alloc(64, (n * sizeof *x + 63) / 64 * 64);
+	if (!x)
+		exit(1);
+	for (size_t i = 0; i < n; i++)
+		x[i] = (float)(i * 2654435761u % 2001) / 1000 - 1;
+	return x;
+}
+
+struct product { const struct vae_kernels *kernels; struct vae_gemm g; const float *source; float *packed; };
+
+static void run_product(void *context)
+{
+	struct product *p = context;
+	if (p->packed) /* a weight gradient: dy is new each time */
+		vae_pack(p->packed, p->source, p->g.k, p->g.n, p->g.n, 1);
+	p->kernels->gemm(&p->g);
+}
+
+/* GFLOP/s of m x k by k x n: forward, or the weight gradient of a layer k -> n over m cells (an m-long chain for k x n outputs). */
+static double product(const struct vae_kernels *kernels, size_t m, size_t k, size_t n, bool gradient)
+{
+	size_t rows = gradient ? k : m, steps = gradient ? m : k;
+	float *a = floats(m * k), *source = floats(steps * n), *packed = floats(vae_packed_size(steps, n)), *bias = floats(n), *c = floats(rows * n);
+	struct product p = {kernels, {
+		.m = rows, .n = n, .k = steps, .a = a, .a_row = gradient ? 1 : k, .a_step = gradient ? k : 1, .b = packed, .bias = gradient ? NULL : bias,
+		.slope = gradient ? 1 : 0.01f, .residual = gradient ? c : NULL, .residual_row = n, .c = c, .c_row = n,
+	}, source, gradient ? packed : NULL};
+	vae_pack(packed, source, steps, n, n, 1);
+	double seconds = fastest(run_product, &p);
+	free(a);
+	free(source);
+	free(packed);
+	free(bias);
+	free(c);
+	return 2e-9 * (double)m * (double)k * (double)n / seconds;
+}
+
+struct convolution { const struct vae_kernels *kernels; struct vae_depthwise forward; struct vae_depthwise_backward backward; };
+
+static void run_depthwise(void *context)
+{
+	struct convolution *c = context;
+	c->kernels->depthwise(&c->forward);
+}
+
+static void run_depthwise_backward(void *context)
+{
+	struct convolution *c = context;
+	c->kernels->depthwise_backward(&c->backward);
+}
+
+struct copy { float *to, *from; size_t bytes; };
+
+static void run_copy(void *context)
+{
+	struct copy *c = context;
+	memcpy(c->to, c->from, c->bytes);
+}
+
+/* GB/s, counting what must be read and written once: x and y; backward x, dy and dx twice. */
+static void depthwise(const struct vae_kernels *kernels, size_t side, size_t channels, size_t taps)
+{
+	size_t n = side * side * channels;
+	float *x = floats(n), *y = floats(n), *dx = floats(n), *w = floats(taps * taps * channels), *dw = floats(taps * taps * channels);
+	float *bias = floats(channels), *dbias = floats(channels);
+	struct convolution c = {kernels, {side, side, channels, taps, x, w, bias, y}, {side, side, channels, taps, x, w, y, dx, dw, dbias}};
+	struct copy copy = {dx, x, n * sizeof *x};
+	double copied = fastest(run_copy, &copy), there = fastest(run_depthwise, &c), back = fastest(run_depthwise_backward, &c);
+	double bytes = 4e-9 * (double)n, work = 2e-9 * (double)(n * taps * taps);
+	printf("%-7s %3zux%-3zu %4zu channels %zux%zu  forward %5.1f GB/s %6.1f GFLOP/s   backward %5.1f GB/s %6.1f GFLOP/s   copy %5.1f GB/s\n",
+		vae_isa_name(kernels->isa), side, side, channels, taps, taps, 2 * bytes / there, work / there, 4 * bytes / back, 2 * work / back,
+		2 * bytes / copied);
+	free(x);
+	free(y);
+	free(dx);
+	free(w);
+	free(dw);
+	free(bias);
+	free(dbias);
+}
+
+struct rate { const struct vae_kernels *kernels; float *d, *s, *dd, *ds; size_t n; };
+
+static void run_rate(void *context)
+{
+	struct rate *r = context;
+	r->kernels->gaussian_bits(r->d, r->s, r->n, 1, r->dd, r->ds);
+}
+
+static void run_adam(void *context)
+{
+	struct rate *r = context;
+	r->kernels->adam(r->d, r->s, r->dd, r->ds, r->d, r->n, 1, 1e-4f, 0.9f, 0.99f, 1e-8f, 1e-3f);
+}
+
+static void training(const struct vae_kernels *kernels)
+{
+	enum { N = 1 << 16 };
+	struct rate r = {kernels, floats(N), floats(N), floats(N), floats(N), N};
+	printf("%-7s gaussian_bits %.2f ns/symbol", vae_isa_name(kernels->isa), 1e9 / N * fastest(run_rate, &r));
+	for (int i = 0; i < N; i++)
+		r.dd[i] = 1;
+	printf("   adam %.2f ns/weight\n", 1e9 / N * fastest(run_adam, &r));
+	free(r.d);
+	free(r.s);
+	free(r.dd);
+	free(r.ds);
+}
+
+static void bench(const struct vae_kernels *kernels)
+{
+	static const size_t shapes[][2] = {{64, 128}, {128, 128}, {160, 320}, {320, 160}, {128, 512}, {256, 256}, {320, 320}, {384, 384}, {320, 640}, {640, 320}, {1024, 1024}, {768, 320}, {128, 48}};
+	static const size_t cells[] = {256, 2048, 4096};
+	const char *name = vae_isa_name(kernels->isa);
+	double top = peak(kernels->isa);
+	if (top > 0)
+		printf("%-7s peak %.1f GFLOP/s between registers\n", name, top);
+	printf("%-7s %5s %5s %5s %17s %17s\n", name, "cells", "k", "n", "forward", "weight gradient");
+	for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+		for (size_t i = 0; i < (top > 0 ? 3 : 1); i++) {
+			size_t m = cells[i], k = shapes[s][0], n = shapes[s][1];
+			double forward = product(kernels, m, k, n, false), gradient = product(kernels, m, k, n, true);
+			printf("%-7s %5zu %5zu %5zu %8.1f", name, m, k, n, forward);
+			if (top > 0)
+				printf(" (%3.0f %%) %8.1f (%3.0f %%)\n", 100 * forward / top, gradient, 100 * gradient / top);
+			else
+				printf(" %17.1f\n", gradient);
+		}
+	depthwise(kernels, 16, 256, 3);
+	depthwise(kernels, 64, 128, 3);
+	depthwise(kernels, 64, 128, 5);
+	depthwise(kernels, 64, 320, 3);
+	training(kernels);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1)
+		budget = atof(argv[1]);
+	for (int isa = VAE_ISA_COUNT - 1; isa >= 0; isa--) {
+		const struct vae_kernels *kernels = vae_kernels_for((enum vae_isa)isa);
+		bool wanted = argc < 3;
+		for (int i = 2; i < argc; i++)
+			wanted |= !strcmp(argv[i], vae_isa_name((enum vae_isa)isa));
+		if (kernels && wanted)
+			bench(kernels);
+	}
+	return 0;
+}

@@ -1,0 +1,108 @@
+#!/bin/bash
+# Exact arithmetic, seen in the machine code: the kernels' products are fused instructions of full width, and the flags that
+# everything is compiled with neither contract nor reassociate, whatever the user's CFLAGS are.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+B=${B:-build}
+CC=${CC:-cc}
+tmp=$(mktemp -d) || exit 1
+trap 'rm -rf "$tmp"' EXIT
+
+count=0
+failed=0
+check() { # what, then a command that must succeed
+	local what=$1
+	shift
+	count=$((count + 1))
+	if "$@"; then
+		echo "ok $count - $what"
+	else
+		echo "not ok $count - $what"
+		failed=1
+	fi
+}
+skip() {
+	count=$((count + 1))
+	echo "ok $count - $1 # skip $2"
+}
+
+if ! command -v objdump >/dev/null; then
+	echo "1..0 # skip no objdump"
+	exit 0
+fi
+
+# The matrix product's functions hold at least so many fused multiply-adds on the register named, and nothing calls fmaf.
+fused() { # object, pattern, least
+	local n
+	n=$(objdump -d --no-show-raw-insn "$1" | awk '/^[0-9a-f]+ </ { inside = /gemm|tile/ } inside' | grep -c -E "$2")
+	echo "# $1: $n"
+	[ "$n" -ge "$3" ]
+}
+no_call() { ! nm -u "$1" | grep -w fmaf; }
+kernels() { # ISA, pattern
+	local object=$B/obj/lib/kernel/kernels-$1.o
+	if [ ! -e "$object" ]; then
+		skip "kernels-$1: fused multiply-adds" "not built for this machine"
+		skip "kernels-$1: no calls of fmaf" "not built for this machine"
+	else
+		check "kernels-$1: fused multiply-adds" fused "$object" "$2" 16
+		check "kernels-$1: no calls of fmaf" no_call "$object"
+	fi
+}
+kernels avx512 'vfmadd[0-9]*ps.*%zmm'
+kernels avx2 'vfmadd[0-9]*ps.*%ymm'
+kernels neon 'fmla[[:space:]]+v[0-9]+\.4s'
+
+# A product and a sum, and a sum of many: with -ffast-math the first becomes one instruction, the second vectors.
+cat >"$tmp/probe.c" <<'END'
+float product_sum(float a, float b, float c) { return a * b + c; }
+float sum(const float *a) { float s = 0; for (int i = 0; i < 1024; i++) s += a[i]; return s; }
+#ifdef __FAST_MATH__
+#error fast
+#endif
+END
+case $($CC -dumpmachine) in
+x86_64*)
+	isa=-mfma
+	changed='vfn?m(add|sub)|v?addps'
+	;;
+aarch64*)
+	isa=
+	changed='fmadd|fmla|fadd[[:space:]]+v'
+	;;
+*) isa=none ;;
+esac
+
+# The compiler's command as make would give it, on the probe.
+exact() { # CFLAGS
+	local command
+	command=$(make -s -n B="$tmp/b" CC="$CC" CFLAGS="$1" "$tmp/b/obj/lib/base/error.o" 2>/dev/null | grep -- ' -c ' | sed 's/ -MMD.*//')
+	[ -n "$command" ] || return 1
+	eval "$command $isa -c $tmp/probe.c -o $tmp/probe.o" 2>/dev/null || return 1
+	! objdump -d --no-show-raw-insn "$tmp/probe.o" | grep -E "$changed" >/dev/null
+}
+# The probe does show the difference where nothing forbids it: else this test proves nothing.
+probe_works() {
+	sed '/__FAST_MATH__/,$d' "$tmp/probe.c" >"$tmp/free.c"
+	$CC -O3 -ffast-math ${isa:+"$isa"} -c "$tmp/free.c" -o "$tmp/free.o" &&
+		objdump -d --no-show-raw-insn "$tmp/free.o" | grep -E "$changed" >/dev/null
+}
+if [ "$isa" = none ]; then
+	skip "flags" "no pattern for this machine"
+else
+	check "the probe tells fast from exact" probe_works
+	for flags in '-O2 -g' '-O3 -ffast-math' '-Ofast' '-O3 -ffp-contract=fast -funsafe-math-optimizations'; do
+		check "CFLAGS='$flags' stays exact" exact "$flags"
+	done
+fi
+
+# -Ofast at link alone would have the start-up code set flush-to-zero.
+link_is_clean() {
+	local command
+	command=$(make -s -n B="$tmp/b" CC="$CC" CFLAGS=-Ofast LDFLAGS=-Ofast "$tmp/b/vae-enc" 2>/dev/null | grep -- ' -o .*/vae-enc$')
+	[ -n "$command" ] && ! grep -q -e -Ofast <<<"$command"
+}
+check "-Ofast does not reach the link" link_is_clean
+
+echo "1..$count"
+exit $failed

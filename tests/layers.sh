@@ -1,0 +1,99 @@
+#!/bin/bash
+# The layers: includes point one way, foreign headers stay in their own folder, the library neither prints nor exits.
+#
+#     base <- image
+#     base <- kernel <- nn <- prior <- stream <- encode, decode, quantise, stat (lib/*.c)
+#                                      stream <- train
+#
+# Each name on the right sees what is left of it; train and lib/*.c do not see each other; tools see vae.h alone.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+B=${B:-build}
+
+count=0
+failed=0
+# Passes where the text is empty: the text is the list of offences.
+none() {
+	count=$((count + 1))
+	if [ -z "$2" ]; then
+		echo "ok $count - $1"
+	else
+		echo "not ok $count - $1"
+		printf '%s\n' "$2" | sed 's/^/# /'
+		failed=1
+	fi
+}
+
+# file<TAB>included header, for quoted ("q") or angle ("a") includes of the files given
+includes() {
+	local kind=$1
+	shift
+	[ $# -gt 0 ] || return 0
+	case $kind in
+	q) awk -F'"' '/^[ \t]*#[ \t]*include[ \t]*"/ { print FILENAME "\t" $2 }' "$@" ;;
+	a) awk -F'[<>]' '/^[ \t]*#[ \t]*include[ \t]*</ { print FILENAME "\t" $2 }' "$@" ;;
+	esac
+}
+
+# Offences of one layer: included files that lie in none of the layers allowed.
+outside() {
+	local folder=$1 allowed=$2
+	find "lib/$folder" -name '*.[ch]' 2>/dev/null | sort | while read -r file; do includes q "$file"; done |
+		awk -F'\t' -v allowed="vae.h $allowed" '
+			BEGIN { n = split(allowed, a, " "); for (i = 1; i <= n; i++) ok[a[i]] = 1 }
+			{ split($2, part, "/"); if (!(part[1] in ok)) print $1 " includes " $2 }'
+}
+
+shopt -s nullglob
+lib=(lib/*.[ch] lib/*/*.[ch])
+root=(lib/*.c)
+tools=(tools/*.[ch])
+
+none "lib/base sees base" "$(outside base "base")"
+none "lib/image sees base" "$(outside image "base image")"
+none "lib/kernel sees base" "$(outside kernel "base kernel")"
+none "lib/nn sees kernel and below" "$(outside nn "base kernel nn")"
+none "lib/prior sees nn and below" "$(outside prior "base kernel nn prior")"
+none "lib/stream sees prior, image and below" "$(outside stream "base image kernel nn prior stream")"
+none "lib/train sees stream, image and below" "$(outside train "base image kernel nn prior stream train")"
+none "lib/*.c do not see train" "$(includes q "${root[@]}" | awk -F'\t' '$2 ~ /^train\//')"
+none "includes in lib are written from lib/" \
+	"$(includes q "${lib[@]}" | while IFS=$'\t' read -r file header; do [ -e "lib/$header" ] || echo "$file includes $header"; done)"
+none "tools see vae.h and each other's headers alone" \
+	"$(includes q "${tools[@]}" | awk -F'\t' '$2 != "vae.h" && $2 !~ /^[a-z]+\.h$/')"
+
+# Foreign headers: only the folder that wraps a library includes it.
+only() {
+	local library=$1 folder=$2 pattern=$3
+	none "only $folder includes $library" \
+		"$(includes a "${lib[@]}" "${tools[@]}" | awk -F'\t' -v folder="$folder/" -v pattern="$pattern" \
+			'$2 ~ pattern && index($1, folder) != 1 { print $1 " includes " $2 }')"
+}
+only libnetpbm lib/image '^(netpbm/.*|pam|pnm|ppm|pgm|pbm|pm)\.h$'
+only libzstd lib/stream '^(zstd|zstd_errors|zdict)\.h$'
+only libjansson lib/stream '^jansson\.h$'
+only libxxhash lib/stream '^(xxhash|xxh3)\.h$'
+
+# What the objects ask of the linker says the same about calls.
+calls() { # pattern of symbols, then objects
+	local pattern=$1
+	shift
+	[ $# -gt 0 ] || return 0
+	nm -A -u "$@" 2>/dev/null | awk -v pattern="^($pattern)\$" '{ sub(/@.*/, "", $NF); if ($NF ~ pattern) print $1 " uses " $NF }'
+}
+objects=("$B"/obj/lib/*.o "$B"/obj/lib/*/*.o)
+if [ ${#objects[@]} -gt 0 ] && command -v nm >/dev/null; then
+	train=("$B"/obj/lib/train/*.o)
+	codec=("$B"/obj/lib/*.o)
+	none "the library does not print" "$(calls 'printf|__printf_chk|puts|putchar|perror|stdout|stderr' "${objects[@]}")"
+	none "the library does not exit" "$(calls 'exit|_exit|quick_exit|abort|err|errx' "${objects[@]}")"
+	none "train does not call the codec" "$(calls 'vae_(encode|decode|quantise|dequantise)' "${train[@]}")"
+	none "the codec does not call train" "$(calls 'vae_(train|adam|loss|checkpoint).*' "${codec[@]}")"
+else
+	for what in print exit codec train; do
+		count=$((count + 1))
+		echo "ok $count - $what # skip no objects in $B or no nm"
+	done
+fi
+echo "1..$count"
+exit $failed

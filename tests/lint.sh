@@ -1,0 +1,53 @@
+#!/bin/bash
+# Manuals, scripts and help texts: mandoc and shellcheck find nothing, and each program's --help and manual name the same options.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+B=${B:-build}
+shopt -s nullglob
+
+count=0
+failed=0
+# Passes where the text is empty: the text is the list of offences.
+none() {
+	count=$((count + 1))
+	if [ -z "$2" ]; then
+		echo "ok $count - $1"
+	else
+		echo "not ok $count - $1"
+		printf '%s\n' "$2" | sed 's/^/# /'
+		failed=1
+	fi
+}
+
+for page in man/*.[1-8]; do
+	none "mandoc $page" "$(mandoc -T lint -W warning "$page" 2>&1)"
+done
+
+# SC2317: a function called through "$@" is not unreachable.
+for script in .ci/run tests/*.sh tests/*/*.sh models/*.sh; do
+	none "shellcheck $script" "$(shellcheck -e SC2317 "$script" 2>&1)"
+	none "executable $script" "$([ -x "$script" ] || echo 'it is not')"
+done
+for script in tests/*/*.bats; do
+	none "executable $script" "$([ -x "$script" ] || echo 'it is not')"
+	none "bats runs $script" "$(head -n 1 "$script" | grep -v '^#!/usr/bin/env bats$')"
+done
+
+# The long options of a help text; those that a manual lists as items (.It Fl o , Fl -output Ar FILE); all that it names.
+help_options() { "$B/$1" --help 2>&1 | grep -oE -- '(^|[[:space:],[])--[a-z][a-z0-9-]*' | grep -oE -- '--.*' | sort -u; }
+item_options() { grep '^\.It .*Fl -' "$1" | grep -oE 'Fl -[a-z][a-z0-9-]*' | sed 's/^Fl -/--/' | sort -u; }
+
+for source in tools/vae-*.c; do
+	program=$(basename "$source" .c)
+	page=man/$program.1
+	if [ ! -e "$page" ] || [ ! -x "$B/$program" ]; then
+		none "$page and $B/$program" "one of them is missing"
+		continue
+	fi
+	none "$program: each option of --help is in the manual" "$(comm -23 <(help_options "$program") <(item_options "$page"))"
+	none "$program: each option of the manual is in --help" "$(comm -13 <(help_options "$program") <(item_options "$page"))"
+	none "$program: its completion is a script" "$("$B/$program" --completion=bash | bash -n 2>&1)"
+done
+
+echo "1..$count"
+exit $failed

@@ -1,0 +1,236 @@
+/* Squared error, PSNR and MS-SSIM against values worked out by hand or by the definition. */
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tap.h"
+#include "vae.h"
+
+static struct vae_image *make(uint32_t width, uint32_t height, unsigned maxval, enum vae_tuple tuple)
+{
+	struct vae_geometry g = { width, height, (uint16_t)maxval, VAE_PAM, tuple };
+	struct vae_image *x = NULL;
+	struct vae_error e;
+	if (vae_image_new(&x, &g, 0, &e))
+		abort();
+	return x;
+}
+
+static size_t samples(const struct vae_image *x)
+{
+	return (size_t)x->geometry.width * x->geometry.height * (size_t)vae_colours(x->geometry.tuple);
+}
+
+/* Smooth ramps with some texture, times scale, between 0 and 200 * scale. */
+static void paint(struct vae_image *x, unsigned scale)
+{
+	size_t colours = (size_t)vae_colours(x->geometry.tuple), width = x->geometry.width;
+	for (size_t i = 0; i < samples(x); i++) {
+		size_t c = i % colours, px = i / colours % width, py = i / colours / width;
+		x->colour[i] = (uint16_t)((px * (c + 1) / 3 + py / 2 + (px * py * 7 + px * px + c * 13) % 31) % 200 * scale);
+	}
+}
+
+static struct vae_distortion compare(const struct vae_image *a, const struct vae_image *b)
+{
+	struct vae_distortion d;
+	struct vae_error e;
+	if (vae_compare(&d, a, b, &e))
+		abort();
+	return d;
+}
+
+/* The definition in double precision, not separated into rows and columns: 11x11 weights, one sum a window. */
+struct field { double *v; size_t w, h; };
+
+static double at(const struct field *f, size_t x, size_t y)
+{
+	return f->v[y * f->w + x];
+}
+
+static double plain_scale(const struct field *a, const struct field *b, bool last)
+{
+	double total = 0, weight[11][11], sum = 0;
+	for (int i = 0; i < 11; i++)
+		for (int j = 0; j < 11; j++)
+			sum += weight[i][j] = exp(-((i - 5) * (i - 5) + (j - 5) * (j - 5)) / 4.5);
+	for (size_t y = 0; y + 10 < a->h; y++)
+		for (size_t x = 0; x + 10 < a->w; x++) {
+			double ma = 0, mb = 0, aa = 0, bb = 0, ab = 0;
+			for (size_t i = 0; i < 11; i++)
+				for (size_t j = 0; j < 11; j++) {
+					double w = weight[i][j] / sum, p = at(a, x + j, y + i), q = at(b, x + j, y + i);
+					ma += w * p, mb += w * q, aa += w * p * p, bb += w * q * q, ab += w * p * q;
+				}
+			double s = (2 * (ab - ma * mb) + 9e-4) / (aa - ma * ma + bb - mb * mb + 9e-4);
+			total += last ? s * (2 * ma * mb + 1e-4) / (ma * ma + mb * mb + 1e-4) : s;
+		}
+	return total / (double)((a->w - 10) * (a->h - 10));
+}
+
+static void plain_halve(struct field *f)
+{
+	size_t w = (f->w + 1) / 2, h = (f->h + 1) / 2, px = f->w % 2, py = f->h % 2;
+	double *out = calloc(w * h, sizeof *out);
+	for (size_t y = 0; y < 2 * h; y++)
+		for (size_t x = 0; x < 2 * w; x++)
+			if (x >= px && y >= py)
+				out[y / 2 * w + x / 2] += at(f, x - px, y - py) / 4;
+	free(f->v);
+	*f = (struct field){ out, w, h };
+}
+
+static struct field field_of(const struct vae_image *x, size_t colour)
+{
+	size_t colours = (size_t)vae_colours(x->geometry.tuple), pixels = (size_t)x->geometry.width * x->geometry.height;
+	struct field f = { calloc(pixels, sizeof(double)), x->geometry.width, x->geometry.height };
+	for (size_t i = 0; i < pixels; i++)
+		f.v[i] = (double)x->colour[i * colours + colour] / x->geometry.maxval;
+	return f;
+}
+
+static double plain_ms_ssim(const struct vae_image *x, const struct vae_image *y)
+{
+	static const double power[] = { 0.0448, 0.2856, 0.3001, 0.2363, 0.1333 };
+	int colours = vae_colours(x->geometry.tuple);
+	double mean = 0;
+	for (int c = 0; c < colours; c++) {
+		struct field a = field_of(x, (size_t)c), b = field_of(y, (size_t)c);
+		double product = 1;
+		for (int s = 0; s < 5; s++) {
+			product *= pow(fmax(plain_scale(&a, &b, s == 4), 0), power[s]);
+			plain_halve(&a);
+			plain_halve(&b);
+		}
+		mean += product / colours;
+		free(a.v);
+		free(b.v);
+	}
+	return mean;
+}
+
+static void damage(struct vae_image *x, unsigned strength)
+{
+	uint32_t seed = 7;
+	for (size_t i = 0; i < samples(x); i++)
+		x->colour[i] = (uint16_t)(x->colour[i] + (seed = seed * 1664525 + 1013904223) / 65536 % (strength + 1));
+}
+
+static void test_definition(void)
+{
+	static const struct { uint32_t width, height; enum vae_tuple tuple; unsigned strength; } cases[] = {
+		{ 176, 192, VAE_RGB, 50 }, { 161, 161, VAE_GRAYSCALE, 20 }, { 163, 178, VAE_RGB_ALPHA, 3 }, { 250, 161, VAE_GRAYSCALE, 55 },
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct vae_image *a = make(cases[i].width, cases[i].height, 255, cases[i].tuple);
+		struct vae_image *b = make(cases[i].width, cases[i].height, 255, cases[i].tuple);
+		paint(a, 1);
+		paint(b, 1);
+		damage(b, cases[i].strength);
+		double got = compare(b, a).ms_ssim, want = plain_ms_ssim(b, a);
+		ok(fabs(got - want) < 2e-6 && got < 1, "%u x %u: MS-SSIM %.8f, by the definition %.8f", cases[i].width, cases[i].height, got, want);
+		vae_image_free(a);
+		vae_image_free(b);
+	}
+}
+
+static void test_offset(void)
+{
+	struct vae_image *a = make(10, 7, 255, VAE_RGB), *b = make(10, 7, 255, VAE_RGB);
+	paint(a, 1);
+	for (size_t i = 0; i < samples(a); i++)
+		b->colour[i] = (uint16_t)(a->colour[i] + 5);
+	struct vae_distortion d = compare(a, b);
+	ok(fabs(d.mse * 65025 - 25) < 1e-9, "an offset of 5 is a squared error of 25");
+	ok(fabs(d.psnr - 34.1514) < 1e-4, "which is 34.15 dB (%.4f)", d.psnr);
+	ok(isnan(d.ms_ssim), "10 x 7 pixels have no MS-SSIM");
+	b->colour[0]++;
+	ok(fabs(compare(a, b).mse * 65025 - (25 + 11.0 / 210)) < 1e-9, "one sample off by 6");
+	vae_image_free(a);
+	vae_image_free(b);
+}
+
+static void test_flat(void)
+{
+	/* Flat pictures have contrast term 1 at every scale, and even sides no black at their edges:
+	 * what is left is the luminance term of the last scale, to the power of its weight. */
+	struct vae_image *a = make(176, 160, 100, VAE_GRAYSCALE), *b = make(176, 160, 100, VAE_GRAYSCALE);
+	ok(isnan(compare(a, b).ms_ssim), "160 rows have no MS-SSIM");
+	vae_image_free(a);
+	vae_image_free(b);
+	a = make(176, 192, 100, VAE_GRAYSCALE), b = make(176, 192, 100, VAE_GRAYSCALE);
+	for (size_t i = 0; i < samples(a); i++)
+		a->colour[i] = 40, b->colour[i] = 80;
+	double l = (2 * 0.4 * 0.8 + 1e-4) / (0.16 + 0.64 + 1e-4);
+	struct vae_distortion d = compare(a, b);
+	ok(fabs(d.ms_ssim - pow(l, 0.1333)) < 1e-4, "flat 40 %% against 80 %%: MS-SSIM %.6f, by hand %.6f", d.ms_ssim, pow(l, 0.1333));
+	ok(fabs(d.mse - 0.16) < 1e-12, "and a squared error of 0.16");
+	vae_image_free(a);
+	vae_image_free(b);
+}
+
+static void test_identity(void)
+{
+	struct vae_image *a = make(200, 161, 255, VAE_RGB), *negative = make(200, 161, 255, VAE_RGB);
+	struct vae_image *b = make(200, 161, 65535, VAE_RGB_ALPHA);
+	paint(a, 1);
+	paint(b, 257);
+	struct vae_distortion d = compare(a, a);
+	ok(d.mse == 0 && isinf(d.psnr) && d.psnr > 0 && d.ms_ssim == 1, "a picture equals itself");
+	d = compare(a, b);
+	ok(d.mse == 0 && d.ms_ssim == 1, "8 bits equal the same in 16 bits, alpha aside");
+	b->alpha[0] = 9;
+	ok(compare(b, a).mse == 0, "alpha is not compared");
+	for (size_t i = 0; i < samples(a); i++)
+		negative->colour[i] = (uint16_t)(255 - a->colour[i]);
+	d = compare(a, negative);
+	ok(d.ms_ssim == 0, "the negative's structure is clamped at 0");
+	vae_image_free(a);
+	vae_image_free(b);
+	vae_image_free(negative);
+}
+
+static void test_threads(void)
+{
+	struct vae_image *a = make(300, 401, 1000, VAE_RGB), *b = make(300, 401, 255, VAE_RGB);
+	struct vae_distortion d[4];
+	bool equal = true;
+	int before = omp_get_max_threads();
+
+	paint(a, 4);
+	paint(b, 1);
+	damage(b, 40);
+	for (int t = 0; t < 4; t++) {
+		omp_set_num_threads(t + 1);
+		d[t] = compare(a, b);
+		equal &= d[t].mse == d[0].mse && d[t].psnr == d[0].psnr && d[t].ms_ssim == d[0].ms_ssim;
+	}
+	omp_set_num_threads(before);
+	ok(equal, "1 to 4 threads: the same to the last bit (%.17g)", d[0].ms_ssim);
+	vae_image_free(a);
+	vae_image_free(b);
+}
+
+static void test_arguments(void)
+{
+	struct vae_image *a = make(4, 5, 255, VAE_RGB), *b = make(5, 4, 255, VAE_RGB), *c = make(4, 5, 255, VAE_GRAYSCALE);
+	struct vae_distortion d = { 1, 2, 3 };
+	struct vae_error e;
+	ok(vae_compare(&d, a, b, &e) == VAE_EARG && vae_compare(&d, a, c, &e) == VAE_EARG, "refused: %s", e.text);
+	ok(d.mse == 1 && d.psnr == 2 && d.ms_ssim == 3, "the output is untouched");
+	vae_image_free(a);
+	vae_image_free(b);
+	vae_image_free(c);
+}
+
+int main(void)
+{
+	test_offset();
+	test_flat();
+	test_identity();
+	test_definition();
+	test_threads();
+	test_arguments();
+	return tap_done();
+}

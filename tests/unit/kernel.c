@@ -1,0 +1,486 @@
+/* Every kernel of every instruction set that this machine runs, against chains written out plainly here.
+ * Inputs end where an unreadable page begins, outputs lie between canaries, so that an access outside is seen. */
+#include "base/random.h"
+#include "kernel/kernel.h"
+#include "tap.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static struct vae_random random_state;
+
+/* ---- arrays ------------------------------------------------------------------------------------------------------------ */
+
+/* n floats whose last ends at a page that must not be touched, with a canary before the first (as near as the page's start allows). */
+#define CANARY 16
+struct array { float *data; size_t n, map_bytes; void *map; };
+
+static const float canary = 1234.5f;
+
+static struct array array_new(size_t n)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = ((n + CANARY) * sizeof(float) + page - 1) / page * page;
+	struct array a = {.n = n, .map_bytes = bytes + page};
+	a.map = mmap(NULL, a.map_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (a.map == MAP_FAILED || mprotect((char *)a.map + bytes, page, PROT_NONE)) {
+		printf("Bail out! no memory\n");
+		exit(1);
+	}
+	a.data = (float *)((char *)a.map + bytes) - n;
+	for (size_t i = 1; i <= CANARY; i++)
+		a.data[-(ptrdiff_t)i] = canary;
+	return a;
+}
+
+static bool array_intact(const struct array *a)
+{
+	for (size_t i = 1; i <= CANARY; i++)
+		if (a->data[-(ptrdiff_t)i] != canary)
+			return false;
+	return true;
+}
+
+static void array_free(struct array *a) { munmap(a->map, a->map_bytes); }
+
+static float value(void)
+{
+	uint32_t kind = vae_random_below(&random_state, 64);
+	if (kind == 0)
+		return 0;
+	if (kind == 1)
+		return -0.0f;
+	float x = (float)vae_random_normal(&random_state);
+	return kind == 2 ? x * 1e-39f : x;
+}
+
+static struct array array_random(size_t n)
+{
+	struct array a = array_new(n);
+	for (size_t i = 0; i < n; i++)
+		a.data[i] = value();
+	return a;
+}
+
+static struct array array_copy(const struct array *from)
+{
+	struct array a = array_new(from->n);
+	memcpy(a.data, from->data, a.n * sizeof(float));
+	return a;
+}
+
+/* The same bits; of NaN only that it is one (IEEE 754 leaves its sign and payload to the machine). */
+static bool same(const float *x, const float *y, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (memcmp(x + i, y + i, sizeof *x) && !(isnan(x[i]) && isnan(y[i])))
+			return false;
+	return true;
+}
+
+static bool close_to(const float *x, const double *y, size_t n, double tolerance)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!(fabs(x[i] - y[i]) <= tolerance * (1 + fabs(y[i]))))
+			return false;
+	return true;
+}
+
+static double *doubles(const float *x, size_t n)
+{
+	double *y = calloc(n + 1, sizeof *y);
+	for (size_t i = 0; y && i < n; i++)
+		y[i] = x[i];
+	return y;
+}
+
+static size_t below(size_t n) { return vae_random_below(&random_state, (uint32_t)n); }
+
+/* ---- matrix product ---------------------------------------------------------------------------------------------------- */
+
+static float activate(float v, float slope) { return slope == 1 ? v : v > 0 ? v : v * slope; }
+
+static void plain_gemm(const struct vae_gemm *g, const float *b)
+{
+	for (size_t i = 0; i < g->m; i++)
+		for (size_t j = 0; j < g->n; j++) {
+			float chain = g->bias ? g->bias[j] : 0;
+			for (size_t p = 0; p < g->k; p++)
+				chain = fmaf(g->a[i * g->a_row + p * g->a_step], b[p * g->n + j], chain);
+			chain = activate(chain, g->slope);
+			g->c[i * g->c_row + j] = g->residual ? chain + g->residual[i * g->residual_row + j] : chain;
+		}
+}
+
+struct gemm_case { size_t m, n, k; bool transposed, bias, leaky, residual, inplace, special; };
+
+/* Rows of c outside the n columns must stay as they were, which comparing the whole of c shows. */
+static bool gemm_case_agrees(const struct vae_kernels *kernels, const struct gemm_case *t)
+{
+	size_t gap = below(3) * below(9), c_row = t->n + below(3) * below(9), residual_row = t->inplace ? c_row : t->n + below(5);
+	size_t a_row = t->transposed ? 1 : t->k + gap, a_step = t->transposed ? t->m + gap : 1;
+	size_t a_size = t->m && t->k ? (t->m - 1) * a_row + (t->k - 1) * a_step + 1 : 0;
+	size_t c_size = t->m && t->n ? (t->m - 1) * c_row + t->n : 0;
+	struct array a = array_random(a_size), b = array_random(t->k * t->n), bias = array_random(t->n);
+	struct array residual = array_random(t->m && t->n ? (t->m - 1) * residual_row + t->n : 0);
+	struct array c = array_random(c_size), expected = array_copy(&c), split = array_copy(&c);
+	float *packed = aligned_alloc(64, (vae_packed_size(t->k, t->n) * sizeof(float) + 63) / 64 * 64 + 64);
+	if (t->special && a_size)
+		a.data[below(a_size)] = below(2) ? INFINITY : NAN;
+
+	vae_pack(packed, b.data, t->k, t->n, t->n, 1);
+	struct vae_gemm g = {
+		.m = t->m, .n = t->n, .k = t->k, .a = a.data, .a_row = a_row, .a_step = a_step, .b = packed,
+		.bias = t->bias ? bias.data : NULL, .slope = t->leaky ? 0.125f : 1, .c_row = c_row,
+		.residual = t->residual ? residual.data : NULL, .residual_row = residual_row,
+	};
+	struct array *const into[] = {&expected, &c, &split};
+	for (int run = 0; run < 3; run++) {
+		g.c = into[run]->data;
+		if (t->residual && t->inplace)
+			g.residual = g.c;
+		if (run == 0)
+			plain_gemm(&g, b.data);
+		else if (run == 1)
+			kernels->gemm(&g);
+		else { /* any split of the rows */
+			struct vae_gemm head = g, tail = g;
+			head.m = below(t->m + 1);
+			tail.m = t->m - head.m;
+			tail.a += head.m * a_row;
+			tail.c += head.m * c_row;
+			if (g.residual)
+				tail.residual += head.m * residual_row;
+			kernels->gemm(&tail);
+			kernels->gemm(&head);
+		}
+	}
+	bool good = same(c.data, expected.data, c_size) && same(split.data, expected.data, c_size) && array_intact(&c) && array_intact(&split);
+	free(packed);
+	struct array *all[] = {&a, &b, &bias, &residual, &c, &expected, &split};
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+		array_free(all[i]);
+	return good;
+}
+
+static void test_gemm(const struct vae_kernels *kernels)
+{
+#define SHAPE(rows, columns, steps) .m = rows, .n = columns, .k = steps
+	static const struct gemm_case fixed[] = {
+		{SHAPE(0, 0, 0)}, {SHAPE(0, 5, 3)}, {SHAPE(5, 0, 3)}, {SHAPE(1, 1, 0), .bias = true}, {SHAPE(1, 1, 1)},
+		{SHAPE(13, 33, 0), .bias = true, .leaky = true, .residual = true}, {SHAPE(96, 256, 64), .leaky = true},
+		{SHAPE(97, 257, 65), .bias = true}, {SHAPE(200, 48, 256), .residual = true, .inplace = true},
+		{SHAPE(30, 80, 257), .bias = true, .leaky = true}, {SHAPE(100, 300, 513), .residual = true},
+		{SHAPE(64, 96, 1000), .transposed = true, .residual = true, .inplace = true}, {SHAPE(128, 320, 300), .transposed = true},
+		{SHAPE(26, 40, 70), .bias = true, .special = true}, {SHAPE(26, 40, 70), .leaky = true, .special = true},
+	};
+	int wrong = 0;
+	for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
+		wrong += !gemm_case_agrees(kernels, &fixed[i]);
+	ok(!wrong, "%s: gemm: chosen shapes are the plain chain, bit for bit", vae_isa_name(kernels->isa));
+	wrong = 0;
+	for (int i = 0; i < 400; i++) {
+		struct gemm_case t = {
+			.m = below(40), .n = below(i % 8 ? 70 : 600), .k = below(i % 16 ? 40 : 600), .transposed = below(3) == 0, .bias = below(2),
+			.leaky = below(2), .residual = below(2), .inplace = below(2), .special = below(4) == 0,
+		};
+		if (!gemm_case_agrees(kernels, &t)) {
+			wrong++;
+			printf("# m %zu n %zu k %zu transposed %d bias %d leaky %d residual %d inplace %d special %d\n", t.m, t.n, t.k, t.transposed,
+				t.bias, t.leaky, t.residual, t.inplace, t.special);
+		}
+	}
+	ok(!wrong, "%s: gemm: random shapes, in one piece or two, are the plain chain, bit for bit", vae_isa_name(kernels->isa));
+}
+
+static void test_pack(void)
+{
+	int wrong = 0;
+	for (int i = 0; i < 200; i++) {
+		size_t k = below(50), n = below(100), row, step, gap = below(4);
+		bool transposed = below(2);
+		row = transposed ? 1 : n + gap;
+		step = transposed ? k + gap : 1;
+		size_t size = vae_packed_size(k, n);
+		struct array source = array_random(k && n ? (k - 1) * row + (n - 1) * step + 1 : 0);
+		float *packed = aligned_alloc(64, size * sizeof(float) + 64);
+		packed[size] = canary;
+		vae_pack(packed, source.data, k, n, row, step);
+		wrong += size != (n + 31) / 32 * 32 * k || packed[size] != canary;
+		for (size_t j = 0; j < (n + 31) / 32 * 32; j++)
+			for (size_t p = 0; p < k; p++) {
+				float expected = j < n ? source.data[p * row + j * step] : 0;
+				wrong += !same(packed + j / 32 * 32 * k + p * 32 + j % 32, &expected, 1);
+			}
+		free(packed);
+		array_free(&source);
+	}
+	ok(!wrong, "pack: matrices and transposes, padded with 0");
+}
+
+/* ---- depthwise --------------------------------------------------------------------------------------------------------- */
+
+static float at(const struct vae_depthwise *d, size_t r, size_t q, size_t c)
+{
+	return r < d->rows && q < d->columns ? d->x[(r * d->columns + q) * d->channels + c] : 0;
+}
+
+static void plain_depthwise(const struct vae_depthwise *d)
+{
+	size_t t = d->taps;
+	for (size_t r = 0; r < d->rows; r++)
+		for (size_t q = 0; q < d->columns; q++)
+			for (size_t c = 0; c < d->channels; c++) {
+				float chain = d->bias[c];
+				for (size_t i = 0; i < t; i++)
+					for (size_t j = 0; j < t; j++)
+						chain = fmaf(at(d, r + i - t / 2, q + j - t / 2, c), d->w[(i * t + j) * d->channels + c], chain);
+				d->y[(r * d->columns + q) * d->channels + c] = chain;
+			}
+}
+
+static bool depthwise_backward_agrees(const struct vae_kernels *kernels, const struct vae_depthwise *d)
+{
+	size_t t = d->taps, n = d->rows * d->columns * d->channels, w = t * t * d->channels;
+	struct array dy = array_random(n), dx = array_random(n), dw = array_random(w), dbias = array_random(d->channels);
+	double *x_sum = doubles(dx.data, n), *w_sum = doubles(dw.data, w), *bias_sum = doubles(dbias.data, d->channels);
+	for (size_t r = 0; r < d->rows; r++)
+		for (size_t q = 0; q < d->columns; q++)
+			for (size_t c = 0; c < d->channels; c++) {
+				double g = dy.data[(r * d->columns + q) * d->channels + c];
+				bias_sum[c] += g;
+				for (size_t i = 0; i < t; i++)
+					for (size_t j = 0; j < t; j++) {
+						size_t rr = r + i - t / 2, qq = q + j - t / 2;
+						if (rr >= d->rows || qq >= d->columns)
+							continue;
+						x_sum[(rr * d->columns + qq) * d->channels + c] += g * d->w[(i * t + j) * d->channels + c];
+						w_sum[(i * t + j) * d->channels + c] += g * at(d, rr, qq, c);
+					}
+			}
+	kernels->depthwise_backward(&(struct vae_depthwise_backward){d->rows, d->columns, d->channels, t, d->x, d->w, dy.data, dx.data, dw.data, dbias.data});
+	bool good = close_to(dx.data, x_sum, n, 2e-5) && close_to(dw.data, w_sum, w, 2e-5) && close_to(dbias.data, bias_sum, d->channels, 2e-5) &&
+		array_intact(&dx) && array_intact(&dw) && array_intact(&dbias);
+	free(x_sum);
+	free(w_sum);
+	free(bias_sum);
+	struct array *all[] = {&dy, &dx, &dw, &dbias};
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+		array_free(all[i]);
+	return good;
+}
+
+static void test_depthwise(const struct vae_kernels *kernels)
+{
+	int forward = 0, backward = 0;
+	for (int i = 0; i < 150; i++) {
+		struct vae_depthwise d = {.rows = below(12), .columns = below(i % 2 ? 9 : 24), .channels = below(i % 5 ? 40 : 150), .taps = below(2) ? 3 : 5};
+		size_t n = d.rows * d.columns * d.channels;
+		struct array x = array_random(n), w = array_random(d.taps * d.taps * d.channels), bias = array_random(d.channels);
+		struct array y = array_random(n), expected = array_new(n);
+		if (i % 3 == 0)
+			for (size_t c = 0; c < d.channels; c++)
+				bias.data[c] = -0.0f; /* only the +0 of a tap outside makes it +0 */
+		d.x = x.data;
+		d.w = w.data;
+		d.bias = bias.data;
+		d.y = expected.data;
+		plain_depthwise(&d);
+		d.y = y.data;
+		kernels->depthwise(&d);
+		forward += !(same(y.data, expected.data, n) && array_intact(&y));
+		backward += !depthwise_backward_agrees(kernels, &d);
+		struct array *all[] = {&x, &w, &bias, &y, &expected};
+		for (size_t a = 0; a < sizeof all / sizeof *all; a++)
+			array_free(all[a]);
+	}
+	ok(!forward, "%s: depthwise 3x3 and 5x5 are the plain chain, bit for bit", vae_isa_name(kernels->isa));
+	ok(!backward, "%s: depthwise backward", vae_isa_name(kernels->isa));
+}
+
+/* ---- pointwise --------------------------------------------------------------------------------------------------------- */
+
+enum { PICTURES = 5, VECTORS = 3 };
+
+/* Five pictures p and three channel vectors v: each kernel once on the floats, and its formula on doubles. */
+static void test_pointwise(const struct vae_kernels *kernels)
+{
+	int forward = 0, backward = 0;
+	for (int round = 0; round < 60; round++) {
+		size_t rows = below(20), channels = below(70), n = rows * channels;
+		struct array p[PICTURES], v[VECTORS], y = array_random(n), same_place;
+		double *sum[PICTURES], *vector_sum[VECTORS];
+		for (int i = 0; i < PICTURES; i++)
+			p[i] = array_random(n);
+		for (int i = 0; i < VECTORS; i++)
+			v[i] = array_random(channels);
+		const float *x = p[0].data, *h = p[1].data, *s = v[0].data, *o = v[1].data;
+		struct array expected = array_new(n);
+		float *e = expected.data;
+
+#define FORWARD(formula, call, call_in_place) do { \
+		for (size_t i = 0; i < n; i++) { \
+			size_t c = i % channels; \
+			(void)c; \
+			e[i] = formula; \
+		} \
+		call; \
+		same_place = array_copy(&p[0]); \
+		call_in_place; \
+		forward += !(same(y.data, e, n) && same(same_place.data, e, n) && array_intact(&y) && array_intact(&same_place)); \
+		array_free(&same_place); \
+	} while (0)
+		FORWARD(x[i] * s[c], kernels->gain(y.data, x, s, rows, channels), kernels->gain(same_place.data, same_place.data, s, rows, channels));
+		FORWARD(x[i] + s[c], kernels->shift(y.data, x, s, rows, channels), kernels->shift(same_place.data, same_place.data, s, rows, channels));
+		FORWARD(fmaf(x[i], 1 + s[c], o[c]), kernels->modulate(y.data, x, s, o, rows, channels),
+			kernels->modulate(same_place.data, same_place.data, s, o, rows, channels));
+		FORWARD(fmaf(h[i], 1 + s[c], x[i]), kernels->gate(y.data, x, h, s, rows, channels),
+			kernels->gate(same_place.data, same_place.data, h, s, rows, channels));
+		FORWARD(x[i] + h[i], (n ? memcpy(y.data, x, n * sizeof *x) : 0, kernels->add(y.data, h, n)), kernels->add(same_place.data, h, n));
+		FORWARD(x[i] * (h[i] > 0 ? 1 : 0.25f), (n ? memcpy(y.data, x, n * sizeof *x) : 0, kernels->slope_backward(y.data, h, 0.25f, n)),
+			kernels->slope_backward(same_place.data, h, 0.25f, n));
+
+		for (int i = 0; i < PICTURES; i++)
+			sum[i] = doubles(p[i].data, n);
+		for (int i = 0; i < VECTORS; i++)
+			vector_sum[i] = doubles(v[i].data, channels);
+		/* p[3], p[4], v[1], v[2] accumulate; dy is p[2], the layer's input p[0], its vector v[0] */
+		const float *dy = p[2].data;
+		kernels->column_sum(v[1].data, dy, rows, channels);
+		kernels->gain_backward(p[3].data, v[2].data, dy, x, s, rows, channels);
+		kernels->modulate_backward(p[3].data, v[1].data, v[2].data, dy, x, s, rows, channels);
+		kernels->gate_backward(p[3].data, p[4].data, v[1].data, dy, h, s, rows, channels);
+		for (size_t i = 0; i < n; i++) {
+			size_t c = i % channels;
+			double g = dy[i];
+			sum[3][i] += g * s[c] + g * (1 + s[c]) + g;
+			sum[4][i] += g * (1 + s[c]);
+			vector_sum[1][c] += g + g * x[i] + g * h[i];
+			vector_sum[2][c] += g * x[i] + g;
+		}
+		for (int i = 0; i < PICTURES; i++)
+			backward += !close_to(p[i].data, sum[i], n, 2e-5) + !array_intact(&p[i]);
+		for (int i = 0; i < VECTORS; i++)
+			backward += !close_to(v[i].data, vector_sum[i], channels, 2e-5) + !array_intact(&v[i]);
+		for (int i = 0; i < PICTURES; i++)
+			array_free(&p[i]), free(sum[i]);
+		for (int i = 0; i < VECTORS; i++)
+			array_free(&v[i]), free(vector_sum[i]);
+		array_free(&y);
+		array_free(&expected);
+	}
+	ok(!forward, "%s: pointwise forward kernels, also in place, bit for bit", vae_isa_name(kernels->isa));
+	ok(!backward, "%s: pointwise backward kernels", vae_isa_name(kernels->isa));
+}
+
+/* ---- training ---------------------------------------------------------------------------------------------------------- */
+
+static double clamped(double s) { return fmin(fmax(s, VAE_LOG_SCALE_MIN), VAE_LOG_SCALE_MAX); }
+
+static double mass(double d, double s)
+{
+	double sigma = exp(s), far = fabs(d);
+	return 0.5 * (erfc((far - 0.5) / sigma * M_SQRT1_2) - erfc((far + 0.5) / sigma * M_SQRT1_2));
+}
+
+static double plain_bits(double d, double s) { return -log2(fmax(mass(d, s), 1e-9)); }
+
+static bool near(double x, double y, double relative, double absolute) { return fabs(x - y) <= relative * fabs(y) + absolute; }
+
+static void test_gaussian(const struct vae_kernels *kernels)
+{
+	enum { N = 4003 };
+	struct array d = array_new(N), s = array_new(N), dd = array_random(N), ds = array_random(N);
+	for (int i = 0; i < N; i++) {
+		s.data[i] = -3 + 10 * vae_random_uniform(&random_state);
+		d.data[i] = (float)(vae_random_normal(&random_state) * exp(fmin(s.data[i], 6.2)) * 2 + vae_random_normal(&random_state) * 0.3);
+	}
+	d.data[0] = 0;
+	d.data[1] = 0.5f;
+	d.data[2] = -0.5f;
+	struct array dd_before = array_copy(&dd), ds_before = array_copy(&ds);
+	double total = 0, worst_bits = 0;
+	for (int i = 0; i < N; i++) {
+		double bits = plain_bits(d.data[i], clamped(s.data[i]));
+		double got = kernels->gaussian_bits(d.data + i, s.data + i, 1, 1, NULL, NULL);
+		worst_bits = fmax(worst_bits, fabs(got - bits) / (bits + 0.01));
+		total += bits;
+	}
+	double sum = kernels->gaussian_bits(d.data, s.data, N, 0.5f, dd.data, ds.data);
+	ok(worst_bits < 1e-4, "%s: bits of a Gaussian, worst relative error %.1e", vae_isa_name(kernels->isa), worst_bits);
+	ok(near(sum, total, 1e-5, 0) && array_intact(&dd) && array_intact(&ds), "%s: the sum of bits", vae_isa_name(kernels->isa));
+
+	int wrong = 0, checked = 0;
+	for (int i = 0; i < N; i++) {
+		double x = d.data[i], y = clamped(s.data[i]), step = 1e-4;
+		if (mass(x, y) < 1.1e-9)
+			continue;
+		double to_d = (plain_bits(x + step, y) - plain_bits(x - step, y)) / (2 * step);
+		double to_s = (plain_bits(x, y + step) - plain_bits(x, y - step)) / (2 * step);
+		if ((s.data[i] < y && to_s > 0) || (s.data[i] > y && to_s < 0))
+			to_s = 0;
+		bool good = near(dd.data[i] - dd_before.data[i], 0.5 * to_d, 1e-3, 1e-5) && near(ds.data[i] - ds_before.data[i], 0.5 * to_s, 1e-3, 1e-5);
+		if (!good && wrong++ < 5)
+			printf("# d %g log_scale %g: dd %g for %g, ds %g for %g\n", x, y, dd.data[i] - dd_before.data[i], 0.5 * to_d,
+				ds.data[i] - ds_before.data[i], 0.5 * to_s);
+		checked++;
+	}
+	ok(!wrong && checked > N / 2, "%s: gradients of the bits by differences (%d points)", vae_isa_name(kernels->isa), checked);
+
+	float far[] = {1e6f, -1e6f, 40}, scale[] = {0, 0, -2}, to_d[3] = {0}, to_s[3] = {0};
+	double bits = kernels->gaussian_bits(far, scale, 3, 1, to_d, to_s);
+	ok(near(bits, 3 * -log2(1e-9), 1e-6, 0) && to_d[0] > 1 && to_d[0] < 100 && to_d[1] == -to_d[0] && to_s[0] < 0 && isfinite(to_s[0]) && to_d[2] > 0,
+		"%s: far away the cost is capped and the gradient finite and alive", vae_isa_name(kernels->isa));
+	struct array *all[] = {&d, &s, &dd, &ds, &dd_before, &ds_before};
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+		array_free(all[i]);
+}
+
+static void test_adam(const struct vae_kernels *kernels)
+{
+	enum { N = 77 };
+	struct array w = array_random(N), m = array_random(N), v = array_random(N), average = array_random(N), g = array_random(N);
+	for (int i = 0; i < N; i++)
+		v.data[i] = fabsf(v.data[i]);
+	double *e_w = doubles(w.data, N), *e_m = doubles(m.data, N), *e_v = doubles(v.data, N), *e_a = doubles(average.data, N);
+	float scale = 0.5f, rate = 1e-2f, b1 = 0.9f, b2 = 0.99f, eps = 1e-6f, ema = 0.01f;
+	for (int i = 0; i < N; i++) {
+		double x = g.data[i] * scale;
+		e_m[i] = b1 * e_m[i] + (1 - b1) * x;
+		e_v[i] = b2 * e_v[i] + (1 - b2) * x * x;
+		e_w[i] -= rate * e_m[i] / (sqrt(e_v[i]) + eps);
+		e_a[i] += ema * (e_w[i] - e_a[i]);
+	}
+	kernels->adam(w.data, m.data, v.data, average.data, g.data, N, scale, rate, b1, b2, eps, ema);
+	ok(close_to(w.data, e_w, N, 1e-5) && close_to(m.data, e_m, N, 1e-6) && close_to(v.data, e_v, N, 1e-6) && close_to(average.data, e_a, N, 1e-6) &&
+		array_intact(&w) && array_intact(&m) && array_intact(&v) && array_intact(&average), "%s: a step of Adam", vae_isa_name(kernels->isa));
+	struct array *all[] = {&w, &m, &v, &average, &g};
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+		array_free(all[i]);
+	free(e_w);
+	free(e_m);
+	free(e_v);
+	free(e_a);
+}
+
+int main(void)
+{
+	ok(vae_kernels() == vae_kernels_for(vae_isa_choose()), "the table is that of the chosen instruction set");
+	vae_random_init(&random_state, 1, 0, 0);
+	test_pack();
+	for (int isa = 0; isa < VAE_ISA_COUNT; isa++) {
+		const struct vae_kernels *kernels = vae_kernels_for((enum vae_isa)isa);
+		if (!kernels)
+			continue;
+		vae_random_init(&random_state, 2, 0, 0);
+		ok(kernels->isa == (enum vae_isa)isa, "%s runs here", vae_isa_name(kernels->isa));
+		test_gemm(kernels);
+		test_depthwise(kernels);
+		test_pointwise(kernels);
+		test_gaussian(kernels);
+		test_adam(kernels);
+	}
+	return tap_done();
+}

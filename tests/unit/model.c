@@ -1,0 +1,442 @@
+/* The model file: what is written, what is read back, what is refused, and how models are found. */
+#include "base/bytes.h"
+#include "base/memory.h"
+#include "base/random.h"
+#include "stream/model.h"
+#include "tap.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char folder[] = "/tmp/vae-test-model-XXXXXX";
+static struct vae_scales scales;
+static struct vae_error error;
+
+struct bytes { uint8_t *data; size_t size; };
+
+static const char *in_folder(const char *name)
+{
+	static char text[4][200];
+	static int turn;
+	char *t = text[turn++ & 3];
+	snprintf(t, sizeof text[0], "%s/%s", folder, name);
+	return t;
+}
+
+static struct bytes slurp(const char *path)
+{
+	struct bytes b = {malloc(1 << 22), 0};
+	FILE *f = fopen(path, "rb");
+	if (f) {
+		b.size = fread(b.data, 1, 1 << 22, f);
+		fclose(f);
+	}
+	return b;
+}
+
+static void spill(const char *path, const void *data, size_t size)
+{
+	FILE *f = fopen(path, "wb");
+	fwrite(data, 1, size, f);
+	fclose(f);
+}
+
+/* Random weights for an architecture; the caller frees. */
+static float *values_new(const struct vae_nets *nets, uint64_t seed)
+{
+	float *v = calloc(nets->params.total, sizeof *v);
+	struct vae_random r;
+	vae_random_init(&r, seed, 0, 0);
+	for (size_t i = 0; i < nets->params.total; i++)
+		v[i] = (float)vae_random_normal(&r);
+	return v;
+}
+
+static struct vae_nets *nets_of(const char *line)
+{
+	struct vae_arch arch;
+	struct vae_nets *nets = NULL;
+	if (vae_arch_parse(&arch, line, &error) || vae_nets_new(&nets, &arch, &error))
+		printf("Bail out! %s\n", error.text), exit(1);
+	return nets;
+}
+
+static int write_model(const char *path, const struct vae_nets *nets, const float *values, const struct vae_metadata *metadata)
+{
+	static float sigmoid[VAE_SIGMOID_KNOTS];
+	vae_sigmoid_make(sigmoid);
+	FILE *f = fopen(path, "wb");
+	int result = vae_model_write(f, nets, values, &scales, nets->arch.kind == VAE_ARCH_MLP ? sigmoid : NULL, metadata, &error);
+	fclose(f);
+	return result;
+}
+
+/* A small model of a seed under a path. */
+static void make(const char *path, uint64_t seed)
+{
+	struct vae_nets *nets = nets_of("mlp width=4 height=3 hidden1=5 hidden2=3 z=2 knots=2");
+	float *values = values_new(nets, seed);
+	write_model(path, nets, values, NULL);
+	free(values);
+	vae_nets_free(nets);
+}
+
+static bool refused(const char *path, int code, const char *word)
+{
+	struct vae_model *m = NULL;
+	int result = vae_model_load(&m, path, &error);
+	bool good = result == code && !m && strstr(error.text, word);
+	if (!good)
+		printf("# %d: %s (wanted %d: %s)\n", result, result ? error.text : "loaded", code, word);
+	vae_model_free(m);
+	return good;
+}
+
+/* ---- round trip -------------------------------------------------------------------------------------------------------- */
+
+static bool same_values(const struct vae_model *m, const float *values)
+{
+	for (int i = 0; i < m->nets->params.count; i++) {
+		const struct vae_param *p = &m->nets->params.list[i];
+		for (size_t k = 0; k < p->rows * p->columns; k++) {
+			float want = values[p->offset + k], have = m->weights.value[p->offset + k];
+			if (have != (p->matrix ? vae_float_from_half(vae_half_from_float(want)) : want))
+				return false;
+		}
+	}
+	return true;
+}
+
+static void test_round_trip(const char *line)
+{
+	struct vae_nets *nets = nets_of(line);
+	float *values = values_new(nets, 1);
+	struct vae_metadata metadata = {.count = 3, .key = {"licence", "training", "id"}, .value = {"CC0-1.0", "ten \"images\"\nof \303\244", "not this"}};
+	struct vae_model *m = NULL;
+	const char *path = in_folder("round.safetensors"), *again = in_folder("again.safetensors");
+	ok(!write_model(path, nets, values, &metadata), "%s: written", line);
+	if (ok(!vae_model_load(&m, path, &error), "loaded (%s)", error.text)) {
+		ok(same_values(m, values), "values are those written, matrices rounded to 16 bits");
+		ok(!vae_model_verify(m, &error), "the id is the hash of the contents");
+		ok(!strcmp(vae_model_metadata(m, "training"), metadata.value[1]) && !vae_model_metadata(m, "none"), "metadata come back");
+		ok(m->scales.entries == scales.entries && !memcmp(m->scales.cumulative, scales.cumulative, 2 * scales.entries), "tables come back");
+		ok(vae_model_by_path(m) && vae_model_path(m)[0] == '/', "loaded by path");
+		ok(m->sigmoid ? fabsf(m->sigmoid[2048] - 0.5f) == 0 && m->sigmoid[0] > 0 : nets->arch.kind == VAE_ARCH_PHOTO, "logistic function");
+		float *packed = aligned_alloc(VAE_ALIGN, (nets->params.packed_total * 4 + VAE_ALIGN - 1) / VAE_ALIGN * VAE_ALIGN);
+		for (int i = 0; i < nets->params.count; i++)
+			if (nets->params.list[i].matrix) {
+				const struct vae_param *p = &nets->params.list[i];
+				vae_pack(packed + p->packed, m->weights.value + p->offset, p->rows, p->columns, p->columns, 1);
+			}
+		ok(!memcmp(packed, m->weights.packed, 4 * nets->params.packed_total), "matrices are packed");
+		free(packed);
+
+		FILE *f = fopen(again, "wb");
+		vae_model_write(f, m->nets, m->weights.value, &m->scales, m->sigmoid, &m->metadata, &error);
+		fclose(f);
+		struct bytes a = slurp(path), b = slurp(again);
+		ok(a.size == b.size && !memcmp(a.data, b.data, a.size), "written again: the same bytes");
+		free(a.data);
+		free(b.data);
+
+		struct vae_part parts[VAE_NETS];
+		uint64_t sum = 0, all = 0;
+		int count = vae_model_parts(m, parts, VAE_NETS);
+		for (int i = 0; i < count; i++)
+			sum += parts[i].parameters;
+		for (int i = 0; i < nets->params.count; i++)
+			all += nets->params.list[i].rows * nets->params.list[i].columns;
+		ok(count == (nets->arch.kind == VAE_ARCH_PHOTO ? 5 : 2) && sum == all && parts[0].kmac_pixel > 0, "parts hold all parameters");
+		ok(vae_model_parts(m, parts, 1) == count, "parts respect the room given");
+	}
+	vae_model_free(m);
+	free(values);
+	vae_nets_free(nets);
+}
+
+/* ---- layout ------------------------------------------------------------------------------------------------------------ */
+
+static void test_layout(void)
+{
+	const char *path = in_folder("layout.safetensors");
+	make(path, 3);
+	struct bytes b = slurp(path);
+	uint64_t length = vae_get64(b.data);
+	ok((8 + length) % 8 == 0 && b.data[8] == '{', "the data is 8-byte aligned, the header starts with a brace");
+	json_t *root = json_loadb((char *)b.data + 8, length, JSON_REJECT_DUPLICATES, NULL);
+	const char *name, *hex = "", *arch = "", *version = "";
+	json_t *entry;
+	json_unpack(root, "{s:{s:s,s:s,s:s}}", "__metadata__", "id", &hex, "architecture", &arch, "format_version", &version);
+	ok(!strcmp(version, "0") && !strcmp(arch, "mlp width=4 height=3 hidden1=5 hidden2=3 z=2 knots=2"), "version and architecture");
+	json_int_t place = 0;
+	bool tiled = true;
+	int count = 0;
+	json_object_foreach(root, name, entry) {
+		json_int_t begin = -1, end = -1;
+		if (!strcmp(name, "__metadata__"))
+			continue;
+		json_unpack(entry, "{s:[I,I]}", "data_offsets", &begin, &end);
+		tiled = tiled && begin == place && end > begin;
+		place = end;
+		count++;
+	}
+	ok(tiled && 8 + length + (uint64_t)place == b.size, "%d tensors tile the data in their order", count);
+	const char *dtype = "";
+	json_int_t rows = 0, columns = 0;
+	json_unpack(root, "{s:{s:s,s:[I,I]}}", "enc.dense0.weight", "dtype", &dtype, "shape", &rows, &columns);
+	ok(!strcmp(dtype, "F16") && rows == 12 && columns == 5, "a matrix is F16, inputs x outputs");
+	json_unpack(root, "{s:{s:s,s:[I!]}}", "enc.dense0.bias", "dtype", &dtype, "shape", &rows);
+	ok(!strcmp(dtype, "F32") && rows == 5, "a bias is F32, of one dimension");
+	json_unpack(root, "{s:{s:s}}", "prior.scales.bound", "dtype", &dtype);
+	ok(!strcmp(dtype, "I32"), "bounds are I32");
+	json_unpack(root, "{s:{s:s,s:[I!]}}", "dec.sigmoid", "dtype", &dtype, "shape", &rows);
+	ok(!strcmp(dtype, "F32") && rows == VAE_SIGMOID_KNOTS, "logistic function is F32");
+	uint64_t id = 0;
+	ok(!vae_model_peek_id(&id, path, &error) && id == strtoull(hex, NULL, 16), "the id is read from the header");
+	json_decref(root);
+	free(b.data);
+}
+
+/* ---- damage ------------------------------------------------------------------------------------------------------------ */
+
+/* Replaces the first `from` in the file by `to`; the header's length follows. */
+static void edit(const char *path, const struct bytes *b, const char *from, const char *to)
+{
+	uint64_t length = vae_get64(b->data);
+	char *header = strndup((char *)b->data + 8, length), *at = strstr(header, from);
+	char *fresh = calloc(1, length + strlen(to) + 16);
+	if (!at)
+		printf("Bail out! no %s\n", from), exit(1);
+	int n = sprintf(fresh + 8, "%.*s%s%s", (int)(at - header), header, to, at + strlen(from));
+	vae_put64((uint8_t *)fresh, (uint64_t)n);
+	FILE *f = fopen(path, "wb");
+	fwrite(fresh, 1, 8 + (size_t)n, f);
+	fwrite(b->data + 8 + length, 1, b->size - 8 - length, f);
+	fclose(f);
+	free(header);
+	free(fresh);
+}
+
+static void test_prefixes(const struct bytes *b, const char *path)
+{
+	uint64_t data = 8 + vae_get64(b->data);
+	int bad = 0;
+	for (size_t n = 0; n < b->size; n += n < data + 64 || n + 65 > b->size ? 1 : 997) {
+		struct vae_model *m = NULL;
+		spill(path, b->data, n);
+		if (vae_model_load(&m, path, &error) != VAE_EMODEL || m)
+			bad++;
+		vae_model_free(m);
+	}
+	ok(!bad, "every truncation is refused");
+}
+
+static void test_flips(const struct bytes *b, const char *path)
+{
+	uint64_t data = 8 + vae_get64(b->data);
+	int loaded = 0, wrong = 0;
+	uint8_t *copy = malloc(b->size);
+	for (size_t n = 0; n < data + 400; n++) {
+		struct vae_model *m = NULL;
+		memcpy(copy, b->data, b->size);
+		copy[n] ^= 1 + n % 255;
+		spill(path, copy, b->size);
+		if (!vae_model_load(&m, path, &error)) {
+			loaded++;
+			/* only what is not the model's own: a licence's letter or the padding; or what the id then tells */
+			wrong += !vae_model_verify(m, &error);
+		}
+		vae_model_free(m);
+	}
+	free(copy);
+	ok(wrong <= 7, "flipped bytes are refused or told by the id (%d loaded, %d of them the same model)", loaded, wrong);
+}
+
+static void test_damage(void)
+{
+	const char *good = in_folder("good.safetensors"), *path = in_folder("bad.safetensors");
+	make(good, 4);
+	struct bytes b = slurp(good);
+	test_prefixes(&b, path);
+	test_flips(&b, path);
+
+	uint8_t *longer = calloc(1, b.size + 1);
+	memcpy(longer, b.data, b.size);
+	spill(path, longer, b.size + 1);
+	ok(refused(path, VAE_EMODEL, "too long"), "bytes behind the data");
+	vae_put64(longer, (1 << 20) + 1);
+	spill(path, longer, b.size);
+	ok(refused(path, VAE_EMODEL, "header"), "a header over the limit");
+	vae_put64(longer, UINT64_MAX);
+	spill(path, longer, b.size);
+	ok(refused(path, VAE_EMODEL, "header"), "a header of 2^64 - 1 bytes");
+	memcpy(longer, b.data, b.size);
+	uint64_t data = 8 + vae_get64(b.data);
+	longer[data + 1] = 0x7c; /* the first weight becomes infinite */
+	longer[data] = 0;
+	spill(path, longer, b.size);
+	ok(refused(path, VAE_EMODEL, "enc.dense0.weight: number 0 is not finite"), "an infinite weight");
+	free(longer);
+
+	static const struct { const char *from, *to, *word, *what; } edits[] = {
+		{"\"format_version\":\"0\"", "\"format_version\":\"1\"", "format version", "another version"},
+		{"\"format_version\":\"0\"", "\"format_version\":0", "not a string", "metadata that is no string"},
+		{"\"format_version\":\"0\",", "", "lacks", "no version"},
+		{"\"id\":\"", "\"id\":\"x", "id", "an id of 17 digits"},
+		{"mlp width=4", "mlp  width=4", "canonical", "an architecture in another form"},
+		{"mlp width=4", "mlq width=4", "neither", "an unknown architecture"},
+		{"z=2", "z=3", "shape", "an architecture that does not fit"},
+		{"hidden1=5", "hidden1=4096", "shape", "an architecture that asks for more"},
+		{"mlp width=4 height=3 hidden1=5 hidden2=3 z=2 knots=2",
+		 "photo enc=1024 enc_blocks=2 y=768 hyper=1024 z=512 ctx_blocks=2 dec=1024 dec_blocks=2 grid=256 grid_layers=2 knots=64 lambda=0.0008:0.2",
+		 "no tensor", "a huge architecture"},
+		{"\"enc.dense0.bias\"", "\"enc.dense0.bies\"", "no tensor enc.dense0.bias", "a missing tensor"},
+		{"\"enc.dense0.weight\"", "\"x\":{\"dtype\":\"F16\",\"shape\":[1],\"data_offsets\":[0,2]},\"enc.dense0.weight\"", "tensors, where", "one tensor too many"},
+		{"\"enc.dense0.bias\"", "\"enc.dense0.weight\"", "duplicate", "a name twice"},
+		{"\"dtype\":\"F16\",\"shape\":[12,5]", "\"dtype\":\"F32\",\"shape\":[12,5]", "not F16", "another type"},
+		{"[12,5]", "[5,12]", "shape", "another shape"},
+		{"[12,5]", "[60]", "shape", "another rank"},
+		{"[12,5]", "[12,5.0]", "shape", "a shape that is no integer"},
+		{"[12,5]", "{}", "shape", "a shape that is no list"},
+		{"\"data_offsets\":[0,120]", "\"data_offsets\":[0,122]", "bytes 0 to 122", "an overlap"},
+		{"\"data_offsets\":[0,120]", "\"data_offsets\":[-1,119]", "bytes -1", "a negative place"},
+		{"\"data_offsets\":[0,120]", "\"data_offsets\":[0,120],\"more\":1", "malformed", "an entry with more"},
+		{"\"data_offsets\":[0,120]", "\"data_offsets\":[0]", "malformed", "one offset"},
+		{"\"prior.scales.cumulative\"", "\"prior.scales.cumulativo\"", "prior.scales.cumulative", "no tables"},
+		{"{\"__metadata__\"", "[{\"__metadata__\"", "header byte", "no JSON"},
+	};
+	for (size_t i = 0; i < sizeof edits / sizeof *edits; i++) {
+		edit(path, &b, edits[i].from, edits[i].to);
+		ok(refused(path, VAE_EMODEL, edits[i].word), "refused: %s", edits[i].what);
+	}
+	struct rusage usage;
+	getrusage(RUSAGE_SELF, &usage);
+	ok(usage.ru_maxrss < 200 << 10, "in little memory (%ld KiB)", usage.ru_maxrss);
+	free(b.data);
+
+	struct vae_nets *nets = nets_of("mlp width=4 height=3 hidden1=5 hidden2=3 z=2 knots=2");
+	float *values = values_new(nets, 5);
+	const float unfit[] = {NAN, INFINITY, 65520};
+	for (int i = 0; i < 3; i++) {
+		values[7] = unfit[i];
+		int result = write_model(path, nets, values, NULL);
+		struct bytes nothing = slurp(path);
+		ok(result == VAE_EMODEL && strstr(error.text, "enc.dense0.weight: number 7") && nothing.size == 0, "%g is not written", unfit[i]);
+		free(nothing.data);
+	}
+	values[7] = 1;
+	struct vae_metadata latin = {.count = 1, .key = {"licence"}, .value = {"caf\351"}};
+	ok(write_model(path, nets, values, &latin) == VAE_EARG, "metadata that is not UTF-8 is not written");
+	FILE *full = fopen("/dev/full", "wb");
+	if (full) {
+		setvbuf(full, NULL, _IONBF, 0);
+		float sigmoid[VAE_SIGMOID_KNOTS] = {0};
+		ok(vae_model_write(full, nets, values, &scales, sigmoid, NULL, &error) == VAE_EIO && strstr(error.text, "No space"), "a full disk");
+		fclose(full);
+	}
+	free(values);
+	vae_nets_free(nets);
+	ok(refused(folder, VAE_EMODEL, "not a regular file"), "a directory");
+	mkfifo(in_folder("fifo.safetensors"), 0600);
+	ok(refused(in_folder("fifo.safetensors"), VAE_EMODEL, "not a regular file"), "a FIFO does not hang");
+	ok(refused(in_folder("absent"), VAE_EMODEL, "No such file"), "no file");
+}
+
+/* ---- finding ----------------------------------------------------------------------------------------------------------- */
+
+/* What vae_model_find makes of a name: the file's base name, or "" with error filled. */
+static const char *found(const char *name)
+{
+	static char text[100];
+	struct vae_model *m = NULL;
+	*text = 0;
+	if (!vae_model_find(&m, name, &error))
+		snprintf(text, sizeof text, "%.90s%s", strrchr(vae_model_path(m), '/') + 1, vae_model_by_path(m) ? " by path" : "");
+	vae_model_free(m);
+	return text;
+}
+
+static bool found_id(uint64_t id, const char *hint, const char *want)
+{
+	struct vae_model *m = NULL;
+	int result = vae_model_find_id(&m, id, hint, &error);
+	bool good = want ? !result && strstr(vae_model_path(m), want) : result == VAE_EMODEL && !m;
+	if (!good)
+		printf("# %s\n", result ? error.text : vae_model_path(m));
+	vae_model_free(m);
+	return good;
+}
+
+static void test_find(void)
+{
+	char list[200], near[400];
+	uint64_t id = 0;
+	mkdir(in_folder("one"), 0700);
+	mkdir(in_folder("two"), 0700);
+	mkdir(in_folder("xdg"), 0700);
+	mkdir(in_folder("xdg/vae-tools"), 0700);
+	mkdir(in_folder("xdg/vae-tools/models"), 0700);
+	snprintf(list, sizeof list, "%s/absent::%s/one:%s/two", folder, folder, folder);
+	setenv("VAE_MODEL_PATH", list, 1);
+	setenv("XDG_DATA_HOME", in_folder("xdg"), 1);
+	unsetenv("VAE_MODEL");
+	make(in_folder("one/pet-2.safetensors"), 10);
+	make(in_folder("one/pet-10.safetensors"), 11);
+	make(in_folder("one/pet-011.safetensors"), 12);
+	make(in_folder("one/pet-3a.safetensors"), 12);
+	mkdir(in_folder("one/pet-99.safetensors"), 0700);
+	make(in_folder("two/pet.safetensors"), 13);
+	make(in_folder("two/exact.safetensors"), 14);
+	make(in_folder("two/exact-5.safetensors"), 15);
+	make(in_folder("xdg/vae-tools/models/mine.safetensors"), 16);
+	make(in_folder("else.safetensors"), 17);
+
+	ok(!strcmp(found("pet"), "pet-10.safetensors"), "the newest version, counted as numbers, in the first directory that has one");
+	ok(!strcmp(found("pet-2"), "pet-2.safetensors"), "a version by its name");
+	ok(!strcmp(found("exact"), "exact.safetensors"), "the exact name before a version");
+	ok(!strcmp(found("mine"), "mine.safetensors"), "the user's data directory");
+	ok(!strcmp(found(in_folder("else.safetensors")), "else.safetensors by path"), "a path");
+	ok(!*found("absent") && strstr(error.text, "no model 'absent': looked in") && strstr(error.text, "/one, "), "no such model: %s", error.text);
+	ok(!*found(".hidden") && !*found("") && !*found("a b") && !*found("a\nb"), "names that are none");
+	setenv("VAE_MODEL", "mine", 1);
+	ok(!strcmp(found(NULL), "mine.safetensors"), "$VAE_MODEL");
+	setenv("VAE_MODEL", "", 1);
+	found(NULL);
+	ok(!*found(NULL) ? strstr(error.text, "'photo'") != NULL : !strncmp(found(NULL), "photo", 5), "photo, where nothing is said");
+	if (!chdir(folder))
+		ok(!*found("else.safetensors") && strstr(error.text, "./else.safetensors"), "a file here is named by a path: %s", error.text);
+
+	vae_model_peek_id(&id, in_folder("two/exact-5.safetensors"), &error);
+	ok(found_id(id, NULL, "exact-5"), "by id");
+	struct bytes b = slurp(in_folder("two/exact-5.safetensors"));
+	spill(in_folder("one/a-broken.safetensors"), b.data, b.size - 1);
+	ok(found_id(id, NULL, "exact-5"), "by id, past a damaged copy");
+	unlink(in_folder("two/exact-5.safetensors"));
+	ok(found_id(id, NULL, NULL) && strstr(error.text, "truncated"), "only a damaged copy: %s", error.text);
+	free(b.data);
+	vae_model_peek_id(&id, in_folder("else.safetensors"), &error);
+	ok(found_id(id, NULL, NULL) && strstr(error.text, "looked in"), "not on the path: %s", error.text);
+	ok(found_id(id, in_folder("else.safetensors"), "else"), "the hint");
+	ok(found_id(id, in_folder("two/exact.safetensors"), NULL), "a hint at another model");
+	ok(found_id(id, in_folder("fifo.safetensors"), NULL), "a hint at a FIFO");
+	snprintf(near, sizeof near, "rm -r %s", folder);
+	if (chdir("/") || system(near))
+		printf("# %s is left\n", folder);
+}
+
+int main(void)
+{
+	if (!mkdtemp(folder) || vae_scales_make(&scales, &error))
+		return 1;
+	test_round_trip("mlp width=4 height=3 hidden1=5 hidden2=3 z=2 knots=2");
+	test_round_trip("photo enc=16 enc_blocks=1 y=6 hyper=16 z=3 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=3");
+	test_layout();
+	test_damage();
+	test_find();
+	vae_scales_clear(&scales);
+	return tap_done();
+}

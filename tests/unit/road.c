@@ -1,0 +1,343 @@
+/* The whole road, from pictures to codes and back: the same bytes for every cut, thread count and instruction set. */
+#include <omp.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cpu.h"
+#include "nn/tiles.h"
+#include "tap.h"
+#include "toy.h"
+
+static struct vae_error error;
+
+/* A picture of waves and noise. */
+static struct vae_image *picture(uint32_t width, uint32_t height, uint16_t maxval, enum vae_tuple tuple)
+{
+	struct vae_geometry g = {width, height, maxval, VAE_PAM, tuple};
+	struct vae_image *x = NULL;
+	struct vae_random r;
+	size_t colours = (size_t)vae_colours(tuple);
+	if (vae_image_new(&x, &g, 0, &error))
+		return NULL;
+	vae_random_init(&r, width, height, maxval);
+	for (size_t i = 0; i < (size_t)width * height * colours; i++) {
+		size_t column = i / colours % width, row = i / colours / width;
+		uint32_t wave = (uint32_t)(column * (3 + i % colours) + row * 5) % 97 * (uint32_t)maxval / 97;
+		x->colour[i] = (uint16_t)((wave + vae_random_below(&r, (uint32_t)maxval + 1)) / 2);
+	}
+	for (size_t i = 0; x->alpha && i < (size_t)width * height; i++)
+		x->alpha[i] = (uint16_t)vae_random_below(&r, (uint32_t)maxval + 1);
+	return x;
+}
+
+static uint64_t hash(uint64_t h, const void *data, size_t bytes)
+{
+	const uint8_t *p = data;
+	for (size_t i = 0; i < bytes; i++)
+		h = (h ^ p[i]) * 0x100000001b3; /* FNV-1a */
+	return h;
+}
+
+static size_t floats_of(const struct vae_latents *l) { return (size_t)l->rows * l->columns * l->channels; }
+static size_t samples_of(const struct vae_image *x)
+{
+	return (size_t)x->geometry.width * x->geometry.height * (size_t)vae_colours(x->geometry.tuple);
+}
+
+/* Everything that the road makes of a picture. */
+struct trip {
+	struct vae_latents *y, *quantised[2];
+	struct vae_codes *codes[2];
+	struct vae_image *back;
+	int rc;
+};
+
+static struct trip travel(const struct vae_model *m, const struct vae_image *x, double quality)
+{
+	struct trip t = {0};
+	if ((t.rc = vae_encode(&t.y, m, x, quality, &error)))
+		return t;
+	for (int method = 0; method < 2; method++)
+		if ((t.rc = vae_quantise(&t.codes[method], m, t.y, (enum vae_method)method, &error)) ||
+		    (t.rc = vae_dequantise(&t.quantised[method], m, t.codes[method], &error)))
+			return t;
+	t.rc = vae_decode(&t.back, m, t.quantised[0], &error);
+	return t;
+}
+
+static void trip_clear(struct trip *t)
+{
+	vae_latents_free(t->y);
+	for (int i = 0; i < 2; i++) {
+		vae_latents_free(t->quantised[i]);
+		vae_codes_free(t->codes[i]);
+	}
+	vae_image_free(t->back);
+}
+
+static uint64_t trip_hash(const struct trip *t)
+{
+	uint64_t h = hash(0xcbf29ce484222325, t->y->y, floats_of(t->y) * sizeof(float));
+	for (int i = 0; i < 2; i++)
+		for (uint32_t k = 0; k < t->codes[i]->slices; k++)
+			h = hash(h, t->codes[i]->slice[k].payload, t->codes[i]->slice[k].bytes);
+	h = hash(h, t->quantised[0]->y, floats_of(t->y) * sizeof(float));
+	return hash(h, t->back->colour, samples_of(t->back) * sizeof *t->back->colour);
+}
+
+/* ---- instruction sets: a process each, as the choice is made once; before this process starts a thread ----------------- */
+
+static uint64_t hash_in_child(const char *isa)
+{
+	int ends[2];
+	uint64_t h = 0;
+	if (pipe(ends))
+		return 0;
+	pid_t child = fork();
+	if (child == 0) {
+		setenv("VAE_CPU", isa, 1);
+		struct vae_model *photo = toy_new(TOY_PHOTO), *mlp = toy_new(TOY_MLP);
+		struct vae_image *x = picture(141, 77, 255, VAE_RGB), *d = picture(7, 9, 255, VAE_GRAYSCALE);
+		struct trip t = travel(photo, x, 70), u = travel(mlp, d, 50);
+		h = t.rc || u.rc ? 0 : trip_hash(&t) ^ trip_hash(&u) << 1;
+		_exit(write(ends[1], &h, sizeof h) != sizeof h);
+	}
+	close(ends[1]);
+	if (read(ends[0], &h, sizeof h) != sizeof h)
+		h = 0;
+	close(ends[0]);
+	waitpid(child, NULL, 0);
+	return h;
+}
+
+static void test_instruction_sets(void)
+{
+	uint64_t scalar = hash_in_child("scalar");
+	ok(scalar != 0, "scalar: there and back");
+	for (int isa = 1; isa < VAE_ISA_COUNT; isa++)
+		if (vae_isa_runs((enum vae_isa)isa))
+			ok(hash_in_child(vae_isa_name((enum vae_isa)isa)) == scalar, "%s: the same bytes", vae_isa_name((enum vae_isa)isa));
+}
+
+/* ---- tiles ------------------------------------------------------------------------------------------------------------- */
+
+/* One array in, one array out, dense. */
+struct arrays {
+	const float *in;
+	float *out;
+	size_t in_columns, in_scale, in_channels, in_rows, out_columns, out_scale, out_channels, out_rows; /* scale: of a cell */
+};
+
+static void load(void *context, const struct vae_tile *tile, float *input)
+{
+	struct arrays *a = context;
+	size_t rows = a->in_scale == 1 ? tile->height : tile->height_px, columns = a->in_scale == 1 ? tile->width : tile->width_px;
+	for (size_t row = 0; row < rows; row++)
+		memcpy(input + row * columns * a->in_channels,
+		       a->in + ((tile->top * a->in_scale + row) * a->in_columns + tile->left * a->in_scale) * a->in_channels,
+		       columns * a->in_channels * sizeof(float));
+}
+
+static int store(void *context, const struct vae_tile *tile, const float *output, struct vae_error *e)
+{
+	struct arrays *a = context;
+	size_t s = a->out_scale, wide = s == 1 ? tile->width : tile->width_px;
+	(void)e;
+	for (size_t row = tile->row * s; row < (tile->row + tile->rows) * s && row < a->out_rows; row++)
+		for (size_t column = tile->column * s; column < (tile->column + tile->columns) * s && column < a->out_columns; column++)
+			memcpy(a->out + (row * a->out_columns + column) * a->out_channels,
+			       output + ((row - tile->top * s) * wide + column - tile->left * s) * a->out_channels, a->out_channels * sizeof(float));
+	return 0;
+}
+
+/* Runs a part in one piece, then in tiles of every size. */
+static void test_tiles(const struct vae_model *m, int part, size_t height, size_t width)
+{
+	size_t rows = (height + 15) / 16, columns = (width + 15) / 16;
+	struct arrays a = {.in_columns = width, .in_scale = 16, .in_channels = 3, .in_rows = height,
+	                   .out_columns = columns, .out_scale = 1, .out_channels = 8, .out_rows = rows};
+	if (part == VAE_SYNTHESIS)
+		a = (struct arrays){.in_columns = columns, .in_scale = 1, .in_channels = 8, .in_rows = rows,
+		                    .out_columns = width, .out_scale = 16, .out_channels = 3, .out_rows = height};
+	size_t in = a.in_rows * a.in_columns * a.in_channels, out = a.out_rows * a.out_columns * a.out_channels, wrong = 0, cuts = 0;
+	float *x = malloc(in * sizeof *x), *whole = malloc(out * sizeof *whole), *pieces = malloc(out * sizeof *pieces);
+	struct vae_random r;
+	vae_random_init(&r, 5, 5, 5);
+	for (size_t i = 0; i < in; i++)
+		x[i] = toy_between(&r, -1, 1);
+	a.in = x;
+	struct vae_tile_work work = {m->nets, &m->weights, part, {0, 0.25f}, load, store, &a};
+	struct vae_run run;
+	vae_run_init(&run, &m->nets->net[part], 0, height, width, false, &error);
+	memcpy(vae_run_input(&run, 0), x, in * sizeof *x);
+	vae_net_forward(&run, m->nets, &m->weights, work.at);
+	memcpy(whole, vae_run_output(&run, 0), out * sizeof *whole);
+	vae_run_clear(&run);
+	a.out = pieces;
+	for (size_t down = 1; down <= rows; down++)
+		for (size_t across = 1; across <= columns; across++, cuts++) {
+			struct vae_tiles t = {height, width, rows, columns, down, across, vae_net_halo(&m->nets->net[part])};
+			memset(pieces, 0xff, out * sizeof *pieces);
+			wrong += vae_tiles_run(&t, &work, &error) || memcmp(pieces, whole, out * sizeof *pieces);
+		}
+	ok(!wrong, "%s of %zu x %zu: all %zu ways of cutting give the bits of the whole", m->nets->net[part].name, width, height, cuts);
+	free(x);
+	free(whole);
+	free(pieces);
+}
+
+/* Tiles cover the picture once, whatever the limits, and keep to the memory where they can. */
+static void test_cut(const struct vae_model *m)
+{
+	static const struct { size_t height, width, threads, bytes; } cases[] = {
+		{1, 1, 1, 0}, {1, 3000, 2, 0}, {512, 768, 2, 0}, {6000, 4000, 16, 0}, {100, 1000000, 3, 0}, {3000, 2000, 1, 1}, {700, 50, 5, 3000000}};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct vae_tiles t;
+		size_t cells = 0, most = 0;
+		vae_tiles_cut(&t, &m->nets->net[VAE_SYNTHESIS], cases[i].height, cases[i].width, cases[i].threads, cases[i].bytes);
+		for (size_t k = 0; k < vae_tiles_count(&t); k++) {
+			struct vae_tile tile = vae_tiles_at(&t, k);
+			cells += tile.rows * tile.columns;
+			most = tile.height * tile.width > most ? tile.height * tile.width : most;
+		}
+		ok(cells == t.rows * t.columns, "%zu x %zu, %zu threads: %zu tiles, of %zu cells at most", cases[i].width, cases[i].height,
+		   cases[i].threads, vae_tiles_count(&t), most);
+	}
+}
+
+/* ---- pictures of all kinds --------------------------------------------------------------------------------------------- */
+
+static void test_picture(const struct vae_model *m, uint32_t width, uint32_t height, uint16_t maxval, enum vae_tuple tuple, double quality)
+{
+	struct vae_image *x = picture(width, height, maxval, tuple);
+	uint64_t first = 0;
+	struct trip t;
+	char what[96];
+	snprintf(what, sizeof what, "%u x %u %s maxval %u quality %g", width, height, vae_tuple_name(tuple), maxval, quality);
+	for (int threads = 1; threads <= 3; threads++) {
+		omp_set_num_threads(threads);
+		t = travel(m, x, quality);
+		if (!ok(t.rc == 0, "%s, %d threads%s%s", what, threads, t.rc ? ": " : "", t.rc ? error.text : ""))
+			goto out;
+		if (threads == 1)
+			first = trip_hash(&t);
+		else
+			ok(trip_hash(&t) == first, "%s: the same bytes as with one thread", what);
+		if (threads < 3)
+			trip_clear(&t);
+	}
+	ok(!memcmp(t.quantised[0]->y, t.quantised[1]->y, floats_of(t.y) * sizeof(float)), "%s: both methods give the same y^", what);
+	ok(!memcmp(&t.back->geometry, &x->geometry, sizeof x->geometry) &&
+	   !!x->alpha == vae_has_alpha(tuple) && (!x->alpha || !memcmp(t.back->alpha, x->alpha, (size_t)width * height * sizeof *x->alpha)),
+	   "%s: geometry and alpha come back", what);
+	struct vae_rate rate, other;
+	double bytes = 0;
+	for (uint32_t i = 0; i < t.codes[0]->slices; i++)
+		bytes += t.codes[0]->slice[i].bytes;
+	int rc = vae_rate_estimate(&rate, m, t.codes[0], &error);
+	double estimate = (rate.z_bits + rate.y_bits) / 8, slices = t.codes[0]->slices;
+	ok(!rc && bytes <= 1.005 * estimate + 64 * slices && bytes >= 0.995 * estimate - 64 * slices, "%s: %g bytes where the tables say %g (floats: y %g of %g bits)", what,
+	   bytes, estimate, rate.y_float_bits, rate.y_bits);
+	rc = vae_rate_estimate(&other, m, t.codes[1], &error);
+	ok(!rc && !memcmp(&rate, &other, sizeof rate), "%s: the estimate does not depend on the method", what);
+out:
+	trip_clear(&t);
+	vae_image_free(x);
+}
+
+/* The first failing slice is the one that is named; nothing is put out. */
+static void test_refusals(const struct vae_model *m)
+{
+	struct vae_image *x = picture(70 * 16, 40, 255, VAE_RGB);
+	struct trip t = travel(m, x, 30);
+	struct vae_latents *y = NULL;
+	struct vae_codes *c = t.codes[0], *none = NULL;
+	struct vae_image *z = NULL;
+	if (!ok(!t.rc && c->slices == 2, "two slices"))
+		return;
+	c->slice[1].bytes -= 3;
+	ok(vae_dequantise(&y, m, c, &error) == VAE_EDATA && !y && strstr(error.text, "slice 2 of 2"), "a cut slice: %s", error.text);
+	c->slice[1].bytes += 3;
+	memset(c->slice[0].payload, 0xa5, c->slice[0].bytes);
+	ok(vae_dequantise(&y, m, c, &error) == VAE_EDATA && !y && strstr(error.text, "slice 1 of 2"), "a garbled slice: %s", error.text);
+	c = t.codes[1];
+	c->rows++;
+	ok(vae_dequantise(&y, m, c, &error) == VAE_EDATA, "codes of the wrong shape: %s", error.text);
+	c->rows--;
+	c->slices--;
+	ok(vae_dequantise(&y, m, c, &error) == VAE_EDATA, "a slice too few: %s", error.text);
+	c->slices++;
+	c->method = VAE_METHOD_RESERVED;
+	ok(vae_dequantise(&y, m, c, &error) == VAE_EDATA, "a method of the future: %s", error.text);
+	c->model_id ^= 1;
+	ok(vae_dequantise(&y, m, c, &error) == VAE_EMODEL, "another model's codes: %s", error.text);
+	t.y->columns--;
+	ok(vae_quantise(&none, m, t.y, VAE_METHOD_RANGE, &error) == VAE_EDATA, "latents of the wrong shape: %s", error.text);
+	t.y->columns++;
+	t.y->model_id ^= 1;
+	ok(vae_decode(&z, m, t.y, &error) == VAE_EMODEL && !z, "another model's latents: %s", error.text);
+	ok(vae_encode(&y, m, x, NAN, &error) == VAE_EARG && vae_encode(&y, m, x, 100.5, &error) == VAE_EARG, "qualities out of range");
+	ok(vae_sample(&z, m, 1, 0, &error) == VAE_EARG, "no samples from a photo model: %s", error.text);
+	for (size_t i = 0; i < floats_of(t.quantised[0]); i++)
+		t.quantised[0]->y[i] = i & 1 ? 3e38f : -3e38f;
+	ok(vae_decode(&z, m, t.quantised[0], &error) == 0, "latents that overflow: a picture, if not a pretty one");
+	vae_image_free(z);
+	trip_clear(&t);
+	vae_image_free(x);
+}
+
+static void test_hint(struct vae_model *m)
+{
+	struct vae_image *x = picture(20, 20, 255, VAE_RGB);
+	m->path = strdup("/models/toy.safetensors");
+	m->by_path = true;
+	struct trip t = travel(m, x, 30);
+	ok(!t.rc && !strcmp(t.y->model_hint, m->path) && !strcmp(t.quantised[0]->model_hint, m->path), "latents carry the path of a model given by path");
+	trip_clear(&t);
+	vae_image_free(x);
+	free(m->path);
+	m->path = NULL;
+	m->by_path = false;
+}
+
+static void test_mlp(const struct vae_model *m)
+{
+	struct vae_image *x = picture(8, 9, 255, VAE_GRAYSCALE), *a = NULL, *b = NULL, *c = NULL;
+	struct vae_latents *y = NULL;
+	test_picture(m, 7, 9, 255, VAE_GRAYSCALE, 100);
+	test_picture(m, 7, 9, 65535, VAE_GRAYSCALE_ALPHA, 0);
+	test_picture(m, 7, 9, 1, VAE_BLACKANDWHITE, 50);
+	ok(vae_encode(&y, m, x, 50, &error) == VAE_EMODEL && !y, "mlp: %s", error.text);
+	vae_sample(&a, m, 7, 0, &error);
+	vae_sample(&b, m, 7, 0, &error);
+	vae_sample(&c, m, 7, 1, &error);
+	ok(a && b && c && a->geometry.format == VAE_PGM && !memcmp(a->colour, b->colour, 63 * 2) && memcmp(a->colour, c->colour, 63 * 2),
+	   "samples: the same for the same index, others for others");
+	vae_image_free(a);
+	vae_image_free(b);
+	vae_image_free(c);
+	vae_image_free(x);
+}
+
+int main(void)
+{
+	test_instruction_sets();
+	struct vae_model *photo = toy_new(TOY_PHOTO), *mlp = toy_new(TOY_MLP);
+	if (!ok(photo && mlp, "models"))
+		return tap_done();
+	test_tiles(photo, VAE_ANALYSIS, 149, 101);
+	test_tiles(photo, VAE_SYNTHESIS, 149, 101);
+	test_cut(photo);
+	test_picture(photo, 1, 1, 255, VAE_RGB, 50);
+	test_picture(photo, 70 * 16 - 3, 5 * 16, 255, VAE_RGB, 80);
+	test_picture(photo, 1, 2999, 255, VAE_RGB_ALPHA, 100);
+	test_picture(photo, 3000, 1, 65535, VAE_RGB, 0);
+	test_picture(photo, 131, 200, 1023, VAE_GRAYSCALE_ALPHA, 33.3);
+	test_picture(photo, 50, 47, 1, VAE_BLACKANDWHITE, 60);
+	test_refusals(photo);
+	test_hint(photo);
+	test_mlp(mlp);
+	toy_free(photo);
+	toy_free(mlp);
+	return tap_done();
+}

@@ -1,0 +1,28 @@
+/* tap.h - the Test Anything Protocol in one header: ok(condition, "what"), then return tap_done(). */
+#ifndef TAP_H
+#define TAP_H
+
+#include <stdarg.h>
+#include <stdio.h>
+
+static int tap_count, tap_failed;
+
+__attribute__((format(printf, 2, 3), unused)) static int ok(int good, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	printf("%sok %d - ", good ? "" : "not ", ++tap_count);
+	vprintf(format, args);
+	printf("\n");
+	va_end(args);
+	tap_failed += !good;
+	return good;
+}
+
+static inline int tap_done(void)
+{
+	printf("1..%d\n", tap_count);
+	return tap_failed != 0;
+}
+
+#endif

@@ -1,0 +1,69 @@
+/* toy.h - small models with random weights, made in memory: the codec's own arithmetic needs no trained ones. */
+#ifndef TOY_H
+#define TOY_H
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/random.h"
+#include "stream/model.h"
+
+#define TOY_PHOTO "photo enc=16 enc_blocks=1 y=8 hyper=16 z=4 dec=16 dec_blocks=1 grid=48 grid_layers=1 ctx_blocks=1 knots=2"
+#define TOY_MLP "mlp width=7 height=9 hidden1=12 hidden2=10 z=6 knots=3"
+
+static float toy_between(struct vae_random *r, float low, float high) { return low + (high - low) * vae_random_uniform(r); }
+
+/* Ranges that keep activations near 1 and give symbols of all sizes. */
+static void toy_fill(struct vae_model *m)
+{
+	struct vae_random r;
+	vae_random_init(&r, 7, 0, 0);
+	for (int i = 0; i < m->nets->params.count; i++) {
+		const struct vae_param *p = &m->nets->params.list[i];
+		float *v = m->weights.value + p->offset, reach = p->matrix ? sqrtf(3.0f / (float)p->rows) : strstr(p->name, ".dw") ? 0.5f : 0.1f;
+		float centre = 0;
+		if (strstr(p->name, "gain")) {
+			centre = strstr(p->name, "enc.gain_y") ? 6 : 1;
+			reach = 0.3f * centre;
+		} else if (strstr(p->name, "log_scale")) {
+			reach = 1;
+		} else if (!strcmp(p->name, "prior.z.mean")) {
+			reach = 0.6f;
+		}
+		for (size_t k = 0; k < p->rows * p->columns; k++)
+			v[k] = centre + toy_between(&r, -reach, reach);
+	}
+	vae_weights_pack(&m->weights, &m->nets->params);
+}
+
+/* NULL where something failed. */
+static struct vae_model *toy_new(const char *text)
+{
+	struct vae_arch arch;
+	struct vae_error error;
+	struct vae_model *m = calloc(1, sizeof *m);
+	if (!m || vae_arch_parse(&arch, text, &error) || vae_nets_new(&m->nets, &arch, &error) ||
+	    vae_weights_init(&m->weights, &m->nets->params, false, &error) || vae_scales_make(&m->scales, &error))
+		return NULL;
+	vae_arch_format(&arch, m->arch);
+	m->id = 0x0123456789abcdef;
+	if (arch.kind == VAE_ARCH_MLP) {
+		m->sigmoid = malloc(VAE_SIGMOID_KNOTS * sizeof *m->sigmoid);
+		for (int i = 0; i < VAE_SIGMOID_KNOTS; i++)
+			m->sigmoid[i] = (float)(1 / (1 + exp(16 - i / 128.0)));
+	}
+	toy_fill(m);
+	return m;
+}
+
+static void toy_free(struct vae_model *m)
+{
+	vae_nets_free(m->nets);
+	vae_weights_clear(&m->weights);
+	vae_scales_clear(&m->scales);
+	free(m->sigmoid);
+	free(m);
+}
+
+#endif

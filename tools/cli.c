@@ -1,0 +1,337 @@
+/* cli.c - option tables, and all that is made from them. */
+#include "cli.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <omp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ROOM 64    /* rows that one program may have, the common ones included */
+#define MARGIN 27  /* column where the help texts begin */
+#define WIDTH 79
+
+enum { KEY_QUIET = 1000, KEY_MAX_PIXELS, KEY_HELP, KEY_COMPLETION };
+
+static const struct cli_option common_options[] = {
+	{ 'm', "model", "NAME|FILE", "the model to use" },
+	{ 'o', "output", "FILE", "write to FILE, which appears only when it is complete" },
+	{ 'T', "threads", "N", "run N threads (default: one for each core)" },
+	{ KEY_MAX_PIXELS, "max-pixels", "N", "refuse pictures of more pixels (default 268435456)" },
+	{ 'f', "force", NULL, "write binary even to a terminal" },
+	{ 'v', "verbose", NULL, "report each image on standard error" },
+	{ KEY_QUIET, "quiet", NULL, "no notes, errors only" },
+	{ KEY_HELP, "help", NULL, "print this and leave" },
+	{ 'V', "version", NULL, "print the version and leave" },
+};
+
+/* The command line being read; a program has one. */
+static struct {
+	const struct cli_program *program;
+	struct cli_common *common;
+	int argc;
+	char **argv;
+	struct cli_option row[ROOM]; /* own rows, then common rows */
+	int rows;
+	struct option longs[ROOM + 2];
+	char letters[3 * ROOM + 1];
+	const struct cli_option *current;
+} cli;
+
+static void say(const char *format, va_list arguments)
+{
+	fflush(stdout);
+	fprintf(stderr, "%s: ", cli.program->name);
+	vfprintf(stderr, format, arguments);
+	putc('\n', stderr);
+}
+
+void cli_error(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	say(format, arguments);
+	va_end(arguments);
+}
+
+void cli_note(const char *format, ...)
+{
+	va_list arguments;
+
+	if (cli.common->quiet)
+		return;
+	va_start(arguments, format);
+	say(format, arguments);
+	va_end(arguments);
+}
+
+static void __attribute__((noreturn)) leave_with_usage(void)
+{
+	fprintf(stderr, "Try '%s --help' for more information.\n", cli.program->name);
+	exit(EXIT_USAGE);
+}
+
+void cli_usage(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	say(format, arguments);
+	va_end(arguments);
+	leave_with_usage();
+}
+
+/* "-q, --quality Q", or "    --level N" */
+static int print_option(char *text, size_t room, const struct cli_option *row)
+{
+	const char *space = row->argument ? " " : "", *argument = row->argument ? row->argument : "";
+
+	if (row->key < CLI_LONG)
+		return snprintf(text, room, "-%c, --%s%s%s", row->key, row->name, space, argument);
+	return snprintf(text, room, "    --%s%s%s", row->name, space, argument);
+}
+
+/* Rows without help gather in front of the next one that has it; the line is broken where it would pass WIDTH. */
+static void print_help(void)
+{
+	const struct cli_program *p = cli.program;
+	int column = 0;
+
+	printf("Usage: %s %s\n%s\n\n", p->name, p->usage, p->about);
+	for (int i = 0; i < cli.rows; i++) {
+		const struct cli_option *row = &cli.row[i];
+		char text[96];
+		int skip = column && row->key >= CLI_LONG ? 4 : 0, length = print_option(text, sizeof text, row) - skip;
+
+		if (column && column + 2 + length > WIDTH) {
+			printf(",\n");
+			column = skip = 0;
+			length = print_option(text, sizeof text, row);
+		}
+		column += printf("%s%s", column ? ", " : "  ", text + skip);
+		if (!row->help)
+			continue;
+		if (column > MARGIN - 2)
+			column = printf("\n") - 1;
+		printf("%*s%s\n", MARGIN - column, "", row->help);
+		column = 0;
+	}
+	printf("\nMore: man %s, man vae\n", p->name);
+}
+
+static bool is_word_list(const char *argument)
+{
+	return argument && strchr(argument, '|') && islower((unsigned char)argument[0]);
+}
+
+static void print_spellings(const struct cli_option *row, const char *between)
+{
+	if (row->key < CLI_LONG)
+		printf("-%c%s", row->key, between);
+	printf("--%s", row->name);
+}
+
+static void print_completion(void)
+{
+	char function[64];
+	int at = snprintf(function, sizeof function, "_%s", cli.program->name);
+
+	for (int i = 0; i < at; i++)
+		if (function[i] == '-')
+			function[i] = '_';
+	printf("# bash completion for %s; made by `%s --completion=bash'\n%s() {\n", cli.program->name, cli.program->name, function);
+	printf("\tlocal word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}\n\tCOMPREPLY=()\n\tcase $before in\n");
+	for (int i = 0; i < cli.rows; i++) {
+		const struct cli_option *row = &cli.row[i];
+
+		if (!row->argument || strstr(row->argument, "FILE"))
+			continue; /* bash completes file names by itself */
+		printf("\t");
+		print_spellings(row, "|");
+		if (is_word_list(row->argument)) {
+			printf(")\n\t\tmapfile -t COMPREPLY < <(compgen -W '");
+			for (const char *c = row->argument; *c; c++)
+				putchar(*c == '|' ? ' ' : *c);
+			printf("' -- \"$word\")");
+		} else {
+			printf(")");
+		}
+		printf("\n\t\treturn;;\n");
+	}
+	printf("\tesac\n\tif [[ $word == -* ]]; then\n\t\tmapfile -t COMPREPLY < <(compgen -W '");
+	for (int i = 0; i < cli.rows; i++) {
+		print_spellings(&cli.row[i], " ");
+		printf("%s", i + 1 < cli.rows ? " " : "");
+	}
+	printf("' -- \"$word\")\n\tfi\n}\ncomplete -o default -F %s %s\n", function, cli.program->name);
+}
+
+static void __attribute__((noreturn)) leave_after_printing(void)
+{
+	if (fflush(stdout) || ferror(stdout)) {
+		cli_error("standard output: %s", strerror(errno));
+		exit(EXIT_FAILED);
+	}
+	exit(EXIT_DONE);
+}
+
+static void add_row(const struct cli_option *row)
+{
+	struct option *l = &cli.longs[cli.rows];
+	char *letters = cli.letters + strlen(cli.letters);
+
+	cli.row[cli.rows++] = *row;
+	*l = (struct option){ row->name, row->argument ? required_argument : no_argument, NULL, row->key };
+	if (row->key < CLI_LONG)
+		sprintf(letters, "%c%s", row->key, row->argument ? ":" : "");
+}
+
+void cli_begin(const struct cli_program *program, struct cli_common *common, int argc, char **argv)
+{
+	const int commons = sizeof common_options / sizeof *common_options;
+
+	cli.program = program;
+	cli.common = common;
+	cli.argc = argc;
+	cli.argv = argv;
+	*common = (struct cli_common){ 0 };
+	for (int i = 0; i < program->count; i++)
+		add_row(&program->options[i]);
+	for (int i = 0; i < commons; i++)
+		if (!program->without || common_options[i].key >= CLI_LONG || !strchr(program->without, common_options[i].key))
+			add_row(&common_options[i]);
+	cli.longs[cli.rows] = (struct option){ "completion", required_argument, NULL, KEY_COMPLETION };
+	if (argc > 0)
+		argv[0] = (char *)program->name; /* getopt_long's own messages begin with it */
+}
+
+/* True where the key was one of the common options. */
+static bool take_common(int key)
+{
+	struct cli_common *c = cli.common;
+
+	switch (key) {
+	case 'm': c->model = cli_text(); break;
+	case 'o': c->output = cli_text(); break;
+	case 'T': c->threads = (int)cli_whole(0, 1024); break;
+	case 'f': c->force = true; break;
+	case 'v': c->verbose = true; break;
+	case KEY_QUIET: c->quiet = true; break;
+	case KEY_MAX_PIXELS: c->max_pixels = cli_whole(1, (uint64_t)1 << 48); break;
+	case KEY_HELP:
+		print_help();
+		leave_after_printing();
+	case 'V':
+		printf("%s (vae-tools) %s\n", cli.program->name, VAE_VERSION);
+		leave_after_printing();
+	case KEY_COMPLETION:
+		if (strcmp(optarg, "bash"))
+			cli_usage("completion is made for bash only, not for '%s'", optarg);
+		print_completion();
+		leave_after_printing();
+	default:
+		return false;
+	}
+	return true;
+}
+
+static bool is_own(int key)
+{
+	for (int i = 0; i < cli.program->count; i++)
+		if (cli.program->options[i].key == key)
+			return true;
+	return false;
+}
+
+int cli_next(void)
+{
+	int key;
+
+	while ((key = getopt_long(cli.argc, cli.argv, cli.letters, cli.longs, NULL)) != -1) {
+		if (key == '?')
+			leave_with_usage();
+		cli.current = NULL;
+		for (int i = 0; i < cli.rows && !cli.current; i++)
+			if (cli.row[i].key == key)
+				cli.current = &cli.row[i];
+		if (is_own(key) || !take_common(key))
+			return key;
+	}
+	cli.common->operand = cli.argv + optind;
+	cli.common->operands = cli.argc - optind;
+	if (cli.common->threads)
+		omp_set_num_threads(cli.common->threads);
+	return -1;
+}
+
+const char *cli_text(void)
+{
+	if (!*optarg)
+		cli_usage("--%s: empty argument", cli.current->name);
+	return optarg;
+}
+
+/* strtod with nothing before or behind, no hexadecimal, no words. */
+static bool parse_real(const char *text, size_t length, double *value)
+{
+	char copy[64], *end;
+
+	if (!length || length >= sizeof copy || strspn(text, "0123456789.eE+-") < length)
+		return false;
+	memcpy(copy, text, length);
+	copy[length] = '\0';
+	*value = strtod(copy, &end);
+	return end == copy + length && isfinite(*value);
+}
+
+double cli_real(double low, double high)
+{
+	double value;
+
+	if (!parse_real(optarg, strlen(optarg), &value) || value < low || value > high)
+		cli_usage("--%s: '%s' is not a number from %g to %g", cli.current->name, optarg, low, high);
+	return value;
+}
+
+uint64_t cli_whole(uint64_t low, uint64_t high)
+{
+	char *end;
+	unsigned long long value;
+
+	errno = 0;
+	value = strtoull(optarg, &end, 10);
+	if (!isdigit((unsigned char)*optarg) || *end || errno || value < low || value > high)
+		cli_usage("--%s: '%s' is not a whole number from %llu to %llu", cli.current->name, optarg,
+			(unsigned long long)low, (unsigned long long)high);
+	return value;
+}
+
+void cli_range(double *low, double *high)
+{
+	const char *colon = strchr(optarg, ':');
+
+	if (!colon || !parse_real(optarg, colon - optarg, low) || !parse_real(colon + 1, strlen(colon + 1), high)
+	    || *low <= 0 || *low >= *high)
+		cli_usage("--%s: '%s' is not MIN:MAX with 0 < MIN < MAX", cli.current->name, optarg);
+}
+
+int cli_choice(void)
+{
+	const char *word = cli.current->argument;
+	size_t length = strlen(optarg);
+
+	for (int i = 0;; i++) {
+		size_t span = strcspn(word, "|");
+
+		if (span == length && !memcmp(word, optarg, length))
+			return i;
+		if (!word[span])
+			break;
+		word += span + 1;
+	}
+	cli_usage("--%s: '%s' is none of %s", cli.current->name, optarg, cli.current->argument);
+}

@@ -1,0 +1,178 @@
+/* vae-dec - p(x|y), synthesis: latents or codes in, images out. */
+#include "cli.h"
+#include "inout.h"
+
+struct options {
+	struct cli_common common;
+	uint64_t samples; /* 0: decode; else so many pictures drawn from the prior */
+	uint64_t seed;
+};
+
+enum { KEY_SAMPLE = CLI_LONG, KEY_SEED };
+
+static const struct cli_option rows[] = {
+	{ KEY_SAMPLE, "sample", "N", "read nothing; decode N latents drawn from the prior" },
+	{ KEY_SEED, "seed", "S", "start of the sequence that --sample draws (default 1)" },
+};
+
+static const struct cli_program program = {
+	.name = "vae-dec",
+	.usage = "[OPTION]... [FILE]...",
+	.about = "Reads codes (.lat) or latents, which it tells apart, and writes the images that\n"
+		 "the model's synthesis makes of them: PNM or PAM, as they were. The stream names\n"
+		 "its model. Without FILE, or where it is -, reads standard input.",
+	.options = rows,
+	.count = sizeof rows / sizeof *rows,
+};
+
+static void parse_options(struct options *o, int argc, char **argv)
+{
+	bool seeded = false;
+	int key;
+
+	*o = (struct options){ .seed = 1 };
+	cli_begin(&program, &o->common, argc, argv);
+	while ((key = cli_next()) != -1)
+		switch (key) {
+		case KEY_SAMPLE: o->samples = cli_whole(1, (uint64_t)1 << 32); break;
+		case KEY_SEED: o->seed = cli_whole(0, UINT64_MAX); seeded = true; break;
+		}
+	if (seeded && !o->samples)
+		cli_usage("--seed has no use without --sample");
+	if (o->samples && o->common.operands)
+		cli_usage("--sample reads no FILE");
+}
+
+static int write_image(struct output *out, const struct vae_image *image, struct vae_error *error)
+{
+	int status = vae_image_write(image, out->file, error);
+
+	return status < 0 ? status : output_flush(out, error);
+}
+
+static int decode(const struct options *o, const struct vae_model *model, const struct input *in, struct output *out,
+	const struct vae_latents *latents, struct vae_error *error)
+{
+	double start = seconds_now();
+	struct vae_image *image;
+	char name[64];
+	int status = vae_decode(&image, model, latents, error);
+
+	if (status < 0)
+		return status;
+	if (o->common.verbose)
+		cli_note("%s: %ux%u %s, maxval %u, model %s, %.2f s", input_name(in), image->geometry.width, image->geometry.height,
+			vae_tuple_name(image->geometry.tuple), image->geometry.maxval, model_name(model, name, sizeof name),
+			seconds_now() - start);
+	status = write_image(out, image, error);
+	vae_image_free(image);
+	return status;
+}
+
+static int decode_codes(const struct options *o, struct models *models, const struct input *in, struct output *out,
+	const struct vae_codes *codes, struct vae_error *error)
+{
+	const struct vae_model *model;
+	struct vae_latents *latents;
+	int status = models_get(models, &model, codes->model_id, NULL, error);
+
+	if (!status)
+		status = vae_dequantise(&latents, model, codes, error);
+	if (status < 0)
+		return status;
+	status = decode(o, model, in, out, latents, error);
+	vae_latents_free(latents);
+	return status;
+}
+
+static int codes_stream(const struct options *o, struct models *models, struct input *in, struct output *out, struct vae_error *error)
+{
+	struct vae_codes_reader *reader;
+	struct vae_codes *codes;
+	int status = vae_codes_reader_new(&reader, in->file, o->common.max_pixels, error);
+
+	if (status < 0)
+		return status;
+	while (!status && (status = vae_codes_read(&codes, reader, error)) == 1) {
+		status = decode_codes(o, models, in, out, codes, error);
+		vae_codes_free(codes);
+		if (!status)
+			input_mark(in);
+	}
+	vae_codes_reader_free(reader);
+	return status;
+}
+
+static int latents_stream(const struct options *o, struct models *models, struct input *in, struct output *out, struct vae_error *error)
+{
+	const struct vae_model *model;
+	struct vae_latents *latents;
+	int status = vae_kind_peek(in->file) == VAE_KIND_UNKNOWN ? fail(error, VAE_EDATA, "neither codes nor latents")
+		: input_expect(in, VAE_KIND_LATENTS, error);
+
+	while (!status && (status = vae_latents_read(&latents, in->file, o->common.max_pixels, error)) == 1) {
+		status = models_get(models, &model, latents->model_id, latents->model_hint, error);
+		if (!status)
+			status = decode(o, model, in, out, latents, error);
+		vae_latents_free(latents);
+		if (!status)
+			input_mark(in);
+	}
+	return status;
+}
+
+static int sample(const struct options *o, struct output *out, struct vae_error *error)
+{
+	struct vae_model *model;
+	struct vae_image *image;
+	int status = vae_model_find(&model, o->common.model, error);
+
+	if (status < 0)
+		return status;
+	for (uint64_t i = 0; i < o->samples && !status; i++) {
+		status = vae_sample(&image, model, o->seed, i, error);
+		if (status < 0)
+			break;
+		status = write_image(out, image, error);
+		vae_image_free(image);
+	}
+	vae_model_free(model);
+	return status;
+}
+
+/* --sample: there is no input to name, only the output. */
+static int sample_and_finish(const struct options *o)
+{
+	struct vae_error error = { 0 };
+	struct output out;
+	int status = output_open(&out, o->common.output, !o->common.force, &error);
+
+	if (!status)
+		status = sample(o, &out, &error);
+	if (status < 0 && !(out.file && ferror(out.file)))
+		cli_error("%s", error.text);
+	else if (status < 0 || (status = output_close(&out, &error)) < 0)
+		cli_error("%s: %s", out.name, error.text);
+	output_abandon(&out);
+	return status < 0 ? EXIT_FAILED : EXIT_DONE;
+}
+
+int main(int argc, char **argv)
+{
+	struct vae_error error = { 0 };
+	struct options o;
+	struct models models;
+	struct input in;
+	struct output out;
+	int status;
+
+	parse_options(&o, argc, argv);
+	if (o.samples)
+		return sample_and_finish(&o);
+	if (inout_open(&in, &out, &o.common, &error) || models_open(&models, o.common.model, &error))
+		return inout_refuse(&in, &out, &error);
+	status = vae_kind_peek(in.file) == VAE_KIND_CODES ? codes_stream(&o, &models, &in, &out, &error)
+		: latents_stream(&o, &models, &in, &out, &error);
+	models_close(&models);
+	return inout_finish(&in, &out, status, &error);
+}

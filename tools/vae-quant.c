@@ -1,0 +1,237 @@
+/* vae-quant - p(y), the prior: latents in, codes out; and back with -d. */
+#include "cli.h"
+#include "inout.h"
+
+#include <stdlib.h>
+
+struct options {
+	struct cli_common common;
+	bool decode, test;
+	enum vae_method method;
+	int level; /* of zstd */
+};
+
+enum { KEY_METHOD = CLI_LONG, KEY_LEVEL };
+
+static const struct cli_option rows[] = {
+	{ 'd', "decode", NULL, "read codes, write latents" },
+	{ 't', "test", NULL, "read codes and decode them, write nothing" },
+	{ KEY_METHOD, "method", "range|zstd", "how symbols are packed (default range)" },
+	{ KEY_LEVEL, "level", "N", "effort of zstd, 1 to 19 (default 3)" },
+};
+
+static const struct cli_program program = {
+	.name = "vae-quant",
+	.usage = "[OPTION]... [FILE]...",
+	.about = "Reads latents, quantises and entropy-codes them under the model's prior, and\n"
+		 "writes codes (.lat). The stream names its model. Without FILE, or where it is -,\nreads standard input.",
+	.options = rows,
+	.count = sizeof rows / sizeof *rows,
+};
+
+static void parse_options(struct options *o, int argc, char **argv)
+{
+	int key;
+
+	*o = (struct options){ .method = VAE_METHOD_RANGE, .level = 3 };
+	cli_begin(&program, &o->common, argc, argv);
+	while ((key = cli_next()) != -1)
+		switch (key) {
+		case 'd': o->decode = true; break;
+		case 't': o->test = true; break;
+		case KEY_METHOD: o->method = cli_choice() ? VAE_METHOD_ZSTD : VAE_METHOD_RANGE; break;
+		case KEY_LEVEL: o->level = (int)cli_whole(1, 19); break;
+		}
+	if (o->test && o->common.output)
+		cli_usage("--test writes nothing, so --output has no use");
+}
+
+/* The stream's kind tells codes from latents, so a wrong -d is answered in words. */
+static int expect(struct input *in, bool decode, struct vae_error *error)
+{
+	enum vae_kind kind = vae_kind_peek(in->file);
+
+	if (!decode && kind == VAE_KIND_CODES)
+		return fail(error, VAE_EDATA, "these are codes; -d makes latents of them");
+	if (decode && kind == VAE_KIND_LATENTS)
+		return fail(error, VAE_EDATA, "these are latents already; only codes need -d");
+	return input_expect(in, decode ? VAE_KIND_CODES : VAE_KIND_LATENTS, error);
+}
+
+static int report(const struct input *in, const struct vae_model *model, const struct vae_codes *c, size_t bytes, struct vae_error *error)
+{
+	double pixels = (double)c->geometry.width * c->geometry.height;
+	struct vae_rate rate;
+	int status = vae_rate_estimate(&rate, model, c, error);
+
+	if (!status)
+		cli_note("%s: %ux%u, %zu bytes, %.4f bpp, estimate %.0f bytes (z %.0f, y %.0f)", input_name(in), c->geometry.width,
+			c->geometry.height, bytes, 8 * bytes / pixels, (rate.z_bits + rate.y_bits) / 8, rate.z_bits / 8, rate.y_bits / 8);
+	return status;
+}
+
+/* Through memory, so that the size is known and an image is in the output whole or not at all. */
+static int write_codes(const struct options *o, const struct input *in, struct output *out, const struct vae_model *model,
+	const struct vae_codes *codes, struct vae_error *error)
+{
+	char *bytes = NULL;
+	size_t count = 0;
+	FILE *memory = open_memstream(&bytes, &count);
+	int status = memory ? vae_codes_write(codes, memory, o->level, error) : fail(error, VAE_EMEM, "out of memory");
+
+	if (memory && fclose(memory) && !status)
+		status = fail(error, VAE_EMEM, "out of memory");
+	if (!status && o->common.verbose)
+		status = report(in, model, codes, count, error);
+	if (!status) {
+		fwrite(bytes, 1, count, out->file);
+		status = output_flush(out, error);
+	}
+	free(bytes);
+	return status;
+}
+
+static int quantise(const struct options *o, struct models *models, const struct input *in, struct output *out,
+	const struct vae_latents *latents, struct vae_error *error)
+{
+	const struct vae_model *model;
+	struct vae_codes *codes;
+	int status = models_get(models, &model, latents->model_id, latents->model_hint, error);
+
+	if (!status)
+		status = vae_quantise(&codes, model, latents, o->method, error);
+	if (status < 0)
+		return status;
+	status = write_codes(o, in, out, model, codes, error);
+	vae_codes_free(codes);
+	return status;
+}
+
+/* out NULL: decodes, and throws the latents away. */
+static int dequantise(const struct options *o, struct models *models, const struct input *in, struct output *out,
+	const struct vae_codes *codes, struct vae_error *error)
+{
+	const struct vae_model *model;
+	struct vae_latents *latents;
+	int status = models_get(models, &model, codes->model_id, NULL, error);
+
+	if (!status)
+		status = vae_dequantise(&latents, model, codes, error);
+	if (status < 0)
+		return status;
+	if (o->common.verbose)
+		cli_note("%s: %ux%u %s, good", input_name(in), codes->geometry.width, codes->geometry.height,
+			vae_tuple_name(codes->geometry.tuple));
+	if (out) {
+		status = vae_latents_write(latents, out->file, error);
+		if (!status)
+			status = output_flush(out, error);
+	}
+	vae_latents_free(latents);
+	return status;
+}
+
+static int quantise_stream(const struct options *o, struct models *models, struct input *in, struct output *out, struct vae_error *error)
+{
+	struct vae_latents *latents;
+	int status = expect(in, false, error);
+
+	while (!status && (status = vae_latents_read(&latents, in->file, o->common.max_pixels, error)) == 1) {
+		status = quantise(o, models, in, out, latents, error);
+		vae_latents_free(latents);
+		if (!status)
+			input_mark(in);
+	}
+	return status;
+}
+
+static int dequantise_stream(const struct options *o, struct models *models, struct input *in, struct output *out, struct vae_error *error)
+{
+	struct vae_codes_reader *reader;
+	struct vae_codes *codes;
+	int status = expect(in, true, error);
+
+	if (!status)
+		status = vae_codes_reader_new(&reader, in->file, o->common.max_pixels, error);
+	if (status < 0)
+		return status;
+	while (!status && (status = vae_codes_read(&codes, reader, error)) == 1) {
+		status = dequantise(o, models, in, out, codes, error);
+		vae_codes_free(codes);
+		if (!status)
+			input_mark(in);
+	}
+	vae_codes_reader_free(reader);
+	return status;
+}
+
+/* Reports what is bad and goes on: with the next image where the stream can still be followed, else with the next file. */
+static int test_stream(const struct options *o, struct models *models, struct input *in)
+{
+	struct vae_error error = { 0 };
+	struct vae_codes_reader *reader;
+	struct vae_codes *codes;
+	int status = expect(in, true, &error), bad = 0;
+
+	if (!status)
+		status = vae_codes_reader_new(&reader, in->file, o->common.max_pixels, &error);
+	if (!status) {
+		while ((status = vae_codes_read(&codes, reader, &error)) == 1) {
+			if (dequantise(o, models, in, NULL, codes, &error) < 0) {
+				input_report(in, &error);
+				bad = 1;
+			}
+			vae_codes_free(codes);
+			input_mark(in);
+		}
+		vae_codes_reader_free(reader);
+	}
+	if (!status && !in->failure && !in->items)
+		status = fail(&error, VAE_EDATA, "empty input");
+	if (status < 0 || in->failure)
+		input_report(in, &error);
+	return bad || status < 0 || in->failure ? EXIT_FAILED : EXIT_DONE;
+}
+
+static int test_files(const struct options *o)
+{
+	const struct cli_common *c = &o->common;
+	struct vae_error error = { 0 };
+	struct models models;
+	struct input in;
+	int status = models_open(&models, c->model, &error), result = EXIT_DONE, i = 0;
+
+	do {
+		if (!status)
+			status = input_open(&in, c->operand + i, c->operands ? 1 : 0, &error);
+		if (status < 0) {
+			cli_error("%s", error.text);
+			result = EXIT_FAILED;
+			break;
+		}
+		if (test_stream(o, &models, &in) != EXIT_DONE)
+			result = EXIT_FAILED;
+		input_close(&in);
+	} while (++i < c->operands);
+	models_close(&models);
+	return result;
+}
+
+int main(int argc, char **argv)
+{
+	struct vae_error error = { 0 };
+	struct options o;
+	struct models models;
+	struct input in;
+	struct output out;
+	int status;
+
+	parse_options(&o, argc, argv);
+	if (o.test)
+		return test_files(&o);
+	if (inout_open(&in, &out, &o.common, &error) || models_open(&models, o.common.model, &error))
+		return inout_refuse(&in, &out, &error);
+	status = o.decode ? dequantise_stream(&o, &models, &in, &out, &error) : quantise_stream(&o, &models, &in, &out, &error);
+	models_close(&models);
+	return inout_finish(&in, &out, status, &error);
+}

@@ -1,0 +1,638 @@
+/* vae-stat - measures images, latents, codes and models, which it tells apart. */
+#include "cli.h"
+#include "inout.h"
+#include "report.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define MODEL_BYTES ((int64_t)1 << 30) /* of a model that comes through a pipe */
+
+struct options {
+	struct cli_common common;
+	char **reference; /* [references] */
+	int references;
+	enum report_layout layout;
+};
+
+enum { KEY_TSV = CLI_LONG, KEY_JSON };
+
+static const struct cli_option rows[] = {
+	{ 'r', "reference", "FILE", "compare images with those of FILE, pair by pair" },
+	{ KEY_TSV, "tsv", NULL, "tab-separated values, a header line for each kind" },
+	{ KEY_JSON, "json", NULL, "one array of flat objects" },
+};
+
+static const struct cli_program program = {
+	.name = "vae-stat",
+	.usage = "[OPTION]... [FILE]...",
+	.about = "Reads images, latents, codes or models, tells which they are, and reports on\n"
+		 "each FILE: images with PSNR and MS-SSIM against a reference, latents channel by\n"
+		 "channel, codes part by part, models with their cost. Without FILE, or where it\nis -, reads standard input.",
+	.options = rows,
+	.count = sizeof rows / sizeof *rows,
+};
+
+static void parse_options(struct options *o, int argc, char **argv)
+{
+	int key;
+
+	*o = (struct options){ .layout = REPORT_PEOPLE };
+	o->reference = calloc(argc, sizeof *o->reference);
+	cli_begin(&program, &o->common, argc, argv);
+	while ((key = cli_next()) != -1)
+		switch (key) {
+		case 'r':
+			if (o->reference)
+				o->reference[o->references++] = (char *)cli_text();
+			break;
+		case KEY_TSV: o->layout = REPORT_TSV; break;
+		case KEY_JSON: o->layout = REPORT_JSON; break;
+		}
+}
+
+/* Everything that a run carries from file to file. */
+struct run {
+	const struct options *o;
+	struct report report;
+	struct models models;
+	/* pictures to compare with: a single one serves for all */
+	struct input reference_in;
+	struct vae_image *reference;
+	uint64_t references;
+	/* sums over what was compared */
+	double mse, psnr, ms_ssim;
+	uint64_t compared;
+};
+
+/* ---- images ------------------------------------------------------------------------------------------------------------ */
+
+/* Makes run->reference the picture that the next one is compared with. */
+static int next_reference(struct run *run, struct vae_error *error)
+{
+	struct vae_image *image;
+	int got = vae_image_read(&image, run->reference_in.file, run->o->common.max_pixels, error);
+
+	if (!got && run->references == 1 && !run->reference_in.failure)
+		return 0;
+	if (!got && !run->reference_in.failure)
+		got = fail(error, VAE_EDATA, run->references ? "only %" PRIu64 " images to compare with" : "empty input", run->references);
+	if (got <= 0) {
+		input_report(&run->reference_in, error);
+		return fail(error, VAE_EDATA, "no reference to compare with");
+	}
+	vae_image_free(run->reference);
+	run->reference = image;
+	run->references++;
+	input_mark(&run->reference_in);
+	return 0;
+}
+
+static int compare(struct run *run, struct vae_distortion *d, const struct vae_image *image, struct vae_error *error)
+{
+	int status;
+
+	*d = (struct vae_distortion){ NAN, NAN, NAN };
+	if (!run->o->references)
+		return 0;
+	status = next_reference(run, error);
+	if (!status)
+		status = vae_compare(d, image, run->reference, error);
+	if (status < 0)
+		return status;
+	run->mse += d->mse;
+	run->psnr += d->psnr;
+	run->ms_ssim += d->ms_ssim;
+	run->compared++;
+	return 0;
+}
+
+static void report_distortion(struct run *run, const struct vae_distortion *d)
+{
+	if (!run->o->references)
+		return;
+	report_real(&run->report, "mse", d->mse, 6);
+	report_real(&run->report, "psnr_db", d->psnr, 3);
+	report_real(&run->report, "ms_ssim", d->ms_ssim, 5);
+}
+
+static int stat_images(struct run *run, struct input *in, struct vae_error *error)
+{
+	struct report *r = &run->report;
+	struct vae_image *image;
+	int status = 0;
+
+	while (!status && (status = vae_image_read(&image, in->file, run->o->common.max_pixels, error)) == 1) {
+		const struct vae_geometry *g = &image->geometry;
+		struct vae_distortion d;
+
+		status = compare(run, &d, image, error);
+		report_open(r, "image", input_name(in), false);
+		report_count(r, "image", in->items + 1);
+		report_count(r, "width", g->width);
+		report_count(r, "height", g->height);
+		report_text(r, "tuple", vae_tuple_name(g->tuple));
+		report_count(r, "depth", vae_colours(g->tuple) + vae_has_alpha(g->tuple));
+		report_count(r, "maxval", g->maxval);
+		report_distortion(run, &d);
+		report_put(r);
+		vae_image_free(image);
+		if (!status)
+			input_mark(in);
+	}
+	return status;
+}
+
+static void report_average(struct run *run)
+{
+	struct vae_distortion d = { run->mse / run->compared, run->psnr / run->compared, run->ms_ssim / run->compared };
+
+	report_open(&run->report, "average", "average", false);
+	report_count(&run->report, "images", run->compared);
+	report_distortion(run, &d);
+	report_put(&run->report);
+}
+
+/* ---- latents ----------------------------------------------------------------------------------------------------------- */
+
+/* How often each channel took each rounded value: an open-addressed table, doubled when half full. */
+struct tally {
+	struct tally_entry { uint64_t key, count; } *entry; /* [size]; count 0: free */
+	size_t size, used;
+};
+
+/* Statistics of the latents of one file, over all its images and cells. */
+struct channels {
+	uint64_t model_id;
+	uint32_t count;
+	uint64_t cells;
+	double *sum, *squares; /* [count] */
+	struct tally tally;
+};
+
+static struct tally_entry *tally_find(const struct tally *t, uint64_t key)
+{
+	size_t at = (key * 0x9e3779b97f4a7c15u) >> 20;
+
+	for (;; at++)
+		if (!t->entry[at & (t->size - 1)].count || t->entry[at & (t->size - 1)].key == key)
+			return &t->entry[at & (t->size - 1)];
+}
+
+static bool tally_grow(struct tally *t)
+{
+	struct tally larger = { .size = t->size ? 2 * t->size : 1 << 12, .used = t->used };
+
+	larger.entry = calloc(larger.size, sizeof *larger.entry);
+	if (!larger.entry)
+		return false;
+	for (size_t i = 0; i < t->size; i++)
+		if (t->entry[i].count)
+			*tally_find(&larger, t->entry[i].key) = t->entry[i];
+	free(t->entry);
+	*t = larger;
+	return true;
+}
+
+static bool tally_add(struct tally *t, uint32_t channel, int32_t value)
+{
+	uint64_t key = (uint64_t)channel << 32 | (uint32_t)value;
+	struct tally_entry *e;
+
+	if (2 * t->used >= t->size && !tally_grow(t))
+		return false;
+	e = tally_find(t, key);
+	if (!e->count++) {
+		e->key = key;
+		t->used++;
+	}
+	return true;
+}
+
+static void channels_clear(struct channels *c)
+{
+	free(c->sum);
+	free(c->squares);
+	free(c->tally.entry);
+	*c = (struct channels){ 0 };
+}
+
+static int channels_add(struct channels *c, const struct vae_latents *y, struct vae_error *error)
+{
+	size_t cells = (size_t)y->rows * y->columns;
+
+	if (!c->count) {
+		c->count = y->channels;
+		c->model_id = y->model_id;
+		c->sum = calloc(c->count, sizeof *c->sum);
+		c->squares = calloc(c->count, sizeof *c->squares);
+	} else if (c->model_id != y->model_id || c->count != y->channels) {
+		return fail(error, VAE_EDATA, "latents of another model follow; their channels do not compare");
+	}
+	for (size_t i = 0; i < cells && c->sum && c->squares; i++)
+		for (uint32_t k = 0; k < c->count; k++) {
+			float value = y->y[i * c->count + k];
+			float bounded = value < -1e9f ? -1e9f : value > 1e9f ? 1e9f : value;
+
+			c->sum[k] += value;
+			c->squares[k] += (double)value * value;
+			if (!tally_add(&c->tally, k, (int32_t)lrintf(bounded)))
+				return fail(error, VAE_EMEM, "out of memory");
+		}
+	c->cells += cells;
+	return c->sum && c->squares ? 0 : fail(error, VAE_EMEM, "out of memory");
+}
+
+/* bits[k]: entropy of channel k's rounded values, in bits a value. */
+static void channels_entropy(const struct channels *c, double *bits)
+{
+	for (size_t i = 0; i < c->tally.size; i++) {
+		double share = (double)c->tally.entry[i].count / c->cells;
+
+		if (share > 0)
+			bits[c->tally.entry[i].key >> 32] -= share * log2(share);
+	}
+}
+
+/* KL(N(mean, deviation^2) || N(0, 1)) in nats: how far a channel is from the prior that a dense VAE samples from. */
+static double kl_to_normal(double mean, double variance)
+{
+	return variance > 0 ? (mean * mean + variance - 1 - log(variance)) / 2 : INFINITY;
+}
+
+static bool is_dense(struct run *run, uint64_t id, const char *hint)
+{
+	struct vae_error ignored;
+	const struct vae_model *model;
+
+	return !models_get(&run->models, &model, id, hint, &ignored) && !strncmp(vae_model_arch(model), "mlp", 3);
+}
+
+static int report_channels(struct run *run, const struct channels *c, const char *name, bool dense, struct vae_error *error)
+{
+	struct report *r = &run->report;
+	double *bits = calloc(c->count, sizeof *bits);
+
+	if (!bits)
+		return fail(error, VAE_EMEM, "out of memory");
+	channels_entropy(c, bits);
+	for (uint32_t k = 0; k < c->count; k++) {
+		double mean = c->sum[k] / c->cells, variance = c->squares[k] / c->cells - mean * mean;
+
+		variance = variance > 0 ? variance : 0;
+		report_open(r, "channel", name, false);
+		report_count(r, "channel", k);
+		report_real(r, "mean", mean, 4);
+		report_real(r, "deviation", sqrt(variance), 4);
+		report_real(r, "entropy_bits", bits[k], 4);
+		if (dense)
+			report_real(r, "kl_nats", c->cells > 1 ? kl_to_normal(mean, variance) : NAN, 4);
+		report_put(r);
+	}
+	free(bits);
+	return 0;
+}
+
+static void report_latents(struct run *run, const struct vae_latents *y, const char *name, uint64_t image, char *model)
+{
+	struct report *r = &run->report;
+
+	report_open(r, "latents", name, true);
+	report_count(r, "image", image);
+	report_count(r, "width", y->geometry.width);
+	report_count(r, "height", y->geometry.height);
+	report_text(r, "tuple", vae_tuple_name(y->geometry.tuple));
+	report_count(r, "maxval", y->geometry.maxval);
+	report_text(r, "model_id", model);
+	report_text(r, "model_hint", y->model_hint);
+	report_real(r, "quality", 100.0 * y->quality / VAE_QUALITY_ONE, 2);
+	report_count(r, "rows", y->rows);
+	report_count(r, "columns", y->columns);
+	report_count(r, "channels", y->channels);
+	report_put(r);
+}
+
+static int stat_latents(struct run *run, struct input *in, struct vae_error *error)
+{
+	struct channels channels = { 0 };
+	struct vae_latents *y;
+	bool dense = false;
+	int status = 0;
+
+	while (!status && (status = vae_latents_read(&y, in->file, run->o->common.max_pixels, error)) == 1) {
+		char id[17];
+
+		snprintf(id, sizeof id, "%016" PRIx64, y->model_id);
+		report_latents(run, y, input_name(in), in->items + 1, id);
+		if (!in->items)
+			dense = is_dense(run, y->model_id, y->model_hint);
+		status = channels_add(&channels, y, error);
+		vae_latents_free(y);
+		if (!status)
+			input_mark(in);
+	}
+	if (!status && channels.cells)
+		status = report_channels(run, &channels, input_name(in), dense, error);
+	channels_clear(&channels);
+	return status;
+}
+
+/* ---- codes ------------------------------------------------------------------------------------------------------------- */
+
+/* Frame_Content_Size of a zstd frame (RFC 8878, 3.1.1.1), 0 where it has none. */
+static uint64_t content_size(const uint8_t *frame, size_t bytes)
+{
+	static const int id_bytes[] = { 0, 1, 2, 4 };
+	uint64_t size = 0;
+	int flag, single, at, length;
+
+	if (bytes < 18)
+		return 0;
+	flag = frame[4] >> 6;
+	single = frame[4] >> 5 & 1;
+	at = 5 + !single + id_bytes[frame[4] & 3];
+	length = flag ? 1 << flag : single;
+	for (int i = length; i--;)
+		size = size << 8 | frame[at + i];
+	return size + (flag == 1 ? 256 : 0);
+}
+
+/* What codes take as a frame of their own: its bytes, and those within it. */
+static int frame_size(const struct vae_codes *codes, uint64_t *bytes, uint64_t *content, struct vae_error *error)
+{
+	char *frame = NULL;
+	size_t count = 0;
+	FILE *memory = open_memstream(&frame, &count);
+	int status = memory ? vae_codes_write(codes, memory, 3, error) : fail(error, VAE_EMEM, "out of memory");
+
+	if (memory && fclose(memory) && !status)
+		status = fail(error, VAE_EMEM, "out of memory");
+	if (!status) {
+		*bytes = count;
+		*content = content_size((const uint8_t *)frame, count);
+	}
+	free(frame);
+	return status;
+}
+
+/* Bytes of the same symbols packed by the other method. */
+static int other_method(const struct vae_model *model, const struct vae_codes *codes, uint64_t *bytes, struct vae_error *error)
+{
+	enum vae_method other = codes->method == VAE_METHOD_RANGE ? VAE_METHOD_ZSTD : VAE_METHOD_RANGE;
+	struct vae_latents *latents = NULL;
+	struct vae_codes *packed = NULL;
+	uint64_t content;
+	int status = vae_dequantise(&latents, model, codes, error);
+
+	if (!status)
+		status = vae_quantise(&packed, model, latents, other, error);
+	if (!status)
+		status = frame_size(packed, bytes, &content, error);
+	vae_codes_free(packed);
+	vae_latents_free(latents);
+	return status;
+}
+
+static uint64_t slice_bytes(const struct vae_codes *codes)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < codes->slices; i++)
+		sum += codes->slice[i].bytes;
+	return sum;
+}
+
+static void report_geometry(struct report *r, const struct vae_codes *codes)
+{
+	report_count(r, "width", codes->geometry.width);
+	report_count(r, "height", codes->geometry.height);
+	report_text(r, "tuple", vae_tuple_name(codes->geometry.tuple));
+	report_count(r, "maxval", codes->geometry.maxval);
+	report_real(r, "quality", 100.0 * codes->quality / VAE_QUALITY_ONE, 2);
+	report_count(r, "rows", codes->rows);
+	report_count(r, "columns", codes->columns);
+	report_count(r, "channels", codes->channels);
+}
+
+/* bytes: of the image's frame in the file. A model that is missing leaves its figures out, and is an error all the same. */
+static int report_codes(struct run *run, const struct input *in, const struct vae_codes *codes, uint64_t bytes, struct vae_error *error)
+{
+	struct report *r = &run->report;
+	double pixels = (double)codes->geometry.width * codes->geometry.height;
+	uint64_t own, content, other = 0, slices = slice_bytes(codes);
+	uint64_t alpha = codes->alpha ? (uint64_t)pixels * (codes->geometry.maxval > 255 ? 2 : 1) : 0;
+	struct vae_rate rate = { NAN, NAN, NAN, 0 };
+	const struct vae_model *model = NULL;
+	char name[64], id[17];
+	int status = frame_size(codes, &own, &content, error);
+
+	if (status < 0)
+		return status;
+	status = models_get(&run->models, &model, codes->model_id, NULL, error);
+	if (!status)
+		status = vae_rate_estimate(&rate, model, codes, error);
+	if (!status)
+		status = other_method(model, codes, &other, error);
+	snprintf(id, sizeof id, "%016" PRIx64, codes->model_id);
+	report_open(r, "codes", input_name(in), true);
+	report_count(r, "image", in->items + 1);
+	report_text(r, "model", model ? model_name(model, name, sizeof name) : NULL);
+	report_text(r, "model_id", id);
+	report_geometry(r, codes);
+	report_text(r, "method", codes->method == VAE_METHOD_RANGE ? "range" : "zstd");
+	report_count(r, "file_bytes", bytes);
+	report_real(r, "bpp", 8 * bytes / pixels, 4);
+	report_count(r, "content_bytes", content);
+	report_count(r, "header_bytes", content - alpha - slices);
+	report_count(r, "alpha_bytes", alpha);
+	report_count(r, "slices", codes->slices);
+	report_count(r, "slice_bytes", slices);
+	report_real(r, "z_estimate_bytes", rate.z_bits / 8, 1);
+	report_real(r, "y_estimate_bytes", rate.y_bits / 8, 1);
+	report_real(r, "estimate_bytes", (rate.z_bits + rate.y_bits) / 8, 1);
+	report_real(r, "y_float_bytes", rate.y_float_bits / 8, 1);
+	report_text(r, "other_method", codes->method == VAE_METHOD_RANGE ? "zstd" : "range");
+	report_real(r, "other_method_bytes", status ? NAN : (double)other, 0);
+	report_put(r);
+	return status;
+}
+
+static int stat_codes(struct run *run, struct input *in, struct vae_error *error)
+{
+	struct vae_codes_reader *reader;
+	struct vae_codes *codes;
+	int status = vae_codes_reader_new(&reader, in->file, run->o->common.max_pixels, error);
+
+	if (status < 0)
+		return status;
+	while (!status && (status = vae_codes_read(&codes, reader, error)) == 1) {
+		status = report_codes(run, in, codes, ftello(in->file) - in->item, error);
+		vae_codes_free(codes);
+		if (!status)
+			input_mark(in);
+	}
+	vae_codes_reader_free(reader);
+	return status;
+}
+
+/* ---- models ------------------------------------------------------------------------------------------------------------ */
+
+static void report_model(struct run *run, const struct vae_model *model, const char *name)
+{
+	struct report *r = &run->report;
+	struct vae_part part[16];
+	int parts = vae_model_parts(model, part, 16);
+	uint64_t parameters = 0;
+	double cost[2] = { 0, 0 };
+	char id[17];
+
+	for (int i = 0; i < parts; i++) {
+		parameters += part[i].parameters;
+		cost[part[i].decoder] += part[i].kmac_pixel;
+	}
+	snprintf(id, sizeof id, "%016" PRIx64, vae_model_id(model));
+	report_open(r, "model", name, true);
+	report_text(r, "id", id);
+	report_text(r, "architecture", vae_model_arch(model));
+	report_count(r, "parameters", parameters);
+	report_real(r, "encoder_kmac_pixel", cost[0], 3);
+	report_real(r, "decoder_kmac_pixel", cost[1], 3);
+	report_text(r, "licence", vae_model_metadata(model, "licence"));
+	report_text(r, "training", vae_model_metadata(model, "training"));
+	report_put(r);
+	for (int i = 0; i < parts; i++) {
+		report_open(r, "part", name, false);
+		report_text(r, "part", part[i].name);
+		report_flag(r, "decoder", part[i].decoder);
+		report_real(r, "kmac_pixel", part[i].kmac_pixel, 3);
+		report_count(r, "parameters", part[i].parameters);
+		report_put(r);
+	}
+}
+
+/* A model is loaded by path, so what comes through a stream is first laid down in memory. */
+static int stat_model(struct run *run, struct input *in, struct vae_error *error)
+{
+	int fd = memfd_create("model", MFD_CLOEXEC), status = 0;
+	FILE *copy = fd < 0 ? NULL : fdopen(fd, "w+");
+	struct vae_model *model;
+	int64_t bytes = 0;
+	char block[1 << 14], path[64];
+	size_t got;
+
+	if (!copy)
+		return fail(error, VAE_EMEM, "%s", strerror(errno));
+	while ((got = fread(block, 1, sizeof block, in->file)) && (bytes += got) <= MODEL_BYTES)
+		if (fwrite(block, 1, got, copy) != got)
+			break;
+	if (bytes > MODEL_BYTES)
+		status = fail(error, VAE_ELIMIT, "no model is larger than %" PRId64 " bytes", MODEL_BYTES);
+	else if (in->failure || fflush(copy))
+		status = fail(error, VAE_EIO, "%s", strerror(errno));
+	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	if (!status)
+		status = vae_model_load(&model, path, error);
+	if (!status) {
+		report_model(run, model, input_name(in));
+		vae_model_free(model);
+		input_mark(in);
+	}
+	fclose(copy);
+	return status;
+}
+
+/* ---- files ------------------------------------------------------------------------------------------------------------- */
+
+static int stat_stream(struct run *run, struct input *in, struct vae_error *error)
+{
+	static const char *const name[] = {
+		[VAE_KIND_IMAGE] = "images", [VAE_KIND_LATENTS] = "latents", [VAE_KIND_CODES] = "codes", [VAE_KIND_MODEL] = "a model",
+	};
+	enum vae_kind kind = vae_kind_peek(in->file);
+	int status;
+
+	if (run->o->common.verbose && kind != VAE_KIND_END && kind != VAE_KIND_UNKNOWN)
+		cli_note("%s: %s", input_name(in), name[kind]);
+
+	switch (kind) {
+	case VAE_KIND_IMAGE: status = stat_images(run, in, error); break;
+	case VAE_KIND_LATENTS: status = stat_latents(run, in, error); break;
+	case VAE_KIND_CODES: status = stat_codes(run, in, error); break;
+	case VAE_KIND_MODEL: status = stat_model(run, in, error); break;
+	case VAE_KIND_END: status = in->failure ? VAE_EIO : fail(error, VAE_EDATA, "empty input"); break;
+	default: status = fail(error, VAE_EDATA, "neither image, latents, codes nor a model");
+	}
+	return !status && in->failure ? VAE_EIO : status;
+}
+
+/* The image that could not be read had a reference too: passes it by, so that the pairs that follow stay together. */
+static void skip_reference(struct run *run, uint64_t taken_before, uint64_t items)
+{
+	struct vae_error error = { 0 };
+
+	if (run->o->references && run->references == taken_before + items)
+		next_reference(run, &error);
+}
+
+/* A file that is bad is reported, and the next one is taken. */
+static bool stat_files(struct run *run)
+{
+	const struct cli_common *c = &run->o->common;
+	struct vae_error error = { 0 };
+	struct input in;
+	bool good = true;
+	int i = 0;
+
+	do {
+		uint64_t taken = run->references;
+
+		if (input_open(&in, c->operand + i, c->operands ? 1 : 0, &error)) {
+			cli_error("%s", error.text);
+			return false;
+		}
+		if (stat_stream(run, &in, &error) < 0) {
+			input_report(&in, &error);
+			skip_reference(run, taken, in.items);
+			good = false;
+		}
+		input_close(&in);
+	} while (++i < c->operands);
+	return good;
+}
+
+int main(int argc, char **argv)
+{
+	struct vae_error error = { 0 };
+	struct options o;
+	struct run run = { .o = &o };
+	struct output out = { 0 };
+	bool good;
+
+	parse_options(&o, argc, argv);
+	if (output_open(&out, o.common.output, false, &error) || models_open(&run.models, o.common.model, &error)
+	    || input_open(&run.reference_in, o.reference, o.references, &error)) {
+		cli_error("%s", error.text);
+		good = false;
+	} else {
+		report_begin(&run.report, out.file, o.layout);
+		good = stat_files(&run);
+		if (run.compared > 1)
+			report_average(&run);
+		report_end(&run.report);
+	}
+	if (good && output_close(&out, &error)) {
+		cli_error("%s: %s", out.name, error.text);
+		good = false;
+	}
+	output_abandon(&out);
+	input_close(&run.reference_in);
+	vae_image_free(run.reference);
+	models_close(&run.models);
+	free(o.reference);
+	return good ? EXIT_DONE : EXIT_FAILED;
+}

@@ -1,0 +1,392 @@
+/* vae-train - the ELBO: images in, a model out. */
+#include "cli.h"
+#include "inout.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ARCH_BYTES 512
+#define SPARSE_SECONDS 30 /* between progress lines that no terminal shows */
+
+enum kind { PHOTO, MLP };
+
+struct options {
+	struct cli_common common;
+	const char *init;        /* NULL: a fresh start */
+	char arch[ARCH_BYTES];   /* the line of a fresh start */
+	enum kind kind;          /* of arch; what --init names may be of the other */
+	char **valid;            /* [valids] */
+	int valids;
+	struct vae_train_options train[2]; /* for each kind: its defaults, and over them what was given */
+};
+
+enum {
+	KEY_ARCH = CLI_LONG, KEY_STEPS, KEY_MINUTES, KEY_BATCH, KEY_PATCH, KEY_LR, KEY_WARMUP, KEY_DECAY, KEY_CLIP, KEY_EMA, KEY_LAMBDA,
+	KEY_LOSS, KEY_SEED, KEY_VALID, KEY_CHECKPOINT, KEY_CHECKPOINT_MINUTES, KEY_RESUME, KEY_LOG, KEY_LICENCE, KEY_SUMMARY,
+	KEY_SIZE /* the first of the network's sizes; the others count from here */
+};
+
+/* Sizes of the networks, by their keys in the architecture string, vae-model(5). */
+static const struct { const char *option, *key, *arch; } sizes[] = {
+	{ "enc", "enc", "photo" }, { "enc-blocks", "enc_blocks", "photo" }, { "latent", "y", "photo" }, { "hyper", "hyper", "photo" },
+	{ "dec", "dec", "photo" }, { "dec-blocks", "dec_blocks", "photo" }, { "grid", "grid", "photo" },
+	{ "grid-layers", "grid_layers", "photo" }, { "width", "width", "mlp" }, { "height", "height", "mlp" },
+	{ "hidden1", "hidden1", "mlp" }, { "hidden2", "hidden2", "mlp" }, { "z", "z", NULL }, { "knots", "knots", NULL },
+};
+
+static const struct cli_option rows[] = {
+	{ 'm', "init", "NAME|FILE", "start from this model" },
+	{ KEY_ARCH, "arch", "ARCH", "photo (default), mlp, or a whole architecture line" },
+	{ KEY_SIZE + 0, "enc", "N", NULL }, { KEY_SIZE + 1, "enc-blocks", "N", NULL }, { KEY_SIZE + 2, "latent", "N", NULL },
+	{ KEY_SIZE + 3, "hyper", "N", NULL }, { KEY_SIZE + 4, "dec", "N", NULL }, { KEY_SIZE + 5, "dec-blocks", "N", NULL },
+	{ KEY_SIZE + 6, "grid", "N", NULL }, { KEY_SIZE + 7, "grid-layers", "N", "channels and layers of photo" },
+	{ KEY_SIZE + 8, "width", "N", NULL }, { KEY_SIZE + 9, "height", "N", NULL }, { KEY_SIZE + 10, "hidden1", "N", NULL },
+	{ KEY_SIZE + 11, "hidden2", "N", "pixels and widths of mlp" },
+	{ KEY_SIZE + 12, "z", "N", NULL }, { KEY_SIZE + 13, "knots", "N", "of both: hyper-latent or latent, rates" },
+	{ KEY_STEPS, "steps", "N", NULL }, { KEY_MINUTES, "minutes", "X", "when to stop" },
+	{ KEY_BATCH, "batch", "N", NULL }, { KEY_PATCH, "patch", "N", "samples a step, pixels a side of each" },
+	{ KEY_LR, "lr", "X", NULL }, { KEY_WARMUP, "warmup", "N", NULL }, { KEY_DECAY, "decay", "X", "rate, steps up to it, last share down" },
+	{ KEY_CLIP, "clip", "X", NULL }, { KEY_EMA, "ema", "X", "bound of the gradient; averaging" },
+	{ KEY_LAMBDA, "lambda", "MIN:MAX", NULL }, { KEY_LOSS, "loss", "mse|bce", "weight and kind of the distortion" },
+	{ KEY_SEED, "seed", "S", "start of all random sequences" },
+	{ KEY_VALID, "valid", "FILE", "images to validate with; may be repeated" },
+	{ KEY_CHECKPOINT, "checkpoint", "FILE", NULL }, { KEY_CHECKPOINT_MINUTES, "checkpoint-minutes", "X", "where and how often to save" },
+	{ KEY_RESUME, "resume", NULL, "go on from the checkpoint if there is one" },
+	{ KEY_LOG, "log", "FILE.tsv", "a line for each progress report" },
+	{ KEY_LICENCE, "licence", "TEXT", NULL }, { KEY_SUMMARY, "summary", "TEXT", "kept in the model" },
+};
+
+static const struct cli_program program = {
+	.name = "vae-train",
+	.usage = "[OPTION]... [FILE]...",
+	.about = "Reads PNM and PAM images, trains a model on them, and writes it. Without FILE,\nor where it is -, reads standard input.",
+	.options = rows,
+	.count = sizeof rows / sizeof *rows,
+	.without = "m",
+};
+
+static void append_size(struct options *o, int which, uint64_t value)
+{
+	size_t length = strlen(o->arch);
+
+	if (length + 32 > sizeof o->arch)
+		cli_usage("the architecture line grows too long");
+	snprintf(o->arch + length, sizeof o->arch - length, " %s=%" PRIu64, sizes[which].key, value);
+}
+
+/* --arch and the sizes may come in any order: the sizes go behind the line once all is read. */
+static void finish_arch(struct options *o, const char *arch, const uint64_t size[])
+{
+	size_t length = strcspn(arch, " ");
+
+	if (length == 5 && !memcmp(arch, "photo", 5))
+		o->kind = PHOTO;
+	else if (length == 3 && !memcmp(arch, "mlp", 3))
+		o->kind = MLP;
+	else
+		cli_usage("--arch: '%s' begins with neither photo nor mlp", arch);
+	if (strlen(arch) + 1 > sizeof o->arch)
+		cli_usage("--arch: longer than any architecture line");
+	strcpy(o->arch, arch);
+	for (int i = 0; i < (int)(sizeof sizes / sizeof *sizes); i++) {
+		if (!size[i])
+			continue;
+		if (sizes[i].arch && strncmp(arch, sizes[i].arch, strlen(sizes[i].arch)))
+			cli_usage("--%s is a size of %s, not of %.*s", sizes[i].option, sizes[i].arch, (int)length, arch);
+		append_size(o, i, size[i]);
+	}
+}
+
+/* One option of training itself; true where key was one. */
+static bool parse_train(struct vae_train_options *t, int key)
+{
+	switch (key) {
+	case KEY_STEPS: t->steps = cli_whole(1, UINT64_MAX); break;
+	case KEY_MINUTES: t->minutes = cli_real(0.001, 1e7); break;
+	case KEY_BATCH: t->batch = (int)cli_whole(1, 65536); break;
+	case KEY_PATCH: t->patch = (int)cli_whole(64, 4096); break;
+	case KEY_LR: t->lr = cli_real(1e-9, 0.999); break;
+	case KEY_WARMUP: t->warmup = cli_whole(0, UINT64_MAX); break;
+	case KEY_DECAY: t->decay = cli_real(0, 1); break;
+	case KEY_CLIP: t->clip = cli_real(0, 1e9); break;
+	case KEY_EMA: t->ema = cli_real(0, 0.999999999); break;
+	case KEY_LAMBDA: cli_range(&t->lambda_min, &t->lambda_max); break;
+	case KEY_LOSS: t->loss = cli_choice() ? VAE_LOSS_BCE : VAE_LOSS_MSE; break;
+	case KEY_SEED: t->seed = cli_whole(0, UINT64_MAX); break;
+	case KEY_CHECKPOINT: t->checkpoint = cli_text(); break;
+	case KEY_CHECKPOINT_MINUTES: t->checkpoint_minutes = cli_real(0, 1e6); break;
+	case KEY_RESUME: t->resume = true; break;
+	case KEY_LOG: t->log = cli_text(); break;
+	case KEY_LICENCE: t->licence = cli_text(); break;
+	case KEY_SUMMARY: t->summary = cli_text(); break;
+	default: return false;
+	}
+	return true;
+}
+
+/* Where only one of the two limits was given, the other's default does not hold. */
+static void finish_train(struct vae_train_options *t, const struct options *o, bool steps, bool minutes)
+{
+	if (minutes && !steps)
+		t->steps = 0;
+	if (steps && !minutes)
+		t->minutes = 0;
+	t->threads = o->common.threads;
+	if (!t->steps && !t->minutes)
+		cli_usage("--steps or --minutes must say when to stop");
+	if (t->resume && !t->checkpoint)
+		cli_usage("--resume needs --checkpoint FILE to go on from");
+	if (t->patch % 64)
+		cli_usage("--patch: %d is not a multiple of 64", t->patch);
+}
+
+static void parse_options(struct options *o, int argc, char **argv)
+{
+	const char *arch = NULL;
+	uint64_t size[sizeof sizes / sizeof *sizes] = { 0 };
+	bool steps = false, minutes = false, sized = false;
+	int key;
+
+	*o = (struct options){ .valid = calloc(argc, sizeof *o->valid) };
+	vae_train_defaults(&o->train[PHOTO], "photo");
+	vae_train_defaults(&o->train[MLP], "mlp");
+	cli_begin(&program, &o->common, argc, argv);
+	while ((key = cli_next()) != -1) {
+		steps |= key == KEY_STEPS;
+		minutes |= key == KEY_MINUTES;
+		if (parse_train(&o->train[PHOTO], key) && parse_train(&o->train[MLP], key))
+			continue;
+		if (key == 'm') {
+			o->init = cli_text();
+		} else if (key == KEY_ARCH) {
+			arch = cli_text();
+		} else if (key == KEY_VALID && o->valid) {
+			o->valid[o->valids++] = (char *)cli_text();
+		} else if (key >= KEY_SIZE) {
+			size[key - KEY_SIZE] = cli_whole(1, 65536);
+			sized = true;
+		}
+	}
+	if (o->init && (arch || sized))
+		cli_usage("--init brings its own architecture");
+	finish_arch(o, arch ? arch : "photo", size);
+	finish_train(&o->train[PHOTO], o, steps, minutes);
+	finish_train(&o->train[MLP], o, steps, minutes);
+}
+
+/* ---- progress ---------------------------------------------------------------------------------------------------------- */
+
+struct watch {
+	bool silent, terminal;
+	double said;   /* seconds_now of the last line */
+	int shown;     /* characters standing on the terminal's line */
+	uint64_t step; /* the last one reported */
+};
+
+static volatile sig_atomic_t stop_asked;
+
+static void ask_to_stop(int number)
+{
+	(void)number;
+	stop_asked = 1;
+}
+
+/* The first of these signals ends the run in good order, the second at once. One that was ignored stays so. */
+static void watch_signals(void)
+{
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+	struct sigaction now, then = { .sa_handler = ask_to_stop, .sa_flags = SA_RESETHAND | SA_RESTART };
+
+	for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+		if (!sigaction(signals[i], NULL, &now) && now.sa_handler != SIG_IGN)
+			sigaction(signals[i], &then, NULL);
+}
+
+static void print_time(char *text, size_t room, double seconds)
+{
+	uint64_t s = seconds > 0 && seconds < 1e9 ? (uint64_t)seconds : 0;
+
+	snprintf(text, room, "%" PRIu64 ":%02d:%02d", s / 3600, (int)(s / 60 % 60), (int)(s % 60));
+}
+
+static void print_progress(char *text, size_t room, const struct vae_train_progress *p)
+{
+	char left[32];
+	int at = snprintf(text, room, "step %" PRIu64, p->step);
+
+	if (p->steps)
+		at += snprintf(text + at, room - at, "/%" PRIu64, p->steps);
+	if (p->valid)
+		at += snprintf(text + at, room - at, ", validation");
+	if (isfinite(p->loss))
+		at += snprintf(text + at, room - at, ", loss %.4f", p->loss);
+	if (isfinite(p->elbo) && p->elbo != 0)
+		at += snprintf(text + at, room - at, ", ELBO -%.2f nats (KL %.2f)", p->elbo, p->kl);
+	else
+		at += snprintf(text + at, room - at, ", %.4f bpp (z %.4f), %.2f dB", p->bpp, p->z_bpp, p->psnr);
+	if (p->skipped)
+		at += snprintf(text + at, room - at, ", %" PRIu64 " skipped", p->skipped);
+	if (!p->valid)
+		at += snprintf(text + at, room - at, ", %.1f images/s", p->images_per_second);
+	if (!p->valid && isfinite(p->seconds_left)) {
+		print_time(left, sizeof left, p->seconds_left);
+		snprintf(text + at, room - at, ", %s left", left);
+	}
+}
+
+/* On a terminal one line that is written over, elsewhere a line now and then. */
+static bool report(void *context, const struct vae_train_progress *p)
+{
+	struct watch *w = context;
+	double now = seconds_now();
+	char text[256];
+
+	w->step = p->step;
+	if (w->silent || !(w->terminal || p->valid || now - w->said >= SPARSE_SECONDS))
+		return !stop_asked;
+	print_progress(text, sizeof text, p);
+	if (w->terminal) {
+		fprintf(stderr, "\r%-*s", w->shown, text);
+		w->shown = p->valid ? 0 : (int)strlen(text);
+		if (p->valid)
+			putc('\n', stderr);
+	} else {
+		cli_note("%s", text);
+	}
+	if (!p->valid)
+		w->said = now;
+	return !stop_asked;
+}
+
+static void end_line(struct watch *w)
+{
+	if (w->shown)
+		putc('\n', stderr);
+	w->shown = 0;
+}
+
+/* ---- the run ----------------------------------------------------------------------------------------------------------- */
+
+/* Reads every picture of the operands into the trainer. One that does not suit the training is left out. */
+static int add_images(struct vae_trainer *trainer, const struct options *o, char **name, int names, bool validation)
+{
+	struct vae_error error = { 0 };
+	struct vae_image *image;
+	struct input in;
+	int status = input_open(&in, name, names, &error);
+
+	if (!status)
+		status = input_expect(&in, VAE_KIND_IMAGE, &error);
+	while (!status && (status = vae_image_read(&image, in.file, o->common.max_pixels, &error)) == 1) {
+		status = vae_trainer_add(trainer, image, validation, &error);
+		vae_image_free(image);
+		if (status == VAE_EARG) {
+			cli_note("%s: left out: %s", input_name(&in), error.text);
+			status = 0;
+		}
+		if (!status)
+			input_mark(&in);
+	}
+	if (!status && in.failure)
+		status = VAE_EIO;
+	else if (!status && !in.items)
+		status = fail(&error, VAE_EDATA, "empty input");
+	if (status < 0)
+		input_report(&in, &error);
+	else if (o->common.verbose)
+		cli_note("%" PRIu64 " images to %s", in.items, validation ? "validate with" : "train on");
+	input_close(&in);
+	return status;
+}
+
+static int save(struct vae_trainer *trainer, const struct options *o, const char *checkpoint)
+{
+	struct vae_error error = { 0 };
+	struct output out;
+	int status = output_open(&out, o->common.output, !o->common.force, &error);
+
+	if (status < 0) {
+		cli_error("%s", error.text);
+		return EXIT_FAILED;
+	}
+	status = vae_trainer_save(trainer, out.file, &error);
+	if (!status)
+		status = output_close(&out, &error);
+	if (status < 0) {
+		cli_error("%s: %s", out.name, error.text);
+		if (checkpoint)
+			cli_note("the training is kept in %s; --resume makes the model of it", checkpoint);
+		output_abandon(&out);
+	}
+	return status < 0 ? EXIT_FAILED : EXIT_DONE;
+}
+
+static int run(struct vae_trainer *trainer, const struct options *o, const struct vae_train_options *t)
+{
+	struct watch watch = { .silent = o->common.quiet, .terminal = isatty(STDERR_FILENO), .said = seconds_now() };
+	struct vae_error error = { 0 };
+	int status;
+
+	watch_signals();
+	status = vae_trainer_run(trainer, report, &watch, &error);
+	end_line(&watch);
+	if (status == VAE_ESTOP && stop_asked) {
+		if (t->checkpoint)
+			cli_note("stopped at step %" PRIu64 "; --resume goes on from %s", watch.step, t->checkpoint);
+		else
+			cli_error("stopped at step %" PRIu64 "; without --checkpoint nothing is kept", watch.step);
+		return t->checkpoint ? EXIT_DONE : EXIT_FAILED;
+	}
+	if (status < 0) {
+		cli_error("%s", error.text);
+		return EXIT_FAILED;
+	}
+	return save(trainer, o, t->checkpoint);
+}
+
+/* What the training starts from: a model found by name or path, or an architecture. */
+static const struct vae_train_options *choose(struct options *o, struct vae_model *init)
+{
+	enum kind kind = init ? strncmp(vae_model_arch(init), "mlp", 3) ? PHOTO : MLP : o->kind;
+	struct vae_train_options *t = &o->train[kind];
+
+	t->init = init ? vae_model_path(init) : NULL;
+	t->arch = init ? vae_model_arch(init) : o->arch;
+	return t;
+}
+
+int main(int argc, char **argv)
+{
+	struct vae_error error = { 0 };
+	struct options o;
+	const struct vae_train_options *t;
+	struct vae_model *init = NULL;
+	struct vae_trainer *trainer = NULL;
+	int result = EXIT_FAILED;
+
+	parse_options(&o, argc, argv);
+	if (output_check(o.common.output, !o.common.force, &error) || (o.init && vae_model_find(&init, o.init, &error))) {
+		cli_error("%s", error.text);
+		goto out;
+	}
+	t = choose(&o, init);
+	if (vae_trainer_new(&trainer, t, &error)) {
+		if (error.code == VAE_EARG)
+			cli_usage("%s", error.text);
+		cli_error("%s", error.text);
+		goto out;
+	}
+	if (add_images(trainer, &o, o.common.operand, o.common.operands, false)
+	    || (o.valids && add_images(trainer, &o, o.valid, o.valids, true)))
+		goto out;
+	result = run(trainer, &o, t);
+out:
+	vae_trainer_free(trainer);
+	vae_model_free(init);
+	free(o.valid);
+	return result;
+}
