@@ -112,8 +112,8 @@ $(B)/prefix:
 # ---- what is run: each installs its dependencies, then calls make again, which reads its flags anew --------------------
 
 AGAIN = $(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(JOBS))
-# Tests see this tree's programs first and nobody's own models or settings.
-TEST_ENV = env -u VAE_MODEL -u VAE_MODEL_PATH -u VAE_CPU -u XDG_DATA_HOME -u OMP_NUM_THREADS LC_ALL=C \
+# Tests see this tree's programs first and nobody's own models or settings; two at a time should not wait by spinning.
+TEST_ENV = env -u VAE_MODEL -u VAE_MODEL_PATH -u VAE_CPU -u XDG_DATA_HOME -u OMP_NUM_THREADS OMP_WAIT_POLICY=passive LC_ALL=C \
 	HOME=$(abspath $(B)) B=$(B) CC='$(CC)' PATH="$(abspath $(B)):$$PATH"
 
 deps:

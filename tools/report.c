@@ -212,14 +212,14 @@ static void put_block(struct report *r)
 /* The file comes last, so that names of any length leave the columns straight. */
 static void put_line(struct report *r)
 {
-	enum { NARROWEST = 7, WIDEST_TUPLE = 9 };
+	enum { NARROWEST = 7, NARROWEST_TEXT = 9 }; /* GRAYSCALE, synthesis */
 	bool first = !r->last_kind || strcmp(r->last_kind, r->kind);
 	int width[sizeof r->field / sizeof *r->field];
 
 	for (int i = 1; i < r->fields; i++) {
 		width[i] = strlen(r->field[i].key) > NARROWEST ? (int)strlen(r->field[i].key) : NARROWEST;
-		if (r->field[i].type == REPORT_TEXT && width[i] < WIDEST_TUPLE)
-			width[i] = WIDEST_TUPLE;
+		if (r->field[i].type == REPORT_TEXT && width[i] < NARROWEST_TEXT)
+			width[i] = NARROWEST_TEXT;
 	}
 	if (first && r->records)
 		putc('\n', r->file);

@@ -4,11 +4,12 @@
 #include "report.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define MODEL_BYTES ((int64_t)1 << 30) /* of a model that comes through a pipe */
@@ -302,14 +303,13 @@ static void report_latents(struct run *run, const struct vae_latents *y, const c
 {
 	struct report *r = &run->report;
 
-	report_open(r, "latents", name, true);
+	report_open(r, "latents", name, false);
 	report_count(r, "image", image);
 	report_count(r, "width", y->geometry.width);
 	report_count(r, "height", y->geometry.height);
 	report_text(r, "tuple", vae_tuple_name(y->geometry.tuple));
 	report_count(r, "maxval", y->geometry.maxval);
 	report_text(r, "model_id", model);
-	report_text(r, "model_hint", y->model_hint);
 	report_real(r, "quality", 100.0 * y->quality / VAE_QUALITY_ONE, 2);
 	report_count(r, "rows", y->rows);
 	report_count(r, "columns", y->columns);
@@ -515,35 +515,57 @@ static void report_model(struct run *run, const struct vae_model *model, const c
 	}
 }
 
-/* A model is loaded by path, so what comes through a stream is first laid down in memory. */
-static int stat_model(struct run *run, struct input *in, struct vae_error *error)
+/* Copies the rest of the stream to a new file, named by the template path. */
+static int spool(struct input *in, char *path, struct vae_error *error)
 {
-	int fd = memfd_create("model", MFD_CLOEXEC), status = 0;
-	FILE *copy = fd < 0 ? NULL : fdopen(fd, "w+");
-	struct vae_model *model;
+	int fd = mkostemp(path, O_CLOEXEC), status = 0;
+	FILE *copy = fd < 0 ? NULL : fdopen(fd, "w");
 	int64_t bytes = 0;
-	char block[1 << 14], path[64];
+	char block[1 << 14];
 	size_t got;
 
 	if (!copy)
-		return fail(error, VAE_EMEM, "%s", strerror(errno));
-	while ((got = fread(block, 1, sizeof block, in->file)) && (bytes += got) <= MODEL_BYTES)
-		if (fwrite(block, 1, got, copy) != got)
-			break;
-	if (bytes > MODEL_BYTES)
-		status = fail(error, VAE_ELIMIT, "no model is larger than %" PRId64 " bytes", MODEL_BYTES);
-	else if (in->failure || fflush(copy))
-		status = fail(error, VAE_EIO, "%s", strerror(errno));
-	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-	if (!status)
-		status = vae_model_load(&model, path, error);
-	if (!status) {
-		report_model(run, model, input_name(in));
-		vae_model_free(model);
-		input_mark(in);
+		return fail(error, VAE_EIO, "%s: %s", path, strerror(errno));
+	while (!status && (got = fread(block, 1, sizeof block, in->file))) {
+		if ((bytes += got) > MODEL_BYTES)
+			status = fail(error, VAE_ELIMIT, "no model is larger than %" PRId64 " bytes", MODEL_BYTES);
+		else if (fwrite(block, 1, got, copy) != got)
+			status = fail(error, VAE_EIO, "%s: %s", path, strerror(errno));
 	}
-	fclose(copy);
+	if (fclose(copy) && !status)
+		status = fail(error, VAE_EIO, "%s: %s", path, strerror(errno));
+	return !status && in->failure ? VAE_EIO : status;
+}
+
+/* A model is loaded by its path; one that has none, as it comes through a pipe, is laid down for that moment. */
+static int load_model(struct vae_model **model, struct input *in, struct vae_error *error)
+{
+	const char *name = input_name(in), *folder = getenv("TMPDIR");
+	struct stat file;
+	char path[4096];
+	int status;
+
+	if (!stat(name, &file) && S_ISREG(file.st_mode))
+		return vae_model_load(model, name, error);
+	snprintf(path, sizeof path, "%s/vae-stat.XXXXXX", folder && *folder ? folder : "/tmp");
+	status = spool(in, path, error);
+	if (!status)
+		status = vae_model_load(model, path, error);
+	unlink(path);
 	return status;
+}
+
+static int stat_model(struct run *run, struct input *in, struct vae_error *error)
+{
+	struct vae_model *model;
+	int status = load_model(&model, in, error);
+
+	if (status < 0)
+		return status;
+	report_model(run, model, input_name(in));
+	vae_model_free(model);
+	input_mark(in);
+	return 0;
 }
 
 /* ---- files ------------------------------------------------------------------------------------------------------------- */

@@ -195,15 +195,16 @@ static void ask_to_stop(int number)
 	stop_asked = 1;
 }
 
-/* The first of these signals ends the run in good order, the second at once. One that was ignored stays so. */
+/* The first of these signals ends the run in good order, the second at once. nohup's ignored HUP stays so; INT is heard even where
+ * a shell script started the run in the background and had it ignored, for hours of work hang on it. */
 static void watch_signals(void)
 {
-	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
 	struct sigaction now, then = { .sa_handler = ask_to_stop, .sa_flags = SA_RESETHAND | SA_RESTART };
 
-	for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
-		if (!sigaction(signals[i], NULL, &now) && now.sa_handler != SIG_IGN)
-			sigaction(signals[i], &then, NULL);
+	sigaction(SIGINT, &then, NULL);
+	sigaction(SIGTERM, &then, NULL);
+	if (!sigaction(SIGHUP, NULL, &now) && now.sa_handler != SIG_IGN)
+		sigaction(SIGHUP, &then, NULL);
 }
 
 static void print_time(char *text, size_t room, double seconds)
@@ -277,6 +278,7 @@ static int add_images(struct vae_trainer *trainer, const struct options *o, char
 	struct vae_error error = { 0 };
 	struct vae_image *image;
 	struct input in;
+	uint64_t unfit = 0;
 	int status = input_open(&in, name, names, &error);
 
 	if (!status)
@@ -285,7 +287,8 @@ static int add_images(struct vae_trainer *trainer, const struct options *o, char
 		status = vae_trainer_add(trainer, image, validation, &error);
 		vae_image_free(image);
 		if (status == VAE_EARG) {
-			cli_note("%s: left out: %s", input_name(&in), error.text);
+			if (!unfit++)
+				cli_note("%s: left out: %s", input_name(&in), error.text);
 			status = 0;
 		}
 		if (!status)
@@ -295,10 +298,12 @@ static int add_images(struct vae_trainer *trainer, const struct options *o, char
 		status = VAE_EIO;
 	else if (!status && !in.items)
 		status = fail(&error, VAE_EDATA, "empty input");
+	if (unfit > 1)
+		cli_note("%" PRIu64 " images were left out, the others for the same or a like reason", unfit);
 	if (status < 0)
 		input_report(&in, &error);
 	else if (o->common.verbose)
-		cli_note("%" PRIu64 " images to %s", in.items, validation ? "validate with" : "train on");
+		cli_note("%" PRIu64 " images to %s", in.items - unfit, validation ? "validate with" : "train on");
 	input_close(&in);
 	return status;
 }

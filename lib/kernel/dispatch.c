@@ -46,11 +46,16 @@ size_t vae_packed_size(size_t k, size_t n)
 /* One panel of n <= VAE_PANEL columns. The transpose goes in squares, so that a cache line of the source serves all its floats at once. */
 static void pack_panel(float *packed, const float *source, size_t k, size_t n, size_t row, size_t step)
 {
-	if (n < VAE_PANEL)
-		memset(packed, 0, k * VAE_PANEL * sizeof *packed);
 	if (step == 1 && n == VAE_PANEL) {
 		for (size_t p = 0; p < k; p++)
 			memcpy(packed + p * VAE_PANEL, source + p * row, VAE_PANEL * sizeof *packed);
+		return;
+	}
+	for (size_t p = 0; p < k; p++)
+		memset(packed + p * VAE_PANEL + n, 0, (VAE_PANEL - n) * sizeof *packed);
+	if (step == 1) {
+		for (size_t p = 0; p < k; p++)
+			memcpy(packed + p * VAE_PANEL, source + p * row, n * sizeof *packed);
 		return;
 	}
 	for (size_t p0 = 0; p0 < k; p0 += 16) {

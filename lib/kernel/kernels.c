@@ -71,7 +71,7 @@ static void gemm(const struct vae_gemm *g)
  * between passes: storing a float and loading it again changes nothing. Then a strip of b (BLOCK_STEPS x WIDTH) and a tile of a
  * share the first-level cache, and the block of a the second. */
 #define BLOCK_ROWS (96 / ROWS * ROWS)
-#define BLOCK_COLUMNS 256
+#define BLOCK_COLUMNS 384
 #define BLOCK_STEPS 256
 
 struct pass {
@@ -95,9 +95,10 @@ static __attribute__((noinline)) void finish(const struct vae_gemm *g, const flo
 		}
 }
 
-/* One pass over one tile at (i, j). rows and vectors are constants wherever this is inlined. */
+/* One pass over one tile at (i, j). rows and vectors are constants wherever this is inlined.
+ * ahead: this tile's share of the next strip of b, which the tiles of a block fetch while they work. */
 INLINE void tile(const struct pass *pass, const size_t rows, const size_t vectors, const float *a, size_t a_row, size_t a_step,
-	const float *b, float *chain, size_t i, size_t j)
+	const float *b, const float *ahead, float *chain, size_t i, size_t j)
 {
 	const struct vae_gemm *g = pass->g;
 	size_t columns = g->n - j;
@@ -128,6 +129,8 @@ INLINE void tile(const struct pass *pass, const size_t rows, const size_t vector
 		UNROLL for (size_t v = 0; v < vectors; v++)
 			y[v] = vec_load(b + v * LANES);
 		b += VAE_PANEL;
+		__builtin_prefetch(ahead, 0, 2);
+		ahead += VAE_PANEL * ROWS / BLOCK_ROWS;
 		UNROLL for (size_t r = 0; r < rows; r++) {
 			vec x = vec_all(row[r / 3][r % 3 * a_row]);
 			UNROLL for (size_t v = 0; v < vectors; v++)
@@ -146,11 +149,11 @@ INLINE void tile(const struct pass *pass, const size_t rows, const size_t vector
 		return;
 	}
 	float *c = g->c + i * g->c_row + j;
-	const float *residual = g->residual + i * g->residual_row + j;
+	const float *residual = g->residual ? g->residual + i * g->residual_row + j : NULL;
 	UNROLL for (size_t r = 0; r < rows; r++)
 		UNROLL for (size_t v = 0; v < vectors; v++) {
 			vec out = activate(sum[r][v], g->slope);
-			if (g->residual)
+			if (residual)
 				out = vec_add(out, vec_load(residual + r * g->residual_row + v * LANES));
 			vec_store(c + r * g->c_row + v * LANES, out);
 		}
@@ -158,9 +161,9 @@ INLINE void tile(const struct pass *pass, const size_t rows, const size_t vector
 
 #define TILE(rows, vectors) \
 	static __attribute__((noinline)) void tile_##rows##_##vectors(const struct pass *pass, const float *a, size_t a_row, size_t a_step, \
-		const float *b, float *chain, size_t i, size_t j) \
+		const float *b, const float *ahead, float *chain, size_t i, size_t j) \
 	{ \
-		tile(pass, rows, vectors, a, a_row, a_step, b, chain, i, j); \
+		tile(pass, rows, vectors, a, a_row, a_step, b, ahead, chain, i, j); \
 	}
 #define TILE_(rows, vectors) TILE(rows, vectors)
 #define TILES(rows) TILE(rows, 1) TILE_(rows, VECTORS)
@@ -173,7 +176,7 @@ TILES(7) TILES(8) TILES(9) TILES(10) TILES(11) TILES(12)
 #define PASTE(rows, vectors) PASTE_(rows, vectors)
 #define BOTH(rows) {PASTE(rows, 1), PASTE(rows, VECTORS)}
 
-static void (*const tiles[ROWS][2])(const struct pass *, const float *, size_t, size_t, const float *, float *, size_t, size_t) = {
+static void (*const tiles[ROWS][2])(const struct pass *, const float *, size_t, size_t, const float *, const float *, float *, size_t, size_t) = {
 	BOTH(1), BOTH(2), BOTH(3), BOTH(4), BOTH(5), BOTH(6),
 #if ROWS > 6
 	BOTH(7), BOTH(8), BOTH(9), BOTH(10), BOTH(11), BOTH(12),
@@ -183,17 +186,43 @@ static void (*const tiles[ROWS][2])(const struct pass *, const float *, size_t, 
 /* a transposed: its floats for one tile and step lie side by side but the steps far apart, so they are brought together once a block. */
 static void gather(float *packed, const struct vae_gemm *g, size_t i0, size_t p0, size_t rows, size_t steps)
 {
-	for (size_t i = 0; i < rows; i += ROWS) {
-		const float *a = g->a + (i0 + i) * g->a_row + p0 * g->a_step;
-		size_t count = least(rows - i, ROWS);
-		float *out = packed + i * steps;
-		if (g->a_row == 1 && count == ROWS)
-			for (size_t p = 0; p < steps; p++)
-				memcpy(out + p * ROWS, a + p * g->a_step, ROWS * sizeof *out);
-		else
-			for (size_t p = 0; p < steps; p++)
-				for (size_t r = 0; r < count; r++)
-					out[p * ROWS + r] = a[r * g->a_row + p * g->a_step];
+	size_t whole = g->a_row == 1 ? rows / ROWS * ROWS : 0;
+	for (size_t p = 0; p < steps; p++) {
+		const float *a = g->a + i0 * g->a_row + (p0 + p) * g->a_step;
+		for (size_t i = 0; i < whole; i += ROWS) {
+			__builtin_prefetch(a + i + 16 * g->a_step);
+			memcpy(packed + i * steps + p * ROWS, a + i, ROWS * sizeof *a);
+		}
+		for (size_t i = whole; i < rows; i++)
+			packed[i / ROWS * ROWS * steps + p * ROWS + i % ROWS] = a[i * g->a_row];
+	}
+}
+
+/* Where row p of the columns from j starts in packed b. */
+INLINE const float *strip(const struct vae_gemm *g, size_t p, size_t j)
+{
+	return g->b + j / VAE_PANEL * VAE_PANEL * g->k + p * VAE_PANEL + j % VAE_PANEL;
+}
+
+/* One pass of the block at (i0, j0). */
+static void gemm_pass(const struct pass *pass, float *chains, float *packed, size_t i0, size_t j0, size_t p0)
+{
+	const struct vae_gemm *g = pass->g;
+	size_t rows = least(BLOCK_ROWS, g->m - i0), end = least(j0 + BLOCK_COLUMNS, g->n);
+	const float *a = g->a + i0 * g->a_row + p0;
+	size_t a_row = g->a_row, a_step = 1;
+	if (g->a_step != 1) {
+		gather(packed, g, i0, p0, rows, pass->steps);
+		a = packed;
+		a_row = pass->steps; /* of a whole tile: its rows lie interleaved */
+		a_step = ROWS;
+	}
+	for (size_t j = j0; j < end; j += WIDTH) {
+		const float *b = strip(g, p0, j);
+		const float *next = j + WIDTH < end ? strip(g, p0, j + WIDTH) : pass->last ? b : strip(g, p0 + pass->steps, j0);
+		for (size_t i = 0; i < rows; i += ROWS)
+			tiles[least(rows - i, ROWS) - 1][end - j > LANES](pass, a + i * a_row, a_step == 1 ? a_row : 1, a_step, b,
+				next + i * pass->steps * VAE_PANEL / BLOCK_ROWS, chains + (j - j0) * BLOCK_ROWS + i * WIDTH, i0 + i, j);
 	}
 }
 
@@ -207,20 +236,7 @@ static void gemm(const struct vae_gemm *g)
 		for (size_t j0 = 0; j0 < g->n; j0 += BLOCK_COLUMNS)
 			for (size_t p0 = 0, n = 0; n < passes; n++, p0 += steps) {
 				struct pass pass = {g, least(steps, g->k - p0), n == 0, n == passes - 1};
-				size_t rows = least(BLOCK_ROWS, g->m - i0), columns = least(BLOCK_COLUMNS, g->n - j0);
-				if (g->a_step != 1)
-					gather(packed, g, i0, p0, rows, pass.steps);
-				for (size_t j = 0; j < columns; j += WIDTH)
-					for (size_t i = 0; i < rows; i += ROWS) {
-						const float *b = g->b + (j0 + j) / VAE_PANEL * VAE_PANEL * g->k + p0 * VAE_PANEL + (j0 + j) % VAE_PANEL;
-						float *chain = chains + j * BLOCK_ROWS + i * WIDTH;
-						size_t height = least(rows - i, ROWS);
-						bool narrow = columns - j <= LANES;
-						if (g->a_step != 1)
-							tiles[height - 1][!narrow](&pass, packed + i * pass.steps, 1, ROWS, b, chain, i0 + i, j0 + j);
-						else
-							tiles[height - 1][!narrow](&pass, g->a + (i0 + i) * g->a_row + p0, g->a_row, 1, b, chain, i0 + i, j0 + j);
-					}
+				gemm_pass(&pass, chains, packed, i0, j0, p0);
 			}
 }
 
@@ -257,7 +273,7 @@ INLINE void depthwise_block(const struct depthwise *d, const size_t taps, const 
 		UNROLL for (size_t u = 0; u < across; u++)
 			sum[v][u] = vec_get(d->start + (r + v) * d->start_row + (q + u) * d->start_column + c, count);
 	UNROLL for (size_t i = 0; i < taps + down - 1; i++) {
-		const float *x = d->x + ((r + i - half) * columns + q - half) * channels + c;
+		const float *x = d->x + (ptrdiff_t)(((r + i - half) * columns + q - half) * channels + c);
 		vec near[4 + 4];
 		if (r + i - half < d->rows) {
 			UNROLL for (size_t j = 0; j < taps + across - 1; j++)
@@ -336,7 +352,7 @@ INLINE void depthwise_weights(const struct vae_depthwise_backward *d, const size
 	for (size_t i = 0; i < taps; i++) {
 		if (r + i - half >= d->rows)
 			continue;
-		const float *x = d->x + ((r + i - half) * d->columns + q - half) * d->channels + c;
+		const float *x = d->x + (ptrdiff_t)(((r + i - half) * d->columns + q - half) * d->channels + c);
 		float *dw = d->dw + i * taps * d->channels + c;
 		vec near[8 + 4];
 		UNROLL for (size_t j = 0; j < taps + across - 1; j++)

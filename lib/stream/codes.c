@@ -1,4 +1,4 @@
-/* codes.c - codes(5): a picture's slices in a zstd frame. All numbers are little-endian.
+/* codes.c - vae-codes(5): a picture's slices in a zstd frame. All numbers are little-endian.
  *
  *     header    "VAEC", version 1, method 1, format and tuple 1, cell 1, model 8, width 4, height 4, maxval 2, quality 2, channels 2,
  *               checksum of these 4
@@ -93,16 +93,15 @@ static int refill(struct vae_codes_reader *r, struct vae_error *error)
 	return 0;
 }
 
-/* With the output used up: decompresses until there is some, or a frame or the input ends. */
+/* With the output used up: decompresses until there is some, or a frame or the input ends. The output has room for any block
+ * (ZSTD_DStreamOutSize) and the input holds one at most, so that zstd never keeps any back. */
 static int decompress(struct vae_codes_reader *r, struct vae_error *error)
 {
-	bool full = r->output_size == r->output_room; /* zstd may hold more, and want no input for it */
 	r->output_pos = r->output_size = 0;
 	for (;;) {
 		int result = 0;
-		if (r->input.pos == r->input.size && !full && ((result = refill(r, error)) || r->ended))
+		if (r->input.pos == r->input.size && ((result = refill(r, error)) || r->ended))
 			return result;
-		full = false;
 		ZSTD_outBuffer out = {r->output, r->output_room, 0};
 		size_t before = r->input.pos, code = ZSTD_decompressStream(r->zstd, &out, &r->input);
 		r->source.offset += (int64_t)(r->input.pos - before);

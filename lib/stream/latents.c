@@ -1,4 +1,4 @@
-/* latents.c - latents(5): a text header in the manner of PAM, then y as little-endian binary32, then alpha. */
+/* latents.c - vae-latents(5): a text header in the manner of PAM, then y as little-endian binary32, then alpha. */
 #include "base/bytes.h"
 #include "base/memory.h"
 #include "image/image.h"

@@ -457,7 +457,8 @@ int vae_model_load(struct vae_model **model, const char *path, struct vae_error 
 		goto out;
 	if ((result = take_description(m, root, error)) || (result = load_weights(m, root, data, file, size, error)))
 		goto out;
-	if (!(m->path = realpath(path, NULL))) {
+	/* A file without a name of its own, such as /proc/self/fd/4 of a pipe's copy, keeps the name it was opened by. */
+	if (!(m->path = realpath(path, NULL)) && !(*path == '/' && (m->path = strdup(path)))) {
 		result = vae_fail(error, VAE_EMODEL, "%s", strerror(errno));
 		goto out;
 	}

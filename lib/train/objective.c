@@ -30,7 +30,7 @@ int vae_objective_init(struct vae_objective *o, const struct vae_nets *nets, int
 	memset(o, 0, sizeof *o);
 	o->nets = nets;
 	o->loss = loss;
-	o->rows = rows;
+	o->rows = o->samples = rows;
 	o->columns = columns;
 	size_t channels = a->kind == VAE_ARCH_PHOTO ? 3 : (size_t)(a->width * a->height);
 	int result = vae_alloc(&o->x, rows * columns, channels * sizeof(float), error);

@@ -22,7 +22,8 @@ void vae_objective_add(struct vae_objective_sums *to, const struct vae_objective
 struct vae_objective {
 	const struct vae_nets *nets;
 	int loss;                        /* VAE_LOSS_MSE or VAE_LOSS_BCE */
-	size_t rows, columns;            /* photo: of a patch, multiples of 64; mlp: samples, 1 */
+	size_t rows, columns;            /* photo: of a patch, multiples of 64; mlp: room for so many samples, 1 */
+	size_t samples;                  /* mlp: how many of the rows are in use; set to rows at first */
 	struct vae_run run[VAE_NETS];
 	float *x;                        /* the sample: rows x columns x 3, or rows x (width x height); owned, filled by the caller */
 	float *work;                     /* owned */

@@ -27,14 +27,14 @@ void vae_objective_mlp(struct vae_objective *o, const struct vae_weights *weight
 	struct vae_position nowhere = {0, 0};
 	size_t n = (size_t)(o->nets->arch.width * o->nets->arch.height), z_channels = (size_t)o->nets->arch.y;
 	float *epsilon = o->work, *deviation = epsilon + o->rows * z_channels;
-	struct vae_objective_sums s = {.samples = (double)o->rows};
+	struct vae_objective_sums s = {.samples = (double)o->samples};
 	(void)training; /* the ELBO is a mean over samples of z, in validation too */
 
-	memcpy(vae_run_input(analysis, 0), o->x, o->rows * n * sizeof(float));
+	memcpy(vae_run_input(analysis, 0), o->x, o->samples * n * sizeof(float));
 	vae_net_forward(analysis, o->nets, weights, nowhere);
 	const float *posterior = vae_run_output(analysis, 0);
 	float *z = vae_run_input(synthesis, 0);
-	for (size_t i = 0; i < o->rows; i++)
+	for (size_t i = 0; i < o->samples; i++)
 		for (size_t c = 0; c < z_channels; c++) {
 			float mean = posterior[i * 2 * z_channels + c], log_variance = posterior[(i * 2 + 1) * z_channels + c];
 			size_t k = i * z_channels + c;
@@ -47,18 +47,18 @@ void vae_objective_mlp(struct vae_objective *o, const struct vae_weights *weight
 	vae_run_start_backward(synthesis);
 	int logits = synthesis->net->output[0];
 	synthesis->has_gradient[logits] = true;
-	s.elbo = s.kl + likelihood(o->loss, synthesis->value[logits], o->x, o->rows * n, (float)weight, synthesis->gradient[logits]);
+	s.elbo = s.kl + likelihood(o->loss, synthesis->value[logits], o->x, o->samples * n, (float)weight, synthesis->gradient[logits]);
 	s.loss = s.elbo;
 	vae_objective_add(sums, &s);
 	if (!gradient)
-		return;
+		return; /* with a gradient all rows are in use */
 
 	vae_net_backward(synthesis, o->nets, weights, nowhere, gradient);
 	const float *dz = synthesis->gradient[synthesis->net->input[0]];
 	vae_run_start_backward(analysis);
 	analysis->has_gradient[analysis->net->output[0]] = true;
 	float *dposterior = analysis->gradient[analysis->net->output[0]];
-	for (size_t i = 0; i < o->rows; i++)
+	for (size_t i = 0; i < o->samples; i++)
 		for (size_t c = 0; c < z_channels; c++) {
 			size_t k = i * z_channels + c, m = i * 2 * z_channels + c;
 			dposterior[m] = dz[k] + (float)weight * posterior[m];

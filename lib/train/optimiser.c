@@ -48,17 +48,17 @@ double vae_optimiser_gather(float *const *gradients, int count, size_t size)
 	return sqrt(total);
 }
 
-void vae_optimiser_step(struct vae_optimiser *o, float *value, const float *gradient, double norm, double clip, double rate, double ema)
+void vae_optimiser_step(struct vae_optimiser *o, const struct vae_params *params, const float *factor, float *value, const float *gradient, double norm,
+                        double clip, double rate, double ema)
 {
 	const double b1 = 0.9, b2 = 0.999;
 	double scale = clip > 0 && norm > clip ? clip / norm : 1, t = (double)++o->step;
 	double corrected = rate * sqrt(1 - pow(b2, t)) / (1 - pow(b1, t));
 	double follow = 1 - fmin(ema, (t + 1) / (t + 10)); /* the average starts fast */
-	size_t chunks = (o->size + CHUNK - 1) / CHUNK;
-#pragma omp parallel for schedule(static)
-	for (size_t k = 0; k < chunks; k++) {
-		size_t start = k * CHUNK, n = start + CHUNK < o->size ? CHUNK : o->size - start;
+#pragma omp parallel for schedule(dynamic)
+	for (int i = 0; i < params->count; i++) {
+		size_t start = params->list[i].offset, n = params->list[i].rows * params->list[i].columns;
 		vae_kernels()->adam(value + start, o->first + start, o->second + start, o->average + start, gradient + start, n, (float)scale,
-		                    (float)corrected, (float)b1, (float)b2, 1e-8f, (float)follow);
+		                    (float)corrected * factor[i], (float)b1, (float)b2, 1e-8f, (float)follow);
 	}
 }

@@ -96,6 +96,11 @@ static double middle_step(const struct vae_arch *a)
 	return sqrt(12 * 768 / (2 * log(2) * 256 * lambda)) / 255;
 }
 
+float vae_start_rate(const struct vae_nets *nets, int param)
+{
+	return strcmp(nets->params.list[param].name, "dec.gain_y") ? 1 : (float)middle_step(&nets->arch);
+}
+
 static void transform_start(const struct vae_nets *nets, const double *values, const double *vectors, float *value)
 {
 	const struct vae_arch *a = &nets->arch;
@@ -114,14 +119,14 @@ static void transform_start(const struct vae_nets *nets, const double *values, c
 			for (int x = 0; x < PATCH; x++)
 				for (int c = 0; c < 3; c++)
 					content[(i * 16 + y / 4 * 4 + x / 4) * a->grid + (y % 4 * 4 + x % 4) * 3 + c] =
-						(float)(vectors[i * PATCH_FLOATS + (y * PATCH + x) * 3 + c] * step);
+						(float)vectors[i * PATCH_FLOATS + (y * PATCH + x) * 3 + c];
 	}
 	for (int k = 0; k < 48; k++)
 		out[k * 48 + k] = 1;
 	for (int k = 0; k < a->knots; k++) {
 		double gain = between(-spread, spread, k, a->knots);
 		fill(param_of(nets, value, "enc.gain_y") + k * a->y, 1, a->y, (float)exp(gain));
-		fill(param_of(nets, value, "dec.gain_y") + k * a->y, 1, a->y, (float)exp(-gain));
+		fill(param_of(nets, value, "dec.gain_y") + k * a->y, 1, a->y, (float)(step * exp(-gain)));
 		fill(param_of(nets, value, "prior.hs.shift") + k * 2 * a->y + a->y, 1, a->y, (float)gain); /* deviations follow the gain */
 	}
 	static const char *const ones[] = {"enc.gain", "prior.ha.gain", "prior.ctx.gain", "prior.hs.gain0", "prior.hs.gain1", "prior.ha.gain_z"};

@@ -28,6 +28,7 @@ struct vae_trainer {
 	struct vae_nets *nets;
 	struct vae_weights weights;
 	struct vae_optimiser optimiser;
+	float factor[VAE_MAX_PARAMS]; /* on the rate of each parameter */
 	struct vae_data data, validation;
 	struct worker *worker;
 	int workers;
@@ -150,6 +151,8 @@ int vae_trainer_new(struct vae_trainer **out, const struct vae_train_options *op
 		goto out;
 	if ((result = choose_arch(t, head, init, error)))
 		goto out;
+	for (int i = 0; i < t->nets->params.count; i++)
+		t->factor[i] = vae_start_rate(t->nets, i);
 	t->data.channels = t->validation.channels = is_photo(t) ? 3 : 1;
 	if ((result = vae_weights_init(&t->weights, &t->nets->params, true, error)) ||
 	    (result = vae_optimiser_init(&t->optimiser, t->nets->params.total, error)) || (result = load_start(t, head, init, error)) ||
@@ -267,7 +270,7 @@ static bool one_step(struct vae_trainer *t, double rate, struct vae_objective_su
 		return false;
 	}
 	vae_objective_add(sums, &batch);
-	vae_optimiser_step(&t->optimiser, t->weights.value, gradients[0], *norm, t->options.clip, rate, t->options.ema);
+	vae_optimiser_step(&t->optimiser, &t->nets->params, t->factor, t->weights.value, gradients[0], *norm, t->options.clip, rate, t->options.ema);
 	vae_weights_pack(&t->weights, &t->nets->params);
 	return true;
 }
@@ -281,20 +284,24 @@ static void validate(struct vae_trainer *t, struct vae_objective_sums *sums)
 	float *live = w->value;
 	w->value = t->optimiser.average;
 	vae_weights_pack(w, &t->nets->params);
-	size_t floats = (size_t)(t->nets->arch.width * t->nets->arch.height), pictures = t->validation.count;
+	uint32_t width = is_photo(t) ? (uint32_t)t->options.patch : (uint32_t)t->nets->arch.width;
+	uint32_t height = is_photo(t) ? width : (uint32_t)t->nets->arch.height;
+	size_t floats = (size_t)width * height, pictures = t->validation.count; /* photo: one picture at a time */
+	float offset = is_photo(t) ? 0.5f : 0;
 #pragma omp parallel for schedule(static, 1) num_threads(t->workers)
 	for (int i = 0; i < t->workers; i++) {
 		struct vae_objective *o = &t->worker[i].objective;
 		uint64_t state = vae_fp_enter();
 		size_t group = is_photo(t) ? 1 : o->rows;
-		for (size_t p = (size_t)i * group; p + group <= pictures; p += (size_t)t->workers * group) {
+		for (size_t p = (size_t)i * group; p < pictures; p += (size_t)t->workers * group) {
 			vae_random_init(&o->random, t->options.seed, UINT64_MAX - 1, p);
-			for (size_t k = 0; k < group; k++)
-				vae_data_middle(&t->validation, p + k, is_photo(t) ? (uint32_t)t->options.patch : (uint32_t)t->nets->arch.width,
-				                is_photo(t) ? (uint32_t)t->options.patch : (uint32_t)t->nets->arch.height, is_photo(t) ? 0.5f : 0, o->x + k * floats);
+			o->samples = group < pictures - p ? group : pictures - p;
+			for (size_t k = 0; k < o->samples; k++)
+				vae_data_middle(&t->validation, p + k, width, height, offset, o->x + k * floats);
 			for (int q = 0; q < (is_photo(t) ? VALID_QUALITIES : 1); q++)
 				vae_objective_pass(o, w, (uint16_t)(VAE_QUALITY_ONE * q / (VALID_QUALITIES - 1)), false, 0, NULL, &t->worker[i].sums);
 		}
+		o->samples = o->rows;
 		vae_fp_leave(state);
 	}
 	w->value = live;
@@ -308,7 +315,7 @@ static struct vae_train_progress progress_of(const struct vae_trainer *t, const 
 	const struct vae_train_options *o = &t->options;
 	double left = o->minutes > 0 ? 60 * o->minutes - t->run_seconds : INFINITY;
 	return (struct vae_train_progress){.step = t->optimiser.step, .steps = o->steps, .loss = s->loss / n, .bpp = s->bpp / n, .z_bpp = s->z_bpp / n,
-	                               .psnr = -10 * log10(s->mse / n), .elbo = s->elbo / n, .kl = s->kl / n, .skipped = t->skipped, .valid = valid,
+	                               .psnr = is_photo(t) ? -10 * log10(s->mse / n) : NAN, .elbo = s->elbo / n, .kl = s->kl / n, .skipped = t->skipped, .valid = valid,
 	                               .seconds_left = left};
 }
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/cpu.h"
+#include "base/parallel.h"
 #include "nn/tiles.h"
 #include "tap.h"
 #include "toy.h"
@@ -227,7 +228,8 @@ static void test_picture(const struct vae_model *m, uint32_t width, uint32_t hei
 			trip_clear(&t);
 	}
 	ok(!memcmp(t.quantised[0]->y, t.quantised[1]->y, floats_of(t.y) * sizeof(float)), "%s: both methods give the same y^", what);
-	ok(!memcmp(&t.back->geometry, &x->geometry, sizeof x->geometry) &&
+	const struct vae_geometry *g = &t.back->geometry;
+	ok(g->width == width && g->height == height && g->maxval == maxval && g->format == VAE_PAM && g->tuple == tuple &&
 	   !!x->alpha == vae_has_alpha(tuple) && (!x->alpha || !memcmp(t.back->alpha, x->alpha, (size_t)width * height * sizeof *x->alpha)),
 	   "%s: geometry and alpha come back", what);
 	struct vae_rate rate, other;
@@ -243,6 +245,25 @@ static void test_picture(const struct vae_model *m, uint32_t width, uint32_t hei
 out:
 	trip_clear(&t);
 	vae_image_free(x);
+}
+
+/* Odd pieces fail, the first of them last. */
+static int odd_fails(void *context, size_t i, int thread, struct vae_error *e)
+{
+	(void)context;
+	(void)thread;
+	if (i == 1)
+		usleep(20000);
+	return i & 1 ? vae_fail(e, VAE_EDATA, "piece %zu", i) : 0;
+}
+
+static void test_parallel(void)
+{
+	for (int threads = 1; threads <= 4; threads += 3) {
+		omp_set_num_threads(threads);
+		memset(&error, 0, sizeof error);
+		ok(vae_parallel(64, odd_fails, NULL, &error) == VAE_EDATA && !strcmp(error.text, "piece 1"), "%d threads: the first failure is told", threads);
+	}
 }
 
 /* The first failing slice is the one that is named; nothing is put out. */
@@ -325,6 +346,7 @@ int main(void)
 	struct vae_model *photo = toy_new(TOY_PHOTO), *mlp = toy_new(TOY_MLP);
 	if (!ok(photo && mlp, "models"))
 		return tap_done();
+	test_parallel();
 	test_tiles(photo, VAE_ANALYSIS, 149, 101);
 	test_tiles(photo, VAE_SYNTHESIS, 149, 101);
 	test_cut(photo);

@@ -1,0 +1,261 @@
+#!/usr/bin/env bats
+# Output is whole or not there: -o, full disks, terminals, signals, and readers that go away.
+load helper
+
+setup_file() {
+	cd "$BATS_FILE_TMPDIR" || return 1
+	photo 48 40 >x.ppm
+	vae-enc x.ppm >x.latents
+	vae-quant x.latents >x.lat
+	vae-dec x.lat >y.ppm
+	head -c 2000 x.ppm >short.ppm
+	head -c 500 x.latents >short.latents
+	head -c 100 x.lat >short.lat
+	export X=$BATS_FILE_TMPDIR
+}
+
+@test "-o writes what stdout would get" {
+	quiet vae-enc -o a "$X/x.ppm"
+	quiet vae-quant --output b a
+	quiet vae-dec --output=c b
+	quiet vae-quant -d -o d b
+	quiet vae-stat -o e --tsv c
+	assert_output ""
+	cmp a "$X/x.latents"
+	cmp b "$X/x.lat"
+	cmp c "$X/y.ppm"
+	vae-quant -d b | cmp - d
+	vae-stat --tsv c | cmp - e
+	vae-enc -o - a.ppm <"$X/x.ppm" 2>/dev/null && fail "a.ppm is not there"
+	vae-enc -o - "$X/x.ppm" | cmp - a
+	only a b c d e
+}
+
+@test "-o replaces a file, keeps its mode, and goes through a symbolic link" {
+	echo old >a
+	chmod 640 a
+	ln -s a link
+	vae-enc -o link "$X/x.ppm"
+	assert_link_exist link
+	cmp a "$X/x.latents"
+	assert_equal "$(stat -c %a a)" 640
+	(umask 027 && vae-enc -o new "$X/x.ppm")
+	assert_equal "$(stat -c %a new)" 640
+	only a link new
+}
+
+@test "-o may name the input" {
+	cp "$X/x.ppm" same
+	vae-enc -o same same
+	cmp same "$X/x.latents"
+	vae-quant -o same same
+	cmp same "$X/x.lat"
+	vae-dec -o same same
+	cmp same "$X/y.ppm"
+}
+
+@test "-o to a pipe or device writes straight into it" {
+	mkfifo pipe
+	cat pipe >got &
+	vae-enc -o pipe "$X/x.ppm"
+	wait
+	cmp got "$X/x.latents"
+	vae-enc -o /dev/null "$X/x.ppm"
+	[ -p pipe ]
+}
+
+@test "a failure leaves no file behind -o, and an existing one as it was" {
+	local p
+	for p in "vae-enc|$X/short.ppm" "vae-quant|$X/short.latents" "vae-dec|$X/short.lat" "vae-dec|$X/short.latents" "vae-quant -d|$X/short.lat"; do
+		# shellcheck disable=SC2086 # a program and its options
+		fails 1 "truncated" ${p%|*} -o new "${p#*|}"
+		echo old >old
+		# shellcheck disable=SC2086
+		fails 1 "truncated" ${p%|*} -o old "${p#*|}"
+		assert_equal "$(cat old)" old
+		only old
+		rm old
+	done
+}
+
+@test "a failure after good images leaves no file either" {
+	fails 1 "truncated" vae-enc -o new "$X/x.ppm" "$X/short.ppm"
+	fails 1 "truncated" vae-dec -o new "$X/x.lat" "$X/short.lat"
+	fails 1 "truncated" vae-quant -o new "$X/x.latents" "$X/short.latents"
+	only
+	# on stdout, what was good has gone before
+	vae-dec "$X/x.lat" "$X/short.lat" >got 2>/dev/null && fail "it should fail"
+	cmp got "$X/y.ppm"
+}
+
+@test "the message names the operand and the byte" {
+	fails 1 "$X/short.ppm: truncated image*(byte 2000)" vae-enc -o new "$X/x.ppm" "$X/short.ppm"
+	fails 1 "$X/short.lat: *(byte 100)" vae-dec -o new "$X/x.lat" "$X/short.lat"
+	fails 1 "standard input: truncated" shell "vae-enc -o new < $X/short.ppm"
+}
+
+@test "a folder that is not there, or not for writing; a folder as output" {
+	fails 1 "no/x: No such file or directory" vae-enc -o no/x "$X/x.ppm"
+	mkdir folder
+	fails 1 "folder: Is a directory" vae-quant -o folder "$X/x.latents"
+	fails 1 "folder/: Is a directory" vae-dec -o folder/ "$X/x.lat"
+	fails 1 "No such file" vae-train --steps 1 -o no/x "$X/x.ppm"
+	only folder
+}
+
+@test "files that are not there, folders, and files that may not be read" {
+	local p
+	for p in vae-enc vae-quant vae-dec vae-stat; do
+		fails 1 "no/such: No such file or directory" "$p" -o out no/such
+		fails 1 ".: Is a directory" "$p" -o out .
+	done
+	fails 1 "no/such: No such file" vae-quant -t no/such
+	fails 1 "no/such: No such file" vae-train --steps 1 -o out no/such
+	fails 1 "no/such: No such file" vae-stat -o out -r no/such "$X/x.ppm"
+	fails 1 "no/such: No such file" vae-enc -o out "$X/x.ppm" no/such
+	only
+}
+
+@test "empty input is a failure" {
+	local p
+	: >empty
+	for p in vae-enc vae-quant "vae-quant -d" vae-dec vae-stat "vae-quant -t" "vae-train --steps 1 -o out"; do
+		fails 1 "empty input" shell "$p < /dev/null"
+		fails 1 "empty: empty input" shell "$p empty"
+		fails 1 "empty input" shell "$p empty empty < /dev/null" || [[ $p == vae-stat || $p == *-t ]]
+	done
+	only empty
+}
+
+@test "a closed standard input is a failure" {
+	local p
+	for p in vae-enc vae-quant vae-dec vae-stat; do
+		fails 1 "standard input: Bad file descriptor" shell "$p -o out <&-"
+	done
+	assert_not_exist out
+}
+
+@test "a full disk is a failure" {
+	fails 1 "standard output: No space left" shell 'vae-enc "$X/x.ppm" > /dev/full'
+	fails 1 "standard output: No space left" shell 'vae-quant "$X/x.latents" > /dev/full'
+	fails 1 "standard output: No space left" shell 'vae-quant -d "$X/x.lat" > /dev/full'
+	fails 1 "standard output: No space left" shell 'vae-dec "$X/x.lat" > /dev/full'
+	fails 1 "standard output: No space left" shell 'vae-stat "$X/x.ppm" > /dev/full'
+	fails 1 "standard output: No space left" shell 'vae-stat --json "$X/x.lat" > /dev/full'
+	fails 1 "/dev/full: No space left" vae-dec -o /dev/full "$X/x.lat"
+	fails 1 "/dev/full: No space left" vae-stat -o /dev/full "$X/x.lat"
+}
+
+@test "a closed standard output is a failure" {
+	fails 1 "standard output: Bad file descriptor" shell 'vae-dec "$X/x.lat" >&-'
+	fails 1 "standard output: Bad file descriptor" shell 'vae-stat "$X/x.ppm" >&-'
+}
+
+@test "a limit on the file's size leaves nothing behind" {
+	photo 400 300 >large.ppm
+	fails 1 "File too large" bash -c 'trap "" XFSZ; ulimit -f 8; exec vae-enc -o new large.ppm'
+	only large.ppm
+}
+
+# in_terminal COMMAND: its output, as a terminal would show it
+in_terminal() { script -qec "$1" /dev/null </dev/null; }
+
+@test "binary is not written to a terminal, unless -f" {
+	local p
+	for p in "vae-enc '$X/x.ppm'" "vae-quant '$X/x.latents'" "vae-quant -d '$X/x.lat'" "vae-dec '$X/x.lat'" "vae-train --steps 1 '$X/x.ppm'" \
+		"vae-dec --sample 1" "vae-dec -o /dev/tty '$X/x.lat'"; do
+		run -1 in_terminal "$p"
+		assert_output --regexp "^vae-[a-z]*: .* is a terminal, and this is binary data; -f writes it all the same"
+		assert_equal "${#lines[@]}" 1
+	done
+	run -0 in_terminal "vae-dec -f '$X/x.lat' | cat"
+	in_terminal "stty raw -opost; vae-dec -f '$X/x.lat'" | cmp - "$X/y.ppm"
+	in_terminal "stty raw -opost; vae-dec --force '$X/x.lat'" | cmp - "$X/y.ppm"
+}
+
+@test "reports and help may go to a terminal" {
+	run -0 in_terminal "vae-stat '$X/x.ppm'"
+	assert_output --partial "48"
+	run -0 in_terminal "vae-enc --help"
+	assert_output --partial "Usage"
+	run -0 in_terminal "vae-quant -t '$X/x.lat'"
+}
+
+@test "TERM, INT and HUP remove the unfinished file, and end the program as they should" {
+	local signal
+	for signal in TERM INT HUP; do
+		mkfifo slow
+		plainly vae-enc -o out slow 3>&- 2>err &
+		local pid=$!
+		exec 4>slow
+		cat "$X/x.ppm" >&4
+		wait_for eval 'compgen -G ".out.*" >/dev/null'
+		assert_not_exist out
+		kill -s "$signal" "$pid"
+		ends "$((128 + $(kill -l "$signal")))" "$pid"
+		exec 4>&-
+		assert_equal "$(cat err)" ""
+		rm slow err
+		only
+	done
+}
+
+@test "TERM leaves the file that was there before" {
+	echo old >out
+	mkfifo slow
+	plainly vae-dec -o out slow 3>&- &
+	local pid=$!
+	exec 4>slow
+	head -c 100 "$X/x.lat" >&4
+	wait_for eval 'compgen -G ".out.*" >/dev/null'
+	kill -s TERM "$pid"
+	ends 143 "$pid"
+	exec 4>&-
+	assert_equal "$(cat out)" old
+	only out slow
+}
+
+@test "signals that were ignored stay ignored" {
+	mkfifo slow
+	(trap '' HUP && exec vae-enc -o out slow) 3>&- &
+	local pid=$!
+	exec 4>slow
+	wait_for eval 'compgen -G ".out.*" >/dev/null'
+	kill -s HUP "$pid"
+	cat "$X/x.ppm" >&4
+	exec 4>&-
+	ends 0 "$pid"
+	cmp out "$X/x.latents"
+}
+
+# to_nobody COMMAND...: into a pipe that nobody reads any more
+to_nobody() {
+	{ wait_for test -e gone && "$@"; } | { exec 0<&- && : >gone; }
+}
+
+@test "a reader that goes away ends a filter silently" {
+	local p
+	for p in "vae-enc $X/x.ppm" "vae-dec $X/x.lat" "vae-quant $X/x.latents" "vae-stat $X/x.lat"; do
+		rm -f gone
+		# shellcheck disable=SC2086 # a program and its operand
+		run --separate-stderr -141 to_nobody plainly $p
+		assert_equal "$stderr" ""
+	done
+}
+
+@test "EPIPE where SIGPIPE is ignored is a failure in words" {
+	trap '' PIPE
+	fails 1 "standard output: Broken pipe" to_nobody vae-dec "$X/x.lat"
+	rm gone
+	fails 1 "standard output: Broken pipe" to_nobody vae-stat "$X/x.lat"
+	trap - PIPE
+}
+
+@test "unwritten corners: no descriptors or temporary files are left by a good run" {
+	export TMPDIR=$PWD/tmp
+	mkdir tmp
+	vae-enc -o out "$X/x.ppm"
+	vae-stat "$DATA/tiny.safetensors" >report
+	assert_equal "$(find tmp -mindepth 1)" ""
+	only out report tmp
+}

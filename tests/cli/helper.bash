@@ -1,0 +1,142 @@
+# shellcheck shell=bash
+# helper.bash - what the tests of the command line share.
+#
+# A test runs in its own empty folder, with this tree's programs first on PATH, the small frozen model of tests/data as the
+# default model, and none of the user's own settings. Pictures are small: what is measured here is behaviour, not compression.
+bats_require_minimum_version 1.5.0
+BATS_LIB_PATH=${BATS_LIB_PATH:-/usr/lib/bats}
+load "$BATS_LIB_PATH/bats-support/load.bash"
+load "$BATS_LIB_PATH/bats-assert/load.bash"
+load "$BATS_LIB_PATH/bats-file/load.bash"
+
+ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
+export ROOT
+B=$(cd "$ROOT" && realpath "${B:-build}")
+export B
+DATA=$ROOT/tests/data
+export PATH=$B:$PATH
+export LC_ALL=C OMP_WAIT_POLICY=passive
+export VAE_MODEL=tiny VAE_MODEL_PATH=$DATA
+unset VAE_CPU XDG_DATA_HOME OMP_NUM_THREADS
+PROGRAMS=(vae-enc vae-quant vae-dec vae-stat vae-train)
+export PROGRAMS
+
+setup() {
+	export HOME=$BATS_TEST_TMPDIR
+	cd "$BATS_TEST_TMPDIR" || return 1
+	set -o pipefail
+}
+
+# fails STATUS PATTERN COMMAND...: the command leaves with STATUS, and the first line on stderr names the program and matches the
+# glob PATTERN. It is the only line, but for usage errors, where a pointer to --help follows.
+fails() {
+	local expected=$1 pattern=$2
+	shift 2
+	run --separate-stderr "-$expected" "$@"
+	# shellcheck disable=SC2154 # stderr is bats' own
+	if [[ ${stderr_lines[0]-} != vae-*": "*$pattern* ]]; then
+		printf 'command: %s\nwanted:  %s\n' "$*" "$pattern" | batslib_decorate "another message: $stderr" | fail
+		return 1
+	fi
+	if [ "${#stderr_lines[@]}" -ne "$expected" ]; then
+		printf '%s\n' "$stderr" | batslib_decorate "$expected line(s) on stderr wanted from: $*" | fail
+		return 1
+	fi
+	if [ "$expected" = 2 ] && [[ ${stderr_lines[1]} != "Try 'vae-"*" --help' for more information." ]]; then
+		printf '%s\n' "$stderr" | batslib_decorate "no pointer to --help" | fail
+		return 1
+	fi
+}
+
+# quiet COMMAND...: succeeds with nothing on stderr.
+quiet() {
+	run --separate-stderr -0 "$@"
+	[ -z "$stderr" ] || { printf '%s\n' "$stderr" | batslib_decorate "unexpected words on stderr from: $*" | fail; }
+}
+
+# shell COMMAND: as run from a shell with pipefail.
+shell() {
+	bash -o pipefail -c "$1"
+}
+
+# A part of the test photograph: photo WIDTH HEIGHT
+photo() {
+	pngtopnm "$DATA/photo.png" | pamcut -left 200 -top 150 -width "$1" -height "$2"
+}
+
+# FORMAT WIDTH HEIGHT DEPTH MAXVAL TUPLETYPE of each picture of a stream
+kinds() {
+	local text
+	text=$(pamfile -allimages -machine "$1") || return 1
+	sed 's/^[^:]*: //' <<<"$text"
+}
+
+# The column of --tsv's first kind of record: column NAME < report
+column() {
+	awk -F'\t' -v name="$1" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == name) n = i; next } n { print $n }'
+}
+
+# psnr FILE REFERENCE
+psnr() {
+	vae-stat --tsv -r "$2" "$1" | column psnr_db | head -n 1
+}
+
+# at_least NUMBER BOUND
+at_least() {
+	awk -v a="$1" -v b="$2" 'BEGIN { exit !(a == "inf" || a + 0 >= b + 0) }' || fail "$1 is less than $2"
+}
+
+# Two files of which neither is missing: "! cmp" would not stop a test.
+differ() {
+	cmp -s "$1" "$2" && fail "$1 and $2 are the same"
+	[ -e "$1" ] && [ -e "$2" ]
+}
+
+# The bytes of FILE with byte number OFFSET (from 0; negative: from the end) inverted: flip FILE OFFSET
+flip() {
+	perl -0777 -e 'my ($file, $at) = @ARGV; open F, "<:raw", $file or die; my $s = <F>; $at += length $s if $at < 0;
+		substr($s, $at, 1) = chr(ord(substr $s, $at, 1) ^ 0xff); binmode STDOUT; print $s' "$1" "$2"
+}
+
+size() { stat -c %s "$1"; }
+
+# limited COMMAND...: with an address space of 3 GiB, and 20 seconds to do it. Under AddressSanitizer only the time is bounded.
+limited() {
+	case $B in
+	*asan*) timeout 60 "$@" ;;
+	*) (ulimit -v 3145728 && timeout 20 "$@") ;;
+	esac
+}
+
+# wait_for COMMAND...: until it succeeds, a minute at most
+wait_for() {
+	local i
+	for ((i = 0; i < 600; i++)); do
+		if "$@"; then return 0; fi
+		sleep 0.1
+	done
+	fail "nothing after a minute: $*"
+}
+
+# json_is EXPRESSION: the JSON on stdin is valid, and the Perl expression over it ($j) is true
+json_is() {
+	perl -MJSON::PP -0777 -e 'my $j = JSON::PP->new->utf8->decode(<STDIN>); my $ok = eval $ARGV[0]; die $@ if $@; exit !$ok' "$1" ||
+		fail "the JSON is not such that $1"
+}
+
+# plainly COMMAND...: with the default action for every signal, which shells and test drivers take away from what they start
+plainly() {
+	exec perl -e '$SIG{$_} = "DEFAULT" for qw(INT QUIT TERM HUP PIPE); exec { $ARGV[0] } @ARGV or die' "$@"
+}
+
+# ends STATUS PID: the child of this shell leaves with that status
+ends() {
+	local status=0
+	wait "$2" || status=$?
+	assert_equal "$status" "$1"
+}
+
+# Nothing is in this folder but the files named.
+only() {
+	assert_equal "$(find . -mindepth 1 -maxdepth 1 | sort | xargs)" "$(printf './%s\n' "$@" | sort | xargs)"
+}

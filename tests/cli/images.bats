@@ -1,0 +1,205 @@
+#!/usr/bin/env bats
+# Pictures of every kind come back as they went in: format, size, depth and maxval, and alpha to the last bit.
+load helper
+
+setup_file() {
+	cd "$BATS_FILE_TMPDIR" || return 1
+	photo 48 40 >rgb.ppm
+	ppmtopgm rgb.ppm >grey.pgm
+	pgmtopbm grey.pgm >bits.pbm
+	pgmramp -lr 48 40 >alpha.pgm
+	export PICTURES=$BATS_FILE_TMPDIR
+}
+
+there_and_back() { vae-enc -q "${2:-60}" "$1" | vae-quant | vae-dec; }
+
+# keeps FILE KIND [PSNR]: the decoded picture is of that kind, and like FILE
+keeps() {
+	there_and_back "$1" >decoded
+	assert_equal "$(kinds decoded)" "$2"
+	if [ "${3-}" ]; then at_least "$(psnr decoded "$1")" "$3"; fi
+}
+
+@test "PPM, raw and plain" {
+	keeps "$PICTURES/rgb.ppm" "PPM RAW 48 40 3 255 RGB" 16
+	cp decoded raw
+	pnmtoplainpnm "$PICTURES/rgb.ppm" >plain.ppm
+	assert_equal "$(head -c 2 plain.ppm)" P3
+	keeps plain.ppm "PPM RAW 48 40 3 255 RGB"
+	cmp decoded raw
+}
+
+@test "PGM, raw and plain: grey stays grey" {
+	keeps "$PICTURES/grey.pgm" "PGM RAW 48 40 1 255 GRAYSCALE" 16
+	cp decoded raw
+	pnmtoplainpnm "$PICTURES/grey.pgm" >plain.pgm
+	assert_equal "$(head -c 2 plain.pgm)" P2
+	keeps plain.pgm "PGM RAW 48 40 1 255 GRAYSCALE"
+	cmp decoded raw
+}
+
+@test "PBM, raw and plain: bits stay bits, black stays black" {
+	keeps "$PICTURES/bits.pbm" "PBM RAW 48 40 1 1 BLACKANDWHITE"
+	cp decoded raw
+	pnmtoplainpnm "$PICTURES/bits.pbm" >plain.pbm
+	assert_equal "$(head -c 2 plain.pbm)" P1
+	keeps plain.pbm "PBM RAW 48 40 1 1 BLACKANDWHITE"
+	cmp decoded raw
+	pbmmake -black 48 40 >black.pbm
+	there_and_back black.pbm >y.pbm
+	at_least "$(pamtopnm y.pbm | pnmtoplainpnm | tail -n +3 | tr -cd 1 | wc -c)" 1800
+	pbmmake -white 48 40 >white.pbm
+	there_and_back white.pbm >y.pbm
+	at_least "$(pnmtoplainpnm y.pbm | tail -n +3 | tr -cd 0 | wc -c)" 1800
+}
+
+@test "comments in headers, and white space between pictures" {
+	printf 'P3 # a comment\n# another\n2 1\n255\n255 0 0 # red\n0 0 255\n' >x.ppm
+	there_and_back x.ppm >y.ppm
+	assert_equal "$(kinds y.ppm)" "PPM RAW 2 1 3 255 RGB"
+	{ cat "$PICTURES/grey.pgm"; printf '\n'; cat "$PICTURES/grey.pgm"; } >two.pgm
+	there_and_back two.pgm >y.pgm
+	assert_equal "$(kinds y.pgm | wc -l)" 2
+}
+
+@test "every maxval from 1 to 65535 stays what it is" {
+	local maxval
+	for maxval in 1 2 15 100 254 256 1000 4095 32768 65535; do
+		pamdepth "$maxval" "$PICTURES/rgb.ppm" >"x$maxval.ppm"
+		pamdepth "$maxval" "$PICTURES/grey.pgm" >"x$maxval.pgm"
+	done
+	cat x*.ppm x*.pgm | there_and_back - >y
+	assert_equal "$(kinds y)" "$(cat x*.ppm x*.pgm | kinds -)"
+	assert_equal "$(kinds y | cut -d ' ' -f 6 | sort -n | uniq -c | awk '{ print $2 }' | xargs)" "1 2 15 100 254 256 1000 4095 32768 65535"
+}
+
+@test "16 bits are no worse than 8" {
+	pamdepth 65535 "$PICTURES/rgb.ppm" >deep.ppm
+	keeps deep.ppm "PPM RAW 48 40 3 65535 RGB" 16
+	local deep shallow
+	deep=$(psnr decoded deep.ppm)
+	keeps "$PICTURES/rgb.ppm" "PPM RAW 48 40 3 255 RGB"
+	shallow=$(psnr decoded "$PICTURES/rgb.ppm")
+	awk -v a="$deep" -v b="$shallow" 'BEGIN { exit !(a > b - 0.2 && a < b + 0.5) }' || fail "$deep dB and $shallow dB"
+	[ "$(pamdepth 255 decoded | pamfile -machine - | wc -l)" = 1 ]
+}
+
+@test "PAM without alpha: RGB, GRAYSCALE, BLACKANDWHITE" {
+	local pair
+	for pair in rgb.ppm:RGB:3:255 grey.pgm:GRAYSCALE:1:255 bits.pbm:BLACKANDWHITE:1:1; do
+		IFS=: read -r file tuple depth maxval <<<"$pair"
+		pamtopam <"$PICTURES/$file" >x.pam
+		[ "$(head -c 2 x.pam)" = P7 ] || pamstack -tupletype "$tuple" "$PICTURES/$file" >x.pam
+		keeps x.pam "PAM RAW 48 40 $depth $maxval $tuple"
+		# the same pixels as without the wrapping
+		cp decoded y.pam
+		there_and_back "$PICTURES/$file" >y.pnm
+		pamtopnm y.pam | cmp - y.pnm
+	done
+}
+
+# alpha_kept COLOUR ALPHA TUPLE: stacked, sent, and separated again
+alpha_kept() {
+	local depth
+	pamstack -tupletype "$3" "$1" "$2" >x.pam
+	there_and_back x.pam 5 >y.pam
+	assert_equal "$(kinds y.pam)" "$(kinds x.pam)"
+	depth=$(kinds x.pam | cut -d ' ' -f 5)
+	pamchannel -infile x.pam $((depth - 1)) >a.pam
+	pamchannel -infile y.pam $((depth - 1)) >b.pam
+	cmp a.pam b.pam
+	# the long way, and packed the other way
+	vae-enc -q 5 x.pam | vae-quant --method zstd | vae-quant -d | vae-dec | cmp - y.pam
+}
+
+@test "RGB_ALPHA: alpha is lossless" {
+	alpha_kept "$PICTURES/rgb.ppm" "$PICTURES/alpha.pgm" RGB_ALPHA
+	differ x.pam y.pam
+}
+
+@test "GRAYSCALE_ALPHA: alpha is lossless" {
+	alpha_kept "$PICTURES/grey.pgm" "$PICTURES/alpha.pgm" GRAYSCALE_ALPHA
+}
+
+@test "BLACKANDWHITE_ALPHA: alpha is lossless" {
+	pgmtopbm "$PICTURES/alpha.pgm" >alpha.pbm
+	alpha_kept "$PICTURES/bits.pbm" alpha.pbm BLACKANDWHITE_ALPHA
+}
+
+@test "alpha of 16 bits and of an odd maxval is lossless" {
+	local maxval
+	for maxval in 65535 777; do
+		pamdepth "$maxval" "$PICTURES/rgb.ppm" >colour
+		pgmramp -ellipse -maxval "$maxval" 48 40 >alpha
+		alpha_kept colour alpha RGB_ALPHA
+	done
+}
+
+@test "transparency of PNG, there and back" {
+	pamstack -tupletype RGB_ALPHA "$PICTURES/rgb.ppm" "$PICTURES/alpha.pgm" | pamtopng >x.png
+	pngtopam -alphapam x.png | vae-enc | vae-quant >x.lat
+	vae-dec <x.lat | pamtopng >y.png
+	pngtopam -alpha x.png >a.pgm
+	pngtopam -alpha y.png >b.pgm
+	cmp a.pgm b.pgm
+}
+
+@test "every size: 1x1, 1x300, 300x1, 15x17, 16x16, 17x33, 65x33, 129x64" {
+	local size
+	pngtopnm "$DATA/photo.png" >photo.ppm
+	for size in 1x1 1x300 300x1 15x17 16x16 17x33 65x33 129x64; do
+		pamcut -left 100 -top 100 -width "${size%x*}" -height "${size#*x}" photo.ppm
+	done >x.ppm
+	ppmtopgm x.ppm >x.pgm
+	there_and_back x.ppm >y.ppm
+	assert_equal "$(kinds y.ppm)" "$(kinds x.ppm)"
+	there_and_back x.pgm >y.pgm
+	assert_equal "$(kinds y.pgm)" "$(kinds x.pgm)"
+	at_least "$(psnr y.ppm x.ppm)" 10
+}
+
+@test "more slices than one: 1040x24 and 24x1040" {
+	local size
+	pngtopnm "$DATA/photo.png" | pamscale -xsize 1040 -ysize 1040 >photo.ppm
+	for size in 1040x24 24x1040; do
+		pamcut -width "${size%x*}" -height "${size#*x}" photo.ppm >x.ppm
+		vae-enc x.ppm | vae-quant >x.lat
+		vae-dec x.lat >y.ppm
+		assert_equal "$(kinds y.ppm)" "PPM RAW ${size%x*} ${size#*x} 3 255 RGB"
+		assert_equal "$(vae-stat --tsv x.lat | column slices)" 2
+		at_least "$(psnr y.ppm x.ppm)" 16
+	done
+}
+
+@test "a constant picture comes back nearly constant" {
+	local colour
+	for colour in black white rgb:80/80/80 rgb:40/60/50; do
+		ppmmake "$colour" 40 40
+	done >x.ppm
+	there_and_back x.ppm 100 >y.ppm
+	vae-stat --tsv -r x.ppm y.ppm | column psnr_db | head -n 4 >psnrs
+	assert_equal "$(wc -l <psnrs)" 4
+	while read -r db; do at_least "$db" 10; done <psnrs
+}
+
+@test "more quality, more bytes" {
+	local q last=0 now
+	photo 256 192 >x.ppm
+	for q in 0 25 50 75 100; do
+		now=$(vae-enc -q "$q" x.ppm | vae-quant | wc -c)
+		[ "$now" -gt "$last" ] || fail "quality $q takes $now bytes, the one below $last"
+		last=$now
+	done
+}
+
+@test "a PAM that is no picture is refused by name" {
+	printf 'P7\nWIDTH 1\nHEIGHT 1\nDEPTH 4\nMAXVAL 255\nTUPLTYPE CMYK\nENDHDR\nabcd' >cmyk.pam
+	fails 1 "CMYK" vae-enc -o y cmyk.pam
+	printf 'P7\nWIDTH 1\nHEIGHT 1\nDEPTH 2\nMAXVAL 255\nTUPLTYPE RGB\nENDHDR\nab' >depth.pam
+	fails 1 "depth 2" vae-enc -o y depth.pam
+	printf 'P7\nWIDTH 1\nHEIGHT 1\nDEPTH 5\nMAXVAL 255\nENDHDR\nabcde' >none.pam
+	fails 1 "no picture" vae-enc -o y none.pam
+	printf 'P7 332\n#XVVERSION\n1 1 255\nx' >thumbnail
+	fails 1 "not a PNM/PAM image" vae-enc -o y thumbnail
+	assert_not_exist y
+}

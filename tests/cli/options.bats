@@ -1,0 +1,237 @@
+#!/usr/bin/env bats
+# Every option of every program is understood, and what is no option, no number or no word is a usage error: exit status 2.
+load helper
+
+setup_file() {
+	photo 48 32 >"$BATS_FILE_TMPDIR/x.ppm"
+	export X=$BATS_FILE_TMPDIR/x.ppm
+	vae-enc "$X" >"$BATS_FILE_TMPDIR/x.latents"
+	vae-quant "$BATS_FILE_TMPDIR/x.latents" >"$BATS_FILE_TMPDIR/x.lat"
+	export LATENTS=$BATS_FILE_TMPDIR/x.latents LAT=$BATS_FILE_TMPDIR/x.lat
+}
+
+@test "--help: usage on stdout, every common option, at most 80 columns" {
+	local p option
+	for p in "${PROGRAMS[@]}"; do
+		quiet "$p" --help
+		assert_line --index 0 --partial "Usage: $p [OPTION]"
+		for option in "-o, --output FILE" "-T, --threads N" "--max-pixels N" "-f, --force" "-v, --verbose" "--quiet" "--help" "-V, --version"; do
+			assert_output --partial -- "$option"
+		done
+		[ "$p" = vae-train ] || assert_output --partial -- "-m, --model NAME|FILE"
+		! grep -nE '.{81}' <<<"$output" || fail "a line of $p --help is longer than 80 columns"
+	done
+}
+
+@test "--version and -V: name and version" {
+	local p
+	for p in "${PROGRAMS[@]}"; do
+		quiet "$p" --version
+		assert_output --regexp "^$p \(vae-tools\) [0-9]+\.[0-9]+\.[0-9]+$"
+		local long=$output
+		quiet "$p" -V
+		assert_output "$long"
+	done
+}
+
+@test "--help and --version to a full disk are failures" {
+	local p
+	for p in "${PROGRAMS[@]}"; do
+		fails 1 "No space left" shell "$p --help > /dev/full"
+		fails 1 "No space left" shell "$p --version > /dev/full"
+	done
+}
+
+@test "--completion=bash completes every long option" {
+	local p option
+	for p in "${PROGRAMS[@]}"; do
+		quiet "$p" --completion=bash
+		bash -n <<<"$output"
+		for option in $("$p" --help | grep -oE -- '(^|[ ,])--[a-z][a-z0-9-]*' | grep -oE -- '--.*'); do
+			grep -qE -- "[|' ]$option[)|' ]" <<<"$output" || fail "$p: $option is not completed"
+		done
+		fails 2 "bash only" "$p" --completion=zsh
+	done
+}
+
+@test "the completion offers options and words" {
+	eval "$(vae-quant --completion=bash)"
+	COMP_WORDS=(vae-quant --me) COMP_CWORD=1
+	_vae_quant
+	assert_equal "${COMPREPLY[*]}" "--method"
+	COMP_WORDS=(vae-quant --method z) COMP_CWORD=2
+	_vae_quant
+	assert_equal "${COMPREPLY[*]}" "zstd"
+}
+
+@test "unknown options, missing and unwanted arguments: exit 2" {
+	local p
+	for p in "${PROGRAMS[@]}"; do
+		fails 2 "unrecognized option '--no-such'" "$p" --no-such
+		fails 2 "invalid option -- 'Z'" "$p" -Z
+		fails 2 "requires an argument -- 'o'" "$p" -o
+		fails 2 "option '--output' requires an argument" "$p" --output
+		fails 2 "doesn't allow an argument" "$p" --verbose=1
+		fails 2 "empty argument" "$p" --output=
+	done
+}
+
+@test "numbers of the common options are checked" {
+	local p bad
+	for p in "${PROGRAMS[@]}"; do
+		for bad in -1 1025 2x x "" 1.5 " 1"; do
+			fails 2 "--threads" "$p" -T "$bad"
+		done
+		for bad in 0 -1 1e3 99999999999999999999999; do
+			fails 2 "--max-pixels" "$p" --max-pixels "$bad"
+		done
+	done
+}
+
+@test "vae-enc -q: 0 to 100, fractions too" {
+	local bad
+	for bad in -1 100.1 101 x 0x10 nan inf "" "5 " 5,5; do
+		fails 2 "--quality" vae-enc -q "$bad" "$X"
+	done
+	for good in 0 100 37.5 +5 1e1; do
+		vae-enc -q "$good" "$X" >y
+	done
+	vae-enc "$X" >default
+	vae-enc -q 50 "$X" >50
+	vae-enc --quality=50 "$X" >long
+	cmp default 50
+	cmp default long
+	vae-enc -q 50.1 "$X" >other
+	differ default other
+}
+
+@test "vae-quant: --method and --level are checked" {
+	local bad
+	for bad in "" gzip RANGE rang "range|zstd"; do
+		fails 2 "--method" vae-quant --method "$bad" "$LATENTS"
+	done
+	for bad in 0 20 -1 x ""; do
+		fails 2 "--level" vae-quant --level "$bad" "$LATENTS"
+	done
+	fails 2 "--output" vae-quant -t -o out "$LAT"
+	assert_not_exist out
+}
+
+@test "vae-quant --method range is the default; zstd is another size of the same thing" {
+	vae-quant "$LATENTS" >default
+	vae-quant --method range "$LATENTS" >range
+	vae-quant --method=zstd "$LATENTS" >zstd
+	cmp default range
+	differ range zstd
+	vae-dec range >a.ppm
+	vae-dec zstd >b.ppm
+	cmp a.ppm b.ppm
+}
+
+@test "vae-quant --level: other bytes at most, the same content" {
+	local level
+	for level in 1 3 19; do
+		vae-quant --method zstd --level "$level" "$LATENTS" >"$level.lat"
+		zstd -dcq <"$level.lat" >"$level.content"
+	done
+	cmp 1.content 3.content
+	cmp 3.content 19.content
+	vae-quant --method zstd "$LATENTS" | cmp - 3.lat
+}
+
+@test "vae-quant -t: silent where all is well, and writes nothing" {
+	quiet vae-quant -t "$LAT"
+	assert_output ""
+	quiet vae-quant --test - <"$LAT"
+	assert_output ""
+	quiet vae-quant -t "$LAT" "$LAT"
+	run --separate-stderr -0 vae-quant -t -v "$LAT"
+	assert_regex "$stderr" "^vae-quant: .*x\.lat: 48x32 RGB, good$"
+}
+
+@test "-v reports each image, --quiet silences it" {
+	run --separate-stderr -0 shell 'cat "$X" "$X" | vae-enc -v -q 30 > y'
+	assert_equal "${#stderr_lines[@]}" 2
+	assert_regex "${stderr_lines[1]}" "^vae-enc: standard input: 48x32 RGB, maxval 255, quality 30"
+	run --separate-stderr -0 shell 'vae-quant --verbose y > y.lat'
+	assert_equal "${#stderr_lines[@]}" 2
+	assert_regex "${stderr_lines[0]}" "^vae-quant: y: 48x32, [0-9]+ bytes, [0-9.]+ bpp, estimate [0-9]+ bytes"
+	run --separate-stderr -0 shell 'vae-dec -v y.lat > y.ppm'
+	assert_equal "${#stderr_lines[@]}" 2
+	assert_regex "${stderr_lines[0]}" "^vae-dec: y.lat: 48x32 RGB, maxval 255, model tiny"
+	run --separate-stderr -0 vae-stat -v y.lat
+	assert_equal "$stderr" "vae-stat: y.lat: codes"
+	quiet shell 'vae-enc -v --quiet "$X" | vae-quant -v --quiet | vae-dec -v --quiet > y.ppm; vae-stat -v --quiet y.ppm'
+}
+
+@test "-T: any number of threads gives the same bytes" {
+	local threads
+	photo 300 200 >large.ppm
+	vae-enc -T 1 large.ppm >1.latents
+	vae-quant -T 1 1.latents >1.lat
+	vae-dec -T 1 1.lat >1.ppm
+	for threads in 2 3 7; do
+		vae-enc -T "$threads" large.ppm | cmp - 1.latents
+		vae-quant --threads="$threads" 1.latents | cmp - 1.lat
+		vae-dec --threads "$threads" 1.lat | cmp - 1.ppm
+	done
+	OMP_NUM_THREADS=3 vae-dec 1.lat | cmp - 1.ppm
+}
+
+@test "--max-pixels: the limit is inclusive, and holds for images, latents and codes" {
+	quiet shell 'vae-enc --max-pixels 1536 "$X" > y'
+	fails 1 "1535" shell 'vae-enc --max-pixels 1535 "$X" > y'
+	quiet shell 'vae-quant --max-pixels 1536 "$LATENTS" > y'
+	fails 1 "1535" shell 'vae-quant --max-pixels 1535 "$LATENTS" > y'
+	quiet shell 'vae-dec --max-pixels 1536 "$LAT" > y'
+	fails 1 "1535" shell 'vae-dec --max-pixels 1535 "$LAT" > y'
+	fails 1 "1535" shell 'vae-dec --max-pixels 1535 "$LATENTS" > y'
+	fails 1 "1535" shell 'vae-quant -d --max-pixels 1535 "$LAT" > y'
+	fails 1 "1535" vae-quant -t --max-pixels 1535 "$LAT"
+	fails 1 "1535" vae-stat --max-pixels 1535 "$X"
+	fails 1 "1535" vae-train --steps 1 --patch 64 --max-pixels 1535 -o m "$X"
+}
+
+@test "vae-dec: --seed and FILE do not go with what they cannot serve" {
+	fails 2 "--sample" vae-dec --seed 1 "$LAT"
+	fails 2 "--sample" vae-dec --sample 1 "$LAT"
+	local bad
+	for bad in 0 -1 x 4294967297 ""; do
+		fails 2 "--sample" vae-dec --sample "$bad"
+	done
+	fails 2 "--seed" vae-dec --sample 1 --seed -1
+}
+
+@test "vae-train: what cannot be trained is a usage error" {
+	fails 2 "--steps or --minutes" vae-train -o m "$X"
+	fails 2 "--checkpoint" vae-train --steps 1 --resume -o m "$X"
+	fails 2 "--patch" vae-train --steps 1 --patch 65 -o m "$X"
+	fails 2 "--patch" vae-train --steps 1 --patch 63 -o m "$X"
+	fails 2 "--arch" vae-train --steps 1 --arch gan -o m "$X"
+	fails 2 "enc" vae-train --steps 1 --arch "photo enc=1" -o m "$X"
+	fails 2 "no key" vae-train --steps 1 --arch "photo colour=1" -o m "$X"
+	fails 2 "mlp" vae-train --steps 1 --arch photo --hidden1 5 -o m "$X"
+	fails 2 "photo" vae-train --steps 1 --arch mlp --dec 32 -o m "$X"
+	fails 2 "--init" vae-train --steps 1 --init tiny --arch photo -o m "$X"
+	fails 2 "mse" vae-train --steps 1 --arch photo --loss bce -o m "$X"
+	assert_not_exist m
+}
+
+@test "vae-train: every number is checked" {
+	local pair
+	for pair in steps:0 steps:x minutes:0 minutes:-1 batch:0 batch:65537 lr:0 lr:1 lr:x warmup:-1 decay:1.1 decay:-0.1 clip:-1 ema:1 \
+		seed:-1 checkpoint-minutes:-1 enc:0 z:0 knots:0 width:0 lambda:0.1 lambda:0:1 lambda:2:1 lambda:1: lambda:a:b loss:l1; do
+		fails 2 "--${pair%%:*}" vae-train "--${pair%%:*}" "${pair#*:}" -o m "$X"
+	done
+}
+
+@test "long options may be shortened, options may follow operands, -- ends them" {
+	vae-enc --qual 20 "$X" >a
+	vae-enc "$X" -q 20 >b
+	vae-enc -q20 -- "$X" >c
+	cmp a b
+	cmp a c
+	cp "$X" ./-q
+	vae-enc -q 20 -- -q | cmp - a
+	fails 2 "ambiguous" vae-enc --ver "$X"
+}
