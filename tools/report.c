@@ -199,7 +199,7 @@ static void put_block(struct report *r)
 	put_people_text(r->file, r->field[0].text);
 	fprintf(r->file, ": %s\n", r->kind);
 	for (int i = 1; i < r->fields; i++) {
-		if (r->field[i].type == REPORT_TEXT && !r->field[i].text)
+		if (r->field[i].type == REPORT_TEXT && (!r->field[i].text || !*r->field[i].text))
 			continue;
 		fprintf(r->file, "  ");
 		put_people_key(r->file, r->field[i].key);
@@ -209,30 +209,38 @@ static void put_block(struct report *r)
 	}
 }
 
+/* A column is as wide as its heading, its first value, or what such values usually take. */
+static void set_widths(struct report *r)
+{
+	enum { NUMBER = 7, TEXT = 9 }; /* GRAYSCALE, synthesis */
+
+	for (int i = 1; i < r->fields; i++) {
+		const struct report_field *f = &r->field[i];
+		int heading = strlen(f->key), value = f->type == REPORT_TEXT ? f->text ? (int)strlen(f->text) : TEXT : NUMBER;
+		int least = f->type == REPORT_TEXT ? TEXT : NUMBER;
+
+		r->width[i] = heading > value ? heading : value;
+		if (r->width[i] < least)
+			r->width[i] = least;
+	}
+}
+
 /* The file comes last, so that names of any length leave the columns straight. */
 static void put_line(struct report *r)
 {
-	enum { NARROWEST = 7, NARROWEST_TEXT = 9 }; /* GRAYSCALE, synthesis */
-	bool first = !r->last_kind || strcmp(r->last_kind, r->kind);
-	int width[sizeof r->field / sizeof *r->field];
-
-	for (int i = 1; i < r->fields; i++) {
-		width[i] = strlen(r->field[i].key) > NARROWEST ? (int)strlen(r->field[i].key) : NARROWEST;
-		if (r->field[i].type == REPORT_TEXT && width[i] < NARROWEST_TEXT)
-			width[i] = NARROWEST_TEXT;
-	}
-	if (first && r->records)
-		putc('\n', r->file);
-	if (first) {
+	if (!r->last_kind || strcmp(r->last_kind, r->kind)) {
+		if (r->records)
+			putc('\n', r->file);
+		set_widths(r);
 		for (int i = 1; i < r->fields; i++) {
-			fprintf(r->file, "%*s", width[i] - (int)strlen(r->field[i].key), "");
+			fprintf(r->file, "%*s", r->width[i] - (int)strlen(r->field[i].key), "");
 			put_people_key(r->file, r->field[i].key);
 			fputs("  ", r->file);
 		}
 		fputs("file\n", r->file);
 	}
 	for (int i = 1; i < r->fields; i++) {
-		put_people_value(r->file, &r->field[i], width[i]);
+		put_people_value(r->file, &r->field[i], r->width[i]);
 		fputs("  ", r->file);
 	}
 	put_people_text(r->file, r->field[0].text);

@@ -29,6 +29,7 @@ struct report {
 	uint64_t records;
 	struct report_field field[32];
 	int fields;
+	int width[32]; /* of the columns for people, set by a table's first line */
 };
 
 void report_begin(struct report *r, FILE *file, enum report_layout layout);

@@ -66,6 +66,7 @@ struct run {
 	struct input reference_in;
 	struct vae_image *reference;
 	uint64_t references;
+	bool ran_out; /* of references, or they are bad: said once */
 	/* sums over what was compared */
 	double mse, psnr, ms_ssim;
 	uint64_t compared;
@@ -77,14 +78,18 @@ struct run {
 static int next_reference(struct run *run, struct vae_error *error)
 {
 	struct vae_image *image;
-	int got = vae_image_read(&image, run->reference_in.file, run->o->common.max_pixels, error);
+	int got;
 
+	if (run->ran_out)
+		return fail(error, VAE_EDATA, "no reference to compare with");
+	got = vae_image_read(&image, run->reference_in.file, run->o->common.max_pixels, error);
 	if (!got && run->references == 1 && !run->reference_in.failure)
 		return 0;
 	if (!got && !run->reference_in.failure)
 		got = fail(error, VAE_EDATA, run->references ? "only %" PRIu64 " images to compare with" : "empty input", run->references);
 	if (got <= 0) {
 		input_report(&run->reference_in, error);
+		run->ran_out = true;
 		return fail(error, VAE_EDATA, "no reference to compare with");
 	}
 	vae_image_free(run->reference);
@@ -597,7 +602,7 @@ static void skip_reference(struct run *run, uint64_t taken_before, uint64_t item
 {
 	struct vae_error error = { 0 };
 
-	if (run->o->references && run->references == taken_before + items)
+	if (run->o->references && !run->ran_out && run->references == taken_before + items)
 		next_reference(run, &error);
 }
 

@@ -22,8 +22,9 @@ PROGRAMS=(vae-enc vae-quant vae-dec vae-stat vae-train)
 export PROGRAMS
 
 setup() {
-	export HOME=$BATS_TEST_TMPDIR
-	cd "$BATS_TEST_TMPDIR" || return 1
+	mkdir "$BATS_TEST_TMPDIR/work" # beside the files that bats itself keeps there
+	cd "$BATS_TEST_TMPDIR/work" || return 1
+	export HOME=$PWD
 	set -o pipefail
 }
 
@@ -138,5 +139,5 @@ ends() {
 
 # Nothing is in this folder but the files named.
 only() {
-	assert_equal "$(find . -mindepth 1 -maxdepth 1 | sort | xargs)" "$(printf './%s\n' "$@" | sort | xargs)"
+	assert_equal "$(find . -mindepth 1 -maxdepth 1 -printf '%f\n' | sort | xargs)" "$(printf '%s\n' "$@" | sort | xargs)"
 }

@@ -1,0 +1,234 @@
+/* The objective's gradient against finite differences, the eigenvectors, Adam, checkpoints, and patches. */
+#include "prior/order.h"
+#include "tap.h"
+#include "train/checkpoint.h"
+#include "train/data.h"
+#include "train/eigen.h"
+#include "train/objective.h"
+#include "train/start.h"
+
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct vae_random rnd;
+
+static float centred(void) { return 2 * vae_random_uniform(&rnd) - 1; }
+
+/* ---- the objective ----------------------------------------------------------------------------------------------------- */
+
+static double loss_of(struct vae_objective *o, struct vae_weights *w)
+{
+	struct vae_objective_sums sums = {0};
+	vae_weights_pack(w, &o->nets->params);
+	vae_random_init(&o->random, 7, 0, 0); /* the same noise each time */
+	vae_objective_pass(o, w, 40000, true, 1, NULL, &sums);
+	return sums.loss;
+}
+
+/* Parameters that reach the loss without passing a rounding, so that finite differences exist. For the heads that give means and
+ * log-scales, only the columns of log-scales are smooth. */
+static bool smooth(const struct vae_nets *nets, const char *name, size_t column)
+{
+	if (nets->arch.kind == VAE_ARCH_MLP)
+		return true;
+	if (!strncmp(name, "dec.", 4) || !strcmp(name, "prior.z.log_scale"))
+		return true;
+	bool head = !strcmp(name, "prior.hs.head.bias") || !strcmp(name, "prior.hs.shift") || !strcmp(name, "prior.ctx.head.weight") ||
+	            !strcmp(name, "prior.ctx.head.bias");
+	return head && column >= (size_t)nets->arch.y;
+}
+
+static bool slope_matches(struct vae_objective *o, struct vae_weights *w, float *number, double gradient, double scale)
+{
+	static const float widths[] = {1e-2f, 1e-3f, 3e-2f};
+	for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+		float kept = *number;
+		*number = kept + widths[i];
+		double up = loss_of(o, w), h = *number;
+		*number = kept - widths[i];
+		double slope = (up - loss_of(o, w)) / (h - (double)*number);
+		*number = kept;
+		if (fabs(slope - gradient) <= 0.02 * fabs(gradient) + 0.03 * scale)
+			return true;
+	}
+	return false;
+}
+
+static void check_objective(const char *line, int loss, size_t rows, size_t columns)
+{
+	struct vae_error e;
+	struct vae_arch arch;
+	struct vae_nets *nets = NULL;
+	struct vae_weights w;
+	struct vae_objective o;
+	if (!ok(!vae_arch_parse(&arch, line, &e) && !vae_nets_new(&nets, &arch, &e) && !vae_weights_init(&w, &nets->params, true, &e) &&
+	            !vae_objective_init(&o, nets, loss, rows, columns, &e), "%s", line))
+		return;
+	for (int i = 0; i < nets->params.count; i++) {
+		const struct vae_param *p = &nets->params.list[i];
+		float bound = p->matrix ? 1.2f / sqrtf((float)p->rows) : 0.4f, centre = strstr(p->name, "gain") ? 1 : 0;
+		for (size_t k = 0; k < p->rows * p->columns; k++)
+			w.value[p->offset + k] = centre + bound * centred();
+	}
+	size_t x = rows * columns * (arch.kind == VAE_ARCH_PHOTO ? 3 : (size_t)(arch.width * arch.height));
+	for (size_t k = 0; k < x; k++)
+		o.x[k] = arch.kind == VAE_ARCH_PHOTO ? centred() / 2 : vae_random_uniform(&rnd);
+	float *gradient = calloc(nets->params.total, sizeof(float));
+	struct vae_objective_sums sums = {0};
+	vae_weights_pack(&w, &nets->params);
+	vae_random_init(&o.random, 7, 0, 0);
+	vae_objective_pass(&o, &w, 40000, true, 1, gradient, &sums);
+	ok(sums.loss == loss_of(&o, &w) && isfinite(sums.loss), "the loss, %g, does not depend on the backward pass", sums.loss);
+	int bad = 0, tried = 0;
+	for (int i = 0; i < nets->params.count; i++) {
+		const struct vae_param *p = &nets->params.list[i];
+		size_t n = p->rows * p->columns;
+		double square = 0;
+		for (size_t k = 0; k < n; k++)
+			square += (double)gradient[p->offset + k] * gradient[p->offset + k];
+		for (int t = 0; t < 4; t++) {
+			size_t k = vae_random_below(&rnd, (uint32_t)n);
+			if (!smooth(nets, p->name, k % p->columns))
+				continue;
+			tried++;
+			if (!slope_matches(&o, &w, &w.value[p->offset + k], gradient[p->offset + k], sqrt(square / (double)n)) && ++bad < 5)
+				printf("# %s[%zu]: %g\n", p->name, k, gradient[p->offset + k]);
+		}
+	}
+	ok(!bad && tried > 30, "gradients of %d numbers", tried);
+	free(gradient);
+	vae_objective_clear(&o);
+	vae_weights_clear(&w);
+	vae_nets_free(nets);
+}
+
+static void check_order(void)
+{
+	bool once = true;
+	for (size_t row = 0; row < 3; row++)
+		for (size_t column = 0; column < 3; column++)
+			once = once && vae_order_first_channel(0, row, column, 8) + vae_order_first_channel(1, row, column, 8) == 4;
+	ok(once, "the two steps code every channel of every cell once");
+}
+
+/* ---- the rest ---------------------------------------------------------------------------------------------------------- */
+
+static void check_eigen(void)
+{
+	enum { N = 60 };
+	static double a[N * N], kept[N * N], values[N], vectors[N * N];
+	for (int i = 0; i < N; i++)
+		for (int j = 0; j <= i; j++)
+			a[i * N + j] = a[j * N + i] = exp(-0.1 * (i - j)) + (i == j ? 0.01 * (i % 7) : 0);
+	memcpy(kept, a, sizeof a);
+	struct vae_error e;
+	int result = vae_eigen(a, N, values, vectors, &e);
+	double worst = 0;
+	bool descending = true;
+	for (int i = 0; i < N; i++) {
+		descending = descending && (i == 0 || values[i] <= values[i - 1]);
+		for (int j = 0; j < N; j++) {
+			double image = 0, product = 0;
+			for (int k = 0; k < N; k++) {
+				image += kept[j * N + k] * vectors[i * N + k];
+				product += vectors[i * N + k] * vectors[j * N + k];
+			}
+			worst = fmax(worst, fmax(fabs(image - values[i] * vectors[i * N + j]), fabs(product - (i == j))));
+		}
+	}
+	ok(!result && descending && worst < 1e-12, "eigenvectors: residual %g", worst);
+	static double zero[9], zero_values[3], zero_vectors[9];
+	ok(!vae_eigen(zero, 3, zero_values, zero_vectors, &e) && zero_values[0] == 0 && zero_vectors[0] == 1, "the zero matrix");
+}
+
+/* Adam's first step is the rate in the direction of the sign, whatever the gradient's size; the average starts fast. */
+static void check_optimiser(void)
+{
+	struct vae_error e;
+	struct vae_optimiser o;
+	static struct vae_params params;
+	params = (struct vae_params){.count = 2, .total = 48};
+	params.list[0] = (struct vae_param){.rows = 1, .columns = 20};
+	params.list[1] = (struct vae_param){.rows = 1, .columns = 16, .offset = 32};
+	float value[48] = {0}, first[48], second[48], factor[2] = {1, 0.5f};
+	for (int i = 0; i < 48; i++) {
+		first[i] = (float)(i + 1);
+		second[i] = (float)-2 * (float)(i + 1);
+	}
+	float *const gradients[] = {first, second};
+	if (vae_optimiser_init(&o, 48, &e))
+		return;
+	double norm = vae_optimiser_gather(gradients, 2, 48), expected = sqrt(48.0 * 49 * 97 / 6);
+	ok(fabs(norm - expected) < 1e-6 * expected && first[3] == -4, "the gathered gradient, norm %g", norm);
+	vae_optimiser_step(&o, &params, factor, value, first, norm, 1, 0.01, 0.9);
+	ok(fabsf(value[0] - 0.01f) < 1e-5f && fabsf(value[19] - 0.01f) < 1e-5f && fabsf(value[40] - 0.005f) < 1e-5f && value[25] == 0,
+	   "the first step: %g and %g", value[0], value[40]);
+	ok(fabsf(o.average[0] - value[0] * (1 - 2 / 11.0f)) < 1e-6f, "the average follows");
+	first[5] = NAN;
+	ok(!isfinite(vae_optimiser_gather(gradients, 1, 48)), "NaN shows in the norm");
+
+	char path[] = "/tmp/vae-train-test-XXXXXX";
+	int file = mkstemp(path);
+	close(file);
+	struct vae_checkpoint_head head = {.arch = "x", .seed = 3, .step = 1, .floats = 48}, back;
+	struct vae_optimiser again;
+	float value_again[48];
+	vae_optimiser_init(&again, 48, &e);
+	ok(!vae_checkpoint_write(path, &head, value, &o, &e) && vae_checkpoint_head_read(path, &back, &e) == 1 && back.seed == 3 &&
+	       !vae_checkpoint_read(path, &back, value_again, &again, &e) && !memcmp(value, value_again, sizeof value) &&
+	       !memcmp(o.second, again.second, 48 * sizeof(float)) && again.step == 1, "a checkpoint comes back");
+	ok(truncate(path, 1000) == 0 && vae_checkpoint_read(path, &back, value_again, &again, &e) == VAE_EDATA, "truncated: %s", e.text);
+	unlink(path);
+	ok(vae_checkpoint_head_read(path, &back, &e) == 0, "no checkpoint is no error");
+	ok(vae_checkpoint_write("/nonexistent/x", &head, value, &o, &e) == VAE_EIO, "nowhere to write: %s", e.text);
+	vae_optimiser_clear(&o);
+	vae_optimiser_clear(&again);
+}
+
+static void check_data(void)
+{
+	struct vae_error e;
+	struct vae_image *image;
+	struct vae_geometry g = {.width = 40, .height = 30, .maxval = 255, .format = VAE_PPM, .tuple = VAE_RGB};
+	struct vae_data data = {.channels = 3};
+	if (vae_image_new(&image, &g, 0, &e))
+		return;
+	for (size_t i = 0; i < 40 * 30 * 3; i++)
+		image->colour[i] = (uint16_t)(i % 3 == 0 ? i / 3 % 40 : i % 3 == 1 ? i / 3 / 40 : 200);
+	ok(!vae_data_add(&data, image, 16, &e) && vae_data_add(&data, image, 31, &e) == VAE_EARG, "too small: %s", e.text);
+	int seen[8] = {0};
+	for (int n = 0; n < 200; n++) { /* red is x and green is y: their differences along the patch tell the orientation */
+		float patch[16 * 16 * 3];
+		vae_data_patch(&data, &rnd, 16, 0, patch);
+		float right = (patch[3] - patch[0]) * 255, right_green = (patch[4] - patch[1]) * 255, down = (patch[48] - patch[0]) * 255,
+		      down_green = (patch[49] - patch[1]) * 255;
+		bool turned = fabsf(right) < 0.5f;
+		int kind = turned ? 4 + (right_green > 0) * 2 + (down > 0) : (right > 0) * 2 + (down_green > 0);
+		seen[kind]++;
+		if (fabsf(patch[2] * 255 - 200) > 1e-3f)
+			seen[0] = -1000;
+	}
+	bool all = true;
+	for (int i = 0; i < 8; i++)
+		all = all && seen[i] > 0;
+	ok(all, "patches come in eight orientations");
+	vae_data_clear(&data);
+	vae_image_free(image);
+}
+
+int main(void)
+{
+	omp_set_num_threads(1);
+	vae_random_init(&rnd, 2, 0, 0);
+	check_order();
+	check_objective("photo enc=16 enc_blocks=1 y=6 hyper=16 z=3 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=3", VAE_LOSS_MSE, 64, 128);
+	check_objective("mlp width=6 height=5 hidden1=12 hidden2=9 z=4", VAE_LOSS_BCE, 5, 1);
+	check_objective("mlp width=6 height=5 hidden1=12 hidden2=9 z=4", VAE_LOSS_MSE, 5, 1);
+	check_eigen();
+	check_optimiser();
+	check_data();
+	return tap_done();
+}
