@@ -1,7 +1,5 @@
 #include "nn/build.h"
-#include "base/memory.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 static int add_slot(struct vae_builder *b, int level, int channels)
@@ -158,24 +156,3 @@ int vae_param_find(const struct vae_params *params, const char *name)
 			return i;
 	return -1;
 }
-
-int vae_nets_new(struct vae_nets **out, const struct vae_arch *arch, struct vae_error *error)
-{
-	struct vae_nets *nets;
-	if (vae_alloc(&nets, 1, sizeof *nets, error))
-		return VAE_EMEM;
-	nets->arch = *arch;
-	struct vae_builder b = {.params = &nets->params};
-	if (arch->kind == VAE_ARCH_PHOTO)
-		vae_build_photo(nets, &b);
-	else
-		vae_build_mlp(nets, &b);
-	if (b.overflow) {
-		free(nets);
-		return vae_fail(error, VAE_EARG, "architecture: too many blocks");
-	}
-	*out = nets;
-	return 0;
-}
-
-void vae_nets_free(struct vae_nets *nets) { free(nets); }

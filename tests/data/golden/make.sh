@@ -1,0 +1,43 @@
+#!/bin/bash
+# make.sh - writes the golden files of one model: what every later version must write, and read to the same pixels.
+#
+#   tests/data/golden/make.sh tiny|mnist-1        with vae-enc and the others on PATH
+#
+# For each picture and quality of its list, MODEL-PICTURE-QUALITY.range.lat and .zstd.lat, and a line in MODEL.sums:
+#   PICTURE QUALITY SHA-256 of vae-enc's latents (by the model's name, so without a path), SHA-256 of the decoded picture
+# A golden file is made once: where one of the model's is there already, nothing is written.
+set -euo pipefail
+model=${1:?usage: make.sh tiny|mnist-1}
+cd "$(dirname "$0")"
+export VAE_MODEL_PATH=${VAE_MODEL_PATH:-$PWD/..:$PWD/../../../models}
+
+case $model in
+tiny)
+	list='rgb.ppm:0 rgb.ppm:60 rgb.ppm:100 grey.pgm:50 bits.pbm:80 deep.ppm:70 thousand.ppm:33.3 alpha.pam:25 grey-alpha.pam:90
+		one.ppm:50 cell.ppm:100 column.ppm:75 row.ppm:40' ;;
+mnist-1)
+	list='digits.pgm:50 digits.pgm:0 digits.pgm:100' ;;
+*)
+	echo "make.sh: no list of pictures for model $model" >&2
+	exit 2 ;;
+esac
+if compgen -G "$model-*.lat" >/dev/null || [ -e "$model.sums" ]; then
+	echo "make.sh: golden files of $model are there already; they are not to change" >&2
+	exit 1
+fi
+
+sum() { sha256sum | cut -d ' ' -f 1; }
+new=$(mktemp -d)
+trap 'rm -rf "$new"' EXIT
+for pair in $list; do
+	picture=${pair%:*} quality=${pair#*:}
+	name=$model-${picture%.*}-$quality
+	vae-enc -m "$model" -q "$quality" "$picture" >"$new/latents"
+	vae-quant --method range "$new/latents" >"$new/$name.range.lat"
+	vae-quant --method zstd "$new/latents" >"$new/$name.zstd.lat"
+	vae-dec "$new/$name.range.lat" >"$new/picture"
+	vae-dec "$new/$name.zstd.lat" | cmp - "$new/picture"
+	echo "$picture $quality $(sum <"$new/latents") $(sum <"$new/picture")" >>"$new/$model.sums"
+done
+rm "$new/latents" "$new/picture"
+cp -n "$new"/* .
