@@ -6,7 +6,7 @@
  * Backward kernels are deterministic for an instruction set but may differ between them (sums in other orders).
  *
  * Arrays are rows x channels, channels contiguous; "row" is a cell of the picture. Strides are in floats.
- * No pointer may be NULL unless stated; nothing is aligned unless stated; no kernel allocates or fails.
+ * No pointer may be NULL unless stated; nothing is aligned unless stated; no kernel allocates or fails; gemm takes 250 KB of stack.
  * Buffers of one call must not overlap unless stated.
  */
 #ifndef VAE_KERNEL_H
@@ -63,7 +63,8 @@ struct vae_depthwise_backward {
 
 /* For each of n symbols: bits = -log2 max(P, 1e-9), P the mass of N(0, e^log_scale) on [d - 1/2, d + 1/2], log_scale clamped to
  * [VAE_LOG_SCALE_MIN, VAE_LOG_SCALE_MAX] (its gradient is 0 where the clamp holds and pushing outward). Training only: fast, not exact.
- * Adds weight * d(bits)/dd to dd and weight * d(bits)/dlog_scale to ds where those are not NULL; returns the sum of bits. */
+ * Adds weight * d(bits)/dd to dd and weight * d(bits)/dlog_scale to ds where those are not NULL; returns the sum of bits.
+ * The gradients are those of -log2 P also below 1e-9, but no farther out than |d| = 1/2 + 6 sigma: beyond, they stay as they are there. */
 #define VAE_LOG_SCALE_MIN (-2.2072749f) /* ln 0.11 */
 #define VAE_LOG_SCALE_MAX 6.2383246f    /* ln 512 */
 

@@ -280,9 +280,9 @@ static void test_depthwise(const struct vae_kernels *kernels)
 		size_t n = d.rows * d.columns * d.channels;
 		struct array x = array_random(n), w = array_random(d.taps * d.taps * d.channels), bias = array_random(d.channels);
 		struct array y = array_random(n), expected = array_new(n);
-		if (i % 3 == 0)
-			for (size_t c = 0; c < d.channels; c++)
-				bias.data[c] = -0.0f; /* only the +0 of a tap outside makes it +0 */
+		bool infinite = i % 4 == 1 && w.n;
+		if (infinite)
+			w.data[below(w.n)] = INFINITY; /* times the +0 outside: NaN, where skipping the tap would give a number */
 		d.x = x.data;
 		d.w = w.data;
 		d.bias = bias.data;
@@ -291,7 +291,7 @@ static void test_depthwise(const struct vae_kernels *kernels)
 		d.y = y.data;
 		kernels->depthwise(&d);
 		forward += !(same(y.data, expected.data, n) && array_intact(&y));
-		backward += !depthwise_backward_agrees(kernels, &d);
+		backward += !infinite && !depthwise_backward_agrees(kernels, &d);
 		struct array *all[] = {&x, &w, &bias, &y, &expected};
 		for (size_t a = 0; a < sizeof all / sizeof *all; a++)
 			array_free(all[a]);

@@ -1,0 +1,187 @@
+#!/usr/bin/env bats
+# vae-stat: tells what it reads, and its figures are those that one can compute oneself. Three layouts of the same records.
+load helper
+
+setup_file() {
+	cd "$BATS_FILE_TMPDIR" || return 1
+	photo 200 170 >x.ppm
+	photo 48 40 | ppmtopgm >small.pgm
+	pgmramp -lr 48 40 >alpha.pgm
+	pamstack -tupletype GRAYSCALE_ALPHA small.pgm alpha.pgm >x.pam
+	vae-enc -q 37.5 x.ppm >x.latents
+	vae-quant x.latents >x.lat
+	vae-quant --method zstd x.latents >z.lat
+	vae-dec x.lat >y.ppm
+	vae-enc x.pam | vae-quant >a.lat
+	vae-train --arch "mlp hidden1=8 hidden2=8 z=3" --steps 1 --batch 2 --quiet --licence 'MIT "no\joke"' -o mlp.safetensors <(photo 28 28 | ppmtopgm)
+	export X=$BATS_FILE_TMPDIR
+}
+
+# value NAME: of the only record in TSV on stdin
+value() { column "$1" | head -n 1; }
+
+@test "images: geometry of each" {
+	cat "$X/x.ppm" "$X/small.pgm" "$X/x.pam" >three
+	quiet vae-stat --tsv three
+	assert_line --index 0 $'kind\tfile\timage\twidth\theight\ttuple\tdepth\tmaxval'
+	assert_line --index 1 $'image\tthree\t1\t200\t170\tRGB\t3\t255'
+	assert_line --index 2 $'image\tthree\t2\t48\t40\tGRAYSCALE\t1\t255'
+	assert_line --index 3 $'image\tthree\t3\t48\t40\tGRAYSCALE_ALPHA\t2\t255'
+	assert_equal "${#lines[@]}" 4
+}
+
+@test "PSNR is what its definition says" {
+	local wanted
+	wanted=$(perl -0777 -e 'sub samples { open F, "<:raw", $_[0] or die; my $s = <F>; $s =~ s/^P6\s+\d+\s+\d+\s+\d+\s//; unpack "C*", $s }
+		my @a = samples($ARGV[0]); my @b = samples($ARGV[1]); @a == 200 * 170 * 3 && @a == @b or die;
+		my $sum = 0; $sum += (($a[$_] - $b[$_]) / 255) ** 2 for 0 .. $#a; printf "%.6f %.3f", $sum / @a, -10 * log($sum / @a) / log 10' "$X/y.ppm" "$X/x.ppm")
+	quiet vae-stat --tsv -r "$X/x.ppm" "$X/y.ppm"
+	assert_equal "$(printf '%.6f %.3f' "$(value mse <<<"$output")" "$(value psnr_db <<<"$output")")" "$wanted"
+	awk -v s="$(value ms_ssim <<<"$output")" 'BEGIN { exit !(s > 0.5 && s < 1) }'
+}
+
+@test "equal pictures: infinite PSNR, MS-SSIM 1; null in JSON" {
+	quiet vae-stat --tsv --reference="$X/x.ppm" "$X/x.ppm"
+	assert_equal "$(value mse <<<"$output") $(value psnr_db <<<"$output") $(value ms_ssim <<<"$output")" "0 inf 1"
+	quiet vae-stat --json -r "$X/x.ppm" "$X/x.ppm"
+	json_is '@$j == 1 && $j->[0]{mse} == 0 && !defined $j->[0]{psnr_db} && $j->[0]{ms_ssim} == 1' <<<"$output"
+}
+
+@test "MS-SSIM needs 161 pixels a side, and is not there below" {
+	vae-enc "$X/small.pgm" | vae-quant | vae-dec >y.pgm
+	quiet vae-stat --json -r "$X/small.pgm" y.pgm
+	json_is '$j->[0]{psnr_db} > 10 && exists $j->[0]{ms_ssim} && !defined $j->[0]{ms_ssim}' <<<"$output"
+}
+
+@test "references go pair by pair, a single one serves all; the average" {
+	cat "$X/x.ppm" "$X/y.ppm" >references
+	quiet vae-stat --json -r references "$X/y.ppm" "$X/y.ppm"
+	json_is '@$j == 3 && $j->[0]{mse} > 0 && $j->[1]{mse} == 0 && $j->[2]{kind} eq "average" && $j->[2]{images} == 2
+		&& abs($j->[2]{mse} - $j->[0]{mse} / 2) < 1e-9' <<<"$output"
+	quiet vae-stat --json -r "$X/x.ppm" -r "$X/y.ppm" "$X/y.ppm" "$X/y.ppm"
+	json_is '$j->[0]{mse} > 0 && $j->[1]{mse} == 0' <<<"$output"
+	quiet vae-stat --json -r "$X/x.ppm" "$X/y.ppm" "$X/x.ppm" "$X/y.ppm"
+	json_is '@$j == 4 && $j->[0]{mse} == $j->[2]{mse} && $j->[1]{mse} == 0' <<<"$output"
+	quiet vae-stat --tsv -r - "$X/y.ppm" <"$X/x.ppm"
+}
+
+@test "references of another size, of another kind, or too few: a failure" {
+	fails 1 "" vae-stat -r "$X/small.pgm" "$X/x.ppm"
+	run --separate-stderr -1 vae-stat -r "$X/x.ppm" -r "$X/x.ppm" "$X/x.ppm" "$X/x.ppm" "$X/x.ppm"
+	assert_regex "$stderr" "only 2 images to compare with"
+	run --separate-stderr -1 vae-stat -r "$X/x.lat" "$X/x.ppm"
+	pamdepth 65535 "$X/x.ppm" >deep.ppm
+	quiet vae-stat --tsv -r "$X/x.ppm" deep.ppm
+	at_least "$(value psnr_db <<<"$output")" 100
+}
+
+@test "latents: header and every channel, as a script reads them" {
+	local wanted
+	quiet vae-stat --json "$X/x.latents"
+	wanted=$(perl -0777 -ne 'my $at = index($_, "ENDHDR\n") + 7; my @y = unpack "f<*", substr $_, $at; my ($n, $s, $q) = (0, 0, 0);
+		for (my $i = 3; $i < @y; $i += 16) { $n++; $s += $y[$i]; $q += $y[$i] ** 2 } printf "%.6g,%.6g", $s / $n, sqrt($q / $n - ($s / $n) ** 2)' "$X/x.latents")
+	json_is '@$j == 17 && $j->[0]{kind} eq "latents" && $j->[0]{rows} == 11 && $j->[0]{columns} == 13 && $j->[0]{channels} == 16
+		&& $j->[0]{model_id} eq "701dc9bb916c9e47" && abs($j->[0]{quality} - 37.5) < 0.01 && $j->[16]{channel} == 15' <<<"$output"
+	json_is "\$j->[4]{channel} == 3 && abs(\$j->[4]{mean} - ${wanted%,*}) < 1e-4 && abs(\$j->[4]{deviation} - ${wanted#*,}) < 1e-4" <<<"$output"
+	json_is '!grep { $_->{entropy_bits} < 0 || $_->{entropy_bits} > 8 } @$j[1..16]' <<<"$output"
+	json_is '!grep { exists $_->{kl_nats} } @$j' <<<"$output"
+}
+
+@test "latents of a dense model: KL to the prior" {
+	photo 28 28 | ppmtopgm >d.pgm
+	cat d.pgm d.pgm <(pnminvert d.pgm) | vae-enc -m "$X/mlp.safetensors" >d.latents
+	quiet vae-stat --json d.latents
+	json_is '@$j == 6 && 3 == grep { $_->{kind} eq "channel" && exists $_->{kl_nats} } @$j' <<<"$output"
+}
+
+@test "latents of two models do not mix" {
+	photo 28 28 | ppmtopgm >d.pgm
+	vae-enc -m "$X/mlp.safetensors" d.pgm >d.latents
+	cat "$X/x.latents" d.latents >both
+	run --separate-stderr -1 vae-stat both
+	assert_equal "${#stderr_lines[@]}" 1
+	quiet vae-stat "$X/x.latents" d.latents
+}
+
+@test "codes: the parts add up to the file" {
+	local file
+	for file in x.lat z.lat a.lat; do
+		quiet vae-stat --json "$X/$file"
+		json_is "@\$j == 1 && \$j->[0]{file_bytes} == $(size "$X/$file") && \$j->[0]{content_bytes} == $(zstd -dcq <"$X/$file" | wc -c)" <<<"$output"
+		json_is '$j->[0]{header_bytes} + $j->[0]{alpha_bytes} + $j->[0]{slice_bytes} == $j->[0]{content_bytes} && $j->[0]{slices} == 1' <<<"$output"
+		json_is 'abs($j->[0]{bpp} - 8 * $j->[0]{file_bytes} / $j->[0]{width} / $j->[0]{height}) < 1e-6' <<<"$output"
+		json_is '$j->[0]{model} eq "tiny" && $j->[0]{model_id} eq "701dc9bb916c9e47"' <<<"$output"
+	done
+	json_is '$j->[0]{alpha_bytes} == 48 * 40 && $j->[0]{tuple} eq "GRAYSCALE_ALPHA"' <<<"$output"
+}
+
+# Within a percent and 8 bytes.
+near() { awk -v a="$1" -v b="$2" 'BEGIN { d = a - b; exit !((d < 0 ? -d : d) <= b / 100 + 8) }' || fail "$1 bytes, where $2 are wanted"; }
+
+@test "codes: each method's size against the other's" {
+	vae-stat --tsv "$X/x.lat" >range
+	vae-stat --tsv "$X/z.lat" >zstd
+	assert_equal "$(value method <range) $(value other_method <range)" "range zstd"
+	assert_equal "$(value method <zstd) $(value other_method <zstd)" "zstd range"
+	near "$(value other_method_bytes <range)" "$(size "$X/z.lat")"
+	near "$(value other_method_bytes <zstd)" "$(size "$X/x.lat")"
+	# what the tables say, and what the range coder took
+	awk -v e="$(value estimate_bytes <range)" -v s="$(value slice_bytes <range)" 'BEGIN { exit !(s >= e && s <= 1.005 * e + 64) }'
+	assert_equal "$(value estimate_bytes <range)" "$(value estimate_bytes <zstd)"
+}
+
+@test "codes of several images: the bytes of each" {
+	cat "$X/x.lat" "$X/a.lat" "$X/z.lat" >three.lat
+	vae-stat --tsv three.lat | column file_bytes >bytes
+	assert_equal "$(xargs <bytes)" "$(size "$X/x.lat") $(size "$X/a.lat") $(size "$X/z.lat")"
+	assert_equal "$(vae-stat --tsv three.lat | column image | xargs)" "1 2 3"
+}
+
+@test "codes whose model is missing: what can be said is said, and it is a failure" {
+	run --separate-stderr -1 env VAE_MODEL_PATH=/nowhere VAE_MODEL= vae-stat --json "$X/x.lat"
+	assert_equal "${#stderr_lines[@]}" 1
+	json_is '$j->[0]{width} == 200 && !defined $j->[0]{model} && $j->[0]{model_id} eq "701dc9bb916c9e47" && !defined $j->[0]{estimate_bytes}' <<<"$output"
+}
+
+@test "models: architecture, cost by part, licence, training" {
+	quiet vae-stat --json "$DATA/tiny.safetensors"
+	json_is '$j->[0]{kind} eq "model" && $j->[0]{id} eq "701dc9bb916c9e47" && $j->[0]{architecture} =~ /^photo enc=16 / && $j->[0]{licence} eq "CC0-1.0"' <<<"$output"
+	json_is 'my ($e, $d, $p) = (0, 0, 0); for (@$j[1 .. $#$j]) { $p += $_->{parameters}; $_->{decoder} ? $d += $_->{kmac_pixel} : ($e += $_->{kmac_pixel}) }
+		$#$j == 5 && $p == $j->[0]{parameters} && abs($e - $j->[0]{encoder_kmac_pixel}) < 1e-9 && abs($d - $j->[0]{decoder_kmac_pixel}) < 1e-9' <<<"$output"
+	quiet vae-stat --json - <"$DATA/tiny.safetensors"
+	json_is '$j->[0]{file} eq "standard input" && $j->[0]{id} eq "701dc9bb916c9e47"' <<<"$output"
+	# a weight is 2 bytes, a bias 4: the file holds all parameters and the tables
+	json_is "\$j->[0]{parameters} * 2 < $(size "$DATA/tiny.safetensors")" <<<"$output"
+	quiet vae-stat --json "$X/mlp.safetensors"
+	json_is '$j->[0]{licence} eq q(MIT "no\joke") && $j->[0]{architecture} =~ /^mlp .*hidden1=8/' <<<"$output"
+	json_is '$j->[0]{parameters} > 2 * 784 * 8 && $j->[0]{parameters} < 2 * 784 * 8 + 2000' <<<"$output"
+}
+
+@test "several kinds of file in one report, in the three layouts" {
+	local files=("$X/x.ppm" "$X/x.latents" "$X/x.lat" "$DATA/tiny.safetensors")
+	quiet vae-stat "${files[@]}"
+	for word in RGB range CC0-1.0 synthesis; do assert_output --partial "$word"; done
+	quiet vae-stat --tsv "${files[@]}"
+	# every line has as many fields as the header above it
+	awk -F'\t' '$1 == "kind" { n = NF } NF != n { exit 1 }' <<<"$output"
+	assert_equal "$(cut -f 1 <<<"$output" | uniq | grep -v kind | uniq | xargs)" "image latents channel codes model part"
+	quiet vae-stat --json "${files[@]}"
+	json_is 'join(" ", map { $_->{kind} } grep { $_->{kind} ne "channel" && $_->{kind} ne "part" } @$j) eq "image latents codes model"' <<<"$output"
+}
+
+@test "JSON stays valid whatever the names are, and when a file is bad" {
+	local name=$'quote" back\\slash tab\t new\nline é \xff'
+	cp "$X/small.pgm" "$name"
+	quiet vae-stat --json "$name"
+	json_is 'my $f = $j->[0]{file}; $f =~ /^quote" back\\slash tab\t new\nline \x{e9} /' <<<"$output"
+	run --separate-stderr -0 vae-stat --tsv "$name"
+	assert_equal "${#lines[@]}" 2
+	run --separate-stderr -1 vae-stat --json no/such
+	json_is '@$j == 0' <<<"$output"
+	run --separate-stderr -1 vae-stat --json "$X/small.pgm" no/such "$X/small.pgm"
+	json_is '@$j == 2' <<<"$output"
+}
+
+@test "the last layout asked for is the one" {
+	vae-stat --json --tsv "$X/x.ppm" | cmp - <(vae-stat --tsv "$X/x.ppm")
+}
