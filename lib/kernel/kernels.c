@@ -298,7 +298,8 @@ INLINE void depthwise_block(const struct depthwise *d, const size_t taps, const 
 }
 
 /* The channels of a block that fill whole vectors. */
-INLINE void depthwise_channels(const struct depthwise *d, const size_t taps, const size_t down, const size_t across, const bool within, size_t r, size_t q)
+INLINE void depthwise_channels(const struct depthwise *d, const size_t taps, const size_t down, const size_t across, const bool within,
+	size_t r, size_t q)
 {
 	for (size_t c = 0; c + LANES <= d->channels; c += LANES)
 		depthwise_block(d, taps, down, across, within, true, r, q, c, 0);
@@ -454,7 +455,8 @@ static void gain_backward(float *dx, float *dg, const float *dy, const float *x,
 		}
 }
 
-static void modulate_backward(float *dx, float *dscale, float *dshift, const float *dy, const float *x, const float *scale, size_t rows, size_t channels)
+static void modulate_backward(float *dx, float *dscale, float *dshift, const float *dy, const float *x, const float *scale,
+	size_t rows, size_t channels)
 {
 	for (; rows--; x += channels, dx += channels, dy += channels)
 		EACH for (size_t c = 0; c < channels; c++) {
@@ -534,7 +536,8 @@ INLINE float scaled_erfc(float z)
 }
 
 /* With lo, hi = (|d| -+ 1/2) / sigma, Q the upper tail and phi the density of N(0, 1): P = Q(lo) - Q(hi), and as
- * phi(hi) = phi(lo) e^-x, x = |d| / sigma^2 (decay: e^-x - 1), both derivatives of P are phi(lo) times something made of e^-x - 1 without cancellation.
+ * phi(hi) = phi(lo) e^-x, x = |d| / sigma^2, both derivatives of P are phi(lo) times something made of decay = e^-x - 1 without
+ * cancellation.
  * Beyond lo = 6, where P < 1e-9 for every sigma, everything stays as at 6: the cost no longer grows, but d is still drawn back. */
 static double gaussian_bits(const float *d, const float *log_scale, size_t n, float weight, float *dd, float *ds)
 {
@@ -570,7 +573,8 @@ static double gaussian_bits(const float *d, const float *log_scale, size_t n, fl
 	return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
 }
 
-static void adam(float *w, float *m, float *v, float *average, const float *g, size_t n, float scale, float rate, float b1, float b2, float eps, float ema)
+static void adam(float *w, float *m, float *v, float *average, const float *g, size_t n, float scale, float rate,
+	float b1, float b2, float eps, float ema)
 {
 	for (size_t i = 0, count; i < n; i += count) {
 		count = least(n - i, LANES);

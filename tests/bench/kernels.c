@@ -1,5 +1,6 @@
 /* The kernels against what the core can do: GFLOP/s of the matrix products beside the measured rate of fused multiply-adds
- * between registers, GB/s of the depthwise convolutions beside a copy. One core. Usage: kernels [SECONDS-A-FIGURE] [ISA...] */
+ * between registers, GB/s of the depthwise convolutions beside a copy. One core. Usage: kernels [SECONDS-A-FIGURE] [ISA...]
+ * The clock is the thread's own CPU time: a busy machine disturbs the figures only through caches and memory. */
 #include "kernel/kernel.h"
 
 #include <stdio.h>
@@ -189,7 +190,10 @@ static void training(const struct vae_kernels *kernels)
 
 static void bench(const struct vae_kernels *kernels)
 {
-	static const size_t shapes[][2] = {{64, 128}, {128, 128}, {160, 320}, {320, 160}, {128, 512}, {256, 256}, {320, 320}, {384, 384}, {320, 640}, {640, 320}, {1024, 1024}, {768, 320}, {128, 48}};
+	static const size_t shapes[][2] = {
+		{64, 128}, {128, 128}, {160, 320}, {320, 160}, {128, 512}, {256, 256}, {320, 320}, {384, 384},
+		{320, 640}, {640, 320}, {1024, 1024}, {768, 320}, {128, 48},
+	};
 	static const size_t cells[] = {256, 2048, 4096};
 	const char *name = vae_isa_name(kernels->isa);
 	double top = peak(kernels->isa);

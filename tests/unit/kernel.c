@@ -260,7 +260,8 @@ static bool depthwise_backward_agrees(const struct vae_kernels *kernels, const s
 						w_sum[(i * t + j) * d->channels + c] += g * at(d, rr, qq, c);
 					}
 			}
-	kernels->depthwise_backward(&(struct vae_depthwise_backward){d->rows, d->columns, d->channels, t, d->x, d->w, dy.data, dx.data, dw.data, dbias.data});
+	kernels->depthwise_backward(&(struct vae_depthwise_backward){d->rows, d->columns, d->channels, t, d->x, d->w, dy.data,
+		dx.data, dw.data, dbias.data});
 	bool good = close_to(dx.data, x_sum, n, 2e-5) && close_to(dw.data, w_sum, w, 2e-5) && close_to(dbias.data, bias_sum, d->channels, 2e-5) &&
 		array_intact(&dx) && array_intact(&dw) && array_intact(&dbias);
 	free(x_sum);

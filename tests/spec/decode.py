@@ -1,0 +1,246 @@
+"""A second decoder, written from vae-codes(5) and vae-model(5) alone: MODEL FILE.lat -> PNM on stdout."""
+import json, struct, subprocess, sys
+from math import nextafter, inf
+
+def f32(x): return struct.unpack("<f", struct.pack("<f", x))[0]
+def fma(a, b, c):
+    p = a * b
+    s = p + c
+    t = s - p
+    e = (p - (s - t)) + (c - t)
+    if e and not struct.unpack("<Q", struct.pack("<d", s))[0] & 1:
+        s = nextafter(s, inf if e > 0 else -inf)
+    return f32(s)
+def half_even(x): return round(x)
+
+class Model:
+    def __init__(m, path):
+        b = open(path, "rb").read()
+        n = int.from_bytes(b[:8], "little")
+        h = json.loads(b[8:8 + n])
+        m.meta = h.pop("__metadata__")
+        w = m.meta["architecture"].split()
+        m.kind, m.a = w[0], dict(x.split("=") for x in w[1:])
+        m.t = {}
+        for k, v in h.items():
+            lo, hi = v["data_offsets"]
+            c = {"F16": "e", "F32": "f", "I32": "i", "U16": "H"}[v["dtype"]]
+            raw = b[8 + n + lo:8 + n + hi]
+            m.t[k] = list(struct.unpack("<%d%s" % (len(raw) // struct.calcsize("<" + c), c), raw))
+        m.shape = {k: v["shape"] for k, v in h.items()}
+        m.bounds = m.t["prior.scales.bound"]
+        m.first = [sum(2 * x + 2 for x in m.bounds[:i]) for i in range(64)]
+    def i(m, k): return int(m.a[k])
+    def at(m, name, q):
+        K, C = m.shape[name]
+        i = min(q * (K - 1) // 65535, K - 2)
+        t = f32(float(q * (K - 1) - 65535 * i) / 65535.0)
+        T = m.t[name]
+        return [fma(t, f32(T[(i + 1) * C + c] - T[i * C + c]), T[i * C + c]) for c in range(C)]
+
+class A:  # rows x columns cells
+    def __init__(s, r, c, cells): s.r, s.c, s.v = r, c, cells
+def act(v, s): return v if v > 0 else f32(v * s)
+LEAK = float.fromhex("0x1.99999ap-4")
+def linear(m, x, name, slope=None, residual=None):
+    W, b = m.t[name + ".weight"], m.t[name + ".bias"]
+    n = len(b)
+    out = []
+    for k, cell in enumerate(x.v):
+        o = []
+        for j in range(n):
+            v = b[j]
+            for p, xp in enumerate(cell): v = fma(xp, W[p * n + j], v)
+            if slope is not None: v = act(v, slope)
+            if residual: v = f32(v + residual.v[k][j])
+            o.append(v)
+        out.append(o)
+    return A(x.r, x.c, out)
+def depthwise(m, x, name):
+    w, b = m.t[name + ".weight"], m.t[name + ".bias"]
+    C = len(b)
+    out = []
+    for r in range(x.r):
+        for q in range(x.c):
+            o = []
+            for c in range(C):
+                v = b[c]
+                for i in range(3):
+                    for j in range(3):
+                        rr, qq = r + i - 1, q + j - 1
+                        s = x.v[rr * x.c + qq][c] if 0 <= rr < x.r and 0 <= qq < x.c else 0.0
+                        v = fma(s, w[(3 * i + j) * C + c], v)
+                o.append(v)
+            out.append(o)
+    return A(x.r, x.c, out)
+def block(m, x, n):
+    t = linear(m, x, n + ".w1", LEAK)
+    t = depthwise(m, t, n + ".dw")
+    x = linear(m, t, n + ".w2", None, x)
+    t = linear(m, x, n + ".w3", LEAK)
+    return linear(m, t, n + ".w4", None, x)
+def d2s(x, f, R, Q):
+    C = len(x.v[0]) // (f * f)
+    return A(R, Q, [x.v[(r // f) * x.c + q // f][((r % f) * f + q % f) * C:][:C] for r in range(R) for q in range(Q)])
+def gain(m, x, n, q):
+    g = m.at(n, q)
+    return A(x.r, x.c, [[f32(v * g[c]) for c, v in enumerate(cell)] for cell in x.v])
+def shift(m, x, n, q):
+    g = m.at(n, q)
+    return A(x.r, x.c, [[f32(v + g[c]) for c, v in enumerate(cell)] for cell in x.v])
+def up(a, b): return -(-a // b)
+
+def h_s(m, z, q, R, Q):
+    R5, Q5 = up(R, 2), up(Q, 2)
+    t = d2s(linear(m, z, "prior.hs.up0"), 2, R5, Q5)
+    t = block(m, gain(m, t, "prior.hs.gain0", q), "prior.hs.block0")
+    t = d2s(linear(m, t, "prior.hs.up1"), 2, R, Q)
+    f = block(m, gain(m, t, "prior.hs.gain1", q), "prior.hs.block1")
+    return f, shift(m, linear(m, f, "prior.hs.head"), "prior.hs.shift", q)
+def context(m, r, f, guess, q):
+    t = A(r.r, r.c, [a + b for a, b in zip(r.v, f.v)])
+    t = gain(m, linear(m, t, "prior.ctx.in"), "prior.ctx.gain", q)
+    for i in range(m.i("ctx_blocks")): t = block(m, t, "prior.ctx.block%d" % i)
+    return linear(m, t, "prior.ctx.head", None, guess)
+def synthesis(m, y, q, H, W):
+    G, L = m.i("grid"), m.i("grid_layers")
+    y = gain(m, y, "dec.gain_y", q)
+    t = linear(m, y, "dec.in")
+    for i in range(m.i("dec_blocks")): t = block(m, t, "dec.block%d" % i)
+    steer = linear(m, t, "dec.steer")
+    c = linear(m, y, "dec.content")
+    g = linear(m, t, "dec.feature", None, c)
+    g = d2s(g, 4, up(H, 4), up(W, 4))
+    def cell(k): return steer.v[(k // g.c // 4) * steer.c + k % g.c // 4]
+    for i in range(L):
+        a = 3 * G * i
+        h = A(g.r, g.c, [[fma(v, f32(1 + cell(k)[a + n]), cell(k)[a + G + n]) for n, v in enumerate(x)] for k, x in enumerate(g.v)])
+        h = depthwise(m, h, "dec.grid%d.dw" % i)
+        h = linear(m, h, "dec.grid%d.w1" % i, LEAK)
+        h = linear(m, h, "dec.grid%d.w2" % i)
+        g = A(g.r, g.c, [[fma(h.v[k][n], f32(1 + cell(k)[a + 2 * G + n]), v) for n, v in enumerate(x)] for k, x in enumerate(g.v)])
+    return d2s(linear(m, g, "dec.out"), 4, H, W)
+
+def table(l):
+    low, high, steps = (float.fromhex(x) for x in ("-0x1.1a87fcp+1", "0x1.8f40b6p+2", "0x1.dd688cp+2"))
+    v = l if l > low else low
+    v = v if v < high else high
+    return half_even(f32(f32(v - low) * steps))
+
+class Range:
+    def __init__(s, m, b):
+        s.m, s.x = m, [int.from_bytes(b[:5], "little"), int.from_bytes(b[5:10], "little")]
+        s.words, s.n = list(struct.unpack("<%dH" % ((len(b) - 10) // 2), b[10:])), 0
+        s.words.reverse()
+    def drop(s, k, c0, c1):
+        p = s.x[k] % 65536
+        x = (c1 - c0) * (s.x[k] // 65536) + p - c0
+        s.x[k] = 65536 * x + s.words.pop() if x < 1 << 24 else x
+    def digit(s, k, bits):
+        w = 1 << (16 - bits)
+        d = s.x[k] % 65536 // w
+        s.drop(k, d * w, (d + 1) * w)
+        return d
+    def take(s, i):
+        k = s.n % 2
+        s.n += 1
+        bound, at = s.m.bounds[i], s.m.first[i]
+        C = s.m.t["prior.scales.cumulative"][at:at + 2 * bound + 2] + [65536]
+        p = s.x[k] % 65536
+        e = max(j for j in range(len(C) - 1) if C[j] <= p)
+        s.drop(k, C[e], C[e + 1])
+        if e <= 2 * bound: return e - bound
+        z = 0
+        while not s.digit(k, 1): z += 1
+        n = 1
+        if z > 16: n = n * 2 ** (z - 16) + s.digit(k, z - 16)
+        if z > 0: n = n * 2 ** min(z, 16) + s.digit(k, min(z, 16))
+        return -(n + bound) if s.digit(k, 1) else n + bound
+    def done(s): assert not s.words and s.x == [1 << 24] * 2, "damage"
+
+def order(R, Q, Y, step): return [(c, k) for c in range(R * Q) for k in (range(Y // 2) if (c // Q + c % Q + step) % 2 == 0 else range(Y // 2, Y))]
+
+class Planes:
+    def __init__(s, b, R, Q, Y, Z):
+        w, zc = b[0], up(R, 4) * up(Q, 4)
+        v = [int.from_bytes(b[1 + w * i:1 + w * (i + 1)], "little", signed=True) for i in range((len(b) - 1) // w)]
+        s.v = [v[k * zc + c] for c in range(zc) for k in range(Z)]
+        y = v[zc * Z:]
+        if Z:
+            for step in (0, 1): s.v += [y[k * R * Q + c] for c, k in order(R, Q, Y, step)]
+        else: s.v += y
+        s.v.reverse()
+    def take(s, i): return s.v.pop()
+    def done(s): assert not s.v
+
+def slice_photo(m, src, q, R, Q):
+    Y, Z = m.i("y"), m.i("z")
+    ls, mean = m.at("prior.z.log_scale", q), m.t["prior.z.mean"]
+    z = A(up(R, 4), up(Q, 4), [[f32(src.take(table(ls[k])) + mean[k]) for k in range(Z)] for c in range(up(R, 4) * up(Q, 4))])
+    f, guess = h_s(m, z, q, R, Q)
+    y = [[0.0] * Y for _ in range(R * Q)]
+    res = [[0.0] * Y for _ in range(R * Q)]
+    for step in (0, 1):
+        for c, k in order(R, Q, Y, step):
+            r = src.take(table(guess.v[c][Y + k]))
+            y[c][k] = f32(r + guess.v[c][k])
+            if not step: res[c][k] = float(r)
+        if not step: guess = context(m, A(R, Q, res), f, guess, q)
+    src.done()
+    return y
+
+def main():
+    m = Model(sys.argv[1])
+    b = subprocess.run(["zstd", "-dcq", sys.argv[2]], stdout=subprocess.PIPE, check=True).stdout
+    magic, ver, method, ft, cell, mid, W, H, maxval, q, Y, csum = struct.unpack("<4sBBBBQIIHHHI", b[:34])
+    assert magic == b"VAEC" and ver == 0 and "%016x" % mid == m.meta["id"]
+    fmt, tup, at = ft >> 4, ft & 15, 34
+    R, Q = up(H, 1 << cell), up(W, 1 << cell)
+    alpha = None
+    if tup & 4:
+        n = W * H * (1 if maxval < 256 else 2)
+        alpha, at = b[at + 4:at + 4 + n], at + 4 + n
+    y = [None] * (R * Q)
+    for sr in range(0, R, 64):
+        for sq in range(0, Q, 64):
+            n, _ = struct.unpack("<II", b[at:at + 8])
+            p, at = b[at + 8:at + 8 + n], at + 8 + n
+            r, c = min(64, R - sr), min(64, Q - sq)
+            Z = m.i("z") if m.kind == "photo" else 0
+            src = Range(m, p) if method == 0 else Planes(p, r, c, Y, Z)
+            if m.kind == "photo":
+                for k, v in enumerate(slice_photo(m, src, q, r, c)): y[(sr + k // c) * Q + sq + k % c] = v
+            else:
+                ls, g = m.at("prior.log_scale", q), m.at("prior.gain", q)
+                y[0] = [f32(src.take(table(ls[k])) * f32(1 / g[k])) for k in range(Y)]
+                src.done()
+    assert at == len(b)
+    y = A(R, Q, y)
+    v = []
+    if m.kind == "photo":
+        for px in synthesis(m, y, q, H, W).v:
+            if tup & 3 == 2: v += [f32(x + 0.5) for x in px]
+            else: v.append(f32(f32(f32(f32(px[0] + px[1]) + px[2]) * float.fromhex("0x1.555556p-2")) + 0.5))
+    else:
+        t = linear(m, linear(m, linear(m, y, "dec.dense0", 0.0), "dec.dense1", 0.0), "dec.logits")
+        S = m.t["dec.sigmoid"]
+        for x in t.v[0]:
+            x = x if x > -16 else -16.0
+            x = x if x < 16 else 16.0
+            p = f32(f32(x + 16) * 128)
+            i = min(int(p), 4095)
+            v.append(fma(f32(p - i), f32(S[i + 1] - S[i]), S[i]))
+    out = []
+    for x in v:
+        x = x if x > 0 else 0.0
+        x = x if x < 1 else 1.0
+        out.append(half_even(f32(x * maxval)))
+    w = 2 if maxval > 255 else 1
+    raw = b"".join(s.to_bytes(w, "big") for s in out)
+    col = 3 if tup & 3 == 2 else 1
+    if alpha: raw = b"".join(raw[i * col * w:(i + 1) * col * w] + alpha[i * w:(i + 1) * w] for i in range(W * H))
+    names = {0: "BLACKANDWHITE", 1: "GRAYSCALE", 2: "RGB", 4: "BLACKANDWHITE_ALPHA", 5: "GRAYSCALE_ALPHA", 6: "RGB_ALPHA"}
+    if fmt == 7: head = "P7\nWIDTH %d\nHEIGHT %d\nDEPTH %d\nMAXVAL %d\nTUPLTYPE %s\nENDHDR\n" % (W, H, col + (alpha is not None), maxval, names[tup])
+    else: head = "P%d\n%d %d\n%d\n" % (fmt, W, H, maxval)
+    sys.stdout.buffer.write(head.encode() + raw)
+main()
