@@ -19,12 +19,12 @@
 #     VAE_FLAGS        for every program, such as -T 1          (none)
 #     VAE_ENCFLAGS VAE_QUANTFLAGS VAE_DECFLAGS                  (none), such as VAE_QUANTFLAGS = --level 19
 #     VAE_BINDIR       folder of the programs, with its slash   (none: PATH)
-#     PNGTOPNM JPEGTOPNM PNMTOPNG                               (pngtopnm, jpegtopnm, pamtopng)
+#     PNGTOPNM JPEGTOPNM PNMTOPNG                               (pngtopnm, jpegtopnm -quiet, pamtopng)
 #                      PNGTOPNM = pngtopam -alphapam keeps transparency
 VAE_QUALITY ?= 50
 VAE_MODEL ?=
 PNGTOPNM ?= pngtopnm
-JPEGTOPNM ?= jpegtopnm
+JPEGTOPNM ?= jpegtopnm -quiet
 PNMTOPNG ?= pamtopng
 
 vae-encode = $(VAE_BINDIR)vae-enc -q $(VAE_QUALITY) $(if $(VAE_MODEL),-m $(VAE_MODEL)) $(VAE_FLAGS) $(VAE_ENCFLAGS)

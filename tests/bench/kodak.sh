@@ -35,7 +35,7 @@ cat "$work/ours.csv"
 echo
 echo "BD-rate of ours against: PSNR, MS-SSIM (per cent)"
 # shellcheck disable=SC2013 # names without blanks
-for codec in $(awk -F, 'NR > 1 && !seen[$1]++ { print $1 }' "$anchors"); do
+awk -F, 'NR > 1 && !seen[$1]++ { print $1 }' "$anchors" | while read -r codec; do
 	echo "$codec" "$(awk -f "$bench/bdrate.awk" -v test=ours -v anchor="$codec" "$anchors" "$work/ours.csv")" \
 		"$(awk -f "$bench/bdrate.awk" -v test=ours -v anchor="$codec" -v metric=msssim "$anchors" "$work/ours.csv")"
 done

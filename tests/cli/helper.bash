@@ -89,7 +89,7 @@ at_least() {
 
 # Two files of which neither is missing: "! cmp" would not stop a test.
 differ() {
-	cmp -s "$1" "$2" && fail "$1 and $2 are the same"
+	if cmp -s "$1" "$2"; then fail "$1 and $2 are the same"; return 1; fi
 	[ -e "$1" ] && [ -e "$2" ]
 }
 
