@@ -56,7 +56,7 @@ bench: $(BENCH)
 
 $(B)/obj/lib/kernel/kernels-%.o: lib/kernel/kernels.c $(B)/flags
 	@mkdir -p $(@D)
-	$(COMPILE) $(ISA_FLAGS_$*) -O3 -fno-trapping-math -DVAE_ISA_$*=1 -c $< -o $@
+	$(COMPILE) $(ISA_FLAGS_$*) -O3 -DVAE_ISA_$*=1 -c $< -o $@
 $(B)/obj/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(COMPILE) -c $< -o $@
@@ -166,4 +166,4 @@ clean:
 FORCE:
 .PHONY: all unit bench deps demo check check-sanitize install uninstall dist clean FORCE
 .DELETE_ON_ERROR:
-.SECONDARY:
+.PRECIOUS: $(B)/obj/%.o $(B)/obj/lib/kernel/kernels-%.o $(B)/completion/%

@@ -69,6 +69,7 @@ photo() {
 kinds() {
 	local text
 	text=$(pamfile -allimages -machine "$1") || return 1
+	# shellcheck disable=SC2001
 	sed 's/^[^:]*: //' <<<"$text"
 }
 

@@ -1,0 +1,67 @@
+#!/usr/bin/env bats
+# The examples of the manuals and of the README do what they say: each line that starts with a prompt is run, in order.
+load helper
+
+# The models that the examples name, where they are not yet in models/: of the same architectures, and good for nothing else.
+setup_file() {
+	mkdir "$BATS_FILE_TMPDIR/models"
+	compgen -G "$ROOT/models/photo*.safetensors" >/dev/null || cp "$DATA/tiny.safetensors" "$BATS_FILE_TMPDIR/models/photo-1.safetensors"
+	compgen -G "$ROOT/models/mnist*.safetensors" >/dev/null ||
+		vae-train --arch mlp --steps 10 --quiet -o "$BATS_FILE_TMPDIR/models/mnist-1.safetensors" "$DATA/golden/digits.pgm"
+}
+
+# The pictures and codes that the examples name.
+prepare() {
+	unset VAE_MODEL
+	export VAE_MODEL_PATH=$BATS_FILE_TMPDIR/models
+	photo 256 192 >photo.ppm
+	pnmtopng photo.ppm >photo.png
+	ppmtopgm photo.ppm >grey.pgm
+	pamstack -tupletype RGB_ALPHA photo.ppm grey.pgm | pamtopng >rgba.png
+	cp photo.ppm x.ppm
+	cp rgba.png x.png
+	cp "$DATA/golden/digits.pgm" digits.pgm
+	vae-enc photo.ppm | vae-quant >x.lat
+	vae-enc grey.pgm | vae-quant >y.lat
+	cp x.lat a.lat
+	cp y.lat b.lat
+}
+
+# Each line of stdin, as a shell with pipefail runs it.
+run_lines() {
+	local line count=0
+	while IFS= read -r line; do
+		count=$((count + 1))
+		bash -o pipefail -c "$line" >stdout 2>stderr </dev/null || { { echo "$line"; cat stderr; } | batslib_decorate "an example fails" | fail; return 1; }
+	done
+	[ "$count" -ge "$1" ] || fail "only $count examples"
+}
+
+# manual PAGE COUNT: at least so many lines
+manual() {
+	[ -e "$ROOT/man/$1" ] || skip "no $1"
+	prepare
+	sed -n 's/^\$ //p' "$ROOT/man/$1" | sed 's/\\e/\\/g; s/\\-/-/g; s/\\&//g' >lines
+	run_lines "$2" <lines
+}
+
+@test "vae-enc(1)" { manual vae-enc.1 5; }
+@test "vae-quant(1)" { manual vae-quant.1 5; }
+@test "vae-dec(1)" { manual vae-dec.1 5; }
+@test "vae-stat(1)" { manual vae-stat.1 5; }
+@test "vae-train(1)" { manual vae-train.1 5; }
+@test "vae(7)" { manual vae.7 5; }
+@test "vae-latents(5)" { manual vae-latents.5 0; }
+@test "vae-codes(5)" { manual vae-codes.5 0; }
+@test "vae-model(5)" { manual vae-model.5 0; }
+
+# In the README examples are indented, and begin with a program of the pipeline. Its training is cut short to one step.
+@test "README.md" {
+	prepare
+	ln -s "$ROOT/models" "$ROOT/tools" "$ROOT/tests" .
+	mkdir Pictures
+	pngtopnm "$DATA/photo.png" | cjpeg -quality 95 >Pictures/photo.jpg
+	grep -E '^    (vae-(enc|quant|dec|stat|train)|pngtopnm|pngtopam|cat|models/stream\.sh) ' "$ROOT/README.md" |
+		sed -E 's/--minutes +[0-9]+/--steps 1 --batch 1 --patch 64/' >lines
+	run_lines 5 <lines
+}
