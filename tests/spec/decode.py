@@ -1,4 +1,10 @@
-"""A second decoder, written from vae-codes(5) and vae-model(5) alone: MODEL FILE.lat -> PNM on stdout."""
+"""A second decoder, written from vae-codes(5) and vae-model(5) alone, with Python's own library and the zstd program.
+
+    python3 decode.py MODEL FILE.lat > picture.pnm
+
+It is slow (every product is a fused multiply-add made of two doubles) and knows one picture a file; its use is to show that the
+pages say everything: tests/spec.sh compares its pictures with vae-dec's, byte by byte.
+"""
 import json, struct, subprocess, sys
 from math import nextafter, inf
 
@@ -241,6 +247,10 @@ def main():
     if alpha: raw = b"".join(raw[i * col * w:(i + 1) * col * w] + alpha[i * w:(i + 1) * w] for i in range(W * H))
     names = {0: "BLACKANDWHITE", 1: "GRAYSCALE", 2: "RGB", 4: "BLACKANDWHITE_ALPHA", 5: "GRAYSCALE_ALPHA", 6: "RGB_ALPHA"}
     if fmt == 7: head = "P7\nWIDTH %d\nHEIGHT %d\nDEPTH %d\nMAXVAL %d\nTUPLTYPE %s\nENDHDR\n" % (W, H, col + (alpha is not None), maxval, names[tup])
+    elif fmt == 4:
+        head = "P4\n%d %d\n" % (W, H)
+        rows = [raw[i * W:(i + 1) * W] + b"\1" * (-W % 8) for i in range(H)]  # 1 is black in PBM, 0 in samples
+        raw = bytes(sum((1 - r[k + i]) << (7 - i) for i in range(8)) for r in rows for k in range(0, len(r), 8))
     else: head = "P%d\n%d %d\n%d\n" % (fmt, W, H, maxval)
     sys.stdout.buffer.write(head.encode() + raw)
 main()
