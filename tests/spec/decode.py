@@ -2,7 +2,7 @@
 
     python3 decode.py MODEL FILE.lat > picture.pnm
 
-It is slow (every product is a fused multiply-add made of two doubles) and knows one picture a file; its use is to show that the
+It is slow (every product is a fused multiply-add made of two doubles); its use is to show that the
 pages say everything: tests/spec.sh compares its pictures with vae-dec's, byte by byte.
 """
 import json, struct, subprocess, sys
@@ -197,10 +197,13 @@ def slice_photo(m, src, q, R, Q):
 
 def main():
     m = Model(sys.argv[1])
-    b = subprocess.run(["zstd", "-dcq", sys.argv[2]], stdout=subprocess.PIPE, check=True).stdout
-    magic, ver, method, ft, cell, mid, W, H, maxval, q, Y, csum = struct.unpack("<4sBBBBQIIHHHI", b[:34])
+    b, at = subprocess.run(["zstd", "-dcq", sys.argv[2]], stdout=subprocess.PIPE, check=True).stdout, 0
+    while at < len(b): at = picture(m, b, at)
+
+def picture(m, b, at):
+    magic, ver, method, ft, cell, mid, W, H, maxval, q, Y, csum = struct.unpack("<4sBBBBQIIHHHI", b[at:at + 34])
     assert magic == b"VAEC" and ver == 0 and "%016x" % mid == m.meta["id"]
-    fmt, tup, at = ft >> 4, ft & 15, 34
+    fmt, tup, at = ft >> 4, ft & 15, at + 34
     R, Q = up(H, 1 << cell), up(W, 1 << cell)
     alpha = None
     if tup & 4:
@@ -220,7 +223,6 @@ def main():
                 ls, g = m.at("prior.log_scale", q), m.at("prior.gain", q)
                 y[0] = [f32(src.take(table(ls[k])) * f32(1 / g[k])) for k in range(Y)]
                 src.done()
-    assert at == len(b)
     y = A(R, Q, y)
     v = []
     if m.kind == "photo":
@@ -253,4 +255,6 @@ def main():
         raw = bytes(sum((1 - r[k + i]) << (7 - i) for i in range(8)) for r in rows for k in range(0, len(r), 8))
     else: head = "P%d\n%d %d\n%d\n" % (fmt, W, H, maxval)
     sys.stdout.buffer.write(head.encode() + raw)
+    return at
+
 main()
