@@ -235,12 +235,12 @@ struct vae_train_options {
 	const char *summary;     /* metadata "training": a sentence on the data; steps and figures are added */
 	uint64_t steps;          /* last step; 0: no limit but minutes */
 	double minutes;          /* wall time of this run; 0: no limit but steps */
-	int batch;               /* samples a step */
+	int batch;               /* samples a step; 0: 8 for photo, 128 for mlp */
 	int patch;               /* pixels, a multiple of 64; photo only */
 	double lr;               /* Adam's rate after the warm-up */
 	uint64_t warmup;         /* steps */
 	double decay;            /* last fraction of steps or minutes in which the rate falls linearly to 1 % */
-	double clip;             /* bound on the gradient's norm; 0: none */
+	double clip;             /* bound on the gradient's norm; 0: none; negative: 1 for photo, none for mlp */
 	double ema;              /* decay of the averaged weights, e.g. 0.999 */
 	double lambda_min, lambda_max; /* of the fresh photo model; on mean squared error in 255^2 units */
 	int loss;                /* VAE_LOSS_* */
@@ -261,7 +261,7 @@ struct vae_train_progress {
 typedef bool vae_train_report(void *context, const struct vae_train_progress *progress); /* false stops after this step */
 
 struct vae_trainer;
-void vae_train_defaults(struct vae_train_options *options, const char *arch); /* "photo" or "mlp" */
+void vae_train_defaults(struct vae_train_options *options);
 int vae_trainer_new(struct vae_trainer **trainer, const struct vae_train_options *options, struct vae_error *error);
 /* Adds a training or validation picture (copied). At least one training picture of the needed size must be there to run. */
 int vae_trainer_add(struct vae_trainer *trainer, const struct vae_image *image, bool validation, struct vae_error *error);

@@ -12,16 +12,13 @@
 #define ARCH_BYTES 512
 #define SPARSE_SECONDS 30 /* between progress lines that no terminal shows */
 
-enum kind { PHOTO, MLP };
-
 struct options {
 	struct cli_common common;
 	const char *init;        /* NULL: a fresh start */
 	char arch[ARCH_BYTES];   /* the line of a fresh start */
-	enum kind kind;          /* of arch; what --init names may be of the other */
 	char **valid;            /* [valids] */
 	int valids;
-	struct vae_train_options train[2]; /* for each kind: its defaults, and over them what was given */
+	struct vae_train_options train;
 };
 
 enum {
@@ -83,11 +80,7 @@ static void finish_arch(struct options *o, const char *arch, const uint64_t size
 {
 	size_t length = strcspn(arch, " ");
 
-	if (length == 5 && !memcmp(arch, "photo", 5))
-		o->kind = PHOTO;
-	else if (length == 3 && !memcmp(arch, "mlp", 3))
-		o->kind = MLP;
-	else
+	if (!(length == 5 && !memcmp(arch, "photo", 5)) && !(length == 3 && !memcmp(arch, "mlp", 3)))
 		cli_usage("--arch: '%s' begins with neither photo nor mlp", arch);
 	if (strlen(arch) + 1 > sizeof o->arch)
 		cli_usage("--arch: longer than any architecture line");
@@ -152,13 +145,12 @@ static void parse_options(struct options *o, int argc, char **argv)
 	int key;
 
 	*o = (struct options){ .valid = calloc(argc, sizeof *o->valid) };
-	vae_train_defaults(&o->train[PHOTO], "photo");
-	vae_train_defaults(&o->train[MLP], "mlp");
+	vae_train_defaults(&o->train);
 	cli_begin(&program, &o->common, argc, argv);
 	while ((key = cli_next()) != -1) {
 		steps |= key == KEY_STEPS;
 		minutes |= key == KEY_MINUTES;
-		if (parse_train(&o->train[PHOTO], key) && parse_train(&o->train[MLP], key))
+		if (parse_train(&o->train, key))
 			continue;
 		if (key == 'm') {
 			o->init = cli_text();
@@ -174,8 +166,7 @@ static void parse_options(struct options *o, int argc, char **argv)
 	if (o->init && (arch || sized))
 		cli_usage("--init brings its own architecture");
 	finish_arch(o, arch ? arch : "photo", size);
-	finish_train(&o->train[PHOTO], o, steps, minutes);
-	finish_train(&o->train[MLP], o, steps, minutes);
+	finish_train(&o->train, o, steps, minutes);
 }
 
 /* ---- progress ---------------------------------------------------------------------------------------------------------- */
@@ -356,8 +347,7 @@ static int run(struct vae_trainer *trainer, const struct options *o, const struc
 /* What the training starts from: a model found by name or path, or an architecture. */
 static const struct vae_train_options *choose(struct options *o, struct vae_model *init)
 {
-	enum kind kind = init ? strncmp(vae_model_arch(init), "mlp", 3) ? PHOTO : MLP : o->kind;
-	struct vae_train_options *t = &o->train[kind];
+	struct vae_train_options *t = &o->train;
 
 	t->init = init ? vae_model_path(init) : NULL;
 	t->arch = init ? vae_model_arch(init) : o->arch;

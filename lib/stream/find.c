@@ -122,8 +122,10 @@ static long version_of(const char *file, const char *name)
 /* *file is the path of NAME, or of its newest version, in one directory; NULL where there is neither. Owned by the caller. */
 static int look_up_name(char **file, const char *directory, const char *name, struct vae_error *error)
 {
-	if (asprintf(file, "%s/%s" SUFFIX, directory, name) < 0)
+	if (asprintf(file, "%s/%s" SUFFIX, directory, name) < 0) {
+		*file = NULL; /* asprintf leaves it undefined */
 		return vae_fail(error, VAE_EMEM, "out of memory");
+	}
 	if (is_regular(*file))
 		return 0;
 	free(*file);
@@ -137,7 +139,6 @@ static int look_up_name(char **file, const char *directory, const char *name, st
 			continue;
 		if (asprintf(&candidate, "%s/%s", directory, entry->d_name) < 0) {
 			closedir(listing);
-			free(*file);
 			return vae_fail(error, VAE_EMEM, "out of memory");
 		}
 		if (is_regular(candidate)) {

@@ -40,11 +40,10 @@ struct vae_trainer {
 	struct vae_objective_sums last_valid;
 };
 
-void vae_train_defaults(struct vae_train_options *o, const char *arch)
+void vae_train_defaults(struct vae_train_options *o)
 {
-	bool mlp = !strncmp(arch, "mlp", 3);
-	*o = (struct vae_train_options){.arch = arch, .checkpoint_minutes = 10, .batch = mlp ? 128 : 8, .patch = 256, .lr = 1e-3, .warmup = 200,
-	                                .decay = 0.2, .clip = mlp ? 0 : 1, .ema = 0.999, .lambda_min = 0.0008, .lambda_max = 0.2, .seed = 1};
+	*o = (struct vae_train_options){.arch = "photo", .checkpoint_minutes = 10, .patch = 256, .lr = 1e-3, .warmup = 200, .decay = 0.2, .clip = -1,
+	                                .ema = 0.999, .lambda_min = 0.0008, .lambda_max = 0.2, .seed = 1};
 }
 
 static double now(void)
@@ -60,13 +59,13 @@ static bool is_photo(const struct vae_trainer *t) { return t->nets->arch.kind ==
 
 static int check_options(const struct vae_train_options *o, struct vae_error *error)
 {
-	if (o->batch < 1 || o->batch > 65536)
+	if (o->batch < 0 || o->batch > 65536)
 		return vae_fail(error, VAE_EARG, "batch %d is not 1 to 65536", o->batch);
 	if (o->patch < 64 || o->patch > 4096 || o->patch % 64)
 		return vae_fail(error, VAE_EARG, "patch %d is not a multiple of 64, 64 to 4096", o->patch);
 	if (!o->steps && !(o->minutes > 0))
 		return vae_fail(error, VAE_EARG, "neither steps nor minutes say when to end");
-	if (!(o->lr > 0 && o->lr < 1) || !(o->decay >= 0 && o->decay <= 1) || !(o->ema >= 0 && o->ema < 1) || !(o->clip >= 0))
+	if (!(o->lr > 0 && o->lr < 1) || !(o->decay >= 0 && o->decay <= 1) || !(o->ema >= 0 && o->ema < 1) || isnan(o->clip))
 		return vae_fail(error, VAE_EARG, "the rate, decay, ema or clip is out of range");
 	if (o->resume && !o->checkpoint)
 		return vae_fail(error, VAE_EARG, "resuming needs a checkpoint file");
@@ -86,8 +85,13 @@ static int choose_arch(struct vae_trainer *t, const struct vae_checkpoint_head *
 		if (arch.kind == VAE_ARCH_PHOTO && !(arch.lambda_min > 0 && arch.lambda_max > arch.lambda_min))
 			return vae_fail(error, VAE_EARG, "lambda needs 0 < MIN < MAX");
 	}
+	bool photo = arch.kind == VAE_ARCH_PHOTO;
 	if (t->options.loss == VAE_LOSS_DEFAULT)
-		t->options.loss = arch.kind == VAE_ARCH_PHOTO ? VAE_LOSS_MSE : VAE_LOSS_BCE;
+		t->options.loss = photo ? VAE_LOSS_MSE : VAE_LOSS_BCE;
+	if (!t->options.batch)
+		t->options.batch = photo ? 8 : 128;
+	if (t->options.clip < 0)
+		t->options.clip = photo ? 1 : 0;
 	if (arch.kind == VAE_ARCH_PHOTO && t->options.loss != VAE_LOSS_MSE)
 		return vae_fail(error, VAE_EARG, "a photo network is trained on mse");
 	return vae_nets_new(&t->nets, &arch, error);
