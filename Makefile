@@ -30,6 +30,9 @@ USER_CFLAGS = $(patsubst -Ofast,-O3,$(CFLAGS))
 USER_LDFLAGS = $(patsubst -Ofast,-O3,$(LDFLAGS))
 ALL_CFLAGS = $(WARN) $(USER_CFLAGS) $(EXACT) -Ilib -D_GNU_SOURCE $(PKG_CFLAGS)
 LIBS = $(PKG_LIBS) -lm
+# What runs is said in a word; V=1 shows whole commands.
+Q := $(if $(V),,@)
+say = $(if $(V),,@echo '  $1 $2')
 COMPILE = $(CC) $(ALL_CFLAGS) $(DEFINES) -MMD -MP
 LINK = $(CC) $(USER_CFLAGS) $(USER_LDFLAGS) $(EXACT)
 
@@ -56,26 +59,32 @@ bench: $(BENCH)
 
 $(B)/obj/lib/kernel/kernels-%.o: lib/kernel/kernels.c $(B)/flags
 	@mkdir -p $(@D)
-	$(COMPILE) $(ISA_FLAGS_$*) -O3 -DVAE_ISA_$*=1 -c $< -o $@
+	$(call say,CC,$< ($*))
+	$(Q)$(COMPILE) $(ISA_FLAGS_$*) -O3 -DVAE_ISA_$*=1 -c $< -o $@
 $(B)/obj/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
-	$(COMPILE) -c $< -o $@
+	$(call say,CC,$<)
+	$(Q)$(COMPILE) -c $< -o $@
 $(B)/obj/lib/stream/find.o: DEFINES = -DVAE_MODELS='"$(PREFIX)/share/vae-tools/models"'
 $(B)/obj/lib/stream/find.o: $(B)/prefix
 $(B)/libvae.a: $(LIB_OBJ)
 	@rm -f $@.new
-	$(AR) rcs $@.new $^ && mv $@.new $@
+	$(call say,AR,$@)
+	$(Q)$(AR) rcs $@.new $^ && mv $@.new $@
 $(B)/vae-%: $(B)/obj/tools/vae-%.o $(TOOL_COMMON) $(B)/libvae.a
-	$(LINK) $(filter %.o %.a,$^) $(LIBS) -o $@
+	$(call say,LD,$@)
+	$(Q)$(LINK) $(filter %.o %.a,$^) $(LIBS) -o $@
 $(B)/tests/%: tests/unit/%.c $(B)/libvae.a
 	@mkdir -p $(@D)
-	$(COMPILE) -Itests/unit $(USER_LDFLAGS) $< $(B)/libvae.a $(LIBS) -o $@
+	$(call say,CC,$<)
+	$(Q)$(COMPILE) -Itests/unit $(USER_LDFLAGS) $< $(B)/libvae.a $(LIBS) -o $@
 $(B)/bench/%: tests/bench/%.c $(B)/libvae.a
 	@mkdir -p $(@D)
-	$(COMPILE) $(USER_LDFLAGS) $< $(B)/libvae.a $(LIBS) -o $@
+	$(call say,CC,$<)
+	$(Q)$(COMPILE) $(USER_LDFLAGS) $< $(B)/libvae.a $(LIBS) -o $@
 $(B)/completion/%: $(B)/%
 	@mkdir -p $(@D)
-	$< --completion=bash > $@
+	$(Q)$< --completion=bash > $@
 
 define VAE_PC
 prefix=$(PREFIX)
