@@ -163,7 +163,8 @@ struct vae_codes {
 	struct vae_slice *slice;          /* [slices], row by row, owned */
 };
 
-/* A stream of codes: zstd frames in, images out. Holds what was decompressed but not yet used. */
+/* A stream of codes: zstd frames in, images out. Holds what was decompressed but not yet used. Beside more than max_pixels pixels,
+ * VAE_ELIMIT refuses latents and slices whose memory is out of all proportion to so many (about 16 bytes a pixel of either). */
 struct vae_codes_reader;
 int vae_codes_reader_new(struct vae_codes_reader **reader, FILE *file, uint64_t max_pixels, struct vae_error *error);
 void vae_codes_reader_free(struct vae_codes_reader *reader);
@@ -171,6 +172,8 @@ void vae_codes_reader_free(struct vae_codes_reader *reader);
 int vae_codes_read(struct vae_codes **codes, struct vae_codes_reader *reader, struct vae_error *error);
 /* Writes one zstd frame (content size pledged, checksum on) at zstd level 1 to 19. */
 int vae_codes_write(const struct vae_codes *codes, FILE *file, int level, struct vae_error *error);
+/* Bytes of the image before zstd packs them: header, alpha and slices, each with its length and checksum. */
+uint64_t vae_codes_content_bytes(const struct vae_codes *codes);
 void vae_codes_free(struct vae_codes *codes);
 
 /* ---- the road there and back ------------------------------------------------------------------------------------------- */

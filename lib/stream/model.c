@@ -13,9 +13,8 @@
 #include <xxhash.h>
 
 #define FORMAT_VERSION "0"
-#define METADATA_ENTRIES 32
 #define CHUNK 4096                                    /* elements converted at a time */
-#define MAX_ENTRIES (VAE_SCALES * (2 * 4095 + 2))     /* of the cumulative tables, were every bound the largest */
+#define MAX_ENTRIES (VAE_SCALES * (2 * VAE_BOUND_LIMIT + 2)) /* of the cumulative tables, were every bound the largest */
 
 /* ---- what the file holds, in its order --------------------------------------------------------------------------------- */
 
@@ -178,7 +177,7 @@ static json_t *header_new(const struct layout *l, const char *arch, uint64_t id,
 		good = !json_object_set_new(root, t->name, json_pack("{s:s, s:o, s:[I,I]}", "dtype", dtypes[t->dtype].name, "shape", shape,
 		                                                     "data_offsets", (json_int_t)t->begin, (json_int_t)t->end));
 	}
-	if (good && json_object_size(fixed) <= METADATA_ENTRIES)
+	if (good && json_object_size(fixed) <= VAE_METADATA_ENTRIES)
 		return root;
 	json_decref(root);
 	return NULL;
@@ -229,10 +228,13 @@ void vae_sigmoid_make(float *knots)
 
 /* ---- reading ----------------------------------------------------------------------------------------------------------- */
 
-/* Opens a regular file; O_NONBLOCK so that a FIFO of that name does not hang us. */
+/* Opens a regular file. What else has that name is not so much as opened, for some devices act on that; O_NONBLOCK for a FIFO that
+ * took the name in between. */
 static int open_regular(FILE **file, uint64_t *size, const char *path, struct vae_error *error)
 {
 	struct stat st;
+	if (!stat(path, &st) && !S_ISREG(st.st_mode))
+		return vae_fail(error, VAE_EMODEL, "not a regular file");
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
 		return vae_fail(error, VAE_EMODEL, "%s", strerror(errno));
@@ -255,7 +257,7 @@ static int read_bytes(FILE *file, void *out, size_t size, struct vae_error *erro
 	return ferror(file) ? vae_fail_errno(error, "cannot read") : vae_fail(error, VAE_EMODEL, "truncated");
 }
 
-/* Reads and parses the JSON header; *data is where the tensors start in the file. */
+/* Reads and parses the JSON header; *data is where the tensors start in the file. The caller releases *root, also after a failure. */
 static int read_header(json_t **root, uint64_t *data, FILE *file, uint64_t size, struct vae_error *error)
 {
 	uint8_t head[8];
@@ -276,10 +278,8 @@ static int read_header(json_t **root, uint64_t *data, FILE *file, uint64_t size,
 	json_error_t fault;
 	if (!result && !(*root = json_loadb(text, length, JSON_REJECT_DUPLICATES, &fault)))
 		result = vae_fail(error, VAE_EMODEL, "not a model: header byte %d: %.100s", fault.position, fault.text);
-	else if (!result && !json_is_object(*root)) {
-		json_decref(*root);
+	else if (!result && !json_is_object(*root))
 		result = vae_fail(error, VAE_EMODEL, "not a model: its header is not an object");
-	}
 	free(text);
 	*data = 8 + length;
 	return result;
@@ -310,7 +310,7 @@ static int metadata_take(struct vae_metadata *m, json_t *object, struct vae_erro
 	json_object_foreach(object, key, value) {
 		if (!json_is_string(value))
 			return vae_fail(error, VAE_EMODEL, "__metadata__ %.60s is not a string", key);
-		if (m->count == METADATA_ENTRIES)
+		if (m->count == VAE_METADATA_ENTRIES)
 			return vae_fail(error, VAE_EMODEL, "more than %d entries in __metadata__", m->count);
 		m->key[m->count] = strdup(key);
 		m->value[m->count++] = strdup(json_string_value(value));
