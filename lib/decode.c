@@ -120,7 +120,8 @@ static int synthesise_photo(struct vae_image *image, const struct vae_model *mod
 		.nets = model->nets, .weights = &model->weights, .part = VAE_SYNTHESIS, .load = load_latents, .store = store_pixels,
 		.at = vae_position_of(model->nets->arch.knots, latents->quality), .context = &synthesis};
 	struct vae_tiles tiles;
-	vae_tiles_cut(&tiles, &model->nets->net[VAE_SYNTHESIS], image->geometry.height, image->geometry.width, (size_t)omp_get_max_threads(), 0);
+	vae_tiles_cut(&tiles, &model->nets->net[VAE_SYNTHESIS], image->geometry.height, image->geometry.width, NULL,
+	              (size_t)omp_get_max_threads(), 0);
 	return vae_tiles_run(&tiles, &work, error);
 }
 

@@ -151,7 +151,21 @@ static int store(void *context, const struct vae_tile *tile, const float *output
 	return 0;
 }
 
-/* Runs a part in one piece, then in tiles of every size. */
+/* Whether out is as whole within an area and untouched (0xff bytes) elsewhere. */
+static bool area_only(const struct arrays *a, const float *whole, const struct vae_area *area)
+{
+	static const uint8_t untouched[64] = {[0 ... 63] = 0xff};
+	size_t bytes = a->out_channels * sizeof(float);
+	for (size_t i = 0; i < a->out_rows * a->out_columns; i++) {
+		size_t row = i / a->out_columns / a->out_scale, column = i % a->out_columns / a->out_scale;
+		bool inside = row - area->row < area->rows && column - area->column < area->columns;
+		if (memcmp(a->out + i * a->out_channels, inside ? (const void *)(whole + i * a->out_channels) : untouched, bytes))
+			return false;
+	}
+	return true;
+}
+
+/* Runs a part in one piece, then in tiles of every size, then random areas. */
 static void test_tiles(const struct vae_model *m, int part, size_t height, size_t width)
 {
 	size_t rows = (height + 15) / 16, columns = (width + 15) / 16;
@@ -177,11 +191,23 @@ static void test_tiles(const struct vae_model *m, int part, size_t height, size_
 	a.out = pieces;
 	for (size_t down = 1; down <= rows; down++)
 		for (size_t across = 1; across <= columns; across++, cuts++) {
-			struct vae_tiles t = {height, width, rows, columns, down, across, vae_net_halo(&m->nets->net[part])};
+			struct vae_tiles t = {height, width, rows, columns, {0, 0, rows, columns}, down, across, vae_net_halo(&m->nets->net[part])};
 			memset(pieces, 0xff, out * sizeof *pieces);
 			wrong += vae_tiles_run(&t, &work, &error) || memcmp(pieces, whole, out * sizeof *pieces);
 		}
 	ok(!wrong, "%s of %zu x %zu: all %zu ways of cutting give the bits of the whole", m->nets->net[part].name, width, height, cuts);
+	for (size_t i = wrong = 0; i < 30; i++) {
+		struct vae_tiles t = {height, width, rows, columns, {0}, 0, 0, vae_net_halo(&m->nets->net[part])};
+		t.area.row = vae_random_below(&r, (uint32_t)rows);
+		t.area.column = vae_random_below(&r, (uint32_t)columns);
+		t.area.rows = 1 + vae_random_below(&r, (uint32_t)(rows - t.area.row));
+		t.area.columns = 1 + vae_random_below(&r, (uint32_t)(columns - t.area.column));
+		t.down = 1 + vae_random_below(&r, (uint32_t)t.area.rows);
+		t.across = 1 + vae_random_below(&r, (uint32_t)t.area.columns);
+		memset(pieces, 0xff, out * sizeof *pieces);
+		wrong += vae_tiles_run(&t, &work, &error) || !area_only(&a, whole, &t.area);
+	}
+	ok(!wrong, "%s of %zu x %zu: areas give the bits of the whole, and nothing beside them", m->nets->net[part].name, width, height);
 	free(x);
 	free(whole);
 	free(pieces);
@@ -195,7 +221,7 @@ static void test_cut(const struct vae_model *m)
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct vae_tiles t;
 		size_t cells = 0, most = 0;
-		vae_tiles_cut(&t, &m->nets->net[VAE_SYNTHESIS], cases[i].height, cases[i].width, cases[i].threads, cases[i].bytes);
+		vae_tiles_cut(&t, &m->nets->net[VAE_SYNTHESIS], cases[i].height, cases[i].width, NULL, cases[i].threads, cases[i].bytes);
 		for (size_t k = 0; k < vae_tiles_count(&t); k++) {
 			struct vae_tile tile = vae_tiles_at(&t, k);
 			cells += tile.rows * tile.columns;
