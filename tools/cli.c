@@ -133,7 +133,7 @@ static void print_help(void)
 
 static bool is_word_list(const char *argument)
 {
-	return argument && strchr(argument, '|') && islower((unsigned char)argument[0]);
+	return argument && strchr(argument, '|') && !isupper((unsigned char)argument[0]);
 }
 
 static void print_spellings(const struct cli_option *row, const char *between)
@@ -335,6 +335,23 @@ void cli_range(double *low, double *high)
 	if (!colon || !parse_real(optarg, colon - optarg, low) || !parse_real(colon + 1, strlen(colon + 1), high)
 	    || *low <= 0 || *low >= *high)
 		cli_usage("--%s: '%s' is not MIN:MAX with 0 < MIN < MAX", cli.current->name, optarg);
+}
+
+/* The window's four numbers, each up to the longest side that a picture can have. */
+void cli_window(struct vae_window *window)
+{
+	uint32_t *number[] = { &window->left, &window->top, &window->width, &window->height };
+	const char *text = optarg;
+
+	for (int i = 0; i < 4; i++, text++) {
+		char *end;
+		unsigned long long value = strtoull(text, &end, 10); /* too large a number is ULLONG_MAX */
+
+		if (!isdigit((unsigned char)*text) || value < (i < 2 ? 0 : 1) || value > INT32_MAX || *end != (i < 3 ? ',' : '\0'))
+			cli_usage("--%s: '%s' is not X,Y,W,H, four whole numbers with W and H at least 1", cli.current->name, optarg);
+		*number[i] = (uint32_t)value;
+		text = end;
+	}
 }
 
 int cli_choice(void)
