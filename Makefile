@@ -3,6 +3,7 @@
 #   make            the programs, into build/ (they find models/ beside it); never touches the system
 #   make demo       dependencies, programs, then a photograph there and back
 #   make check      dependencies, programs, all tests;  make check-sanitize: the same under ASan and UBSan
+#   make check-cross  the same bytes on 64-bit Arm and on big-endian s390x, built by cross compilers, run by qemu
 #   make install    PREFIX=/usr/local DESTDIR=;  make uninstall
 #   make deps       installs what is missing, with apt-get; DEPS=no keeps it from doing so wherever it is called
 #   make bench      the benchmark programs, into build/bench
@@ -49,7 +50,7 @@ TOOL_COMMON := $(patsubst %.c,$(B)/obj/%.o,$(filter-out $(TOOL_SRC),$(wildcard t
 TOOLS := $(TOOL_SRC:tools/%.c=$(B)/%)
 UNIT := $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/*.c))
 BENCH := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
-SCRIPTS := $(filter-out tests/deps.sh tests/demo.sh,$(wildcard tests/*.sh)) $(wildcard tests/*/*.bats)
+SCRIPTS := $(filter-out tests/deps.sh tests/demo.sh tests/cross.sh,$(wildcard tests/*.sh)) $(wildcard tests/*/*.bats)
 
 all: $(TOOLS) $(B)/libvae.a $(B)/vae.pc
 unit: $(UNIT)
@@ -141,6 +142,11 @@ check-sanitize:
 	+@ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1:$$ASAN_OPTIONS UBSAN_OPTIONS=print_stacktrace=1 VAE_TEST_FAST=1 \
 		$(MAKE) --no-print-directory check B=build/asan CFLAGS='$(SANITIZE)'
 
+# Debian's cross compilers and emulators; libraries of the other machines are unpacked under build/, not installed.
+check-cross:
+	@B=$(B) CC='$(CC)' DEPS='$(DEPS)' tests/cross.sh deps
+	@B=$(B) JOBS=$(JOBS) prove --verbose --timer --failures --exec '' tests/cross.sh
+
 # ---- where it goes -----------------------------------------------------------------------------------------------------
 
 DEST = $(DESTDIR)$(PREFIX)
@@ -173,6 +179,6 @@ clean:
 
 -include $(wildcard $(LIB_OBJ:.o=.d) $(TOOL_COMMON:.o=.d) $(TOOL_SRC:%.c=$(B)/obj/%.d) $(UNIT:=.d) $(BENCH:=.d))
 FORCE:
-.PHONY: all unit bench deps demo check check-sanitize install uninstall dist clean FORCE
+.PHONY: all unit bench deps demo check check-sanitize check-cross install uninstall dist clean FORCE
 .DELETE_ON_ERROR:
 .PRECIOUS: $(B)/obj/%.o $(B)/obj/lib/kernel/kernels-%.o $(B)/completion/%
