@@ -171,8 +171,8 @@ alpha_kept() {
 	done
 }
 
-# cut X,Y,W,H FILE: the window, cut out of a picture
-cut() {
+# cut_out X,Y,W,H FILE: the window, cut out of a picture
+cut_out() {
 	local x y w h
 	IFS=, read -r x y w h <<<"$1"
 	pamcut -left "$x" -top "$y" -width "$w" -height "$h" "$2"
@@ -190,8 +190,8 @@ cut() {
 	pamsplit -quiet z.ppm z.%d.ppm
 	for window in 0,0,1,1 0,0,1100,40 1000,3,60,37 1099,39,1,1 517,20,13,9; do
 		quiet shell "vae-dec --crop $window x.lat >crop.ppm; vae-dec --crop=$window x.latents >crop2.ppm"
-		{ cut "$window" y.0.ppm; cut "$window" y.1.ppm; } | cmp - crop.ppm
-		{ cut "$window" z.0.ppm; cut "$window" z.1.ppm; } | cmp - crop2.ppm
+		{ cut_out "$window" y.0.ppm; cut_out "$window" y.1.ppm; } | cmp - crop.ppm
+		{ cut_out "$window" z.0.ppm; cut_out "$window" z.1.ppm; } | cmp - crop2.ppm
 		vae-dec -T 3 --crop "$window" x.lat | cmp - crop.ppm
 	done
 	run --separate-stderr -1 shell 'vae-dec --crop 0,200,8,8 x.lat >crop.ppm'
@@ -210,7 +210,7 @@ cut() {
 	vae-dec x.lat >whole
 	pamsplit -quiet whole whole.%d
 	pamsplit -quiet y y.%d
-	cut 7,5,33,21 whole.3 | cmp - y.3
+	cut_out 7,5,33,21 whole.3 | cmp - y.3
 	vae-dec --reduce 4 x.lat >y
 	assert_equal "$(kinds y)" "$(printf '%s\n' "PPM RAW 12 10 3 255 RGB" "PGM RAW 12 10 1 255 GRAYSCALE" "PBM RAW 12 10 1 1 BLACKANDWHITE" \
 		"PAM RAW 12 10 2 1000 GRAYSCALE_ALPHA")"
@@ -240,7 +240,7 @@ cut() {
 	pamcut -width 28 -height 28 "$PICTURES/grey.pgm" | vae-enc -m "$ROOT/models/mnist-1.safetensors" | vae-quant >x.lat
 	vae-dec -m "$ROOT/models/mnist-1.safetensors" x.lat >y.pgm
 	vae-dec -m "$ROOT/models/mnist-1.safetensors" --crop 3,4,20,10 x.lat >crop.pgm
-	cut 3,4,20,10 y.pgm | cmp - crop.pgm
+	cut_out 3,4,20,10 y.pgm | cmp - crop.pgm
 	fails 1 "photo" vae-dec -m "$ROOT/models/mnist-1.safetensors" --reduce 4 x.lat
 }
 
