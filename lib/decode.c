@@ -161,7 +161,7 @@ int vae_decode(struct vae_image **image, const struct vae_model *model, const st
 		return rc;
 	if (vae_has_alpha(g->tuple) && !latents->alpha)
 		return vae_fail(error, VAE_EARG, "a picture of type %s without its alpha", vae_tuple_name(g->tuple));
-	if ((rc = vae_image_new_raw(&x, g, UINT64_MAX, error)))
+	if ((rc = vae_model_prepare(model, 1u << VAE_SYNTHESIS, error)) || (rc = vae_image_new_raw(&x, g, UINT64_MAX, error)))
 		return rc;
 	uint64_t state = vae_fp_enter();
 	rc = (model->nets->arch.kind == VAE_ARCH_PHOTO ? synthesise_photo : synthesise_mlp)(x, model, latents, error);
