@@ -5,7 +5,7 @@
 #   make check      dependencies, programs, all tests;  make check-sanitize: the same under ASan and UBSan
 #   make install    PREFIX=/usr/local DESTDIR=;  make uninstall
 #   make deps       installs what is missing, with apt-get; DEPS=no keeps it from doing so wherever it is called
-#   make bench      the benchmark programs, into build/bench
+#   make bench      what the programs cost, beside their peers: tests/bench/speed.sh; MODEL=NAME, N=RUNS
 #   make dist       a tarball of the last commit, into build/;  make clean
 MAKEFLAGS += --no-builtin-rules
 PREFIX ?= /usr/local
@@ -50,7 +50,7 @@ SCRIPTS := $(filter-out tests/deps.sh tests/demo.sh,$(wildcard tests/*.sh)) $(wi
 
 all: $(TOOLS) $(B)/libvae.a $(B)/vae.pc
 unit: $(UNIT)
-bench: $(BENCH)
+benches: $(BENCH)
 
 # ---- what is built ----------------------------------------------------------------------------------------------------
 
@@ -122,8 +122,11 @@ demo: deps
 	+@$(AGAIN) all
 	@PATH="$(abspath $(B)):$$PATH" tests/demo.sh
 check: deps
-	+@$(AGAIN) all unit bench
+	+@$(AGAIN) all unit benches
 	@$(TEST_ENV) prove -j$(JOBS) --timer --failures --comments --exec '' $(UNIT) $(SCRIPTS)
+
+bench: all benches
+	@B=$(B) tests/bench/speed.sh
 
 # VAE_TEST_FAST=1 lets long tests do less. The programs look for models in EXE/../models, hence the link.
 SANITIZE = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
@@ -164,6 +167,6 @@ clean:
 
 -include $(wildcard $(LIB_OBJ:.o=.d) $(TOOL_COMMON:.o=.d) $(TOOL_SRC:%.c=$(B)/obj/%.d) $(UNIT:=.d) $(BENCH:=.d))
 FORCE:
-.PHONY: all unit bench deps demo check check-sanitize install uninstall dist clean FORCE
+.PHONY: all unit bench benches deps demo check check-sanitize install uninstall dist clean FORCE
 .DELETE_ON_ERROR:
 .PRECIOUS: $(B)/obj/%.o $(B)/obj/lib/kernel/kernels-%.o $(B)/completion/%
