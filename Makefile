@@ -3,6 +3,7 @@
 #   make            the programs, into build/ (they find models/ beside it); never touches the system
 #   make demo       dependencies, programs, then a photograph there and back
 #   make check      dependencies, programs, all tests;  make check-sanitize: the same under ASan and UBSan
+#   make check-cross  the same bytes on 64-bit Arm and on big-endian s390x, built by cross compilers, run by qemu
 #   make install    PREFIX=/usr/local DESTDIR=;  make uninstall
 #   make deps       installs what is missing, with apt-get; DEPS=no keeps it from doing so wherever it is called
 #   make bench      what the programs cost, beside their peers: tests/bench/speed.sh; MODEL=NAME, N=RUNS
@@ -30,6 +31,9 @@ USER_CFLAGS = $(patsubst -Ofast,-O3,$(CFLAGS))
 USER_LDFLAGS = $(patsubst -Ofast,-O3,$(LDFLAGS))
 ALL_CFLAGS = $(WARN) $(USER_CFLAGS) $(EXACT) -Ilib -D_GNU_SOURCE $(PKG_CFLAGS)
 LIBS = $(PKG_LIBS) -lm
+# What runs is said in a word; V=1 shows whole commands.
+Q := $(if $(V),,@)
+say = $(if $(V),,@echo '  $1 $2')
 COMPILE = $(CC) $(ALL_CFLAGS) $(DEFINES) -MMD -MP
 LINK = $(CC) $(USER_CFLAGS) $(USER_LDFLAGS) $(EXACT)
 
@@ -46,7 +50,7 @@ TOOL_COMMON := $(patsubst %.c,$(B)/obj/%.o,$(filter-out $(TOOL_SRC),$(wildcard t
 TOOLS := $(TOOL_SRC:tools/%.c=$(B)/%)
 UNIT := $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/*.c))
 BENCH := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
-SCRIPTS := $(filter-out tests/deps.sh tests/demo.sh,$(wildcard tests/*.sh)) $(wildcard tests/*/*.bats)
+SCRIPTS := $(filter-out tests/deps.sh tests/demo.sh tests/cross.sh,$(wildcard tests/*.sh)) $(wildcard tests/*/*.bats)
 
 all: $(TOOLS) $(B)/libvae.a $(B)/vae.pc
 unit: $(UNIT)
@@ -56,26 +60,32 @@ benches: $(BENCH)
 
 $(B)/obj/lib/kernel/kernels-%.o: lib/kernel/kernels.c $(B)/flags
 	@mkdir -p $(@D)
-	$(COMPILE) $(ISA_FLAGS_$*) -O3 -DVAE_ISA_$*=1 -c $< -o $@
+	$(call say,CC,$< ($*))
+	$(Q)$(COMPILE) $(ISA_FLAGS_$*) -O3 -DVAE_ISA_$*=1 -c $< -o $@
 $(B)/obj/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
-	$(COMPILE) -c $< -o $@
+	$(call say,CC,$<)
+	$(Q)$(COMPILE) -c $< -o $@
 $(B)/obj/lib/stream/find.o: DEFINES = -DVAE_MODELS='"$(PREFIX)/share/vae-tools/models"'
 $(B)/obj/lib/stream/find.o: $(B)/prefix
 $(B)/libvae.a: $(LIB_OBJ)
 	@rm -f $@.new
-	$(AR) rcs $@.new $^ && mv $@.new $@
+	$(call say,AR,$@)
+	$(Q)$(AR) rcs $@.new $^ && mv $@.new $@
 $(B)/vae-%: $(B)/obj/tools/vae-%.o $(TOOL_COMMON) $(B)/libvae.a
-	$(LINK) $(filter %.o %.a,$^) $(LIBS) -o $@
+	$(call say,LD,$@)
+	$(Q)$(LINK) $(filter %.o %.a,$^) $(LIBS) -o $@
 $(B)/tests/%: tests/unit/%.c $(B)/libvae.a
 	@mkdir -p $(@D)
-	$(COMPILE) -Itests/unit $(USER_LDFLAGS) $< $(B)/libvae.a $(LIBS) -o $@
+	$(call say,CC,$<)
+	$(Q)$(COMPILE) -Itests/unit $(USER_LDFLAGS) $< $(B)/libvae.a $(LIBS) -o $@
 $(B)/bench/%: tests/bench/%.c $(B)/libvae.a
 	@mkdir -p $(@D)
-	$(COMPILE) $(USER_LDFLAGS) $< $(B)/libvae.a $(LIBS) -o $@
+	$(call say,CC,$<)
+	$(Q)$(COMPILE) $(USER_LDFLAGS) $< $(B)/libvae.a $(LIBS) -o $@
 $(B)/completion/%: $(B)/%
 	@mkdir -p $(@D)
-	$< --completion=bash > $@
+	$(Q)$< --completion=bash > $@
 
 define VAE_PC
 prefix=$(PREFIX)
@@ -135,6 +145,11 @@ check-sanitize:
 	+@ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1:$$ASAN_OPTIONS UBSAN_OPTIONS=print_stacktrace=1 VAE_TEST_FAST=1 \
 		$(MAKE) --no-print-directory check B=build/asan CFLAGS='$(SANITIZE)'
 
+# Debian's cross compilers and emulators; libraries of the other machines are unpacked under build/, not installed.
+check-cross:
+	@B=$(B) CC='$(CC)' DEPS='$(DEPS)' tests/cross.sh deps
+	@B=$(B) JOBS=$(JOBS) prove --verbose --timer --failures --exec '' tests/cross.sh
+
 # ---- where it goes -----------------------------------------------------------------------------------------------------
 
 DEST = $(DESTDIR)$(PREFIX)
@@ -167,6 +182,6 @@ clean:
 
 -include $(wildcard $(LIB_OBJ:.o=.d) $(TOOL_COMMON:.o=.d) $(TOOL_SRC:%.c=$(B)/obj/%.d) $(UNIT:=.d) $(BENCH:=.d))
 FORCE:
-.PHONY: all unit bench benches deps demo check check-sanitize install uninstall dist clean FORCE
+.PHONY: all unit bench benches deps demo check check-sanitize check-cross install uninstall dist clean FORCE
 .DELETE_ON_ERROR:
 .PRECIOUS: $(B)/obj/%.o $(B)/obj/lib/kernel/kernels-%.o $(B)/completion/%

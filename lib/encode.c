@@ -68,7 +68,8 @@ static int analyse_photo(struct vae_latents *latents, const struct vae_model *mo
 		.nets = model->nets, .weights = &model->weights, .part = VAE_ANALYSIS, .load = load_pixels, .store = store_latents,
 		.at = vae_position_of(model->nets->arch.knots, latents->quality), .context = &analysis};
 	struct vae_tiles tiles;
-	vae_tiles_cut(&tiles, &model->nets->net[VAE_ANALYSIS], image->geometry.height, image->geometry.width, (size_t)omp_get_max_threads(), 0);
+	vae_tiles_cut(&tiles, &model->nets->net[VAE_ANALYSIS], image->geometry.height, image->geometry.width, NULL,
+	              (size_t)omp_get_max_threads(), 0);
 	return vae_tiles_run(&tiles, &work, error);
 }
 

@@ -10,15 +10,13 @@
 
 #define NO_LIMIT UINT64_MAX /* who read the stream has enforced max_pixels */
 
-static uint32_t quotient_up(uint32_t a, uint32_t b) { return a / b + (a % b != 0); }
-
 static int shape_of(struct vae_shape *shape, const struct vae_model *model, const struct vae_geometry *g, struct vae_error *error)
 {
 	const struct vae_arch *a = &model->nets->arch;
 	*shape = (struct vae_shape){1, 1, (size_t)a->y};
 	if (a->kind == VAE_ARCH_PHOTO) {
-		shape->rows = quotient_up(g->height, VAE_CELL_PX);
-		shape->columns = quotient_up(g->width, VAE_CELL_PX);
+		shape->rows = vae_cells(g->height, VAE_MIN_CELL);
+		shape->columns = vae_cells(g->width, VAE_MIN_CELL);
 		return 0;
 	}
 	if (g->width == (uint32_t)a->width && g->height == (uint32_t)a->height && vae_colours(g->tuple) == 1)
@@ -51,16 +49,9 @@ int vae_shape_fits(const struct vae_model *model, const struct vae_geometry *geo
 	return 0;
 }
 
-/* ---- slices ------------------------------------------------------------------------------------------------------------ */
+_Static_assert(VAE_CELL_PX == 1 << VAE_MIN_CELL, "the cells of photo models");
 
-struct vae_slice_place vae_slice_at(uint32_t rows, uint32_t columns, size_t i)
-{
-	size_t wide = quotient_up(columns, VAE_SLICE_CELLS);
-	struct vae_slice_place p = {i / wide * VAE_SLICE_CELLS, i % wide * VAE_SLICE_CELLS, VAE_SLICE_CELLS, VAE_SLICE_CELLS};
-	p.rows = p.row + p.rows > rows ? rows - p.row : p.rows;
-	p.columns = p.column + p.columns > columns ? columns - p.column : p.columns;
-	return p;
-}
+/* ---- slices ------------------------------------------------------------------------------------------------------------ */
 
 struct vae_prior vae_prior_of(const struct vae_model *model, uint16_t quality)
 {

@@ -1,4 +1,4 @@
-/* shape.h - the shape that a model gives a picture's latents, and the slices that they fall into. */
+/* shape.h - the shape that a model gives a picture's latents, and the slices of codes under a model. */
 #ifndef VAE_SHAPE_H
 #define VAE_SHAPE_H
 
@@ -13,10 +13,6 @@ int vae_shape_of(struct vae_shape *shape, const struct vae_model *model, const s
 /* Whether latents or codes that claim this belong to the model: VAE_EMODEL for another model's, VAE_EDATA for a wrong shape. */
 int vae_shape_fits(const struct vae_model *model, const struct vae_geometry *geometry, uint64_t model_id, uint32_t rows, uint32_t columns,
                     uint32_t channels, struct vae_error *error);
-
-/* Slice i of the vae_slice_count (stream/geometry.h) of a picture. */
-struct vae_slice_place { size_t row, column, rows, columns; }; /* cells of y */
-struct vae_slice_place vae_slice_at(uint32_t rows, uint32_t columns, size_t i);
 
 struct vae_prior vae_prior_of(const struct vae_model *model, uint16_t quality);
 

@@ -165,7 +165,8 @@ struct vae_codes {
 	struct vae_slice *slice;          /* [slices], row by row, owned */
 };
 
-/* A stream of codes: zstd frames in, images out. Holds what was decompressed but not yet used. */
+/* A stream of codes: zstd frames in, images out. Holds what was decompressed but not yet used. Beside more than max_pixels pixels,
+ * VAE_ELIMIT refuses latents and slices whose memory is out of all proportion to so many (about 16 bytes a pixel of either). */
 struct vae_codes_reader;
 int vae_codes_reader_new(struct vae_codes_reader **reader, FILE *file, uint64_t max_pixels, struct vae_error *error);
 void vae_codes_reader_free(struct vae_codes_reader *reader);
@@ -173,6 +174,8 @@ void vae_codes_reader_free(struct vae_codes_reader *reader);
 int vae_codes_read(struct vae_codes **codes, struct vae_codes_reader *reader, struct vae_error *error);
 /* Writes one zstd frame (content size pledged, checksum on) at zstd level 1 to 19. */
 int vae_codes_write(const struct vae_codes *codes, FILE *file, int level, struct vae_error *error);
+/* Bytes of the image before zstd packs them: header, alpha and slices, each with its length and checksum. */
+uint64_t vae_codes_content_bytes(const struct vae_codes *codes);
 void vae_codes_free(struct vae_codes *codes);
 
 /* ---- the road there and back ------------------------------------------------------------------------------------------- */
@@ -190,6 +193,28 @@ int vae_dequantise(struct vae_latents **latents, const struct vae_model *model, 
 
 /* p(x|y): the picture, in the geometry that the latents carry. */
 int vae_decode(struct vae_image **image, const struct vae_model *model, const struct vae_latents *latents, struct vae_error *error);
+
+/* A rectangle of pixels: width x height of them from column left, row top on, both counted from 0. */
+struct vae_window { uint32_t left, top, width, height; };
+
+/* The pixels of a window, bit for bit as vae_decode makes them, and their alpha; the image has the window's size and else the picture's
+ * geometry. Time and memory go with the window, not with the picture; a dense model (mlp) makes its small picture whole.
+ * VAE_EARG where the window is empty or not within the picture. */
+int vae_decode_window(struct vae_image **image, const struct vae_model *model, const struct vae_latents *latents,
+                      const struct vae_window *window, struct vae_error *error);
+/* As vae_dequantise, but decodes only the slices that vae_decode_window reads for this window: those that its cells, and the cells
+ * within reach of the synthesis around them, lie in. y is 0 elsewhere, where large arrays take no memory. Errors likewise, and those of
+ * slices that are decoded alone. */
+int vae_dequantise_window(struct vae_latents **latents, const struct vae_model *model, const struct vae_codes *codes,
+                          const struct vae_window *window, struct vae_error *error);
+
+/* The picture at 1 / reduce of its size, reduce 4 or 8: ceil(width / reduce) x ceil(height / reduce) pixels, each the mean of a block of
+ * reduce x reduce before it is clamped and rounded, or of those pixels of it that lie in the picture. The mean is exact in
+ * this sense: what synthesis puts out for each colour is summed row by row, from the left, beginning with 0, in one chain of binary32
+ * additions, and divided once; it is then clamped and rounded as the pixels of vae_decode are. Alpha: the mean of its samples, rounded half to even.
+ * VAE_EARG for another reduce, and for models other than photo. */
+int vae_decode_reduced(struct vae_image **image, const struct vae_model *model, const struct vae_latents *latents, int reduce,
+                       struct vae_error *error);
 
 /* Image number `index` of the sequence that `seed` starts: decodes z ~ N(0, I). Models with a standard normal prior (mlp) only, VAE_EARG else. */
 int vae_sample(struct vae_image **image, const struct vae_model *model, uint64_t seed, uint64_t index, struct vae_error *error);

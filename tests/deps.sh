@@ -1,6 +1,7 @@
 #!/bin/sh
 # Finds what the build, the demo and the tests need, and installs with apt-get what is missing. Where all is there it does
 # nothing and needs no network. CC names the compiler; DEPS=no turns it off. Exit status 1: something is still missing.
+# Arguments PROBE:PACKAGE, a command or a file and the package that brings it, are needed besides.
 set -eu
 
 CC=${CC:-cc}
@@ -46,11 +47,14 @@ missing() {
 	command -v mandoc >/dev/null || echo mandoc
 	command -v shellcheck >/dev/null || echo shellcheck
 	command -v objdump >/dev/null || echo binutils
+	for pair; do
+		command -v "${pair%%:*}" >/dev/null || [ -e "${pair%%:*}" ] || echo "${pair#*:}"
+	done
 }
 
 [ "${DEPS:-yes}" != no ] || exit 0
 # Without a C library's headers omp.h cannot be judged: a name twice does no harm.
-packages=$(missing | sort -u | tr '\n' ' ')
+packages=$(missing "$@" | sort -u | tr '\n' ' ')
 [ -n "$packages" ] || exit 0
 
 if ! command -v apt-get >/dev/null; then
@@ -70,7 +74,7 @@ $as_root apt-get update -qq
 # shellcheck disable=SC2086 # a list of names
 $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $packages
 
-still=$(missing | tr '\n' ' ')
+still=$(missing "$@" | tr '\n' ' ')
 if [ -n "$still" ]; then
 	printf 'still missing after the installation: %s\n' "$still" >&2
 	exit 1

@@ -15,7 +15,7 @@
 #
 # Variables, to be set before the include or on make's command line:
 #     VAE_QUALITY      of vae-enc, 0 to 100                     (50)
-#     VAE_MODEL        name or path of the model                ($VAE_MODEL of the environment, else photo)
+#     VAE_MODEL        name or path of the model to encode with ($VAE_MODEL of the environment, else photo)
 #     VAE_FLAGS        for every program, such as -T 1          (none)
 #     VAE_ENCFLAGS VAE_QUANTFLAGS VAE_DECFLAGS                  (none), such as VAE_QUANTFLAGS = --level 19
 #     VAE_BINDIR       folder of the programs, with its slash   (none: PATH)
@@ -29,7 +29,8 @@ PNMTOPNG ?= pamtopng
 
 vae-encode = $(VAE_BINDIR)vae-enc -q $(VAE_QUALITY) $(if $(VAE_MODEL),-m $(VAE_MODEL)) $(VAE_FLAGS) $(VAE_ENCFLAGS)
 vae-pack = $(VAE_BINDIR)vae-quant $(VAE_FLAGS) $(VAE_QUANTFLAGS)
-vae-decode = $(VAE_BINDIR)vae-dec $(if $(VAE_MODEL),-m $(VAE_MODEL)) $(VAE_FLAGS) $(VAE_DECFLAGS)
+# Codes name their model: -m would refuse all of another. Only one that has no place among the others must be shown.
+vae-decode = $(VAE_BINDIR)vae-dec $(if $(findstring /,$(VAE_MODEL)),-m $(VAE_MODEL)) $(VAE_FLAGS) $(VAE_DECFLAGS)
 # The pipe writes beside the target, and the target takes its name last. The trap also runs when a signal ends the shell.
 vae-whole = trap 'rm -f $@.tmp' EXIT; ($(1)) > $@.tmp && mv -f $@.tmp $@
 

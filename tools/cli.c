@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <math.h>
 #include <omp.h>
@@ -41,12 +42,19 @@ static struct {
 	const struct cli_option *current;
 } cli;
 
+/* Always one line, which a terminal can show and need not obey: names of files may hold anything. */
 static void say(const char *format, va_list arguments)
 {
+	char *text;
+
 	fflush(stdout);
-	fprintf(stderr, "%s: ", cli.program->name);
-	vfprintf(stderr, format, arguments);
-	putc('\n', stderr);
+	if (vasprintf(&text, format, arguments) < 0)
+		text = NULL;
+	for (char *c = text; c && *c; c++)
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			*c = '?';
+	fprintf(stderr, "%s: %s\n", cli.program->name, text ? text : "out of memory");
+	free(text);
 }
 
 void cli_error(const char *format, ...)
@@ -125,7 +133,7 @@ static void print_help(void)
 
 static bool is_word_list(const char *argument)
 {
-	return argument && strchr(argument, '|') && islower((unsigned char)argument[0]);
+	return argument && strchr(argument, '|') && !isupper((unsigned char)argument[0]);
 }
 
 static void print_spellings(const struct cli_option *row, const char *between)
@@ -190,10 +198,20 @@ static void add_row(const struct cli_option *row)
 		sprintf(letters, "%c%s", row->key, row->argument ? ":" : "");
 }
 
+/* A standard descriptor that came closed would be the number of the next file opened, and notes would end up in the output. Taken
+ * by /dev/null the wrong way round, it still fails whoever uses it, as if it were closed. */
+static void occupy_standard_descriptors(void)
+{
+	for (int fd = 0; fd < 3; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_RDONLY : O_WRONLY) != fd)
+			exit(EXIT_FAILED);
+}
+
 void cli_begin(const struct cli_program *program, struct cli_common *common, int argc, char **argv)
 {
 	const int commons = sizeof common_options / sizeof *common_options;
 
+	occupy_standard_descriptors();
 	cli.program = program;
 	cli.common = common;
 	cli.argc = argc;
@@ -317,6 +335,23 @@ void cli_range(double *low, double *high)
 	if (!colon || !parse_real(optarg, colon - optarg, low) || !parse_real(colon + 1, strlen(colon + 1), high)
 	    || *low <= 0 || *low >= *high)
 		cli_usage("--%s: '%s' is not MIN:MAX with 0 < MIN < MAX", cli.current->name, optarg);
+}
+
+/* The window's four numbers, each up to the longest side that a picture can have. */
+void cli_window(struct vae_window *window)
+{
+	uint32_t *number[] = { &window->left, &window->top, &window->width, &window->height };
+	const char *text = optarg;
+
+	for (int i = 0; i < 4; i++, text++) {
+		char *end;
+		unsigned long long value = strtoull(text, &end, 10); /* too large a number is ULLONG_MAX */
+
+		if (!isdigit((unsigned char)*text) || value < (i < 2 ? 0 : 1) || value > INT32_MAX || *end != (i < 3 ? ',' : '\0'))
+			cli_usage("--%s: '%s' is not X,Y,W,H, four whole numbers with W and H at least 1", cli.current->name, optarg);
+		*number[i] = (uint32_t)value;
+		text = end;
+	}
 }
 
 int cli_choice(void)

@@ -21,7 +21,7 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 struct cli_option {
 	int key;              /* the option's letter, or a number from CLI_LONG up: what cli_next returns */
 	const char *name;     /* long name, without its dashes */
-	const char *argument; /* name of the argument; words separated by | in lower case are its only values; NULL: takes none */
+	const char *argument; /* name of the argument; words separated by | in lower case, or numbers, are its only values; NULL: takes none */
 	const char *help;     /* one line; NULL: shown together with the next row that has one */
 };
 
@@ -50,11 +50,12 @@ void cli_begin(const struct cli_program *program, struct cli_common *common, int
 int cli_next(void);
 
 /* The argument of the option that cli_next returned: as text, strictly as a number within [low, high], as "LOW:HIGH" with
- * 0 < LOW < HIGH, or as the index of one of the words of its row's argument. */
+ * 0 < LOW < HIGH, as "X,Y,W,H" with W and H at least 1, or as the index of one of the words of its row's argument. */
 const char *cli_text(void);
 double cli_real(double low, double high);
 uint64_t cli_whole(uint64_t low, uint64_t high);
 void cli_range(double *low, double *high);
+void cli_window(struct vae_window *window);
 int cli_choice(void);
 
 /* Lines on stderr, each "PROGRAM: ...": an error; a note, which --quiet silences; a usage error, which exits with 2. */

@@ -226,7 +226,7 @@ static FILE *open_temporary(struct output *out, const struct stat *existing)
 	int folder = slash ? (int)(slash + 1 - out->target) : 0, fd;
 	FILE *file = NULL;
 
-	if (asprintf(&out->temporary, "%.*s.%s.XXXXXX", folder, out->target, out->target + folder) < 0) {
+	if (asprintf(&out->temporary, "%.*s.%.200s.XXXXXX", folder, out->target, out->target + folder) < 0) { /* names have 255 bytes at most */
 		out->temporary = NULL;
 		return NULL;
 	}

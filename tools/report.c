@@ -174,8 +174,11 @@ static void put_people_key(FILE *file, const char *key)
 static void put_people_value(FILE *file, const struct report_field *f, int width)
 {
 	if (f->type == REPORT_TEXT) {
-		fprintf(file, "%*s", width > 0 ? width - (int)strlen(f->text ? f->text : "-") : 0, "");
-		put_people_text(file, f->text ? f->text : "-");
+		const char *text = f->text ? f->text : "-";
+		int room = width - (int)strlen(text);
+
+		fprintf(file, "%*s", room > 0 ? room : 0, "");
+		put_people_text(file, text);
 	} else if (f->type == REPORT_COUNT) {
 		fprintf(file, "%*" PRIu64, width, f->count);
 	} else if (f->type == REPORT_FLAG) {

@@ -4,13 +4,18 @@
 
 struct options {
 	struct cli_common common;
-	uint64_t samples; /* 0: decode; else so many pictures drawn from the prior */
+	bool crop;                /* decode the window alone */
+	struct vae_window window;
+	int reduce;               /* 0, 4 or 8 */
+	uint64_t samples;         /* 0: decode; else so many pictures drawn from the prior */
 	uint64_t seed;
 };
 
-enum { KEY_SAMPLE = CLI_LONG, KEY_SEED };
+enum { KEY_CROP = CLI_LONG, KEY_REDUCE, KEY_SAMPLE, KEY_SEED };
 
 static const struct cli_option rows[] = {
+	{ KEY_CROP, "crop", "X,Y,W,H", "decode only W x H pixels, from column X, row Y on" },
+	{ KEY_REDUCE, "reduce", "4|8", "decode to that fraction of the size, by block means" },
 	{ KEY_SAMPLE, "sample", "N", "read nothing; decode N latents drawn from the prior" },
 	{ KEY_SEED, "seed", "S", "start of the sequence that --sample draws (default 1)" },
 };
@@ -34,11 +39,17 @@ static void parse_options(struct options *o, int argc, char **argv)
 	cli_begin(&program, &o->common, argc, argv);
 	while ((key = cli_next()) != -1)
 		switch (key) {
+		case KEY_CROP: cli_window(&o->window); o->crop = true; break;
+		case KEY_REDUCE: o->reduce = cli_choice() ? 8 : 4; break;
 		case KEY_SAMPLE: o->samples = cli_whole(1, (uint64_t)1 << 32); break;
 		case KEY_SEED: o->seed = cli_whole(0, UINT64_MAX); seeded = true; break;
 		}
 	if (seeded && !o->samples)
 		cli_usage("--seed has no use without --sample");
+	if (o->crop && o->reduce)
+		cli_usage("--crop and --reduce do not go together");
+	if (o->samples && (o->crop || o->reduce))
+		cli_usage("--%s does not go with --sample", o->crop ? "crop" : "reduce");
 	if (o->samples && o->common.operands)
 		cli_usage("--sample reads no FILE");
 }
@@ -50,13 +61,24 @@ static int write_image(struct output *out, const struct vae_image *image, struct
 	return status < 0 ? status : output_flush(out, error);
 }
 
+/* The image that the options ask for. */
+static int synthesise(struct vae_image **image, const struct options *o, const struct vae_model *model, const struct vae_latents *latents,
+	struct vae_error *error)
+{
+	if (o->crop)
+		return vae_decode_window(image, model, latents, &o->window, error);
+	if (o->reduce)
+		return vae_decode_reduced(image, model, latents, o->reduce, error);
+	return vae_decode(image, model, latents, error);
+}
+
 static int decode(const struct options *o, const struct vae_model *model, const struct input *in, struct output *out,
 	const struct vae_latents *latents, struct vae_error *error)
 {
 	double start = seconds_now();
 	struct vae_image *image;
 	char name[64];
-	int status = vae_decode(&image, model, latents, error);
+	int status = synthesise(&image, o, model, latents, error);
 
 	if (status < 0)
 		return status;
@@ -77,7 +99,8 @@ static int decode_codes(const struct options *o, struct models *models, const st
 	int status = models_get(models, &model, codes->model_id, NULL, error);
 
 	if (!status)
-		status = vae_dequantise(&latents, model, codes, error);
+		status = o->crop ? vae_dequantise_window(&latents, model, codes, &o->window, error)
+			: vae_dequantise(&latents, model, codes, error);
 	if (status < 0)
 		return status;
 	status = decode(o, model, in, out, latents, error);

@@ -183,7 +183,7 @@ struct channels {
 
 static struct tally_entry *tally_find(const struct tally *t, uint64_t key)
 {
-	size_t at = (key * 0x9e3779b97f4a7c15u) >> 20;
+	size_t at = ((key ^ key >> 32) * 0x9e3779b97f4a7c15u) >> 32;
 
 	for (;; at++)
 		if (!t->entry[at & (t->size - 1)].count || t->entry[at & (t->size - 1)].key == key)
@@ -349,26 +349,8 @@ static int stat_latents(struct run *run, struct input *in, struct vae_error *err
 
 /* ---- codes ------------------------------------------------------------------------------------------------------------- */
 
-/* Frame_Content_Size of a zstd frame (RFC 8878, 3.1.1.1), 0 where it has none. */
-static uint64_t content_size(const uint8_t *frame, size_t bytes)
-{
-	static const int id_bytes[] = { 0, 1, 2, 4 };
-	uint64_t size = 0;
-	int flag, single, at, length;
-
-	if (bytes < 18)
-		return 0;
-	flag = frame[4] >> 6;
-	single = frame[4] >> 5 & 1;
-	at = 5 + !single + id_bytes[frame[4] & 3];
-	length = flag ? 1 << flag : single;
-	for (int i = length; i--;)
-		size = size << 8 | frame[at + i];
-	return size + (flag == 1 ? 256 : 0);
-}
-
-/* What codes take as a frame of their own: its bytes, and those within it. */
-static int frame_size(const struct vae_codes *codes, uint64_t *bytes, uint64_t *content, struct vae_error *error)
+/* What codes take as a frame of their own. */
+static int frame_size(const struct vae_codes *codes, uint64_t *bytes, struct vae_error *error)
 {
 	char *frame = NULL;
 	size_t count = 0;
@@ -377,10 +359,8 @@ static int frame_size(const struct vae_codes *codes, uint64_t *bytes, uint64_t *
 
 	if (memory && fclose(memory) && !status)
 		status = fail(error, VAE_EMEM, "out of memory");
-	if (!status) {
+	if (!status)
 		*bytes = count;
-		*content = content_size((const uint8_t *)frame, count);
-	}
 	free(frame);
 	return status;
 }
@@ -391,13 +371,12 @@ static int other_method(const struct vae_model *model, const struct vae_codes *c
 	enum vae_method other = codes->method == VAE_METHOD_RANGE ? VAE_METHOD_ZSTD : VAE_METHOD_RANGE;
 	struct vae_latents *latents = NULL;
 	struct vae_codes *packed = NULL;
-	uint64_t content;
 	int status = vae_dequantise(&latents, model, codes, error);
 
 	if (!status)
 		status = vae_quantise(&packed, model, latents, other, error);
 	if (!status)
-		status = frame_size(packed, bytes, &content, error);
+		status = frame_size(packed, bytes, error);
 	vae_codes_free(packed);
 	vae_latents_free(latents);
 	return status;
@@ -429,16 +408,13 @@ static int report_codes(struct run *run, const struct input *in, const struct va
 {
 	struct report *r = &run->report;
 	double pixels = (double)codes->geometry.width * codes->geometry.height;
-	uint64_t own, content, other = 0, slices = slice_bytes(codes);
+	uint64_t content = vae_codes_content_bytes(codes), other = 0, slices = slice_bytes(codes);
 	uint64_t alpha = codes->alpha ? (uint64_t)pixels * (codes->geometry.maxval > 255 ? 2 : 1) : 0;
 	struct vae_rate rate = { NAN, NAN, NAN, 0 };
 	const struct vae_model *model = NULL;
 	char name[64], id[17];
-	int status = frame_size(codes, &own, &content, error);
+	int status = models_get(&run->models, &model, codes->model_id, NULL, error);
 
-	if (status < 0)
-		return status;
-	status = models_get(&run->models, &model, codes->model_id, NULL, error);
 	if (!status)
 		status = vae_rate_estimate(&rate, model, codes, error);
 	if (!status)
@@ -520,43 +496,55 @@ static void report_model(struct run *run, const struct vae_model *model, const c
 	}
 }
 
-/* Copies the rest of the stream to a new file, named by the template path. */
-static int spool(struct input *in, char *path, struct vae_error *error)
+/* Copies the rest of the stream to a new file that has no name, so that nothing of it is left however this ends. */
+static FILE *spool(struct input *in, struct vae_error *error)
 {
-	int fd = mkostemp(path, O_CLOEXEC), status = 0;
-	FILE *copy = fd < 0 ? NULL : fdopen(fd, "w");
+	const char *folder = getenv("TMPDIR");
+	FILE *copy = NULL;
+	char path[4096], block[1 << 14];
 	int64_t bytes = 0;
-	char block[1 << 14];
 	size_t got;
+	int fd;
 
-	if (!copy)
-		return fail(error, VAE_EIO, "%s: %s", path, strerror(errno));
-	while (!status && (got = fread(block, 1, sizeof block, in->file))) {
-		if ((bytes += got) > MODEL_BYTES)
-			status = fail(error, VAE_ELIMIT, "no model is larger than %" PRId64 " bytes", MODEL_BYTES);
-		else if (fwrite(block, 1, got, copy) != got)
-			status = fail(error, VAE_EIO, "%s: %s", path, strerror(errno));
+	folder = folder && *folder ? folder : "/tmp";
+	snprintf(path, sizeof path, "%s/vae-stat.XXXXXX", folder);
+	fd = mkostemp(path, O_CLOEXEC);
+	if (fd >= 0 && (unlink(path) || !(copy = fdopen(fd, "w"))))
+		close(fd);
+	if (!copy) {
+		fail(error, VAE_EIO, "%s: %s", folder, strerror(errno));
+		return NULL;
 	}
-	if (fclose(copy) && !status)
-		status = fail(error, VAE_EIO, "%s: %s", path, strerror(errno));
-	return !status && in->failure ? VAE_EIO : status;
+	while ((got = fread(block, 1, sizeof block, in->file)) && (bytes += got) <= MODEL_BYTES)
+		if (fwrite(block, 1, got, copy) != got)
+			break;
+	if (bytes > MODEL_BYTES)
+		fail(error, VAE_ELIMIT, "no model is larger than %" PRId64 " bytes", MODEL_BYTES);
+	else if (fflush(copy) || ferror(copy))
+		fail(error, VAE_EIO, "%s: %s", folder, strerror(errno));
+	else if (!in->failure)
+		return copy;
+	fclose(copy);
+	return NULL;
 }
 
 /* A model is loaded by its path; one that has none, as it comes through a pipe, is laid down for that moment. */
 static int load_model(struct vae_model **model, struct input *in, struct vae_error *error)
 {
-	const char *name = input_name(in), *folder = getenv("TMPDIR");
+	const char *name = input_name(in);
 	struct stat file;
-	char path[4096];
+	FILE *copy;
+	char path[32];
 	int status;
 
 	if (!stat(name, &file) && S_ISREG(file.st_mode))
 		return vae_model_load(model, name, error);
-	snprintf(path, sizeof path, "%s/vae-stat.XXXXXX", folder && *folder ? folder : "/tmp");
-	status = spool(in, path, error);
-	if (!status)
-		status = vae_model_load(model, path, error);
-	unlink(path);
+	copy = spool(in, error);
+	if (!copy)
+		return VAE_EIO;
+	snprintf(path, sizeof path, "/proc/self/fd/%d", fileno(copy));
+	status = vae_model_load(model, path, error);
+	fclose(copy);
 	return status;
 }
 

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -205,28 +206,39 @@ static void print_time(char *text, size_t room, double seconds)
 	snprintf(text, room, "%" PRIu64 ":%02d:%02d", s / 3600, (int)(s / 60 % 60), (int)(s % 60));
 }
 
+/* Adds to what stands in text, as far as there is room: numbers of a run that diverges are long. */
+static void __attribute__((format(printf, 3, 4))) append(char *text, size_t room, const char *format, ...)
+{
+	size_t at = strlen(text);
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text + at, room - at, format, arguments);
+	va_end(arguments);
+}
+
 static void print_progress(char *text, size_t room, const struct vae_train_progress *p)
 {
 	char left[32];
-	int at = snprintf(text, room, "step %" PRIu64, p->step);
 
+	snprintf(text, room, "step %" PRIu64, p->step);
 	if (p->steps)
-		at += snprintf(text + at, room - at, "/%" PRIu64, p->steps);
+		append(text, room, "/%" PRIu64, p->steps);
 	if (p->valid)
-		at += snprintf(text + at, room - at, ", validation");
+		append(text, room, ", validation");
 	if (isfinite(p->loss))
-		at += snprintf(text + at, room - at, ", loss %.4f", p->loss);
+		append(text, room, ", loss %.4f", p->loss);
 	if (isfinite(p->elbo) && p->elbo != 0)
-		at += snprintf(text + at, room - at, ", ELBO -%.2f nats (KL %.2f)", p->elbo, p->kl);
+		append(text, room, ", ELBO -%.2f nats (KL %.2f)", p->elbo, p->kl);
 	else
-		at += snprintf(text + at, room - at, ", %.4f bpp (z %.4f), %.2f dB", p->bpp, p->z_bpp, p->psnr);
+		append(text, room, ", %.4f bpp (z %.4f), %.2f dB", p->bpp, p->z_bpp, p->psnr);
 	if (p->skipped)
-		at += snprintf(text + at, room - at, ", %" PRIu64 " skipped", p->skipped);
+		append(text, room, ", %" PRIu64 " skipped", p->skipped);
 	if (!p->valid)
-		at += snprintf(text + at, room - at, ", %.1f images/s", p->images_per_second);
+		append(text, room, ", %.1f images/s", p->images_per_second);
 	if (!p->valid && isfinite(p->seconds_left)) {
 		print_time(left, sizeof left, p->seconds_left);
-		snprintf(text + at, room - at, ", %s left", left);
+		append(text, room, ", %s left", left);
 	}
 }
 

@@ -25,14 +25,16 @@ static size_t cell_bytes(const struct vae_net *net)
 }
 
 /* The longer side of a tile is halved, thirded and so on until the tile is small enough and every thread has as much to do. */
-void vae_tiles_cut(struct vae_tiles *tiles, const struct vae_net *net, size_t height_px, size_t width_px, size_t threads, size_t bytes)
+void vae_tiles_cut(struct vae_tiles *tiles, const struct vae_net *net, size_t height_px, size_t width_px, const struct vae_area *area,
+                   size_t threads, size_t bytes)
 {
 	struct vae_tiles t = {.height_px = height_px, .width_px = width_px, .rows = quotient_up(height_px, VAE_CELL_PX),
 	                      .columns = quotient_up(width_px, VAE_CELL_PX), .halo = vae_net_halo(net)};
+	t.area = area ? *area : (struct vae_area){0, 0, t.rows, t.columns};
 	size_t cells = (bytes ? bytes : TILE_BYTES) / cell_bytes(net), down = 1, across = 1;
 	for (;;) {
-		t.down = quotient_up(t.rows, down);
-		t.across = quotient_up(t.columns, across);
+		t.down = quotient_up(t.area.rows, down);
+		t.across = quotient_up(t.area.columns, across);
 		size_t count = vae_tiles_count(&t), side = t.down > t.across ? t.down : t.across;
 		bool small = least(t.down + 2 * t.halo, t.rows) * least(t.across + 2 * t.halo, t.columns) <= cells;
 		bool even = count % threads == 0 || count >= 4 * threads || side < 2 * LEAST_SIDE;
@@ -46,12 +48,14 @@ void vae_tiles_cut(struct vae_tiles *tiles, const struct vae_net *net, size_t he
 	*tiles = t;
 }
 
-size_t vae_tiles_count(const struct vae_tiles *t) { return quotient_up(t->rows, t->down) * quotient_up(t->columns, t->across); }
-
-/* One axis of a tile: from `start`, `step` cells are written; *from and *count are what is read of the `cells` in all. */
-static size_t span(size_t start, size_t step, size_t halo, size_t cells, size_t *from, size_t *count)
+size_t vae_tiles_count(const struct vae_tiles *t)
 {
-	size_t end = least(start + step, cells);
+	return quotient_up(t->area.rows, t->down) * quotient_up(t->area.columns, t->across);
+}
+
+/* One axis of a tile: [start, end) is written; *from and *count are what is read of the `cells` in all. */
+static size_t span(size_t start, size_t end, size_t halo, size_t cells, size_t *from, size_t *count)
+{
 	*from = start - least(start, halo);
 	*count = least(end + halo, cells) - *from;
 	return end - start;
@@ -59,10 +63,12 @@ static size_t span(size_t start, size_t step, size_t halo, size_t cells, size_t 
 
 struct vae_tile vae_tiles_at(const struct vae_tiles *t, size_t i)
 {
-	size_t wide = quotient_up(t->columns, t->across);
-	struct vae_tile tile = {.row = i / wide * t->down, .column = i % wide * t->across};
-	tile.rows = span(tile.row, t->down, t->halo, t->rows, &tile.top, &tile.height);
-	tile.columns = span(tile.column, t->across, t->halo, t->columns, &tile.left, &tile.width);
+	const struct vae_area *a = &t->area;
+	size_t wide = quotient_up(a->columns, t->across);
+	struct vae_tile tile = {.row = a->row + i / wide * t->down, .column = a->column + i % wide * t->across};
+	size_t bottom = least(tile.row + t->down, a->row + a->rows), right = least(tile.column + t->across, a->column + a->columns);
+	tile.rows = span(tile.row, bottom, t->halo, t->rows, &tile.top, &tile.height);
+	tile.columns = span(tile.column, right, t->halo, t->columns, &tile.left, &tile.width);
 	tile.height_px = least((tile.top + tile.height) * VAE_CELL_PX, t->height_px) - tile.top * VAE_CELL_PX;
 	tile.width_px = least((tile.left + tile.width) * VAE_CELL_PX, t->width_px) - tile.left * VAE_CELL_PX;
 	return tile;

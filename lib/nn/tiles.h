@@ -24,16 +24,21 @@ struct vae_tile {
 	size_t height_px, width_px;          /* pixels read, from (top, left) * 16; less than 16 a cell at the picture's lower and right edge */
 };
 
-/* How a picture is cut. */
+/* A rectangle of cells. */
+struct vae_area { size_t row, column, rows, columns; };
+
+/* How a picture, or an area of it, is cut. */
 struct vae_tiles {
 	size_t height_px, width_px;          /* of the picture */
 	size_t rows, columns;                /* cells of the picture */
+	struct vae_area area;                /* cells that the tiles write together */
 	size_t down, across;                 /* cells that a tile writes; fewer in the last of a row or column */
 	size_t halo;                         /* cells of margin */
 };
 
-/* Cuts a picture so that a tile's memory is about bytes (0: a good default) and threads have work. */
-void vae_tiles_cut(struct vae_tiles *tiles, const struct vae_net *net, size_t height_px, size_t width_px, size_t threads, size_t bytes);
+/* Cuts an area (NULL: all) of a picture so that a tile's memory is about bytes (0: a good default) and threads have work. */
+void vae_tiles_cut(struct vae_tiles *tiles, const struct vae_net *net, size_t height_px, size_t width_px, const struct vae_area *area,
+                   size_t threads, size_t bytes);
 size_t vae_tiles_count(const struct vae_tiles *tiles);
 struct vae_tile vae_tiles_at(const struct vae_tiles *tiles, size_t i);
 

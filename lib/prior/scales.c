@@ -12,7 +12,6 @@
 _Static_assert(__FLT_EVAL_METHOD__ == 0, "binary32 must be evaluated in binary32");
 
 #define TOTAL (1 << VAE_SCALE_BITS)
-#define BOUND_LIMIT 4095
 
 /* ---- making the tables: libm allowed, training only ---------------------------------------------------------------------- */
 
@@ -106,7 +105,7 @@ static int choose_bound(double sigma, double *mass, uint32_t *count, struct rema
 
 int vae_scales_make(struct vae_scales *scales, struct vae_error *error)
 {
-	enum { SYMBOLS = 2 * BOUND_LIMIT + 2 };
+	enum { SYMBOLS = 2 * VAE_BOUND_LIMIT + 2 };
 	int code;
 	int32_t bound[VAE_SCALES];
 	double *mass = NULL;
@@ -167,8 +166,8 @@ int vae_scales_load(struct vae_scales *scales, const int32_t *bound, const uint1
 	size_t sum = 0;
 	struct vae_scales made = { 0 };
 	for (int i = 0; i < VAE_SCALES; i++) {
-		if (bound[i] < 1 || bound[i] > BOUND_LIMIT)
-			return vae_fail(error, VAE_EMODEL, "prior table %d: a bound of %ld is not 1 to %d", i, (long)bound[i], BOUND_LIMIT);
+		if (bound[i] < 1 || bound[i] > VAE_BOUND_LIMIT)
+			return vae_fail(error, VAE_EMODEL, "prior table %d: a bound of %ld is not 1 to %d", i, (long)bound[i], VAE_BOUND_LIMIT);
 		made.bound[i] = bound[i];
 		made.first[i] = (uint32_t)sum;
 		sum += 2 * (size_t)bound[i] + 2;

@@ -11,10 +11,11 @@
 
 #define VAE_SCALES 64
 #define VAE_SCALE_BITS 16
+#define VAE_BOUND_LIMIT 4095 /* of any table */
 #define VAE_SYMBOL_LIMIT ((1 << 20) - 1) /* symbols are clamped to +- this before coding; escapes carry no more */
 
 struct vae_scales {
-	int32_t bound[VAE_SCALES];  /* 1 to 4095 */
+	int32_t bound[VAE_SCALES];  /* 1 to VAE_BOUND_LIMIT */
 	uint32_t first[VAE_SCALES]; /* where table i starts in cumulative; derived */
 	uint32_t entries;           /* in all; derived */
 	/* Table i has 2 bound + 2 symbols in the order -bound .. bound, escape; cumulative[first + s] is the sum of the counts before

@@ -21,6 +21,10 @@
 #define HEADER_BYTES 34
 #define WINDOW_LOG_MAX 27     /* 128 MiB, what zstd itself reads without being asked twice */
 #define CHUNK 65536
+/* What the payloads of one image may take together: zstd puts 32 KB into a byte, so that the limit of each is no bound on memory.
+ * The largest model takes 12 bytes a pixel for symbols of 4 bytes. */
+#define PAYLOAD_PIXEL_BYTES 16
+#define PAYLOAD_SPARE_BYTES ((uint64_t)1 << 24)
 
 static uint32_t checksum(const void *data, size_t bytes) { return (uint32_t)XXH64(data, bytes, 0); }
 
@@ -77,6 +81,7 @@ struct vae_codes_reader {
 	size_t output_room, output_pos, output_size;
 	bool in_frame, ended;
 	XXH64_state_t *hash;        /* of what is taken; owned */
+	uint64_t payload_room;      /* bytes that the payloads of this image may still take */
 	struct vae_error failure;   /* code is not 0 after a failure: sticky */
 };
 
@@ -181,6 +186,9 @@ static int read_slice(struct vae_codes *c, uint32_t i, struct vae_codes_reader *
 	uint32_t bytes = vae_get32(head);
 	if (bytes > vae_slice_limit(c->rows, c->columns, c->channels, i))
 		return vae_fail_at(error, VAE_EDATA, r->source.offset, "damaged: slice %u of %u claims %u bytes, more than its symbols can take", i, c->slices, bytes);
+	if (bytes > r->payload_room)
+		return vae_fail_at(error, VAE_ELIMIT, r->source.offset, "slices of more bytes together than a picture within the limit of pixels may take");
+	r->payload_room -= bytes;
 	if ((result = read_payload(&c->slice[i], bytes, r, error)))
 		return result;
 	if ((uint32_t)XXH64_digest(r->hash) != vae_get32(head + 4))
@@ -207,6 +215,8 @@ static int read_image(struct vae_codes **codes, struct vae_codes_reader *r, stru
 	if ((result = vae_alloc(&c->slice, (size_t)slices, sizeof *c->slice, error)))
 		goto out;
 	c->slices = (uint32_t)slices;
+	uint64_t pixels = r->max_pixels ? r->max_pixels : VAE_MAX_PIXELS;
+	r->payload_room = pixels < UINT64_MAX / (2 * PAYLOAD_PIXEL_BYTES) ? pixels * PAYLOAD_PIXEL_BYTES + PAYLOAD_SPARE_BYTES : UINT64_MAX;
 	for (uint32_t i = 0; i < c->slices; i++)
 		if ((result = read_slice(c, i, r, error)))
 			goto out;
@@ -314,7 +324,7 @@ static int check(const struct vae_codes *c, int level, int *cell, struct vae_err
 	return 0;
 }
 
-static uint64_t content_bytes(const struct vae_codes *c)
+uint64_t vae_codes_content_bytes(const struct vae_codes *c)
 {
 	uint64_t bytes = HEADER_BYTES + (c->alpha ? 4 + vae_alpha_bytes(&c->geometry) : 0);
 	for (uint32_t i = 0; i < c->slices; i++)
@@ -359,7 +369,7 @@ int vae_codes_write(const struct vae_codes *c, FILE *file, int level, struct vae
 	struct writer w = {file, ZSTD_createCCtx(), malloc(ZSTD_CStreamOutSize()), ZSTD_CStreamOutSize()};
 	if (!w.zstd || !w.output || ZSTD_isError(ZSTD_CCtx_setParameter(w.zstd, ZSTD_c_compressionLevel, level)) ||
 	    ZSTD_isError(ZSTD_CCtx_setParameter(w.zstd, ZSTD_c_checksumFlag, 1)) ||
-	    ZSTD_isError(ZSTD_CCtx_setPledgedSrcSize(w.zstd, content_bytes(c)))) {
+	    ZSTD_isError(ZSTD_CCtx_setPledgedSrcSize(w.zstd, vae_codes_content_bytes(c)))) {
 		result = vae_fail(error, VAE_EMEM, "zstd: out of memory");
 		goto out;
 	}

@@ -12,21 +12,34 @@ int vae_shape_check(const struct vae_geometry *g, uint32_t rows, uint32_t column
 		return result;
 	if (channels < 1 || channels > VAE_MAX_CHANNELS)
 		return vae_fail(error, code, "%u latent channels: 1 to %d are possible", channels, VAE_MAX_CHANNELS);
-	for (int s = VAE_MIN_CELL; s <= VAE_MAX_CELL; s++)
-		if (rows == vae_cells(g->height, s) && columns == vae_cells(g->width, s)) {
-			if (shift)
-				*shift = s;
-			return 0;
-		}
-	return vae_fail(error, code, "%u x %u latent cells (rows x columns) do not suit a picture of %u x %u pixels (width x height)", rows, columns,
-	                g->width, g->height);
+	int s = VAE_MIN_CELL;
+	while (s <= VAE_MAX_CELL && (rows != vae_cells(g->height, s) || columns != vae_cells(g->width, s)))
+		s++;
+	if (s > VAE_MAX_CELL)
+		return vae_fail(error, code, "%u x %u latent cells (rows x columns) do not suit a picture of %u x %u pixels (width x height)", rows,
+		                columns, g->width, g->height);
+	uint64_t limit = max_pixels ? max_pixels : VAE_MAX_PIXELS, cells = (uint64_t)rows * columns;
+	if (cells > VAE_SPARE_CELLS && (cells - VAE_SPARE_CELLS) / 4 > limit / channels)
+		return vae_fail(error, VAE_ELIMIT, "%u x %u latent cells of %u channels are more than the limit of %llu pixels leaves room for", rows,
+		                columns, channels, (unsigned long long)limit);
+	if (shift)
+		*shift = s;
+	return 0;
+}
+
+struct vae_slice_place vae_slice_at(uint32_t rows, uint32_t columns, size_t slice)
+{
+	size_t across = vae_cells(columns, 6);
+	struct vae_slice_place p = {slice / across * VAE_SLICE_CELLS, slice % across * VAE_SLICE_CELLS, VAE_SLICE_CELLS, VAE_SLICE_CELLS};
+	p.rows = p.row + p.rows > rows ? rows - p.row : p.rows;
+	p.columns = p.column + p.columns > columns ? columns - p.column : p.columns;
+	return p;
 }
 
 uint64_t vae_slice_limit(uint32_t rows, uint32_t columns, uint32_t channels, uint32_t slice)
 {
-	uint32_t across = vae_cells(columns, 6), top = slice / across * VAE_SLICE_CELLS, left = slice % across * VAE_SLICE_CELLS;
-	uint64_t r = rows - top < VAE_SLICE_CELLS ? rows - top : VAE_SLICE_CELLS, c = columns - left < VAE_SLICE_CELLS ? columns - left : VAE_SLICE_CELLS;
-	return 8 * (r * c * channels + (r + 3) / 4 * ((c + 3) / 4) * VAE_MAX_CHANNELS) + 64;
+	struct vae_slice_place p = vae_slice_at(rows, columns, slice);
+	return 8 * ((uint64_t)p.rows * p.columns * channels + (uint64_t)((p.rows + 3) / 4 * ((p.columns + 3) / 4)) * VAE_MAX_CHANNELS) + 64;
 }
 
 /* ---- alpha ------------------------------------------------------------------------------------------------------------- */

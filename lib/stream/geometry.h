@@ -11,7 +11,9 @@
 
 /* Checks the geometry (as vae_geometry_check, `code` likewise) and that y's shape is one that a picture of that size can have:
  * ceil(height / 2^shift) x ceil(width / 2^shift) cells for one and the same shift, of 1 to VAE_MAX_CHANNELS channels.
- * *shift (may be NULL) is the least that fits. Floats of y are then at most 4 for each pixel of a large picture. */
+ * *shift (may be NULL) is the least that fits. VAE_ELIMIT too where y has more than 4 floats for each of max_pixels pixels, and those of
+ * VAE_SPARE_CELLS cells: cells of a picture one pixel high take 16 times the memory of whole ones. */
+#define VAE_SPARE_CELLS 16384
 int vae_shape_check(const struct vae_geometry *geometry, uint32_t rows, uint32_t columns, uint32_t channels, uint64_t max_pixels, enum vae_err code,
                     int *shift, struct vae_error *error);
 
@@ -24,6 +26,8 @@ static inline uint64_t vae_slice_count(uint32_t rows, uint32_t columns)
 	return (uint64_t)vae_cells(rows, 6) * vae_cells(columns, 6);
 }
 _Static_assert(VAE_SLICE_CELLS == 1 << 6, "vae_slice_count");
+struct vae_slice_place { size_t row, column, rows, columns; }; /* cells of y */
+struct vae_slice_place vae_slice_at(uint32_t rows, uint32_t columns, size_t slice);
 
 /* The most bytes that a slice's payload can have: 8 for each symbol of its y and of a z of at most 1024 channels, and 64 more. */
 uint64_t vae_slice_limit(uint32_t rows, uint32_t columns, uint32_t channels, uint32_t slice);

@@ -17,9 +17,8 @@
 #include <xxhash.h>
 
 #define FORMAT_VERSION "0"
-#define METADATA_ENTRIES 32
 #define CHUNK 4096                                    /* elements converted at a time */
-#define MAX_ENTRIES (VAE_SCALES * (2 * 4095 + 2))     /* of the cumulative tables, were every bound the largest */
+#define MAX_ENTRIES (VAE_SCALES * (2 * VAE_BOUND_LIMIT + 2)) /* of the cumulative tables, were every bound the largest */
 
 /* ---- what the file holds, in its order --------------------------------------------------------------------------------- */
 
@@ -185,7 +184,7 @@ static json_t *header_new(const struct layout *l, const char *arch, uint64_t id,
 		good = !json_object_set_new(root, t->name, json_pack("{s:s, s:o, s:[I,I]}", "dtype", dtypes[t->dtype].name, "shape", shape,
 		                                                     "data_offsets", (json_int_t)t->begin, (json_int_t)t->end));
 	}
-	if (good && json_object_size(fixed) <= METADATA_ENTRIES)
+	if (good && json_object_size(fixed) <= VAE_METADATA_ENTRIES)
 		return root;
 	json_decref(root);
 	return NULL;
@@ -242,12 +241,16 @@ struct mapping {
 	size_t size;
 };
 
-/* Maps a regular file; O_NONBLOCK so that a FIFO of that name does not hang us. */
+/* Maps a regular file. What else has that name is not so much as opened, for some devices act on that; O_NONBLOCK for a FIFO that
+ * took the name in between. */
 static int map_regular(struct mapping *map, const char *path, struct vae_error *error)
 {
 	struct stat st;
-	int result = 0, fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int result = 0;
 	void *bytes;
+	if (!stat(path, &st) && !S_ISREG(st.st_mode))
+		return vae_fail(error, VAE_EMODEL, "not a regular file");
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
 		return vae_fail(error, VAE_EMODEL, "%s", strerror(errno));
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
@@ -269,7 +272,7 @@ static void unmap(struct mapping *map)
 	map->bytes = NULL;
 }
 
-/* Parses the JSON header; *data is where the tensors start in the file. */
+/* Parses the JSON header; *data is where the tensors start in the file. The caller releases *root, also after a failure. */
 static int read_header(json_t **root, size_t *data, const struct mapping *map, struct vae_error *error)
 {
 	uint64_t length = vae_get64(map->bytes);
@@ -311,7 +314,7 @@ static int metadata_take(struct vae_metadata *m, json_t *object, struct vae_erro
 	json_object_foreach(object, key, value) {
 		if (!json_is_string(value))
 			return vae_fail(error, VAE_EMODEL, "__metadata__ %.60s is not a string", key);
-		if (m->count == METADATA_ENTRIES)
+		if (m->count == VAE_METADATA_ENTRIES)
 			return vae_fail(error, VAE_EMODEL, "more than %d entries in __metadata__", m->count);
 		m->key[m->count] = strdup(key);
 		m->value[m->count++] = strdup(json_string_value(value));

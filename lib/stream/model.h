@@ -9,9 +9,10 @@
 
 #define VAE_MODEL_HEADER_BYTES (1 << 20) /* the longest JSON header that is read */
 
+#define VAE_METADATA_ENTRIES 32
 struct vae_metadata {          /* __metadata__: strings by key, in file order */
 	int count;
-	char *key[32], *value[32]; /* owned; the fixed ones ("id", "architecture", "format_version") are among them after loading */
+	char *key[VAE_METADATA_ENTRIES], *value[VAE_METADATA_ENTRIES]; /* owned; the fixed ones ("id", "architecture", "format_version") are among them after loading */
 };
 
 struct vae_model_file;         /* a mapped file */

@@ -30,7 +30,7 @@ void vae_optimiser_clear(struct vae_optimiser *o)
 double vae_optimiser_gather(float *const *gradients, int count, size_t size)
 {
 	size_t chunks = (size + CHUNK - 1) / CHUNK;
-	double square[chunks];
+	double square[chunks]; /* at most 264 KB: arch.c bounds every width */
 #pragma omp parallel for schedule(static)
 	for (size_t k = 0; k < chunks; k++) {
 		size_t start = k * CHUNK, n = start + CHUNK < size ? CHUNK : size - start;

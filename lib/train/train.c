@@ -76,15 +76,17 @@ static int check_options(const struct vae_train_options *o, struct vae_error *er
 static int choose_arch(struct vae_trainer *t, const struct vae_checkpoint_head *head, const struct vae_model *init, struct vae_error *error)
 {
 	struct vae_arch arch;
+	char line[VAE_ARCH_TEXT];
 	const struct vae_train_options *o = &t->options;
 	if (vae_arch_parse(&arch, head ? head->arch : init ? init->arch : o->arch, error))
 		return VAE_EARG;
 	if (!head && !init && !strstr(o->arch, "lambda=")) {
 		arch.lambda_min = o->lambda_min;
 		arch.lambda_max = o->lambda_max;
-		if (arch.kind == VAE_ARCH_PHOTO && !(arch.lambda_min > 0 && arch.lambda_max > arch.lambda_min))
-			return vae_fail(error, VAE_EARG, "lambda needs 0 < MIN < MAX");
 	}
+	vae_arch_format(&arch, line);
+	if (vae_arch_parse(&arch, line, error)) /* as whoever reads the model or the checkpoint will: lambda in nine digits and within bounds */
+		return VAE_EARG;
 	bool photo = arch.kind == VAE_ARCH_PHOTO;
 	if (t->options.loss == VAE_LOSS_DEFAULT)
 		t->options.loss = photo ? VAE_LOSS_MSE : VAE_LOSS_BCE;

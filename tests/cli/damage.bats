@@ -316,8 +316,12 @@ xxhsum64() {
 		differ bad.safetensors "$good"
 		refused "bad.safetensors" vae-enc -T 1 -m ./bad.safetensors -o out "$X/x.ppm"
 	done
+	printf '\2\0\0\0\0\0\0\0[]' >bad.safetensors
+	refused "bad.safetensors" vae-enc -m ./bad.safetensors -o out "$X/x.ppm"
+	VAE_MODEL_PATH=$PWD:$VAE_MODEL_PATH vae-dec "$X/x.lat" >/dev/null
 	refused "" vae-enc -m "$X/x.ppm" -o out "$X/x.ppm"
 	refused "" vae-enc -m "$X/x.lat" -o out "$X/x.ppm"
+	refused "/dev/zero: not a regular file" vae-enc -m /dev/zero -o out "$X/x.ppm"
 }
 
 @test "weights that are not finite, tables that are no tables" {

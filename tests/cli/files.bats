@@ -111,7 +111,8 @@ setup_file() {
 	done
 	fails 1 "no/such: No such file" vae-quant -t no/such
 	fails 1 "no/such: No such file" vae-train --steps 1 -o out no/such
-	fails 1 "no/such: No such file" vae-stat -o out -r no/such "$X/x.ppm"
+	run --separate-stderr -1 vae-stat -o out -r no/such "$X/x.ppm"
+	assert_equal "${stderr_lines[0]}" "vae-stat: no/such: No such file or directory"
 	fails 1 "no/such: No such file" vae-enc -o out "$X/x.ppm" no/such
 	only
 }
@@ -149,9 +150,21 @@ setup_file() {
 	fails 1 "standard output: *Bad file descriptor" shell 'vae-stat "$X/x.ppm" >&-'
 }
 
-@test "a closed standard error is no reason to write notes elsewhere" {
+@test "closed standard streams are no reason to write or read elsewhere" {
 	vae-enc -v -o out "$X/x.ppm" 2>&-
 	cmp out "$X/x.latents"
+	vae-enc -v -o out "$X/x.ppm" <&- >&- 2>&-
+	cmp out "$X/x.latents"
+	fails 1 "standard input: *Bad file descriptor" shell "vae-dec -o new <&-"
+	run -1 shell "vae-dec '$X/short.lat' -o new 2>&-"
+	assert_not_exist new
+}
+
+@test "the message is one line whatever the file is called" {
+	fails 1 "No such file" vae-enc $'no\nsuch\rfile\e[31m'
+	[[ $stderr != *[$'\r\e']* ]]
+	cp "$X/short.lat" $'short\n.lat'
+	fails 1 "truncated" vae-dec -o new $'short\n.lat'
 }
 
 @test "a limit on the file's size leaves nothing behind" {
@@ -160,8 +173,11 @@ setup_file() {
 	only large.ppm
 }
 
-# in_terminal COMMAND: its output, as a terminal would show it
-in_terminal() { script -qec "$1" /dev/null </dev/null; }
+# in_terminal COMMAND: its output, as a terminal would show it. Nobody types: not even the end of file, which would be echoed.
+in_terminal() {
+	[ -p keyboard ] || mkfifo keyboard
+	script -qec "$1" /dev/null 0<>keyboard
+}
 
 @test "binary is not written to a terminal, unless -f" {
 	local p
@@ -172,8 +188,8 @@ in_terminal() { script -qec "$1" /dev/null </dev/null; }
 		assert_equal "${#lines[@]}" 1
 	done
 	run -0 in_terminal "vae-dec -f '$X/x.lat' | cat"
-	in_terminal "stty raw -opost; vae-dec -f '$X/x.lat'" | cmp - "$X/y.ppm"
-	in_terminal "stty raw -opost; vae-dec --force '$X/x.lat'" | cmp - "$X/y.ppm"
+	in_terminal "stty raw -echo; vae-dec -f '$X/x.lat'" | cmp - "$X/y.ppm"
+	in_terminal "stty raw -echo; vae-dec --force '$X/x.lat'" | cmp - "$X/y.ppm"
 }
 
 @test "reports and help may go to a terminal" {

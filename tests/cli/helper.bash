@@ -102,11 +102,11 @@ flip() {
 
 size() { stat -c %s "$1"; }
 
-# limited COMMAND...: with an address space of 3 GiB, and 20 seconds to do it. Under AddressSanitizer only the time is bounded.
+# limited COMMAND...: with an address space of 3 GiB, and a minute to do it. Under AddressSanitizer only the time is bounded.
 limited() {
 	case $B in
-	*asan*) timeout 60 "$@" ;;
-	*) (ulimit -v 3145728 && timeout 20 "$@") ;;
+	*asan*) timeout 120 "$@" ;;
+	*) (ulimit -v 3145728 && timeout 60 "$@") ;;
 	esac
 }
 

@@ -171,6 +171,79 @@ alpha_kept() {
 	done
 }
 
+# cut X,Y,W,H FILE: the window, cut out of a picture
+cut() {
+	local x y w h
+	IFS=, read -r x y w h <<<"$1"
+	pamcut -left "$x" -top "$y" -width "$w" -height "$h" "$2"
+}
+
+@test "--crop: the pixels that cutting the window out would give, from codes and from latents" {
+	local window
+	pngtopnm "$DATA/photo.png" | pamscale -xsize 1100 -ysize 300 >photo.ppm
+	pamcut -height 40 photo.ppm | cat - photo.ppm >x.ppm # the second has two slices
+	vae-enc x.ppm >x.latents
+	vae-quant x.latents >x.lat
+	vae-dec x.lat >y.ppm
+	vae-dec x.latents >z.ppm
+	pamsplit -quiet y.ppm y.%d.ppm
+	pamsplit -quiet z.ppm z.%d.ppm
+	for window in 0,0,1,1 0,0,1100,40 1000,3,60,37 1099,39,1,1 517,20,13,9; do
+		quiet shell "vae-dec --crop $window x.lat >crop.ppm; vae-dec --crop=$window x.latents >crop2.ppm"
+		{ cut "$window" y.0.ppm; cut "$window" y.1.ppm; } | cmp - crop.ppm
+		{ cut "$window" z.0.ppm; cut "$window" z.1.ppm; } | cmp - crop2.ppm
+		vae-dec -T 3 --crop "$window" x.lat | cmp - crop.ppm
+	done
+	run --separate-stderr -1 shell 'vae-dec --crop 0,200,8,8 x.lat >crop.ppm'
+	assert_equal "$stderr" "vae-dec: x.lat: the window 0,200,8,8 is not within the picture of 1100 x 40 pixels"
+	fails 1 "not within" vae-dec --crop 0,0,1101,1 x.latents
+}
+
+@test "--crop and --reduce: format, maxval and alpha are those of the picture" {
+	pamdepth 1000 "$PICTURES/grey.pgm" >deep.pgm
+	pgmramp -ellipse -maxval 1000 48 40 >alpha.pgm
+	pamstack -tupletype GRAYSCALE_ALPHA deep.pgm alpha.pgm >x.pam
+	cat "$PICTURES"/{rgb.ppm,grey.pgm,bits.pbm} x.pam | vae-enc | vae-quant >x.lat
+	vae-dec --crop 7,5,33,21 x.lat >y
+	assert_equal "$(kinds y)" "$(printf '%s\n' "PPM RAW 33 21 3 255 RGB" "PGM RAW 33 21 1 255 GRAYSCALE" "PBM RAW 33 21 1 1 BLACKANDWHITE" \
+		"PAM RAW 33 21 2 1000 GRAYSCALE_ALPHA")"
+	vae-dec x.lat >whole
+	pamsplit -quiet whole whole.%d
+	pamsplit -quiet y y.%d
+	cut 7,5,33,21 whole.3 | cmp - y.3
+	vae-dec --reduce 4 x.lat >y
+	assert_equal "$(kinds y)" "$(printf '%s\n' "PPM RAW 12 10 3 255 RGB" "PGM RAW 12 10 1 255 GRAYSCALE" "PBM RAW 12 10 1 1 BLACKANDWHITE" \
+		"PAM RAW 12 10 2 1000 GRAYSCALE_ALPHA")"
+	vae-dec --reduce 8 x.lat | pamsplit -quiet - y.%d
+	assert_equal "$(kinds y.3)" "PAM RAW 6 5 2 1000 GRAYSCALE_ALPHA"
+}
+
+@test "--reduce: what averaging the decoded picture gives, but for clamping and rounding" {
+	local by
+	photo 197 150 | pamfunc -multiplier 0.5 | pamfunc -adder 64 | vae-enc -q 90 >x.latents # nothing to clamp
+	vae-quant x.latents >x.lat
+	vae-dec x.lat >whole.ppm
+	for by in 4 8; do
+		vae-dec --reduce "$by" x.lat >small.ppm
+		assert_equal "$(kinds small.ppm)" "PPM RAW $(((197 + by - 1) / by)) $(((150 + by - 1) / by)) 3 255 RGB"
+		# the blocks that lie in the picture
+		pamcut -width $((197 / by * by)) -height $((150 / by * by)) whole.ppm | pamscale -quiet -linear -reduce "$by" >means.ppm
+		pamcut -width $((197 / by)) -height $((150 / by)) small.ppm >inside.ppm
+		at_least "$(psnr inside.ppm means.ppm)" 50
+		vae-dec -T 3 --reduce "$by" x.lat | cmp - small.ppm
+	done
+	vae-quant -d x.lat | vae-dec --reduce 8 | cmp - small.ppm
+}
+
+@test "dense models: --crop cuts, --reduce is refused" {
+	[ -e "$ROOT/models/mnist-1.safetensors" ] || skip "no mnist model"
+	pamcut -width 28 -height 28 "$PICTURES/grey.pgm" | vae-enc -m "$ROOT/models/mnist-1.safetensors" | vae-quant >x.lat
+	vae-dec -m "$ROOT/models/mnist-1.safetensors" x.lat >y.pgm
+	vae-dec -m "$ROOT/models/mnist-1.safetensors" --crop 3,4,20,10 x.lat >crop.pgm
+	cut 3,4,20,10 y.pgm | cmp - crop.pgm
+	fails 1 "photo" vae-dec -m "$ROOT/models/mnist-1.safetensors" --reduce 4 x.lat
+}
+
 @test "a constant picture comes back nearly constant" {
 	local colour
 	for colour in black white rgb:80/80/80 rgb:40/60/50; do

@@ -202,6 +202,24 @@ setup_file() {
 	fails 2 "--seed" vae-dec --sample 1 --seed -1
 }
 
+@test "vae-dec: --crop takes four numbers, --reduce one of two" {
+	local bad
+	for bad in "" 1 1,2,3 1,2,3,4,5 1,2,0,4 1,2,3,0 -1,2,3,4 1,,3,4 " 1,2,3,4" "1,2,3,4 " 1,2,3,4, a,b,c,d 1:2:3:4 +1,2,3,4 1.5,2,3,4 \
+		0,0,2147483648,1 99999999999999999999999,0,1,1; do
+		fails 2 "--crop" vae-dec --crop "$bad" "$LAT"
+	done
+	for bad in "" 0 1 2 16 4x "4|8" -4; do
+		fails 2 "--reduce" vae-dec --reduce "$bad" "$LAT"
+	done
+	fails 2 "do not go together" vae-dec --crop 0,0,1,1 --reduce 4 "$LAT"
+	fails 2 "--sample" vae-dec --crop 0,0,1,1 --sample 1
+	fails 2 "--sample" vae-dec --reduce 8 --sample 1
+	eval "$(vae-dec --completion=bash)"
+	COMP_WORDS=(vae-dec --reduce "") COMP_CWORD=2
+	_vae_dec
+	assert_equal "${COMPREPLY[*]}" "4 8"
+}
+
 @test "vae-train: what cannot be trained is a usage error" {
 	fails 2 "--steps or --minutes" vae-train -o m "$X"
 	fails 2 "--checkpoint" vae-train --steps 1 --resume -o m "$X"
@@ -214,6 +232,7 @@ setup_file() {
 	fails 2 "photo" vae-train --steps 1 --arch mlp --dec 32 -o m "$X"
 	fails 2 "--init" vae-train --steps 1 --init tiny --arch photo -o m "$X"
 	fails 2 "mse" vae-train --steps 1 --arch photo --loss bce -o m "$X"
+	fails 2 "lambda=1e-09:1 is not MIN:MAX between" vae-train --steps 1 --lambda 1e-9:1 -o m "$X" # a model of it could not be read
 	assert_not_exist m
 }
 

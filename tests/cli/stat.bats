@@ -150,8 +150,14 @@ near() { awk -v a="$1" -v b="$2" 'BEGIN { d = a - b; exit !((d < 0 ? -d : d) <= 
 		$#$j == 5 && $p == $j->[0]{parameters} && abs($e - $j->[0]{encoder_kmac_pixel}) < 1e-9 && abs($d - $j->[0]{decoder_kmac_pixel}) < 1e-9' <<<"$output"
 	quiet vae-stat --json - <"$DATA/tiny.safetensors"
 	json_is '$j->[0]{file} eq "standard input" && $j->[0]{id} eq "701dc9bb916c9e47"' <<<"$output"
+	mkdir tmp
+	export TMPDIR=$PWD/tmp
+	quiet vae-stat --json < <(cat "$DATA/tiny.safetensors")
+	json_is '$j->[0]{id} eq "701dc9bb916c9e47"' <<<"$output"
 	# a weight is 2 bytes, a bias 4: the file holds all parameters and the tables
 	json_is "\$j->[0]{parameters} * 2 < $(size "$DATA/tiny.safetensors")" <<<"$output"
+	run --separate-stderr -1 vae-stat < <(head -c 100000 "$DATA/tiny.safetensors")
+	assert_equal "$(ls -A tmp)" "" # nothing is left of a model that came through a pipe
 	quiet vae-stat --json "$X/mlp.safetensors"
 	json_is '$j->[0]{licence} eq q(MIT "no\joke") && $j->[0]{architecture} =~ /^mlp .*hidden1=8/' <<<"$output"
 	json_is '$j->[0]{parameters} > 2 * 784 * 8 && $j->[0]{parameters} < 2 * 784 * 8 + 2000' <<<"$output"

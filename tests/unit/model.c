@@ -335,6 +335,9 @@ static void test_damage(void)
 	vae_put64(longer, UINT64_MAX);
 	spill(path, longer, b.size);
 	ok(refused(path, VAE_EMODEL, "header"), "a header of 2^64 - 1 bytes");
+	spill(path, "\2\0\0\0\0\0\0\0[]", 10);
+	struct vae_model *none = NULL;
+	ok(refused(path, VAE_EMODEL, "not an object") && !vae_model_load_id(&none, path, 0, NULL), "a list for a header");
 	memcpy(longer, b.data, b.size);
 	uint64_t data = 8 + vae_get64(b.data);
 	longer[data + 1] = 0x7c; /* the first weight becomes infinite */

@@ -151,7 +151,21 @@ static int store(void *context, const struct vae_tile *tile, const float *output
 	return 0;
 }
 
-/* Runs a part in one piece, then in tiles of every size. */
+/* Whether out is as whole within an area and untouched (0xff bytes) elsewhere. */
+static bool area_only(const struct arrays *a, const float *whole, const struct vae_area *area)
+{
+	static const uint8_t untouched[64] = {[0 ... 63] = 0xff};
+	size_t bytes = a->out_channels * sizeof(float);
+	for (size_t i = 0; i < a->out_rows * a->out_columns; i++) {
+		size_t row = i / a->out_columns / a->out_scale, column = i % a->out_columns / a->out_scale;
+		bool inside = row - area->row < area->rows && column - area->column < area->columns;
+		if (memcmp(a->out + i * a->out_channels, inside ? (const void *)(whole + i * a->out_channels) : untouched, bytes))
+			return false;
+	}
+	return true;
+}
+
+/* Runs a part in one piece, then in tiles of every size, then random areas. */
 static void test_tiles(const struct vae_model *m, int part, size_t height, size_t width)
 {
 	size_t rows = (height + 15) / 16, columns = (width + 15) / 16;
@@ -177,11 +191,23 @@ static void test_tiles(const struct vae_model *m, int part, size_t height, size_
 	a.out = pieces;
 	for (size_t down = 1; down <= rows; down++)
 		for (size_t across = 1; across <= columns; across++, cuts++) {
-			struct vae_tiles t = {height, width, rows, columns, down, across, vae_net_halo(&m->nets->net[part])};
+			struct vae_tiles t = {height, width, rows, columns, {0, 0, rows, columns}, down, across, vae_net_halo(&m->nets->net[part])};
 			memset(pieces, 0xff, out * sizeof *pieces);
 			wrong += vae_tiles_run(&t, &work, &error) || memcmp(pieces, whole, out * sizeof *pieces);
 		}
 	ok(!wrong, "%s of %zu x %zu: all %zu ways of cutting give the bits of the whole", m->nets->net[part].name, width, height, cuts);
+	for (size_t i = wrong = 0; i < 30; i++) {
+		struct vae_tiles t = {height, width, rows, columns, {0}, 0, 0, vae_net_halo(&m->nets->net[part])};
+		t.area.row = vae_random_below(&r, (uint32_t)rows);
+		t.area.column = vae_random_below(&r, (uint32_t)columns);
+		t.area.rows = 1 + vae_random_below(&r, (uint32_t)(rows - t.area.row));
+		t.area.columns = 1 + vae_random_below(&r, (uint32_t)(columns - t.area.column));
+		t.down = 1 + vae_random_below(&r, (uint32_t)t.area.rows);
+		t.across = 1 + vae_random_below(&r, (uint32_t)t.area.columns);
+		memset(pieces, 0xff, out * sizeof *pieces);
+		wrong += vae_tiles_run(&t, &work, &error) || !area_only(&a, whole, &t.area);
+	}
+	ok(!wrong, "%s of %zu x %zu: areas give the bits of the whole, and nothing beside them", m->nets->net[part].name, width, height);
 	free(x);
 	free(whole);
 	free(pieces);
@@ -195,7 +221,7 @@ static void test_cut(const struct vae_model *m)
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct vae_tiles t;
 		size_t cells = 0, most = 0;
-		vae_tiles_cut(&t, &m->nets->net[VAE_SYNTHESIS], cases[i].height, cases[i].width, cases[i].threads, cases[i].bytes);
+		vae_tiles_cut(&t, &m->nets->net[VAE_SYNTHESIS], cases[i].height, cases[i].width, NULL, cases[i].threads, cases[i].bytes);
 		for (size_t k = 0; k < vae_tiles_count(&t); k++) {
 			struct vae_tile tile = vae_tiles_at(&t, k);
 			cells += tile.rows * tile.columns;
@@ -245,6 +271,172 @@ static void test_picture(const struct vae_model *m, uint32_t width, uint32_t hei
 out:
 	trip_clear(&t);
 	vae_image_free(x);
+}
+
+/* ---- parts of pictures ------------------------------------------------------------------------------------------------- */
+
+static bool same_geometry(const struct vae_geometry *a, const struct vae_geometry *b)
+{
+	return a->width == b->width && a->height == b->height && a->maxval == b->maxval && a->format == b->format && a->tuple == b->tuple;
+}
+
+/* Whether an image is what a window shows of the whole. */
+static bool shows(const struct vae_image *image, const struct vae_image *all, const struct vae_window *w)
+{
+	struct vae_geometry g = all->geometry;
+	size_t colours = (size_t)vae_colours(g.tuple);
+	g.width = w->width;
+	g.height = w->height;
+	if (!same_geometry(&image->geometry, &g) || !image->alpha != !all->alpha)
+		return false;
+	for (size_t row = 0; row < w->height; row++) {
+		size_t here = row * w->width, there = (w->top + row) * all->geometry.width + w->left;
+		if (memcmp(image->colour + here * colours, all->colour + there * colours, w->width * colours * sizeof *image->colour) ||
+		    (image->alpha && memcmp(image->alpha + here, all->alpha + there, w->width * sizeof *image->alpha)))
+			return false;
+	}
+	return true;
+}
+
+static bool window_good(const struct vae_model *m, const struct trip *t, const struct vae_window *w)
+{
+	struct vae_latents *y = NULL;
+	struct vae_image *a = NULL, *b = NULL;
+	bool good = !vae_dequantise_window(&y, m, t->codes[0], w, &error) && !vae_decode_window(&a, m, y, w, &error) &&
+	            !vae_decode_window(&b, m, t->quantised[0], w, &error) && shows(a, t->back, w) && shows(b, t->back, w);
+	vae_latents_free(y);
+	vae_image_free(a);
+	vae_image_free(b);
+	return good;
+}
+
+static uint32_t side_below(struct vae_random *r, uint32_t limit) /* mostly small ones, and the limit itself */
+{
+	return 1 + vae_random_below(r, vae_random_below(r, 3) && limit > 40 ? 40 : limit);
+}
+
+static void test_windows(const struct vae_model *m, uint32_t width, uint32_t height, uint16_t maxval, enum vae_tuple tuple)
+{
+	struct vae_image *x = picture(width, height, maxval, tuple);
+	struct trip t = travel(m, x, 60);
+	struct vae_random r;
+	size_t wrong = 0;
+	vae_random_init(&r, width, height, 3);
+	for (int i = 0; i < 40; i++) {
+		struct vae_window w = {vae_random_below(&r, width), vae_random_below(&r, height), 0, 0};
+		w.width = side_below(&r, width - w.left);
+		w.height = side_below(&r, height - w.top);
+		wrong += !window_good(m, &t, &w);
+	}
+	wrong += !window_good(m, &t, &(struct vae_window){0, 0, width, height});
+	wrong += !window_good(m, &t, &(struct vae_window){width - 1, height - 1, 1, 1});
+	ok(!wrong, "%u x %u %s, %u slices: windows show what the whole shows", width, height, vae_tuple_name(tuple), t.codes[0]->slices);
+	trip_clear(&t);
+	vae_image_free(x);
+}
+
+/* Two slices meet at column 1024: which of them a window reads, told by garbling the other. */
+static void test_slices(const struct vae_model *m)
+{
+	uint32_t halo = (uint32_t)vae_net_halo(&m->nets->net[VAE_SYNTHESIS]) * 16;
+	const struct { uint32_t left, width; bool needs[2]; } cases[] = {
+		{0, 100, {true, false}}, {1024 - halo - 16, 16, {true, false}}, {1024 - halo - 16, 17, {true, true}},
+		{1024 + halo - 1, 1, {true, true}}, {1024 + halo, 50, {false, true}}, {0, 1120, {true, true}}};
+	struct vae_image *x = picture(70 * 16, 20, 255, VAE_RGB);
+	struct trip t = travel(m, x, 30);
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+		for (int slice = 0; slice < 2; slice++) {
+			struct vae_window w = {cases[i].left, 3, cases[i].width, 10};
+			struct vae_slice *s = &t.codes[0]->slice[slice];
+			struct vae_latents *y = NULL;
+			s->bytes -= 3; /* too short to be decoded */
+			int rc = vae_dequantise_window(&y, m, t.codes[0], &w, &error);
+			s->bytes += 3;
+			ok(cases[i].needs[slice] ? rc == VAE_EDATA && !y : !rc && y, "columns %u to %u %s slice %d", w.left, w.left + w.width,
+			   cases[i].needs[slice] ? "need" : "do not need", slice + 1);
+			size_t at = (size_t)slice * 64 * 8; /* y of the slice's first cell */
+			if (y)
+				ok(!memcmp(y->y + (512 - at), t.quantised[0]->y + (512 - at), 8 * sizeof *y->y) && y->y[at] == 0 && y->y[at + 7] == 0,
+				   "y is 0 in the slice that is not read");
+			vae_latents_free(y);
+		}
+	static const struct vae_window outside[] = {
+		{0, 0, 0, 1}, {0, 0, 1, 0}, {1120, 0, 1, 1}, {0, 20, 1, 1}, {1, 0, 1120, 1}, {0, 1, 1, 20}, {9, 9, UINT32_MAX, 1}, {9, UINT32_MAX, 1, 2}};
+	for (size_t i = 0; i < sizeof outside / sizeof *outside; i++) {
+		struct vae_latents *y = NULL;
+		struct vae_image *z = NULL;
+		ok(vae_dequantise_window(&y, m, t.codes[0], &outside[i], &error) == VAE_EARG && !y &&
+		   vae_decode_window(&z, m, t.quantised[0], &outside[i], &error) == VAE_EARG && !z, "%s", error.text);
+	}
+	trip_clear(&t);
+	vae_image_free(x);
+}
+
+/* A sample of the reduced picture, straight from its definition: x is the synthesis of the whole. */
+static long mean_sample(const float *x, const struct vae_geometry *g, uint32_t reduce, size_t row, size_t column, int colour)
+{
+	float rgb[3] = {0}, n = 0;
+	for (size_t i = row * reduce; i < (row + 1) * reduce && i < g->height; i++)
+		for (size_t k = column * reduce; k < (column + 1) * reduce && k < g->width; k++, n++)
+			for (int c = 0; c < 3; c++)
+				rgb[c] += x[(i * g->width + k) * 3 + (size_t)c];
+	for (int c = 0; c < 3; c++)
+		rgb[c] /= n;
+	float v = (vae_colours(g->tuple) == 3 ? rgb[colour] : (rgb[0] + rgb[1] + rgb[2]) * (1.0f / 3)) + 0.5f;
+	return lrintf((v < 0 ? 0 : v > 1 ? 1 : v) * g->maxval);
+}
+
+static long mean_alpha(const struct vae_image *x, uint32_t reduce, size_t row, size_t column)
+{
+	double sum = 0, n = 0;
+	for (size_t i = row * reduce; i < (row + 1) * reduce && i < x->geometry.height; i++)
+		for (size_t k = column * reduce; k < (column + 1) * reduce && k < x->geometry.width; k++, n++)
+			sum += x->alpha[i * x->geometry.width + k];
+	return lrint(sum / n);
+}
+
+static void test_reduced(const struct vae_model *m, uint32_t width, uint32_t height, uint16_t maxval, enum vae_tuple tuple, uint32_t reduce)
+{
+	struct vae_image *x = picture(width, height, maxval, tuple), *z = NULL;
+	struct trip t = travel(m, x, 60);
+	const struct vae_latents *y = t.quantised[0];
+	struct vae_geometry g = x->geometry;
+	struct vae_run run;
+	size_t wrong = 0, colours = (size_t)vae_colours(tuple);
+	vae_run_init(&run, &m->nets->net[VAE_SYNTHESIS], 0, height, width, false, &error);
+	memcpy(vae_run_input(&run, 0), y->y, floats_of(y) * sizeof *y->y);
+	vae_net_forward(&run, m->nets, &m->weights, vae_position_of(m->nets->arch.knots, y->quality));
+	g.width = (width + reduce - 1) / reduce;
+	g.height = (height + reduce - 1) / reduce;
+	if (ok(!vae_decode_reduced(&z, m, y, (int)reduce, &error) && same_geometry(&z->geometry, &g) && !z->alpha == !x->alpha,
+	       "%u x %u %s reduced by %u", width, height, vae_tuple_name(tuple), reduce)) {
+		for (size_t i = 0; i < samples_of(z); i++) {
+			size_t row = i / colours / g.width, column = i / colours % g.width;
+			wrong += z->colour[i] != mean_sample(vae_run_output(&run, 0), &x->geometry, reduce, row, column, (int)(i % colours));
+		}
+		for (size_t i = 0; z->alpha && i < (size_t)g.width * g.height; i++)
+			wrong += z->alpha[i] != mean_alpha(x, reduce, i / g.width, i % g.width);
+		ok(!wrong, "every sample is the mean of its block");
+	}
+	vae_run_clear(&run);
+	vae_image_free(z);
+	trip_clear(&t);
+	vae_image_free(x);
+}
+
+static void test_parts(const struct vae_model *m)
+{
+	test_windows(m, 150, 133, 255, VAE_RGB);
+	test_windows(m, 1, 1, 255, VAE_RGB);
+	test_windows(m, 2100, 40, 1000, VAE_GRAYSCALE_ALPHA);
+	test_windows(m, 1030, 1040, 255, VAE_RGB_ALPHA);
+	test_slices(m);
+	test_reduced(m, 150, 133, 255, VAE_RGB, 4);
+	test_reduced(m, 150, 133, 65535, VAE_RGB_ALPHA, 8);
+	test_reduced(m, 64, 32, 255, VAE_GRAYSCALE_ALPHA, 8);
+	test_reduced(m, 1101, 17, 1000, VAE_GRAYSCALE_ALPHA, 4);
+	test_reduced(m, 1, 1, 1, VAE_BLACKANDWHITE_ALPHA, 4);
+	test_reduced(m, 3, 70, 255, VAE_RGB, 8);
 }
 
 /* Odd pieces fail, the first of them last. */
@@ -299,6 +491,7 @@ static void test_refusals(const struct vae_model *m)
 	ok(vae_decode(&z, m, t.y, &error) == VAE_EMODEL && !z, "another model's latents: %s", error.text);
 	ok(vae_encode(&y, m, x, NAN, &error) == VAE_EARG && vae_encode(&y, m, x, 100.5, &error) == VAE_EARG, "qualities out of range");
 	ok(vae_sample(&z, m, 1, 0, &error) == VAE_EARG, "no samples from a photo model: %s", error.text);
+	ok(vae_decode_reduced(&z, m, t.quantised[0], 2, &error) == VAE_EARG && !z, "by 2: %s", error.text);
 	for (size_t i = 0; i < floats_of(t.quantised[0]); i++)
 		t.quantised[0]->y[i] = i & 1 ? 3e38f : -3e38f;
 	ok(vae_decode(&z, m, t.quantised[0], &error) == 0, "latents that overflow: a picture, if not a pretty one");
@@ -338,6 +531,12 @@ static void test_mlp(const struct vae_model *m)
 	vae_image_free(b);
 	vae_image_free(c);
 	vae_image_free(x);
+	test_windows(m, 7, 9, 255, VAE_GRAYSCALE_ALPHA);
+	x = picture(7, 9, 255, VAE_GRAYSCALE);
+	a = NULL;
+	ok(!vae_encode(&y, m, x, 50, &error) && vae_decode_reduced(&a, m, y, 4, &error) == VAE_EARG && !a, "mlp: %s", error.text);
+	vae_latents_free(y);
+	vae_image_free(x);
 }
 
 int main(void)
@@ -356,6 +555,7 @@ int main(void)
 	test_picture(photo, 3000, 1, 65535, VAE_RGB, 0);
 	test_picture(photo, 131, 200, 1023, VAE_GRAYSCALE_ALPHA, 33.3);
 	test_picture(photo, 50, 47, 1, VAE_BLACKANDWHITE, 60);
+	test_parts(photo);
 	test_refusals(photo);
 	test_hint(photo);
 	test_mlp(mlp);

@@ -471,6 +471,28 @@ static bool hostile(const uint8_t header[34], size_t zeros, int code, const char
 	return good;
 }
 
+/* Slices that each claim what they may, and are there: zeros, of which zstd makes little. All of them would take 168 MB. */
+static void test_codes_payloads(const uint8_t header[34])
+{
+	enum { SLICES = 40, PAYLOAD = 8 * (64 * 1024 + 16 * 1024) + 64 };
+	struct bytes many = {calloc(SLICES, 8 + PAYLOAD), 0};
+	uint32_t sum = (uint32_t)XXH64(many.data, PAYLOAD, 0);
+	memcpy(many.data, header, 34);
+	vae_put32(many.data + 16, 1 << 18);
+	vae_put32(many.data + 20, 1);
+	vae_put16(many.data + 28, 1024);
+	vae_put32(many.data + 30, (uint32_t)XXH64(many.data, 30, 0));
+	for (many.size = 34; many.size + 8 + PAYLOAD <= (size_t)SLICES * (8 + PAYLOAD); many.size += 8 + PAYLOAD) {
+		vae_put32(many.data + many.size, PAYLOAD);
+		vae_put32(many.data + many.size + 4, sum);
+	}
+	struct bytes bomb = pack(many, many.size);
+	ok(codes_result(bomb, 1 << 18, NULL, 0) == VAE_ELIMIT, "codes: payloads of 20 MB in %zu bytes, for a limit of 2^18 pixels (%s)", bomb.size, error.text);
+	ok(codes_result(bomb, 0, NULL, 0) == VAE_EDATA && strstr(error.text, "frames end"), "codes: payloads of 25 MB are read under a larger one");
+	free(bomb.data);
+	free(many.data);
+}
+
 static void test_codes_hostile(void)
 {
 	struct bytes b = codes_of_shape(0), inner = unpack(b);
@@ -497,6 +519,12 @@ static void test_codes_hostile(void)
 	h[6] = 0x76;
 	ok(hostile(h, 1000, VAE_EDATA, "truncated"), "codes: 256 MiB of alpha claimed, 1000 bytes there");
 	memcpy(h, inner.data, 34);
+	vae_put32(h + 16, 1 << 28);
+	vae_put32(h + 20, 1);
+	vae_put16(h + 28, 320);
+	ok(hostile(h, 1000, VAE_ELIMIT, "latent cells"), "codes: a picture one pixel high whose latents take 20 GiB");
+	memcpy(h, inner.data, 34);
+	test_codes_payloads(h);
 	struct bytes many = {calloc(1, 34 + 8 + (32 << 20)), 34 + 8 + (32 << 20)};
 	memcpy(many.data, h, 34);
 	vae_put32(many.data + 34, UINT32_MAX);
@@ -551,6 +579,10 @@ static void test_shapes(void)
 	ok(!vae_shape_check(&g, 1, 1, 1, 0, VAE_EDATA, &shift, &error) && shift == 7, "one cell");
 	ok(vae_shape_check(&g, 7, 3, 1, 0, VAE_EDATA, NULL, &error) == VAE_EDATA && vae_shape_check(&g, 3, 7, 0, 0, VAE_EARG, NULL, &error) == VAE_EARG,
 	   "shapes that are none");
+	struct vae_geometry thin = {1 << 20, 1, 255, VAE_PGM, VAE_GRAYSCALE};
+	ok(!vae_shape_check(&thin, 1, 65536, 80, 1 << 20, VAE_EDATA, NULL, &error) &&
+	   vae_shape_check(&thin, 1, 65536, 128, 1 << 20, VAE_EDATA, NULL, &error) == VAE_ELIMIT &&
+	   !vae_shape_check(&thin, 1, 65536, 1024, 0, VAE_EDATA, NULL, &error), "thin pictures: 4 numbers a pixel of the limit, and some to spare");
 	g.width = g.height = INT32_MAX;
 	ok(!vae_shape_check(&g, 1, 1, 1, UINT64_MAX, VAE_EDATA, &shift, &error) && shift == 31, "the largest picture in one cell");
 	ok(vae_slice_count(64, 65) == 2 && vae_slice_count(1, 1) == 1 && vae_slice_count(134217728, 134217728) == (uint64_t)1 << 42, "slices");

@@ -1,0 +1,160 @@
+#!/bin/bash
+# The same bytes on other processors, run by qemu: 64-bit Arm with NEON and with plain kernels, and s390x, whose bytes lie the other
+# way round, with plain ones. Cross compilers build everything into B/arm64 and B/s390x, statically; then the unit tests run there,
+# and the golden files' latents, codes and pixels must be those that are stored.
+#
+#   tests/cross.sh deps     installs compilers and emulators, and fetches the libraries: make check-cross calls it first
+#   tests/cross.sh          the tests
+#
+# The libraries of a foreign machine are unpacked into B/sysroot-ARCH and never installed: libnetpbm-dev of two machines cannot stand
+# side by side. VAE_TEST_CROSS=arm64 takes one machine alone. DEPS=no keeps deps from doing anything.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+B=$(realpath -m "${B:-build}")
+JOBS=${JOBS:-2}
+read -ra machines <<<"${VAE_TEST_CROSS:-arm64 s390x}"
+libraries=(libnetpbm-dev libzstd-dev libjansson-dev libxxhash-dev)
+models=(tiny mnist-1)
+
+# What a machine, by Debian's name, is called elsewhere, and which kernels it has.
+triple() { case $1 in arm64) echo aarch64-linux-gnu ;; *) echo "$1-linux-gnu" ;; esac; }
+kernels() { case $1 in arm64) echo neon scalar ;; *) echo scalar ;; esac; }
+emulator() {
+	local cpu
+	cpu=$(triple "$1")
+	command -v "qemu-${cpu%%-*}-static" || command -v "qemu-${cpu%%-*}"
+}
+sysroot() { echo "$B/sysroot-$1"; }
+
+# ---- what is needed -----------------------------------------------------------------------------------------------------
+
+# apt-get for another machine, with lists, cache and a record of installed packages of its own: the system's stay as they are.
+foreign_apt() { # ARCH FOLDER, then what apt-get is to do
+	local arch=$1 folder=$2
+	shift 2
+	apt-get -qq -o APT::Architecture="$arch" -o APT::Architectures="$arch" -o APT::Sandbox::User=root -o Dir::State="$folder" \
+		-o Dir::State::lists="$folder/lists" -o Dir::State::status="$folder/status" -o Dir::Cache="$folder/cache" "$@"
+}
+
+# unpack ARCH: the libraries into the sysroot, which appears when it is whole
+unpack() {
+	local new package
+	new=$(sysroot "$1").new
+	echo "fetching for $1: ${libraries[*]}"
+	rm -rf "$new"
+	mkdir -p "$new/apt/lists/partial" "$new/apt/cache/archives/partial" || return 1
+	: >"$new/apt/status"
+	foreign_apt "$1" "$new/apt" update # where one of several sources knows nothing of the machine, the others may do
+	(cd "$new/apt" && foreign_apt "$1" "$new/apt" download "${libraries[@]}") || return 1
+	for package in "$new"/apt/*.deb; do dpkg -x "$package" "$new" || return 1; done
+	rm -rf "$new/apt"
+	mv "$new" "$(sysroot "$1")"
+}
+
+deps() {
+	local machine name wanted=()
+	[ "${DEPS:-yes}" != no ] || return 0
+	for machine in "${machines[@]}"; do
+		name=$(triple "$machine")
+		wanted+=("$name-gcc:gcc-$name" "/usr/$name/include/stdio.h:libc6-dev-$machine-cross" "qemu-${name%%-*}-static:qemu-user-static")
+	done
+	tests/deps.sh "${wanted[@]}" || return 1
+	for machine in "${machines[@]}"; do [ -e "$(sysroot "$machine")" ] || unpack "$machine" || return 1; done
+}
+
+case ${1-} in
+deps) deps; exit ;;
+esac
+
+# ---- the tests ------------------------------------------------------------------------------------------------------------
+
+count=0
+failed=0
+scratch=$(mktemp -d) || exit 1
+trap 'rm -rf "$scratch"' EXIT
+
+# check WHAT COMMAND...: what the command says is shown where it fails
+check() {
+	local what=$1 begin=$SECONDS
+	shift
+	count=$((count + 1))
+	if "$@" >"$scratch/said" 2>&1; then
+		echo "ok $count - $what ($((SECONDS - begin)) s)"
+	else
+		echo "not ok $count - $what"
+		tail -n 40 "$scratch/said" | sed 's/^/# /'
+		failed=1
+		return 1
+	fi
+}
+
+# build ARCH: everything, without a warning
+build() {
+	local name root
+	name=$(triple "$1")
+	root=$(sysroot "$1")
+	env -u MAKEFLAGS -u MAKELEVEL PKG_CONFIG_LIBDIR="$root/usr/lib/$name/pkgconfig" PKG_CONFIG_SYSROOT_DIR="$root" \
+		PKG_CONFIG_ALLOW_SYSTEM_CFLAGS=1 PKG_CONFIG_ALLOW_SYSTEM_LIBS=1 \
+		make -j"$JOBS" B="$B/$1" CC="$name-gcc" AR="$name-ar" LDFLAGS=-static all unit || return 1
+	! grep warning: "$scratch/said"
+}
+
+# on ARCH PROGRAM ...: the program as that machine runs it
+on() {
+	local machine=$1 program=$2
+	shift 2
+	"$(emulator "$machine")" "$B/$machine/$program" "$@"
+}
+
+# unit ARCH NAME: a unit test; that of the kernels must have met each kind that the machine is here for
+unit() {
+	local kernel
+	on "$1" "tests/$2" || return 1
+	[ "$2" = kernel ] || return 0
+	for kernel in $(kernels "$1"); do grep "^ok .* $kernel runs here" "$scratch/said" || return 1; done
+}
+
+sum() { sha256sum | cut -d ' ' -f 1; }
+
+# same WHAT EXPECTED GOT
+same() { [ "$2" = "$3" ] || { echo "$1 is $3, not $2"; return 1; }; }
+
+# golden ARCH MODEL PICTURE QUALITY LATENTS DECODED: one line of MODEL.sums. What zstd packed is compared, not how tightly.
+golden() {
+	local machine=$1 model=$2 picture=$3 quality=$4 latents=$5 decoded=$6 files=tests/data/golden method name
+	on "$machine" vae-enc -T 2 -m "$model" -q "$quality" "$files/$picture" >"$scratch/latents" || return 1
+	same latents "$latents" "$(sum <"$scratch/latents")" || return 1
+	for method in range zstd; do
+		name=$model-${picture%.*}-$quality.$method.lat
+		on "$machine" vae-quant -T 2 --method "$method" "$scratch/latents" >"$scratch/codes" || return 1
+		zstd -dcq <"$scratch/codes" >"$scratch/content" && zstd -dcq <"$files/$name" | cmp - "$scratch/content" || return 1
+		on "$machine" vae-dec -T 2 "$files/$name" >"$scratch/picture" || return 1
+		same "$name, decoded," "$decoded" "$(sum <"$scratch/picture")" || return 1
+	done
+}
+
+unset VAE_MODEL XDG_DATA_HOME OMP_NUM_THREADS QEMU_CPU VAE_CPU
+export LC_ALL=C HOME=$scratch VAE_MODEL_PATH=$PWD/tests/data:$PWD/models OMP_WAIT_POLICY=passive VAE_TEST_FAST=1
+
+for machine in "${machines[@]}"; do
+	if ! command -v "$(triple "$machine")-gcc" >/dev/null || ! emulator "$machine" >/dev/null || [ ! -e "$(sysroot "$machine")" ]; then
+		echo "Bail out! $machine: no compiler, emulator or libraries; \"make check-cross\" gets them unless DEPS=no"
+		exit 1
+	fi
+	check "$machine: builds without a warning" build "$machine" || continue
+	for source in tests/unit/*.c; do
+		name=$(basename "$source" .c)
+		check "$machine: unit test $name" unit "$machine" "$name"
+	done
+	for kernel in $(kernels "$machine"); do
+		export VAE_CPU=$kernel
+		for model in "${models[@]}"; do
+			while read -ra line; do
+				check "$machine $kernel: $model, ${line[0]}, quality ${line[1]}: latents, codes, pixels" golden "$machine" "$model" "${line[@]}"
+			done <"tests/data/golden/$model.sums"
+		done
+		unset VAE_CPU
+	done
+done
+echo "1..$count"
+exit $failed
