@@ -6,7 +6,7 @@
 #   make check-cross  the same bytes on 64-bit Arm and on big-endian s390x, built by cross compilers, run by qemu
 #   make install    PREFIX=/usr/local DESTDIR=;  make uninstall
 #   make deps       installs what is missing, with apt-get; DEPS=no keeps it from doing so wherever it is called
-#   make bench      the benchmark programs, into build/bench
+#   make bench      what the programs cost, beside their peers: tests/bench/speed.sh; MODEL=NAME, N=RUNS
 #   make dist       a tarball of the last commit, into build/;  make clean
 MAKEFLAGS += --no-builtin-rules
 PREFIX ?= /usr/local
@@ -54,7 +54,7 @@ SCRIPTS := $(filter-out tests/deps.sh tests/demo.sh tests/cross.sh,$(wildcard te
 
 all: $(TOOLS) $(B)/libvae.a $(B)/vae.pc
 unit: $(UNIT)
-bench: $(BENCH)
+benches: $(BENCH)
 
 # ---- what is built ----------------------------------------------------------------------------------------------------
 
@@ -132,8 +132,11 @@ demo: deps
 	+@$(AGAIN) all
 	@PATH="$(abspath $(B)):$$PATH" tests/demo.sh
 check: deps
-	+@$(AGAIN) all unit bench
+	+@$(AGAIN) all unit benches
 	@$(TEST_ENV) prove -j$(JOBS) --timer --failures --comments --exec '' $(UNIT) $(SCRIPTS)
+
+bench: all benches
+	@B=$(B) tests/bench/speed.sh
 
 # VAE_TEST_FAST=1 lets long tests do less. The programs look for models in EXE/../models, hence the link.
 SANITIZE = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
@@ -179,6 +182,6 @@ clean:
 
 -include $(wildcard $(LIB_OBJ:.o=.d) $(TOOL_COMMON:.o=.d) $(TOOL_SRC:%.c=$(B)/obj/%.d) $(UNIT:=.d) $(BENCH:=.d))
 FORCE:
-.PHONY: all unit bench deps demo check check-sanitize check-cross install uninstall dist clean FORCE
+.PHONY: all unit bench benches deps demo check check-sanitize check-cross install uninstall dist clean FORCE
 .DELETE_ON_ERROR:
 .PRECIOUS: $(B)/obj/%.o $(B)/obj/lib/kernel/kernels-%.o $(B)/completion/%

@@ -307,7 +307,7 @@ static int decode(struct vae_image **image, const struct vae_model *model, struc
 		return vae_fail(error, VAE_EARG, "a picture of type %s without its alpha", vae_tuple_name(g.tuple));
 	g.width = (uint32_t)quotient_up(s->window.width, s->reduce);
 	g.height = (uint32_t)quotient_up(s->window.height, s->reduce);
-	if ((rc = vae_image_new_raw(&s->image, &g, UINT64_MAX, error)))
+	if ((rc = vae_model_prepare(model, 1u << VAE_SYNTHESIS, error)) || (rc = vae_image_new_raw(&s->image, &g, UINT64_MAX, error)))
 		return rc;
 	uint64_t state = vae_fp_enter();
 	rc = (model->nets->arch.kind == VAE_ARCH_PHOTO ? synthesise_photo : synthesise_mlp)(s, model, error);

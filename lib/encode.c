@@ -98,7 +98,8 @@ int vae_encode(struct vae_latents **latents, const struct vae_model *model, cons
 	int rc;
 	if (!(quality >= 0 && quality <= 100))
 		return vae_fail(error, VAE_EARG, "quality %g is not 0 to 100", quality);
-	if ((rc = vae_shape_of(&shape, model, &image->geometry, error)) || (rc = vae_alloc(&l, 1, sizeof *l, error)))
+	if ((rc = vae_shape_of(&shape, model, &image->geometry, error)) || (rc = vae_model_prepare(model, 1u << VAE_ANALYSIS, error)) ||
+	    (rc = vae_alloc(&l, 1, sizeof *l, error)))
 		return rc;
 	*l = (struct vae_latents){
 		.geometry = image->geometry, .model_id = model->id, .quality = (uint16_t)(quality / 100 * VAE_QUALITY_ONE + 0.5),
@@ -159,7 +160,7 @@ int vae_quantise(struct vae_codes **codes, const struct vae_model *model, const 
 		return rc;
 	if (method != VAE_METHOD_RANGE && method != VAE_METHOD_ZSTD)
 		return vae_fail(error, VAE_EARG, "method %d is neither range nor zstd", (int)method);
-	if ((rc = vae_alloc(&c, 1, sizeof *c, error)))
+	if ((rc = vae_model_prepare(model, 1u << VAE_H_A | 1u << VAE_H_S | 1u << VAE_CONTEXT, error)) || (rc = vae_alloc(&c, 1, sizeof *c, error)))
 		return rc;
 	*c = (struct vae_codes){
 		.geometry = latents->geometry, .model_id = latents->model_id, .quality = latents->quality, .method = method,

@@ -16,7 +16,7 @@ int vae_shape_fits(const struct vae_model *model, const struct vae_geometry *geo
 
 struct vae_prior vae_prior_of(const struct vae_model *model, uint16_t quality);
 
-/* Checks codes against the model: shape, method, number of slices. */
+/* Checks codes against the model: shape, method, number of slices; and makes ready what decoding the slices takes of the model. */
 int vae_codes_check(const struct vae_codes *codes, const struct vae_model *model, struct vae_error *error);
 /* Decodes slice i of checked codes: fills symbols (initialised here, cleared by the caller) and y (the slice's corner; NULL: symbols alone).
  * Errors name the slice. */

@@ -102,7 +102,9 @@ int vae_image_write(const struct vae_image *image, FILE *file, struct vae_error 
 
 struct vae_model; /* weights, tables and description; opaque */
 
-/* Loads a model file. VAE_EMODEL says what is wrong with it. */
+/* Loads a model file. VAE_EMODEL says what is wrong with it. The file is mapped: its description and sizes are checked here, the numbers of
+ * a network when it is first run, so that the calls further down may return VAE_EMODEL too. While the model is in use its file may be
+ * replaced (rename(2)), but not be cut short. A model can be used by several threads at once. */
 int vae_model_load(struct vae_model **model, const char *path, struct vae_error *error);
 
 /* Finds a model by NAME or path (anything with a '/' is a path), NULL meaning $VAE_MODEL or else "photo".

@@ -2,6 +2,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+#define HUGE_PAGE ((size_t)2 << 20)
 
 int vae_multiply(size_t *product, size_t a, size_t b, size_t c, struct vae_error *error)
 {
@@ -12,14 +15,35 @@ int vae_multiply(size_t *product, size_t a, size_t b, size_t c, struct vae_error
 	return 0;
 }
 
-int vae_alloc_raw(void *pointer_to_pointer, size_t count, size_t size, struct vae_error *error)
+/* *whole: what was taken, the bytes asked for rounded up. */
+static int alloc_aligned(void *pointer_to_pointer, size_t *whole, size_t align, size_t count, size_t size, struct vae_error *error)
 {
 	size_t bytes = 0;
 	if (vae_multiply(&bytes, count, size, 1, error))
 		return VAE_EMEM;
-	void *p = bytes <= SIZE_MAX - VAE_ALIGN ? aligned_alloc(VAE_ALIGN, (bytes / VAE_ALIGN + 1) * VAE_ALIGN) : NULL;
+	*whole = bytes <= SIZE_MAX - align ? (bytes / align + 1) * align : 0;
+	void *p = *whole ? aligned_alloc(align, *whole) : NULL;
 	if (!p)
 		return vae_fail(error, VAE_EMEM, "out of memory: %zu bytes", bytes);
+	memcpy(pointer_to_pointer, &p, sizeof p);
+	return 0;
+}
+
+int vae_alloc_raw(void *pointer_to_pointer, size_t count, size_t size, struct vae_error *error)
+{
+	size_t whole;
+	return alloc_aligned(pointer_to_pointer, &whole, VAE_ALIGN, count, size, error);
+}
+
+int vae_alloc_huge(void *pointer_to_pointer, size_t count, size_t size, struct vae_error *error)
+{
+	void *p;
+	size_t whole;
+	if (!size || count < HUGE_PAGE / size)
+		return vae_alloc_raw(pointer_to_pointer, count, size, error);
+	if (alloc_aligned(&p, &whole, HUGE_PAGE, count, size, error))
+		return VAE_EMEM;
+	madvise(p, whole, MADV_HUGEPAGE); /* advice: where it is not taken nothing is lost */
 	memcpy(pointer_to_pointer, &p, sizeof p);
 	return 0;
 }

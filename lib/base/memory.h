@@ -10,6 +10,9 @@
 int vae_alloc(void *pointer_to_pointer, size_t count, size_t size, struct vae_error *error);
 /* The same, contents undefined (for what is about to be written whole). */
 int vae_alloc_raw(void *pointer_to_pointer, size_t count, size_t size, struct vae_error *error);
+/* The same for what is written densely: from 2 MB on, in huge pages where the system has them, since a small one costs a page fault
+ * for every 4 KB. */
+int vae_alloc_huge(void *pointer_to_pointer, size_t count, size_t size, struct vae_error *error);
 /* count x size bytes, zeroed, not aligned; the system hands out the pages of a large one as they are first written. */
 int vae_alloc_sparse(void *pointer_to_pointer, size_t count, size_t size, struct vae_error *error);
 /* a x b x c in *product, or VAE_EMEM where it does not fit size_t. */

@@ -72,6 +72,9 @@ struct vae_kernels {
 	enum vae_isa isa;
 
 	void (*gemm)(const struct vae_gemm *g);
+	/* Packs a k x n matrix of binary16 numbers, which are row by row, little-endian, at any address: each is exact in binary32.
+	 * Returns whether all are finite; what one that is not becomes is undefined. */
+	bool (*pack_half)(float *packed, const uint8_t *source, size_t k, size_t n);
 	void (*depthwise)(const struct vae_depthwise *d);
 	void (*depthwise_backward)(const struct vae_depthwise_backward *d);
 

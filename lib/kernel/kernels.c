@@ -242,6 +242,53 @@ static void gemm(const struct vae_gemm *g)
 
 #endif
 
+/* ---- binary16 weights -------------------------------------------------------------------------------------------------- */
+
+/* A subnormal is 2^-14 (1 + fraction) less 2^-14, which needs no subnormal binary32 on the way. */
+INLINE float float_of_half(uint16_t half)
+{
+	uint32_t magnitude = half & 0x7fff, bits = (magnitude << 13) + (112u << 23), tiny;
+	float f = 0;
+	memcpy(&f, &(uint32_t){(magnitude << 13) + (113u << 23)}, sizeof f);
+	f -= 0x1p-14f;
+	memcpy(&tiny, &f, sizeof tiny);
+	bits = (magnitude < 0x400 ? tiny : bits) | (uint32_t)(half & 0x8000) << 16;
+	memcpy(&f, &bits, sizeof f);
+	return f;
+}
+
+/* One row of a panel. largest collects magnitudes; those of infinities and NaNs are the largest of all. */
+INLINE void widen(float *packed, uint16_t *largest, const uint8_t *source, const size_t columns)
+{
+	uint16_t half[VAE_PANEL] = {0};
+	memcpy(half, source, columns * sizeof *half);
+	EACH for (size_t i = 0; i < VAE_PANEL; i++) {
+		uint16_t h = half[i], magnitude;
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+		h = (uint16_t)(h >> 8 | h << 8);
+#endif
+		magnitude = h & 0x7fff;
+		largest[i] = largest[i] > magnitude ? largest[i] : magnitude;
+		packed[i] = float_of_half(h);
+	}
+}
+
+static bool pack_half(float *packed, const uint8_t *source, size_t k, size_t n)
+{
+	uint16_t largest[VAE_PANEL] = {0}, most = 0;
+	for (size_t j = 0; j < n; j += VAE_PANEL)
+		for (size_t p = 0; p < k; p++, packed += VAE_PANEL) {
+			const uint8_t *row = source + 2 * (p * n + j);
+			if (n - j >= VAE_PANEL)
+				widen(packed, largest, row, VAE_PANEL);
+			else
+				widen(packed, largest, row, n - j);
+		}
+	for (size_t i = 0; i < VAE_PANEL; i++)
+		most = most > largest[i] ? most : largest[i];
+	return most < 0x7c00;
+}
+
 /* ---- depthwise convolution --------------------------------------------------------------------------------------------- */
 
 /* Rows of a block: two where the registers hold 8 chains, 8 inputs and the weights of a row. */
@@ -610,6 +657,7 @@ extern const struct vae_kernels TABLE(ISA_NAME); /* named by dispatch.c alone */
 const struct vae_kernels TABLE(ISA_NAME) = {
 	.isa = ISA,
 	.gemm = gemm,
+	.pack_half = pack_half,
 	.depthwise = depthwise,
 	.depthwise_backward = depthwise_backward,
 	.gain = gain,

@@ -18,6 +18,17 @@ int vae_weights_init(struct vae_weights *weights, const struct vae_params *param
 	return 0;
 }
 
+int vae_weights_reserve(struct vae_weights *weights, const struct vae_params *params, struct vae_error *error)
+{
+	struct vae_weights w = {0};
+	if (vae_alloc_raw(&w.value, params->total, sizeof(float), error) || vae_alloc_huge(&w.packed, params->packed_total, sizeof(float), error)) {
+		vae_weights_clear(&w);
+		return VAE_EMEM;
+	}
+	*weights = w;
+	return 0;
+}
+
 void vae_weights_pack(struct vae_weights *weights, const struct vae_params *params)
 {
 #pragma omp parallel for schedule(dynamic)
@@ -86,7 +97,7 @@ static int plan_shared(struct vae_run *run, struct vae_error *error)
 		block_of[slot] = best;
 	}
 	for (int k = 0; k < blocks; k++)
-		if (vae_alloc_raw(&run->owned[k], size[k], sizeof(float), error))
+		if (vae_alloc_huge(&run->owned[k], size[k], sizeof(float), error))
 			return VAE_EMEM;
 	for (int slot = 0; slot < net->slots; slot++)
 		run->value[slot] = run->owned[block_of[slot]];

@@ -47,6 +47,8 @@ struct vae_weights {
 	float *packed_t;      /* params->packed_t_total, owned; NULL outside training */
 };
 int vae_weights_init(struct vae_weights *weights, const struct vae_params *params, bool training, struct vae_error *error); /* all 0 */
+/* For inference, undefined: memory is used as far as it is written. */
+int vae_weights_reserve(struct vae_weights *weights, const struct vae_params *params, struct vae_error *error);
 void vae_weights_pack(struct vae_weights *weights, const struct vae_params *params); /* after value changed; uses OpenMP threads */
 void vae_weights_clear(struct vae_weights *weights);
 

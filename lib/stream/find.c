@@ -205,17 +205,7 @@ static int is_model_file(const struct dirent *entry)
 
 static int in_byte_order(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
 
-/* Loads the file if its header claims the id. Returns 1 for a model, 0 for another's file, or the error of a match that does not load. */
-static int try_file(struct vae_model **model, uint64_t id, const char *file, struct vae_error *error)
-{
-	uint64_t found;
-	if (vae_model_peek_id(&found, file, NULL) || found != id)
-		return 0;
-	int result = vae_model_load(model, file, error);
-	return result ? result : 1;
-}
-
-/* The same for a whole directory; a damaged copy does not hide a sound one behind it. */
+/* vae_model_load_id for a whole directory; a damaged copy does not hide a sound one behind it. */
 static int try_directory(struct vae_model **model, uint64_t id, const char *directory, struct vae_error *error)
 {
 	struct dirent **entry;
@@ -223,7 +213,7 @@ static int try_directory(struct vae_model **model, uint64_t id, const char *dire
 	for (int i = 0; i < count; i++) {
 		char *file;
 		if (result != 1 && asprintf(&file, "%s/%s", directory, entry[i]->d_name) >= 0) {
-			int tried = try_file(model, id, file, error);
+			int tried = vae_model_load_id(model, file, id, error);
 			result = tried ? tried : result;
 			free(file);
 		}
@@ -246,7 +236,7 @@ int vae_model_find_id(struct vae_model **model, uint64_t id, const char *hint, s
 			(*model)->by_path = false;
 	}
 	if (!failed && result != 1 && hint) {
-		int tried = try_file(model, id, hint, error);
+		int tried = vae_model_load_id(model, hint, id, error);
 		result = tried ? tried : result;
 	}
 	if (result == 0) {

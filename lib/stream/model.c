@@ -1,5 +1,6 @@
 #include "stream/model.h"
 #include "base/bytes.h"
+#include "base/cpu.h"
 #include "base/memory.h"
 
 #include <errno.h>
@@ -7,7 +8,10 @@
 #include <jansson.h>
 #include <limits.h>
 #include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -100,26 +104,29 @@ static size_t put(uint8_t *out, const struct tensor *t, size_t first, size_t n)
 	return n;
 }
 
-/* The inverse, returning the same. */
-static size_t get(const struct tensor *t, size_t first, size_t n, const uint8_t *in)
+/* The inverse, of a whole tensor into `out` (floats for F16 and F32, else the type itself), returning the same. */
+static size_t get(void *out, const struct tensor *t, const uint8_t *in)
 {
-	for (size_t i = 0; i < n; i++)
-		switch (t->dtype) {
-		case F16:
-		case F32: {
-			float f = t->dtype == F16 ? vae_float_from_half(vae_get16(in + 2 * i)) : vae_get_float(in + 4 * i);
-			if (!isfinite(f))
-				return i;
-			((float *)t->data)[first + i] = f;
-			break;
-		}
-		case I32:
-			((int32_t *)t->data)[first + i] = (int32_t)vae_get32(in + 4 * i);
-			break;
-		case U16:
-			((uint16_t *)t->data)[first + i] = vae_get16(in + 2 * i);
-		}
-	return n;
+	float *floats = out;
+	size_t good = 0;
+	switch (t->dtype) {
+	case F16:
+		while (good < t->count && isfinite(floats[good] = vae_float_from_half(vae_get16(in + 2 * good))))
+			good++;
+		return good;
+	case F32:
+		while (good < t->count && isfinite(floats[good] = vae_get_float(in + 4 * good)))
+			good++;
+		return good;
+	case I32:
+		for (size_t i = 0; i < t->count; i++)
+			((int32_t *)out)[i] = (int32_t)vae_get32(in + 4 * i);
+		break;
+	case U16:
+		for (size_t i = 0; i < t->count; i++)
+			((uint16_t *)out)[i] = vae_get16(in + 2 * i);
+	}
+	return t->count;
 }
 
 /* ---- writing ----------------------------------------------------------------------------------------------------------- */
@@ -190,7 +197,7 @@ int vae_model_write(FILE *file, const struct vae_nets *nets, const float *values
 	struct layout *l = NULL;
 	json_t *root = NULL;
 	char *text = NULL, arch[VAE_ARCH_TEXT];
-	uint64_t id;
+	uint64_t id = 0;
 	if (vae_alloc(&l, 1, sizeof *l, error))
 		goto out;
 	layout_init(l, nets, scales->entries);
@@ -228,61 +235,58 @@ void vae_sigmoid_make(float *knots)
 
 /* ---- reading ----------------------------------------------------------------------------------------------------------- */
 
-/* Opens a regular file. What else has that name is not so much as opened, for some devices act on that; O_NONBLOCK for a FIFO that
+/* A model file, mapped; its pages are read when they are looked at. */
+struct mapping {
+	const uint8_t *bytes;
+	size_t size;
+};
+
+/* Maps a regular file. What else has that name is not so much as opened, for some devices act on that; O_NONBLOCK for a FIFO that
  * took the name in between. */
-static int open_regular(FILE **file, uint64_t *size, const char *path, struct vae_error *error)
+static int map_regular(struct mapping *map, const char *path, struct vae_error *error)
 {
 	struct stat st;
+	int result = 0;
+	void *bytes;
 	if (!stat(path, &st) && !S_ISREG(st.st_mode))
 		return vae_fail(error, VAE_EMODEL, "not a regular file");
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
 		return vae_fail(error, VAE_EMODEL, "%s", strerror(errno));
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
-		close(fd);
-		return vae_fail(error, VAE_EMODEL, "not a regular file");
-	}
-	if (!(*file = fdopen(fd, "rb"))) {
-		close(fd);
-		return vae_fail(error, VAE_EMEM, "out of memory");
-	}
-	*size = (uint64_t)st.st_size;
-	return 0;
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
+		result = vae_fail(error, VAE_EMODEL, "not a regular file");
+	else if (st.st_size < 8)
+		result = vae_fail(error, VAE_EMODEL, "not a model: shorter than 8 bytes");
+	else if ((uintmax_t)st.st_size > PTRDIFF_MAX || (bytes = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0)) == MAP_FAILED)
+		result = vae_fail(error, VAE_EMODEL, "cannot be mapped into memory");
+	else
+		*map = (struct mapping){bytes, (size_t)st.st_size};
+	close(fd);
+	return result;
 }
 
-static int read_bytes(FILE *file, void *out, size_t size, struct vae_error *error)
+static void unmap(struct mapping *map)
 {
-	if (fread(out, 1, size, file) == size)
-		return 0;
-	return ferror(file) ? vae_fail_errno(error, "cannot read") : vae_fail(error, VAE_EMODEL, "truncated");
+	if (map->bytes)
+		munmap((void *)map->bytes, map->size);
+	map->bytes = NULL;
 }
 
-/* Reads and parses the JSON header; *data is where the tensors start in the file. The caller releases *root, also after a failure. */
-static int read_header(json_t **root, uint64_t *data, FILE *file, uint64_t size, struct vae_error *error)
+/* Parses the JSON header; *data is where the tensors start in the file. The caller releases *root, also after a failure. */
+static int read_header(json_t **root, size_t *data, const struct mapping *map, struct vae_error *error)
 {
-	uint8_t head[8];
-	if (size < 8)
-		return vae_fail(error, VAE_EMODEL, "not a model: shorter than 8 bytes");
-	int result = read_bytes(file, head, 8, error);
-	if (result)
-		return result;
-	uint64_t length = vae_get64(head);
+	uint64_t length = vae_get64(map->bytes);
+	json_error_t fault;
 	if (length > VAE_MODEL_HEADER_BYTES)
 		return vae_fail(error, VAE_EMODEL, "not a model: a header of %llu bytes, %d at most", (unsigned long long)length, VAE_MODEL_HEADER_BYTES);
-	if (length > size - 8)
-		return vae_fail(error, VAE_EMODEL, "truncated: a header of %llu bytes in a file of %llu", (unsigned long long)length, (unsigned long long)size);
-	char *text;
-	if (vae_alloc_raw(&text, length, 1, error))
-		return VAE_EMEM;
-	result = read_bytes(file, text, length, error);
-	json_error_t fault;
-	if (!result && !(*root = json_loadb(text, length, JSON_REJECT_DUPLICATES, &fault)))
-		result = vae_fail(error, VAE_EMODEL, "not a model: header byte %d: %.100s", fault.position, fault.text);
-	else if (!result && !json_is_object(*root))
-		result = vae_fail(error, VAE_EMODEL, "not a model: its header is not an object");
-	free(text);
+	if (length > map->size - 8)
+		return vae_fail(error, VAE_EMODEL, "truncated: a header of %llu bytes in a file of %zu", (unsigned long long)length, map->size);
+	if (!(*root = json_loadb((const char *)map->bytes + 8, length, JSON_REJECT_DUPLICATES, &fault)))
+		return vae_fail(error, VAE_EMODEL, "not a model: header byte %d: %.100s", fault.position, fault.text);
+	if (!json_is_object(*root))
+		return vae_fail(error, VAE_EMODEL, "not a model: its header is not an object");
 	*data = 8 + length;
-	return result;
+	return 0;
 }
 
 static int parse_id(uint64_t *id, const char *hex, struct vae_error *error)
@@ -377,59 +381,35 @@ static int check_layout(const struct layout *l, json_t *root, uint64_t data, uin
 	return 0;
 }
 
-static int read_tensors(const struct layout *l, FILE *file, struct vae_error *error)
+/* The file behind a model, and which of its parts the model has taken over from it. */
+struct vae_model_file {
+	struct mapping map;
+	const uint8_t *data;   /* where the tensors start in the map */
+	struct layout layout;  /* checked against the header */
+	pthread_mutex_t lock;  /* held while parts are taken over */
+	atomic_uint ready;     /* 1 << part for each that has been */
+};
+
+static void file_free(struct vae_model_file *file)
 {
-	uint8_t bytes[CHUNK * 4];
-	for (const struct tensor *t = l->tensor; t < l->tensor + l->count; t++)
-		for (size_t first = 0; first < t->count; first += CHUNK) {
-			size_t n = t->count - first < CHUNK ? t->count - first : CHUNK;
-			int result = read_bytes(file, bytes, n * dtypes[t->dtype].bytes, error);
-			if (result)
-				return result;
-			size_t good = get(t, first, n, bytes);
-			if (good < n)
-				return vae_fail(error, VAE_EMODEL, "tensor %s: number %zu is not finite", t->name, first + good);
-		}
-	return 0;
+	if (!file)
+		return;
+	unmap(&file->map);
+	pthread_mutex_destroy(&file->lock);
+	free(file);
 }
 
-static int check_sigmoid(const float *knots, struct vae_error *error)
+/* Checks that the file holds what its architecture asks for. Only then is memory taken, and none of it touched. */
+static int check_file(struct vae_model *m, json_t *root, struct vae_error *error)
 {
-	for (int i = 0; i < VAE_SIGMOID_KNOTS; i++)
-		if (!(knots[i] >= (i ? knots[i - 1] : 0) && knots[i] <= 1))
-			return vae_fail(error, VAE_EMODEL, "tensor dec.sigmoid: number %d falls, or leaves 0 to 1", i);
-	return 0;
-}
-
-/* Memory is taken only once the file is known to hold as many bytes as its architecture asks for. */
-static int load_weights(struct vae_model *m, json_t *root, uint64_t data, FILE *file, uint64_t size, struct vae_error *error)
-{
-	struct layout *l = NULL;
-	uint16_t *cumulative = NULL;
-	int32_t bound[VAE_SCALES];
+	struct vae_model_file *f = m->file;
 	json_int_t entries = 0;
 	json_unpack(root, "{s:{s:[I]}}", "prior.scales.cumulative", "shape", &entries);
 	if (entries < 1 || entries > MAX_ENTRIES)
 		return vae_fail(error, VAE_EMODEL, "tensor prior.scales.cumulative is missing, or of no possible size");
-	int result = vae_alloc(&l, 1, sizeof *l, error);
-	if (result)
-		return result;
-	layout_init(l, m->nets, (size_t)entries);
-	if ((result = check_layout(l, root, data, size, error)) || (result = vae_alloc(&cumulative, (size_t)entries, sizeof *cumulative, error)) ||
-	    (result = vae_weights_init(&m->weights, &m->nets->params, false, error)))
-		goto out;
-	if (m->nets->arch.kind == VAE_ARCH_MLP && (result = vae_alloc(&m->sigmoid, VAE_SIGMOID_KNOTS, sizeof *m->sigmoid, error)))
-		goto out;
-	layout_bind(l, m->nets, m->weights.value, bound, cumulative, m->sigmoid);
-	if ((result = read_tensors(l, file, error)) || (result = vae_scales_load(&m->scales, bound, cumulative, (size_t)entries, error)))
-		goto out;
-	if (m->sigmoid && (result = check_sigmoid(m->sigmoid, error)))
-		goto out;
-	vae_weights_pack(&m->weights, &m->nets->params);
-out:
-	free(cumulative);
-	free(l);
-	return result;
+	layout_init(&f->layout, m->nets, (size_t)entries);
+	int result = check_layout(&f->layout, root, (uint64_t)(f->data - f->map.bytes), f->map.size, error);
+	return result ? result : vae_weights_reserve(&m->weights, &m->nets->params, error);
 }
 
 /* Puts the file's name (its end, where it is long) before a message. What the file holds is a fault of the model, whoever saw it. */
@@ -445,72 +425,221 @@ static int blame(const char *path, struct vae_error *error, int result)
 	return result;
 }
 
-int vae_model_load(struct vae_model **model, const char *path, struct vae_error *error)
+/* A model whose file is mapped and its header parsed, and nothing more. */
+static int begin(struct vae_model **model, json_t **root, const char *path, struct vae_error *error)
 {
-	FILE *file = NULL;
-	json_t *root = NULL;
 	struct vae_model *m = NULL;
-	uint64_t size = 0, data;
+	size_t data = 0;
 	int result;
-	if ((result = vae_alloc(&m, 1, sizeof *m, error)) || (result = open_regular(&file, &size, path, error)) ||
-	    (result = read_header(&root, &data, file, size, error)))
+	if ((result = vae_alloc(&m, 1, sizeof *m, error)) || (result = vae_alloc(&m->file, 1, sizeof *m->file, error)))
 		goto out;
-	if ((result = take_description(m, root, error)) || (result = load_weights(m, root, data, file, size, error)))
+	pthread_mutex_init(&m->file->lock, NULL);
+	if ((result = map_regular(&m->file->map, path, error)) || (result = read_header(root, &data, &m->file->map, error)))
 		goto out;
-	/* A file without a name of its own, such as /proc/self/fd/4 of a pipe's copy, keeps the name it was opened by. */
-	if (!(m->path = realpath(path, NULL)) && !(*path == '/' && (m->path = strdup(path)))) {
-		result = vae_fail(error, VAE_EMODEL, "%s", strerror(errno));
-		goto out;
-	}
-	m->by_path = true;
+	m->file->data = m->file->map.bytes + data;
 	*model = m;
 	m = NULL;
 out:
-	if (result)
-		result = blame(path, error, result);
-	json_decref(root);
-	if (file)
-		fclose(file);
 	vae_model_free(m);
 	return result;
 }
 
-int vae_model_peek_id(uint64_t *id, const char *path, struct vae_error *error)
+/* The rest of loading. */
+static int complete(struct vae_model *m, json_t *root, const char *path, struct vae_error *error)
 {
-	FILE *file = NULL;
-	json_t *root = NULL;
-	const char *hex;
-	uint64_t size, data;
 	int result;
-	if ((result = open_regular(&file, &size, path, error)) || (result = read_header(&root, &data, file, size, error)))
-		goto out;
-	if (json_unpack(root, "{s:{s:s}}", "__metadata__", "id", &hex))
-		result = vae_fail(error, VAE_EMODEL, "not a model of vae-tools: no id");
-	else
-		result = parse_id(id, hex, error);
-out:
-	if (result)
-		result = blame(path, error, result);
+	if ((result = take_description(m, root, error)) || (result = check_file(m, root, error)))
+		return result;
+	/* A file without a name of its own, such as /proc/self/fd/4 of a pipe's copy, keeps the name it was opened by. */
+	if (!(m->path = realpath(path, NULL)) && !(*path == '/' && (m->path = strdup(path))))
+		return vae_fail(error, VAE_EMODEL, "%s", strerror(errno));
+	m->by_path = true;
+	return 0;
+}
+
+int vae_model_load(struct vae_model **model, const char *path, struct vae_error *error)
+{
+	json_t *root = NULL;
+	struct vae_model *m = NULL;
+	int result = begin(&m, &root, path, error);
+	if (!result)
+		result = complete(m, root, path, error);
 	json_decref(root);
-	if (file)
-		fclose(file);
+	if (result) {
+		vae_model_free(m);
+		return blame(path, error, result);
+	}
+	*model = m;
+	return 0;
+}
+
+int vae_model_load_id(struct vae_model **model, const char *path, uint64_t id, struct vae_error *error)
+{
+	json_t *root = NULL;
+	struct vae_model *m = NULL;
+	const char *hex;
+	uint64_t claimed;
+	int result = 0;
+	if (!begin(&m, &root, path, NULL) && !json_unpack(root, "{s:{s:s}}", "__metadata__", "id", &hex) && !parse_id(&claimed, hex, NULL) &&
+	    claimed == id) {
+		result = complete(m, root, path, error);
+		if (result) {
+			result = blame(path, error, result);
+		} else {
+			*model = m;
+			m = NULL;
+			result = 1;
+		}
+	}
+	json_decref(root);
+	vae_model_free(m);
 	return result;
+}
+
+/* ---- taking over parts ------------------------------------------------------------------------------------------------- */
+
+static int not_finite(const struct tensor *t, size_t number, struct vae_error *error)
+{
+	return vae_fail(error, VAE_EMODEL, "tensor %s: number %zu is not finite", t->name, number);
+}
+
+/* Where a tensor stands in memory. */
+static const uint8_t *bytes_of(const struct vae_model_file *f, const struct tensor *t) { return f->data + t->begin; }
+
+/* A matrix goes from the file straight into its packed form. */
+static int take_matrix(float *packed, const struct tensor *t, const uint8_t *bytes, struct vae_error *error)
+{
+	size_t n = 0;
+	if (vae_kernels()->pack_half(packed, bytes, t->shape[0], t->shape[1]))
+		return 0;
+	while (n < t->count && isfinite(vae_float_from_half(vae_get16(bytes + 2 * n))))
+		n++;
+	return not_finite(t, n, error);
+}
+
+static int take_floats(float *values, const struct tensor *t, const uint8_t *bytes, struct vae_error *error)
+{
+	size_t good = get(values, t, bytes);
+	return good == t->count ? 0 : not_finite(t, good, error);
+}
+
+/* The integer tables, which follow the parameters. */
+static int take_scales(struct vae_model *m, struct vae_error *error)
+{
+	const struct tensor *t = &m->file->layout.tensor[m->nets->params.count];
+	int32_t bound[VAE_SCALES];
+	uint16_t *cumulative;
+	int result = vae_alloc_raw(&cumulative, t[1].count, sizeof *cumulative, error);
+	if (result)
+		return result;
+	get(bound, &t[0], bytes_of(m->file, &t[0]));
+	get(cumulative, &t[1], bytes_of(m->file, &t[1]));
+	result = vae_scales_load(&m->scales, bound, cumulative, t[1].count, error);
+	free(cumulative);
+	return result;
+}
+
+static int check_sigmoid(const float *knots, struct vae_error *error)
+{
+	for (int i = 0; i < VAE_SIGMOID_KNOTS; i++)
+		if (!(knots[i] >= (i ? knots[i - 1] : 0) && knots[i] <= 1))
+			return vae_fail(error, VAE_EMODEL, "tensor dec.sigmoid: number %d falls, or leaves 0 to 1", i);
+	return 0;
+}
+
+/* mlp's logistic function, the last tensor. */
+static int take_sigmoid(struct vae_model *m, struct vae_error *error)
+{
+	const struct tensor *t = &m->file->layout.tensor[m->nets->params.count + 2];
+	float *knots;
+	int result = vae_alloc_raw(&knots, VAE_SIGMOID_KNOTS, sizeof *knots, error);
+	if (result)
+		return result;
+	if ((result = take_floats(knots, t, bytes_of(m->file, t), error)) || (result = check_sigmoid(knots, error)))
+		free(knots);
+	else
+		m->sigmoid = knots;
+	return result;
+}
+
+/* The part that a parameter belongs to: the network that reads it, or h_s for what the coder reads. */
+static int part_of(const char *name)
+{
+	static const struct { const char *prefix; int part; } rules[] = {{"enc.", VAE_ANALYSIS}, {"dec.", VAE_SYNTHESIS}, {"prior.ha.", VAE_H_A},
+	                                                                 {"prior.ctx.", VAE_CONTEXT}};
+	for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
+		if (!strncmp(name, rules[i].prefix, strlen(rules[i].prefix)))
+			return rules[i].part;
+	return VAE_H_S;
+}
+
+static int take_part(struct vae_model *m, int part, struct vae_error *error)
+{
+	const struct vae_params *params = &m->nets->params;
+	int result = 0;
+	for (int i = 0; !result && i < params->count; i++) {
+		const struct vae_param *p = &params->list[i];
+		const struct tensor *t = &m->file->layout.tensor[i];
+		if (part_of(p->name) != part)
+			continue;
+		if (p->matrix)
+			result = take_matrix(m->weights.packed + p->packed, t, bytes_of(m->file, t), error);
+		else
+			result = take_floats(m->weights.value + p->offset, t, bytes_of(m->file, t), error);
+	}
+	if (!result && part == VAE_H_S)
+		result = take_scales(m, error);
+	if (!result && part == VAE_SYNTHESIS && m->nets->arch.kind == VAE_ARCH_MLP)
+		result = take_sigmoid(m, error);
+	return result;
+}
+
+int vae_model_prepare(const struct vae_model *model, unsigned parts, struct vae_error *error)
+{
+	struct vae_model_file *f = model->file;
+	int result = 0;
+	if (!f || !(parts & ~atomic_load_explicit(&f->ready, memory_order_acquire)))
+		return 0;
+	uint64_t state = vae_fp_enter();
+	pthread_mutex_lock(&f->lock);
+	for (int i = 0; !result && i < VAE_NETS; i++) {
+		unsigned part = 1u << i;
+		if (!(parts & part & ~atomic_load_explicit(&f->ready, memory_order_relaxed)))
+			continue;
+		/* The model changes under the lock alone, and where nobody may look before the part is marked ready: const to all the others. */
+		result = take_part((struct vae_model *)model, i, error);
+		if (!result)
+			atomic_fetch_or_explicit(&f->ready, part, memory_order_release);
+	}
+	pthread_mutex_unlock(&f->lock);
+	vae_fp_leave(state);
+	return result ? blame(model->path, error, result) : 0;
+}
+
+int vae_model_values(const struct vae_model *model, float *values, struct vae_error *error)
+{
+	const struct vae_model_file *f = model->file;
+	const struct tensor *t = f->layout.tensor;
+	for (int i = 0; i < model->nets->params.count; i++, t++)
+		if (take_floats(values + model->nets->params.list[i].offset, t, bytes_of(f, t), error))
+			return blame(model->path, error, VAE_EMODEL);
+	return 0;
 }
 
 int vae_model_verify(const struct vae_model *model, struct vae_error *error)
 {
-	struct layout *l;
-	uint64_t id = 0;
-	if (vae_alloc(&l, 1, sizeof *l, error))
-		return VAE_EMEM;
-	layout_init(l, model->nets, model->scales.entries);
-	layout_bind(l, model->nets, model->weights.value, model->scales.bound, model->scales.cumulative, model->sigmoid);
-	int result = compute_id(&id, l, model->arch, error);
-	free(l);
-	if (!result && id != model->id)
-		result = vae_fail(error, VAE_EMODEL, "the model's id is %016llx, but its contents hash to %016llx", (unsigned long long)model->id,
-		                  (unsigned long long)id);
-	return result;
+	XXH64_state_t *hash = XXH64_createState();
+	if (!hash)
+		return vae_fail(error, VAE_EMEM, "out of memory");
+	XXH64_reset(hash, 0);
+	XXH64_update(hash, model->arch, strlen(model->arch));
+	XXH64_update(hash, model->file->data, model->file->layout.bytes);
+	uint64_t id = XXH64_digest(hash);
+	XXH64_freeState(hash);
+	if (id == model->id)
+		return 0;
+	return vae_fail(error, VAE_EMODEL, "the model's id is %016llx, but its contents hash to %016llx", (unsigned long long)model->id,
+	                (unsigned long long)id);
 }
 
 void vae_model_free(struct vae_model *model)
@@ -524,6 +653,7 @@ void vae_model_free(struct vae_model *model)
 	vae_weights_clear(&model->weights);
 	vae_scales_clear(&model->scales);
 	vae_nets_free(model->nets);
+	file_free(model->file);
 	free(model->sigmoid);
 	free(model->path);
 	free(model);
@@ -537,15 +667,11 @@ const char *vae_model_path(const struct vae_model *model) { return model->path; 
 bool vae_model_by_path(const struct vae_model *model) { return model->by_path; }
 const char *vae_model_metadata(const struct vae_model *model, const char *key) { return metadata_get(&model->metadata, key); }
 
-/* The part whose layers, or whose side of the coder, use a parameter. Without a hyperprior the prior's tables go with the synthesis. */
-static int part_of(const struct vae_nets *nets, const char *name)
+/* The part that a report counts a parameter with: without a hyperprior, what the coder reads goes with the synthesis. */
+static int reported_part(const struct vae_nets *nets, const char *name)
 {
-	static const struct { const char *prefix; int part; } rules[] = {{"enc.", VAE_ANALYSIS}, {"dec.", VAE_SYNTHESIS}, {"prior.ha.", VAE_H_A},
-	                                                                 {"prior.ctx.", VAE_CONTEXT}};
-	for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
-		if (!strncmp(name, rules[i].prefix, strlen(rules[i].prefix)))
-			return rules[i].part;
-	return nets->net[VAE_H_S].layers ? VAE_H_S : VAE_SYNTHESIS;
+	int part = part_of(name);
+	return nets->net[part].layers ? part : VAE_SYNTHESIS;
 }
 
 int vae_model_parts(const struct vae_model *model, struct vae_part *parts, int room)
@@ -560,7 +686,7 @@ int vae_model_parts(const struct vae_model *model, struct vae_part *parts, int r
 			continue;
 		struct vae_part part = {.name = net->name, .decoder = net->decoder, .kmac_pixel = vae_net_macs_pixel(net) / pixels / 1000};
 		for (int k = 0; k < nets->params.count; k++)
-			if (part_of(nets, nets->params.list[k].name) == i)
+			if (reported_part(nets, nets->params.list[k].name) == i)
 				part.parameters += (uint64_t)nets->params.list[k].rows * nets->params.list[k].columns;
 		if (count < room)
 			parts[count] = part;

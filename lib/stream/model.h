@@ -15,11 +15,16 @@ struct vae_metadata {          /* __metadata__: strings by key, in file order */
 	char *key[VAE_METADATA_ENTRIES], *value[VAE_METADATA_ENTRIES]; /* owned; the fixed ones ("id", "architecture", "format_version") are among them after loading */
 };
 
+struct vae_model_file;         /* a mapped file */
+
+/* Loading checks the header and every size, and takes nothing else from the file; weights, scales and sigmoid are filled part by part
+ * by vae_model_prepare. In a model made in memory (file NULL) everything is there from the start. */
 struct vae_model {
 	struct vae_nets *nets;     /* owned */
-	struct vae_weights weights;/* packed for inference after loading */
-	struct vae_scales scales;
-	float *sigmoid;            /* VAE_SIGMOID_KNOTS values of 1 / (1 + e^-v), mlp only, else NULL; owned */
+	struct vae_weights weights;/* of the parts prepared: value holds vectors and tables, packed the matrices */
+	struct vae_scales scales;  /* with VAE_H_S */
+	float *sigmoid;            /* with VAE_SYNTHESIS: VAE_SIGMOID_KNOTS values of 1 / (1 + e^-v), mlp only, else NULL; owned */
+	struct vae_model_file *file; /* where the rest comes from, or NULL; owned */
 	struct vae_metadata metadata;
 	char arch[VAE_ARCH_TEXT];  /* canonical line */
 	uint64_t id;               /* XXH64, seed 0, over the canonical architecture line (no newline), then every tensor's bytes in file order */
@@ -34,12 +39,18 @@ struct vae_model {
 int vae_model_write(FILE *file, const struct vae_nets *nets, const float *values, const struct vae_scales *scales, const float *sigmoid,
                     const struct vae_metadata *metadata, struct vae_error *error);
 
-/* Computes the id again from what is in memory (the bytes are those of the file) and compares. VAE_EMODEL where it differs. */
+/* Makes parts (bits 1 << VAE_ANALYSIS and so on) ready for use: whoever runs a network, or the coder, asks for it first. VAE_H_S brings
+ * what the coder itself reads: the density of z, an mlp's prior, the integer tables. A part is converted and checked once; later calls cost
+ * nothing. Threads may call it on one model at the same time. VAE_EMODEL where a number is not finite, or a table is none. */
+int vae_model_prepare(const struct vae_model *model, unsigned parts, struct vae_error *error);
+
+/* For a loaded model. All parameters, flat as params describes; what lies between them is left as it is. VAE_EMODEL as above. */
+int vae_model_values(const struct vae_model *model, float *values, struct vae_error *error);
+/* For a loaded model. Computes the id again from the file and compares. VAE_EMODEL where it differs. */
 int vae_model_verify(const struct vae_model *model, struct vae_error *error);
 
-/* The id that a model file claims, read from its header alone; the rest is not looked at. VAE_EMODEL for anything but a regular file
- * with a readable header. */
-int vae_model_peek_id(uint64_t *id, const char *path, struct vae_error *error);
+/* Loads a file if its header claims the id: 1. 0 for another's file, or none. The error of a file that claims it but does not load. */
+int vae_model_load_id(struct vae_model **model, const char *path, uint64_t id, struct vae_error *error);
 
 /* Fills VAE_SIGMOID_KNOTS values with libm; for the trainer. */
 void vae_sigmoid_make(float *knots);

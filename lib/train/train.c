@@ -111,8 +111,10 @@ static int load_start(struct vae_trainer *t, const struct vae_checkpoint_head *h
 		t->skipped = head->skipped;
 		t->started = true;
 	} else if (init) {
-		memcpy(t->weights.value, init->weights.value, t->optimiser.size * sizeof(float));
-		memcpy(t->optimiser.average, init->weights.value, t->optimiser.size * sizeof(float));
+		int result = vae_model_values(init, t->weights.value, error);
+		if (result)
+			return result;
+		memcpy(t->optimiser.average, t->weights.value, t->optimiser.size * sizeof(float));
 		t->started = true;
 	}
 	return 0;

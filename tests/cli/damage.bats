@@ -327,13 +327,19 @@ xxhsum64() {
 @test "weights that are not finite, tables that are no tables" {
 	local good=$X/good.safetensors base
 	base=$(perl -0777 -ne 'print 8 + unpack "Q<", $_' "$good")
-	# the first weight (F16), the first bias (F32), the last cumulative count, the scales' bounds
+	# of the analysis: the first weight (F16), the first bias (F32)
 	for edit in "substr(\$_, $base, 2) = pack 'v', 0x7e00" "substr(\$_, $base, 2) = pack 'v', 0xfc00" "substr(\$_, $base + 24576, 4) = pack 'V', 0x7fc00000" \
-		"substr(\$_, $base + 24576, 4) = pack 'V', 0x7f800000" "substr(\$_, -2) = pack 'v', 0" "substr(\$_, $base + 152000 + 20, 2) = pack 'v', 65535" \
+		"substr(\$_, $base + 24576, 4) = pack 'V', 0x7f800000"; do
+		perl -0777 -pe "$edit" "$good" >bad.safetensors
+		refused "bad.safetensors: tensor enc.patch" vae-enc -T 1 -m ./bad.safetensors -o out "$X/x.ppm"
+	done
+	# of the coder: the last cumulative count and one before, the scales' bounds, the density of z
+	for edit in "substr(\$_, -2) = pack 'v', 0" "substr(\$_, $base + 152000 + 20, 2) = pack 'v', 65535" \
 		"substr(\$_, $base + 151744, 4) = pack 'V', 0xffffffff" "substr(\$_, $base + 151744, 4) = pack 'V', 0x7fffffff" \
 		"substr(\$_, $base + 151696, 4) = pack 'V', 0x7fc00000"; do
 		perl -0777 -pe "$edit" "$good" >bad.safetensors
-		refused "bad.safetensors" vae-enc -T 1 -m ./bad.safetensors -o out "$X/x.ppm"
+		refused "bad.safetensors: *prior" vae-quant -T 1 -m ./bad.safetensors -o out "$X/x.latents"
+		refused "bad.safetensors: *prior" vae-dec -T 1 -m ./bad.safetensors -o out "$X/x.lat"
 	done
 }
 

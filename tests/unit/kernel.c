@@ -1,5 +1,6 @@
 /* Every kernel of every instruction set that this machine runs, against chains written out plainly here.
  * Inputs end where an unreadable page begins, outputs lie between canaries, so that an access outside is seen. */
+#include "base/bytes.h"
 #include "base/random.h"
 #include "kernel/kernel.h"
 #include "tap.h"
@@ -218,6 +219,36 @@ static void test_pack(void)
 		array_free(&source);
 	}
 	ok(!wrong, "pack: matrices and transposes, padded with 0");
+}
+
+/* Every binary16 number, and matrices of all widths at any address: as converted one by one and packed by vae_pack. */
+static void test_pack_half(const struct vae_kernels *kernels)
+{
+	int wrong = 0;
+	for (int i = 0; i < 200; i++) {
+		size_t k = i ? below(50) : 1024, n = i ? below(100) : 64, bytes = 2 * k * n, size = vae_packed_size(k, n);
+		struct array room = array_new((bytes + 3) / 4 + 1); /* ends at the page that must not be touched */
+		struct array plain = array_new(k * n);
+		uint8_t *source = (uint8_t *)(room.data + room.n) - bytes - below(2);
+		bool finite = true;
+		for (size_t j = 0; j < k * n; j++) {
+			uint16_t half = (uint16_t)(i ? below(65536) & (i % 4 ? 0xbfff : 0xffff) : j);
+			vae_put16(source + 2 * j, half);
+			plain.data[j] = vae_float_from_half(half);
+			finite &= isfinite(plain.data[j]);
+		}
+		float *packed = aligned_alloc(64, size * sizeof(float) + 64), *expected = aligned_alloc(64, size * sizeof(float) + 64);
+		packed[size] = canary;
+		vae_pack(expected, plain.data, k, n, n, 1);
+		wrong += kernels->pack_half(packed, source, k, n) != finite || packed[size] != canary;
+		for (size_t j = 0; j < size; j++)
+			wrong += isfinite(expected[j]) && memcmp(packed + j, expected + j, sizeof *packed);
+		free(packed);
+		free(expected);
+		array_free(&room);
+		array_free(&plain);
+	}
+	ok(!wrong, "%s: pack_half: every binary16 number, bit for bit, and whether all are finite", vae_isa_name(kernels->isa));
 }
 
 /* ---- depthwise --------------------------------------------------------------------------------------------------------- */
@@ -478,6 +509,7 @@ int main(void)
 		vae_random_init(&random_state, 2, 0, 0);
 		ok(kernels->isa == (enum vae_isa)isa, "%s runs here", vae_isa_name(kernels->isa));
 		test_gemm(kernels);
+		test_pack_half(kernels);
 		test_depthwise(kernels);
 		test_pointwise(kernels);
 		test_gaussian(kernels);

@@ -16,6 +16,8 @@ static char folder[] = "/tmp/vae-test-model-XXXXXX";
 static struct vae_scales scales;
 static struct vae_error error;
 
+#define ALL_PARTS ((1u << VAE_NETS) - 1)
+
 struct bytes { uint8_t *data; size_t size; };
 
 static const char *in_folder(const char *name)
@@ -98,13 +100,15 @@ static bool refused(const char *path, int code, const char *word)
 
 /* ---- round trip -------------------------------------------------------------------------------------------------------- */
 
-static bool same_values(const struct vae_model *m, const float *values)
+static bool same_values(const struct vae_model *m, const float *loaded, const float *values)
 {
 	for (int i = 0; i < m->nets->params.count; i++) {
 		const struct vae_param *p = &m->nets->params.list[i];
 		for (size_t k = 0; k < p->rows * p->columns; k++) {
-			float want = values[p->offset + k], have = m->weights.value[p->offset + k];
+			float want = values[p->offset + k], have = loaded[p->offset + k];
 			if (have != (p->matrix ? vae_float_from_half(vae_half_from_float(want)) : want))
+				return false;
+			if (!p->matrix && m->weights.value[p->offset + k] != want)
 				return false;
 		}
 	}
@@ -119,8 +123,9 @@ static void test_round_trip(const char *line)
 	struct vae_model *m = NULL;
 	const char *path = in_folder("round.safetensors"), *again = in_folder("again.safetensors");
 	ok(!write_model(path, nets, values, &metadata), "%s: written", line);
-	if (ok(!vae_model_load(&m, path, &error), "loaded (%s)", error.text)) {
-		ok(same_values(m, values), "values are those written, matrices rounded to 16 bits");
+	float *loaded = calloc(nets->params.total, sizeof *loaded);
+	if (ok(!vae_model_load(&m, path, &error) && !vae_model_prepare(m, ALL_PARTS, &error), "loaded (%s)", error.text)) {
+		ok(!vae_model_values(m, loaded, &error) && same_values(m, loaded, values), "values are those written, matrices rounded to 16 bits");
 		ok(!vae_model_verify(m, &error), "the id is the hash of the contents");
 		ok(!strcmp(vae_model_metadata(m, "training"), metadata.value[1]) && !vae_model_metadata(m, "none"), "metadata come back");
 		ok(m->scales.entries == scales.entries && !memcmp(m->scales.cumulative, scales.cumulative, 2 * scales.entries), "tables come back");
@@ -130,13 +135,13 @@ static void test_round_trip(const char *line)
 		for (int i = 0; i < nets->params.count; i++)
 			if (nets->params.list[i].matrix) {
 				const struct vae_param *p = &nets->params.list[i];
-				vae_pack(packed + p->packed, m->weights.value + p->offset, p->rows, p->columns, p->columns, 1);
+				vae_pack(packed + p->packed, loaded + p->offset, p->rows, p->columns, p->columns, 1);
 			}
 		ok(!memcmp(packed, m->weights.packed, 4 * nets->params.packed_total), "matrices are packed");
 		free(packed);
 
 		FILE *f = fopen(again, "wb");
-		vae_model_write(f, m->nets, m->weights.value, &m->scales, m->sigmoid, &m->metadata, &error);
+		vae_model_write(f, m->nets, loaded, &m->scales, m->sigmoid, &m->metadata, &error);
 		fclose(f);
 		struct bytes a = slurp(path), b = slurp(again);
 		ok(a.size == b.size && !memcmp(a.data, b.data, a.size), "written again: the same bytes");
@@ -154,6 +159,58 @@ static void test_round_trip(const char *line)
 		ok(vae_model_parts(m, parts, 1) == count, "parts respect the room given");
 	}
 	vae_model_free(m);
+	free(loaded);
+	free(values);
+	vae_nets_free(nets);
+}
+
+/* ---- parts ------------------------------------------------------------------------------------------------------------- */
+
+/* Each part is taken over when it is asked for, however many ask at once, and one that is not wanted is not looked at. */
+static void test_parts(void)
+{
+	struct vae_nets *nets = nets_of("photo enc=16 enc_blocks=1 y=8 hyper=16 z=4 ctx_blocks=1 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=2");
+	static const struct { const char *name; int part; } first[] = {{"enc.patch.weight", VAE_ANALYSIS}, {"prior.ha.in.weight", VAE_H_A},
+		{"prior.hs.up0.weight", VAE_H_S}, {"prior.z.mean", VAE_H_S}, {"prior.ctx.in.bias", VAE_CONTEXT}, {"dec.gain_y", VAE_SYNTHESIS}};
+	const char *path = in_folder("parts.safetensors");
+	float *values = values_new(nets, 8);
+	write_model(path, nets, values, NULL);
+	struct bytes b = slurp(path);
+	json_t *root = json_loadb((char *)b.data + 8, vae_get64(b.data), 0, NULL);
+	uint8_t *data = b.data + 8 + vae_get64(b.data);
+	struct vae_model *m = NULL;
+	for (size_t i = 0; i < sizeof first / sizeof *first; i++) {
+		json_int_t begin = 0;
+		const char *dtype = "";
+		json_unpack(root, "{s:{s:s,s:[I]}}", first[i].name, "dtype", &dtype, "data_offsets", &begin);
+		size_t top = strcmp(dtype, "F16") ? 4 : 2; /* bytes of the number; its upper two become a NaN's */
+		uint8_t *at = data + begin + 2 * top, whole[4];
+		memcpy(whole, at, 4);
+		vae_put16(at + top - 2, strcmp(dtype, "F16") ? 0x7fc0 : 0x7e01);
+		spill(path, b.data, b.size);
+		memcpy(at, whole, 4);
+		ok(!vae_model_load(&m, path, &error) && !vae_model_prepare(m, ALL_PARTS & ~(1u << first[i].part), &error), "%s: not looked at in vain",
+		   first[i].name);
+		char expected[100];
+		snprintf(expected, sizeof expected, "parts.safetensors: tensor %s: number 2 is not finite", first[i].name);
+		for (int again = 0; again < 2; again++)
+			ok(vae_model_prepare(m, ALL_PARTS, &error) == VAE_EMODEL && strstr(error.text, expected), "refused where it is needed (%s)", error.text);
+		vae_model_free(m);
+		m = NULL;
+	}
+	spill(path, b.data, b.size);
+	int failed = 0;
+	vae_model_load(&m, path, &error);
+#pragma omp parallel for num_threads(4) schedule(static, 1) reduction(+ : failed)
+	for (int i = 0; i < 64; i++)
+		failed += vae_model_prepare(m, 1u << i % VAE_NETS, NULL) != 0;
+	float *loaded = calloc(nets->params.total, sizeof *loaded);
+	ok(!failed && !vae_model_values(m, loaded, &error) && same_values(m, loaded, values) && m->scales.entries == scales.entries,
+	   "several threads prepare one model");
+	free(loaded);
+	vae_model_free(m);
+	json_decref(root);
+	free(b.data);
 	free(values);
 	vae_nets_free(nets);
 }
@@ -195,8 +252,12 @@ static void test_layout(void)
 	ok(!strcmp(dtype, "I32"), "bounds are I32");
 	json_unpack(root, "{s:{s:s,s:[I!]}}", "dec.sigmoid", "dtype", &dtype, "shape", &rows);
 	ok(!strcmp(dtype, "F32") && rows == VAE_SIGMOID_KNOTS, "logistic function is F32");
-	uint64_t id = 0;
-	ok(!vae_model_peek_id(&id, path, &error) && id == strtoull(hex, NULL, 16), "the id is read from the header");
+	uint64_t id = strtoull(hex, NULL, 16);
+	struct vae_model *m = NULL;
+	ok(vae_model_load_id(&m, path, id, &error) == 1 && vae_model_id(m) == id, "loaded by the id in the header");
+	vae_model_free(m);
+	m = NULL;
+	ok(!vae_model_load_id(&m, path, id + 1, &error) && !m && !vae_model_load_id(&m, in_folder("absent"), id, &error), "not by another");
 	json_decref(root);
 	free(b.data);
 }
@@ -275,14 +336,17 @@ static void test_damage(void)
 	spill(path, longer, b.size);
 	ok(refused(path, VAE_EMODEL, "header"), "a header of 2^64 - 1 bytes");
 	spill(path, "\2\0\0\0\0\0\0\0[]", 10);
-	uint64_t id;
-	ok(refused(path, VAE_EMODEL, "not an object") && vae_model_peek_id(&id, path, NULL) == VAE_EMODEL, "a list for a header");
+	struct vae_model *none = NULL;
+	ok(refused(path, VAE_EMODEL, "not an object") && !vae_model_load_id(&none, path, 0, NULL), "a list for a header");
 	memcpy(longer, b.data, b.size);
 	uint64_t data = 8 + vae_get64(b.data);
 	longer[data + 1] = 0x7c; /* the first weight becomes infinite */
 	longer[data] = 0;
 	spill(path, longer, b.size);
-	ok(refused(path, VAE_EMODEL, "enc.dense0.weight: number 0 is not finite"), "an infinite weight");
+	struct vae_model *infinite = NULL;
+	ok(!vae_model_load(&infinite, path, &error) && vae_model_prepare(infinite, 1u << VAE_ANALYSIS, &error) == VAE_EMODEL &&
+	   strstr(error.text, "enc.dense0.weight: number 0 is not finite"), "an infinite weight");
+	vae_model_free(infinite);
 	free(longer);
 
 	static const struct { const char *from, *to, *word, *what; } edits[] = {
@@ -377,10 +441,17 @@ static bool found_id(uint64_t id, const char *hint, const char *want)
 	return good;
 }
 
+static uint64_t id_of(const char *path)
+{
+	struct vae_model *m = NULL;
+	uint64_t id = vae_model_load(&m, path, &error) ? 0 : vae_model_id(m);
+	vae_model_free(m);
+	return id;
+}
+
 static void test_find(void)
 {
 	char list[200], near[400];
-	uint64_t id = 0;
 	mkdir(in_folder("one"), 0700);
 	mkdir(in_folder("two"), 0700);
 	mkdir(in_folder("xdg"), 0700);
@@ -416,7 +487,7 @@ static void test_find(void)
 	if (!chdir(folder))
 		ok(!*found("else.safetensors") && strstr(error.text, "./else.safetensors"), "a file here is named by a path: %s", error.text);
 
-	vae_model_peek_id(&id, in_folder("two/exact-5.safetensors"), &error);
+	uint64_t id = id_of(in_folder("two/exact-5.safetensors"));
 	ok(found_id(id, NULL, "exact-5"), "by id");
 	struct bytes b = slurp(in_folder("two/exact-5.safetensors"));
 	spill(in_folder("one/a-broken.safetensors"), b.data, b.size - 1);
@@ -424,7 +495,7 @@ static void test_find(void)
 	unlink(in_folder("two/exact-5.safetensors"));
 	ok(found_id(id, NULL, NULL) && strstr(error.text, "truncated"), "only a damaged copy: %s", error.text);
 	free(b.data);
-	vae_model_peek_id(&id, in_folder("else.safetensors"), &error);
+	id = id_of(in_folder("else.safetensors"));
 	ok(found_id(id, NULL, NULL) && strstr(error.text, "looked in"), "not on the path: %s", error.text);
 	ok(found_id(id, in_folder("else.safetensors"), "else"), "the hint");
 	ok(found_id(id, in_folder("two/exact.safetensors"), NULL), "a hint at another model");
@@ -440,6 +511,7 @@ int main(void)
 		return 1;
 	test_round_trip("mlp width=4 height=3 hidden1=5 hidden2=3 z=2 knots=2");
 	test_round_trip("photo enc=16 enc_blocks=1 y=6 hyper=16 z=3 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=3");
+	test_parts();
 	test_layout();
 	test_damage();
 	test_find();
