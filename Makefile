@@ -22,10 +22,11 @@ PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null; pkg-config --cfla
 PKG_LIBS := $(shell pkg-config --libs netpbm 2>/dev/null || echo -lnetpbm; pkg-config --libs $(PKGS) 2>/dev/null || :)
 
 # What exact arithmetic needs comes after the user's CFLAGS, at compile and at link: no contraction, no reassociation.
-# (clang takes -fno-unsafe-math-optimizations alone for a wish to keep floating-point traps, and stops vectorising.)
+# (clang takes -fno-unsafe-math-optimizations alone for a wish to keep floating-point traps, and stops vectorising; in this order
+# it does so without a warning.)
 # -Ofast is -O3 and fast-math: it keeps the first and loses the second, which at link alone would set flush-to-zero.
-EXACT = -std=gnu17 -ffp-contract=off -fno-fast-math -fno-unsafe-math-optimizations -fno-finite-math-only \
-	-fno-trapping-math -fopenmp
+EXACT = -std=gnu17 -fno-unsafe-math-optimizations -fno-fast-math -fno-finite-math-only -fno-trapping-math -ffp-contract=off \
+	-fopenmp
 WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror=implicit-function-declaration
 USER_CFLAGS = $(patsubst -Ofast,-O3,$(CFLAGS))
 USER_LDFLAGS = $(patsubst -Ofast,-O3,$(LDFLAGS))
@@ -139,7 +140,7 @@ bench: all benches
 	@B=$(B) tests/bench/speed.sh
 
 # VAE_TEST_FAST=1 lets long tests do less. The programs look for models in EXE/../models, hence the link.
-SANITIZE = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+SANITIZE = -O1 -g1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 check-sanitize:
 	@mkdir -p build/asan && ln -sfn ../models build/models
 	+@ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1:$$ASAN_OPTIONS UBSAN_OPTIONS=print_stacktrace=1 VAE_TEST_FAST=1 \

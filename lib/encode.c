@@ -122,28 +122,36 @@ out:
 
 /* ---- p(y) -------------------------------------------------------------------------------------------------------------- */
 
+/* Where the symbols of the slices come from: latents, or codes that hold them already. */
 struct quantisation {
 	const struct vae_latents *latents;
+	const struct vae_codes *packed;
 	const struct vae_model *model;
 	struct vae_codes *codes;
 };
 
-static int quantise_slice(void *context, size_t i, int thread, struct vae_error *error)
+static int round_slice(struct vae_symbols *symbols, const struct quantisation *q, size_t i, struct vae_error *error)
 {
-	const struct quantisation *q = context;
 	const struct vae_latents *l = q->latents;
 	struct vae_slice_place p = vae_slice_at(l->rows, l->columns, i);
 	struct vae_prior prior = vae_prior_of(q->model, l->quality);
+	size_t stride = (size_t)l->columns * l->channels;
+	int rc = vae_symbols_init(symbols, q->model->nets, p.rows, p.columns, error);
+	if (!rc && (rc = vae_hyper_analyse(symbols, &prior, l->y + p.row * stride + p.column * l->channels, stride, error)))
+		vae_symbols_clear(symbols);
+	return rc;
+}
+
+static int pack_slice(void *context, size_t i, int thread, struct vae_error *error)
+{
+	const struct quantisation *q = context;
 	struct vae_symbols symbols;
 	struct vae_buffer buffer = {0};
-	size_t stride = (size_t)l->columns * l->channels;
 	(void)thread;
-	int rc = vae_symbols_init(&symbols, q->model->nets, p.rows, p.columns, error);
+	int rc = q->latents ? round_slice(&symbols, q, i, error) : vae_slice_decode(&symbols, q->packed, q->model, i, NULL, 0, error);
 	if (rc)
 		return rc;
-	rc = vae_hyper_analyse(&symbols, &prior, l->y + p.row * stride + p.column * l->channels, stride, error);
-	if (!rc)
-		rc = vae_payload_write(&buffer, &symbols, &q->model->scales, q->codes->method, error);
+	rc = vae_payload_write(&buffer, &symbols, &q->model->scales, q->codes->method, error);
 	vae_symbols_clear(&symbols);
 	if (rc)
 		vae_buffer_clear(&buffer);
@@ -152,25 +160,22 @@ static int quantise_slice(void *context, size_t i, int thread, struct vae_error 
 	return rc;
 }
 
-int vae_quantise(struct vae_codes **codes, const struct vae_model *model, const struct vae_latents *latents, enum vae_method method, struct vae_error *error)
+/* Packs all slices into codes whose description is `like`; alpha is that of the source. */
+static int pack(struct vae_codes **codes, const struct vae_codes *like, const uint16_t *alpha, struct quantisation *q, struct vae_error *error)
 {
 	struct vae_codes *c = NULL;
-	int rc = vae_shape_fits(model, &latents->geometry, latents->model_id, latents->rows, latents->columns, latents->channels, error);
-	if (rc)
+	int rc;
+	if (like->method != VAE_METHOD_RANGE && like->method != VAE_METHOD_ZSTD)
+		return vae_fail(error, VAE_EARG, "method %d is neither range nor zstd", (int)like->method);
+	if ((rc = vae_alloc(&c, 1, sizeof *c, error)))
 		return rc;
-	if (method != VAE_METHOD_RANGE && method != VAE_METHOD_ZSTD)
-		return vae_fail(error, VAE_EARG, "method %d is neither range nor zstd", (int)method);
-	if ((rc = vae_model_prepare(model, 1u << VAE_H_A | 1u << VAE_H_S | 1u << VAE_CONTEXT, error)) || (rc = vae_alloc(&c, 1, sizeof *c, error)))
-		return rc;
-	*c = (struct vae_codes){
-		.geometry = latents->geometry, .model_id = latents->model_id, .quality = latents->quality, .method = method,
-		.rows = latents->rows, .columns = latents->columns, .channels = latents->channels};
+	*c = *like;
 	size_t slices = (size_t)vae_slice_count(c->rows, c->columns);
-	if ((rc = vae_alpha_copy(&c->alpha, latents->alpha, &latents->geometry, error)) ||
-	    (rc = vae_alloc(&c->slice, slices, sizeof *c->slice, error)))
+	if ((rc = vae_alpha_copy(&c->alpha, alpha, &c->geometry, error)) || (rc = vae_alloc(&c->slice, slices, sizeof *c->slice, error)))
 		goto out;
 	c->slices = (uint32_t)slices;
-	rc = vae_parallel(slices, quantise_slice, &(struct quantisation){latents, model, c}, error);
+	q->codes = c;
+	rc = vae_parallel(slices, pack_slice, q, error);
 	if (!rc) {
 		*codes = c;
 		c = NULL;
@@ -178,4 +183,24 @@ int vae_quantise(struct vae_codes **codes, const struct vae_model *model, const 
 out:
 	vae_codes_free(c);
 	return rc;
+}
+
+int vae_quantise(struct vae_codes **codes, const struct vae_model *model, const struct vae_latents *l, enum vae_method method, struct vae_error *error)
+{
+	int rc = vae_shape_fits(model, &l->geometry, l->model_id, l->rows, l->columns, l->channels, error);
+	if (rc || (rc = vae_model_prepare(model, 1u << VAE_H_A | 1u << VAE_H_S | 1u << VAE_CONTEXT, error)))
+		return rc;
+	struct vae_codes like = {.geometry = l->geometry, .model_id = l->model_id, .quality = l->quality, .method = method,
+	                         .rows = l->rows, .columns = l->columns, .channels = l->channels};
+	return pack(codes, &like, l->alpha, &(struct quantisation){.latents = l, .model = model}, error);
+}
+
+int vae_repack(struct vae_codes **codes, const struct vae_model *model, const struct vae_codes *packed, enum vae_method method, struct vae_error *error)
+{
+	int rc = vae_codes_check(packed, model, error);
+	if (rc)
+		return rc;
+	struct vae_codes like = {.geometry = packed->geometry, .model_id = packed->model_id, .quality = packed->quality, .method = method,
+	                         .rows = packed->rows, .columns = packed->columns, .channels = packed->channels};
+	return pack(codes, &like, packed->alpha, &(struct quantisation){.packed = packed, .model = model}, error);
 }

@@ -189,6 +189,9 @@ int vae_encode(struct vae_latents **latents, const struct vae_model *model, cons
 
 /* p(y): rounds y about the prior's mean and codes the residuals slice by slice. */
 int vae_quantise(struct vae_codes **codes, const struct vae_model *model, const struct vae_latents *latents, enum vae_method method, struct vae_error *error);
+/* The same symbols packed by another method (or the same): it decodes to the same latents. To quantise dequantised latents anew would
+ * not do, since z is made from y before rounding. */
+int vae_repack(struct vae_codes **codes, const struct vae_model *model, const struct vae_codes *packed, enum vae_method method, struct vae_error *error);
 int vae_dequantise(struct vae_latents **latents, const struct vae_model *model, const struct vae_codes *codes, struct vae_error *error);
 
 /* p(x|y): the picture, in the geometry that the latents carry. */

@@ -369,16 +369,12 @@ static int frame_size(const struct vae_codes *codes, uint64_t *bytes, struct vae
 static int other_method(const struct vae_model *model, const struct vae_codes *codes, uint64_t *bytes, struct vae_error *error)
 {
 	enum vae_method other = codes->method == VAE_METHOD_RANGE ? VAE_METHOD_ZSTD : VAE_METHOD_RANGE;
-	struct vae_latents *latents = NULL;
 	struct vae_codes *packed = NULL;
-	int status = vae_dequantise(&latents, model, codes, error);
+	int status = vae_repack(&packed, model, codes, other, error);
 
-	if (!status)
-		status = vae_quantise(&packed, model, latents, other, error);
 	if (!status)
 		status = frame_size(packed, bytes, error);
 	vae_codes_free(packed);
-	vae_latents_free(latents);
 	return status;
 }
 
