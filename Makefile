@@ -22,12 +22,14 @@ PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null; pkg-config --cfla
 PKG_LIBS := $(shell pkg-config --libs netpbm 2>/dev/null || echo -lnetpbm; pkg-config --libs $(PKGS) 2>/dev/null || :)
 
 # What exact arithmetic needs comes after the user's CFLAGS, at compile and at link: no contraction, no reassociation.
-# (clang takes -fno-unsafe-math-optimizations alone for a wish to keep floating-point traps, and stops vectorising; in this order
-# it does so without a warning.)
+# (clang takes -fno-unsafe-math-optimizations alone for a wish to keep floating-point traps, stops vectorising, and warns where
+# -fno-trapping-math says otherwise.)
 # -Ofast is -O3 and fast-math: it keeps the first and loses the second, which at link alone would set flush-to-zero.
 EXACT = -std=gnu17 -fno-unsafe-math-optimizations -fno-fast-math -fno-finite-math-only -fno-trapping-math -ffp-contract=off \
 	-fopenmp
-WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror=implicit-function-declaration
+WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror=implicit-function-declaration \
+	$(if $(findstring clang,$(COMPILER)),-Wno-overriding-t-option)
+COMPILER := $(shell $(CC) --version 2>/dev/null)
 USER_CFLAGS = $(patsubst -Ofast,-O3,$(CFLAGS))
 USER_LDFLAGS = $(patsubst -Ofast,-O3,$(LDFLAGS))
 ALL_CFLAGS = $(WARN) $(USER_CFLAGS) $(EXACT) -Ilib -D_GNU_SOURCE $(PKG_CFLAGS)

@@ -115,8 +115,6 @@ value() { column "$1" | head -n 1; }
 	json_is '$j->[0]{alpha_bytes} == 48 * 40 && $j->[0]{tuple} eq "GRAYSCALE_ALPHA"' <<<"$output"
 }
 
-# Within a percent and 8 bytes.
-
 @test "codes: each method's size against the other's" {
 	vae-stat --tsv "$X/x.lat" >range
 	vae-stat --tsv "$X/z.lat" >zstd
