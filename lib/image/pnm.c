@@ -268,14 +268,14 @@ static int read_pam_header(struct vae_geometry *g, FILE *file, struct vae_error 
 	if (!h.width || !h.height || !h.depth || !h.maxval || h.maxval > 65535)
 		return vae_fail_at(error, VAE_EDATA, ftello(file), "damaged image: the PAM header says %u x %u pixels, depth %u, maxval %u",
 		                   h.width, h.height, h.depth, h.maxval);
-	int tuple = vae_tuple_find(h.type);
-	if (tuple < 0 || h.depth != (uint32_t)(vae_colours(tuple) + vae_has_alpha(tuple)))
+	int type = vae_tuple_find(h.type);
+	if (type < 0 || h.depth != (uint32_t)(vae_colours(type) + vae_has_alpha(type)))
 		return vae_fail_at(error, VAE_EDATA, ftello(file), "a PAM of tuple type %s and depth %u is no picture",
 		                   *h.type ? h.type : "\"\"", h.depth);
 	g->width = h.width;
 	g->height = h.height;
 	g->maxval = (uint16_t)h.maxval;
-	g->tuple = tuple;
+	g->tuple = type;
 	return 0;
 }
 
