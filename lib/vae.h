@@ -117,6 +117,8 @@ int vae_model_find_id(struct vae_model **model, uint64_t id, const char *hint, s
 void vae_model_free(struct vae_model *model);
 
 uint64_t vae_model_id(const struct vae_model *model);         /* XXH64 over the architecture and all tensor bytes */
+/* Computes the id again from the whole file, which loading does not. VAE_EMODEL where it differs: the file is damaged. */
+int vae_model_verify(const struct vae_model *model, struct vae_error *error);
 const char *vae_model_arch(const struct vae_model *model);    /* the architecture string, owned by the model; see vae-model(5) */
 const char *vae_model_path(const struct vae_model *model);    /* absolute path it was loaded from */
 /* True where the model was asked for by path, so that latents should carry it as a hint. */

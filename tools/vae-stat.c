@@ -552,9 +552,11 @@ static int stat_model(struct run *run, struct input *in, struct vae_error *error
 	if (status < 0)
 		return status;
 	report_model(run, model, input_name(in));
+	status = vae_model_verify(model, error);
 	vae_model_free(model);
-	input_mark(in);
-	return 0;
+	if (!status)
+		input_mark(in);
+	return status;
 }
 
 /* ---- files ------------------------------------------------------------------------------------------------------------- */

@@ -46,8 +46,6 @@ int vae_model_prepare(const struct vae_model *model, unsigned parts, struct vae_
 
 /* For a loaded model. All parameters, flat as params describes; what lies between them is left as it is. VAE_EMODEL as above. */
 int vae_model_values(const struct vae_model *model, float *values, struct vae_error *error);
-/* For a loaded model. Computes the id again from the file and compares. VAE_EMODEL where it differs. */
-int vae_model_verify(const struct vae_model *model, struct vae_error *error);
 
 /* Loads a file if its header claims the id: 1. 0 for another's file, or none. The error of a file that claims it but does not load. */
 int vae_model_load_id(struct vae_model **model, const char *path, uint64_t id, struct vae_error *error);

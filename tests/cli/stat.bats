@@ -140,6 +140,14 @@ value() { column "$1" | head -n 1; }
 	json_is '$j->[0]{width} == 200 && !defined $j->[0]{model} && $j->[0]{model_id} eq "701dc9bb916c9e47" && !defined $j->[0]{estimate_bytes}' <<<"$output"
 }
 
+@test "a model with a damaged weight is reported, and is a failure" {
+	cp "$DATA/tiny.safetensors" bad.safetensors
+	printf '\1' | dd of=bad.safetensors bs=1 seek=100000 conv=notrunc status=none
+	run --separate-stderr -1 vae-stat bad.safetensors
+	assert_equal "${#stderr_lines[@]}" 1
+	[[ $stderr = *"the model's id is 701dc9bb916c9e47, but its contents hash to "* ]]
+}
+
 @test "models: architecture, cost by part, licence, training" {
 	quiet vae-stat --json "$DATA/tiny.safetensors"
 	json_is '$j->[0]{kind} eq "model" && $j->[0]{id} eq "701dc9bb916c9e47" && $j->[0]{architecture} =~ /^photo enc=16 / && $j->[0]{licence} eq "CC0-1.0"' <<<"$output"
