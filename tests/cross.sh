@@ -69,30 +69,9 @@ esac
 
 # ---- the tests ------------------------------------------------------------------------------------------------------------
 
-count=0
-failed=0
+. tests/unit/tap.sh
 scratch=$(mktemp -d) || exit 1
 trap 'rm -rf "$scratch"' EXIT
-
-# check WHAT COMMAND...: what the command says is shown where it fails
-check() {
-	local what=$1 begin=$SECONDS
-	shift
-	count=$((count + 1))
-	if "$@" >"$scratch/said" 2>&1; then
-		echo "ok $count - $what ($((SECONDS - begin)) s)"
-	else
-		echo "not ok $count - $what"
-		tail -n 40 "$scratch/said" | sed 's/^/# /'
-		failed=1
-		return 1
-	fi
-}
-
-skip() {
-	count=$((count + 1))
-	echo "ok $count - $1 # skip $2"
-}
 
 # build ARCH: everything, without a warning
 build() {
@@ -164,5 +143,4 @@ for machine in "${machines[@]}"; do
 		unset VAE_CPU
 	done
 done
-echo "1..$count"
-exit $failed
+tap_done

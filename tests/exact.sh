@@ -8,23 +8,7 @@ CC=${CC:-cc}
 tmp=$(mktemp -d) || exit 1
 trap 'rm -rf "$tmp"' EXIT
 
-count=0
-failed=0
-check() { # what, then a command that must succeed
-	local what=$1
-	shift
-	count=$((count + 1))
-	if "$@"; then
-		echo "ok $count - $what"
-	else
-		echo "not ok $count - $what"
-		failed=1
-	fi
-}
-skip() {
-	count=$((count + 1))
-	echo "ok $count - $1 # skip $2"
-}
+. tests/unit/tap.sh
 
 if ! command -v objdump >/dev/null; then
 	echo "1..0 # skip no objdump"
@@ -104,5 +88,4 @@ link_is_clean() {
 }
 check "-Ofast does not reach the link" link_is_clean
 
-echo "1..$count"
-exit $failed
+tap_done

@@ -8,20 +8,7 @@ shopt -s nullglob
 tmp=$(mktemp -d) || exit 1
 trap 'rm -rf "$tmp"' EXIT
 
-count=0
-failed=0
-check() { # what, then a command that must succeed
-	local what=$1
-	shift
-	count=$((count + 1))
-	if "$@" >"$tmp/log" 2>&1; then
-		echo "ok $count - $what"
-	else
-		echo "not ok $count - $what"
-		tail -n 20 "$tmp/log" | sed 's/^/# /'
-		failed=1
-	fi
-}
+. tests/unit/tap.sh
 
 # The make that runs this test hands its variables down in MAKEFLAGS; its job server is not ours.
 MAKEFLAGS=$(printf '%s' "${MAKEFLAGS-}" | sed -E 's/(^| )-j[0-9]*//; s/--jobserver-[a-z]*=[^ ]*//')
@@ -94,5 +81,4 @@ make_ -n all PREFIX="$tmp/other" >"$tmp/plan" 2>&1
 cp "$B/prefix" "$tmp/prefix.seen"
 check "another PREFIX rebuilds find.o" grep -q -e "-DVAE_MODELS='\"$tmp/other/share/vae-tools/models\"'" "$tmp/plan"
 check "another PREFIX rebuilds no other object" test "$(grep -c -e ' -c lib/' "$tmp/plan")" -eq 1
-echo "1..$count"
-exit $failed
+tap_done

@@ -10,19 +10,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 B=${B:-build}
 
-count=0
-failed=0
-# Passes where the text is empty: the text is the list of offences.
-none() {
-	count=$((count + 1))
-	if [ -z "$2" ]; then
-		echo "ok $count - $1"
-	else
-		echo "not ok $count - $1"
-		printf '%s\n' "$2" | sed 's/^/# /'
-		failed=1
-	fi
-}
+. tests/unit/tap.sh
 
 # file<TAB>included header, for quoted ("q") or angle ("a") includes of the files given
 includes() {
@@ -95,5 +83,4 @@ else
 		echo "ok $count - $what # skip no objects in $B or no nm"
 	done
 fi
-echo "1..$count"
-exit $failed
+tap_done

@@ -5,19 +5,7 @@ cd "$(dirname "$0")/.." || exit 1
 B=${B:-build}
 shopt -s nullglob
 
-count=0
-failed=0
-# Passes where the text is empty: the text is the list of offences.
-none() {
-	count=$((count + 1))
-	if [ -z "$2" ]; then
-		echo "ok $count - $1"
-	else
-		echo "not ok $count - $1"
-		printf '%s\n' "$2" | sed 's/^/# /'
-		failed=1
-	fi
-}
+. tests/unit/tap.sh
 
 for page in man/*.[1-8]; do
 	none "mandoc $page" "$(mandoc -T lint -W warning "$page" 2>&1)"
@@ -25,7 +13,7 @@ done
 
 # SC2317: a function called through "$@" is not unreachable.
 for script in .ci/run tests/*.sh tests/*/*.sh models/*.sh; do
-	none "shellcheck $script" "$(shellcheck -e SC2317 "$script" 2>&1)"
+	none "shellcheck $script" "$(shellcheck -x -e SC2317 "$script" 2>&1)"
 	none "executable $script" "$([ -x "$script" ] || echo 'it is not')"
 done
 for script in tests/*/*.bats; do
@@ -49,5 +37,4 @@ for source in tools/vae-*.c; do
 	none "$program: its completion is a script" "$("$B/$program" --completion=bash | bash -n 2>&1)"
 done
 
-echo "1..$count"
-exit $failed
+tap_done
