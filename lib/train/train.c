@@ -104,8 +104,9 @@ static int load_start(struct vae_trainer *t, const struct vae_checkpoint_head *h
 	if (head) {
 		if (head->floats != t->optimiser.size)
 			return vae_fail(error, VAE_EDATA, "checkpoint %s: not of this architecture", t->options.checkpoint);
-		if (vae_checkpoint_read(t->options.checkpoint, head, t->weights.value, &t->optimiser, error))
-			return VAE_EDATA;
+		int result = vae_checkpoint_read(t->options.checkpoint, head, t->weights.value, &t->optimiser, error);
+		if (result)
+			return result;
 		t->options.seed = head->seed;
 		t->earlier_seconds = head->seconds;
 		t->skipped = head->skipped;
@@ -212,7 +213,7 @@ void vae_trainer_free(struct vae_trainer *t)
 
 /* ---- one step ---------------------------------------------------------------------------------------------------------- */
 
-/* The samples of worker i. Each draws from its own stream (seed, step, number in the batch), whoever computes it. */
+/* The samples of worker i. A patch draws from its own stream (seed, step, number in the batch), a worker's digits from that of their first. */
 static void work(struct vae_trainer *t, int i, uint64_t step)
 {
 	struct worker *w = &t->worker[i];
@@ -300,10 +301,10 @@ static void validate(struct vae_trainer *t, struct vae_objective_sums *sums)
 	for (int i = 0; i < t->workers; i++) {
 		struct vae_objective *o = &t->worker[i].objective;
 		uint64_t state = vae_fp_enter();
-		size_t group = is_photo(t) ? 1 : o->rows;
-		for (size_t p = (size_t)i * group; p < pictures; p += (size_t)t->workers * group) {
+		size_t group = is_photo(t) ? 1 : o->rows, end = pictures * (size_t)(i + 1) / (size_t)t->workers; /* groups may differ in size */
+		for (size_t p = pictures * (size_t)i / (size_t)t->workers; p < end; p += group) {
 			vae_random_init(&o->random, t->options.seed, UINT64_MAX - 1, p);
-			o->samples = group < pictures - p ? group : pictures - p;
+			o->samples = group < end - p ? group : end - p;
 			for (size_t k = 0; k < o->samples; k++)
 				vae_data_middle(&t->validation, p + k, width, height, offset, o->x + k * floats);
 			for (int q = 0; q < (is_photo(t) ? VALID_QUALITIES : 1); q++)
@@ -371,9 +372,10 @@ int vae_trainer_run(struct vae_trainer *t, vae_train_report *report, void *conte
 {
 	if (!t->data.count)
 		return vae_fail(error, VAE_EARG, "no picture to train on");
+	int result;
 	if (!t->started) {
-		if (vae_start(t->nets, &t->data, t->options.seed, t->weights.value, error))
-			return VAE_EDATA;
+		if ((result = vae_start(t->nets, &t->data, t->options.seed, t->weights.value, error)))
+			return result;
 		memcpy(t->optimiser.average, t->weights.value, t->optimiser.size * sizeof(float));
 		t->started = true;
 	}
@@ -406,14 +408,14 @@ int vae_trainer_run(struct vae_trainer *t, vae_train_report *report, void *conte
 			report_step = t->optimiser.step;
 		}
 		if (time - last_save >= 60 * t->options.checkpoint_minutes && !finished(t)) {
-			if (save_checkpoint(t, error))
-				return VAE_EIO;
+			if ((result = save_checkpoint(t, error)))
+				return result;
 			go_on = report_valid(t, report, context) && go_on;
 			last_save = time;
 		}
 	}
-	if (save_checkpoint(t, error))
-		return VAE_EIO;
+	if ((result = save_checkpoint(t, error)))
+		return result;
 	if (!go_on)
 		return vae_fail(error, VAE_ESTOP, "stopped at step %llu", (unsigned long long)t->optimiser.step);
 	report_valid(t, report, context);

@@ -116,6 +116,15 @@ same_weights() { cmp <(weights "$1") <(weights "$2"); }
 	json_is '$j->[0]{licence} eq "CC0-1.0" && $j->[0]{training} =~ /^bars and ramps; 2 steps of 8 samples/' <report
 }
 
+@test "--valid: every picture counts once, however unevenly the batch is shared among threads" {
+	# the KL divergence of the means and variances is free of chance
+	for threads in 1 2 3; do
+		vae-train -m "$X/mlp.safetensors" --steps 1 --lr 1e-9 --batch 5 -T "$threads" --valid "$X/digits.pgm" -o m "$X/digits.pgm" 2>&1 |
+			sed -n 's/.*validation.*(KL \(.*\)).*/\1/p' >>kl
+	done
+	assert_equal "$(wc -l <kl) $(sort -u kl | wc -l)" "3 1"
+}
+
 @test "--log: a line for each report, --valid: the validation's figures" {
 	run --separate-stderr -0 photo_run --steps 3 --valid "$X/valid.ppm" --log log.tsv -o a
 	assert_regex "$stderr" "vae-train: step 3/3, validation, loss [0-9.]+, [0-9.]+ bpp \(z [0-9.]+\), [0-9.]+ dB"
