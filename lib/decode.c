@@ -8,7 +8,7 @@
 #include "base/parallel.h"
 #include "base/random.h"
 #include "image/image.h"
-#include "nn/tiles.h"
+#include "nn/sweep.h"
 #include "shape.h"
 
 #ifdef __FAST_MATH__
@@ -129,12 +129,13 @@ static uint16_t sample_of(float v, float maxval)
 	return (uint16_t)((v * maxval + 0x1.8p23f) - 0x1.8p23f);
 }
 
-static void load_latents(void *context, const struct vae_tile *tile, float *y)
+static void load_latents(void *context, const struct vae_block *block, float *y)
 {
 	const struct vae_latents *l = ((const struct synthesis *)context)->latents;
-	size_t channels = l->channels, line = tile->width * channels;
-	for (size_t row = 0; row < tile->height; row++)
-		memcpy(y + row * line, l->y + ((tile->top + row) * l->columns + tile->left) * channels, line * sizeof *y);
+	const struct vae_area *cells = &block->cells;
+	size_t channels = l->channels, line = cells->columns * channels;
+	for (size_t row = 0; row < cells->rows; row++)
+		memcpy(y + row * line, l->y + ((cells->row + row) * l->columns + cells->column) * channels, line * sizeof *y);
 }
 
 /* One row of pixels. Grey is the mean of the three colours: (r + g + b) (1/3), in this order. */
@@ -148,19 +149,20 @@ static void store_row(uint16_t *out, const float *x, size_t pixels, size_t colou
 			out[i] = sample_of((x[0] + x[1] + x[2]) * (1.0f / 3) + 0.5f, maxval);
 }
 
-/* What a tile writes of a window: rows [top, bottom) and columns [left, right) of the picture. */
+/* What a block writes of a window: rows [top, bottom) and columns [left, right) of the picture. */
 struct part { size_t top, bottom, left, right; };
 
-static struct part part_of(const struct vae_window *w, const struct vae_tile *tile)
+static struct part part_of(const struct vae_window *w, const struct vae_block *block)
 {
-	return (struct part){most(tile->row * VAE_CELL_PX, w->top), least((tile->row + tile->rows) * VAE_CELL_PX, w->top + w->height),
-	                     most(tile->column * VAE_CELL_PX, w->left), least((tile->column + tile->columns) * VAE_CELL_PX, w->left + w->width)};
+	size_t top = block->cells.row * VAE_CELL_PX, left = block->cells.column * VAE_CELL_PX;
+	return (struct part){most(top, w->top), least(top + block->height_px, w->top + w->height),
+	                     most(left, w->left), least(left + block->width_px, w->left + w->width)};
 }
 
-/* A pixel of the picture in a tile's output, and in the image that is made. */
-static const float *pixel_in(const float *x, const struct vae_tile *tile, size_t row, size_t column)
+/* A pixel of the picture in a block's output, and in the image that is made. */
+static const float *pixel_in(const float *x, const struct vae_block *block, size_t row, size_t column)
 {
-	return x + ((row - tile->top * VAE_CELL_PX) * tile->width_px + column - tile->left * VAE_CELL_PX) * 3;
+	return x + ((row - block->cells.row * VAE_CELL_PX) * block->width_px + column - block->cells.column * VAE_CELL_PX) * 3;
 }
 
 static uint16_t *pixel_out(const struct synthesis *s, size_t row, size_t column)
@@ -170,14 +172,14 @@ static uint16_t *pixel_out(const struct synthesis *s, size_t row, size_t column)
 	return s->image->colour + pixel * (size_t)vae_colours(g->tuple);
 }
 
-static int store_pixels(void *context, const struct vae_tile *tile, const float *x, struct vae_error *error)
+static int store_pixels(void *context, const struct vae_block *block, const float *x, struct vae_error *error)
 {
 	const struct synthesis *s = context;
 	const struct vae_geometry *g = &s->image->geometry;
-	struct part p = part_of(&s->window, tile);
+	struct part p = part_of(&s->window, block);
 	(void)error;
 	for (size_t row = p.top; row < p.bottom; row++)
-		store_row(pixel_out(s, row, p.left), pixel_in(x, tile, row, p.left), p.right - p.left, (size_t)vae_colours(g->tuple), g->maxval);
+		store_row(pixel_out(s, row, p.left), pixel_in(x, block, row, p.left), p.right - p.left, (size_t)vae_colours(g->tuple), g->maxval);
 	return 0;
 }
 
@@ -198,12 +200,12 @@ static void divide_row(float *sum, size_t pixels, size_t rows, size_t reduce)
 			sum[c] /= (float)(rows * least(reduce, pixels - first));
 }
 
-/* Tiles begin where blocks do: no block lies in two. */
-static int store_means(void *context, const struct vae_tile *tile, const float *x, struct vae_error *error)
+/* What is stored at once is whole cells: no block of pixels lies in two. */
+static int store_means(void *context, const struct vae_block *block, const float *x, struct vae_error *error)
 {
 	const struct synthesis *s = context;
 	const struct vae_geometry *g = &s->image->geometry;
-	struct part p = part_of(&s->window, tile);
+	struct part p = part_of(&s->window, block);
 	size_t pixels = p.right - p.left, blocks = quotient_up(pixels, s->reduce);
 	float *sum;
 	int rc = vae_alloc_raw(&sum, 3 * blocks, sizeof *sum, error);
@@ -213,7 +215,7 @@ static int store_means(void *context, const struct vae_tile *tile, const float *
 		size_t bottom = least(top + s->reduce, p.bottom);
 		memset(sum, 0, 3 * blocks * sizeof *sum);
 		for (size_t row = top; row < bottom; row++)
-			add_row(sum, pixel_in(x, tile, row, p.left), pixels, s->reduce);
+			add_row(sum, pixel_in(x, block, row, p.left), pixels, s->reduce);
 		divide_row(sum, pixels, bottom - top, s->reduce);
 		store_row(pixel_out(s, top, p.left), sum, blocks, (size_t)vae_colours(g->tuple), g->maxval);
 	}
@@ -223,15 +225,19 @@ static int store_means(void *context, const struct vae_tile *tile, const float *
 
 static int synthesise_photo(const struct synthesis *s, const struct vae_model *model, struct vae_error *error)
 {
-	struct vae_tile_work work = {
+	struct vae_sweep_work work = {
 		.nets = model->nets, .weights = &model->weights, .part = VAE_SYNTHESIS, .load = load_latents,
 		.store = s->reduce == 1 ? store_pixels : store_means, .at = vae_position_of(model->nets->arch.knots, s->latents->quality),
 		.context = (void *)s};
 	const struct vae_geometry *g = &s->latents->geometry;
 	struct vae_area area = cells_of(&s->window);
-	struct vae_tiles tiles;
-	vae_tiles_cut(&tiles, &model->nets->net[VAE_SYNTHESIS], g->height, g->width, &area, (size_t)omp_get_max_threads(), 0);
-	return vae_tiles_run(&tiles, &work, error);
+	struct vae_sweep *sweep;
+	int rc = vae_sweep_new(&sweep, &work, g->height, g->width, &area, (size_t)omp_get_max_threads(), error);
+	if (rc)
+		return rc;
+	rc = vae_sweep_run(sweep, area.rows, error);
+	vae_sweep_free(sweep);
+	return rc;
 }
 
 /* 1 / (1 + e^-v), linear between the stored knots, constant outside +-16. */

@@ -1,4 +1,4 @@
-/* encode.c - from a picture to codes: analysis tile by tile, then the prior slice by slice. */
+/* encode.c - from a picture to codes: analysis strip by strip, then the prior slice by slice. */
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,26 +6,25 @@
 #include "base/cpu.h"
 #include "base/memory.h"
 #include "base/parallel.h"
-#include "nn/tiles.h"
+#include "nn/sweep.h"
 #include "prior/payload.h"
 #include "shape.h"
 
 /* ---- q(y|x) ------------------------------------------------------------------------------------------------------------ */
 
-/* The same for a picture and a tile of it. */
 struct analysis {
 	const struct vae_image *image;
 	struct vae_latents *latents;
 };
 
 /* Samples to x in -0.5 .. 0.5, grey as three equal colours: one rounded division, one rounded subtraction. */
-static void load_pixels(void *context, const struct vae_tile *tile, float *x)
+static void load_pixels(void *context, const struct vae_block *block, float *x)
 {
 	const struct vae_image *image = ((struct analysis *)context)->image;
-	size_t colours = (size_t)vae_colours(image->geometry.tuple), width = image->geometry.width, n = tile->width_px;
+	size_t colours = (size_t)vae_colours(image->geometry.tuple), width = image->geometry.width, n = block->width_px;
 	float maxval = image->geometry.maxval;
-	for (size_t row = 0; row < tile->height_px; row++, x += 3 * n) {
-		const uint16_t *in = image->colour + ((tile->top * VAE_CELL_PX + row) * width + tile->left * VAE_CELL_PX) * colours;
+	for (size_t row = 0; row < block->height_px; row++, x += 3 * n) {
+		const uint16_t *in = image->colour + ((block->cells.row * VAE_CELL_PX + row) * width + block->cells.column * VAE_CELL_PX) * colours;
 		if (colours == 3)
 			for (size_t i = 0; i < 3 * n; i++)
 				x[i] = (float)in[i] / maxval - 0.5f;
@@ -48,15 +47,15 @@ static int not_finite(struct vae_error *error)
 	return vae_fail(error, VAE_EMODEL, "the model makes latents that are not finite numbers");
 }
 
-static int store_latents(void *context, const struct vae_tile *tile, const float *y, struct vae_error *error)
+static int store_latents(void *context, const struct vae_block *block, const float *y, struct vae_error *error)
 {
 	struct vae_latents *l = ((struct analysis *)context)->latents;
-	size_t channels = l->channels, n = tile->columns * channels;
-	for (size_t row = tile->row; row < tile->row + tile->rows; row++) {
-		const float *from = y + ((row - tile->top) * tile->width + tile->column - tile->left) * channels;
-		if (!all_finite(from, n))
+	const struct vae_area *cells = &block->cells;
+	size_t channels = l->channels, n = cells->columns * channels;
+	for (size_t row = cells->row; row < cells->row + cells->rows; row++, y += n) {
+		if (!all_finite(y, n))
 			return not_finite(error);
-		memcpy(l->y + (row * l->columns + tile->column) * channels, from, n * sizeof *from);
+		memcpy(l->y + (row * l->columns + cells->column) * channels, y, n * sizeof *y);
 	}
 	return 0;
 }
@@ -64,13 +63,16 @@ static int store_latents(void *context, const struct vae_tile *tile, const float
 static int analyse_photo(struct vae_latents *latents, const struct vae_model *model, const struct vae_image *image, struct vae_error *error)
 {
 	struct analysis analysis = {image, latents};
-	struct vae_tile_work work = {
+	struct vae_sweep_work work = {
 		.nets = model->nets, .weights = &model->weights, .part = VAE_ANALYSIS, .load = load_pixels, .store = store_latents,
 		.at = vae_position_of(model->nets->arch.knots, latents->quality), .context = &analysis};
-	struct vae_tiles tiles;
-	vae_tiles_cut(&tiles, &model->nets->net[VAE_ANALYSIS], image->geometry.height, image->geometry.width, NULL,
-	              (size_t)omp_get_max_threads(), 0);
-	return vae_tiles_run(&tiles, &work, error);
+	struct vae_sweep *sweep;
+	int rc = vae_sweep_new(&sweep, &work, image->geometry.height, image->geometry.width, NULL, (size_t)omp_get_max_threads(), error);
+	if (rc)
+		return rc;
+	rc = vae_sweep_run(sweep, latents->rows, error);
+	vae_sweep_free(sweep);
+	return rc;
 }
 
 /* The posterior's means; its variances serve training alone. */

@@ -5,7 +5,7 @@
 
 #include "base/memory.h"
 #include "image/image.h"
-#include "nn/tiles.h"
+#include "nn/sweep.h"
 #include "prior/payload.h"
 
 #define NO_LIMIT UINT64_MAX /* who read the stream has enforced max_pixels */

@@ -43,11 +43,13 @@ void vae_pack(float *packed, const float *source, size_t k, size_t n, size_t row
 
 /* ---- depthwise convolution --------------------------------------------------------------------------------------------- */
 
-/* y[r][q][c] = chain from bias[c] over taps in row-major order: fma(x[r + i - t/2][q + j - t/2][c], w[i][j][c], chain), with +0 for x outside. */
+/* y[r][q][c] = chain from bias[c] over taps in row-major order: fma(x[r + i - t/2][q + j - t/2][c], w[i][j][c], chain), with +0 for x outside.
+ * y may be some rows of a picture: then x is at the first of them, and has rows above and below. */
 struct vae_depthwise {
-	size_t rows, columns, channels;
+	size_t rows, columns, channels; /* of y */
 	size_t taps;             /* t: 3 or 5 */
-	const float *x;          /* rows x columns x channels */
+	size_t above, below;     /* rows that x has before its first and after the rows-th; no more than t/2 of them are read */
+	const float *x;          /* above + rows + below rows of columns x channels; points at the row of y's first */
 	const float *w;          /* taps x taps x channels */
 	const float *bias;       /* channels */
 	float *y;                /* rows x columns x channels */

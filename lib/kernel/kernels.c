@@ -301,6 +301,7 @@ static bool pack_half(float *packed, const uint8_t *source, size_t k, size_t n)
 /* The convolution, or the gradient of its input: that is the convolution of dy with the taps mirrored, added to what dx holds. */
 struct depthwise {
 	size_t rows, columns, channels;
+	size_t above, height;     /* rows of x before the first of y, and in all */
 	const float *x, *w;       /* w: the tap at the top left */
 	ptrdiff_t w_step;         /* to the next tap */
 	const float *start;       /* where chains begin: start[r * start_row + q * start_column + c] */
@@ -322,7 +323,7 @@ INLINE void depthwise_block(const struct depthwise *d, const size_t taps, const 
 	UNROLL for (size_t i = 0; i < taps + down - 1; i++) {
 		const float *x = d->x + (ptrdiff_t)(((r + i - half) * columns + q - half) * channels + c);
 		vec near[4 + 4];
-		if (r + i - half < d->rows) {
+		if (d->above + r + i - half < d->height) {
 			UNROLL for (size_t j = 0; j < taps + across - 1; j++)
 				near[j] = within || q + j - half < columns ? vec_get(x + j * channels, count) : vec_all(0);
 		} else {
@@ -382,8 +383,8 @@ static void depthwise_5(struct depthwise d) { depthwise_picture(&d, 5); }
 
 static void depthwise(const struct vae_depthwise *d)
 {
-	(d->taps == 3 ? depthwise_3 : depthwise_5)((struct depthwise){d->rows, d->columns, d->channels, d->x, d->w, (ptrdiff_t)d->channels,
-		d->bias, 0, 0, d->y});
+	(d->taps == 3 ? depthwise_3 : depthwise_5)((struct depthwise){d->rows, d->columns, d->channels, d->above, d->above + d->rows + d->below,
+		d->x, d->w, (ptrdiff_t)d->channels, d->bias, 0, 0, d->y});
 }
 
 /* dw and dbias from `across` neighbouring outputs. */
@@ -440,7 +441,7 @@ static void weights_5(struct vae_depthwise_backward d) { depthwise_weights_pictu
 
 static void depthwise_backward(const struct vae_depthwise_backward *d)
 {
-	(d->taps == 3 ? depthwise_3 : depthwise_5)((struct depthwise){d->rows, d->columns, d->channels, d->dy,
+	(d->taps == 3 ? depthwise_3 : depthwise_5)((struct depthwise){d->rows, d->columns, d->channels, 0, d->rows, d->dy,
 		d->w + (d->taps * d->taps - 1) * d->channels, -(ptrdiff_t)d->channels, d->dx, d->columns * d->channels, d->channels, d->dx});
 	(d->taps == 3 ? weights_3 : weights_5)(*d);
 }

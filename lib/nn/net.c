@@ -74,33 +74,46 @@ static int last_use(const struct vae_net *net, int slot)
 	return -1;
 }
 
-/* Inference: slots whose lives do not overlap share a block of memory. Blocks are handed out in the order of the layers;
- * among the free ones the largest is taken and grown where needed, which is near enough to the least in these chains. */
-static int plan_shared(struct vae_run *run, struct vae_error *error)
+/* Blocks are handed out in the order of the layers; among the free ones the largest is taken and grown where needed, which is near
+ * enough to the least in these chains. */
+int vae_net_share(const struct vae_net *net, const size_t size[VAE_MAX_SLOTS], int block[VAE_MAX_SLOTS], size_t block_size[VAE_MAX_SLOTS])
 {
-	const struct vae_net *net = run->net;
-	int block_of[VAE_MAX_SLOTS], blocks = 0, busy_until[VAE_MAX_SLOTS];
-	size_t size[VAE_MAX_SLOTS];
+	int blocks = 0, busy_until[VAE_MAX_SLOTS];
 	for (int i = -net->inputs; i < net->layers; i++) {
 		int slot = i < 0 ? net->input[-1 - i] : net->layer[i].dst, best = -1;
+		block[slot] = -1;
+		if (!size[slot])
+			continue;
 		for (int k = 0; k < blocks; k++)
-			if (busy_until[k] < i && (best < 0 || size[k] > size[best]))
+			if (busy_until[k] < i && (best < 0 || block_size[k] > block_size[best]))
 				best = k;
 		if (best < 0) {
 			best = blocks++;
-			size[best] = 0;
+			block_size[best] = 0;
 		}
-		if (size[best] < vae_run_size(run, slot))
-			size[best] = vae_run_size(run, slot);
+		if (block_size[best] < size[slot])
+			block_size[best] = size[slot];
 		int last = last_use(net, slot);
 		busy_until[best] = last > i ? last : i;
-		block_of[slot] = best;
+		block[slot] = best;
 	}
+	return blocks;
+}
+
+static int plan_shared(struct vae_run *run, struct vae_error *error)
+{
+	const struct vae_net *net = run->net;
+	size_t size[VAE_MAX_SLOTS] = {0}, block_size[VAE_MAX_SLOTS];
+	int block[VAE_MAX_SLOTS];
+	for (int slot = 0; slot < net->slots; slot++)
+		size[slot] = vae_run_size(run, slot);
+	int blocks = vae_net_share(net, size, block, block_size);
 	for (int k = 0; k < blocks; k++)
-		if (vae_alloc_huge(&run->owned[k], size[k], sizeof(float), error))
+		if (vae_alloc_huge(&run->owned[k], block_size[k], sizeof(float), error))
 			return VAE_EMEM;
 	for (int slot = 0; slot < net->slots; slot++)
-		run->value[slot] = run->owned[block_of[slot]];
+		if (block[slot] >= 0)
+			run->value[slot] = run->owned[block[slot]];
 	return 0;
 }
 
@@ -178,11 +191,18 @@ struct pass {
 	struct vae_position at;
 	float *gradient;  /* flat, of the parameters; backward only */
 	const struct vae_layer *layer;
-	size_t rows;      /* cells of dst */
+	size_t from, end; /* rows of dst; backward: all */
+	size_t rows;      /* cells of dst in them */
 	size_t in, out;   /* channels of src and dst */
 };
 
-static float *value(const struct pass *p, int slot) { return p->run->value[slot]; }
+/* Row r of a slot, and the first of those at hand of one at dst's level. */
+static float *row_of(const struct pass *p, int slot, size_t r)
+{
+	const struct vae_slot *s = &p->run->net->slot[slot];
+	return p->run->value[slot] + (r - p->run->first[slot]) * p->run->columns[s->level] * (size_t)s->channels;
+}
+static float *value(const struct pass *p, int slot) { return row_of(p, slot, p->from); }
 static const struct vae_param *param(const struct pass *p, int i) { return &p->params->list[i]; }
 static const float *param_value(const struct pass *p, int i) { return p->weights->value + param(p, i)->offset; }
 static float *param_gradient(const struct pass *p, int i) { return p->gradient + param(p, i)->offset; }
@@ -238,7 +258,8 @@ static void depthwise_forward(const struct pass *p)
 	const struct vae_layer *l = p->layer;
 	int level = p->run->net->slot[l->dst].level;
 	p->kernels->depthwise(&(struct vae_depthwise){
-		.rows = p->run->rows[level], .columns = p->run->columns[level], .channels = p->out, .taps = (size_t)l->taps, .x = value(p, l->src),
+		.rows = p->end - p->from, .columns = p->run->columns[level], .channels = p->out, .taps = (size_t)l->taps,
+		.above = p->from, .below = p->run->rows[level] - p->end, .x = value(p, l->src),
 		.w = param_value(p, l->weight), .bias = param_value(p, l->bias), .y = value(p, l->dst)});
 }
 
@@ -252,46 +273,44 @@ static void depthwise_backward(const struct pass *p)
 		.dbias = param_gradient(p, l->bias)});
 }
 
-/* Walks the fine grid (level of pixels) row by row and the coarse one (cells) beside it. For each fine pixel, fine points at its
- * `channels` floats and coarse at their place in the cell's vector; fine pixels past the edge repeat the last one. */
+/* The fine grid (level of pixels) beside the coarse one (cells): factor x factor fine pixels are a cell's vector, row by row; fine
+ * pixels past the edge repeat the last one. The fine grid may begin some cells to the right of the coarse one. */
 struct fold {
 	size_t fine_rows, fine_columns, coarse_rows, coarse_columns, factor, channels;
+	size_t skip; /* cells of the coarse grid left of the fine one */
 };
 
 static struct fold fold_of(const struct pass *p, int fine, int coarse)
 {
-	const struct vae_slot *slot = p->run->net->slot;
-	return (struct fold){p->run->rows[slot[fine].level], p->run->columns[slot[fine].level], p->run->rows[slot[coarse].level],
-	                     p->run->columns[slot[coarse].level], (size_t)1 << p->layer->shift, (size_t)slot[fine].channels};
+	const struct vae_run *run = p->run;
+	int f = run->net->slot[fine].level, c = run->net->slot[coarse].level;
+	return (struct fold){run->rows[f], run->columns[f], run->rows[c], run->columns[c], (size_t)1 << (c - f),
+	                     (size_t)run->net->slot[fine].channels, (run->left[f] >> (c - f)) - run->left[c]};
 }
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
-static void fold_gather(const struct fold *f, float *coarse, const float *fine)
+/* One row of pixels into row dy of a row of cells. */
+static void fold_gather(const struct fold *f, float *coarse, const float *row, size_t dy)
 {
 	size_t line = f->factor * f->channels; /* one row of pixels of one cell */
-	for (size_t r = 0; r < f->coarse_rows; r++)
-		for (size_t dy = 0; dy < f->factor; dy++) {
-			const float *row = fine + least(r * f->factor + dy, f->fine_rows - 1) * f->fine_columns * f->channels;
-			for (size_t q = 0; q < f->coarse_columns; q++) {
-				float *cell = coarse + ((r * f->coarse_columns + q) * f->factor + dy) * line;
-				size_t whole = least(f->factor, f->fine_columns - q * f->factor);
-				memcpy(cell, row + q * line, whole * f->channels * sizeof(float));
-				for (size_t dx = whole; dx < f->factor; dx++)
-					memcpy(cell + dx * f->channels, row + (f->fine_columns - 1) * f->channels, f->channels * sizeof(float));
-			}
-		}
+	for (size_t q = 0; q < f->coarse_columns; q++) {
+		float *cell = coarse + (q * f->factor + dy) * line;
+		size_t whole = least(f->factor, f->fine_columns - q * f->factor);
+		memcpy(cell, row + q * line, whole * f->channels * sizeof(float));
+		for (size_t dx = whole; dx < f->factor; dx++)
+			memcpy(cell + dx * f->channels, row + (f->fine_columns - 1) * f->channels, f->channels * sizeof(float));
+	}
 }
 
-static void fold_scatter(const struct fold *f, float *fine, const float *coarse)
+/* And back. line: factor x channels, a constant where it pays. */
+static inline void fold_scatter(const struct fold *f, float *row, const float *coarse, size_t dy, const size_t line)
 {
-	size_t line = f->factor * f->channels;
-	for (size_t y = 0; y < f->fine_rows; y++)
-		for (size_t q = 0; q < f->coarse_columns; q++) {
-			const float *cell = coarse + (((y / f->factor) * f->coarse_columns + q) * f->factor + y % f->factor) * line;
-			size_t whole = least(f->factor, f->fine_columns - q * f->factor);
-			memcpy(fine + y * f->fine_columns * f->channels + q * line, cell, whole * f->channels * sizeof(float));
-		}
+	size_t whole = f->fine_columns / f->factor, part = f->fine_columns % f->factor;
+	const float *cell = coarse + (f->skip * f->factor + dy) * line;
+	for (size_t q = 0; q < whole; q++, row += line, cell += f->factor * line)
+		memcpy(row, cell, line * sizeof(float));
+	memcpy(row, cell, part * f->channels * sizeof(float));
 }
 
 /* The transposes of the two: sums instead of copies. */
@@ -374,25 +393,26 @@ struct steer {
 	size_t aux;           /* offset of the cell's first steering channel */
 };
 
-/* The n-th run of a slot, row by row; false after the last. */
+/* The n-th run of the rows at hand, row by row; false after the last. */
 static bool steer_at(const struct pass *p, size_t n, struct steer *s)
 {
 	const struct vae_slot *slot = p->run->net->slot;
 	const struct vae_layer *l = p->layer;
-	size_t columns = p->run->columns[slot[l->dst].level], wide = p->run->columns[slot[l->aux].level], factor = (size_t)1 << l->shift;
-	size_t row = n / wide, cell = n % wide;
-	if (row >= p->run->rows[slot[l->dst].level])
+	size_t columns = p->run->columns[slot[l->dst].level], factor = (size_t)1 << l->shift, wide = (columns + factor - 1) / factor;
+	size_t row = n / wide, cell = n % wide, skip = (p->run->left[slot[l->dst].level] >> l->shift) - p->run->left[slot[l->aux].level];
+	if (row >= p->end - p->from)
 		return false;
 	s->start = row * columns + cell * factor;
 	s->length = least(factor, columns - cell * factor);
-	s->aux = ((row >> l->shift) * wide + cell) * (size_t)slot[l->aux].channels + (size_t)l->first;
+	s->aux = (((p->from + row) >> l->shift) - (p->from >> l->shift)) * p->run->columns[slot[l->aux].level] + skip + cell;
+	s->aux = s->aux * (size_t)slot[l->aux].channels + (size_t)l->first;
 	return true;
 }
 
 static void steered_forward(const struct pass *p)
 {
 	const struct vae_layer *l = p->layer;
-	const float *x = value(p, l->src), *aux = value(p, l->aux);
+	const float *x = value(p, l->src), *aux = row_of(p, l->aux, p->from >> l->shift);
 	float *y = value(p, l->dst);
 	struct steer s;
 	for (size_t n = 0; steer_at(p, n, &s); n++) {
@@ -422,7 +442,9 @@ static void steered_backward(const struct pass *p)
 static void space_to_depth_forward(const struct pass *p)
 {
 	struct fold f = fold_of(p, p->layer->src, p->layer->dst);
-	fold_gather(&f, value(p, p->layer->dst), value(p, p->layer->src));
+	for (size_t r = p->from; r < p->end; r++)
+		for (size_t dy = 0; dy < f.factor; dy++)
+			fold_gather(&f, row_of(p, p->layer->dst, r), row_of(p, p->layer->src, least(r * f.factor + dy, f.fine_rows - 1)), dy);
 }
 
 static void space_to_depth_backward(const struct pass *p)
@@ -434,7 +456,15 @@ static void space_to_depth_backward(const struct pass *p)
 static void depth_to_space_forward(const struct pass *p)
 {
 	struct fold f = fold_of(p, p->layer->dst, p->layer->src);
-	fold_scatter(&f, value(p, p->layer->dst), value(p, p->layer->src));
+	size_t line = f.factor * f.channels;
+	for (size_t y = p->from; y < p->end; y++) {
+		float *row = row_of(p, p->layer->dst, y);
+		const float *cells_row = row_of(p, p->layer->src, y / f.factor);
+		if (line == 12) /* 4 x 4 patches of RGB */
+			fold_scatter(&f, row, cells_row, y % f.factor, 12);
+		else
+			fold_scatter(&f, row, cells_row, y % f.factor, line);
+	}
 }
 
 static void depth_to_space_backward(const struct pass *p)
@@ -460,22 +490,31 @@ static const struct {
 
 /* ---- the interpreter --------------------------------------------------------------------------------------------------- */
 
-static void enter(struct pass *p, const struct vae_layer *layer)
+static void enter(struct pass *p, const struct vae_layer *layer, size_t from, size_t end)
 {
 	const struct vae_slot *slot = p->run->net->slot;
 	p->layer = layer;
-	p->rows = cells(p->run, layer->dst);
+	p->from = from;
+	p->end = end;
+	p->rows = (end - from) * p->run->columns[slot[layer->dst].level];
 	p->in = (size_t)slot[layer->src].channels;
 	p->out = (size_t)slot[layer->dst].channels;
 }
 
-void vae_net_forward(struct vae_run *run, const struct vae_nets *nets, const struct vae_weights *weights, struct vae_position at)
+static size_t rows_of(const struct vae_run *run, const struct vae_layer *layer) { return run->rows[run->net->slot[layer->dst].level]; }
+
+void vae_layer_forward(struct vae_run *run, const struct vae_layer *layer, size_t from, size_t end, const struct vae_nets *nets,
+                       const struct vae_weights *weights, struct vae_position at)
 {
 	struct pass p = {.kernels = vae_kernels(), .run = run, .params = &nets->params, .weights = weights, .at = at};
-	for (int i = 0; i < run->net->layers; i++) {
-		enter(&p, &run->net->layer[i]);
-		operations[p.layer->op].forward(&p);
-	}
+	enter(&p, layer, from, end);
+	operations[layer->op].forward(&p);
+}
+
+void vae_net_forward(struct vae_run *run, const struct vae_nets *nets, const struct vae_weights *weights, struct vae_position at)
+{
+	for (const struct vae_layer *l = run->net->layer; l < run->net->layer + run->net->layers; l++)
+		vae_layer_forward(run, l, 0, rows_of(run, l), nets, weights, at);
 }
 
 void vae_run_start_backward(struct vae_run *run) { memset(run->has_gradient, 0, sizeof run->has_gradient); }
@@ -484,7 +523,8 @@ void vae_net_backward(struct vae_run *run, const struct vae_nets *nets, const st
 {
 	struct pass p = {.kernels = vae_kernels(), .run = run, .params = &nets->params, .weights = weights, .at = at, .gradient = gradient};
 	for (int i = run->net->layers - 1; i >= 0; i--) {
-		enter(&p, &run->net->layer[i]);
+		const struct vae_layer *l = &run->net->layer[i];
+		enter(&p, l, 0, rows_of(run, l));
 		if (run->has_gradient[p.layer->dst])
 			operations[p.layer->op].backward(&p);
 	}

@@ -103,10 +103,13 @@ void vae_nets_free(struct vae_nets *nets);
 
 /* ---- running ----------------------------------------------------------------------------------------------------------- */
 
-/* The memory of one pass of one network over one picture, slice or band. */
+/* The memory of one pass of one network over one picture or slice, or of a sweep down a strip of columns (sweep.h). A slot's rows from
+ * first on are held; a whole picture's slots hold all of them, from 0. */
 struct vae_run {
 	const struct vae_net *net;
-	size_t rows[VAE_LEVELS], columns[VAE_LEVELS]; /* of each level at or above the one given */
+	size_t rows[VAE_LEVELS];                      /* of the picture, each level at or above the one given */
+	size_t columns[VAE_LEVELS], left[VAE_LEVELS]; /* held, and the picture's column of the first: a whole cell's, and no farther left than finer levels' */
+	size_t first[VAE_MAX_SLOTS];                  /* the picture's row that value begins with */
 	float *value[VAE_MAX_SLOTS];
 	float *gradient[VAE_MAX_SLOTS];               /* training only; NULL where nothing before the slot is trained */
 	bool has_gradient[VAE_MAX_SLOTS];             /* set by whoever wrote gradient[slot] */
@@ -124,6 +127,12 @@ size_t vae_run_size(const struct vae_run *run, int slot);
 
 /* Inputs are in place; computes all other slots. One thread; call vae_fp_enter first. */
 void vae_net_forward(struct vae_run *run, const struct vae_nets *nets, const struct vae_weights *weights, struct vae_position at);
+/* One layer of it: rows [from, end) of the layer's dst. Held are those of its dst and all that they need of its sources. */
+void vae_layer_forward(struct vae_run *run, const struct vae_layer *layer, size_t from, size_t end, const struct vae_nets *nets,
+                       const struct vae_weights *weights, struct vae_position at);
+/* Lets slots whose lives, in the order of the layers, do not overlap share a block of memory. size: floats of each slot, 0 for one that
+ * takes no part; block: of each slot (-1: none), block_size: floats. Returns the number of blocks. */
+int vae_net_share(const struct vae_net *net, const size_t size[VAE_MAX_SLOTS], int block[VAE_MAX_SLOTS], size_t block_size[VAE_MAX_SLOTS]);
 /* After a forward pass with training: the caller has written gradient[] of the outputs and set has_gradient for them (and cleared the rest
  * with vae_run_start_backward). Adds the parameters' gradients to `gradient` (flat, params->total) and leaves those of the inputs. */
 void vae_run_start_backward(struct vae_run *run);

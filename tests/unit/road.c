@@ -5,7 +5,6 @@
 
 #include "base/cpu.h"
 #include "base/parallel.h"
-#include "nn/tiles.h"
 #include "tap.h"
 #include "toy.h"
 
@@ -118,118 +117,6 @@ static void test_instruction_sets(void)
 	for (int isa = 1; isa < VAE_ISA_COUNT; isa++)
 		if (vae_isa_runs((enum vae_isa)isa))
 			ok(hash_in_child(vae_isa_name((enum vae_isa)isa)) == scalar, "%s: the same bytes", vae_isa_name((enum vae_isa)isa));
-}
-
-/* ---- tiles ------------------------------------------------------------------------------------------------------------- */
-
-/* One array in, one array out, dense. */
-struct arrays {
-	const float *in;
-	float *out;
-	size_t in_columns, in_scale, in_channels, in_rows, out_columns, out_scale, out_channels, out_rows; /* scale: of a cell */
-};
-
-static void load(void *context, const struct vae_tile *tile, float *input)
-{
-	struct arrays *a = context;
-	size_t rows = a->in_scale == 1 ? tile->height : tile->height_px, columns = a->in_scale == 1 ? tile->width : tile->width_px;
-	for (size_t row = 0; row < rows; row++)
-		memcpy(input + row * columns * a->in_channels,
-		       a->in + ((tile->top * a->in_scale + row) * a->in_columns + tile->left * a->in_scale) * a->in_channels,
-		       columns * a->in_channels * sizeof(float));
-}
-
-static int store(void *context, const struct vae_tile *tile, const float *output, struct vae_error *e)
-{
-	struct arrays *a = context;
-	size_t s = a->out_scale, wide = s == 1 ? tile->width : tile->width_px;
-	(void)e;
-	for (size_t row = tile->row * s; row < (tile->row + tile->rows) * s && row < a->out_rows; row++)
-		for (size_t column = tile->column * s; column < (tile->column + tile->columns) * s && column < a->out_columns; column++)
-			memcpy(a->out + (row * a->out_columns + column) * a->out_channels,
-			       output + ((row - tile->top * s) * wide + column - tile->left * s) * a->out_channels, a->out_channels * sizeof(float));
-	return 0;
-}
-
-/* Whether out is as whole within an area and untouched (0xff bytes) elsewhere. */
-static bool area_only(const struct arrays *a, const float *whole, const struct vae_area *area)
-{
-	static const uint8_t untouched[64] = {[0 ... 63] = 0xff};
-	size_t bytes = a->out_channels * sizeof(float);
-	for (size_t i = 0; i < a->out_rows * a->out_columns; i++) {
-		size_t row = i / a->out_columns / a->out_scale, column = i % a->out_columns / a->out_scale;
-		bool inside = row - area->row < area->rows && column - area->column < area->columns;
-		if (memcmp(a->out + i * a->out_channels, inside ? (const void *)(whole + i * a->out_channels) : untouched, bytes))
-			return false;
-	}
-	return true;
-}
-
-/* Runs a part in one piece, then in tiles of every size, then random areas. */
-static void test_tiles(const struct vae_model *m, int part, size_t height, size_t width)
-{
-	size_t rows = (height + 15) / 16, columns = (width + 15) / 16;
-	struct arrays a = {.in_columns = width, .in_scale = 16, .in_channels = 3, .in_rows = height,
-	                   .out_columns = columns, .out_scale = 1, .out_channels = 8, .out_rows = rows};
-	if (part == VAE_SYNTHESIS)
-		a = (struct arrays){.in_columns = columns, .in_scale = 1, .in_channels = 8, .in_rows = rows,
-		                    .out_columns = width, .out_scale = 16, .out_channels = 3, .out_rows = height};
-	size_t in = a.in_rows * a.in_columns * a.in_channels, out = a.out_rows * a.out_columns * a.out_channels, wrong = 0, cuts = 0;
-	float *x = malloc(in * sizeof *x), *whole = malloc(out * sizeof *whole), *pieces = malloc(out * sizeof *pieces);
-	struct vae_random r;
-	vae_random_init(&r, 5, 5, 5);
-	for (size_t i = 0; i < in; i++)
-		x[i] = toy_between(&r, -1, 1);
-	a.in = x;
-	struct vae_tile_work work = {m->nets, &m->weights, part, {0, 0.25f}, load, store, &a};
-	struct vae_run run;
-	vae_run_init(&run, &m->nets->net[part], 0, height, width, false, &error);
-	memcpy(vae_run_input(&run, 0), x, in * sizeof *x);
-	vae_net_forward(&run, m->nets, &m->weights, work.at);
-	memcpy(whole, vae_run_output(&run, 0), out * sizeof *whole);
-	vae_run_clear(&run);
-	a.out = pieces;
-	for (size_t down = 1; down <= rows; down++)
-		for (size_t across = 1; across <= columns; across++, cuts++) {
-			struct vae_tiles t = {height, width, rows, columns, {0, 0, rows, columns}, down, across, vae_net_halo(&m->nets->net[part])};
-			memset(pieces, 0xff, out * sizeof *pieces);
-			wrong += vae_tiles_run(&t, &work, &error) || memcmp(pieces, whole, out * sizeof *pieces);
-		}
-	ok(!wrong, "%s of %zu x %zu: all %zu ways of cutting give the bits of the whole", m->nets->net[part].name, width, height, cuts);
-	for (size_t i = wrong = 0; i < 30; i++) {
-		struct vae_tiles t = {height, width, rows, columns, {0}, 0, 0, vae_net_halo(&m->nets->net[part])};
-		t.area.row = vae_random_below(&r, (uint32_t)rows);
-		t.area.column = vae_random_below(&r, (uint32_t)columns);
-		t.area.rows = 1 + vae_random_below(&r, (uint32_t)(rows - t.area.row));
-		t.area.columns = 1 + vae_random_below(&r, (uint32_t)(columns - t.area.column));
-		t.down = 1 + vae_random_below(&r, (uint32_t)t.area.rows);
-		t.across = 1 + vae_random_below(&r, (uint32_t)t.area.columns);
-		memset(pieces, 0xff, out * sizeof *pieces);
-		wrong += vae_tiles_run(&t, &work, &error) || !area_only(&a, whole, &t.area);
-	}
-	ok(!wrong, "%s of %zu x %zu: areas give the bits of the whole, and nothing beside them", m->nets->net[part].name, width, height);
-	free(x);
-	free(whole);
-	free(pieces);
-}
-
-/* Tiles cover the picture once, whatever the limits, and keep to the memory where they can. */
-static void test_cut(const struct vae_model *m)
-{
-	static const struct { size_t height, width, threads, bytes; } cases[] = {
-		{1, 1, 1, 0}, {1, 3000, 2, 0}, {512, 768, 2, 0}, {6000, 4000, 16, 0}, {100, 1000000, 3, 0}, {3000, 2000, 1, 1}, {700, 50, 5, 3000000}};
-	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		struct vae_tiles t;
-		size_t cells = 0, most = 0;
-		vae_tiles_cut(&t, &m->nets->net[VAE_SYNTHESIS], cases[i].height, cases[i].width, NULL, cases[i].threads, cases[i].bytes);
-		for (size_t k = 0; k < vae_tiles_count(&t); k++) {
-			struct vae_tile tile = vae_tiles_at(&t, k);
-			cells += tile.rows * tile.columns;
-			most = tile.height * tile.width > most ? tile.height * tile.width : most;
-		}
-		ok(cells == t.rows * t.columns, "%zu x %zu, %zu threads: %zu tiles, of %zu cells at most", cases[i].width, cases[i].height,
-		   cases[i].threads, vae_tiles_count(&t), most);
-	}
 }
 
 /* ---- pictures of all kinds --------------------------------------------------------------------------------------------- */
@@ -546,9 +433,6 @@ int main(void)
 	if (!ok(photo && mlp, "models"))
 		return tap_done();
 	test_parallel();
-	test_tiles(photo, VAE_ANALYSIS, 149, 101);
-	test_tiles(photo, VAE_SYNTHESIS, 149, 101);
-	test_cut(photo);
 	test_picture(photo, 1, 1, 255, VAE_RGB, 50);
 	test_picture(photo, 70 * 16 - 3, 5 * 16, 255, VAE_RGB, 80);
 	test_picture(photo, 1, 2999, 255, VAE_RGB_ALPHA, 100);
