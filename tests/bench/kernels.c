@@ -144,7 +144,7 @@ static void depthwise(const struct vae_kernels *kernels, size_t side, size_t cha
 	size_t n = side * side * channels;
 	float *x = floats(n), *y = floats(n), *dx = floats(n), *w = floats(taps * taps * channels), *dw = floats(taps * taps * channels);
 	float *bias = floats(channels), *dbias = floats(channels);
-	struct convolution c = {kernels, {side, side, channels, taps, x, w, bias, y}, {side, side, channels, taps, x, w, y, dx, dw, dbias}};
+	struct convolution c = {kernels, {side, side, channels, taps, 0, 0, x, w, bias, y}, {side, side, channels, taps, x, w, y, dx, dw, dbias}};
 	struct copy copy = {dx, x, n * sizeof *x};
 	double copied = fastest(run_copy, &copy), there = fastest(run_depthwise, &c), back = fastest(run_depthwise_backward, &c);
 	double bytes = 4e-9 * (double)n, work = 2e-9 * (double)(n * taps * taps);

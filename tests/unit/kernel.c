@@ -255,7 +255,8 @@ static void test_pack_half(const struct vae_kernels *kernels)
 
 static float at(const struct vae_depthwise *d, size_t r, size_t q, size_t c)
 {
-	return r < d->rows && q < d->columns ? d->x[(r * d->columns + q) * d->channels + c] : 0;
+	bool inside = d->above + r < d->above + d->rows + d->below && q < d->columns;
+	return inside ? d->x[(ptrdiff_t)((r * d->columns + q) * d->channels + c)] : 0;
 }
 
 static void plain_depthwise(const struct vae_depthwise *d)
@@ -309,13 +310,19 @@ static void test_depthwise(const struct vae_kernels *kernels)
 	int forward = 0, backward = 0;
 	for (int i = 0; i < 150; i++) {
 		struct vae_depthwise d = {.rows = below(12), .columns = below(i % 2 ? 9 : 24), .channels = below(i % 5 ? 40 : 150), .taps = below(2) ? 3 : 5};
-		size_t n = d.rows * d.columns * d.channels;
-		struct array x = array_random(n), w = array_random(d.taps * d.taps * d.channels), bias = array_random(d.channels);
+		size_t n = d.rows * d.columns * d.channels, line = d.columns * d.channels, half = d.taps / 2;
+		if (i % 3) { /* rows of a window; that there are more than are read only the count may tell */
+			d.above = below(half + 1);
+			d.below = below(half + 1);
+		}
+		struct array x = array_random((d.above + d.rows + d.below) * line), w = array_random(d.taps * d.taps * d.channels), bias = array_random(d.channels);
 		struct array y = array_random(n), expected = array_new(n);
 		bool infinite = i % 4 == 1 && w.n;
 		if (infinite)
 			w.data[below(w.n)] = INFINITY; /* times the +0 outside: NaN, where skipping the tap would give a number */
-		d.x = x.data;
+		d.x = x.data + d.above * line;
+		d.above += d.above == half ? below(9) : 0;
+		d.below += d.below == half ? below(9) : 0;
 		d.w = w.data;
 		d.bias = bias.data;
 		d.y = expected.data;
@@ -323,6 +330,7 @@ static void test_depthwise(const struct vae_kernels *kernels)
 		d.y = y.data;
 		kernels->depthwise(&d);
 		forward += !(same(y.data, expected.data, n) && array_intact(&y));
+		d.above = d.below = 0;
 		backward += !infinite && !depthwise_backward_agrees(kernels, &d);
 		struct array *all[] = {&x, &w, &bias, &y, &expected};
 		for (size_t a = 0; a < sizeof all / sizeof *all; a++)
