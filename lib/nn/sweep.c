@@ -8,9 +8,10 @@
 
 #define CELL_LEVEL 4      /* VAE_CELL_PX is 2^CELL_LEVEL */
 #define LEAST_SIDE 8      /* cells: a narrower strip would be mostly margin, which more threads cannot make up for */
-#define MOST_SIDE 96      /* cells: in a wider one, rows of pixels fall out of the second-level cache between two layers */
-#define STEP_CELLS 96     /* cells of a step: what the matrix product needs to be at its best, and to pay for fetching the weights */
-#define FINE_CELLS 192    /* the same at finer levels, where a step is a few rows */
+#define MOST_SIDE 128     /* cells: in a wider one, rows of pixels fall out of the second-level cache between two layers */
+#define STEP_CELLS 192    /* about so many cells a step: the matrix product needs 96 to be at its best, and pays for fetching the weights */
+#define FINE_PX 4         /* within a step, finer levels advance by so many rows of pixels, */
+#define FINE_CELLS 256    /* or a multiple that makes about so many squares of FINE_PX */
 #define PLAN_ROW 4096     /* a row of cells far from both edges of a picture that has no end */
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
@@ -354,7 +355,7 @@ int vae_sweep_new(struct vae_sweep **sweep, const struct vae_sweep_work *work, s
 		s->rows[i] = (ptrdiff_t)quotient_up(height_px, (size_t)1 << level_of(s, i));
 	size_t strips = strips_of(&s->area, threads), side = quotient_up(s->area.columns, strips);
 	s->step = (ptrdiff_t)most(1, STEP_CELLS / side);
-	s->fine = (ptrdiff_t)most(1, FINE_CELLS / (4 * side)) * 4;
+	s->fine = (ptrdiff_t)most(1, FINE_CELLS / (VAE_CELL_PX / FINE_PX * side)) * FINE_PX;
 	plan_margins(s);
 	plan_windows(s);
 	if ((rc = vae_alloc(&s->strip, strips, sizeof *s->strip, error)))
