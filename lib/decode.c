@@ -57,68 +57,180 @@ static struct vae_area slices_of(const struct vae_window *w, const struct vae_mo
 
 /* ---- p(y) -------------------------------------------------------------------------------------------------------------- */
 
-struct dequantisation {
-	const struct vae_codes *codes;
+/* Holds some rows of slices at a time, decoded when the first of their cells are asked for. */
+struct dequantiser {
+	struct vae_latents_rows rows;
 	const struct vae_model *model;
+	const struct vae_codes *codes;
+	struct vae_codes_reader *reader;
+	struct vae_area wanted;     /* slices */
+	uint32_t next;              /* the slice that the reader gives next */
+	size_t top, bottom;         /* rows of cells in y and alpha, none at first */
+	uint32_t band;              /* room for so many: a multiple of a slice's, or all */
 	float *y;
-	struct vae_area slices; /* that are wanted */
+	uint16_t *alpha;
+	struct vae_slice *slice;    /* of the band, [their number], owned with a reader, whose payloads they hold */
+	struct vae_symbols *symbols; /* one a thread, while slices are decoded */
 };
 
 static int dequantise_slice(void *context, size_t piece, int thread, struct vae_error *error)
 {
-	const struct dequantisation *d = context;
-	size_t row = d->slices.row + piece / d->slices.columns, column = d->slices.column + piece % d->slices.columns;
-	size_t i = row * quotient_up(d->codes->columns, VAE_SLICE_CELLS) + column;
-	struct vae_slice_place p = vae_slice_at(d->codes->rows, d->codes->columns, i);
-	struct vae_symbols symbols;
-	size_t stride = (size_t)d->codes->columns * d->codes->channels;
-	float *y = d->y + p.row * stride + p.column * d->codes->channels;
-	(void)thread;
-	int rc = vae_slice_decode(&symbols, d->codes, d->model, i, y, stride, error);
-	if (!rc)
-		vae_symbols_clear(&symbols);
+	const struct dequantiser *d = context;
+	const struct vae_codes *c = d->codes;
+	size_t across = vae_cells(c->columns, 6), i = d->top / VAE_SLICE_CELLS * across + piece, row = i / across, column = i % across;
+	const struct vae_slice *slice = d->reader ? &d->slice[piece] : &c->slice[i];
+	struct vae_slice_place p = vae_slice_at(c->rows, c->columns, i), px = vae_cell_pixels(&c->geometry, c->rows, c->columns, p);
+	struct vae_slice_place above = vae_cell_pixels(&c->geometry, c->rows, c->columns, (struct vae_slice_place){d->top, 0, 1, 1});
+	size_t stride = (size_t)c->columns * c->channels, line = vae_codes_alpha_bytes(c, (uint32_t)i) / px.rows;
+	int rc = 0;
+	if (row - d->wanted.row >= d->wanted.rows || column - d->wanted.column >= d->wanted.columns)
+		return 0;
+	rc = vae_slice_decode(&d->symbols[thread], c, d->model, i, slice, d->y + (p.row - d->top) * stride + p.column * c->channels, stride, error);
+	for (size_t r = 0; line && r < px.rows && !rc; r++)
+		rc = vae_alpha_get(d->alpha + (px.row - above.row + r) * c->geometry.width + px.column, &c->geometry, slice->payload + r * line,
+		                   px.columns, error);
 	return rc;
 }
 
-int vae_dequantise_window(struct vae_latents **latents, const struct vae_model *model, const struct vae_codes *codes,
-                          const struct vae_window *window, struct vae_error *error)
+static void drop_slices(struct dequantiser *d)
 {
-	struct vae_latents *l = NULL;
-	size_t floats;
-	int rc = vae_codes_check(codes, model, error);
-	if (rc || (rc = check_window(window, &codes->geometry, error)) || (rc = vae_alloc(&l, 1, sizeof *l, error)))
+	size_t slices = d->slice ? vae_slice_count(d->band, d->codes->columns) : 0;
+	for (size_t i = 0; i < slices; i++) {
+		free(d->slice[i].payload);
+		d->slice[i].payload = NULL;
+	}
+}
+
+/* Takes slices up to `end` from the reader: those of the band are kept. */
+static int read_slices(struct dequantiser *d, uint32_t end, bool keep, struct vae_error *error)
+{
+	for (uint32_t first = d->next; d->reader && d->next < end; d->next++) {
+		struct vae_slice slice;
+		int rc = vae_codes_next(&slice, d->codes, d->next, d->reader, error);
+		if (rc)
+			return rc;
+		if (keep)
+			d->slice[d->next - first] = slice;
+		else
+			free(slice.payload);
+	}
+	return 0;
+}
+
+/* Decodes the band that row `row` lies in. */
+static int load_band(struct dequantiser *d, size_t row, struct vae_error *error)
+{
+	size_t across = vae_cells(d->codes->columns, 6), first = row / VAE_SLICE_CELLS * across;
+	size_t top = row / VAE_SLICE_CELLS * VAE_SLICE_CELLS, bottom = least(top + d->band, d->codes->rows);
+	size_t slices = vae_slice_count((uint32_t)(bottom - top), d->codes->columns), threads = 0;
+	int rc = read_slices(d, (uint32_t)first, false, error);
+	if (rc || (rc = read_slices(d, (uint32_t)(first + slices), true, error)))
 		return rc;
-	*l = (struct vae_latents){
+	d->top = top;
+	d->bottom = bottom;
+	if (!(rc = vae_symbols_new(&d->symbols, &threads, error)))
+		rc = vae_parallel(slices, dequantise_slice, d, error);
+	vae_symbols_free(d->symbols, threads);
+	d->symbols = NULL;
+	drop_slices(d);
+	return rc;
+}
+
+/* Rows of pixels that `count` rows of cells cover. */
+static size_t pixel_rows(const struct vae_latents_rows *rows, size_t row, size_t count)
+{
+	const struct vae_latents *l = &rows->head;
+	return count ? vae_cell_pixels(&l->geometry, l->rows, l->columns, (struct vae_slice_place){row, 0, count, 1}).rows : 0;
+}
+
+static int dequantiser_read(struct vae_latents_rows *rows, uint32_t count, float *y, uint16_t *alpha, struct vae_error *error)
+{
+	struct dequantiser *d = (struct dequantiser *)rows;
+	size_t line = (size_t)rows->head.columns * rows->head.channels;
+	int rc;
+	for (; y && count; count--, rows->row++) {
+		if (rows->row >= d->bottom && (rc = load_band(d, rows->row, error)))
+			return rc;
+		memcpy(y, d->y + (rows->row - d->top) * line, line * sizeof *y);
+		y += line;
+		size_t samples = vae_alpha_row_samples(&rows->head, rows->row), above = pixel_rows(rows, d->top, rows->row - d->top);
+		if (!samples)
+			continue;
+		memcpy(alpha, d->alpha + above * rows->head.geometry.width, samples * sizeof *alpha);
+		alpha += samples;
+	}
+	rows->row += count;
+	return rows->row < rows->head.rows ? 0 : read_slices(d, d->codes->slices, false, error);
+}
+
+static void dequantiser_release(struct vae_latents_rows *rows)
+{
+	struct dequantiser *d = (struct dequantiser *)rows;
+	drop_slices(d);
+	free(d->slice);
+	free(d->y);
+	free(d->alpha);
+	free(rows->head.model_hint);
+	free(d);
+}
+
+int vae_dequantise_rows(struct vae_latents_rows **latents, const struct vae_model *model, const struct vae_codes *codes,
+                        struct vae_codes_reader *reader, const struct vae_window *window, struct vae_error *error)
+{
+	struct vae_window all = whole(&codes->geometry);
+	struct dequantiser *d;
+	int rc = vae_codes_check(codes, model, error);
+	window = window ? window : &all;
+	if (rc || (rc = check_window(window, &codes->geometry, error)) || (rc = vae_alloc(&d, 1, sizeof *d, error)))
+		return rc;
+	d->rows = (struct vae_latents_rows){.read = dequantiser_read, .release = dequantiser_release};
+	d->rows.head = (struct vae_latents){
 		.geometry = codes->geometry, .model_id = codes->model_id, .quality = codes->quality,
 		.rows = codes->rows, .columns = codes->columns, .channels = codes->channels};
-	if ((rc = vae_hint_copy(&l->model_hint, model, error)) || (rc = vae_alpha_copy(&l->alpha, codes->alpha, &codes->geometry, error)) ||
-	    (rc = vae_multiply(&floats, codes->rows, codes->columns, codes->channels, error)) ||
-	    (rc = vae_alloc_sparse(&l->y, floats, sizeof *l->y, error)))
-		goto out;
-	struct dequantisation d = {codes, model, l->y, slices_of(window, model, codes)};
-	rc = vae_parallel(d.slices.rows * d.slices.columns, dequantise_slice, &d, error);
-	if (!rc) {
-		*latents = l;
-		l = NULL;
-	}
-out:
-	vae_latents_free(l);
+	d->model = model;
+	d->codes = codes;
+	d->reader = reader;
+	d->wanted = slices_of(window, model, codes);
+	d->band = vae_slice_band(codes->rows, codes->columns, codes->channels);
+	if ((rc = vae_hint_copy(&d->rows.head.model_hint, model, error)) ||
+	    (rc = vae_latents_alloc(&d->y, &d->alpha, &d->rows.head, d->band, error)) ||
+	    (reader && (rc = vae_alloc(&d->slice, vae_slice_count(d->band, codes->columns), sizeof *d->slice, error))))
+		dequantiser_release(&d->rows);
+	else
+		*latents = &d->rows;
 	return rc;
 }
 
 int vae_dequantise(struct vae_latents **latents, const struct vae_model *model, const struct vae_codes *codes, struct vae_error *error)
 {
-	struct vae_window all = whole(&codes->geometry);
-	return vae_dequantise_window(latents, model, codes, &all, error);
+	struct vae_latents_rows *rows;
+	int rc = vae_dequantise_rows(&rows, model, codes, NULL, NULL, error);
+	if (rc)
+		return rc;
+	rc = vae_latents_rows_collect(latents, rows, error);
+	vae_latents_rows_free(rows);
+	return rc;
 }
 
 /* ---- p(x|y) ------------------------------------------------------------------------------------------------------------ */
 
-struct synthesis {
-	const struct vae_latents *latents;
+/* Rows of cells come in from `latents` as the sweep needs them. Whole cells are made: what the caller has not asked for yet of
+ * the last row of them rests in `spare`. "Row" of the output is one of reduced pixels. */
+struct decoder {
+	struct vae_image_rows rows;
+	const struct vae_model *model;
+	struct vae_latents_rows *latents;
 	struct vae_window window;
-	size_t reduce;           /* side of the blocks that become a pixel each: 1, or else 4 or 8, and the window is the whole picture */
-	struct vae_image *image;
+	size_t reduce;              /* side of the blocks that become a pixel each: 1, or else 4 or 8, and the window is the whole picture */
+	struct vae_sweep *sweep;    /* NULL for mlp */
+	float *y;                   /* rows of cells from `top` on, those that the sweep is to load */
+	size_t top, y_room;
+	uint16_t *alpha;            /* rows of pixels of the picture from alpha_top on: those of the window that were read and not handed out */
+	size_t alpha_top, alpha_rows, alpha_room;
+	uint16_t *colour;           /* where the caller of read wants row rows.row, and the rows up to `end` */
+	size_t end;
+	uint16_t *spare;            /* rows from `end` on: at most those of a cell */
+	size_t spares;
 };
 
 /* v in 0..1 to 0..maxval: clamped (NaN is 0), multiplied, rounded half to even, each once. v maxval < 2^22, where adding 1.5 x 2^23 rounds. */
@@ -129,13 +241,16 @@ static uint16_t sample_of(float v, float maxval)
 	return (uint16_t)((v * maxval + 0x1.8p23f) - 0x1.8p23f);
 }
 
+static size_t samples_of(const struct decoder *d) { return d->rows.geometry.width * (size_t)vae_colours(d->rows.geometry.tuple); }
+
 static void load_latents(void *context, const struct vae_block *block, float *y)
 {
-	const struct vae_latents *l = ((const struct synthesis *)context)->latents;
+	const struct decoder *d = context;
+	const struct vae_latents *head = &d->latents->head;
 	const struct vae_area *cells = &block->cells;
-	size_t channels = l->channels, line = cells->columns * channels;
+	size_t channels = head->channels, line = cells->columns * channels;
 	for (size_t row = 0; row < cells->rows; row++)
-		memcpy(y + row * line, l->y + ((cells->row + row) * l->columns + cells->column) * channels, line * sizeof *y);
+		memcpy(y + row * line, d->y + ((cells->row - d->top + row) * head->columns + cells->column) * channels, line * sizeof *y);
 }
 
 /* One row of pixels. Grey is the mean of the three colours: (r + g + b) (1/3), in this order. */
@@ -149,7 +264,7 @@ static void store_row(uint16_t *out, const float *x, size_t pixels, size_t colou
 			out[i] = sample_of((x[0] + x[1] + x[2]) * (1.0f / 3) + 0.5f, maxval);
 }
 
-/* What a block writes of a window: rows [top, bottom) and columns [left, right) of the picture. */
+/* What a block holds of the window: rows [top, bottom) and columns [left, right) of the picture. */
 struct part { size_t top, bottom, left, right; };
 
 static struct part part_of(const struct vae_window *w, const struct vae_block *block)
@@ -159,27 +274,27 @@ static struct part part_of(const struct vae_window *w, const struct vae_block *b
 	                     most(left, w->left), least(left + block->width_px, w->left + w->width)};
 }
 
-/* A pixel of the picture in a block's output, and in the image that is made. */
+/* A pixel of the picture in a block's output, and where it goes. */
 static const float *pixel_in(const float *x, const struct vae_block *block, size_t row, size_t column)
 {
 	return x + ((row - block->cells.row * VAE_CELL_PX) * block->width_px + column - block->cells.column * VAE_CELL_PX) * 3;
 }
 
-static uint16_t *pixel_out(const struct synthesis *s, size_t row, size_t column)
+static uint16_t *pixel_out(const struct decoder *d, size_t row, size_t column)
 {
-	const struct vae_geometry *g = &s->image->geometry;
-	size_t pixel = (row - s->window.top) / s->reduce * g->width + (column - s->window.left) / s->reduce;
-	return s->image->colour + pixel * (size_t)vae_colours(g->tuple);
+	size_t out = (row - d->window.top) / d->reduce, line = samples_of(d);
+	uint16_t *start = out < d->end ? d->colour + (out - d->rows.row) * line : d->spare + (out - d->end) * line;
+	return start + (column - d->window.left) / d->reduce * (size_t)vae_colours(d->rows.geometry.tuple);
 }
 
 static int store_pixels(void *context, const struct vae_block *block, const float *x, struct vae_error *error)
 {
-	const struct synthesis *s = context;
-	const struct vae_geometry *g = &s->image->geometry;
-	struct part p = part_of(&s->window, block);
+	const struct decoder *d = context;
+	const struct vae_geometry *g = &d->rows.geometry;
+	struct part p = part_of(&d->window, block);
 	(void)error;
 	for (size_t row = p.top; row < p.bottom; row++)
-		store_row(pixel_out(s, row, p.left), pixel_in(x, block, row, p.left), p.right - p.left, (size_t)vae_colours(g->tuple), g->maxval);
+		store_row(pixel_out(d, row, p.left), pixel_in(x, block, row, p.left), p.right - p.left, (size_t)vae_colours(g->tuple), g->maxval);
 	return 0;
 }
 
@@ -200,44 +315,66 @@ static void divide_row(float *sum, size_t pixels, size_t rows, size_t reduce)
 			sum[c] /= (float)(rows * least(reduce, pixels - first));
 }
 
-/* What is stored at once is whole cells: no block of pixels lies in two. */
+/* Blocks of cells begin where blocks of pixels do: none of these lies in two of those. */
 static int store_means(void *context, const struct vae_block *block, const float *x, struct vae_error *error)
 {
-	const struct synthesis *s = context;
-	const struct vae_geometry *g = &s->image->geometry;
-	struct part p = part_of(&s->window, block);
-	size_t pixels = p.right - p.left, blocks = quotient_up(pixels, s->reduce);
+	const struct decoder *d = context;
+	const struct vae_geometry *g = &d->rows.geometry;
+	struct part p = part_of(&d->window, block);
+	size_t pixels = p.right - p.left, blocks = quotient_up(pixels, d->reduce);
 	float *sum;
 	int rc = vae_alloc_raw(&sum, 3 * blocks, sizeof *sum, error);
 	if (rc)
 		return rc;
-	for (size_t top = p.top; top < p.bottom; top += s->reduce) {
-		size_t bottom = least(top + s->reduce, p.bottom);
+	for (size_t top = p.top; top < p.bottom; top += d->reduce) {
+		size_t bottom = least(top + d->reduce, p.bottom);
 		memset(sum, 0, 3 * blocks * sizeof *sum);
 		for (size_t row = top; row < bottom; row++)
-			add_row(sum, pixel_in(x, block, row, p.left), pixels, s->reduce);
-		divide_row(sum, pixels, bottom - top, s->reduce);
-		store_row(pixel_out(s, top, p.left), sum, blocks, (size_t)vae_colours(g->tuple), g->maxval);
+			add_row(sum, pixel_in(x, block, row, p.left), pixels, d->reduce);
+		divide_row(sum, pixels, bottom - top, d->reduce);
+		store_row(pixel_out(d, top, p.left), sum, blocks, (size_t)vae_colours(g->tuple), g->maxval);
 	}
 	free(sum);
 	return 0;
 }
 
-static int synthesise_photo(const struct synthesis *s, const struct vae_model *model, struct vae_error *error)
+/* The next `count` rows of cells: y to d->y, and alpha behind what waits. */
+static int read_cells(struct decoder *d, size_t count, struct vae_error *error)
 {
-	struct vae_sweep_work work = {
-		.nets = model->nets, .weights = &model->weights, .part = VAE_SYNTHESIS, .load = load_latents,
-		.store = s->reduce == 1 ? store_pixels : store_means, .at = vae_position_of(model->nets->arch.knots, s->latents->quality),
-		.context = (void *)s};
-	const struct vae_geometry *g = &s->latents->geometry;
-	struct vae_area area = cells_of(&s->window);
-	struct vae_sweep *sweep;
-	int rc = vae_sweep_new(&sweep, &work, g->height, g->width, &area, (size_t)omp_get_max_threads(), error);
-	if (rc)
+	struct vae_latents_rows *l = d->latents;
+	size_t line = (size_t)l->head.columns * l->head.channels, width = l->head.geometry.width, samples = 0;
+	int rc;
+	d->top = l->row;
+	for (size_t i = 0; i < count; i++)
+		samples += vae_alpha_row_samples(&l->head, (uint32_t)(l->row + i));
+	if ((rc = vae_reserve(&d->y, &d->y_room, count, 0, line * sizeof *d->y, error)) ||
+	    (samples && (rc = vae_reserve(&d->alpha, &d->alpha_room, d->alpha_rows + samples / width, d->alpha_rows, width * sizeof *d->alpha, error))))
 		return rc;
-	rc = vae_sweep_run(sweep, area.rows, error);
-	vae_sweep_free(sweep);
+	rc = l->read(l, (uint32_t)count, d->y, samples ? d->alpha + d->alpha_rows * width : NULL, error);
+	d->alpha_rows += samples / width;
 	return rc;
+}
+
+/* Up to row `end` of the output. */
+static int synthesise_photo(struct decoder *d, struct vae_error *error)
+{
+	size_t last = least(d->window.top + d->end * d->reduce, d->window.top + d->window.height), cells = quotient_up(last, VAE_CELL_PX);
+	size_t stored = vae_sweep_stored(d->sweep), first = vae_sweep_loaded(d->sweep);
+	int rc = 0;
+	if (cells <= stored)
+		return 0;
+	size_t needed = vae_sweep_needs(d->sweep, cells - stored);
+	if (first > d->latents->row) { /* rows above the window */
+		rc = d->latents->read(d->latents, (uint32_t)(first - d->latents->row), NULL, NULL, error);
+		d->alpha_top = first * VAE_CELL_PX;
+	}
+	if (!rc && needed > first)
+		rc = read_cells(d, needed - first, error);
+	if (rc || (rc = vae_sweep_run(d->sweep, cells - stored, error)))
+		return rc;
+	d->spares = least(cells * VAE_CELL_PX, d->window.top + d->window.height) - d->window.top;
+	d->spares = quotient_up(d->spares, d->reduce) - d->end;
+	return 0;
 }
 
 /* 1 / (1 + e^-v), linear between the stored knots, constant outside +-16. */
@@ -252,21 +389,22 @@ static float sigmoid(const float *knots, float v)
 	return __builtin_fmaf(place - (float)i, difference, knots[i]);
 }
 
-/* A dense network makes the whole picture or none. */
-static int synthesise_mlp(const struct synthesis *s, const struct vae_model *model, struct vae_error *error)
+/* A dense network makes the whole picture or none; a window's rows are then asked for at once or made again. */
+static int synthesise_mlp(struct decoder *d, struct vae_error *error)
 {
-	const struct vae_latents *latents = s->latents;
-	const struct vae_window *w = &s->window;
+	const struct vae_model *model = d->model;
+	const struct vae_latents *head = &d->latents->head;
+	const struct vae_window *w = &d->window;
 	struct vae_run run;
-	uint16_t *out = s->image->colour;
-	int rc = vae_run_init(&run, &model->nets->net[VAE_SYNTHESIS], 0, 1, 1, false, error);
-	if (rc)
+	uint16_t *out = d->colour;
+	int rc = d->latents->row ? 0 : read_cells(d, 1, error);
+	if (rc || (rc = vae_run_init(&run, &model->nets->net[VAE_SYNTHESIS], 0, 1, 1, false, error)))
 		return rc;
-	memcpy(vae_run_input(&run, 0), latents->y, latents->channels * sizeof *latents->y);
-	vae_net_forward(&run, model->nets, &model->weights, vae_position_of(model->nets->arch.knots, latents->quality));
-	for (size_t row = w->top; row < w->top + w->height; row++)
+	memcpy(vae_run_input(&run, 0), d->y, head->channels * sizeof *d->y);
+	vae_net_forward(&run, model->nets, &model->weights, vae_position_of(model->nets->arch.knots, head->quality));
+	for (size_t row = w->top + d->rows.row; row < w->top + d->end; row++)
 		for (size_t column = w->left; column < w->left + w->width; column++)
-			*out++ = sample_of(sigmoid(model->sigmoid, vae_run_output(&run, 0)[row * latents->geometry.width + column]), latents->geometry.maxval);
+			*out++ = sample_of(sigmoid(model->sigmoid, vae_run_output(&run, 0)[row * head->geometry.width + column]), head->geometry.maxval);
 	vae_run_clear(&run);
 	return 0;
 }
@@ -278,77 +416,141 @@ static uint16_t mean_of(size_t sum, size_t n)
 	return (uint16_t)(mean + (rest > n || (rest == n && mean & 1)));
 }
 
-static uint16_t mean_alpha(const struct vae_latents *l, struct part block)
+/* The mean of a block of alpha samples; rows count from the first one that waits. */
+static uint16_t mean_alpha(const struct decoder *d, struct part block)
 {
 	size_t sum = 0;
 	for (size_t row = block.top; row < block.bottom; row++)
 		for (size_t column = block.left; column < block.right; column++)
-			sum += l->alpha[row * l->geometry.width + column];
+			sum += d->alpha[row * d->latents->head.geometry.width + column];
 	return mean_of(sum, (block.bottom - block.top) * (block.right - block.left));
 }
 
-static void store_alpha_means(uint16_t *out, const struct vae_latents *l, size_t reduce)
+/* The alpha of rows rows.row to `end` leaves the queue. */
+static void give_alpha(struct decoder *d, uint16_t *alpha)
 {
-	size_t height = l->geometry.height, width = l->geometry.width;
-	for (size_t top = 0; top < height; top += reduce)
-		for (size_t left = 0; left < width; left += reduce)
-			*out++ = mean_alpha(l, (struct part){top, least(top + reduce, height), left, least(left + reduce, width)});
-}
-
-static void store_alpha(uint16_t *out, const struct vae_latents *l, const struct vae_window *w)
-{
-	for (size_t row = 0; row < w->height; row++)
-		memcpy(out + row * w->width, l->alpha + (w->top + row) * l->geometry.width + w->left, w->width * sizeof *out);
-}
-
-/* s is complete but for the image. */
-static int decode(struct vae_image **image, const struct vae_model *model, struct synthesis *s, struct vae_error *error)
-{
-	const struct vae_latents *l = s->latents;
-	struct vae_geometry g = l->geometry;
-	int rc = vae_shape_fits(model, &g, l->model_id, l->rows, l->columns, l->channels, error);
-	if (rc || (rc = check_window(&s->window, &g, error)))
-		return rc;
-	if (vae_has_alpha(g.tuple) && !l->alpha)
-		return vae_fail(error, VAE_EARG, "a picture of type %s without its alpha", vae_tuple_name(g.tuple));
-	g.width = (uint32_t)quotient_up(s->window.width, s->reduce);
-	g.height = (uint32_t)quotient_up(s->window.height, s->reduce);
-	if ((rc = vae_model_prepare(model, 1u << VAE_SYNTHESIS, error)) || (rc = vae_image_new_raw(&s->image, &g, UINT64_MAX, error)))
-		return rc;
-	uint64_t state = vae_fp_enter();
-	rc = (model->nets->arch.kind == VAE_ARCH_PHOTO ? synthesise_photo : synthesise_mlp)(s, model, error);
-	vae_fp_leave(state);
-	if (rc) {
-		vae_image_free(s->image);
-		return rc;
+	const struct vae_window *w = &d->window;
+	size_t width = d->latents->head.geometry.width, right = w->left + w->width;
+	size_t first = w->top + d->rows.row * d->reduce, last = least(w->top + d->end * d->reduce, w->top + w->height);
+	for (size_t row = first; row < last; row += d->reduce) {
+		size_t top = row - d->alpha_top, bottom = least(row + d->reduce, last) - d->alpha_top;
+		if (d->reduce == 1) {
+			memcpy(alpha, d->alpha + top * width + w->left, w->width * sizeof *alpha);
+			alpha += w->width;
+			continue;
+		}
+		for (size_t left = w->left; left < right; left += d->reduce)
+			*alpha++ = mean_alpha(d, (struct part){top, bottom, left, least(left + d->reduce, right)});
 	}
-	if (s->image->alpha && s->reduce > 1)
-		store_alpha_means(s->image->alpha, l, s->reduce);
-	else if (s->image->alpha)
-		store_alpha(s->image->alpha, l, &s->window);
-	*image = s->image;
+	d->alpha_rows -= last - d->alpha_top;
+	memmove(d->alpha, d->alpha + (last - d->alpha_top) * width, d->alpha_rows * width * sizeof *d->alpha);
+	d->alpha_top = last;
+}
+
+/* Rows that rest in `spare` come first. */
+static size_t take_spares(struct decoder *d, uint32_t count)
+{
+	size_t line = samples_of(d), n = least(d->spares, count);
+	if (!n)
+		return 0;
+	memcpy(d->colour, d->spare, n * line * sizeof *d->spare);
+	d->spares -= n;
+	memmove(d->spare, d->spare + n * line, d->spares * line * sizeof *d->spare);
+	return n;
+}
+
+static int decoder_read(struct vae_image_rows *rows, uint32_t count, uint16_t *colour, uint16_t *alpha, struct vae_error *error)
+{
+	struct decoder *d = (struct decoder *)rows;
+	d->colour = colour;
+	d->end = rows->row + count;
+	int rc = 0;
+	uint64_t state = vae_fp_enter();
+	if (!d->sweep)
+		rc = synthesise_mlp(d, error);
+	else if (take_spares(d, count) < count)
+		rc = synthesise_photo(d, error);
+	vae_fp_leave(state);
+	if (!rc && d->end == rows->geometry.height && d->latents->row < d->latents->head.rows)
+		rc = d->latents->read(d->latents, d->latents->head.rows - d->latents->row, NULL, NULL, error);
+	if (rc)
+		return rc;
+	if (alpha)
+		give_alpha(d, alpha);
+	rows->row = (uint32_t)d->end;
 	return 0;
 }
 
-int vae_decode(struct vae_image **image, const struct vae_model *model, const struct vae_latents *latents, struct vae_error *error)
+static void decoder_release(struct vae_image_rows *rows)
 {
-	return decode(image, model, &(struct synthesis){latents, whole(&latents->geometry), 1, NULL}, error);
+	struct decoder *d = (struct decoder *)rows;
+	vae_sweep_free(d->sweep);
+	free(d->y);
+	free(d->alpha);
+	free(d->spare);
+	free(d);
 }
 
-int vae_decode_window(struct vae_image **image, const struct vae_model *model, const struct vae_latents *latents,
-                      const struct vae_window *window, struct vae_error *error)
+static int decode_rows(struct vae_image_rows **image, const struct vae_model *model, struct vae_latents_rows *latents,
+                       const struct vae_window *window, size_t reduce, struct vae_error *error)
 {
-	return decode(image, model, &(struct synthesis){latents, *window, 1, NULL}, error);
+	const struct vae_latents *l = &latents->head;
+	struct vae_geometry g = l->geometry;
+	struct decoder *d;
+	int rc = vae_shape_fits(model, &g, l->model_id, l->rows, l->columns, l->channels, error);
+	if (rc || (rc = check_window(window, &g, error)) || (rc = vae_model_prepare(model, 1u << VAE_SYNTHESIS, error)) ||
+	    (rc = vae_alloc(&d, 1, sizeof *d, error)))
+		return rc;
+	g.width = (uint32_t)quotient_up(window->width, reduce);
+	g.height = (uint32_t)quotient_up(window->height, reduce);
+	*d = (struct decoder){.rows = {g, 0, decoder_read, decoder_release}, .model = model, .latents = latents, .window = *window, .reduce = reduce};
+	if (model->nets->arch.kind == VAE_ARCH_PHOTO) {
+		struct vae_sweep_work work = {
+			.nets = model->nets, .weights = &model->weights, .part = VAE_SYNTHESIS, .load = load_latents,
+			.store = reduce == 1 ? store_pixels : store_means, .at = vae_position_of(model->nets->arch.knots, l->quality), .context = d};
+		struct vae_area area = cells_of(window);
+		if ((rc = vae_sweep_new(&d->sweep, &work, l->geometry.height, l->geometry.width, &area, (size_t)omp_get_max_threads(), error)) ||
+		    (rc = vae_alloc_raw(&d->spare, VAE_CELL_PX * samples_of(d), sizeof *d->spare, error))) {
+			decoder_release(&d->rows);
+			return rc;
+		}
+	}
+	*image = &d->rows;
+	return 0;
 }
 
-int vae_decode_reduced(struct vae_image **image, const struct vae_model *model, const struct vae_latents *latents, int reduce,
-                       struct vae_error *error)
+int vae_decode_rows(struct vae_image_rows **image, const struct vae_model *model, struct vae_latents_rows *latents, const struct vae_window *window,
+                    struct vae_error *error)
 {
+	struct vae_window all = whole(&latents->head.geometry);
+	return decode_rows(image, model, latents, window ? window : &all, 1, error);
+}
+
+int vae_decode_reduced_rows(struct vae_image_rows **image, const struct vae_model *model, struct vae_latents_rows *latents, int reduce,
+                            struct vae_error *error)
+{
+	struct vae_window all = whole(&latents->head.geometry);
 	if (reduce != 4 && reduce != 8)
 		return vae_fail(error, VAE_EARG, "pictures are reduced by 4 or 8, not by %d", reduce);
 	if (model->nets->arch.kind != VAE_ARCH_PHOTO)
 		return vae_fail(error, VAE_EARG, "only pictures of photo models can be reduced");
-	return decode(image, model, &(struct synthesis){latents, whole(&latents->geometry), (size_t)reduce, NULL}, error);
+	return decode_rows(image, model, latents, &all, (size_t)reduce, error);
+}
+
+int vae_decode(struct vae_image **image, const struct vae_model *model, const struct vae_latents *latents, struct vae_error *error)
+{
+	struct vae_latents_rows *cells;
+	struct vae_image_rows *pixels;
+	int rc = vae_latents_rows_new(&cells, latents, error);
+	if (rc)
+		return rc;
+	rc = vae_decode_rows(&pixels, model, cells, NULL, error);
+	if (!rc) {
+		rc = vae_image_rows_collect(image, pixels, error);
+		vae_image_rows_free(pixels);
+	}
+	vae_latents_rows_free(cells);
+	return rc;
 }
 
 int vae_sample(struct vae_image **image, const struct vae_model *model, uint64_t seed, uint64_t index, struct vae_error *error)

@@ -1,4 +1,4 @@
-/* encode.c - from a picture to codes: analysis strip by strip, then the prior slice by slice. */
+/* encode.c - from a picture to codes: analysis down the rows, then the prior slice by slice. */
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,25 +6,36 @@
 #include "base/cpu.h"
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "image/image.h"
 #include "nn/sweep.h"
 #include "prior/payload.h"
 #include "shape.h"
 
 /* ---- q(y|x) ------------------------------------------------------------------------------------------------------------ */
 
-struct analysis {
-	const struct vae_image *image;
-	struct vae_latents *latents;
+/* Rows of pixels come in from `image` as the sweep needs them; alpha waits until the cells of its pixels are handed out, since
+ * analysis looks ahead. */
+struct encoder {
+	struct vae_latents_rows rows;
+	const struct vae_model *model;
+	struct vae_image_rows *image;
+	struct vae_sweep *sweep;    /* NULL for mlp */
+	uint16_t *colour;           /* rows of pixels from `top` on, those that the sweep is to load */
+	size_t top, room;           /* rows of pixels; room for so many */
+	uint16_t *alpha;            /* rows of pixels from the first cell not handed out, up to the last one read */
+	size_t alpha_rows, alpha_room;
+	float *y;                   /* where the caller of read wants row rows.row */
 };
 
 /* Samples to x in -0.5 .. 0.5, grey as three equal colours: one rounded division, one rounded subtraction. */
 static void load_pixels(void *context, const struct vae_block *block, float *x)
 {
-	const struct vae_image *image = ((struct analysis *)context)->image;
-	size_t colours = (size_t)vae_colours(image->geometry.tuple), width = image->geometry.width, n = block->width_px;
-	float maxval = image->geometry.maxval;
+	const struct encoder *e = context;
+	const struct vae_geometry *g = &e->image->geometry;
+	size_t colours = (size_t)vae_colours(g->tuple), width = g->width, n = block->width_px;
+	float maxval = g->maxval;
 	for (size_t row = 0; row < block->height_px; row++, x += 3 * n) {
-		const uint16_t *in = image->colour + ((block->cells.row * VAE_CELL_PX + row) * width + block->cells.column * VAE_CELL_PX) * colours;
+		const uint16_t *in = e->colour + ((block->cells.row * VAE_CELL_PX - e->top + row) * width + block->cells.column * VAE_CELL_PX) * colours;
 		if (colours == 3)
 			for (size_t i = 0; i < 3 * n; i++)
 				x[i] = (float)in[i] / maxval - 0.5f;
@@ -49,112 +60,201 @@ static int not_finite(struct vae_error *error)
 
 static int store_latents(void *context, const struct vae_block *block, const float *y, struct vae_error *error)
 {
-	struct vae_latents *l = ((struct analysis *)context)->latents;
+	struct encoder *e = context;
 	const struct vae_area *cells = &block->cells;
-	size_t channels = l->channels, n = cells->columns * channels;
-	for (size_t row = cells->row; row < cells->row + cells->rows; row++, y += n) {
+	size_t channels = e->rows.head.channels, n = cells->columns * channels;
+	for (size_t row = 0; row < cells->rows; row++, y += n) {
 		if (!all_finite(y, n))
 			return not_finite(error);
-		memcpy(l->y + (row * l->columns + cells->column) * channels, y, n * sizeof *y);
+		memcpy(e->y + ((cells->row + row - e->rows.row) * e->rows.head.columns + cells->column) * channels, y, n * sizeof *y);
 	}
 	return 0;
 }
 
-static int analyse_photo(struct vae_latents *latents, const struct vae_model *model, const struct vae_image *image, struct vae_error *error)
+/* Reads the next `count` rows of pixels: their colour to e->colour, their alpha to the end of e->alpha. */
+static int read_pixels(struct encoder *e, size_t count, struct vae_error *error)
 {
-	struct analysis analysis = {image, latents};
-	struct vae_sweep_work work = {
-		.nets = model->nets, .weights = &model->weights, .part = VAE_ANALYSIS, .load = load_pixels, .store = store_latents,
-		.at = vae_position_of(model->nets->arch.knots, latents->quality), .context = &analysis};
-	struct vae_sweep *sweep;
-	int rc = vae_sweep_new(&sweep, &work, image->geometry.height, image->geometry.width, NULL, (size_t)omp_get_max_threads(), error);
-	if (rc)
+	const struct vae_geometry *g = &e->image->geometry;
+	size_t width = g->width, samples = width * (size_t)vae_colours(g->tuple);
+	int rc;
+	e->top = e->image->row;
+	if ((rc = vae_reserve(&e->colour, &e->room, count, 0, samples * sizeof *e->colour, error)) ||
+	    (vae_has_alpha(g->tuple) &&
+	     (rc = vae_reserve(&e->alpha, &e->alpha_room, e->alpha_rows + count, e->alpha_rows, width * sizeof *e->alpha, error))))
 		return rc;
-	rc = vae_sweep_run(sweep, latents->rows, error);
-	vae_sweep_free(sweep);
+	rc = e->image->read(e->image, (uint32_t)count, e->colour, e->alpha ? e->alpha + e->alpha_rows * width : NULL, error);
+	e->alpha_rows += e->alpha ? count : 0;
 	return rc;
 }
 
-/* The posterior's means; its variances serve training alone. */
-static int analyse_mlp(struct vae_latents *latents, const struct vae_model *model, const struct vae_image *image, struct vae_error *error)
+static int analyse_photo(struct encoder *e, uint32_t count, struct vae_error *error)
 {
+	size_t end = vae_sweep_needs(e->sweep, count) * VAE_CELL_PX, height = e->image->geometry.height;
+	end = end < height ? end : height;
+	int rc = end > e->image->row ? read_pixels(e, end - e->image->row, error) : 0;
+	return rc ? rc : vae_sweep_run(e->sweep, count, error);
+}
+
+/* The posterior's means; its variances serve training alone. */
+static int analyse_mlp(struct encoder *e, struct vae_error *error)
+{
+	const struct vae_model *model = e->model;
+	const struct vae_geometry *g = &e->image->geometry;
 	struct vae_run run;
-	size_t pixels = (size_t)image->geometry.width * image->geometry.height;
-	float maxval = image->geometry.maxval;
-	int rc = vae_run_init(&run, &model->nets->net[VAE_ANALYSIS], 0, 1, 1, false, error);
-	if (rc)
+	size_t pixels = (size_t)g->width * g->height;
+	float maxval = g->maxval;
+	int rc = read_pixels(e, g->height, error);
+	if (rc || (rc = vae_run_init(&run, &model->nets->net[VAE_ANALYSIS], 0, 1, 1, false, error)))
 		return rc;
 	for (size_t i = 0; i < pixels; i++)
-		vae_run_input(&run, 0)[i] = (float)image->colour[i] / maxval;
-	vae_net_forward(&run, model->nets, &model->weights, vae_position_of(model->nets->arch.knots, latents->quality));
-	memcpy(latents->y, vae_run_output(&run, 0), latents->channels * sizeof *latents->y);
+		vae_run_input(&run, 0)[i] = (float)e->colour[i] / maxval;
+	vae_net_forward(&run, model->nets, &model->weights, vae_position_of(model->nets->arch.knots, e->rows.head.quality));
+	memcpy(e->y, vae_run_output(&run, 0), e->rows.head.channels * sizeof *e->y);
 	vae_run_clear(&run);
-	return all_finite(latents->y, latents->channels) ? 0 : not_finite(error);
+	return all_finite(e->y, e->rows.head.channels) ? 0 : not_finite(error);
+}
+
+/* The alpha of the next `count` rows of cells leaves the queue. */
+static void give_alpha(struct encoder *e, uint32_t count, uint16_t *alpha)
+{
+	size_t samples = 0;
+	for (uint32_t i = 0; i < count; i++)
+		samples += vae_alpha_row_samples(&e->rows.head, e->rows.row + i);
+	if (!samples)
+		return;
+	e->alpha_rows -= samples / e->image->geometry.width;
+	if (alpha)
+		memcpy(alpha, e->alpha, samples * sizeof *alpha);
+	memmove(e->alpha, e->alpha + samples, e->alpha_rows * e->image->geometry.width * sizeof *alpha);
+}
+
+static int encoder_read(struct vae_latents_rows *rows, uint32_t count, float *y, uint16_t *alpha, struct vae_error *error)
+{
+	struct encoder *e = (struct encoder *)rows;
+	float *unwanted = NULL;
+	int rc = y ? 0 : vae_alloc_raw(&unwanted, (size_t)count * rows->head.columns * rows->head.channels, sizeof *unwanted, error);
+	if (rc)
+		return rc;
+	e->y = y ? y : unwanted;
+	uint64_t state = vae_fp_enter();
+	rc = e->sweep ? analyse_photo(e, count, error) : analyse_mlp(e, error);
+	vae_fp_leave(state);
+	free(unwanted);
+	if (rc)
+		return rc;
+	give_alpha(e, count, y ? alpha : NULL);
+	rows->row += count;
+	return 0;
+}
+
+static void encoder_release(struct vae_latents_rows *rows)
+{
+	struct encoder *e = (struct encoder *)rows;
+	vae_sweep_free(e->sweep);
+	free(e->colour);
+	free(e->alpha);
+	free(rows->head.model_hint);
+	free(e);
+}
+
+int vae_encode_rows(struct vae_latents_rows **latents, const struct vae_model *model, struct vae_image_rows *image, double quality,
+                    struct vae_error *error)
+{
+	const struct vae_geometry *g = &image->geometry;
+	struct vae_shape shape;
+	struct encoder *e;
+	int rc;
+	if (!(quality >= 0 && quality <= 100))
+		return vae_fail(error, VAE_EARG, "quality %g is not 0 to 100", quality);
+	if ((rc = vae_shape_of(&shape, model, g, error)) || (rc = vae_model_prepare(model, 1u << VAE_ANALYSIS, error)) ||
+	    (rc = vae_alloc(&e, 1, sizeof *e, error)))
+		return rc;
+	struct vae_latents *head = &e->rows.head;
+	e->rows = (struct vae_latents_rows){.read = encoder_read, .release = encoder_release};
+	*head = (struct vae_latents){
+		.geometry = *g, .model_id = model->id, .quality = (uint16_t)(quality / 100 * VAE_QUALITY_ONE + 0.5),
+		.rows = (uint32_t)shape.rows, .columns = (uint32_t)shape.columns, .channels = (uint32_t)shape.channels};
+	e->model = model;
+	e->image = image;
+	struct vae_sweep_work work = {
+		.nets = model->nets, .weights = &model->weights, .part = VAE_ANALYSIS, .load = load_pixels, .store = store_latents,
+		.at = vae_position_of(model->nets->arch.knots, head->quality), .context = e};
+	if ((rc = vae_hint_copy(&head->model_hint, model, error)) ||
+	    (model->nets->arch.kind == VAE_ARCH_PHOTO &&
+	     (rc = vae_sweep_new(&e->sweep, &work, g->height, g->width, NULL, (size_t)omp_get_max_threads(), error))))
+		encoder_release(&e->rows);
+	else
+		*latents = &e->rows;
+	return rc;
 }
 
 int vae_encode(struct vae_latents **latents, const struct vae_model *model, const struct vae_image *image, double quality, struct vae_error *error)
 {
-	struct vae_shape shape;
-	struct vae_latents *l = NULL;
-	size_t floats;
-	int rc;
-	if (!(quality >= 0 && quality <= 100))
-		return vae_fail(error, VAE_EARG, "quality %g is not 0 to 100", quality);
-	if ((rc = vae_shape_of(&shape, model, &image->geometry, error)) || (rc = vae_model_prepare(model, 1u << VAE_ANALYSIS, error)) ||
-	    (rc = vae_alloc(&l, 1, sizeof *l, error)))
+	struct vae_image_rows *pixels;
+	struct vae_latents_rows *cells;
+	int rc = vae_image_rows_new(&pixels, image, error);
+	if (rc)
 		return rc;
-	*l = (struct vae_latents){
-		.geometry = image->geometry, .model_id = model->id, .quality = (uint16_t)(quality / 100 * VAE_QUALITY_ONE + 0.5),
-		.rows = (uint32_t)shape.rows, .columns = (uint32_t)shape.columns, .channels = (uint32_t)shape.channels};
-	if ((rc = vae_hint_copy(&l->model_hint, model, error)) || (rc = vae_alpha_copy(&l->alpha, image->alpha, &image->geometry, error)) ||
-	    (rc = vae_multiply(&floats, shape.rows, shape.columns, shape.channels, error)) ||
-	    (rc = vae_alloc_raw(&l->y, floats, sizeof *l->y, error)))
-		goto out;
-	uint64_t state = vae_fp_enter();
-	rc = (model->nets->arch.kind == VAE_ARCH_PHOTO ? analyse_photo : analyse_mlp)(l, model, image, error);
-	vae_fp_leave(state);
+	rc = vae_encode_rows(&cells, model, pixels, quality, error);
 	if (!rc) {
-		*latents = l;
-		l = NULL;
+		rc = vae_latents_rows_collect(latents, cells, error);
+		vae_latents_rows_free(cells);
 	}
-out:
-	vae_latents_free(l);
+	vae_image_rows_free(pixels);
 	return rc;
 }
 
 /* ---- p(y) -------------------------------------------------------------------------------------------------------------- */
 
-/* Where the symbols of the slices come from: latents, or codes that hold them already. */
+/* Some rows of slices: y and alpha of the latents' next rows of cells, or codes whose symbols are packed anew. */
 struct quantisation {
-	const struct vae_latents *latents;
-	const struct vae_codes *packed;
 	const struct vae_model *model;
-	struct vae_codes *codes;
+	struct vae_codes *codes;           /* what is made */
+	const struct vae_codes *packed;    /* where the symbols come from, or NULL: y */
+	const float *y;                    /* from row `row` of cells on */
+	const uint16_t *alpha;             /* of their pixels */
+	size_t row, first;                 /* the first slice */
+	struct vae_symbols *symbols;       /* one a thread */
 };
 
-static int round_slice(struct vae_symbols *symbols, const struct quantisation *q, size_t i, struct vae_error *error)
+static int round_slice(struct vae_symbols *symbols, const struct quantisation *q, const struct vae_slice_place *p, struct vae_error *error)
 {
-	const struct vae_latents *l = q->latents;
-	struct vae_slice_place p = vae_slice_at(l->rows, l->columns, i);
-	struct vae_prior prior = vae_prior_of(q->model, l->quality);
-	size_t stride = (size_t)l->columns * l->channels;
-	int rc = vae_symbols_init(symbols, q->model->nets, p.rows, p.columns, error);
-	if (!rc && (rc = vae_hyper_analyse(symbols, &prior, l->y + p.row * stride + p.column * l->channels, stride, error)))
-		vae_symbols_clear(symbols);
-	return rc;
+	const struct vae_codes *c = q->codes;
+	struct vae_prior prior = vae_prior_of(q->model, c->quality);
+	size_t stride = (size_t)c->columns * c->channels;
+	int rc = vae_symbols_fit(symbols, q->model->nets, p->rows, p->columns, error);
+	return rc ? rc : vae_hyper_analyse(symbols, &prior, q->y + (p->row - q->row) * stride + p->column * c->channels, stride, error);
 }
 
-static int pack_slice(void *context, size_t i, int thread, struct vae_error *error)
+/* The alpha samples of a slice, as they stand at the start of its payload. */
+static int put_alpha(struct vae_buffer *buffer, const struct quantisation *q, const struct vae_slice_place *p, size_t i, struct vae_error *error)
+{
+	const struct vae_geometry *g = &q->codes->geometry;
+	struct vae_slice_place px = vae_cell_pixels(g, q->codes->rows, q->codes->columns, *p);
+	struct vae_slice_place above = vae_cell_pixels(g, q->codes->rows, q->codes->columns, (struct vae_slice_place){q->row, 0, 1, 1});
+	size_t bytes = vae_codes_alpha_bytes(q->codes, (uint32_t)i);
+	uint8_t *out = bytes ? vae_buffer_extend(buffer, bytes, error) : NULL;
+	if (bytes && !out)
+		return VAE_EMEM;
+	if (q->packed && bytes)
+		memcpy(out, q->packed->slice[i].payload, bytes);
+	for (size_t row = 0; !q->packed && out && row < px.rows; row++)
+		vae_alpha_put(out + row * (bytes / px.rows), g, q->alpha + (px.row - above.row + row) * g->width + px.column, px.columns);
+	return 0;
+}
+
+static int pack_slice(void *context, size_t piece, int thread, struct vae_error *error)
 {
 	const struct quantisation *q = context;
-	struct vae_symbols symbols;
+	size_t i = q->first + piece;
+	struct vae_slice_place p = vae_slice_at(q->codes->rows, q->codes->columns, i);
+	struct vae_symbols *symbols = &q->symbols[thread];
 	struct vae_buffer buffer = {0};
-	(void)thread;
-	int rc = q->latents ? round_slice(&symbols, q, i, error) : vae_slice_decode(&symbols, q->packed, q->model, i, NULL, 0, error);
+	int rc = q->packed ? vae_slice_decode(symbols, q->packed, q->model, i, &q->packed->slice[i], NULL, 0, error) : round_slice(symbols, q, &p, error);
 	if (rc)
 		return rc;
-	rc = vae_payload_write(&buffer, &symbols, &q->model->scales, q->codes->method, error);
-	vae_symbols_clear(&symbols);
+	if (!(rc = put_alpha(&buffer, q, &p, i, error)))
+		rc = vae_payload_write(&buffer, symbols, &q->model->scales, q->codes->method, error);
 	if (rc)
 		vae_buffer_clear(&buffer);
 	else
@@ -162,47 +262,93 @@ static int pack_slice(void *context, size_t i, int thread, struct vae_error *err
 	return rc;
 }
 
-/* Packs all slices into codes whose description is `like`; alpha is that of the source. */
-static int pack(struct vae_codes **codes, const struct vae_codes *like, const uint16_t *alpha, struct quantisation *q, struct vae_error *error)
+static int pack_slices(struct quantisation *q, size_t count, struct vae_error *error)
 {
-	struct vae_codes *c = NULL;
+	size_t threads;
+	int rc = vae_symbols_new(&q->symbols, &threads, error);
+	if (rc)
+		return rc;
+	rc = vae_parallel(count, pack_slice, q, error);
+	vae_symbols_free(q->symbols, threads);
+	return rc;
+}
+
+/* Codes of this description, with room for their slices. */
+static int new_codes(struct vae_codes **codes, const struct vae_codes *like, struct vae_error *error)
+{
+	struct vae_codes *c;
 	int rc;
 	if (like->method != VAE_METHOD_RANGE && like->method != VAE_METHOD_ZSTD)
 		return vae_fail(error, VAE_EARG, "method %d is neither range nor zstd", (int)like->method);
 	if ((rc = vae_alloc(&c, 1, sizeof *c, error)))
 		return rc;
 	*c = *like;
-	size_t slices = (size_t)vae_slice_count(c->rows, c->columns);
-	if ((rc = vae_alpha_copy(&c->alpha, alpha, &c->geometry, error)) || (rc = vae_alloc(&c->slice, slices, sizeof *c->slice, error)))
+	c->slices = (uint32_t)vae_slice_count(c->rows, c->columns);
+	if ((rc = vae_alloc(&c->slice, c->slices, sizeof *c->slice, error)))
+		free(c);
+	else
+		*codes = c;
+	return rc;
+}
+
+int vae_quantise_rows(struct vae_codes **codes, const struct vae_model *model, struct vae_latents_rows *latents, enum vae_method method,
+                      struct vae_error *error)
+{
+	const struct vae_latents *l = &latents->head;
+	struct vae_codes *c = NULL;
+	float *y = NULL;
+	uint16_t *alpha = NULL;
+	int rc = vae_shape_fits(model, &l->geometry, l->model_id, l->rows, l->columns, l->channels, error);
+	if (rc || (rc = vae_model_prepare(model, 1u << VAE_H_A | 1u << VAE_H_S | 1u << VAE_CONTEXT, error)))
+		return rc;
+	struct vae_codes like = {.geometry = l->geometry, .model_id = l->model_id, .quality = l->quality, .method = method,
+	                         .rows = l->rows, .columns = l->columns, .channels = l->channels};
+	uint32_t band = vae_slice_band(l->rows, l->columns, l->channels);
+	if ((rc = new_codes(&c, &like, error)) || (rc = vae_latents_alloc(&y, &alpha, l, band, error)))
 		goto out;
-	c->slices = (uint32_t)slices;
-	q->codes = c;
-	rc = vae_parallel(slices, pack_slice, q, error);
+	struct quantisation q = {.model = model, .codes = c, .y = y, .alpha = alpha};
+	while (!rc && latents->row < l->rows) {
+		uint32_t rows = l->rows - latents->row < band ? l->rows - latents->row : band;
+		size_t slices = vae_slice_count(rows, l->columns);
+		q.row = latents->row;
+		if (!(rc = latents->read(latents, rows, y, alpha, error)))
+			rc = pack_slices(&q, slices, error);
+		q.first += slices;
+	}
 	if (!rc) {
 		*codes = c;
 		c = NULL;
 	}
 out:
 	vae_codes_free(c);
+	free(y);
+	free(alpha);
 	return rc;
 }
 
-int vae_quantise(struct vae_codes **codes, const struct vae_model *model, const struct vae_latents *l, enum vae_method method, struct vae_error *error)
+int vae_quantise(struct vae_codes **codes, const struct vae_model *model, const struct vae_latents *latents, enum vae_method method, struct vae_error *error)
 {
-	int rc = vae_shape_fits(model, &l->geometry, l->model_id, l->rows, l->columns, l->channels, error);
-	if (rc || (rc = vae_model_prepare(model, 1u << VAE_H_A | 1u << VAE_H_S | 1u << VAE_CONTEXT, error)))
+	struct vae_latents_rows *cells;
+	int rc = vae_latents_rows_new(&cells, latents, error);
+	if (rc)
 		return rc;
-	struct vae_codes like = {.geometry = l->geometry, .model_id = l->model_id, .quality = l->quality, .method = method,
-	                         .rows = l->rows, .columns = l->columns, .channels = l->channels};
-	return pack(codes, &like, l->alpha, &(struct quantisation){.latents = l, .model = model}, error);
+	rc = vae_quantise_rows(codes, model, cells, method, error);
+	vae_latents_rows_free(cells);
+	return rc;
 }
 
 int vae_repack(struct vae_codes **codes, const struct vae_model *model, const struct vae_codes *packed, enum vae_method method, struct vae_error *error)
 {
+	struct vae_codes *c, like = *packed;
 	int rc = vae_codes_check(packed, model, error);
-	if (rc)
+	like.method = method;
+	if (rc || (rc = new_codes(&c, &like, error)))
 		return rc;
-	struct vae_codes like = {.geometry = packed->geometry, .model_id = packed->model_id, .quality = packed->quality, .method = method,
-	                         .rows = packed->rows, .columns = packed->columns, .channels = packed->channels};
-	return pack(codes, &like, packed->alpha, &(struct quantisation){.packed = packed, .model = model}, error);
+	struct quantisation q = {.model = model, .codes = c, .packed = packed};
+	rc = pack_slices(&q, c->slices, error);
+	if (rc)
+		vae_codes_free(c);
+	else
+		*codes = c;
+	return rc;
 }

@@ -22,41 +22,42 @@ static double gaussian_bits(double r, double log_scale)
 struct estimate {
 	const struct vae_codes *codes;
 	const struct vae_model *model;
-	struct vae_rate *slice; /* [slices] */
+	struct vae_symbols *symbols; /* one a thread */
+	struct vae_rate *slice;      /* [slices] */
 };
 
 static int estimate_slice(void *context, size_t i, int thread, struct vae_error *error)
 {
 	const struct estimate *e = context;
-	struct vae_symbols s;
+	struct vae_symbols *s = &e->symbols[thread];
 	struct vae_rate rate = {0};
-	(void)thread;
-	int rc = vae_slice_decode(&s, e->codes, e->model, i, NULL, 0, error);
+	int rc = vae_slice_decode(s, e->codes, e->model, i, &e->codes->slice[i], NULL, 0, error);
 	if (rc)
 		return rc;
-	for (size_t n = 0; n < s.count; n++) {
-		double bits = vae_range_bits(&e->model->scales, s.index[n], s.value[n]);
-		if (n < s.z_count) {
+	for (size_t n = 0; n < s->count; n++) {
+		double bits = vae_range_bits(&e->model->scales, s->index[n], s->value[n]);
+		if (n < s->z_count) {
 			rate.z_bits += bits;
 		} else {
 			rate.y_bits += bits;
-			rate.y_float_bits += gaussian_bits(s.value[n], s.log_scale[n]);
+			rate.y_float_bits += gaussian_bits(s->value[n], s->log_scale[n]);
 		}
 	}
-	rate.symbols = s.count;
+	rate.symbols = s->count;
 	e->slice[i] = rate;
-	vae_symbols_clear(&s);
 	return 0;
 }
 
 int vae_rate_estimate(struct vae_rate *rate, const struct vae_model *model, const struct vae_codes *codes, struct vae_error *error)
 {
-	struct estimate e = {codes, model, NULL};
+	struct estimate e = {codes, model, NULL, NULL};
+	size_t threads = 0;
 	struct vae_rate sum = {0};
 	int rc = vae_codes_check(codes, model, error);
 	if (rc || (rc = vae_alloc(&e.slice, codes->slices, sizeof *e.slice, error)))
 		return rc;
-	rc = vae_parallel(codes->slices, estimate_slice, &e, error);
+	if (!(rc = vae_symbols_new(&e.symbols, &threads, error)))
+		rc = vae_parallel(codes->slices, estimate_slice, &e, error);
 	for (size_t i = 0; !rc && i < codes->slices; i++) {
 		sum.z_bits += e.slice[i].z_bits;
 		sum.y_bits += e.slice[i].y_bits;
@@ -65,6 +66,7 @@ int vae_rate_estimate(struct vae_rate *rate, const struct vae_model *model, cons
 	}
 	if (!rc)
 		*rate = sum;
+	vae_symbols_free(e.symbols, threads);
 	free(e.slice);
 	return rc;
 }

@@ -71,13 +71,14 @@ int vae_codes_check(const struct vae_codes *codes, const struct vae_model *model
 	return vae_model_prepare(model, 1u << VAE_H_S | 1u << VAE_CONTEXT, error);
 }
 
-static int decode_payload(struct vae_symbols *s, const struct vae_codes *codes, const struct vae_model *model, size_t i, float *y,
-                          size_t stride, struct vae_error *error)
+static int decode_payload(struct vae_symbols *s, const struct vae_codes *codes, const struct vae_model *model, const struct vae_slice *slice,
+                          uint64_t alpha_bytes, float *y, size_t stride, struct vae_error *error)
 {
-	const struct vae_slice *slice = &codes->slice[i];
 	struct vae_prior prior = vae_prior_of(model, codes->quality);
 	struct vae_payload payload;
-	int rc = vae_payload_start(&payload, s, &model->scales, codes->method, slice->payload, slice->bytes, error);
+	if (slice->bytes < alpha_bytes)
+		return vae_fail(error, VAE_EDATA, "%u bytes, where there are %llu of alpha alone", slice->bytes, (unsigned long long)alpha_bytes);
+	int rc = vae_payload_start(&payload, s, &model->scales, codes->method, slice->payload + alpha_bytes, slice->bytes - alpha_bytes, error);
 	if (rc)
 		return rc;
 	rc = vae_hyper_synthesise(s, &prior, vae_payload_take, &payload, y, stride, error);
@@ -87,36 +88,21 @@ static int decode_payload(struct vae_symbols *s, const struct vae_codes *codes, 
 	return rc;
 }
 
-int vae_slice_decode(struct vae_symbols *symbols, const struct vae_codes *codes, const struct vae_model *model, size_t i, float *y,
-                     size_t stride, struct vae_error *error)
+int vae_slice_decode(struct vae_symbols *symbols, const struct vae_codes *codes, const struct vae_model *model, size_t i,
+                     const struct vae_slice *slice, float *y, size_t stride, struct vae_error *error)
 {
 	struct vae_slice_place p = vae_slice_at(codes->rows, codes->columns, i);
 	struct vae_error why = {.offset = -1};
-	int rc = vae_symbols_init(symbols, model->nets, p.rows, p.columns, error);
+	int rc = vae_symbols_fit(symbols, model->nets, p.rows, p.columns, error);
 	if (rc)
 		return rc;
-	rc = decode_payload(symbols, codes, model, i, y, stride, &why);
+	rc = decode_payload(symbols, codes, model, slice, vae_codes_alpha_bytes(codes, (uint32_t)i), y, stride, &why);
 	if (!rc)
 		return 0;
-	vae_symbols_clear(symbols);
 	return vae_fail(error, (enum vae_err)rc, "slice %zu of %u: %.300s", i + 1, codes->slices, why.text);
 }
 
 /* ---- what travels along ------------------------------------------------------------------------------------------------ */
-
-int vae_alpha_copy(uint16_t **copy, const uint16_t *alpha, const struct vae_geometry *geometry, struct vae_error *error)
-{
-	size_t pixels = (size_t)geometry->width * geometry->height;
-	*copy = NULL;
-	if (!vae_has_alpha(geometry->tuple))
-		return 0;
-	if (!alpha)
-		return vae_fail(error, VAE_EARG, "a picture of type %s without its alpha", vae_tuple_name(geometry->tuple));
-	int rc = vae_alloc_raw(copy, pixels, sizeof **copy, error);
-	if (!rc)
-		memcpy(*copy, alpha, pixels * sizeof **copy);
-	return rc;
-}
 
 int vae_hint_copy(char **hint, const struct vae_model *model, struct vae_error *error)
 {

@@ -18,13 +18,11 @@ struct vae_prior vae_prior_of(const struct vae_model *model, uint16_t quality);
 
 /* Checks codes against the model: shape, method, number of slices; and makes ready what decoding the slices takes of the model. */
 int vae_codes_check(const struct vae_codes *codes, const struct vae_model *model, struct vae_error *error);
-/* Decodes slice i of checked codes: fills symbols (initialised here, cleared by the caller) and y (the slice's corner; NULL: symbols alone).
- * Errors name the slice. */
-int vae_slice_decode(struct vae_symbols *symbols, const struct vae_codes *codes, const struct vae_model *model, size_t i, float *y,
-                     size_t stride, struct vae_error *error);
+/* Decodes slice i of checked codes, whose bytes are those of `slice`: fills symbols (fitted here; zeroed at first, cleared by the caller in the end) and y (the slice's
+ * corner; NULL: symbols alone). Errors name the slice. */
+int vae_slice_decode(struct vae_symbols *symbols, const struct vae_codes *codes, const struct vae_model *model, size_t i,
+                     const struct vae_slice *slice, float *y, size_t stride, struct vae_error *error);
 
-/* Copies what travels beside the colour; *copy is NULL where there is none. VAE_EARG where the tuple type has alpha and none is there. */
-int vae_alpha_copy(uint16_t **copy, const uint16_t *alpha, const struct vae_geometry *geometry, struct vae_error *error);
 /* The path that latents carry, or NULL. */
 int vae_hint_copy(char **hint, const struct vae_model *model, struct vae_error *error);
 

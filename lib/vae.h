@@ -5,7 +5,8 @@
  *     image --vae_encode--> latents --vae_quantise--> codes --vae_dequantise--> latents --vae_decode--> image
  *            q(y|x) analysis         p(y) the prior                                      p(x|y) synthesis
  *
- * The simple way from a picture to a file and back:
+ * Each stage reads rows from the one before as they are asked for (vae_X_rows), so that a picture need never be in memory
+ * whole; the functions above do all of it at once. The simple way from a picture to a file:
  *
  *     struct vae_error e;
  *     struct vae_model *m;  struct vae_image *x;  struct vae_latents *y;  struct vae_codes *c;
@@ -98,6 +99,28 @@ int vae_image_read(struct vae_image **image, FILE *file, uint64_t max_pixels, st
 /* Writes one picture, raw, in its own format. Does not flush. */
 int vae_image_write(const struct vae_image *image, FILE *file, struct vae_error *error);
 
+/* A picture whose rows are read one after another from the top: out of a file, of memory, of latents, or of a caller's own struct that
+ * begins with this one. Each keeps a reference to where its rows come from, which must outlive it and be left alone meanwhile. */
+struct vae_image_rows {
+	struct vae_geometry geometry;
+	uint32_t row;  /* the next that read will give; whoever implements read counts it */
+	/* Gives the next `rows` rows of samples, no more than are left (the caller keeps to that): colour is rows x width x colours, alpha rows x
+	 * width, NULL where the picture has none. After a failure nothing but release may be called. */
+	int (*read)(struct vae_image_rows *self, uint32_t rows, uint16_t *colour, uint16_t *alpha, struct vae_error *error);
+	void (*release)(struct vae_image_rows *self); /* frees *self too where it is on the heap */
+};
+
+/* The next picture of a PNM/PAM stream, as vae_image_read, of which only the header has been read. Returns 1 or 0. */
+int vae_image_rows_open(struct vae_image_rows **rows, FILE *file, uint64_t max_pixels, struct vae_error *error);
+/* A picture in memory. */
+int vae_image_rows_new(struct vae_image_rows **rows, const struct vae_image *image, struct vae_error *error);
+void vae_image_rows_free(struct vae_image_rows *rows); /* calls release; NULL is allowed */
+/* Reads all rows into memory. */
+int vae_image_rows_collect(struct vae_image **image, struct vae_image_rows *rows, struct vae_error *error);
+/* Writes all rows as vae_image_write does, `band` at a time (0: so many that a band has a few million pixels). What was read before a
+ * failure has been written. VAE_EARG where a sample exceeds maxval. */
+int vae_image_rows_write(struct vae_image_rows *rows, uint32_t band, FILE *file, struct vae_error *error);
+
 /* ---- models ------------------------------------------------------------------------------------------------------------ */
 
 struct vae_model; /* weights, tables and description; opaque */
@@ -143,6 +166,23 @@ int vae_latents_read(struct vae_latents **latents, FILE *file, uint64_t max_pixe
 int vae_latents_write(const struct vae_latents *latents, FILE *file, struct vae_error *error);
 void vae_latents_free(struct vae_latents *latents);
 
+/* Latents whose rows of cells are read one after another; else as struct vae_image_rows. */
+struct vae_latents_rows {
+	struct vae_latents head;      /* all but y and alpha, which are NULL */
+	uint32_t row;                 /* the next that read will give */
+	/* Gives the next `rows` rows of cells: y is rows x columns x channels; alpha the samples of the pixels that these cells cover, NULL where the
+	 * picture has none: 16 rows of pixels for each row of cells of photo latents, fewer at the lower edge; for the one cell of a dense model (mlp) all of them.
+	 * y NULL: passes over the rows. */
+	int (*read)(struct vae_latents_rows *self, uint32_t rows, float *y, uint16_t *alpha, struct vae_error *error);
+	void (*release)(struct vae_latents_rows *self);
+};
+
+int vae_latents_rows_open(struct vae_latents_rows **rows, FILE *file, uint64_t max_pixels, struct vae_error *error); /* 1 or 0 */
+int vae_latents_rows_new(struct vae_latents_rows **rows, const struct vae_latents *latents, struct vae_error *error);
+void vae_latents_rows_free(struct vae_latents_rows *rows);
+int vae_latents_rows_collect(struct vae_latents **latents, struct vae_latents_rows *rows, struct vae_error *error);
+int vae_latents_rows_write(struct vae_latents_rows *rows, uint32_t band, FILE *file, struct vae_error *error);
+
 /* ---- codes ------------------------------------------------------------------------------------------------------------- */
 
 enum vae_method {
@@ -151,9 +191,10 @@ enum vae_method {
 	VAE_METHOD_RESERVED = 2  /* kept for a lossless residual layer */
 };
 
+/* A square of 64 cells of y a side, smaller at the right and the lower edge, that is coded by itself. */
 struct vae_slice {
-	uint8_t *payload; /* owned */
-	uint32_t bytes;
+	uint8_t *payload; /* alpha samples of its pixels (1 or 2 bytes each), if the picture has alpha, then the packed symbols; owned */
+	uint32_t bytes;   /* of both */
 };
 
 struct vae_codes {
@@ -162,7 +203,6 @@ struct vae_codes {
 	uint16_t quality;
 	enum vae_method method;
 	uint32_t rows, columns, channels; /* of y, as in vae_latents */
-	uint16_t *alpha;                  /* as in vae_latents */
 	uint32_t slices;                  /* ceil(rows/64) x ceil(columns/64) */
 	struct vae_slice *slice;          /* [slices], row by row, owned */
 };
@@ -174,10 +214,16 @@ int vae_codes_reader_new(struct vae_codes_reader **reader, FILE *file, uint64_t 
 void vae_codes_reader_free(struct vae_codes_reader *reader);
 /* Reads the next image's codes, checking every slice's checksum. Returns 1, or 0 at a clean end. */
 int vae_codes_read(struct vae_codes **codes, struct vae_codes_reader *reader, struct vae_error *error);
+/* The same in steps. First all but the payloads (codes->slice[] is empty): returns 1 or 0. */
+int vae_codes_begin(struct vae_codes **codes, struct vae_codes_reader *reader, struct vae_error *error);
+/* Then each slice in turn, i = 0 to codes->slices - 1; with the last, the image has been read to its end. The payload is the caller's, from malloc. */
+int vae_codes_next(struct vae_slice *slice, const struct vae_codes *codes, uint32_t i, struct vae_codes_reader *reader, struct vae_error *error);
 /* Writes one zstd frame (content size pledged, checksum on) at zstd level 1 to 19. */
 int vae_codes_write(const struct vae_codes *codes, FILE *file, int level, struct vae_error *error);
-/* Bytes of the image before zstd packs them: header, alpha and slices, each with its length and checksum. */
+/* Bytes of the image before zstd packs them: the header, and slices, each with its length and checksum. */
 uint64_t vae_codes_content_bytes(const struct vae_codes *codes);
+/* How many of a slice's bytes are alpha samples. */
+uint64_t vae_codes_alpha_bytes(const struct vae_codes *codes, uint32_t slice);
 void vae_codes_free(struct vae_codes *codes);
 
 /* ---- the road there and back ------------------------------------------------------------------------------------------- */
@@ -188,38 +234,46 @@ enum vae_kind vae_kind_peek(FILE *file);
 
 /* q(y|x). quality 0 to 100. Threads: OpenMP's current number (omp_set_num_threads); any number gives the same bytes. */
 int vae_encode(struct vae_latents **latents, const struct vae_model *model, const struct vae_image *image, double quality, struct vae_error *error);
+/* The same row by row. Rows that are read at once are computed at once: the more, the better threads are used; the bits are the same. Some
+ * more rows of the image are read than the cells cover: as many as the analysis looks ahead. */
+int vae_encode_rows(struct vae_latents_rows **latents, const struct vae_model *model, struct vae_image_rows *image, double quality,
+                    struct vae_error *error);
 
 /* p(y): rounds y about the prior's mean and codes the residuals slice by slice. */
 int vae_quantise(struct vae_codes **codes, const struct vae_model *model, const struct vae_latents *latents, enum vae_method method, struct vae_error *error);
+/* The same from rows, 64 of them in memory at a time. */
+int vae_quantise_rows(struct vae_codes **codes, const struct vae_model *model, struct vae_latents_rows *latents, enum vae_method method,
+                      struct vae_error *error);
 /* The same symbols packed by another method (or the same): it decodes to the same latents. To quantise dequantised latents anew would
  * not do, since z is made from y before rounding. */
 int vae_repack(struct vae_codes **codes, const struct vae_model *model, const struct vae_codes *packed, enum vae_method method, struct vae_error *error);
 int vae_dequantise(struct vae_latents **latents, const struct vae_model *model, const struct vae_codes *codes, struct vae_error *error);
 
-/* p(x|y): the picture, in the geometry that the latents carry. */
-int vae_decode(struct vae_image **image, const struct vae_model *model, const struct vae_latents *latents, struct vae_error *error);
-
 /* A rectangle of pixels: width x height of them from column left, row top on, both counted from 0. */
 struct vae_window { uint32_t left, top, width, height; };
 
-/* The pixels of a window, bit for bit as vae_decode makes them, and their alpha; the image has the window's size and else the picture's
- * geometry. Time and memory go with the window, not with the picture; a dense model (mlp) makes its small picture whole.
- * VAE_EARG where the window is empty or not within the picture. */
-int vae_decode_window(struct vae_image **image, const struct vae_model *model, const struct vae_latents *latents,
-                      const struct vae_window *window, struct vae_error *error);
-/* As vae_dequantise, but decodes only the slices that vae_decode_window reads for this window: those that its cells, and the cells
- * within reach of the synthesis around them, lie in. y is 0 elsewhere, where large arrays take no memory. Errors likewise, and those of
- * slices that are decoded alone. */
-int vae_dequantise_window(struct vae_latents **latents, const struct vae_model *model, const struct vae_codes *codes,
-                          const struct vae_window *window, struct vae_error *error);
+/* The latents row by row. reader NULL: all slices are in codes; else they are what vae_codes_begin made, each slice is read when it is
+ * needed, and with the last row the image has been read to its end. window (NULL: all): y is promised only where vae_decode_rows reads it for this window,
+ * and slices that lie wholly outside that are read but not decoded. VAE_EARG where the window is empty or not within the picture. */
+int vae_dequantise_rows(struct vae_latents_rows **latents, const struct vae_model *model, const struct vae_codes *codes,
+                        struct vae_codes_reader *reader, const struct vae_window *window, struct vae_error *error);
+
+/* p(x|y): the picture, in the geometry that the latents carry. */
+int vae_decode(struct vae_image **image, const struct vae_model *model, const struct vae_latents *latents, struct vae_error *error);
+
+/* The pixels of a window (NULL: all), bit for bit as vae_decode makes them, and their alpha; the geometry is the picture's but for the size.
+ * Time and memory go with the window, not with the picture; a dense model (mlp) makes its small picture whole. With the last row of
+ * pixels, latents has been read to its end. VAE_EARG where the window is empty or not within the picture. */
+int vae_decode_rows(struct vae_image_rows **image, const struct vae_model *model, struct vae_latents_rows *latents, const struct vae_window *window,
+                    struct vae_error *error);
 
 /* The picture at 1 / reduce of its size, reduce 4 or 8: ceil(width / reduce) x ceil(height / reduce) pixels, each the mean of a block of
  * reduce x reduce before it is clamped and rounded, or of those pixels of it that lie in the picture. The mean is exact in
  * this sense: what synthesis puts out for each colour is summed row by row, from the left, beginning with 0, in one chain of binary32
  * additions, and divided once; it is then clamped and rounded as the pixels of vae_decode are. Alpha: the mean of its samples, rounded half to even.
  * VAE_EARG for another reduce, and for models other than photo. */
-int vae_decode_reduced(struct vae_image **image, const struct vae_model *model, const struct vae_latents *latents, int reduce,
-                       struct vae_error *error);
+int vae_decode_reduced_rows(struct vae_image_rows **image, const struct vae_model *model, struct vae_latents_rows *latents, int reduce,
+                            struct vae_error *error);
 
 /* Image number `index` of the sequence that `seed` starts: decodes z ~ N(0, I). Models with a standard normal prior (mlp) only, VAE_EARG else. */
 int vae_sample(struct vae_image **image, const struct vae_model *model, uint64_t seed, uint64_t index, struct vae_error *error);

@@ -77,6 +77,15 @@ void cli_note(const char *format, ...)
 	va_end(arguments);
 }
 
+void cli_progress(int percent)
+{
+	if (percent < 0)
+		fprintf(stderr, "\r%*s\r", (int)strlen(cli.program->name) + 8, "");
+	else
+		fprintf(stderr, "\r%s: %3d %%", cli.program->name, percent);
+	fflush(stderr);
+}
+
 static void __attribute__((noreturn)) leave_with_usage(void)
 {
 	fprintf(stderr, "Try '%s --help' for more information.\n", cli.program->name);

@@ -1,21 +1,24 @@
 /* vae-dec - p(x|y), synthesis: latents or codes in, images out. */
 #include "cli.h"
 #include "inout.h"
+#include "progress.h"
 
 struct options {
 	struct cli_common common;
 	bool crop;                /* decode the window alone */
 	struct vae_window window;
 	int reduce;               /* 0, 4 or 8 */
+	uint32_t band;            /* rows of pixels, 0: the library's choice */
 	uint64_t samples;         /* 0: decode; else so many pictures drawn from the prior */
 	uint64_t seed;
 };
 
-enum { KEY_CROP = CLI_LONG, KEY_REDUCE, KEY_SAMPLE, KEY_SEED };
+enum { KEY_BAND = CLI_LONG, KEY_CROP, KEY_REDUCE, KEY_SAMPLE, KEY_SEED };
 
 static const struct cli_option rows[] = {
 	{ KEY_CROP, "crop", "X,Y,W,H", "decode only W x H pixels, from column X, row Y on" },
 	{ KEY_REDUCE, "reduce", "4|8", "decode to that fraction of the size, by block means" },
+	{ KEY_BAND, "band", "ROWS", "work on so many rows of pixels at a time" },
 	{ KEY_SAMPLE, "sample", "N", "read nothing; decode N latents drawn from the prior" },
 	{ KEY_SEED, "seed", "S", "start of the sequence that --sample draws (default 1)" },
 };
@@ -41,6 +44,7 @@ static void parse_options(struct options *o, int argc, char **argv)
 		switch (key) {
 		case KEY_CROP: cli_window(&o->window); o->crop = true; break;
 		case KEY_REDUCE: o->reduce = cli_choice() ? 8 : 4; break;
+		case KEY_BAND: o->band = (uint32_t)cli_whole(1, INT32_MAX); break;
 		case KEY_SAMPLE: o->samples = cli_whole(1, (uint64_t)1 << 32); break;
 		case KEY_SEED: o->seed = cli_whole(0, UINT64_MAX); seeded = true; break;
 		}
@@ -62,49 +66,50 @@ static int write_image(struct output *out, const struct vae_image *image, struct
 }
 
 /* The image that the options ask for. */
-static int synthesise(struct vae_image **image, const struct options *o, const struct vae_model *model, const struct vae_latents *latents,
+static int synthesise(struct vae_image_rows **image, const struct options *o, const struct vae_model *model, struct vae_latents_rows *latents,
 	struct vae_error *error)
 {
-	if (o->crop)
-		return vae_decode_window(image, model, latents, &o->window, error);
 	if (o->reduce)
-		return vae_decode_reduced(image, model, latents, o->reduce, error);
-	return vae_decode(image, model, latents, error);
+		return vae_decode_reduced_rows(image, model, latents, o->reduce, error);
+	return vae_decode_rows(image, model, latents, o->crop ? &o->window : NULL, error);
 }
 
 static int decode(const struct options *o, const struct vae_model *model, const struct input *in, struct output *out,
-	const struct vae_latents *latents, struct vae_error *error)
+	struct vae_latents_rows *latents, struct vae_error *error)
 {
 	double start = seconds_now();
-	struct vae_image *image;
+	struct vae_image_rows *image;
+	struct progress progress;
 	char name[64];
-	int status = synthesise(&image, o, model, latents, error);
+	int status;
 
+	progress_begin(&progress, latents, o->common.quiet);
+	status = synthesise(&image, o, model, &progress.rows, error);
 	if (status < 0)
 		return status;
-	if (o->common.verbose)
+	status = vae_image_rows_write(image, o->band, out->file, error);
+	progress_end(&progress);
+	if (!status && o->common.verbose)
 		cli_note("%s: %ux%u %s, maxval %u, model %s, %.2f s", input_name(in), image->geometry.width, image->geometry.height,
 			vae_tuple_name(image->geometry.tuple), image->geometry.maxval, model_name(model, name, sizeof name),
 			seconds_now() - start);
-	status = write_image(out, image, error);
-	vae_image_free(image);
-	return status;
+	vae_image_rows_free(image);
+	return status < 0 ? status : output_flush(out, error);
 }
 
 static int decode_codes(const struct options *o, struct models *models, const struct input *in, struct output *out,
-	const struct vae_codes *codes, struct vae_error *error)
+	const struct vae_codes *codes, struct vae_codes_reader *reader, struct vae_error *error)
 {
 	const struct vae_model *model;
-	struct vae_latents *latents;
+	struct vae_latents_rows *latents;
 	int status = models_get(models, &model, codes->model_id, NULL, error);
 
 	if (!status)
-		status = o->crop ? vae_dequantise_window(&latents, model, codes, &o->window, error)
-			: vae_dequantise(&latents, model, codes, error);
+		status = vae_dequantise_rows(&latents, model, codes, reader, o->crop ? &o->window : NULL, error);
 	if (status < 0)
 		return status;
 	status = decode(o, model, in, out, latents, error);
-	vae_latents_free(latents);
+	vae_latents_rows_free(latents);
 	return status;
 }
 
@@ -116,8 +121,8 @@ static int codes_stream(const struct options *o, struct models *models, struct i
 
 	if (status < 0)
 		return status;
-	while (!status && (status = vae_codes_read(&codes, reader, error)) == 1) {
-		status = decode_codes(o, models, in, out, codes, error);
+	while (!status && (status = vae_codes_begin(&codes, reader, error)) == 1) {
+		status = decode_codes(o, models, in, out, codes, reader, error);
 		vae_codes_free(codes);
 		if (!status)
 			input_mark(in);
@@ -129,15 +134,15 @@ static int codes_stream(const struct options *o, struct models *models, struct i
 static int latents_stream(const struct options *o, struct models *models, struct input *in, struct output *out, struct vae_error *error)
 {
 	const struct vae_model *model;
-	struct vae_latents *latents;
+	struct vae_latents_rows *latents;
 	int status = vae_kind_peek(in->file) == VAE_KIND_UNKNOWN ? fail(error, VAE_EDATA, "neither codes nor latents")
 		: input_expect(in, VAE_KIND_LATENTS, error);
 
-	while (!status && (status = vae_latents_read(&latents, in->file, o->common.max_pixels, error)) == 1) {
-		status = models_get(models, &model, latents->model_id, latents->model_hint, error);
+	while (!status && (status = vae_latents_rows_open(&latents, in->file, o->common.max_pixels, error)) == 1) {
+		status = models_get(models, &model, latents->head.model_id, latents->head.model_hint, error);
 		if (!status)
 			status = decode(o, model, in, out, latents, error);
-		vae_latents_free(latents);
+		vae_latents_rows_free(latents);
 		if (!status)
 			input_mark(in);
 	}

@@ -1,14 +1,19 @@
 /* vae-enc - q(y|x): images in, latents out. */
 #include "cli.h"
 #include "inout.h"
+#include "progress.h"
 
 struct options {
 	struct cli_common common;
 	double quality; /* 0 to 100 */
+	uint32_t band;  /* rows of pixels, 0: the library's choice */
 };
+
+enum { KEY_BAND = CLI_LONG };
 
 static const struct cli_option rows[] = {
 	{ 'q', "quality", "Q", "0 (smallest file) to 100 (best picture), default 50" },
+	{ KEY_BAND, "band", "ROWS", "work on so many rows of pixels at a time" },
 };
 
 static const struct cli_program program = {
@@ -28,6 +33,7 @@ static void parse_options(struct options *o, int argc, char **argv)
 	while ((key = cli_next()) != -1)
 		switch (key) {
 		case 'q': o->quality = cli_real(0, 100); break;
+		case KEY_BAND: o->band = (uint32_t)cli_whole(1, INT32_MAX); break;
 		}
 }
 
@@ -38,18 +44,21 @@ static void report(const struct input *in, const struct vae_latents *y, double q
 }
 
 static int encode(const struct options *o, const struct input *in, struct output *out, const struct vae_model *model,
-	const struct vae_image *image, struct vae_error *error)
+	struct vae_image_rows *image, struct vae_error *error)
 {
 	double start = seconds_now();
-	struct vae_latents *latents;
-	int status = vae_encode(&latents, model, image, o->quality, error);
+	struct vae_latents_rows *latents;
+	struct progress progress;
+	int status = vae_encode_rows(&latents, model, image, o->quality, error);
 
 	if (status < 0)
 		return status;
-	if (o->common.verbose)
-		report(in, latents, o->quality, seconds_now() - start);
-	status = vae_latents_write(latents, out->file, error);
-	vae_latents_free(latents);
+	progress_begin(&progress, latents, o->common.quiet);
+	status = vae_latents_rows_write(&progress.rows, (o->band + 15) / 16, out->file, error);
+	progress_end(&progress);
+	if (!status && o->common.verbose)
+		report(in, &latents->head, o->quality, seconds_now() - start);
+	vae_latents_rows_free(latents);
 	return status < 0 ? status : output_flush(out, error);
 }
 
@@ -60,16 +69,16 @@ int main(int argc, char **argv)
 	struct vae_model *model = NULL;
 	struct input in;
 	struct output out;
-	struct vae_image *image;
+	struct vae_image_rows *image;
 	int status;
 
 	parse_options(&o, argc, argv);
 	if (inout_open(&in, &out, &o.common, &error) || vae_model_find(&model, o.common.model, &error))
 		return inout_refuse(&in, &out, &error);
 	status = input_expect(&in, VAE_KIND_IMAGE, &error);
-	while (!status && (status = vae_image_read(&image, in.file, o.common.max_pixels, &error)) == 1) {
+	while (!status && (status = vae_image_rows_open(&image, in.file, o.common.max_pixels, &error)) == 1) {
 		status = encode(&o, &in, &out, model, image, &error);
-		vae_image_free(image);
+		vae_image_rows_free(image);
 		if (!status)
 			input_mark(&in);
 	}

@@ -1,8 +1,11 @@
 /* vae-quant - p(y), the prior: latents in, codes out; and back with -d. */
 #include "cli.h"
 #include "inout.h"
+#include "progress.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct options {
 	struct cli_common common;
@@ -92,14 +95,18 @@ static int write_codes(const struct options *o, const struct input *in, struct o
 }
 
 static int quantise(const struct options *o, struct models *models, const struct input *in, struct output *out,
-	const struct vae_latents *latents, struct vae_error *error)
+	struct vae_latents_rows *latents, struct vae_error *error)
 {
 	const struct vae_model *model;
 	struct vae_codes *codes;
-	int status = models_get(models, &model, latents->model_id, latents->model_hint, error);
+	struct progress progress;
+	int status = models_get(models, &model, latents->head.model_id, latents->head.model_hint, error);
 
-	if (!status)
-		status = vae_quantise(&codes, model, latents, o->method, error);
+	if (status < 0)
+		return status;
+	progress_begin(&progress, latents, o->common.quiet);
+	status = vae_quantise_rows(&codes, model, &progress.rows, o->method, error);
+	progress_end(&progress);
 	if (status < 0)
 		return status;
 	status = write_codes(o, in, out, model, codes, error);
@@ -107,38 +114,37 @@ static int quantise(const struct options *o, struct models *models, const struct
 	return status;
 }
 
-/* out NULL: decodes, and throws the latents away. */
+/* reader NULL: codes are in memory. */
 static int dequantise(const struct options *o, struct models *models, const struct input *in, struct output *out,
-	const struct vae_codes *codes, struct vae_error *error)
+	const struct vae_codes *codes, struct vae_codes_reader *reader, struct vae_error *error)
 {
 	const struct vae_model *model;
-	struct vae_latents *latents;
+	struct vae_latents_rows *latents;
+	struct progress progress;
 	int status = models_get(models, &model, codes->model_id, NULL, error);
 
 	if (!status)
-		status = vae_dequantise(&latents, model, codes, error);
+		status = vae_dequantise_rows(&latents, model, codes, reader, NULL, error);
 	if (status < 0)
 		return status;
-	if (o->common.verbose)
+	progress_begin(&progress, latents, o->common.quiet);
+	status = vae_latents_rows_write(&progress.rows, 0, out->file, error);
+	progress_end(&progress);
+	if (!status && o->common.verbose)
 		cli_note("%s: %ux%u %s, good", input_name(in), codes->geometry.width, codes->geometry.height,
 			vae_tuple_name(codes->geometry.tuple));
-	if (out) {
-		status = vae_latents_write(latents, out->file, error);
-		if (!status)
-			status = output_flush(out, error);
-	}
-	vae_latents_free(latents);
-	return status;
+	vae_latents_rows_free(latents);
+	return status < 0 ? status : output_flush(out, error);
 }
 
 static int quantise_stream(const struct options *o, struct models *models, struct input *in, struct output *out, struct vae_error *error)
 {
-	struct vae_latents *latents;
+	struct vae_latents_rows *latents;
 	int status = expect(in, false, error);
 
-	while (!status && (status = vae_latents_read(&latents, in->file, o->common.max_pixels, error)) == 1) {
+	while (!status && (status = vae_latents_rows_open(&latents, in->file, o->common.max_pixels, error)) == 1) {
 		status = quantise(o, models, in, out, latents, error);
-		vae_latents_free(latents);
+		vae_latents_rows_free(latents);
 		if (!status)
 			input_mark(in);
 	}
@@ -155,8 +161,8 @@ static int dequantise_stream(const struct options *o, struct models *models, str
 		status = vae_codes_reader_new(&reader, in->file, o->common.max_pixels, error);
 	if (status < 0)
 		return status;
-	while (!status && (status = vae_codes_read(&codes, reader, error)) == 1) {
-		status = dequantise(o, models, in, out, codes, error);
+	while (!status && (status = vae_codes_begin(&codes, reader, error)) == 1) {
+		status = dequantise(o, models, in, out, codes, reader, error);
 		vae_codes_free(codes);
 		if (!status)
 			input_mark(in);
@@ -166,7 +172,7 @@ static int dequantise_stream(const struct options *o, struct models *models, str
 }
 
 /* Reports what is bad and goes on: with the next image where the stream can still be followed, else with the next file. */
-static int test_stream(const struct options *o, struct models *models, struct input *in)
+static int test_stream(const struct options *o, struct models *models, struct input *in, struct output *nothing)
 {
 	struct vae_error error = { 0 };
 	struct vae_codes_reader *reader;
@@ -177,7 +183,7 @@ static int test_stream(const struct options *o, struct models *models, struct in
 		status = vae_codes_reader_new(&reader, in->file, o->common.max_pixels, &error);
 	if (!status) {
 		while ((status = vae_codes_read(&codes, reader, &error)) == 1) {
-			if (dequantise(o, models, in, NULL, codes, &error) < 0) {
+			if (dequantise(o, models, in, nothing, codes, NULL, &error) < 0) {
 				input_report(in, &error);
 				bad = 1;
 			}
@@ -199,8 +205,11 @@ static int test_files(const struct options *o)
 	struct vae_error error = { 0 };
 	struct models models;
 	struct input in;
+	struct output nothing = { .file = fopen("/dev/null", "w"), .name = "/dev/null" };
 	int status = models_open(&models, c->model, &error), result = EXIT_DONE, i = 0;
 
+	if (!status && !nothing.file)
+		status = fail(&error, VAE_EIO, "/dev/null: %s", strerror(errno));
 	do {
 		if (!status)
 			status = input_open(&in, c->operand + i, c->operands ? 1 : 0, &error);
@@ -209,10 +218,12 @@ static int test_files(const struct options *o)
 			result = EXIT_FAILED;
 			break;
 		}
-		if (test_stream(o, &models, &in) != EXIT_DONE)
+		if (test_stream(o, &models, &in, &nothing) != EXIT_DONE)
 			result = EXIT_FAILED;
 		input_close(&in);
 	} while (++i < c->operands);
+	if (nothing.file)
+		fclose(nothing.file);
 	models_close(&models);
 	return result;
 }

@@ -405,12 +405,15 @@ static int report_codes(struct run *run, const struct input *in, const struct va
 	struct report *r = &run->report;
 	double pixels = (double)codes->geometry.width * codes->geometry.height;
 	uint64_t content = vae_codes_content_bytes(codes), other = 0, slices = slice_bytes(codes);
-	uint64_t alpha = codes->alpha ? (uint64_t)pixels * (codes->geometry.maxval > 255 ? 2 : 1) : 0;
+	uint64_t alpha = 0;
 	struct vae_rate rate = { NAN, NAN, NAN, 0 };
 	const struct vae_model *model = NULL;
 	char name[64], id[17];
 	int status = models_get(&run->models, &model, codes->model_id, NULL, error);
 
+	for (uint32_t i = 0; i < codes->slices; i++)
+		alpha += vae_codes_alpha_bytes(codes, i);
+	slices -= alpha;
 	if (!status)
 		status = vae_rate_estimate(&rate, model, codes, error);
 	if (!status)

@@ -70,6 +70,22 @@ int vae_alloc_sparse(void *pointer_to_pointer, size_t count, size_t size, struct
 	return 0;
 }
 
+int vae_reserve(void *pointer_to_pointer, size_t *room, size_t count, size_t keep, size_t size, struct vae_error *error)
+{
+	void *old, *p;
+	if (count <= *room)
+		return 0;
+	if (vae_alloc_huge(&p, count, size, error))
+		return VAE_EMEM;
+	memcpy(&old, pointer_to_pointer, sizeof old);
+	if (keep)
+		memcpy(p, old, keep * size);
+	free(old);
+	memcpy(pointer_to_pointer, &p, sizeof p);
+	*room = count;
+	return 0;
+}
+
 uint8_t *vae_buffer_extend(struct vae_buffer *buffer, size_t size, struct vae_error *error)
 {
 	if (size > SIZE_MAX / 2 - buffer->size) {

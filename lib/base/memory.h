@@ -15,6 +15,9 @@ int vae_alloc_raw(void *pointer_to_pointer, size_t count, size_t size, struct va
 int vae_alloc_huge(void *pointer_to_pointer, size_t count, size_t size, struct vae_error *error);
 /* count x size bytes, zeroed, not aligned; the system hands out the pages of a large one as they are first written. */
 int vae_alloc_sparse(void *pointer_to_pointer, size_t count, size_t size, struct vae_error *error);
+/* Room for `count` things of `size` bytes in an array that has *room of them: the first `keep` stay as they are, the others are undefined.
+ * *room is updated. */
+int vae_reserve(void *pointer_to_pointer, size_t *room, size_t count, size_t keep, size_t size, struct vae_error *error);
 /* a x b x c in *product, or VAE_EMEM where it does not fit size_t. */
 int vae_multiply(size_t *product, size_t a, size_t b, size_t c, struct vae_error *error);
 

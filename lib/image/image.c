@@ -68,28 +68,30 @@ int vae_geometry_check(const struct vae_geometry *g, uint64_t max_pixels, enum v
 	return 0;
 }
 
+int vae_image_alloc(uint16_t **colour, uint16_t **alpha, const struct vae_geometry *geometry, uint32_t rows, struct vae_error *error)
+{
+	size_t samples;
+	int rc = vae_multiply(&samples, geometry->width, rows, (size_t)vae_colours(geometry->tuple), error);
+	if (rc || (rc = vae_alloc_huge(colour, samples, sizeof **colour, error)))
+		return rc;
+	*alpha = NULL;
+	if (vae_has_alpha(geometry->tuple) && (rc = vae_alloc_raw(alpha, (size_t)geometry->width * rows, sizeof **alpha, error)))
+		free(*colour);
+	return rc;
+}
+
 int vae_image_new_raw(struct vae_image **image, const struct vae_geometry *geometry, uint64_t max_pixels, struct vae_error *error)
 {
 	struct vae_image *x = NULL;
-	size_t samples;
 	int rc = vae_geometry_check(geometry, max_pixels, VAE_EARG, error);
-	if (rc)
-		return rc;
-	rc = vae_alloc(&x, 1, sizeof *x, error);
-	if (rc)
+	if (rc || (rc = vae_alloc(&x, 1, sizeof *x, error)))
 		return rc;
 	x->geometry = *geometry;
-	rc = vae_multiply(&samples, geometry->width, geometry->height, (size_t)vae_colours(geometry->tuple), error);
-	if (!rc)
-		rc = vae_alloc_raw(&x->colour, samples, sizeof *x->colour, error);
-	if (!rc && vae_has_alpha(geometry->tuple))
-		rc = vae_alloc_raw(&x->alpha, (size_t)geometry->width * geometry->height, sizeof *x->alpha, error);
-	if (rc) {
-		vae_image_free(x);
-		return rc;
-	}
-	*image = x;
-	return 0;
+	if ((rc = vae_image_alloc(&x->colour, &x->alpha, geometry, geometry->height, error)))
+		free(x);
+	else
+		*image = x;
+	return rc;
 }
 
 int vae_image_new(struct vae_image **image, const struct vae_geometry *geometry, uint64_t max_pixels, struct vae_error *error)
@@ -113,4 +115,61 @@ void vae_image_free(struct vae_image *image)
 	free(image->colour);
 	free(image->alpha);
 	free(image);
+}
+
+/* ---- rows of a picture in memory --------------------------------------------------------------------------------------- */
+
+struct memory_rows {
+	struct vae_image_rows rows;
+	const struct vae_image *image;
+};
+
+static int read_memory(struct vae_image_rows *rows, uint32_t count, uint16_t *colour, uint16_t *alpha, struct vae_error *error)
+{
+	const struct vae_image *image = ((struct memory_rows *)rows)->image;
+	size_t line = (size_t)rows->geometry.width * (size_t)vae_colours(rows->geometry.tuple), width = rows->geometry.width;
+	(void)error;
+	memcpy(colour, image->colour + rows->row * line, count * line * sizeof *colour);
+	if (image->alpha)
+		memcpy(alpha, image->alpha + rows->row * width, count * width * sizeof *alpha);
+	rows->row += count;
+	return 0;
+}
+
+static void release_memory(struct vae_image_rows *rows) { free(rows); }
+
+int vae_image_rows_new(struct vae_image_rows **rows, const struct vae_image *image, struct vae_error *error)
+{
+	struct memory_rows *r;
+	int rc = vae_geometry_check(&image->geometry, UINT64_MAX, VAE_EARG, error);
+	if (rc)
+		return rc;
+	if (vae_has_alpha(image->geometry.tuple) != !!image->alpha)
+		return vae_fail(error, VAE_EARG, "a picture of tuple type %s with%s alpha samples", vae_tuple_name(image->geometry.tuple),
+		                image->alpha ? "" : "out");
+	if ((rc = vae_alloc(&r, 1, sizeof *r, error)))
+		return rc;
+	*r = (struct memory_rows){ { image->geometry, 0, read_memory, release_memory }, image };
+	*rows = &r->rows;
+	return 0;
+}
+
+void vae_image_rows_free(struct vae_image_rows *rows)
+{
+	if (rows)
+		rows->release(rows);
+}
+
+int vae_image_rows_collect(struct vae_image **image, struct vae_image_rows *rows, struct vae_error *error)
+{
+	struct vae_image *x;
+	int rc = vae_image_new_raw(&x, &rows->geometry, UINT64_MAX, error);
+	if (rc)
+		return rc;
+	rc = rows->read(rows, rows->geometry.height, x->colour, x->alpha, error);
+	if (rc)
+		vae_image_free(x);
+	else
+		*image = x;
+	return rc;
 }

@@ -12,6 +12,9 @@ int vae_geometry_check(const struct vae_geometry *geometry, uint64_t max_pixels,
 /* As vae_image_new, but the samples are undefined, and their memory is not touched: a page counts only once it is written. */
 int vae_image_new_raw(struct vae_image **image, const struct vae_geometry *geometry, uint64_t max_pixels, struct vae_error *error);
 
+/* Arrays for `rows` rows of a picture of this geometry, undefined; *alpha is NULL where it has none. */
+int vae_image_alloc(uint16_t **colour, uint16_t **alpha, const struct vae_geometry *geometry, uint32_t rows, struct vae_error *error);
+
 /* The tuple type of this PAM name, or -1. */
 int vae_tuple_find(const char *name);
 

@@ -35,7 +35,9 @@ struct session {
 	bool done;         /* the work came to its end */
 	struct pam pam;    /* of the whole picture; fields behind tuple_type are not there (pam.size says so) */
 	tuple *row;        /* PIECE tuples, libnetpbm's memory */
-	struct vae_image *image;
+	uint32_t rows;     /* what the work is: so many rows of these samples; NULL without alpha */
+	uint16_t *colour, *alpha;
+	bool has_alpha;
 };
 
 static struct session *current; /* the session inside guarded(): libnetpbm's message function takes no context */
@@ -76,10 +78,9 @@ static bool guarded(struct session *s, void (*work)(struct session *))
 	return s->done;
 }
 
-static void session_init(struct session *s, const struct vae_geometry *g, FILE *file, struct vae_image *image)
+static void session_init(struct session *s, const struct vae_geometry *g, FILE *file)
 {
 	memset(s, 0, sizeof *s);
-	s->image = image;
 	s->pam.size = s->pam.len = PAM_STRUCT_SIZE(tuple_type);
 	s->pam.file = file;
 	s->pam.width = (int)g->width;
@@ -94,12 +95,14 @@ static void session_init(struct session *s, const struct vae_geometry *g, FILE *
 static void session_clear(struct session *s)
 {
 	if (s->row)
-		pnm_freepamrow(s->row); /* the pointer stays, as a sign that there was memory */
+		pnm_freepamrow(s->row);
 }
 
 static void alloc_row(struct session *s)
 {
 	struct pam part = s->pam;
+	if (s->row)
+		return;
 	part.width = PIECE;
 	s->row = pnm_allocpamrow(&part);
 }
@@ -301,15 +304,14 @@ static int read_header(struct vae_geometry *g, int *format, FILE *file, struct v
 
 static void read_raster(struct session *s)
 {
-	const struct vae_geometry *g = &s->image->geometry;
 	struct pam part = s->pam;
-	size_t colours = (size_t)vae_colours(g->tuple);
-	uint16_t *colour = s->image->colour, *alpha = s->image->alpha;
+	size_t colours = s->pam.depth - s->has_alpha;
+	uint16_t *colour = s->colour, *alpha = s->alpha;
 
 	alloc_row(s);
-	for (uint32_t y = 0; y < g->height; y++)
-		for (uint32_t x = 0; x < g->width; x += PIECE) {
-			part.width = piece_width(g->width, x);
+	for (uint32_t y = 0; y < s->rows; y++)
+		for (uint32_t x = 0; x < (uint32_t)s->pam.width; x += PIECE) {
+			part.width = piece_width((uint32_t)s->pam.width, x);
 			pnm_readpamrow(&part, s->row);
 			for (int i = 0; i < part.width; i++) {
 				for (size_t c = 0; c < colours; c++)
@@ -320,55 +322,88 @@ static void read_raster(struct session *s)
 		}
 }
 
-int vae_image_read(struct vae_image **image, FILE *file, uint64_t max_pixels, struct vae_error *error)
+struct file_rows {
+	struct vae_image_rows rows;
+	struct session session;
+};
+
+static int read_rows(struct vae_image_rows *rows, uint32_t count, uint16_t *colour, uint16_t *alpha, struct vae_error *error)
+{
+	struct session *s = &((struct file_rows *)rows)->session;
+
+	s->rows = count;
+	s->colour = colour;
+	s->alpha = alpha;
+	if (guarded(s, read_raster)) {
+		rows->row += count;
+		return 0;
+	}
+	if (!s->row)
+		return vae_fail(error, VAE_EMEM, "cannot read an image: %s", s->message);
+	errno = s->error_number;
+	return fault(s->pam.file, "raster", s->message, error);
+}
+
+static void release_rows(struct vae_image_rows *rows)
+{
+	session_clear(&((struct file_rows *)rows)->session);
+	free(rows);
+}
+
+int vae_image_rows_open(struct vae_image_rows **rows, FILE *file, uint64_t max_pixels, struct vae_error *error)
 {
 	struct vae_geometry g = { 0 };
-	struct vae_image *x = NULL;
-	struct session s;
+	struct file_rows *r;
 	int format = 0;
 
 	int rc = read_header(&g, &format, file, error);
 	if (rc <= 0)
 		return rc;
 	rc = vae_geometry_check(&g, max_pixels, VAE_EDATA, error);
-	if (!rc)
-		rc = vae_image_new_raw(&x, &g, max_pixels, error);
-	if (rc) {
-		if (error && rc != VAE_EMEM)
-			error->offset = ftello(file);
+	if (rc && error)
+		error->offset = ftello(file);
+	if (rc || (rc = vae_alloc(&r, 1, sizeof *r, error)))
 		return rc;
-	}
-	session_init(&s, &g, file, x);
-	s.pam.format = 'P' * 256 + format;
-	bool done = guarded(&s, read_raster);
-	session_clear(&s);
-	if (!done) {
-		vae_image_free(x);
-		if (!s.row)
-			return vae_fail(error, VAE_EMEM, "cannot read an image: %s", s.message);
-		errno = s.error_number;
-		return fault(file, "raster", s.message, error);
-	}
-	*image = x;
+	r->rows = (struct vae_image_rows){ g, 0, read_rows, release_rows };
+	session_init(&r->session, &g, file);
+	r->session.has_alpha = vae_has_alpha(g.tuple);
+	r->session.pam.format = 'P' * 256 + format;
+	*rows = &r->rows;
 	return 1;
+}
+
+int vae_image_read(struct vae_image **image, FILE *file, uint64_t max_pixels, struct vae_error *error)
+{
+	struct vae_image_rows *rows;
+	int rc = vae_image_rows_open(&rows, file, max_pixels, error);
+	if (rc <= 0)
+		return rc;
+	rc = vae_image_rows_collect(image, rows, error);
+	vae_image_rows_free(rows);
+	return rc ? rc : 1;
 }
 
 /* ---- writing ----------------------------------------------------------------------------------------------------------- */
 
-static void write_picture(struct session *s)
-{
-	const struct vae_geometry *g = &s->image->geometry;
-	size_t colours = (size_t)vae_colours(g->tuple);
-	const uint16_t *colour = s->image->colour, *alpha = s->image->alpha;
+#define BAND_PIXELS ((uint64_t)1 << 22)
 
+static void write_header(struct session *s)
+{
 	pnm_writepaminit(&s->pam);
 	if (ferror(s->pam.file))
 		pm_error("cannot write the header");
 	alloc_row(s);
+}
+
+static void write_raster(struct session *s)
+{
 	struct pam part = s->pam;
-	for (uint32_t y = 0; y < g->height; y++)
-		for (uint32_t x = 0; x < g->width; x += PIECE) {
-			part.width = piece_width(g->width, x);
+	size_t colours = s->pam.depth - s->has_alpha;
+	const uint16_t *colour = s->colour, *alpha = s->alpha;
+
+	for (uint32_t y = 0; y < s->rows; y++)
+		for (uint32_t x = 0; x < (uint32_t)s->pam.width; x += PIECE) {
+			part.width = piece_width((uint32_t)s->pam.width, x);
 			for (int i = 0; i < part.width; i++) {
 				for (size_t c = 0; c < colours; c++)
 					s->row[i][c] = *colour++;
@@ -387,30 +422,62 @@ static bool within(const uint16_t *samples, size_t count, uint16_t maxval)
 	return most <= maxval;
 }
 
-int vae_image_write(const struct vae_image *image, FILE *file, struct vae_error *error)
+static int write_step(struct session *s, void (*work)(struct session *), struct vae_error *error)
 {
-	const struct vae_geometry *g = &image->geometry;
-	size_t pixels = (size_t)g->width * g->height;
-	struct session s;
-
-	int rc = vae_geometry_check(g, UINT64_MAX, VAE_EARG, error);
-	if (rc)
-		return rc;
-	if (vae_has_alpha(g->tuple) != !!image->alpha)
-		return vae_fail(error, VAE_EARG, "a picture of tuple type %s with%s alpha samples", vae_tuple_name(g->tuple),
-		                image->alpha ? "" : "out");
-	if (!within(image->colour, pixels * (size_t)vae_colours(g->tuple), g->maxval) ||
-	    (image->alpha && !within(image->alpha, pixels, g->maxval)))
-		return vae_fail(error, VAE_EARG, "a sample exceeds the picture's maxval of %u", g->maxval);
-
-	session_init(&s, g, file, (struct vae_image *)(uintptr_t)image); /* write_picture only reads it */
-	bool done = guarded(&s, write_picture);
-	session_clear(&s);
-	if (!done && !ferror(file))
-		return vae_fail(error, VAE_EMEM, "cannot write an image: %s", s.message);
-	if (!done || ferror(file)) {
-		errno = s.error_number;
+	bool done = guarded(s, work);
+	if (!done && !ferror(s->pam.file))
+		return vae_fail(error, VAE_EMEM, "cannot write an image: %s", s->message);
+	if (!done || ferror(s->pam.file)) {
+		errno = s->error_number;
 		return vae_fail_errno(error, "cannot write an image");
 	}
 	return 0;
+}
+
+/* The next rows through the session's arrays. */
+static int pass_rows(struct session *s, struct vae_image_rows *rows, uint32_t count, struct vae_error *error)
+{
+	const struct vae_geometry *g = &rows->geometry;
+	size_t pixels = (size_t)g->width * count;
+	int rc = rows->read(rows, count, s->colour, s->alpha, error);
+	if (rc)
+		return rc;
+	if (!within(s->colour, pixels * (size_t)vae_colours(g->tuple), g->maxval) || (s->alpha && !within(s->alpha, pixels, g->maxval)))
+		return vae_fail(error, VAE_EARG, "a sample exceeds the picture's maxval of %u", g->maxval);
+	s->rows = count;
+	rc = rows->row == count ? write_step(s, write_header, error) : 0; /* nothing of a picture whose first rows cannot be had */
+	return rc ? rc : write_step(s, write_raster, error);
+}
+
+int vae_image_rows_write(struct vae_image_rows *rows, uint32_t band, FILE *file, struct vae_error *error)
+{
+	const struct vae_geometry *g = &rows->geometry;
+	struct session s;
+	int rc = vae_geometry_check(g, UINT64_MAX, VAE_EARG, error);
+	if (rc)
+		return rc;
+	if (!band) /* whole cells, so that a network need not keep rows of pixels back */
+		band = BAND_PIXELS / g->width > 16 ? (uint32_t)(BAND_PIXELS / g->width / 16 * 16) : 16;
+	band = band < g->height ? band : g->height;
+	session_init(&s, g, file);
+	s.has_alpha = vae_has_alpha(g->tuple);
+	if ((rc = vae_image_alloc(&s.colour, &s.alpha, g, band, error)))
+		return rc;
+	while (!rc && rows->row < g->height)
+		rc = pass_rows(&s, rows, g->height - rows->row < band ? g->height - rows->row : band, error);
+	session_clear(&s);
+	free(s.colour);
+	free(s.alpha);
+	return rc;
+}
+
+int vae_image_write(const struct vae_image *image, FILE *file, struct vae_error *error)
+{
+	struct vae_image_rows *rows;
+	int rc = vae_image_rows_new(&rows, image, error);
+	if (rc)
+		return rc;
+	rc = vae_image_rows_write(rows, 0, file, error);
+	vae_image_rows_free(rows);
+	return rc;
 }

@@ -122,6 +122,8 @@ void vae_run_clear(struct vae_run *run);
 
 static inline float *vae_run_input(const struct vae_run *run, int i) { return run->value[run->net->input[i]]; }
 static inline float *vae_run_output(const struct vae_run *run, int i) { return run->value[run->net->output[i]]; }
+/* Input i is what stands here, which the run reads and does not own. Not for training. */
+static inline void vae_run_lend(struct vae_run *run, int i, float *input) { run->value[run->net->input[i]] = input; }
 /* Floats in a slot of this run. */
 size_t vae_run_size(const struct vae_run *run, int slot);
 

@@ -1,5 +1,6 @@
 #include "prior/hyper.h"
 
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +9,7 @@
 
 /* ---- the symbols of a slice -------------------------------------------------------------------------------------------- */
 
-int vae_symbols_init(struct vae_symbols *symbols, const struct vae_nets *nets, size_t rows, size_t columns, struct vae_error *error)
+int vae_symbols_fit(struct vae_symbols *symbols, const struct vae_nets *nets, size_t rows, size_t columns, struct vae_error *error)
 {
 	bool photo = nets->arch.kind == VAE_ARCH_PHOTO;
 	struct vae_symbols s = {.rows = rows, .columns = columns, .channels = (size_t)nets->arch.y, .steps = photo ? 2 : 1};
@@ -19,13 +20,18 @@ int vae_symbols_init(struct vae_symbols *symbols, const struct vae_nets *nets, s
 	}
 	s.z_count = s.z_rows * s.z_columns * s.z_channels;
 	s.count = s.z_count + rows * columns * s.channels;
-	if (vae_alloc(&s.value, s.count, sizeof *s.value, error) || vae_alloc(&s.index, s.count, sizeof *s.index, error) ||
-	    vae_alloc(&s.mean, s.count, sizeof *s.mean, error) || vae_alloc(&s.log_scale, s.count, sizeof *s.log_scale, error)) {
-		vae_symbols_clear(&s);
-		return VAE_EMEM;
-	}
+	if (symbols->count == s.count && symbols->rows == rows && symbols->columns == columns)
+		return 0;
+	vae_symbols_clear(symbols);
 	*symbols = s;
-	return 0;
+	size_t line = (s.count - s.z_count) / s.steps;
+	line = line > s.z_count ? line : s.z_count; /* z may be larger in very small slices */
+	if (!vae_alloc_raw(&symbols->value, s.count, sizeof *s.value, error) && !vae_alloc_raw(&symbols->index, s.count, sizeof *s.index, error) &&
+	    !vae_alloc_raw(&symbols->mean, s.count, sizeof *s.mean, error) && !vae_alloc_raw(&symbols->log_scale, s.count, sizeof *s.log_scale, error) &&
+	    !vae_alloc_raw(&symbols->line, line, sizeof *s.line, error))
+		return 0;
+	vae_symbols_clear(symbols);
+	return VAE_EMEM;
 }
 
 void vae_symbols_clear(struct vae_symbols *s)
@@ -34,7 +40,23 @@ void vae_symbols_clear(struct vae_symbols *s)
 	free(s->index);
 	free(s->mean);
 	free(s->log_scale);
+	free(s->line);
+	for (int i = 0; i < VAE_NETS; i++)
+		vae_run_clear(&s->run[i]);
 	memset(s, 0, sizeof *s);
+}
+
+int vae_symbols_new(struct vae_symbols **symbols, size_t *count, struct vae_error *error)
+{
+	*count = (size_t)omp_get_max_threads();
+	return vae_alloc(symbols, *count, sizeof **symbols, error);
+}
+
+void vae_symbols_free(struct vae_symbols *symbols, size_t count)
+{
+	for (size_t i = 0; symbols && i < count; i++)
+		vae_symbols_clear(&symbols[i]);
+	free(symbols);
 }
 
 size_t vae_symbols_place(const struct vae_symbols *s, size_t cell, size_t channel)
@@ -124,6 +146,8 @@ static void predict_alike(struct vae_symbols *s, const struct group *g, const fl
 	for (size_t cell = 0; cell < g->cells; cell++, at += g->part) {
 		if (mean)
 			memcpy(s->mean + at, mean, g->part * sizeof *s->mean);
+		else
+			memset(s->mean + at, 0, g->part * sizeof *s->mean);
 		memcpy(s->log_scale + at, log_scale, g->part * sizeof *s->log_scale);
 	}
 }
@@ -162,10 +186,11 @@ static int not_finite(struct vae_error *error)
 	return vae_fail(error, VAE_EDATA, "the prior leads to latents that are not finite numbers");
 }
 
-/* Step `step` of y, whose means and log-scales are known. line: room for a step's floats. */
-static int code_step(const struct walk *w, int step, float *line, struct vae_error *error)
+/* Step `step` of y, whose means and log-scales are known. */
+static int code_step(const struct walk *w, int step, struct vae_error *error)
 {
 	struct group g = group_y(w->s, step);
+	float *line = w->s->line;
 	if (w->y)
 		gather(line, &g, w->y, w->y_stride);
 	int rc = know(w, &g, w->y ? line : NULL, error);
@@ -183,9 +208,13 @@ static const float *table_of(const struct vae_prior *prior, const char *name)
 	return prior->weights->value + prior->nets->params.list[vae_param_find(&prior->nets->params, name)].offset;
 }
 
-static int run_init(struct vae_run *run, const struct walk *w, int part, struct vae_error *error)
+/* A network's memory, ready for its inputs. NULL: error is filled. */
+static struct vae_run *run_of(const struct walk *w, int part, struct vae_error *error)
 {
-	return vae_run_init(run, &w->prior->nets->net[part], 4, w->s->rows, w->s->columns, false, error);
+	struct vae_run *run = &w->s->run[part];
+	if (!run->net && vae_run_init(run, &w->prior->nets->net[part], 4, w->s->rows, w->s->columns, false, error))
+		return NULL;
+	return run;
 }
 
 static void forward(struct vae_run *run, const struct walk *w)
@@ -193,27 +222,25 @@ static void forward(struct vae_run *run, const struct walk *w)
 	vae_net_forward(run, w->prior->nets, w->prior->weights, w->prior->at);
 }
 
-/* Encoder: z before rounding, in coding order, which for z is that of the picture. */
-static int analyse_z(const struct walk *w, float *z, struct vae_error *error)
+/* Encoder: z before rounding, in coding order, which for z is that of the picture. NULL: no memory. */
+static const float *analyse_z(const struct walk *w, struct vae_error *error)
 {
-	struct vae_run run;
+	struct vae_run *run = run_of(w, VAE_H_A, error);
 	size_t line = w->s->columns * w->s->channels;
-	int rc = run_init(&run, w, VAE_H_A, error);
-	if (rc)
-		return rc;
+	if (!run)
+		return NULL;
 	for (size_t row = 0; row < w->s->rows; row++)
-		memcpy(vae_run_input(&run, 0) + row * line, w->y + row * w->y_stride, line * sizeof *z);
-	forward(&run, w);
-	memcpy(z, vae_run_output(&run, 0), w->s->z_count * sizeof *z);
-	vae_run_clear(&run);
-	return 0;
+		memcpy(vae_run_input(run, 0) + row * line, w->y + row * w->y_stride, line * sizeof *w->y);
+	forward(run, w);
+	return vae_run_output(run, 0);
 }
 
-/* z to z^, into h_s's input. z: room for its floats. */
-static int code_z(const struct walk *w, float *z, float *input, struct vae_error *error)
+/* z to z^, into h_s's input. */
+static int code_z(const struct walk *w, float *input, struct vae_error *error)
 {
 	struct vae_symbols *s = w->s;
 	struct group g = group_z(s);
+	const float *z = NULL;
 	float *log_scale;
 	int rc = vae_alloc_raw(&log_scale, s->z_channels, sizeof *log_scale, error);
 	if (rc)
@@ -221,50 +248,44 @@ static int code_z(const struct walk *w, float *z, float *input, struct vae_error
 	vae_position_lerp(log_scale, table_of(w->prior, "prior.z.log_scale"), (int)s->z_channels, w->prior->at);
 	predict_alike(s, &g, table_of(w->prior, "prior.z.mean"), log_scale);
 	free(log_scale);
-	if (w->y && (rc = analyse_z(w, z, error)))
-		return rc;
-	if ((rc = know(w, &g, w->y ? z : NULL, error)))
+	if (w->y && !(z = analyse_z(w, error)))
+		return VAE_EMEM;
+	if ((rc = know(w, &g, z, error)))
 		return rc;
 	return reconstruct(input, s, &g) ? 0 : not_finite(error);
 }
 
-/* The context's inputs: step 0's residuals with 0 elsewhere, features, guess. */
-static void fill_context(struct vae_run *context, const struct vae_run *h_s, const struct vae_symbols *s, float *line)
+/* The context's inputs: step 0's residuals with 0 elsewhere; features and guess, which stay where h_s left them. */
+static void fill_context(struct vae_run *context, const struct vae_run *h_s, const struct vae_symbols *s)
 {
 	struct group g = group_y(s, 0);
 	struct view residual = {vae_run_input(context, 0), s->columns * s->channels};
 	for (size_t i = 0; i < g.cells * g.part; i++)
-		line[i] = (float)s->value[g.first + i];
+		s->line[i] = (float)s->value[g.first + i];
 	memset(residual.data, 0, vae_run_size(context, context->net->input[0]) * sizeof(float));
-	scatter(&residual, &g, line);
+	scatter(&residual, &g, s->line);
 	for (int i = 0; i < 2; i++)
-		memcpy(vae_run_input(context, 1 + i), vae_run_output(h_s, i), vae_run_size(h_s, h_s->net->output[i]) * sizeof(float));
+		vae_run_lend(context, 1 + i, vae_run_output(h_s, i));
 }
 
 static int walk_photo(const struct walk *w, struct vae_error *error)
 {
 	struct vae_symbols *s = w->s;
-	struct vae_run h_s = {0}, context = {0};
 	struct group g0 = group_y(s, 0), g1 = group_y(s, 1);
-	float *line = NULL; /* a step of y, or z: which may be larger in very small slices */
-	int rc;
-	if ((rc = vae_alloc_raw(&line, g0.cells * g0.part + s->z_count, sizeof *line, error)) || (rc = run_init(&h_s, w, VAE_H_S, error)))
-		goto out;
-	if ((rc = code_z(w, line, vae_run_input(&h_s, 0), error)))
-		goto out;
-	forward(&h_s, w);
-	predict(s, &g0, vae_run_output(&h_s, 1));
-	if ((rc = code_step(w, 0, line, error)) || (rc = run_init(&context, w, VAE_CONTEXT, error)))
-		goto out;
-	fill_context(&context, &h_s, s, line);
-	forward(&context, w);
-	predict(s, &g1, vae_run_output(&context, 0));
-	rc = code_step(w, 1, line, error);
-out:
-	free(line);
-	vae_run_clear(&h_s);
-	vae_run_clear(&context);
-	return rc;
+	struct vae_run *h_s = run_of(w, VAE_H_S, error), *context = h_s ? run_of(w, VAE_CONTEXT, error) : NULL;
+	if (!context)
+		return VAE_EMEM;
+	int rc = code_z(w, vae_run_input(h_s, 0), error);
+	if (rc)
+		return rc;
+	forward(h_s, w);
+	predict(s, &g0, vae_run_output(h_s, 1));
+	if ((rc = code_step(w, 0, error)))
+		return rc;
+	fill_context(context, h_s, s);
+	forward(context, w);
+	predict(s, &g1, vae_run_output(context, 0));
+	return code_step(w, 1, error);
 }
 
 /* Steps of 1 / gain: r = round(y gain), y^ = r (1 / gain), the division rounded once. */

@@ -34,11 +34,17 @@ struct vae_symbols {
 	uint8_t *index;                           /* [count] table of scales.h */
 	float *mean;                              /* [count] what was subtracted before rounding */
 	float *log_scale;                         /* [count] as the prior said it, not clamped */
+	float *line;                              /* room for a step of y, or z; owned, as are the runs that the walk needs: of h_a (encoder), h_s, context */
+	struct vae_run run[VAE_NETS];
 };
 
-/* rows x columns: the slice's cells of y, 1 to VAE_SLICE_CELLS each. All symbols 0. */
-int vae_symbols_init(struct vae_symbols *symbols, const struct vae_nets *nets, size_t rows, size_t columns, struct vae_error *error);
+/* rows x columns: the slice's cells of y, 1 to VAE_SLICE_CELLS each. *symbols is zeroed or has served a slice before, whose memory it keeps
+ * where the size is the same. The symbols are undefined. On failure *symbols is as after vae_symbols_clear. */
+int vae_symbols_fit(struct vae_symbols *symbols, const struct vae_nets *nets, size_t rows, size_t columns, struct vae_error *error);
 void vae_symbols_clear(struct vae_symbols *symbols);
+/* One for each thread that vae_parallel may run, zeroed; *count of them. Cleared and freed by vae_symbols_free. */
+int vae_symbols_new(struct vae_symbols **symbols, size_t *count, struct vae_error *error);
+void vae_symbols_free(struct vae_symbols *symbols, size_t count);
 /* Where the symbol of a channel of a cell (row x columns + column) of y stands in coding order. */
 size_t vae_symbols_place(const struct vae_symbols *symbols, size_t cell, size_t channel);
 

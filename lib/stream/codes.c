@@ -2,10 +2,9 @@
  *
  *     header    "VAEC", version 1, method 1, format and tuple 1, cell 1, model 8, width 4, height 4, maxval 2, quality 2, channels 2,
  *               checksum of these 4
- *     alpha     where there is any: checksum 4, samples
- *     slices    each: length 4, checksum 4, payload
+ *     slices    each: length 4, checksum 4, payload: alpha samples of its pixels, where there are any, and packed symbols
  *
- * The number of slices, the shape of y and the length of alpha follow from the header. A checksum is the low half of XXH64, seed 0.
+ * The number of slices, the shape of y and the number of alpha samples follow from the header. A checksum is the low half of XXH64, seed 0.
  * The reader sees ONE decompressed stream: where zstd's frames begin and end makes no difference to it.
  */
 #include "base/bytes.h"
@@ -70,8 +69,8 @@ static int header_get(struct vae_codes *c, const uint8_t *p, int64_t offset, uin
 /* ---- reading ----------------------------------------------------------------------------------------------------------- */
 
 struct vae_codes_reader {
-	struct vae_source source;   /* of decompressed bytes; its offset is that of the compressed input */
 	FILE *file;
+	int64_t offset;             /* of the next byte of the compressed input, for messages */
 	uint64_t max_pixels;
 	ZSTD_DCtx *zstd;
 	ZSTD_inBuffer input;        /* src is owned */
@@ -80,7 +79,6 @@ struct vae_codes_reader {
 	uint8_t *output;            /* owned */
 	size_t output_room, output_pos, output_size;
 	bool in_frame, ended;
-	XXH64_state_t *hash;        /* of what is taken; owned */
 	uint64_t payload_room;      /* bytes that the payloads of this image may still take */
 	struct vae_error failure;   /* code is not 0 after a failure: sticky */
 };
@@ -93,7 +91,7 @@ static int refill(struct vae_codes_reader *r, struct vae_error *error)
 	if (r->input.size < n && ferror(r->file))
 		return vae_fail_errno(error, "cannot read codes");
 	if (r->input.size == 0 && r->in_frame)
-		return vae_fail_at(error, VAE_EDATA, r->source.offset, "codes: truncated");
+		return vae_fail_at(error, VAE_EDATA, r->offset, "codes: truncated");
 	r->ended = r->input.size == 0;
 	return 0;
 }
@@ -109,9 +107,9 @@ static int decompress(struct vae_codes_reader *r, struct vae_error *error)
 			return result;
 		ZSTD_outBuffer out = {r->output, r->output_room, 0};
 		size_t before = r->input.pos, code = ZSTD_decompressStream(r->zstd, &out, &r->input);
-		r->source.offset += (int64_t)(r->input.pos - before);
+		r->offset += (int64_t)(r->input.pos - before);
 		if (ZSTD_isError(code))
-			return vae_fail_at(error, VAE_EDATA, r->source.offset, "codes: zstd: %s", ZSTD_getErrorName(code));
+			return vae_fail_at(error, VAE_EDATA, r->offset, "codes: zstd: %s", ZSTD_getErrorName(code));
 		r->in_frame = code != 0;
 		r->wanted = code ? code : r->frame_start;
 		r->output_size = out.pos;
@@ -120,41 +118,25 @@ static int decompress(struct vae_codes_reader *r, struct vae_error *error)
 	}
 }
 
-static int take(struct vae_source *source, void *data, size_t bytes, struct vae_error *error)
+static int take(struct vae_codes_reader *r, void *data, size_t bytes, struct vae_error *error)
 {
-	struct vae_codes_reader *r = (struct vae_codes_reader *)source;
 	for (uint8_t *p = data; bytes;) {
 		size_t n = r->output_size - r->output_pos;
 		if (n > bytes)
 			n = bytes;
 		if (n) {
 			memcpy(p, r->output + r->output_pos, n);
-			XXH64_update(r->hash, p, n);
 			r->output_pos += n;
 			p += n;
 			bytes -= n;
 			continue;
 		}
 		if (r->ended)
-			return vae_fail_at(error, VAE_EDATA, source->offset, "codes: truncated: zstd's frames end inside an image");
+			return vae_fail_at(error, VAE_EDATA, r->offset, "codes: truncated: zstd's frames end inside an image");
 		int result = decompress(r, error);
 		if (result)
 			return result;
 	}
-	return 0;
-}
-
-static int read_alpha(struct vae_codes *c, struct vae_codes_reader *r, struct vae_error *error)
-{
-	uint8_t stored[4];
-	int result = take(&r->source, stored, 4, error);
-	if (result)
-		return result;
-	XXH64_reset(r->hash, 0);
-	if ((result = vae_alpha_read(&c->alpha, &c->geometry, &r->source, error)))
-		return result;
-	if ((uint32_t)XXH64_digest(r->hash) != vae_get32(stored))
-		return vae_fail_at(error, VAE_EDATA, r->source.offset, "damaged: alpha's checksum is wrong");
 	return 0;
 }
 
@@ -163,11 +145,10 @@ static int read_payload(struct vae_slice *slice, uint32_t bytes, struct vae_code
 {
 	struct vae_buffer payload = {0};
 	int result = 0;
-	XXH64_reset(r->hash, 0);
 	for (uint32_t first = 0; first < bytes && !result; first += CHUNK) {
 		size_t n = bytes - first < CHUNK ? bytes - first : CHUNK;
 		uint8_t *p = vae_buffer_extend(&payload, n, error);
-		result = p ? take(&r->source, p, n, error) : VAE_EMEM;
+		result = p ? take(r, p, n, error) : VAE_EMEM;
 	}
 	if (result) {
 		vae_buffer_clear(&payload);
@@ -177,35 +158,37 @@ static int read_payload(struct vae_slice *slice, uint32_t bytes, struct vae_code
 	return 0;
 }
 
-static int read_slice(struct vae_codes *c, uint32_t i, struct vae_codes_reader *r, struct vae_error *error)
+static int read_slice(struct vae_slice *slice, const struct vae_codes *c, uint32_t i, struct vae_codes_reader *r, struct vae_error *error)
 {
 	uint8_t head[8];
-	int result = take(&r->source, head, sizeof head, error);
+	int result = take(r, head, sizeof head, error);
 	if (result)
 		return result;
 	uint32_t bytes = vae_get32(head);
-	if (bytes > vae_slice_limit(c->rows, c->columns, c->channels, i))
-		return vae_fail_at(error, VAE_EDATA, r->source.offset, "damaged: slice %u of %u claims %u bytes, more than its symbols can take", i, c->slices, bytes);
+	if (bytes > vae_slice_limit(c, i) || bytes < vae_codes_alpha_bytes(c, i))
+		return vae_fail_at(error, VAE_EDATA, r->offset, "damaged: slice %u of %u claims %u bytes, which it cannot have", i + 1, c->slices, bytes);
 	if (bytes > r->payload_room)
-		return vae_fail_at(error, VAE_ELIMIT, r->source.offset, "slices of more bytes together than a picture within the limit of pixels may take");
+		return vae_fail_at(error, VAE_ELIMIT, r->offset, "slices of more bytes together than a picture within the limit of pixels may take");
 	r->payload_room -= bytes;
-	if ((result = read_payload(&c->slice[i], bytes, r, error)))
+	if ((result = read_payload(slice, bytes, r, error)))
 		return result;
-	if ((uint32_t)XXH64_digest(r->hash) != vae_get32(head + 4))
-		return vae_fail_at(error, VAE_EDATA, r->source.offset, "damaged: the checksum of slice %u of %u is wrong", i, c->slices);
-	return 0;
+	if (checksum(slice->payload, bytes) != vae_get32(head + 4))
+		result = vae_fail_at(error, VAE_EDATA, r->offset, "damaged: the checksum of slice %u of %u is wrong", i + 1, c->slices);
+	else if (i == c->slices - 1 && r->in_frame && r->output_pos == r->output_size) /* zstd's checksum, where the frame ends here */
+		result = decompress(r, error);
+	if (result)
+		free(slice->payload);
+	return result;
 }
 
-static int read_image(struct vae_codes **codes, struct vae_codes_reader *r, struct vae_error *error)
+static int read_head(struct vae_codes **codes, struct vae_codes_reader *r, struct vae_error *error)
 {
 	uint8_t head[HEADER_BYTES];
 	struct vae_codes *c;
 	int result = vae_alloc(&c, 1, sizeof *c, error);
 	if (result)
 		return result;
-	if ((result = take(&r->source, head, sizeof head, error)) || (result = header_get(c, head, r->source.offset, r->max_pixels, error)))
-		goto out;
-	if (vae_has_alpha(c->geometry.tuple) && (result = read_alpha(c, r, error)))
+	if ((result = take(r, head, sizeof head, error)) || (result = header_get(c, head, r->offset, r->max_pixels, error)))
 		goto out;
 	uint64_t slices = vae_slice_count(c->rows, c->columns);
 	if (slices > UINT32_MAX) {
@@ -217,11 +200,6 @@ static int read_image(struct vae_codes **codes, struct vae_codes_reader *r, stru
 	c->slices = (uint32_t)slices;
 	uint64_t pixels = r->max_pixels ? r->max_pixels : VAE_MAX_PIXELS;
 	r->payload_room = pixels < UINT64_MAX / (2 * PAYLOAD_PIXEL_BYTES) ? pixels * PAYLOAD_PIXEL_BYTES + PAYLOAD_SPARE_BYTES : UINT64_MAX;
-	for (uint32_t i = 0; i < c->slices; i++)
-		if ((result = read_slice(c, i, r, error)))
-			goto out;
-	if (r->in_frame && r->output_pos == r->output_size && (result = decompress(r, error))) /* zstd's checksum, where the frame ends here */
-		goto out;
 	*codes = c;
 	c = NULL;
 out:
@@ -229,7 +207,18 @@ out:
 	return result;
 }
 
-int vae_codes_read(struct vae_codes **codes, struct vae_codes_reader *r, struct vae_error *error)
+/* A failure is the reader's last word. */
+static int keep(struct vae_codes_reader *r, int result, const struct vae_error *why, struct vae_error *error)
+{
+	if (result >= 0)
+		return result;
+	r->failure = *why;
+	if (error)
+		*error = *why;
+	return result;
+}
+
+int vae_codes_begin(struct vae_codes **codes, struct vae_codes_reader *r, struct vae_error *error)
 {
 	struct vae_error why = r->failure;
 	int result = why.code;
@@ -237,14 +226,31 @@ int vae_codes_read(struct vae_codes **codes, struct vae_codes_reader *r, struct 
 		result = decompress(r, &why);
 	if (!result && r->output_pos == r->output_size)
 		return 0;
-	if (!result)
-		result = read_image(codes, r, &why);
-	if (!result)
+	if (!result && !(result = read_head(codes, r, &why)))
 		return 1;
-	r->failure = why;
-	if (error)
-		*error = why;
-	return result;
+	return keep(r, result, &why, error);
+}
+
+int vae_codes_next(struct vae_slice *slice, const struct vae_codes *codes, uint32_t i, struct vae_codes_reader *r, struct vae_error *error)
+{
+	struct vae_error why = r->failure;
+	return keep(r, why.code ? (int)why.code : read_slice(slice, codes, i, r, &why), &why, error);
+}
+
+int vae_codes_read(struct vae_codes **codes, struct vae_codes_reader *r, struct vae_error *error)
+{
+	struct vae_codes *c;
+	int result = vae_codes_begin(&c, r, error);
+	if (result != 1)
+		return result;
+	for (uint32_t i = 0; i < c->slices; i++)
+		if ((result = vae_codes_next(&c->slice[i], c, i, r, error))) {
+			c->slice[i].payload = NULL;
+			vae_codes_free(c);
+			return result;
+		}
+	*codes = c;
+	return 1;
 }
 
 int vae_codes_reader_new(struct vae_codes_reader **reader, FILE *file, uint64_t max_pixels, struct vae_error *error)
@@ -255,16 +261,14 @@ int vae_codes_reader_new(struct vae_codes_reader **reader, FILE *file, uint64_t 
 		return VAE_EMEM;
 	void *input = malloc(ZSTD_DStreamInSize());
 	*r = (struct vae_codes_reader){
-		.source = {take, here < 0 ? 0 : here}, .file = file, .max_pixels = max_pixels, .zstd = ZSTD_createDCtx(), .input = {input, 0, 0},
-		.input_room = ZSTD_DStreamInSize(), .output = malloc(ZSTD_DStreamOutSize()), .output_room = ZSTD_DStreamOutSize(),
-		.hash = XXH64_createState()};
-	if (!r->zstd || !input || !r->output || !r->hash) {
+		.file = file, .offset = here < 0 ? 0 : here, .max_pixels = max_pixels, .zstd = ZSTD_createDCtx(), .input = {input, 0, 0},
+		.input_room = ZSTD_DStreamInSize(), .output = malloc(ZSTD_DStreamOutSize()), .output_room = ZSTD_DStreamOutSize()};
+	if (!r->zstd || !input || !r->output) {
 		vae_codes_reader_free(r);
 		return vae_fail(error, VAE_EMEM, "out of memory");
 	}
 	r->wanted = r->frame_start = ZSTD_initDStream(r->zstd);
 	ZSTD_DCtx_setParameter(r->zstd, ZSTD_d_windowLogMax, WINDOW_LOG_MAX);
-	XXH64_reset(r->hash, 0);
 	*reader = r;
 	return 0;
 }
@@ -276,7 +280,6 @@ void vae_codes_reader_free(struct vae_codes_reader *r)
 	ZSTD_freeDCtx(r->zstd);
 	free((void *)r->input.src);
 	free(r->output);
-	XXH64_freeState(r->hash);
 	free(r);
 }
 
@@ -314,41 +317,20 @@ static int check(const struct vae_codes *c, int level, int *cell, struct vae_err
 		return vae_fail(error, VAE_EARG, "codes: no method %d", (int)c->method);
 	if (level < 1 || level > 19)
 		return vae_fail(error, VAE_EARG, "zstd level %d is not 1 to 19", level);
-	if (vae_has_alpha(c->geometry.tuple) != (c->alpha != NULL))
-		return vae_fail(error, VAE_EARG, "codes: alpha samples and tuple type %s do not go together", vae_tuple_name(c->geometry.tuple));
 	if (c->slices != vae_slice_count(c->rows, c->columns))
 		return vae_fail(error, VAE_EARG, "codes: %u slices, where the picture has %llu", c->slices, (unsigned long long)vae_slice_count(c->rows, c->columns));
 	for (uint32_t i = 0; i < c->slices; i++)
-		if (c->slice[i].bytes > vae_slice_limit(c->rows, c->columns, c->channels, i))
-			return vae_fail(error, VAE_EARG, "codes: slice %u has more bytes than its symbols can take", i);
+		if (c->slice[i].bytes > vae_slice_limit(c, i) || c->slice[i].bytes < vae_codes_alpha_bytes(c, i))
+			return vae_fail(error, VAE_EARG, "codes: slice %u has %u bytes, which it cannot have", i + 1, c->slice[i].bytes);
 	return 0;
 }
 
 uint64_t vae_codes_content_bytes(const struct vae_codes *c)
 {
-	uint64_t bytes = HEADER_BYTES + (c->alpha ? 4 + vae_alpha_bytes(&c->geometry) : 0);
+	uint64_t bytes = HEADER_BYTES;
 	for (uint32_t i = 0; i < c->slices; i++)
 		bytes += 8 + (uint64_t)c->slice[i].bytes;
 	return bytes;
-}
-
-/* Once to hash the samples, once to write them: they are not held as bytes. */
-static int write_alpha(struct writer *w, const struct vae_codes *c, struct vae_error *error)
-{
-	uint8_t bytes[CHUNK], sum[4];
-	size_t samples = (size_t)c->geometry.width * c->geometry.height, step = CHUNK / 2;
-	XXH64_state_t *hash = XXH64_createState();
-	if (!hash)
-		return vae_fail(error, VAE_EMEM, "out of memory");
-	XXH64_reset(hash, 0);
-	for (size_t first = 0; first < samples; first += step)
-		XXH64_update(hash, bytes, vae_alpha_put(bytes, &c->geometry, c->alpha, first, samples - first < step ? samples - first : step));
-	vae_put32(sum, (uint32_t)XXH64_digest(hash));
-	XXH64_freeState(hash);
-	int result = feed(w, sum, 4, false, error);
-	for (size_t first = 0; first < samples && !result; first += step)
-		result = feed(w, bytes, vae_alpha_put(bytes, &c->geometry, c->alpha, first, samples - first < step ? samples - first : step), false, error);
-	return result;
 }
 
 static int write_slice(struct writer *w, const struct vae_slice *s, struct vae_error *error)
@@ -374,7 +356,7 @@ int vae_codes_write(const struct vae_codes *c, FILE *file, int level, struct vae
 		goto out;
 	}
 	header_put(head, c, cell);
-	if ((result = feed(&w, head, sizeof head, false, error)) || (c->alpha && (result = write_alpha(&w, c, error))))
+	if ((result = feed(&w, head, sizeof head, false, error)))
 		goto out;
 	for (uint32_t i = 0; i < c->slices; i++)
 		if ((result = write_slice(&w, &c->slice[i], error)))
@@ -393,6 +375,5 @@ void vae_codes_free(struct vae_codes *codes)
 	for (uint32_t i = 0; i < codes->slices; i++)
 		free(codes->slice[i].payload);
 	free(codes->slice);
-	free(codes->alpha);
 	free(codes);
 }

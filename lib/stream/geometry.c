@@ -1,8 +1,7 @@
 #include "stream/geometry.h"
-#include "base/memory.h"
 #include "image/image.h"
 
-#include <stdlib.h>
+#define BAND_FLOATS ((uint64_t)1 << 24)
 
 int vae_shape_check(const struct vae_geometry *g, uint32_t rows, uint32_t columns, uint32_t channels, uint64_t max_pixels, enum vae_err code,
                     int *shift, struct vae_error *error)
@@ -36,60 +35,55 @@ struct vae_slice_place vae_slice_at(uint32_t rows, uint32_t columns, size_t slic
 	return p;
 }
 
-uint64_t vae_slice_limit(uint32_t rows, uint32_t columns, uint32_t channels, uint32_t slice)
+uint32_t vae_slice_band(uint32_t rows, uint32_t columns, uint32_t channels)
 {
-	struct vae_slice_place p = vae_slice_at(rows, columns, slice);
-	return 8 * ((uint64_t)p.rows * p.columns * channels + (uint64_t)((p.rows + 3) / 4 * ((p.columns + 3) / 4)) * VAE_MAX_CHANNELS) + 64;
+	uint64_t one = (uint64_t)columns * channels * VAE_SLICE_CELLS, band = VAE_SLICE_CELLS * (one < BAND_FLOATS ? BAND_FLOATS / one : 1);
+	return band < rows ? (uint32_t)band : rows;
+}
+
+struct vae_slice_place vae_cell_pixels(const struct vae_geometry *g, uint32_t rows, uint32_t columns, struct vae_slice_place cells)
+{
+	int shift = VAE_MIN_CELL;
+	while (shift < VAE_MAX_CELL && (rows != vae_cells(g->height, shift) || columns != vae_cells(g->width, shift)))
+		shift++;
+	struct vae_slice_place p = {cells.row << shift, cells.column << shift, (cells.row + cells.rows) << shift, (cells.column + cells.columns) << shift};
+	p.rows = (p.rows < g->height ? p.rows : g->height) - p.row;
+	p.columns = (p.columns < g->width ? p.columns : g->width) - p.column;
+	return p;
+}
+
+uint64_t vae_codes_alpha_bytes(const struct vae_codes *c, uint32_t slice)
+{
+	struct vae_slice_place p = vae_cell_pixels(&c->geometry, c->rows, c->columns, vae_slice_at(c->rows, c->columns, slice));
+	return (uint64_t)p.rows * p.columns * vae_alpha_sample_bytes(&c->geometry);
+}
+
+uint64_t vae_slice_limit(const struct vae_codes *c, uint32_t slice)
+{
+	struct vae_slice_place p = vae_slice_at(c->rows, c->columns, slice);
+	uint64_t z = (uint64_t)((p.rows + 3) / 4 * ((p.columns + 3) / 4)) * VAE_MAX_CHANNELS;
+	return 8 * ((uint64_t)p.rows * p.columns * c->channels + z) + 64 + vae_codes_alpha_bytes(c, slice);
 }
 
 /* ---- alpha ------------------------------------------------------------------------------------------------------------- */
 
-static size_t sample_bytes(const struct vae_geometry *g) { return g->maxval < 256 ? 1 : 2; }
+size_t vae_alpha_sample_bytes(const struct vae_geometry *g) { return !vae_has_alpha(g->tuple) ? 0 : g->maxval < 256 ? 1 : 2; }
 
-uint64_t vae_alpha_bytes(const struct vae_geometry *g)
+void vae_alpha_put(uint8_t *out, const struct vae_geometry *g, const uint16_t *alpha, size_t n)
 {
-	return vae_has_alpha(g->tuple) ? (uint64_t)g->width * g->height * sample_bytes(g) : 0;
+	for (size_t i = 0; i < n; i++) {
+		if (g->maxval >= 256)
+			*out++ = (uint8_t)(alpha[i] >> 8);
+		*out++ = (uint8_t)alpha[i];
+	}
 }
 
-size_t vae_alpha_put(uint8_t *out, const struct vae_geometry *g, const uint16_t *alpha, size_t first, size_t n)
+int vae_alpha_get(uint16_t *alpha, const struct vae_geometry *g, const uint8_t *bytes, size_t n, struct vae_error *error)
 {
-	uint8_t *p = out;
-	for (size_t i = first; i < first + n; i++) {
-		if (sample_bytes(g) == 2)
-			*p++ = (uint8_t)(alpha[i] >> 8);
-		*p++ = (uint8_t)alpha[i];
+	for (size_t i = 0; i < n; i++) {
+		alpha[i] = g->maxval >= 256 ? (uint16_t)(bytes[2 * i] << 8 | bytes[2 * i + 1]) : bytes[i];
+		if (alpha[i] > g->maxval)
+			return vae_fail(error, VAE_EDATA, "an alpha sample is %u, above maxval %u", alpha[i], g->maxval);
 	}
-	return (size_t)(p - out);
-}
-
-int vae_alpha_read(uint16_t **alpha, const struct vae_geometry *g, struct vae_source *source, struct vae_error *error)
-{
-	enum { CHUNK = 32768 };
-	uint8_t bytes[CHUNK * 2];
-	struct vae_buffer samples = {0};
-	size_t width = sample_bytes(g), count = (size_t)(vae_alpha_bytes(g) / width);
-	int result = 0;
-	for (size_t first = 0; first < count; first += CHUNK) {
-		size_t n = count - first < CHUNK ? count - first : CHUNK;
-		int64_t start = source->offset;
-		if ((result = source->read(source, bytes, n * width, error)))
-			goto out;
-		uint16_t *out = (uint16_t *)(void *)vae_buffer_extend(&samples, n * sizeof *out, error);
-		if (!out) {
-			result = VAE_EMEM;
-			goto out;
-		}
-		for (size_t i = 0; i < n; i++) {
-			out[i] = width == 2 ? (uint16_t)(bytes[2 * i] << 8 | bytes[2 * i + 1]) : bytes[i];
-			if (out[i] > g->maxval) {
-				result = vae_fail_at(error, VAE_EDATA, start, "alpha sample %zu is %u, above maxval %u", first + i, out[i], g->maxval);
-				goto out;
-			}
-		}
-	}
-	*alpha = (uint16_t *)(void *)samples.data;
-	samples.data = NULL;
-out:
-	vae_buffer_clear(&samples);
-	return result;
+	return 0;
 }

@@ -28,28 +28,27 @@ static inline uint64_t vae_slice_count(uint32_t rows, uint32_t columns)
 _Static_assert(VAE_SLICE_CELLS == 1 << 6, "vae_slice_count");
 struct vae_slice_place { size_t row, column, rows, columns; }; /* cells of y */
 struct vae_slice_place vae_slice_at(uint32_t rows, uint32_t columns, size_t slice);
+/* How many rows of y to hold at once: those of one row of slices, or of several where that is little memory, for more threads to share. */
+uint32_t vae_slice_band(uint32_t rows, uint32_t columns, uint32_t channels);
 
-/* The most bytes that a slice's payload can have: 8 for each symbol of its y and of a z of at most 1024 channels, and 64 more. */
-uint64_t vae_slice_limit(uint32_t rows, uint32_t columns, uint32_t channels, uint32_t slice);
+/* Alpha samples of the pixels that a row of cells covers; 0 without alpha. */
+size_t vae_alpha_row_samples(const struct vae_latents *head, uint32_t row);
+/* Arrays for any `rows` rows of cells of these latents and their alpha, undefined; *alpha is NULL where there is none. */
+int vae_latents_alloc(float **y, uint16_t **alpha, const struct vae_latents *head, uint32_t rows, struct vae_error *error);
 
-/* ---- a place that bytes come from -------------------------------------------------------------------------------------- */
+/* The pixels of a rectangle of cells, given the shape of the whole y: a rectangle of pixels with its sides cut at the picture's. */
+struct vae_slice_place vae_cell_pixels(const struct vae_geometry *geometry, uint32_t rows, uint32_t columns, struct vae_slice_place cells);
 
-/* The first member of whatever reads. */
-struct vae_source {
-	/* Exactly so many bytes, or an error: VAE_EDATA where the input ends first. */
-	int (*read)(struct vae_source *source, void *data, size_t bytes, struct vae_error *error);
-	int64_t offset; /* of the next byte in the input, for messages */
-};
+/* The most bytes that a slice's payload can have: 8 for each symbol of its y and of a z of at most 1024 channels, 64 more, and alpha. */
+uint64_t vae_slice_limit(const struct vae_codes *codes, uint32_t slice);
 
 /* ---- alpha ------------------------------------------------------------------------------------------------------------- */
 
-/* Samples are stored as PAM stores them: row by row, one byte each where maxval is below 256, else two, the more significant first. */
-uint64_t vae_alpha_bytes(const struct vae_geometry *geometry); /* 0 without alpha */
+/* Samples are stored as PAM stores them: one byte each where maxval is below 256, else two, the more significant first. */
+size_t vae_alpha_sample_bytes(const struct vae_geometry *geometry); /* 0 without alpha */
 
-/* Bytes of samples [first, first + n). Returns how many bytes. */
-size_t vae_alpha_put(uint8_t *out, const struct vae_geometry *geometry, const uint16_t *alpha, size_t first, size_t n);
-
-/* Reads all samples of a picture that has alpha; memory grows with what is really there. VAE_EDATA where one exceeds maxval. */
-int vae_alpha_read(uint16_t **alpha, const struct vae_geometry *geometry, struct vae_source *source, struct vae_error *error);
+void vae_alpha_put(uint8_t *out, const struct vae_geometry *geometry, const uint16_t *alpha, size_t n);
+/* VAE_EDATA where a sample exceeds maxval. */
+int vae_alpha_get(uint16_t *alpha, const struct vae_geometry *geometry, const uint8_t *bytes, size_t n, struct vae_error *error);
 
 #endif

@@ -1,4 +1,5 @@
-/* latents.c - vae-latents(5): a text header in the manner of PAM, then y as little-endian binary32, then alpha. */
+/* latents.c - vae-latents(5): a text header in the manner of PAM, then, row of cells by row of cells, y as little-endian binary32 and
+ * the alpha samples of its pixels. */
 #include "base/bytes.h"
 #include "base/memory.h"
 #include "image/image.h"
@@ -10,7 +11,8 @@
 #define MAGIC "VAELATENTS 0"
 #define HINT_LIMIT 4096                     /* bytes of a path before it is percent-encoded */
 #define LINE_LIMIT (3 * HINT_LIMIT + 16)
-#define CHUNK 16384                         /* floats handled at a time */
+#define CHUNK 65536                         /* bytes handled at a time */
+#define BAND_FLOATS ((uint64_t)1 << 22)
 
 /* ---- percent-encoding (RFC 3986) --------------------------------------------------------------------------------------- */
 
@@ -120,39 +122,29 @@ static int parse_line(struct header *h, char *line, int64_t offset, struct vae_e
 }
 
 struct reader {
-	struct vae_source source;
 	FILE *file;
+	int64_t offset;        /* of the next byte in the input, for messages */
 	char line[LINE_LIMIT];
 };
-
-static int file_read(struct vae_source *source, void *data, size_t bytes, struct vae_error *error)
-{
-	struct reader *r = (struct reader *)source;
-	size_t n = fread(data, 1, bytes, r->file);
-	source->offset += (int64_t)n;
-	if (n == bytes)
-		return 0;
-	return ferror(r->file) ? vae_fail_errno(error, "cannot read latents") : vae_fail_at(error, VAE_EDATA, source->offset, "latents: truncated");
-}
 
 /* Printable ASCII up to a newline, which is dropped. first: EOF before the first byte is the clean end, 0; else returns 1. */
 static int read_line(struct reader *r, bool first, struct vae_error *error)
 {
 	size_t n = 0;
-	for (int c; (c = getc(r->file)) != '\n'; r->source.offset++) {
+	for (int c; (c = getc(r->file)) != '\n'; r->offset++) {
 		if (c == EOF && ferror(r->file))
 			return vae_fail_errno(error, "cannot read latents");
 		if (c == EOF && first && n == 0)
 			return 0;
 		if (c == EOF)
-			return vae_fail_at(error, VAE_EDATA, r->source.offset, "latents: truncated in the header");
+			return vae_fail_at(error, VAE_EDATA, r->offset, "latents: truncated in the header");
 		if (c < ' ' || c > '~' || n == sizeof r->line - 1 || (first && (n >= strlen(MAGIC) || c != MAGIC[n])))
-			return vae_fail_at(error, VAE_EDATA, r->source.offset, first ? "not latents: the first line is not " MAGIC : "latents: malformed header");
+			return vae_fail_at(error, VAE_EDATA, r->offset, first ? "not latents: the first line is not " MAGIC : "latents: malformed header");
 		r->line[n++] = (char)c;
 	}
 	r->line[n] = 0;
-	r->source.offset++;
-	return !first || n == strlen(MAGIC) ? 1 : vae_fail_at(error, VAE_EDATA, r->source.offset - 1, "not latents: the first line is not " MAGIC);
+	r->offset++;
+	return !first || n == strlen(MAGIC) ? 1 : vae_fail_at(error, VAE_EDATA, r->offset - 1, "not latents: the first line is not " MAGIC);
 }
 
 /* Every key once, HINT at most once, in any order, up to ENDHDR. Returns 1, or 0 at the clean end. */
@@ -162,7 +154,7 @@ static int read_header(struct header *h, struct reader *r, struct vae_error *err
 	if (result != 1)
 		return result;
 	for (;;) {
-		int64_t offset = r->source.offset;
+		int64_t offset = r->offset;
 		if ((result = read_line(r, false, error)) != 1)
 			return result;
 		if (!strcmp(r->line, "ENDHDR"))
@@ -172,96 +164,131 @@ static int read_header(struct header *h, struct reader *r, struct vae_error *err
 	}
 	for (int key = 0; key < KEYS; key++)
 		if (!h->seen[key] && key != HINT)
-			return vae_fail_at(error, VAE_EDATA, r->source.offset, "latents: the header has no %s", keys[key].name);
+			return vae_fail_at(error, VAE_EDATA, r->offset, "latents: the header has no %s", keys[key].name);
 	return 1;
 }
 
 /* ---- reading ----------------------------------------------------------------------------------------------------------- */
 
-/* count floats; memory grows with what is really there. */
-static int read_floats(float **y, size_t count, struct vae_source *source, struct vae_error *error)
+struct file_rows {
+	struct vae_latents_rows rows;
+	FILE *file;
+	int64_t offset;
+};
+
+static int file_read(struct file_rows *r, void *data, size_t bytes, struct vae_error *error)
 {
-	struct vae_buffer floats = {0};
-	int result = 0;
-	for (size_t first = 0; first < count; first += CHUNK) {
-		size_t n = count - first < CHUNK ? count - first : CHUNK;
-		int64_t start = source->offset;
-		uint8_t *bytes = vae_buffer_extend(&floats, 4 * n, error);
-		if ((result = bytes ? source->read(source, bytes, 4 * n, error) : VAE_EMEM))
-			goto out;
-		for (size_t i = 0; i < n; i++) {
-			float f = vae_get_float(bytes + 4 * i);
-			if (!isfinite(f)) {
-				result = vae_fail_at(error, VAE_EDATA, start + 4 * (int64_t)i, "latents: number %zu is not finite", first + i);
-				goto out;
-			}
-			memcpy(bytes + 4 * i, &f, 4);
-		}
-	}
-	*y = (float *)(void *)floats.data;
-	floats.data = NULL;
-out:
-	vae_buffer_clear(&floats);
-	return result;
+	size_t n = fread(data, 1, bytes, r->file);
+	r->offset += (int64_t)n;
+	if (n == bytes)
+		return 0;
+	return ferror(r->file) ? vae_fail_errno(error, "cannot read latents") : vae_fail_at(error, VAE_EDATA, r->offset, "latents: truncated");
 }
 
-static int read_body(struct vae_latents **latents, struct header *h, struct vae_source *source, uint64_t max_pixels, struct vae_error *error)
+/* y NULL: checked, but not kept. */
+static int read_floats(struct file_rows *r, float *y, size_t count, struct vae_error *error)
 {
-	struct vae_latents *l;
-	size_t count;
-	int result = vae_alloc(&l, 1, sizeof *l, error);
-	if (result)
+	uint8_t bytes[CHUNK];
+	for (size_t first = 0; first < count; first += CHUNK / 4) {
+		size_t n = count - first < CHUNK / 4 ? count - first : CHUNK / 4;
+		int64_t start = r->offset;
+		int result = file_read(r, bytes, 4 * n, error);
+		if (result)
+			return result;
+		for (size_t i = 0; i < n; i++) {
+			float f = vae_get_float(bytes + 4 * i);
+			if (!isfinite(f))
+				return vae_fail_at(error, VAE_EDATA, start + 4 * (int64_t)i, "latents: a number is not finite");
+			if (y)
+				y[first + i] = f;
+		}
+	}
+	return 0;
+}
+
+static int read_alpha(struct file_rows *r, uint16_t *alpha, size_t count, struct vae_error *error)
+{
+	const struct vae_geometry *g = &r->rows.head.geometry;
+	size_t width = vae_alpha_sample_bytes(g);
+	uint8_t bytes[CHUNK];
+	uint16_t none[CHUNK / 2];
+	for (size_t first = 0; first < count; first += CHUNK / 2) {
+		size_t n = count - first < CHUNK / 2 ? count - first : CHUNK / 2;
+		int64_t start = r->offset;
+		int result = file_read(r, bytes, n * width, error);
+		if (!result && (result = vae_alpha_get(alpha ? alpha + first : none, g, bytes, n, error)) && error)
+			error->offset = start;
+		if (result)
+			return result;
+	}
+	return 0;
+}
+
+static int read_rows(struct vae_latents_rows *rows, uint32_t count, float *y, uint16_t *alpha, struct vae_error *error)
+{
+	struct file_rows *r = (struct file_rows *)rows;
+	size_t line = (size_t)rows->head.columns * rows->head.channels;
+	for (; count; count--) {
+		size_t pixels = vae_alpha_row_samples(&rows->head, rows->row);
+		int result = read_floats(r, y, line, error);
+		if (!result && pixels)
+			result = read_alpha(r, alpha, pixels, error);
+		if (result)
+			return result;
+		y = y ? y + line : NULL;
+		alpha = alpha ? alpha + pixels : NULL;
+		rows->row++;
+	}
+	return 0;
+}
+
+static void release_rows(struct vae_latents_rows *rows)
+{
+	free(rows->head.model_hint);
+	free(rows);
+}
+
+static int new_rows(struct vae_latents_rows **rows, struct header *h, const struct reader *reader, uint64_t max_pixels, struct vae_error *error)
+{
+	struct vae_latents head = {
+		.geometry = {h->number[WIDTH], h->number[HEIGHT], (uint16_t)h->number[MAXVAL], (enum vae_format)h->number[FORMAT], (enum vae_tuple)h->tuple},
+		.model_id = h->model_id, .model_hint = h->hint, .quality = (uint16_t)h->number[QUALITY],
+		.rows = h->number[ROWS], .columns = h->number[COLUMNS], .channels = h->number[CHANNELS]};
+	struct file_rows *r;
+	int result = vae_shape_check(&head.geometry, head.rows, head.columns, head.channels, max_pixels, VAE_EDATA, NULL, error);
+	if (result || (result = vae_alloc(&r, 1, sizeof *r, error)))
 		return result;
-	l->geometry = (struct vae_geometry){h->number[WIDTH], h->number[HEIGHT], (uint16_t)h->number[MAXVAL], (enum vae_format)h->number[FORMAT],
-	                                    (enum vae_tuple)h->tuple};
-	l->model_id = h->model_id;
-	l->model_hint = h->hint;
+	*r = (struct file_rows){{head, 0, read_rows, release_rows}, reader->file, reader->offset};
 	h->hint = NULL;
-	l->quality = (uint16_t)h->number[QUALITY];
-	l->rows = h->number[ROWS];
-	l->columns = h->number[COLUMNS];
-	l->channels = h->number[CHANNELS];
-	if ((result = vae_shape_check(&l->geometry, l->rows, l->columns, l->channels, max_pixels, VAE_EDATA, NULL, error)) ||
-	    (result = vae_multiply(&count, l->rows, l->columns, l->channels, error)) || (result = read_floats(&l->y, count, source, error)))
-		goto out;
-	if (vae_has_alpha(l->geometry.tuple) && (result = vae_alpha_read(&l->alpha, &l->geometry, source, error)))
-		goto out;
-	*latents = l;
-	l = NULL;
-out:
-	vae_latents_free(l);
+	*rows = &r->rows;
+	return 0;
+}
+
+int vae_latents_rows_open(struct vae_latents_rows **rows, FILE *file, uint64_t max_pixels, struct vae_error *error)
+{
+	struct reader r = {.file = file};
+	struct header h = {0};
+	off_t here = ftello(file);
+	r.offset = here < 0 ? 0 : here; /* in a pipe, offsets count from the image's start */
+	int result = read_header(&h, &r, error);
+	if (result == 1 && !(result = new_rows(rows, &h, &r, max_pixels, error)))
+		result = 1;
+	free(h.hint);
 	return result;
 }
 
 int vae_latents_read(struct vae_latents **latents, FILE *file, uint64_t max_pixels, struct vae_error *error)
 {
-	struct reader r = {.source = {.read = file_read}, .file = file};
-	struct header h = {0};
-	off_t here = ftello(file);
-	r.source.offset = here < 0 ? 0 : here; /* in a pipe, offsets count from the image's start */
-	int result = read_header(&h, &r, error);
-	if (result == 1) {
-		result = read_body(latents, &h, &r.source, max_pixels, error);
-		result = result ? result : 1;
-	}
-	free(h.hint);
-	return result;
+	struct vae_latents_rows *rows;
+	int result = vae_latents_rows_open(&rows, file, max_pixels, error);
+	if (result != 1)
+		return result;
+	result = vae_latents_rows_collect(latents, rows, error);
+	vae_latents_rows_free(rows);
+	return result ? result : 1;
 }
 
 /* ---- writing ----------------------------------------------------------------------------------------------------------- */
-
-static int check(const struct vae_latents *l, size_t count, struct vae_error *error)
-{
-	int result = vae_shape_check(&l->geometry, l->rows, l->columns, l->channels, UINT64_MAX, VAE_EARG, NULL, error);
-	if (result)
-		return result;
-	if (vae_has_alpha(l->geometry.tuple) != (l->alpha != NULL))
-		return vae_fail(error, VAE_EARG, "latents: alpha samples and tuple type %s do not go together", vae_tuple_name(l->geometry.tuple));
-	for (size_t i = 0; i < count; i++)
-		if (!isfinite(l->y[i]))
-			return vae_fail(error, VAE_EDATA, "latents: number %zu is not finite", i);
-	return 0;
-}
 
 static bool write_header(const struct vae_latents *l, FILE *file)
 {
@@ -276,32 +303,182 @@ static bool write_header(const struct vae_latents *l, FILE *file)
 	                       g->width, g->height, (int)g->format, vae_tuple_name(g->tuple), g->maxval, l->quality, l->rows, l->columns, l->channels) > 0;
 }
 
-static bool write_data(const struct vae_latents *l, size_t count, FILE *file)
+static int check_finite(const float *y, size_t count, struct vae_error *error)
 {
-	uint8_t bytes[CHUNK * 4];
-	for (size_t first = 0; first < count; first += CHUNK) {
-		size_t n = count - first < CHUNK ? count - first : CHUNK;
+	for (size_t i = 0; i < count; i++)
+		if (!isfinite(y[i]))
+			return vae_fail(error, VAE_EDATA, "latents: a number is not finite");
+	return 0;
+}
+
+static int write_floats(const float *y, size_t count, FILE *file, struct vae_error *error)
+{
+	uint8_t bytes[CHUNK];
+	for (size_t first = 0; first < count; first += CHUNK / 4) {
+		size_t n = count - first < CHUNK / 4 ? count - first : CHUNK / 4;
 		for (size_t i = 0; i < n; i++)
-			vae_put_float(bytes + 4 * i, l->y[first + i]);
+			vae_put_float(bytes + 4 * i, y[first + i]);
 		if (fwrite(bytes, 4, n, file) != n)
-			return false;
+			return vae_fail_errno(error, "cannot write latents");
 	}
-	size_t samples = l->alpha ? (size_t)l->geometry.width * l->geometry.height : 0;
-	for (size_t first = 0; first < samples; first += CHUNK) {
-		size_t n = vae_alpha_put(bytes, &l->geometry, l->alpha, first, samples - first < CHUNK ? samples - first : CHUNK);
-		if (fwrite(bytes, 1, n, file) != n)
-			return false;
+	return 0;
+}
+
+static int write_alpha(const struct vae_geometry *g, const uint16_t *alpha, size_t count, FILE *file, struct vae_error *error)
+{
+	uint8_t bytes[CHUNK];
+	size_t width = vae_alpha_sample_bytes(g);
+	for (size_t first = 0; first < count; first += CHUNK / 2) {
+		size_t n = count - first < CHUNK / 2 ? count - first : CHUNK / 2;
+		vae_alpha_put(bytes, g, alpha + first, n);
+		if (fwrite(bytes, width, n, file) != n)
+			return vae_fail_errno(error, "cannot write latents");
 	}
-	return true;
+	return 0;
+}
+
+/* The next rows of cells through y and alpha, and the header before the first. */
+static int pass_rows(struct vae_latents_rows *rows, uint32_t count, float *y, uint16_t *alpha, FILE *file, struct vae_error *error)
+{
+	const struct vae_latents *head = &rows->head;
+	size_t line = (size_t)head->columns * head->channels;
+	uint32_t row = rows->row;
+	int result = rows->read(rows, count, y, alpha, error);
+	if (!result)
+		result = check_finite(y, count * line, error);
+	if (!result && row == 0 && !write_header(head, file)) /* nothing of a picture whose first rows cannot be had */
+		result = vae_fail_errno(error, "cannot write latents");
+	for (; count && !result; count--, row++, y += line) {
+		size_t pixels = vae_alpha_row_samples(head, row);
+		if ((result = write_floats(y, line, file, error)) || (pixels && (result = write_alpha(&head->geometry, alpha, pixels, file, error))))
+			break;
+		alpha = alpha ? alpha + pixels : NULL;
+	}
+	return result;
+}
+
+int vae_latents_rows_write(struct vae_latents_rows *rows, uint32_t band, FILE *file, struct vae_error *error)
+{
+	const struct vae_latents *head = &rows->head;
+	size_t line = (size_t)head->columns * head->channels;
+	float *y = NULL;
+	uint16_t *alpha = NULL;
+	int result = vae_shape_check(&head->geometry, head->rows, head->columns, head->channels, UINT64_MAX, VAE_EARG, NULL, error);
+	if (result)
+		return result;
+	if (!band)
+		band = BAND_FLOATS / line ? (uint32_t)(BAND_FLOATS / line) : 1;
+	band = band < head->rows ? band : head->rows;
+	if ((result = vae_latents_alloc(&y, &alpha, head, band, error)))
+		return result;
+	while (!result && rows->row < head->rows)
+		result = pass_rows(rows, head->rows - rows->row < band ? head->rows - rows->row : band, y, alpha, file, error);
+	free(y);
+	free(alpha);
+	return result;
 }
 
 int vae_latents_write(const struct vae_latents *latents, FILE *file, struct vae_error *error)
 {
-	size_t count;
-	int result = vae_multiply(&count, latents->rows, latents->columns, latents->channels, error);
-	if (result || (result = check(latents, count, error)))
+	struct vae_latents_rows *rows;
+	int result = vae_latents_rows_new(&rows, latents, error);
+	if (result)
 		return result;
-	return write_header(latents, file) && write_data(latents, count, file) ? 0 : vae_fail_errno(error, "cannot write latents");
+	result = vae_latents_rows_write(rows, 0, file, error);
+	vae_latents_rows_free(rows);
+	return result;
+}
+
+/* ---- in memory --------------------------------------------------------------------------------------------------------- */
+
+struct memory_rows {
+	struct vae_latents_rows rows;
+	const struct vae_latents *latents;
+	size_t alpha; /* samples given so far */
+};
+
+static int read_memory(struct vae_latents_rows *rows, uint32_t count, float *y, uint16_t *alpha, struct vae_error *error)
+{
+	struct memory_rows *m = (struct memory_rows *)rows;
+	size_t line = (size_t)rows->head.columns * rows->head.channels, samples = 0;
+	(void)error;
+	if (y)
+		memcpy(y, m->latents->y + rows->row * line, count * line * sizeof *y);
+	for (; count; count--, rows->row++)
+		samples += vae_alpha_row_samples(&rows->head, rows->row);
+	if (y && samples)
+		memcpy(alpha, m->latents->alpha + m->alpha, samples * sizeof *alpha);
+	m->alpha += samples;
+	return 0;
+}
+
+static void release_memory(struct vae_latents_rows *rows) { free(rows); }
+
+int vae_latents_rows_new(struct vae_latents_rows **rows, const struct vae_latents *l, struct vae_error *error)
+{
+	struct memory_rows *m;
+	int result = vae_shape_check(&l->geometry, l->rows, l->columns, l->channels, UINT64_MAX, VAE_EARG, NULL, error);
+	if (result)
+		return result;
+	if (vae_has_alpha(l->geometry.tuple) != (l->alpha != NULL))
+		return vae_fail(error, VAE_EARG, "latents: alpha samples and tuple type %s do not go together", vae_tuple_name(l->geometry.tuple));
+	if ((result = vae_alloc(&m, 1, sizeof *m, error)))
+		return result;
+	m->rows = (struct vae_latents_rows){*l, 0, read_memory, release_memory};
+	m->rows.head.y = NULL;
+	m->rows.head.alpha = NULL;
+	m->latents = l;
+	*rows = &m->rows;
+	return 0;
+}
+
+void vae_latents_rows_free(struct vae_latents_rows *rows)
+{
+	if (rows)
+		rows->release(rows);
+}
+
+int vae_latents_rows_collect(struct vae_latents **latents, struct vae_latents_rows *rows, struct vae_error *error)
+{
+	const struct vae_latents *head = &rows->head;
+	struct vae_latents *l;
+	int result = vae_alloc(&l, 1, sizeof *l, error);
+	if (result)
+		return result;
+	*l = *head;
+	l->model_hint = NULL;
+	if (head->model_hint && !(l->model_hint = strdup(head->model_hint)))
+		result = vae_fail(error, VAE_EMEM, "out of memory");
+	if (!result && !(result = vae_latents_alloc(&l->y, &l->alpha, head, head->rows, error)))
+		result = rows->read(rows, head->rows, l->y, l->alpha, error);
+	if (result)
+		vae_latents_free(l);
+	else
+		*latents = l;
+	return result;
+}
+
+size_t vae_alpha_row_samples(const struct vae_latents *l, uint32_t row)
+{
+	if (!vae_has_alpha(l->geometry.tuple))
+		return 0;
+	struct vae_slice_place cells = {row, 0, 1, l->columns}, pixels = vae_cell_pixels(&l->geometry, l->rows, l->columns, cells);
+	return pixels.rows * pixels.columns;
+}
+
+int vae_latents_alloc(float **y, uint16_t **alpha, const struct vae_latents *l, uint32_t rows, struct vae_error *error)
+{
+	struct vae_slice_place cells = {0, 0, rows, l->columns}, pixels = vae_cell_pixels(&l->geometry, l->rows, l->columns, cells);
+	size_t floats;
+	int result = vae_multiply(&floats, rows, l->columns, l->channels, error);
+	if (result || (result = vae_alloc_huge(y, floats, sizeof **y, error)))
+		return result;
+	*alpha = NULL;
+	if (vae_has_alpha(l->geometry.tuple) && (result = vae_alloc_raw(alpha, pixels.rows * pixels.columns, sizeof **alpha, error))) {
+		free(*y);
+		*y = NULL;
+	}
+	return result;
 }
 
 void vae_latents_free(struct vae_latents *latents)

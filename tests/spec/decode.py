@@ -205,16 +205,19 @@ def picture(m, b, at):
     assert magic == b"VAEC" and ver == 0 and "%016x" % mid == m.meta["id"]
     fmt, tup, at = ft >> 4, ft & 15, at + 34
     R, Q = up(H, 1 << cell), up(W, 1 << cell)
-    alpha = None
-    if tup & 4:
-        n = W * H * (1 if maxval < 256 else 2)
-        alpha, at = b[at + 4:at + 4 + n], at + 4 + n
+    w = 2 if maxval > 255 else 1
+    alpha = bytearray(W * H * w) if tup & 4 else None
     y = [None] * (R * Q)
     for sr in range(0, R, 64):
         for sq in range(0, Q, 64):
             n, _ = struct.unpack("<II", b[at:at + 8])
             p, at = b[at + 8:at + 8 + n], at + 8 + n
             r, c = min(64, R - sr), min(64, Q - sq)
+            if alpha is not None:
+                left, right = sq << cell, min((sq + c) << cell, W)
+                for row in range(sr << cell, min((sr + r) << cell, H)):
+                    n = (right - left) * w
+                    alpha[(row * W + left) * w:(row * W + right) * w], p = p[:n], p[n:]
             Z = m.i("z") if m.kind == "photo" else 0
             src = Range(m, p) if method == 0 else Planes(p, r, c, Y, Z)
             if m.kind == "photo":
@@ -243,7 +246,6 @@ def picture(m, b, at):
         x = x if x > 0 else 0.0
         x = x if x < 1 else 1.0
         out.append(half_even(f32(x * maxval)))
-    w = 2 if maxval > 255 else 1
     raw = b"".join(s.to_bytes(w, "big") for s in out)
     col = 3 if tup & 3 == 2 else 1
     if alpha: raw = b"".join(raw[i * col * w:(i + 1) * col * w] + alpha[i * w:(i + 1) * w] for i in range(W * H))

@@ -25,8 +25,8 @@ static float *random_y(size_t n, float deviation)
 /* Places are a permutation, z comes first, and each step codes what order.h says, cell by cell, channels ascending. */
 static void test_order(const struct vae_model *m)
 {
-	struct vae_symbols s;
-	vae_symbols_init(&s, m->nets, 5, 7, &error);
+	struct vae_symbols s = {0};
+	vae_symbols_fit(&s, m->nets, 5, 7, &error);
 	size_t half = s.channels / 2, expected = s.z_count;
 	bool right = s.z_count == 2 * 2 * 4 && s.count == s.z_count + 5 * 7 * 8;
 	for (int step = 0; step < 2; step++)
@@ -69,17 +69,17 @@ static void test_round_trip(const struct vae_model *m, size_t rows, size_t colum
 {
 	bool photo = m->nets->arch.kind == VAE_ARCH_PHOTO;
 	struct vae_prior prior = prior_of(m, 20000);
-	struct vae_symbols there, back;
+	struct vae_symbols there = {0}, back = {0};
 	size_t stride = columns * (size_t)m->nets->arch.y + (photo ? 5 : 0);
 	float *y = random_y(rows * stride, deviation), *z = malloc(rows * stride * sizeof *z);
-	vae_symbols_init(&there, m->nets, rows, columns, &error);
+	vae_symbols_fit(&there, m->nets, rows, columns, &error);
 	int rc = vae_hyper_analyse(&there, &prior, y, stride, &error);
 	ok(rc == 0, "%zu x %zu, deviation %g: analysed", rows, columns, deviation);
 	for (int method = VAE_METHOD_RANGE; method <= VAE_METHOD_ZSTD; method++) {
 		struct vae_buffer buffer = {0};
 		rc = vae_payload_write(&buffer, &there, &m->scales, (enum vae_method)method, &error);
 		memset(z, 0xff, rows * stride * sizeof *z);
-		vae_symbols_init(&back, m->nets, rows, columns, &error);
+		vae_symbols_fit(&back, m->nets, rows, columns, &error);
 		if (!rc)
 			rc = unpack(&back, m, (enum vae_method)method, buffer.data, buffer.size, z, stride);
 		ok(!rc && !memcmp(there.value, back.value, there.count * sizeof *there.value) && !memcmp(there.index, back.index, there.count) &&
@@ -101,11 +101,11 @@ static void test_round_trip(const struct vae_model *m, size_t rows, size_t colum
 static void test_planes(const struct vae_model *m)
 {
 	struct vae_prior prior = prior_of(m, 0);
-	struct vae_symbols s;
+	struct vae_symbols s = {0};
 	struct vae_buffer buffer = {0};
 	float *y = random_y(3 * 6 * 8, 5);
 	bool right = true;
-	vae_symbols_init(&s, m->nets, 3, 6, &error);
+	vae_symbols_fit(&s, m->nets, 3, 6, &error);
 	vae_hyper_analyse(&s, &prior, y, 6 * 8, &error);
 	vae_payload_write(&buffer, &s, &m->scales, VAE_METHOD_ZSTD, &error);
 	const int8_t *next = (const int8_t *)buffer.data + 1;
@@ -125,11 +125,11 @@ static void test_planes(const struct vae_model *m)
 static void test_damage(const struct vae_model *m, enum vae_method method)
 {
 	struct vae_prior prior = prior_of(m, 20000);
-	struct vae_symbols s;
+	struct vae_symbols s = {0};
 	struct vae_buffer buffer = {0};
 	float *y = random_y(4 * 5 * 8, 4), *z = malloc(4 * 5 * 8 * sizeof *z);
 	size_t cut_ok = 0, flips_bad = 0;
-	vae_symbols_init(&s, m->nets, 4, 5, &error);
+	vae_symbols_fit(&s, m->nets, 4, 5, &error);
 	vae_hyper_analyse(&s, &prior, y, 40, &error);
 	vae_payload_write(&buffer, &s, &m->scales, method, &error);
 	for (size_t n = 0; n < buffer.size; n++)
@@ -168,12 +168,12 @@ static void test_hostile(const char *name, const char *text)
 		m->weights.value[p->offset + i] = m->nets->arch.kind == VAE_ARCH_MLP ? 0 : i & 1 ? 3e38f : -3e38f;
 	vae_weights_pack(&m->weights, &m->nets->params);
 	struct vae_prior prior = prior_of(m, 30000);
-	struct vae_symbols s;
+	struct vae_symbols s = {0};
 	size_t side = m->nets->arch.kind == VAE_ARCH_MLP ? 1 : 9, n = side * side * 8;
 	float *y = random_y(n, 5);
 	uint8_t *zeros = calloc(1, 1 + n + 64 * 4);
 	zeros[0] = 1;
-	vae_symbols_init(&s, m->nets, side, side, &error);
+	vae_symbols_fit(&s, m->nets, side, side, &error);
 	int there = vae_hyper_analyse(&s, &prior, y, side * 8, &error);
 	int back = unpack(&s, m, VAE_METHOD_ZSTD, zeros, 1 + s.count, y, side * 8);
 	/* the encoder may meet an overflow that all-zero symbols do not, and the other way round */

@@ -152,7 +152,7 @@ static void test_latents_layout(void)
 	ok(!bad && latents_result(b, 0) == 1, "latents: every truncation is refused, an empty stream is a clean end");
 	ok(latents_result(b, 1) == VAE_ELIMIT, "latents: more pixels than allowed");
 	b.data[b.size - 1] = 4;
-	ok(latents_result(b, 0) == VAE_EDATA && strstr(error.text, "alpha sample 1 is 4"), "latents: alpha above maxval");
+	ok(latents_result(b, 0) == VAE_EDATA && strstr(error.text, "alpha sample is 4"), "latents: alpha above maxval");
 	b.data[b.size - 1] = 0;
 	b.data[b.size - 3] = 0x7f; /* 7fa00000: NaN */
 	b.data[b.size - 4] = 0xa0;
@@ -245,12 +245,11 @@ static struct vae_codes *codes_new(size_t shape)
 	c->slices = (c->rows + 63) / 64 * ((c->columns + 63) / 64);
 	c->slice = calloc(c->slices, sizeof *c->slice);
 	for (uint32_t i = 0; i < c->slices; i++) {
-		c->slice[i].bytes = i == 1 ? 0 : shape == 6 && i == 0 ? 1000000 : 7 + 100 * i; /* the long one fills zstd's blocks and our buffers */
+		c->slice[i].bytes = (uint32_t)vae_codes_alpha_bytes(c, i) + (i == 1 ? 0 : shape == 6 && i == 0 ? 1000000 : 7 + 100 * i); /* the long one fills zstd's blocks and our buffers */
 		c->slice[i].payload = calloc(1, c->slice[i].bytes + 1);
-		for (uint32_t k = 0; k < c->slice[i].bytes; k += c->slice[i].bytes == 1000000 ? 99991 : 1)
+		for (uint32_t k = 0; k < c->slice[i].bytes; k += c->slice[i].bytes >= 1000000 ? 99991 : 1)
 			c->slice[i].payload[k] = (uint8_t)((i + k) * 151);
 	}
-	c->alpha = alpha_new(&c->geometry);
 	return c;
 }
 
@@ -276,8 +275,7 @@ static struct bytes codes_of_shape(size_t shape)
 static bool same_codes(const struct vae_codes *a, const struct vae_codes *b)
 {
 	bool same = same_geometry(&a->geometry, &b->geometry) && a->model_id == b->model_id && a->quality == b->quality && a->method == b->method &&
-	            a->rows == b->rows && a->columns == b->columns && a->channels == b->channels && same_alpha(a->alpha, b->alpha, &a->geometry) &&
-	            a->slices == b->slices;
+	            a->rows == b->rows && a->columns == b->columns && a->channels == b->channels && a->slices == b->slices;
 	for (uint32_t i = 0; same && i < a->slices; i++)
 		same = a->slice[i].bytes == b->slice[i].bytes && (!a->slice[i].bytes || !memcmp(a->slice[i].payload, b->slice[i].payload, a->slice[i].bytes));
 	return same;
@@ -325,18 +323,15 @@ static struct bytes pack(struct bytes b, size_t size)
 
 static void test_codes_layout(void)
 {
-	static uint8_t payload[3] = {0xab, 0xcd, 0xef};
-	static uint16_t alpha[2] = {0x102, 0x3};
-	struct vae_slice slice = {payload, 3};
+	static uint8_t payload[7] = {1, 2, 0, 3, 0xab, 0xcd, 0xef}; /* two alpha samples of 16 bits, then symbols */
+	struct vae_slice slice = {payload, 7};
 	struct vae_codes c = {.geometry = {2, 1, 0x104, VAE_PAM, VAE_RGB_ALPHA}, .model_id = 0x0102030405060708, .quality = 0x1122, .method = VAE_METHOD_ZSTD,
-	                      .rows = 1, .columns = 1, .channels = 0x140, .alpha = alpha, .slices = 1, .slice = &slice};
-	uint8_t want[34 + 4 + 4 + 8 + 3] = "VAEC\0\1\166\4\10\7\6\5\4\3\2\1\2\0\0\0\1\0\0\0\4\1\42\21\100\1";
+	                      .rows = 1, .columns = 1, .channels = 0x140, .slices = 1, .slice = &slice};
+	uint8_t want[34 + 8 + 7] = "VAEC\0\1\166\4\10\7\6\5\4\3\2\1\2\0\0\0\1\0\0\0\4\1\42\21\100\1";
 	vae_put32(want + 30, (uint32_t)XXH64(want, 30, 0));
-	memcpy(want + 38, "\1\2\0\3", 4);
-	vae_put32(want + 34, (uint32_t)XXH64(want + 38, 4, 0));
-	vae_put32(want + 42, 3);
-	vae_put32(want + 46, (uint32_t)XXH64(payload, 3, 0));
-	memcpy(want + 50, payload, 3);
+	vae_put32(want + 34, 7);
+	vae_put32(want + 38, (uint32_t)XXH64(payload, 7, 0));
+	memcpy(want + 42, payload, 7);
 	struct bytes b = codes_bytes(&c, 19), inner = unpack(b);
 	ok(inner.size == sizeof want && !memcmp(inner.data, want, sizeof want), "codes: byte for byte as specified");
 	ok(ZSTD_getFrameContentSize(b.data, b.size) == sizeof want && ZSTD_findFrameCompressedSize(b.data, b.size) == b.size && b.data[4] & 4,
@@ -362,12 +357,12 @@ static void test_codes_inner(void)
 {
 	struct vae_codes *want = codes_new(3);
 	struct bytes one = codes_of_shape(3), inner = unpack(one);
-	static const struct { size_t at; const char *word; } flips[] = {{9, "header's checksum"}, {26, "header's checksum"}, {60, "alpha's checksum"}};
+	static const struct { size_t at; const char *word; } flips[] = {{9, "header's checksum"}, {26, "header's checksum"}, {60, "checksum of slice 1 of"}};
 	for (size_t i = 0; i < 4; i++) {
 		size_t at = i < 3 ? flips[i].at : inner.size - 1;
 		inner.data[at] ^= 1;
 		struct bytes b = pack(inner, inner.size);
-		ok(codes_result(b, 0, &want, 1) == VAE_EDATA && strstr(error.text, i < 3 ? flips[i].word : "checksum of slice 2 of 3"), "codes: %s", error.text);
+		ok(codes_result(b, 0, &want, 1) == VAE_EDATA && strstr(error.text, i < 3 ? flips[i].word : "checksum of slice 3 of 3"), "codes: %s", error.text);
 		inner.data[at] ^= 1;
 		free(b.data);
 	}
@@ -517,7 +512,7 @@ static void test_codes_hostile(void)
 	vae_put32(h + 20, 16384);
 	vae_put16(h + 28, 1024);
 	h[6] = 0x76;
-	ok(hostile(h, 1000, VAE_EDATA, "truncated"), "codes: 256 MiB of alpha claimed, 1000 bytes there");
+	ok(hostile(h, 1000, VAE_EDATA, "which it cannot have"), "codes: 256 MiB of alpha in the header, 1000 bytes there");
 	memcpy(h, inner.data, 34);
 	vae_put32(h + 16, 1 << 28);
 	vae_put32(h + 20, 1);
@@ -529,7 +524,7 @@ static void test_codes_hostile(void)
 	memcpy(many.data, h, 34);
 	vae_put32(many.data + 34, UINT32_MAX);
 	struct bytes bomb = pack(many, many.size);
-	ok(codes_result(bomb, 0, NULL, 0) == VAE_EDATA && strstr(error.text, "more than its symbols"), "codes: a slice of 4 GiB (%s)", error.text);
+	ok(codes_result(bomb, 0, NULL, 0) == VAE_EDATA && strstr(error.text, "which it cannot have"), "codes: a slice of 4 GiB (%s)", error.text);
 	free(bomb.data);
 	memset(many.data, 0, 100);
 	bomb = pack(many, many.size);
@@ -586,7 +581,11 @@ static void test_shapes(void)
 	g.width = g.height = INT32_MAX;
 	ok(!vae_shape_check(&g, 1, 1, 1, UINT64_MAX, VAE_EDATA, &shift, &error) && shift == 31, "the largest picture in one cell");
 	ok(vae_slice_count(64, 65) == 2 && vae_slice_count(1, 1) == 1 && vae_slice_count(134217728, 134217728) == (uint64_t)1 << 42, "slices");
-	ok(vae_slice_limit(65, 65, 2, 3) == 8 * (2 + 1024) + 64 && vae_slice_limit(65, 65, 2, 1) == 8 * (128 + 16 * 1024) + 64, "slices at the edges");
+	struct vae_codes c = {.geometry = {1030, 1026, 255, VAE_PPM, VAE_RGB}, .rows = 65, .columns = 65, .channels = 2};
+	ok(vae_slice_limit(&c, 3) == 8 * (2 + 1024) + 64 && vae_slice_limit(&c, 1) == 8 * (128 + 16 * 1024) + 64, "slices at the edges");
+	c.geometry.format = VAE_PAM;
+	c.geometry.tuple = VAE_GRAYSCALE_ALPHA;
+	ok(vae_codes_alpha_bytes(&c, 0) == 1024 * 1024 && vae_codes_alpha_bytes(&c, 3) == 6 * 2 && vae_slice_limit(&c, 3) == 8 * (2 + 1024) + 64 + 12, "their alpha");
 }
 
 /* ---- what is this? ----------------------------------------------------------------------------------------------------- */
