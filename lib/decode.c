@@ -191,7 +191,7 @@ int vae_dequantise_rows(struct vae_latents_rows **latents, const struct vae_mode
 	d->codes = codes;
 	d->reader = reader;
 	d->wanted = slices_of(window, model, codes);
-	d->band = vae_slice_band(codes->rows, codes->columns, codes->channels);
+	d->band = vae_slice_band(codes->rows, codes->columns, (uint32_t)omp_get_max_threads());
 	if ((rc = vae_hint_copy(&d->rows.head.model_hint, model, error)) ||
 	    (rc = vae_latents_alloc(&d->y, &d->alpha, &d->rows.head, d->band, error)) ||
 	    (reader && (rc = vae_alloc(&d->slice, vae_slice_count(d->band, codes->columns), sizeof *d->slice, error))))

@@ -303,7 +303,7 @@ int vae_quantise_rows(struct vae_codes **codes, const struct vae_model *model, s
 		return rc;
 	struct vae_codes like = {.geometry = l->geometry, .model_id = l->model_id, .quality = l->quality, .method = method,
 	                         .rows = l->rows, .columns = l->columns, .channels = l->channels};
-	uint32_t band = vae_slice_band(l->rows, l->columns, l->channels);
+	uint32_t band = vae_slice_band(l->rows, l->columns, (uint32_t)omp_get_max_threads());
 	if ((rc = new_codes(&c, &like, error)) || (rc = vae_latents_alloc(&y, &alpha, l, band, error)))
 		goto out;
 	struct quantisation q = {.model = model, .codes = c, .y = y, .alpha = alpha};

@@ -241,7 +241,7 @@ int vae_encode_rows(struct vae_latents_rows **latents, const struct vae_model *m
 
 /* p(y): rounds y about the prior's mean and codes the residuals slice by slice. */
 int vae_quantise(struct vae_codes **codes, const struct vae_model *model, const struct vae_latents *latents, enum vae_method method, struct vae_error *error);
-/* The same from rows, 64 of them in memory at a time. */
+/* The same from rows: 64 of them are in memory at a time, or a multiple of 64 where that gives every thread a slice. */
 int vae_quantise_rows(struct vae_codes **codes, const struct vae_model *model, struct vae_latents_rows *latents, enum vae_method method,
                       struct vae_error *error);
 /* The same symbols packed by another method (or the same): it decodes to the same latents. To quantise dequantised latents anew would

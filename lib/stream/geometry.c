@@ -1,8 +1,6 @@
 #include "stream/geometry.h"
 #include "image/image.h"
 
-#define BAND_FLOATS ((uint64_t)1 << 24)
-
 int vae_shape_check(const struct vae_geometry *g, uint32_t rows, uint32_t columns, uint32_t channels, uint64_t max_pixels, enum vae_err code,
                     int *shift, struct vae_error *error)
 {
@@ -35,9 +33,10 @@ struct vae_slice_place vae_slice_at(uint32_t rows, uint32_t columns, size_t slic
 	return p;
 }
 
-uint32_t vae_slice_band(uint32_t rows, uint32_t columns, uint32_t channels)
+uint32_t vae_slice_band(uint32_t rows, uint32_t columns, uint32_t threads)
 {
-	uint64_t one = (uint64_t)columns * channels * VAE_SLICE_CELLS, band = VAE_SLICE_CELLS * (one < BAND_FLOATS ? BAND_FLOATS / one : 1);
+	uint32_t across = vae_cells(columns, 6);
+	uint64_t band = (uint64_t)(threads + across - 1) / across * VAE_SLICE_CELLS;
 	return band < rows ? (uint32_t)band : rows;
 }
 
