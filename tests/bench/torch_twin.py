@@ -86,8 +86,7 @@ def read_model(path):
 def write_model(path, meta, tensors, values):
     """The tensors of a model with other values, F16 where those were; complete, or not at all."""
     names = {np.dtype(v): k for k, v in DTYPES.items()}
-    header, data = {}, b""
-    parts, at = [], 0
+    header, parts, at = {}, [], 0
     for name, old in tensors.items():
         raw = np.ascontiguousarray(values.get(name, old), dtype=old.dtype).tobytes()
         header[name] = {"dtype": names[old.dtype], "shape": list(old.shape), "data_offsets": [at, at + len(raw)]}
@@ -136,12 +135,12 @@ def straight_through(value, rounded=None):
 
 def space_to_depth(x, f):
     b, h, w, c = x.shape
-    return x.view(b, h // f, f, w // f, f, c).permute(0, 1, 3, 2, 4, 5).reshape(b, h // f, w // f, f * f * c)
+    return x.reshape(b, h // f, f, w // f, f, c).permute(0, 1, 3, 2, 4, 5).reshape(b, h // f, w // f, f * f * c)
 
 
 def depth_to_space(x, f):
     b, h, w, c = x.shape
-    return x.view(b, h, w, f, f, c // (f * f)).permute(0, 1, 3, 2, 4, 5).reshape(b, h * f, w * f, c // (f * f))
+    return x.reshape(b, h, w, f, f, c // (f * f)).permute(0, 1, 3, 2, 4, 5).reshape(b, h * f, w * f, c // (f * f))
 
 
 class Twin:
@@ -208,13 +207,13 @@ class Twin:
         b, h, w, c = g.shape
 
         def cells(x):                       # the 4 x 4 grid cells that a cell of steer covers
-            return x.view(b, h // 4, 4, w // 4, 4, c)
+            return x.reshape(b, h // 4, 4, w // 4, 4, c)
 
         for i, one in enumerate(steer.split(3 * c, 3)):
             scale, shift, gate = (s[:, :, None, :, None, :] for s in one.split(c, 3))
-            t = (cells(g) * (1 + scale) + shift).view(b, h, w, c)
+            t = (cells(g) * (1 + scale) + shift).reshape(b, h, w, c)
             t = self.linear(self.linear(self.depthwise(t, f"dec.grid{i}.dw"), f"dec.grid{i}.w1", LEAK), f"dec.grid{i}.w2")
-            g = (cells(t.contiguous()) * (1 + gate) + cells(g)).view(b, h, w, c)
+            g = (cells(t) * (1 + gate) + cells(g)).reshape(b, h, w, c)
         return depth_to_space(self.linear(g, "dec.out"), 4)
 
     def forward(self, x, quality, noise, rounded=(None, None)):
@@ -451,7 +450,7 @@ def train(options):
     sums, count, skipped = torch.zeros(4, device=device), 0, 0
 
     def save():
-        words = f"{options.steps if trainer.step == options.steps else trainer.step} steps of {options.batch} samples by the PyTorch twin " \
+        words = f"{trainer.step} steps of {options.batch} samples by the PyTorch twin " \
                 f"(tests/bench/torch_twin.py) on {device.type} in {(time.monotonic() - begin) / 60:.0f} minutes, Adam {options.lr:g}, seed {options.seed}"
         start = "" if fresh else f", from model {meta['id']}"
         text = {"format_version": "0", "architecture": meta["architecture"], "id": "",
@@ -488,44 +487,53 @@ def train(options):
 
 # ---- speed ---------------------------------------------------------------------------------------------------------------
 
-def ours_images_per_second(options, scratch, precision):
-    """The median of vae-train's own reports of a run."""
-    log = os.path.join(scratch, "log")
-    subprocess.run([program("vae-train"), "--init", os.path.abspath(options.model), "--minutes", f"{options.seconds / 60:.4f}", "--batch", str(options.batch),
-                    "--patch", str(options.patch), "-T", str(options.threads), *precision, "--quiet", "--log", log, "-o", os.path.join(scratch, "out"), options.image],
-                   check=True)
+def run_ours(options, scratch, *limit):
+    """A run of vae-train: median of its own reports of images a second, steps, and CPU seconds."""
+    log, cpu = os.path.join(scratch, "log"), sum(os.times()[2:4])
+    subprocess.run([program("vae-train"), "--init", os.path.abspath(options.model), *limit, "--batch", str(options.batch), "--patch", str(options.patch),
+                    "-T", str(options.threads), *options.precision, "--quiet", "--log", log, "-o", os.path.join(scratch, "out"), options.image], check=True)
     with open(log) as f:
-        rows = [line.rstrip("\n").split("\t") for line in f]
-    return statistics.median(float(r[rows[0].index("images_per_second")]) for r in rows[1:])
+        rows = [dict(zip(header, line.split("\t"))) for header in [f.readline().rstrip("\n").split("\t")] for line in f]
+    return statistics.median(float(r["images_per_second"]) for r in rows), int(rows[-1]["step"]), sum(os.times()[2:4]) - cpu
 
 
-def twin_images_per_second(options, trainer, batch):
-    times, end = [], time.monotonic() + options.seconds
+def measure_ours(options, scratch):
+    """Images a second, and images a CPU second, of steps behind the first."""
+    first = run_ours(options, scratch, "--steps", "1")
+    rate, steps, cpu = run_ours(options, scratch, "--minutes", f"{options.seconds / 60:.4f}")
+    return rate, options.batch * (steps - 1) / (cpu - first[2])
+
+
+def measure_twin(options, trainer, batch):
+    times, end, cpu = [], time.monotonic() + options.seconds, time.process_time()
     while not times or time.monotonic() < end:
         start = time.monotonic()
         trainer.train_step(*batch, rate=1e-6, clip=1, ema=0.999)
         times.append(time.monotonic() - start)
-    return options.batch / statistics.median(times)
+    return options.batch / statistics.median(times), options.batch * len(times) / (time.process_time() - cpu)
 
 
 def speed(options):
+    if "OMP_WAIT_POLICY" not in os.environ: # threads that wait should not burn what others, and CPU seconds, are measured by
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "OMP_WAIT_POLICY": "passive"})
     torch.set_num_threads(options.threads)
     meta, tensors = read_model(options.model)
     trainer = Trainer(meta, tensors, torch.device("cpu"), False)
     generator = torch.Generator().manual_seed(1)
     batch = (Patches(trainer.device, options.patch, (1.0, 1.0), [options.image], []).draw(options.batch, generator),
              torch.randint(ONE + 1, (options.batch,), generator=generator), trainer.twin.noise(options.batch, options.patch, generator, trainer.device))
-    says = subprocess.run([program("vae-train"), "--help"], stdout=subprocess.PIPE, check=True, text=True).stdout
-    precision = ["--precision", "float32"] if "--precision" in says else []
+    says = subprocess.run([program("vae-train"), "--help"], stdout=subprocess.PIPE, check=True, universal_newlines=True).stdout
+    options.precision = ["--precision", "float32"] if "--precision" in says else []
     trainer.train_step(*batch, rate=1e-6, clip=1, ema=0.999)
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, batch {options.batch} of {options.patch} x {options.patch}, float32")
-    pairs = []
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, batch {options.batch} of {options.patch} x {options.patch}, float32; "
+          "images a second (a CPU second)")
+    rounds = []
     with tempfile.TemporaryDirectory() as scratch:
         for i in range(options.rounds):
-            pairs.append((twin_images_per_second(options, trainer, batch), ours_images_per_second(options, scratch, precision)))
-            print(f"round {i + 1}: twin {pairs[-1][0]:.2f}, vae-train {pairs[-1][1]:.2f} images/s, ratio {pairs[-1][1] / pairs[-1][0]:.2f}", flush=True)
-    theirs, ours = (statistics.median(p[k] for p in pairs) for k in (0, 1))
-    print(f"medians: twin {theirs:.2f}, vae-train {ours:.2f} images/s; ratio {statistics.median(b / a for a, b in pairs):.2f}, bar 2.5")
+            (a, cpu_a), (b, cpu_b) = measure_twin(options, trainer, batch), measure_ours(options, scratch)
+            rounds.append((a, b, b / a, cpu_b / cpu_a))
+            print(f"round {i + 1}: twin {a:.2f} ({cpu_a:.2f}), vae-train {b:.2f} ({cpu_b:.2f}), ratio {b / a:.2f} ({cpu_b / cpu_a:.2f})", flush=True)
+    print("medians: twin %.2f, vae-train %.2f, ratio %.2f (%.2f); bar 2.5" % tuple(statistics.median(column) for column in zip(*rounds)))
     return False
 
 
