@@ -323,6 +323,7 @@ struct vae_train_options {
 	double minutes;          /* wall time of this run; 0: no limit but steps */
 	int batch;               /* samples a step; 0: 8 for photo, 128 for mlp */
 	int patch;               /* pixels, a multiple of 64; photo only */
+	double reduce_min, reduce_max; /* bounds of the factor that a patch is reduced by, 1/16 to 1; photo only; see enum vae_train_use */
 	double lr;               /* Adam's rate after the warm-up */
 	uint64_t warmup;         /* steps */
 	double decay;            /* last fraction of steps or minutes in which the rate falls linearly to 1 % */
@@ -349,8 +350,14 @@ typedef bool vae_train_report(void *context, const struct vae_train_progress *pr
 struct vae_trainer;
 void vae_train_defaults(struct vae_train_options *options);
 int vae_trainer_new(struct vae_trainer **trainer, const struct vae_train_options *options, struct vae_error *error);
-/* Adds a training or validation picture (copied). At least one training picture of the needed size must be there to run. */
-int vae_trainer_add(struct vae_trainer *trainer, const struct vae_image *image, bool validation, struct vae_error *error);
+/* What a picture is for. Random reduction takes away what lossy compression left in it, and makes more sizes of what it shows. */
+enum vae_train_use {
+	VAE_TRAIN_LOSSY,      /* to train on, reduced by reduce_min to reduce_max */
+	VAE_TRAIN_LOSSLESS,   /* to train on, reduced by reduce_min to 1 */
+	VAE_TRAIN_VALIDATION  /* to validate with, as it stands */
+};
+/* Adds a picture (copied). At least one training picture of the needed size must be there to run. */
+int vae_trainer_add(struct vae_trainer *trainer, const struct vae_image *image, enum vae_train_use use, struct vae_error *error);
 /* Runs to the last step, the time limit, or the report's stop (VAE_ESTOP after writing the checkpoint). */
 int vae_trainer_run(struct vae_trainer *trainer, vae_train_report *report, void *context, struct vae_error *error);
 /* Writes the model of the averaged weights. */

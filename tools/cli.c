@@ -342,8 +342,8 @@ void cli_range(double *low, double *high)
 	const char *colon = strchr(optarg, ':');
 
 	if (!colon || !parse_real(optarg, colon - optarg, low) || !parse_real(colon + 1, strlen(colon + 1), high)
-	    || *low <= 0 || *low >= *high)
-		cli_usage("--%s: '%s' is not MIN:MAX with 0 < MIN < MAX", cli.current->name, optarg);
+	    || *low <= 0 || *low > *high)
+		cli_usage("--%s: '%s' is not MIN:MAX with 0 < MIN <= MAX", cli.current->name, optarg);
 }
 
 /* The window's four numbers, each up to the longest side that a picture can have. */

@@ -19,12 +19,15 @@ struct options {
 	char arch[ARCH_BYTES];   /* the line of a fresh start */
 	char **valid;            /* [valids] */
 	int valids;
+	char **lossless;         /* [losslesses] */
+	int losslesses;
 	struct vae_train_options train;
 };
 
 enum {
 	KEY_ARCH = CLI_LONG, KEY_STEPS, KEY_MINUTES, KEY_BATCH, KEY_PATCH, KEY_LR, KEY_WARMUP, KEY_DECAY, KEY_CLIP, KEY_EMA, KEY_LAMBDA,
 	KEY_LOSS, KEY_SEED, KEY_VALID, KEY_CHECKPOINT, KEY_CHECKPOINT_MINUTES, KEY_RESUME, KEY_LOG, KEY_LICENCE, KEY_SUMMARY,
+	KEY_REDUCE, KEY_LOSSLESS,
 	KEY_SIZE /* the first of the network's sizes; the others count from here */
 };
 
@@ -47,6 +50,7 @@ static const struct cli_option rows[] = {
 	{ KEY_SIZE + 12, "z", "N", NULL }, { KEY_SIZE + 13, "knots", "N", "of both: hyper-latent or latent, rates" },
 	{ KEY_STEPS, "steps", "N", NULL }, { KEY_MINUTES, "minutes", "X", "when to stop" },
 	{ KEY_BATCH, "batch", "N", NULL }, { KEY_PATCH, "patch", "N", "samples a step, pixels a side of each" },
+	{ KEY_REDUCE, "reduce", "MIN:MAX", NULL }, { KEY_LOSSLESS, "lossless", "FILE", "random reduction; images reduced by MIN:1 instead" },
 	{ KEY_LR, "lr", "X", NULL }, { KEY_WARMUP, "warmup", "N", NULL }, { KEY_DECAY, "decay", "X", "rate, steps up to it, last share down" },
 	{ KEY_CLIP, "clip", "X", NULL }, { KEY_EMA, "ema", "X", "bound of the gradient; averaging" },
 	{ KEY_LAMBDA, "lambda", "MIN:MAX", NULL }, { KEY_LOSS, "loss", "mse|bce", "weight and kind of the distortion" },
@@ -103,6 +107,7 @@ static bool parse_train(struct vae_train_options *t, int key)
 	case KEY_MINUTES: t->minutes = cli_real(0.001, 1e7); break;
 	case KEY_BATCH: t->batch = (int)cli_whole(1, 65536); break;
 	case KEY_PATCH: t->patch = (int)cli_whole(64, 4096); break;
+	case KEY_REDUCE: cli_range(&t->reduce_min, &t->reduce_max); break;
 	case KEY_LR: t->lr = cli_real(1e-9, 0.999); break;
 	case KEY_WARMUP: t->warmup = cli_whole(0, UINT64_MAX); break;
 	case KEY_DECAY: t->decay = cli_real(0, 1); break;
@@ -145,7 +150,7 @@ static void parse_options(struct options *o, int argc, char **argv)
 	bool steps = false, minutes = false, sized = false;
 	int key;
 
-	*o = (struct options){ .valid = calloc(argc, sizeof *o->valid) };
+	*o = (struct options){ .valid = calloc(argc, sizeof *o->valid), .lossless = calloc(argc, sizeof *o->lossless) };
 	vae_train_defaults(&o->train);
 	cli_begin(&program, &o->common, argc, argv);
 	while ((key = cli_next()) != -1) {
@@ -159,6 +164,8 @@ static void parse_options(struct options *o, int argc, char **argv)
 			arch = cli_text();
 		} else if (key == KEY_VALID && o->valid) {
 			o->valid[o->valids++] = (char *)cli_text();
+		} else if (key == KEY_LOSSLESS && o->lossless) {
+			o->lossless[o->losslesses++] = (char *)cli_text();
 		} else if (key >= KEY_SIZE) {
 			size[key - KEY_SIZE] = cli_whole(1, 65536);
 			sized = true;
@@ -276,7 +283,7 @@ static void end_line(struct watch *w)
 /* ---- the run ----------------------------------------------------------------------------------------------------------- */
 
 /* Reads every picture of the operands into the trainer. One that does not suit the training is left out. */
-static int add_images(struct vae_trainer *trainer, const struct options *o, char **name, int names, bool validation)
+static int add_images(struct vae_trainer *trainer, const struct options *o, char **name, int names, enum vae_train_use use)
 {
 	struct vae_error error = { 0 };
 	struct vae_image *image;
@@ -287,7 +294,7 @@ static int add_images(struct vae_trainer *trainer, const struct options *o, char
 	if (!status)
 		status = input_expect(&in, VAE_KIND_IMAGE, &error);
 	while (!status && (status = vae_image_read(&image, in.file, o->common.max_pixels, &error)) == 1) {
-		status = vae_trainer_add(trainer, image, validation, &error);
+		status = vae_trainer_add(trainer, image, use, &error);
 		vae_image_free(image);
 		if (status == VAE_EARG) {
 			if (!unfit++)
@@ -306,7 +313,7 @@ static int add_images(struct vae_trainer *trainer, const struct options *o, char
 	if (status < 0)
 		input_report(&in, &error);
 	else if (o->common.verbose)
-		cli_note("%" PRIu64 " images to %s", in.items - unfit, validation ? "validate with" : "train on");
+		cli_note("%" PRIu64 " images to %s", in.items - unfit, use == VAE_TRAIN_VALIDATION ? "validate with" : "train on");
 	input_close(&in);
 	return status;
 }
@@ -387,13 +394,15 @@ int main(int argc, char **argv)
 		cli_error("%s", error.text);
 		goto out;
 	}
-	if (add_images(trainer, &o, o.common.operand, o.common.operands, false)
-	    || (o.valids && add_images(trainer, &o, o.valid, o.valids, true)))
+	if (add_images(trainer, &o, o.common.operand, o.common.operands, VAE_TRAIN_LOSSY)
+	    || (o.losslesses && add_images(trainer, &o, o.lossless, o.losslesses, VAE_TRAIN_LOSSLESS))
+	    || (o.valids && add_images(trainer, &o, o.valid, o.valids, VAE_TRAIN_VALIDATION)))
 		goto out;
 	result = run(trainer, &o, t);
 out:
 	vae_trainer_free(trainer);
 	vae_model_free(init);
 	free(o.valid);
+	free(o.lossless);
 	return result;
 }

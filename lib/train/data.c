@@ -1,14 +1,18 @@
 #include "train/data.h"
 
+#include <math.h>
 #include <stdlib.h>
+
+#define STRIP 64                      /* columns of a patch that are reduced together: their rows' sums stay in the first cache */
+#define STRIP_COLUMNS (STRIP * 16 + 2) /* of the picture, at VAE_REDUCE_LEAST */
 
 static uint8_t to_byte(uint16_t sample, uint16_t maxval) { return (uint8_t)((sample * 510u + maxval) / (2u * maxval)); }
 
-int vae_data_add(struct vae_data *data, const struct vae_image *image, uint32_t least, struct vae_error *error)
+int vae_data_add(struct vae_data *data, const struct vae_image *image, uint32_t size, double least, double most, struct vae_error *error)
 {
 	const struct vae_geometry *g = &image->geometry;
-	if (g->width < least || g->height < least)
-		return vae_fail(error, VAE_EARG, "a picture of %u x %u is smaller than the patch of %u x %u", g->width, g->height, least, least);
+	if (g->width < size || g->height < size)
+		return vae_fail(error, VAE_EARG, "a picture of %u x %u is smaller than the patch of %u x %u", g->width, g->height, size, size);
 	if (data->count == data->capacity) {
 		size_t capacity = data->capacity ? 2 * data->capacity : 64;
 		struct vae_data_picture *list = realloc(data->picture, capacity * sizeof *list);
@@ -33,8 +37,10 @@ int vae_data_add(struct vae_data *data, const struct vae_image *image, uint32_t 
 	}
 	p->width = g->width;
 	p->height = g->height;
-	p->first = data->pixels;
-	data->pixels += pixels;
+	p->least = least;
+	p->most = most;
+	p->first = data->weight;
+	data->weight += (uint64_t)ceil((double)pixels * least * most);
 	data->count++;
 	return 0;
 }
@@ -47,34 +53,130 @@ void vae_data_clear(struct vae_data *data)
 	*data = (struct vae_data){.channels = data->channels};
 }
 
-static const struct vae_data_picture *picture_at(const struct vae_data *data, uint64_t pixel)
+static const struct vae_data_picture *picture_at(const struct vae_data *data, uint64_t weight)
 {
 	size_t low = 0, high = data->count;
 	while (high - low > 1) {
 		size_t middle = (low + high) / 2;
-		*(data->picture[middle].first <= pixel ? &low : &high) = middle;
+		*(data->picture[middle].first <= weight ? &low : &high) = middle;
 	}
 	return &data->picture[low];
 }
 
+/* Where a window's samples go in a patch: pixel (x, y) to at + x across + y down, which turns it. */
+struct turned {
+	float *at;
+	ptrdiff_t across, down;
+};
+
+static struct turned turn_patch(float *patch, uint32_t size, size_t channels, uint32_t turn)
+{
+	ptrdiff_t pixel = (ptrdiff_t)channels, line = pixel * (ptrdiff_t)size, last = (ptrdiff_t)size - 1;
+	bool flip_x = turn & 1, flip_y = turn & 2, swap = turn & 4;
+	return (struct turned){.at = patch + (flip_x ? last * pixel : 0) + (flip_y ? last * line : 0),
+	                       .across = swap ? (flip_y ? -line : line) : flip_x ? -pixel : pixel,
+	                       .down = swap ? (flip_x ? -pixel : pixel) : flip_y ? -line : line};
+}
+
+static void copy_window(const uint8_t *bytes, size_t stride, size_t channels, uint32_t size, float offset, struct turned to)
+{
+	for (ptrdiff_t y = 0; y < (ptrdiff_t)size; y++)
+		for (ptrdiff_t x = 0; x < (ptrdiff_t)size; x++)
+			for (size_t c = 0; c < channels; c++)
+				to.at[y * to.down + x * to.across + (ptrdiff_t)c] = (float)bytes[(size_t)y * stride + (size_t)x * channels + c] / 255.0f - offset;
+}
+
+/* Output k of a box filter covers [k span, (k + 1) span): inputs first to last, of which the outer two in part. */
+struct box {
+	size_t first, last;
+	float first_weight, last_weight; /* first == last: the former alone */
+};
+
+static struct box box_of(size_t k, double span, size_t inputs)
+{
+	double from = (double)k * span, to = (double)(k + 1) * span;
+	struct box b = {.first = (size_t)from};
+	b.last = (size_t)ceil(to) - 1;
+	if (b.last >= inputs)
+		b.last = inputs - 1; /* the end of the window, up to its rounding */
+	b.first_weight = (float)(fmin(to, (double)(b.first + 1)) - from);
+	b.last_weight = (float)(to - (double)b.last);
+	return b;
+}
+
+/* Sums of a box of rows: n sums of bytes that lie stride apart. */
+static void sum_rows(const uint8_t *bytes, size_t stride, struct box rows, size_t n, float *sum)
+{
+	const uint8_t *row = bytes + rows.first * stride;
+#pragma omp simd
+	for (size_t i = 0; i < n; i++)
+		sum[i] = rows.first_weight * (float)row[i];
+	for (size_t r = rows.first + 1; r <= rows.last; r++) {
+		float weight = r == rows.last ? rows.last_weight : 1;
+		row = bytes + r * stride;
+#pragma omp simd
+		for (size_t i = 0; i < n; i++)
+			sum[i] += weight * (float)row[i];
+	}
+}
+
+/* The mean over a box of columns of what sum_rows made, from column `origin` on; scale is 1 / (255 x area). */
+static void mean_columns(const float *sum, size_t origin, struct box columns, size_t channels, float scale, float offset, float *to)
+{
+	const float *from = sum + (columns.first - origin) * channels, *end = sum + (columns.last - origin) * channels;
+	float mean[3];
+	for (size_t c = 0; c < channels; c++)
+		mean[c] = columns.first_weight * from[c];
+	if (from < end)
+		for (size_t c = 0; c < channels; c++)
+			mean[c] += columns.last_weight * end[c];
+	for (from += channels; from < end; from += channels)
+		for (size_t c = 0; c < channels; c++)
+			mean[c] += from[c];
+	for (size_t c = 0; c < channels; c++)
+		to[c] = mean[c] * scale - offset;
+}
+
+/* The exact area average of a window of size x span pixels a side (side whole ones hold it): rows first, whose sums are contiguous. */
+static void reduce_window(const uint8_t *bytes, size_t stride, size_t channels, uint32_t size, double span, size_t side, float offset, struct turned to)
+{
+	float sum[STRIP_COLUMNS * 3], scale = (float)(1 / (255 * span * span));
+	for (size_t x0 = 0; x0 < size; x0 += STRIP) {
+		size_t end = x0 + STRIP < size ? x0 + STRIP : size;
+		struct box columns[STRIP];
+		for (size_t x = x0; x < end; x++)
+			columns[x - x0] = box_of(x, span, side);
+		size_t origin = columns[0].first, n = (columns[end - x0 - 1].last - origin + 1) * channels;
+		for (size_t y = 0; y < size; y++) {
+			float *line = to.at + (ptrdiff_t)y * to.down;
+			sum_rows(bytes + origin * channels, stride, box_of(y, span, side), n, sum);
+			for (size_t x = x0; x < end; x++)
+				mean_columns(sum, origin, columns[x - x0], channels, scale, offset, line + (ptrdiff_t)x * to.across);
+		}
+	}
+}
+
+/* A factor between the picture's bounds; where those are one, nothing is drawn. */
+static double draw_factor(const struct vae_data_picture *p, struct vae_random *random, uint32_t size)
+{
+	double fits = (double)size / (p->width < p->height ? p->width : p->height), least = fmax(p->least, fits), most = fmax(p->most, fits);
+	return least < most ? fmin(most, least * pow(most / least, vae_random_uniform(random))) : most;
+}
+
 void vae_data_patch(const struct vae_data *data, struct vae_random *random, uint32_t size, float offset, float *patch)
 {
-	const struct vae_data_picture *p = picture_at(data, vae_random_u64(random) % data->pixels);
-	uint32_t x0 = vae_random_below(random, p->width - size + 1), y0 = vae_random_below(random, p->height - size + 1);
-	uint32_t turn = vae_random_below(random, 8);
-	size_t channels = (size_t)data->channels;
-	for (uint32_t y = 0; y < size; y++)
-		for (uint32_t x = 0; x < size; x++) {
-			uint32_t sx = turn & 1 ? size - 1 - x : x, sy = turn & 2 ? size - 1 - y : y;
-			if (turn & 4) {
-				uint32_t t = sx;
-				sx = sy;
-				sy = t;
-			}
-			const uint8_t *b = p->bytes + ((size_t)(y0 + sy) * p->width + x0 + sx) * channels;
-			for (size_t c = 0; c < channels; c++)
-				*patch++ = (float)b[c] / 255.0f - offset;
-		}
+	const struct vae_data_picture *p = picture_at(data, vae_random_u64(random) % data->weight);
+	uint32_t shorter = p->width < p->height ? p->width : p->height;
+	double factor = draw_factor(p, random, size), window = fmin(size / factor, shorter);
+	uint32_t side = (uint32_t)ceil(window);
+	size_t channels = (size_t)data->channels, stride = p->width * channels;
+	uint32_t x0 = vae_random_below(random, p->width - side + 1), y0 = vae_random_below(random, p->height - side + 1);
+	struct turned to = turn_patch(patch, size, channels, vae_random_below(random, 8));
+	const uint8_t *bytes = p->bytes + y0 * stride + x0 * channels;
+	if (side == size)
+		copy_window(bytes, stride, channels, size, offset, to);
+	else
+		reduce_window(bytes, stride, channels, size, window / size, side, offset, to);
 }
 
 void vae_data_middle(const struct vae_data *data, size_t i, uint32_t width, uint32_t height, float offset, float *patch)

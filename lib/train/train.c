@@ -42,7 +42,7 @@ struct vae_trainer {
 
 void vae_train_defaults(struct vae_train_options *o)
 {
-	*o = (struct vae_train_options){.arch = "photo", .checkpoint_minutes = 10, .patch = 256, .lr = 1e-3, .warmup = 200, .decay = 0.2, .clip = -1,
+	*o = (struct vae_train_options){.arch = "photo", .checkpoint_minutes = 10, .patch = 256, .lr = 1e-3, .warmup = 200, .decay = 0.2, .clip = -1, .reduce_min = 1, .reduce_max = 1,
 	                                .ema = 0.999, .lambda_min = 0.0008, .lambda_max = 0.2, .seed = 1};
 }
 
@@ -63,6 +63,8 @@ static int check_options(const struct vae_train_options *o, struct vae_error *er
 		return vae_fail(error, VAE_EARG, "batch %d is not 1 to 65536", o->batch);
 	if (o->patch < 64 || o->patch > 4096 || o->patch % 64)
 		return vae_fail(error, VAE_EARG, "patch %d is not a multiple of 64, 64 to 4096", o->patch);
+	if (!(o->reduce_min >= VAE_REDUCE_LEAST && o->reduce_min <= o->reduce_max && o->reduce_max <= 1))
+		return vae_fail(error, VAE_EARG, "reduction by %g to %g is not within %g to 1", o->reduce_min, o->reduce_max, VAE_REDUCE_LEAST);
 	if (!o->steps && !(o->minutes > 0))
 		return vae_fail(error, VAE_EARG, "neither steps nor minutes say when to end");
 	if (!(o->lr > 0 && o->lr < 1) || !(o->decay >= 0 && o->decay <= 1) || !(o->ema >= 0 && o->ema < 1) || isnan(o->clip))
@@ -96,6 +98,8 @@ static int choose_arch(struct vae_trainer *t, const struct vae_checkpoint_head *
 		t->options.clip = photo ? 1 : 0;
 	if (arch.kind == VAE_ARCH_PHOTO && t->options.loss != VAE_LOSS_MSE)
 		return vae_fail(error, VAE_EARG, "a photo network is trained on mse");
+	if (!photo && t->options.reduce_min < 1)
+		return vae_fail(error, VAE_EARG, "a dense network takes pictures as they stand, not reduced");
 	return vae_nets_new(&t->nets, &arch, error);
 }
 
@@ -183,13 +187,16 @@ out:
 	return result;
 }
 
-int vae_trainer_add(struct vae_trainer *t, const struct vae_image *image, bool validation, struct vae_error *error)
+int vae_trainer_add(struct vae_trainer *t, const struct vae_image *image, enum vae_train_use use, struct vae_error *error)
 {
 	const struct vae_arch *a = &t->nets->arch;
+	const struct vae_train_options *o = &t->options;
+	bool valid = use == VAE_TRAIN_VALIDATION;
 	if (!is_photo(t) && (image->geometry.width != (uint32_t)a->width || image->geometry.height != (uint32_t)a->height))
 		return vae_fail(error, VAE_EARG, "a picture of %u x %u, where the network knows %d x %d alone", image->geometry.width, image->geometry.height,
 		                a->width, a->height);
-	return vae_data_add(validation ? &t->validation : &t->data, image, is_photo(t) ? (uint32_t)t->options.patch : 1, error);
+	return vae_data_add(valid ? &t->validation : &t->data, image, is_photo(t) ? (uint32_t)o->patch : 1, valid ? 1 : o->reduce_min,
+	                    use == VAE_TRAIN_LOSSY ? o->reduce_max : 1, error);
 }
 
 void vae_trainer_free(struct vae_trainer *t)

@@ -110,6 +110,35 @@ same_weights() { cmp <(weights "$1") <(weights "$2"); }
 	assert_equal "$(vae-stat --tsv a | column architecture | head -n 1 | grep -o 'lambda=.*')" "lambda=0.001:0.1"
 }
 
+@test "--reduce: other patches, the same each time; --lossless: the same images by another bound" {
+	photo_run --steps 3 --quiet -o plain
+	photo_run --steps 3 --reduce 1:1 --quiet -o a
+	same_weights a plain
+	photo_run --steps 3 --reduce 0.5:0.77 --quiet -o a
+	photo_run --steps 3 --reduce 0.5:0.77 --quiet -o b
+	same_weights a b
+	[ "$(weights a | head -c 16)" != "$(weights plain | head -c 16)" ]
+	vae-train --init tiny --batch 2 --patch 64 --warmup 2 --seed 3 -T 1 --steps 3 --reduce 0.5:0.77 --lossless "$X/x.ppm" --quiet -o b "$X/valid.ppm"
+	vae-train --init tiny --batch 2 --patch 64 --warmup 2 --seed 3 -T 1 --steps 3 --reduce 0.5:0.77 --quiet -o a "$X/valid.ppm" "$X/x.ppm"
+	[ "$(weights a | head -c 16)" != "$(weights b | head -c 16)" ]
+	# the bound of lossless images is 1, and so is everyone's with MIN:1
+	vae-train --init tiny --batch 2 --patch 64 --warmup 2 --seed 3 -T 1 --steps 3 --reduce 0.5:1 --lossless "$X/x.ppm" --quiet -o b "$X/valid.ppm"
+	vae-train --init tiny --batch 2 --patch 64 --warmup 2 --seed 3 -T 1 --steps 3 --reduce 0.5:1 --quiet -o a "$X/valid.ppm" "$X/x.ppm"
+	same_weights a b
+}
+
+@test "--reduce and --lossless: what is refused" {
+	local range
+	for range in 0.5 0:1 0.8:0.7 a:b; do
+		fails 2 "--reduce: '$range' is not MIN:MAX" vae-train --reduce "$range" --steps 1 -o out "$X/x.ppm"
+	done
+	fails 2 "reduction by 0.5 to 1.5 is not within 0.0625 to 1" vae-train --reduce 0.5:1.5 --steps 1 -o out "$X/x.ppm"
+	fails 2 "reduction by 0.05 to 1 is not within 0.0625 to 1" vae-train --reduce 0.05:1 --steps 1 -o out "$X/x.ppm"
+	fails 2 "a dense network takes pictures as they stand" mlp_run --reduce 0.5:1 --steps 1 -o out
+	fails 1 "no/such" photo_run --steps 1 --lossless no/such -o out
+	only
+}
+
 @test "licence and summary are kept in the model" {
 	mlp_run --steps 2 --licence "CC0-1.0" --summary "bars and ramps" --quiet -o a
 	vae-stat --json a >report

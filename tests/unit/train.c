@@ -198,7 +198,7 @@ static void check_data(void)
 		return;
 	for (size_t i = 0; i < 40 * 30 * 3; i++)
 		image->colour[i] = (uint16_t)(i % 3 == 0 ? i / 3 % 40 : i % 3 == 1 ? i / 3 / 40 : 200);
-	ok(!vae_data_add(&data, image, 16, &e) && vae_data_add(&data, image, 31, &e) == VAE_EARG, "too small: %s", e.text);
+	ok(!vae_data_add(&data, image, 16, 1, 1, &e) && vae_data_add(&data, image, 31, 1, 1, &e) == VAE_EARG, "too small: %s", e.text);
 	int seen[8] = {0};
 	for (int n = 0; n < 200; n++) { /* red is x and green is y: their differences along the patch tell the orientation */
 		float patch[16 * 16 * 3];
@@ -219,6 +219,114 @@ static void check_data(void)
 	vae_image_free(image);
 }
 
+/* A picture of noise, of which data keeps its own copy. */
+static struct vae_image *noise_picture(uint32_t width, uint32_t height)
+{
+	struct vae_error e;
+	struct vae_image *image;
+	struct vae_geometry g = {.width = width, .height = height, .maxval = 255, .format = VAE_PPM, .tuple = VAE_RGB};
+	if (vae_image_new(&image, &g, 0, &e))
+		return NULL;
+	for (size_t i = 0; i < (size_t)width * height * 3; i++)
+		image->colour[i] = (uint16_t)vae_random_below(&rnd, 256);
+	return image;
+}
+
+/* The mean of a rectangle of real corners, by the definition; unlike the code under test pixel by pixel, in doubles. */
+static double area_mean(const struct vae_image *image, double left, double top, double side, int c)
+{
+	double sum = 0;
+	for (int y = (int)top; y < top + side; y++)
+		for (int x = (int)left; x < left + side; x++)
+			sum += image->colour[((size_t)y * image->geometry.width + (size_t)x) * 3 + (size_t)c] * (fmin(y + 1, top + side) - fmax(y, top)) *
+			       (fmin(x + 1, left + side) - fmax(x, left));
+	return sum / (side * side * 255);
+}
+
+/* The greatest distance of a patch from the window of side x size pixels at (0, 0) in the orientation that fits best. */
+static double patch_distance(const struct vae_image *image, const float *patch, int size, double side)
+{
+	double best = INFINITY;
+	for (int turn = 0; turn < 8; turn++) {
+		double worst = 0;
+		for (int y = 0; y < size; y++)
+			for (int x = 0; x < size; x++) {
+				int u = turn & 1 ? size - 1 - x : x, v = turn & 2 ? size - 1 - y : y;
+				for (int c = 0; c < 3; c++)
+					worst = fmax(worst, fabs(patch[(y * size + x) * 3 + c] - area_mean(image, (turn & 4 ? v : u) * side, (turn & 4 ? u : v) * side, side, c)));
+			}
+		best = fmin(best, worst);
+	}
+	return best;
+}
+
+/* The window is the whole picture, so that only the orientation is left to chance. */
+static void check_reduction(uint32_t side, uint32_t size)
+{
+	struct vae_error e;
+	struct vae_data data = {.channels = 3};
+	struct vae_image *image = noise_picture(side, side);
+	float *patch = calloc((size_t)size * size * 3, sizeof *patch);
+	double factor = (double)size / side, worst = 0;
+	if (!ok(image && patch && !vae_data_add(&data, image, size, VAE_REDUCE_LEAST, factor, &e), "%u to %u", side, size))
+		return;
+	data.picture[0].least = factor;
+	for (int n = 0; n < 12; n++) {
+		vae_data_patch(&data, &rnd, size, 0, patch);
+		worst = fmax(worst, patch_distance(image, patch, (int)size, (double)side / size));
+	}
+	ok(worst < 2e-6, "from %u to %u pixels a side each is the mean of its area, but for %.2g", side, size, worst);
+	free(patch);
+	vae_data_clear(&data);
+	vae_image_free(image);
+}
+
+/* Factors are drawn between the bounds, and pictures too small for them are reduced as far as they allow. */
+static void check_factors(void)
+{
+	struct vae_error e;
+	struct vae_data data = {.channels = 3};
+	struct vae_image *image;
+	struct vae_geometry g = {.width = 150, .height = 100, .maxval = 255, .format = VAE_PPM, .tuple = VAE_RGB};
+	if (vae_image_new(&image, &g, 0, &e))
+		return;
+	for (size_t i = 0; i < 150 * 100 * 3; i++)
+		image->colour[i] = (uint16_t)(i % 3 == 0 ? i / 3 % 150 : i % 3 == 1 ? i / 3 / 150 : 200);
+	vae_data_add(&data, image, 64, 0.5, 0.8, &e);
+	double least = 9, most = 0, flat = 0;
+	float patch[64 * 64 * 3];
+	for (int n = 0; n < 300; n++) { /* red and green rise by 1 / factor a pixel, up to steps: one along, the other across */
+		vae_data_patch(&data, &rnd, 64, 0.5f, patch);
+		double slope = fmax(fabsf(patch[63 * 3] - patch[0]), fabsf(patch[63 * 3 + 1] - patch[1])) * 255 / 63;
+		least = fmin(least, 1 / slope);
+		most = fmax(most, 1 / slope);
+		for (size_t k = 2; k < 64 * 64 * 3; k += 3)
+			flat = fmax(flat, fabs(patch[k] + 0.5 - 200 / 255.0));
+	}
+	ok(least > 0.63 && least < 0.65 && most > 0.78 && most < 0.81, "factors are %.4f to %.4f, where 0.64 still fits the picture", least, most);
+	ok(flat < 1e-6, "a flat colour stays flat, but for %.2g", flat);
+	vae_data_clear(&data);
+	vae_image_free(image);
+}
+
+/* At factor 1, and where a picture has no more than the patch, samples are the picture's own, bit for bit. */
+static void check_plain(void)
+{
+	struct vae_error e;
+	struct vae_data plain = {.channels = 3}, bounded = {.channels = 3};
+	struct vae_image *image = noise_picture(64, 64);
+	float a[64 * 64 * 3], b[64 * 64 * 3];
+	if (!image || vae_data_add(&plain, image, 64, 1, 1, &e) || vae_data_add(&bounded, image, 64, 0.5, 0.7, &e))
+		return;
+	struct vae_random r = rnd, s = rnd;
+	vae_data_patch(&plain, &r, 64, 0, a);
+	vae_data_patch(&bounded, &s, 64, 0, b);
+	ok(patch_distance(image, b, 64, 1) < 1e-7 && !memcmp(a, b, sizeof a), "a picture of the patch's size is not reduced");
+	vae_data_clear(&plain);
+	vae_data_clear(&bounded);
+	vae_image_free(image);
+}
+
 int main(void)
 {
 	omp_set_num_threads(1);
@@ -230,5 +338,12 @@ int main(void)
 	check_eigen();
 	check_optimiser();
 	check_data();
+	check_reduction(32, 16);
+	check_reduction(64, 64);
+	check_reduction(41, 16);
+	check_reduction(333, 130);
+	check_reduction(160, 10);
+	check_plain();
+	check_factors();
 	return tap_done();
 }

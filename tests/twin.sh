@@ -1,0 +1,33 @@
+#!/bin/bash
+# The twin in PyTorch (tests/bench/torch_twin.py) agrees with the networks, the loss and its gradients, and the models that it writes
+# are models. Skipped where there is no torch: Debian's package is python3-torch.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+B=${B:-build}
+export B OMP_WAIT_POLICY=passive
+
+. tests/unit/tap.sh
+
+for python in python3 /usr/bin/python3 none; do
+	"$python" -c 'import torch, numpy' 2>/dev/null && break
+done
+[ "$python" != none ] || { echo "1..0 # SKIP no python3 with torch and numpy"; exit 0; }
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+pngtopnm tests/data/photo.png >"$scratch/photo.ppm"
+tiny=tests/data/tiny.safetensors
+twin() { "$python" tests/bench/torch_twin.py "$@"; }
+gradients() { twin check "$1" "$scratch/photo.ppm" "${@:2}"; }
+disagree() { ! gradients "$@"; }
+
+check "the small model of the tests: outputs, loss, gradients" gradients "$tiny"
+if [ -z "${VAE_TEST_FAST-}" ]; then
+	check "photo-1: outputs, loss, gradients" gradients models/photo-1.safetensors --quality 0 40000 65535
+fi
+check "a bound that float32 cannot meet is not met" disagree "$tiny" --quality 40000 --bound 1e-9
+check "the twin trains" twin train "$tiny" "$scratch/photo.ppm" "$scratch/twin.safetensors" --steps 3 --patch 64 --batch 2 --reduce 0.5:0.9
+check "and writes a model whose id is right" "$B/vae-stat" "$scratch/twin.safetensors"
+check "that vae-train goes on from" "$B/vae-train" --init "$scratch/twin.safetensors" --steps 1 --patch 64 --batch 1 --quiet -o "$scratch/next" "$scratch/photo.ppm"
+check "and that vae-enc takes" "$B/vae-enc" -m "$scratch/twin.safetensors" -o "$scratch/latents" "$scratch/photo.ppm"
+tap_done
