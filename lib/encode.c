@@ -299,7 +299,7 @@ int vae_quantise_rows(struct vae_codes **codes, const struct vae_model *model, s
 	float *y = NULL;
 	uint16_t *alpha = NULL;
 	int rc = vae_shape_fits(model, &l->geometry, l->model_id, l->rows, l->columns, l->channels, error);
-	if (rc || (rc = vae_model_prepare(model, 1u << VAE_H_A | 1u << VAE_H_S | 1u << VAE_CONTEXT, error)))
+	if (rc || (rc = vae_model_prepare(model, 1u << VAE_H_A | VAE_PRIOR_PARTS, error)))
 		return rc;
 	struct vae_codes like = {.geometry = l->geometry, .model_id = l->model_id, .quality = l->quality, .method = method,
 	                         .rows = l->rows, .columns = l->columns, .channels = l->channels};

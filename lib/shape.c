@@ -68,7 +68,7 @@ int vae_codes_check(const struct vae_codes *codes, const struct vae_model *model
 	if (codes->slices != vae_slice_count(codes->rows, codes->columns))
 		return vae_fail(error, VAE_EDATA, "%u slices where the picture has %llu", codes->slices,
 		                (unsigned long long)vae_slice_count(codes->rows, codes->columns));
-	return vae_model_prepare(model, 1u << VAE_H_S | 1u << VAE_CONTEXT, error);
+	return vae_model_prepare(model, VAE_PRIOR_PARTS, error);
 }
 
 static int decode_payload(struct vae_symbols *s, const struct vae_codes *codes, const struct vae_model *model, const struct vae_slice *slice,

@@ -8,15 +8,18 @@ struct key {
 	const char *name;
 	size_t offset;
 	int low, high, fallback, multiple; /* multiple: the value must be divisible by it */
+	bool late;                         /* came later: left out of the line where it is the fallback, so that older lines stay as they are */
 };
-#define KEY(name, field, low, high, fallback, multiple) {name, offsetof(struct vae_arch, field), low, high, fallback, multiple}
+#define KEY(name, field, low, high, fallback, multiple) {name, offsetof(struct vae_arch, field), low, high, fallback, multiple, false}
+#define LATE(name, field, low, high, fallback, multiple) {name, offsetof(struct vae_arch, field), low, high, fallback, multiple, true}
 
 static const struct key photo_keys[] = {
 	KEY("enc", enc, 16, 1024, 320, 1), KEY("enc_blocks", enc_blocks, 1, VAE_MAX_BLOCKS, 4, 1),
 	KEY("y", y, 2, 768, 320, 2), KEY("hyper", hyper, 16, 1024, 160, 1), KEY("z", z, 1, 512, 64, 1),
 	KEY("ctx_blocks", ctx_blocks, 1, VAE_MAX_BLOCKS, 1, 1), KEY("dec", dec, 16, 1024, 160, 1),
 	KEY("dec_blocks", dec_blocks, 1, VAE_MAX_BLOCKS, 2, 1), KEY("grid", grid, 48, 256, 64, 1),
-	KEY("grid_layers", grid_layers, 1, VAE_MAX_BLOCKS, 2, 1), KEY("knots", knots, 2, 64, 8, 1), {0}};
+	KEY("grid_layers", grid_layers, 1, VAE_MAX_BLOCKS, 2, 1), KEY("knots", knots, 2, 64, 8, 1),
+	LATE("steps", steps, 2, 4, 2, 2), LATE("ctx", ctx, 16, 1024, 160, 1), {0}};
 static const struct key mlp_keys[] = {
 	KEY("width", width, 1, 256, 28, 1), KEY("height", height, 1, 256, 28, 1), KEY("hidden1", hidden1, 1, 4096, 128, 1),
 	KEY("hidden2", hidden2, 1, 4096, 64, 1), KEY("z", y, 1, 1024, 20, 1), KEY("knots", knots, 2, 64, 8, 1), {0}};
@@ -74,6 +77,8 @@ int vae_arch_parse(struct vae_arch *arch, const char *text, struct vae_error *er
 	while ((word = strtok_r(NULL, " ", &rest)))
 		if (parse_word(&a, word, error))
 			return VAE_EARG;
+	if (a.kind == VAE_ARCH_PHOTO && a.y % a.steps)
+		return vae_fail(error, VAE_EARG, "architecture: y=%d does not part into steps=%d", a.y, a.steps);
 	*arch = a;
 	return 0;
 }
@@ -82,7 +87,8 @@ void vae_arch_format(const struct vae_arch *arch, char text[VAE_ARCH_TEXT])
 {
 	int n = snprintf(text, VAE_ARCH_TEXT, "%s", arch->kind == VAE_ARCH_PHOTO ? "photo" : "mlp");
 	for (const struct key *key = keys_of(arch); key->name; key++)
-		n += snprintf(text + n, (size_t)(VAE_ARCH_TEXT - n), " %s=%d", key->name, *field_of(arch, key));
+		if (!key->late || *field_of(arch, key) != key->fallback)
+			n += snprintf(text + n, (size_t)(VAE_ARCH_TEXT - n), " %s=%d", key->name, *field_of(arch, key));
 	if (arch->kind == VAE_ARCH_PHOTO)
 		snprintf(text + n, (size_t)(VAE_ARCH_TEXT - n), " lambda=%.9g:%.9g", arch->lambda_min, arch->lambda_max);
 }

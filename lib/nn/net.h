@@ -6,7 +6,7 @@
  *
  *     analysis   x 1/1 x3 -> patch 16 -> 1/16 -> blocks -> y 1/16
  *     h_a        y 1/16 -> 1/32 -> z 1/64             h_s      z 1/64 -> 1/32 -> features and (mean, log-scale) at 1/16
- *     context    what is decoded, features -> (mean, log-scale) of the rest
+ *     context    what is decoded, features -> (mean, log-scale) of the rest; one for each step after the first
  *     synthesis  y 1/16 -> body 1/16 -> grid 1/4 -> x 1/1 x3
  */
 #ifndef VAE_NN_NET_H
@@ -91,11 +91,11 @@ double vae_net_macs_pixel(const struct vae_net *net);
 size_t vae_net_halo(const struct vae_net *net);
 
 /* All networks of an architecture, and their parameters. Read-only once built. */
-enum { VAE_ANALYSIS, VAE_H_A, VAE_H_S, VAE_CONTEXT, VAE_SYNTHESIS, VAE_NETS };
+enum { VAE_ANALYSIS, VAE_H_A, VAE_H_S, VAE_CONTEXT, VAE_CONTEXT2, VAE_CONTEXT3, VAE_SYNTHESIS, VAE_NETS };
 struct vae_nets {
 	struct vae_arch arch;
 	struct vae_params params;
-	struct vae_net net[VAE_NETS]; /* mlp has analysis and synthesis; the others have no layers */
+	struct vae_net net[VAE_NETS]; /* a context for each step of y after the first; mlp has analysis and synthesis; the others have no layers */
 };
 /* Builds the lists. VAE_EARG where the architecture is too large for the tables above. */
 int vae_nets_new(struct vae_nets **nets, const struct vae_arch *arch, struct vae_error *error);

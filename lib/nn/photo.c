@@ -46,19 +46,23 @@ static void hyper_synthesis(struct vae_builder *b, const struct vae_arch *a)
 	vae_build_output(b, vae_build_shift(b, "prior.hs.shift", head, a->knots));
 }
 
-/* What step 0 decoded, as residuals about its means with 0 elsewhere; features; the first guess -> the guess for step 1. */
-static void context(struct vae_builder *b, const struct vae_arch *a)
+/* What the steps before decoded, as residuals about their means with 0 elsewhere; features; the first guess -> the guess for this step. */
+static void context_step(struct vae_builder *b, const struct vae_arch *a, const char *prefix)
 {
+	char name[40];
+#define NAMED(...) (snprintf(name, sizeof name, __VA_ARGS__), name)
 	int residual = vae_build_input(b, 4, a->y), features = vae_build_input(b, 4, a->hyper), guess = vae_build_input(b, 4, 2 * a->y);
-	int t = vae_build_linear(b, "prior.ctx.in", vae_build_concat(b, residual, features), a->hyper, 1, -1);
-	t = vae_build_gain(b, "prior.ctx.gain", t, a->knots);
-	for (int i = 0; i < a->ctx_blocks; i++) {
-		char name[40];
-		snprintf(name, sizeof name, "prior.ctx.block%d", i);
-		t = vae_build_block(b, name, t);
-	}
-	vae_build_output(b, vae_build_linear(b, "prior.ctx.head", t, 2 * a->y, 1, guess));
+	int t = vae_build_linear(b, NAMED("%s.in", prefix), vae_build_concat(b, residual, features), a->ctx, 1, -1);
+	t = vae_build_gain(b, NAMED("%s.gain", prefix), t, a->knots);
+	for (int i = 0; i < a->ctx_blocks; i++)
+		t = vae_build_block(b, NAMED("%s.block%d", prefix, i), t);
+	vae_build_output(b, vae_build_linear(b, NAMED("%s.head", prefix), t, 2 * a->y, 1, guess));
+#undef NAMED
 }
+
+static void context(struct vae_builder *b, const struct vae_arch *a) { context_step(b, a, "prior.ctx"); }
+static void context2(struct vae_builder *b, const struct vae_arch *a) { if (a->steps == 4) context_step(b, a, "prior.ctx2"); }
+static void context3(struct vae_builder *b, const struct vae_arch *a) { if (a->steps == 4) context_step(b, a, "prior.ctx3"); }
 
 /* y, quantised -> x. A body at 1/16 steers gated layers on the 1/4 grid, where each cell becomes a 4 x 4 patch of RGB. */
 static void synthesis(struct vae_builder *b, const struct vae_arch *a)
@@ -93,6 +97,7 @@ void vae_build_photo(struct vae_nets *nets, struct vae_builder *b)
 	static const struct { const char *name; bool decoder; void (*build)(struct vae_builder *, const struct vae_arch *); } parts[VAE_NETS] = {
 		[VAE_ANALYSIS] = {"analysis", false, analysis}, [VAE_H_A] = {"h_a", false, hyper_analysis},
 		[VAE_H_S] = {"h_s", true, hyper_synthesis}, [VAE_CONTEXT] = {"context", true, context},
+		[VAE_CONTEXT2] = {"context2", true, context2}, [VAE_CONTEXT3] = {"context3", true, context3},
 		[VAE_SYNTHESIS] = {"synthesis", true, synthesis}};
 	for (int i = 0; i < VAE_NETS; i++) {
 		b->net = &nets->net[i];

@@ -12,7 +12,7 @@
 int vae_symbols_fit(struct vae_symbols *symbols, const struct vae_nets *nets, size_t rows, size_t columns, struct vae_error *error)
 {
 	bool photo = nets->arch.kind == VAE_ARCH_PHOTO;
-	struct vae_symbols s = {.rows = rows, .columns = columns, .channels = (size_t)nets->arch.y, .steps = photo ? 2 : 1};
+	struct vae_symbols s = {.rows = rows, .columns = columns, .channels = (size_t)nets->arch.y, .steps = photo ? (size_t)nets->arch.steps : 1};
 	if (photo) {
 		s.z_rows = (rows + 3) / 4;
 		s.z_columns = (columns + 3) / 4;
@@ -28,7 +28,8 @@ int vae_symbols_fit(struct vae_symbols *symbols, const struct vae_nets *nets, si
 	line = line > s.z_count ? line : s.z_count; /* z may be larger in very small slices */
 	if (!vae_alloc_raw(&symbols->value, s.count, sizeof *s.value, error) && !vae_alloc_raw(&symbols->index, s.count, sizeof *s.index, error) &&
 	    !vae_alloc_raw(&symbols->mean, s.count, sizeof *s.mean, error) && !vae_alloc_raw(&symbols->log_scale, s.count, sizeof *s.log_scale, error) &&
-	    !vae_alloc_raw(&symbols->line, line, sizeof *s.line, error))
+	    !vae_alloc_raw(&symbols->line, line, sizeof *s.line, error) &&
+	    !vae_alloc_raw(&symbols->residual, photo ? rows * columns * s.channels : 0, sizeof *s.residual, error))
 		return 0;
 	vae_symbols_clear(symbols);
 	return VAE_EMEM;
@@ -41,6 +42,7 @@ void vae_symbols_clear(struct vae_symbols *s)
 	free(s->mean);
 	free(s->log_scale);
 	free(s->line);
+	free(s->residual);
 	for (int i = 0; i < VAE_NETS; i++)
 		vae_run_clear(&s->run[i]);
 	memset(s, 0, sizeof *s);
@@ -62,8 +64,9 @@ void vae_symbols_free(struct vae_symbols *symbols, size_t count)
 size_t vae_symbols_place(const struct vae_symbols *s, size_t cell, size_t channel)
 {
 	size_t part = s->channels / s->steps, cells = s->rows * s->columns, step = 0;
-	if (s->steps == 2 && vae_order_first_channel(0, cell / s->columns, cell % s->columns, s->channels) != channel / part * part)
-		step = 1;
+	while (step + 1 < s->steps &&
+	       vae_order_first_channel((int)step, (int)s->steps, cell / s->columns, cell % s->columns, s->channels) != channel / part * part)
+		step++;
 	return s->z_count + (step * cells + cell) * part + channel % part;
 }
 
@@ -91,24 +94,24 @@ struct group {
 	size_t first;               /* its first symbol */
 	size_t cells, columns;
 	size_t channels, part;      /* of a cell; coded of them in this group */
-	int step;                   /* of order.h, -1 where part is channels */
+	int step, steps;            /* of order.h, -1 where part is channels */
 };
 
 static struct group group_z(const struct vae_symbols *s)
 {
-	return (struct group){0, s->z_rows * s->z_columns, s->z_columns, s->z_channels, s->z_channels, -1};
+	return (struct group){0, s->z_rows * s->z_columns, s->z_columns, s->z_channels, s->z_channels, -1, 0};
 }
 
 static struct group group_y(const struct vae_symbols *s, int step)
 {
 	size_t cells = s->rows * s->columns, part = s->channels / s->steps;
-	return (struct group){s->z_count + (size_t)step * cells * part, cells, s->columns, s->channels, part, s->steps == 2 ? step : -1};
+	return (struct group){s->z_count + (size_t)step * cells * part, cells, s->columns, s->channels, part, s->steps > 1 ? step : -1, (int)s->steps};
 }
 
 /* First channel that the group codes at a cell. */
 static size_t first_channel(const struct group *g, size_t row, size_t column)
 {
-	return g->step < 0 ? 0 : vae_order_first_channel(g->step, row, column, g->channels);
+	return g->step < 0 ? 0 : vae_order_first_channel(g->step, g->steps, row, column, g->channels);
 }
 
 /* The group's channels of a picture, in coding order, and back. */
@@ -255,37 +258,51 @@ static int code_z(const struct walk *w, float *input, struct vae_error *error)
 	return reconstruct(input, s, &g) ? 0 : not_finite(error);
 }
 
-/* The context's inputs: step 0's residuals with 0 elsewhere; features and guess, which stay where h_s left them. */
-static void fill_context(struct vae_run *context, const struct vae_run *h_s, const struct vae_symbols *s)
+/* Adds a step to what the contexts after it see: its residuals, 0 where nothing is known yet. */
+static void show_step(const struct vae_symbols *s, int step)
 {
-	struct group g = group_y(s, 0);
-	struct view residual = {vae_run_input(context, 0), s->columns * s->channels};
+	struct group g = group_y(s, step);
 	for (size_t i = 0; i < g.cells * g.part; i++)
 		s->line[i] = (float)s->value[g.first + i];
-	memset(residual.data, 0, vae_run_size(context, context->net->input[0]) * sizeof(float));
-	scatter(&residual, &g, s->line);
-	for (int i = 0; i < 2; i++)
+	if (step == 0)
+		memset(s->residual, 0, s->rows * s->columns * s->channels * sizeof *s->residual);
+	scatter(&(struct view){s->residual, s->columns * s->channels}, &g, s->line);
+}
+
+/* The answer of the context before a step (1 or later); h_s has run. NULL: no memory. */
+static const float *ask_context(const struct walk *w, int step, struct vae_error *error)
+{
+	struct vae_symbols *s = w->s;
+	struct vae_run *context = run_of(w, VAE_CONTEXT + step - 1, error), *h_s = &s->run[VAE_H_S];
+	if (!context)
+		return NULL;
+	show_step(s, step - 1);
+	vae_run_lend(context, 0, s->residual);
+	for (int i = 0; i < 2; i++) /* features and guess, where h_s left them */
 		vae_run_lend(context, 1 + i, vae_run_output(h_s, i));
+	forward(context, w);
+	return vae_run_output(context, 0);
 }
 
 static int walk_photo(const struct walk *w, struct vae_error *error)
 {
 	struct vae_symbols *s = w->s;
-	struct group g0 = group_y(s, 0), g1 = group_y(s, 1);
-	struct vae_run *h_s = run_of(w, VAE_H_S, error), *context = h_s ? run_of(w, VAE_CONTEXT, error) : NULL;
-	if (!context)
+	struct vae_run *h_s = run_of(w, VAE_H_S, error);
+	if (!h_s)
 		return VAE_EMEM;
 	int rc = code_z(w, vae_run_input(h_s, 0), error);
 	if (rc)
 		return rc;
 	forward(h_s, w);
-	predict(s, &g0, vae_run_output(h_s, 1));
-	if ((rc = code_step(w, 0, error)))
-		return rc;
-	fill_context(context, h_s, s);
-	forward(context, w);
-	predict(s, &g1, vae_run_output(context, 0));
-	return code_step(w, 1, error);
+	for (int step = 0; !rc && step < (int)s->steps; step++) {
+		struct group g = group_y(s, step);
+		const float *answer = step ? ask_context(w, step, error) : vae_run_output(h_s, 1);
+		if (!answer)
+			return VAE_EMEM;
+		predict(s, &g, answer);
+		rc = code_step(w, step, error);
+	}
+	return rc;
 }
 
 /* Steps of 1 / gain: r = round(y gain), y^ = r (1 / gain), the division rounded once. */
@@ -318,7 +335,7 @@ static int walk_mlp(const struct walk *w, struct vae_error *error)
 
 static int walk(const struct walk *w, struct vae_error *error)
 {
-	return (w->s->steps == 2 ? walk_photo : walk_mlp)(w, error);
+	return (w->s->steps > 1 ? walk_photo : walk_mlp)(w, error);
 }
 
 int vae_hyper_analyse(struct vae_symbols *symbols, const struct vae_prior *prior, const float *y, size_t stride, struct vae_error *error)

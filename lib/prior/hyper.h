@@ -1,10 +1,10 @@
 /* hyper.h - p(y) of one slice: which symbols there are, in which order, and what the prior says about each before it is known.
  *
- *     y --h_a--> z ~> z^ --h_s--> features, guess --> step 0: half of y^ --context--> step 1: the other half
+ *     y --h_a--> z ~> z^ --h_s--> features, guess --> step 0: part of y^ --context--> step 1: another --context2--> ...
  *                 \__ coded 1st                          \__ coded 2nd                  \__ coded 3rd
  *
  * Every symbol is r = round(y - mean), and y^ = r + mean. Encoder and decoder walk the same road (hyper.c, walk); they
- * differ in where a symbol comes from. Order: z cell by cell; then step 0, then step 1 (prior/order.h), cell by cell; rows from
+ * differ in where a symbol comes from. Order: z cell by cell; then step 0, step 1 and so on (prior/order.h), cell by cell; rows from
  * the top, channels ascending in each. A model without networks for the prior (mlp) has one cell, no z and one step.
  *
  * All of it is exact (vae(7), EXACTNESS): call under vae_fp_enter.
@@ -28,15 +28,19 @@ struct vae_prior {
 struct vae_symbols {
 	size_t rows, columns, channels;           /* of the slice's y */
 	size_t z_rows, z_columns, z_channels;     /* of its z; 0 without one */
-	size_t steps;                             /* 2, or 1 where a cell's channels are coded at once */
+	size_t steps;                             /* 2 or 4, or 1 where a cell's channels are coded at once */
 	size_t z_count, count;                    /* symbols of z; in all */
 	int32_t *value;                           /* [count], |value| <= VAE_SYMBOL_LIMIT; owned, as are the next three */
 	uint8_t *index;                           /* [count] table of scales.h */
 	float *mean;                              /* [count] what was subtracted before rounding */
 	float *log_scale;                         /* [count] as the prior said it, not clamped */
-	float *line;                              /* room for a step of y, or z; owned, as are the runs that the walk needs: of h_a (encoder), h_s, context */
-	struct vae_run run[VAE_NETS];
+	float *line;                              /* room for a step of y, or z; owned, as are the next two */
+	float *residual;                          /* rows x columns x channels: what the contexts see of the steps before */
+	struct vae_run run[VAE_NETS];             /* those that the walk needs: h_a (encoder), h_s, contexts */
 };
+
+/* What decoding takes of a model (vae_model_prepare). */
+#define VAE_PRIOR_PARTS (1u << VAE_H_S | 1u << VAE_CONTEXT | 1u << VAE_CONTEXT2 | 1u << VAE_CONTEXT3)
 
 /* rows x columns: the slice's cells of y, 1 to VAE_SLICE_CELLS each. *symbols is zeroed or has served a slice before, whose memory it keeps
  * where the size is the same. The symbols are undefined. On failure *symbols is as after vae_symbols_clear. */

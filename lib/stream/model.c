@@ -566,7 +566,7 @@ static int take_sigmoid(struct vae_model *m, struct vae_error *error)
 static int part_of(const char *name)
 {
 	static const struct { const char *prefix; int part; } rules[] = {{"enc.", VAE_ANALYSIS}, {"dec.", VAE_SYNTHESIS}, {"prior.ha.", VAE_H_A},
-	                                                                 {"prior.ctx.", VAE_CONTEXT}};
+	                                                                 {"prior.ctx.", VAE_CONTEXT}, {"prior.ctx2.", VAE_CONTEXT2}, {"prior.ctx3.", VAE_CONTEXT3}};
 	for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
 		if (!strncmp(name, rules[i].prefix, strlen(rules[i].prefix)))
 			return rules[i].part;

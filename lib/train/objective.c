@@ -15,13 +15,13 @@ void vae_objective_add(struct vae_objective_sums *to, const struct vae_objective
 	to->kl += from->kl;
 }
 
-/* Floats of working memory: photo has eight arrays the size of y and five the size of z; mlp two the size of z. */
+/* Floats of working memory: photo has nine arrays the size of y and five the size of z; mlp two the size of z. */
 static size_t work_floats(const struct vae_arch *a, size_t rows, size_t columns)
 {
 	if (a->kind == VAE_ARCH_MLP)
 		return rows * (size_t)a->y * 2;
 	size_t cells = rows / 16 * (columns / 16), hyper_cells = rows / 64 * (columns / 64);
-	return cells * (size_t)a->y * 8 + hyper_cells * (size_t)a->z * 5;
+	return cells * (size_t)a->y * 9 + hyper_cells * (size_t)a->z * 5;
 }
 
 int vae_objective_init(struct vae_objective *o, const struct vae_nets *nets, int loss, size_t rows, size_t columns, struct vae_error *error)

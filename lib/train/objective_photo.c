@@ -7,7 +7,8 @@
 /* The latents of one pass. y and z arrays are cells x channels. d is the distance from the mean that the rate is taken at. */
 struct latents {
 	size_t cells, hyper_cells, columns, y_channels, z_channels;
-	float *mean, *log_scale, *d, *dd, *dlog_scale, *residual, *dy, *quantised;   /* y */
+	int steps;
+	float *mean, *log_scale, *d, *dd, *dlog_scale, *residual, *dresidual, *dy, *quantised;   /* y */
 	float *z_d, *z_log_scale, *z_dd, *z_dlog_scale, *z_row;                     /* z */
 };
 
@@ -15,8 +16,8 @@ static struct latents latents_of(const struct vae_objective *o)
 {
 	const struct vae_arch *a = &o->nets->arch;
 	struct latents l = {.cells = o->rows / 16 * (o->columns / 16), .hyper_cells = o->rows / 64 * (o->columns / 64), .columns = o->columns / 16,
-	                    .y_channels = (size_t)a->y, .z_channels = (size_t)a->z};
-	float *next = o->work, **y[] = {&l.mean, &l.log_scale, &l.d, &l.dd, &l.dlog_scale, &l.residual, &l.dy, &l.quantised};
+	                    .y_channels = (size_t)a->y, .z_channels = (size_t)a->z, .steps = a->steps};
+	float *next = o->work, **y[] = {&l.mean, &l.log_scale, &l.d, &l.dd, &l.dlog_scale, &l.residual, &l.dresidual, &l.dy, &l.quantised};
 	float **z[] = {&l.z_d, &l.z_log_scale, &l.z_dd, &l.z_dlog_scale, &l.z_row};
 	for (size_t i = 0; i < sizeof y / sizeof *y; i++, next += l.cells * l.y_channels)
 		*y[i] = next;
@@ -55,9 +56,9 @@ static void quantise_z(struct vae_objective *o, const struct latents *l, const s
 static void quantise_step(const struct latents *l, int step, const float *y, const float *guess)
 {
 	for (size_t i = 0; i < l->cells; i++) {
-		size_t first = vae_order_first_channel(step, i / l->columns, i % l->columns, l->y_channels), k = i * l->y_channels + first;
+		size_t first = vae_order_first_channel(step, l->steps, i / l->columns, i % l->columns, l->y_channels), k = i * l->y_channels + first;
 		const float *mean = guess + i * 2 * l->y_channels + first, *log_scale = mean + l->y_channels;
-		for (size_t c = 0; c < l->y_channels / 2; c++, k++) {
+		for (size_t c = 0; c < l->y_channels / (size_t)l->steps; c++, k++) {
 			l->mean[k] = mean[c];
 			l->log_scale[k] = log_scale[c];
 			l->residual[k] = rintf(y[k] - mean[c]);
@@ -66,19 +67,18 @@ static void quantise_step(const struct latents *l, int step, const float *y, con
 	}
 }
 
-/* The gradient of a step's (mean, log-scale): the rate's, and for means what comes back through the residual (d residual / d mean = -1). */
-static void guess_gradient(const struct latents *l, int step, float *dguess, const float *dresidual)
+/* The gradient of a step's (mean, log-scale): the rate's, and for means what comes back from later contexts
+ * through the residual (d residual / d mean = -1). */
+static void guess_gradient(const struct latents *l, int step, float *dguess)
 {
 	for (size_t i = 0; i < l->cells; i++) {
-		size_t first = vae_order_first_channel(step, i / l->columns, i % l->columns, l->y_channels), k = i * l->y_channels + first;
+		size_t first = vae_order_first_channel(step, l->steps, i / l->columns, i % l->columns, l->y_channels), k = i * l->y_channels + first;
 		float *dmean = dguess + i * 2 * l->y_channels + first, *dlog_scale = dmean + l->y_channels;
-		for (size_t c = 0; c < l->y_channels / 2; c++, k++) {
+		for (size_t c = 0; c < l->y_channels / (size_t)l->steps; c++, k++) {
 			dmean[c] -= l->dd[k];
 			dlog_scale[c] += l->dlog_scale[k];
-			if (dresidual) {
-				dmean[c] -= dresidual[k];
-				l->dy[k] += dresidual[k];
-			}
+			dmean[c] -= l->dresidual[k];
+			l->dy[k] += l->dresidual[k];
 		}
 	}
 }
@@ -109,11 +109,14 @@ static void forward(struct vae_objective *o, const struct latents *l, const stru
 
 	clear(l->residual, y_size);
 	quantise_step(l, 0, y, vae_run_output(&run[VAE_H_S], 1));
-	memcpy(vae_run_input(&run[VAE_CONTEXT], 0), l->residual, y_size * sizeof(float));
-	memcpy(vae_run_input(&run[VAE_CONTEXT], 1), vae_run_output(&run[VAE_H_S], 0), vae_run_size(&run[VAE_H_S], run[VAE_H_S].net->output[0]) * sizeof(float));
-	memcpy(vae_run_input(&run[VAE_CONTEXT], 2), vae_run_output(&run[VAE_H_S], 1), 2 * y_size * sizeof(float));
-	vae_net_forward(&run[VAE_CONTEXT], o->nets, weights, at);
-	quantise_step(l, 1, y, vae_run_output(&run[VAE_CONTEXT], 0));
+	for (int step = 1; step < l->steps; step++) {
+		struct vae_run *context = &run[VAE_CONTEXT + step - 1];
+		memcpy(vae_run_input(context, 0), l->residual, y_size * sizeof(float));
+		memcpy(vae_run_input(context, 1), vae_run_output(&run[VAE_H_S], 0), vae_run_size(&run[VAE_H_S], run[VAE_H_S].net->output[0]) * sizeof(float));
+		memcpy(vae_run_input(context, 2), vae_run_output(&run[VAE_H_S], 1), 2 * y_size * sizeof(float));
+		vae_net_forward(context, o->nets, weights, at);
+		quantise_step(l, step, y, vae_run_output(context, 0));
+	}
 	for (size_t k = 0; k < y_size; k++)
 		l->d[k] = noise(o, training, y[k] - l->mean[k]);
 
@@ -130,18 +133,24 @@ static void backward(struct vae_objective *o, const struct latents *l, const str
 	memcpy(l->dy, run[VAE_SYNTHESIS].gradient[run[VAE_SYNTHESIS].net->input[0]], y_size * sizeof(float));
 	kernels->add(l->dy, l->dd, y_size);
 
-	vae_run_start_backward(&run[VAE_CONTEXT]);
-	float *dguess1 = start_gradient(&run[VAE_CONTEXT], 0);
-	clear(dguess1, 2 * y_size);
-	guess_gradient(l, 1, dguess1, NULL);
-	vae_net_backward(&run[VAE_CONTEXT], o->nets, weights, at, gradient);
-
 	vae_run_start_backward(&run[VAE_H_S]);
-	const struct vae_net *context = run[VAE_CONTEXT].net;
 	float *dfeatures = start_gradient(&run[VAE_H_S], 0), *dguess0 = start_gradient(&run[VAE_H_S], 1);
-	memcpy(dfeatures, run[VAE_CONTEXT].gradient[context->input[1]], vae_run_size(&run[VAE_CONTEXT], context->input[1]) * sizeof(float));
-	memcpy(dguess0, run[VAE_CONTEXT].gradient[context->input[2]], 2 * y_size * sizeof(float));
-	guess_gradient(l, 0, dguess0, run[VAE_CONTEXT].gradient[context->input[0]]);
+	size_t features = vae_run_size(&run[VAE_H_S], run[VAE_H_S].net->output[0]);
+	clear(dfeatures, features);
+	clear(dguess0, 2 * y_size);
+	clear(l->dresidual, y_size);
+	for (int step = l->steps - 1; step > 0; step--) {
+		struct vae_run *context = &run[VAE_CONTEXT + step - 1];
+		vae_run_start_backward(context);
+		float *dguess = start_gradient(context, 0);
+		clear(dguess, 2 * y_size);
+		guess_gradient(l, step, dguess);
+		vae_net_backward(context, o->nets, weights, at, gradient);
+		kernels->add(l->dresidual, context->gradient[context->net->input[0]], y_size);
+		kernels->add(dfeatures, context->gradient[context->net->input[1]], features);
+		kernels->add(dguess0, context->gradient[context->net->input[2]], 2 * y_size);
+	}
+	guess_gradient(l, 0, dguess0);
 	vae_net_backward(&run[VAE_H_S], o->nets, weights, at, gradient);
 
 	vae_run_start_backward(&run[VAE_H_A]);

@@ -96,7 +96,7 @@ static void add_noise(struct dump *d, const struct vae_objective *o)
 }
 
 /* The integers that z and y were rounded to, about their means. */
-static void add_rounded(struct dump *d, const struct vae_objective *o, const struct vae_weights *w, const float *y, const float *z, const float *const guess[2])
+static void add_rounded(struct dump *d, const struct vae_objective *o, const struct vae_weights *w, const float *y, const float *z, const float *const guess[4])
 {
 	const struct vae_params *p = &o->nets->params;
 	const float *z_mean = w->value + p->list[vae_param_find(p, "prior.z.mean")].offset;
@@ -105,10 +105,11 @@ static void add_rounded(struct dump *d, const struct vae_objective *o, const str
 	float *ry = floats(rows * columns * channels), *rz = floats(z_size);
 	for (size_t k = 0; k < z_size; k++)
 		rz[k] = rintf(z[k] - z_mean[k % z_channels]);
-	for (int step = 0; step < 2; step++)
+	int steps = o->nets->arch.steps;
+	for (int step = 0; step < steps; step++)
 		for (size_t i = 0; i < rows * columns; i++) {
-			size_t first = vae_order_first_channel(step, i / columns, i % columns, channels);
-			for (size_t c = first; c < first + channels / 2; c++)
+			size_t first = vae_order_first_channel(step, steps, i / columns, i % columns, channels);
+			for (size_t c = first; c < first + channels / (size_t)steps; c++)
 				ry[i * channels + c] = rintf(y[i * channels + c] - guess[step][i * 2 * channels + c]);
 		}
 	add(d, "rounded.z", rz, rows / 4, columns / 4, z_channels);
@@ -126,7 +127,10 @@ static int pass(struct vae_objective *o, const struct vae_weights *w, uint16_t q
 	add(&d, "x", o->x, o->rows, o->columns, 3);
 	const float *y = add_output(&d, "y", o, VAE_ANALYSIS, 0), *z = add_output(&d, "z", o, VAE_H_A, 0);
 	add_output(&d, "features", o, VAE_H_S, 0);
-	const float *guess[] = {add_output(&d, "guess0", o, VAE_H_S, 1), add_output(&d, "guess1", o, VAE_CONTEXT, 0)};
+	const float *guess[4] = {add_output(&d, "guess0", o, VAE_H_S, 1)};
+	static const char *const names[4] = {NULL, "guess1", "guess2", "guess3"};
+	for (int step = 1; step < o->nets->arch.steps; step++)
+		guess[step] = add_output(&d, names[step], o, VAE_CONTEXT + step - 1, 0);
 	add_output(&d, "x_hat", o, VAE_SYNTHESIS, 0);
 	add_noise(&d, o);
 	add_rounded(&d, o, w, y, z, guess);

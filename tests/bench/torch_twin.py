@@ -149,7 +149,7 @@ class Twin:
     def __init__(self, architecture, params):
         words = dict(word.split("=") for word in architecture.split()[1:])
         self.lambdas = [float(x) for x in words.pop("lambda").split(":")]
-        self.a = {k: int(v) for k, v in words.items()}
+        self.a = {"steps": 2, "ctx": 160, **{k: int(v) for k, v in words.items()}}
         self.p = params
 
     def at(self, name):
@@ -195,9 +195,17 @@ class Twin:
         features = self.block(t, "prior.hs.block1")
         return features, self.linear(features, "prior.hs.head") + self.at("prior.hs.shift")
 
-    def context(self, residual, features, guess):
-        t = self.linear(torch.cat([residual, features], 3), "prior.ctx.in") * self.at("prior.ctx.gain")
-        return self.linear(self.blocks(t, "prior.ctx.block", self.a["ctx_blocks"]), "prior.ctx.head") + guess
+    def context(self, step, residual, features, guess):
+        n = ("prior.ctx", "prior.ctx2", "prior.ctx3")[step - 1]
+        t = self.linear(torch.cat([residual, features], 3), n + ".in") * self.at(n + ".gain")
+        return self.linear(self.blocks(t, n + ".block", self.a["ctx_blocks"]), n + ".head") + guess
+
+    def coded(self, step, rows, columns, device):
+        """Which channels of which cells a step codes: rows x columns x channels."""
+        steps, part = self.a["steps"], self.a["y"] // self.a["steps"]
+        r, q = torch.arange(rows, device=device)[:, None], torch.arange(columns, device=device)[None, :]
+        group = (r + q + step) % 2 if steps == 2 else (2 * (r % 2) + q % 2) ^ (0, 3, 1, 2)[step]
+        return group[:, :, None] == torch.arange(self.a["y"], device=device) // part
 
     def synthesis(self, y):
         y = y * self.at("dec.gain_y")
@@ -226,13 +234,14 @@ class Twin:
         z = self.h_a(y).to(full)
         z_d = z - self.p["prior.z.mean"][0]
         features, guess0 = self.h_s(straight_through(z_d, rounded[0]) + self.p["prior.z.mean"][0])
-        channels, half = y.shape[3], y.shape[3] // 2
-        even = (torch.arange(y.shape[1], device=x.device)[:, None] + torch.arange(y.shape[2], device=x.device)) % 2 == 0
-        first = torch.cat([even[:, :, None].expand(-1, -1, half), ~even[:, :, None].expand(-1, -1, half)], 2)
-        guess0 = guess0.to(full)
-        residual = straight_through(y - guess0[..., :channels], rounded[1]) * first
-        guess1 = self.context(residual, features, guess0).to(full)
-        guess = torch.where(torch.cat([first, first], 2), guess0, guess1)
+        guess0, channels, steps = guess0.to(full), y.shape[3], self.a["steps"]
+        guesses, guess, residual = [guess0], guess0, torch.zeros_like(y)
+        for step in range(1, steps):
+            coded = self.coded(step - 1, y.shape[1], y.shape[2], x.device)
+            residual = residual + straight_through(y - guesses[-1][..., :channels], rounded[1]) * coded
+            guesses.append(self.context(step, residual, features, guess0).to(full))
+            coded = self.coded(step, y.shape[1], y.shape[2], x.device)
+            guess = torch.where(torch.cat([coded, coded], 2), guesses[-1], guess)
         d = y - guess[..., :channels]
         x_hat = self.synthesis(straight_through(d, rounded[1]) + guess[..., :channels]).to(full)
 
@@ -243,7 +252,7 @@ class Twin:
             bpp = z_bpp + gaussian_bits(d + noise[1], guess[..., channels:]).sum(each) / pixels
             mse = (x_hat - x).square().mean(each)
             loss = (bpp + lambdas * 65025 * mse) / (6.5 * lambdas ** 0.48)
-        return {"y": y, "z": z, "features": features, "guess0": guess0, "guess1": guess1, "x_hat": x_hat, "z_d": z_d, "y_d": d,
+        return {**{f"guess{i}": g for i, g in enumerate(guesses)}, "y": y, "z": z, "features": features, "x_hat": x_hat, "z_d": z_d, "y_d": d,
                 "loss": loss.mean(), "bpp": bpp.mean(), "z_bpp": z_bpp.mean(), "mse": mse.mean()}
 
     def noise(self, batch, size, generator, device):
@@ -265,7 +274,7 @@ def check(options):
         out = twin.forward(ours["x"][None], torch.tensor([quality]), [ours["noise.z"][None], ours["noise.y"][None]],
                            [ours["rounded.z"][None], ours["rounded.y"][None]])
         out["loss"].backward()
-        pairs = {k: (ours[k], out[k][0].detach()) for k in ("y", "z", "features", "guess0", "guess1", "x_hat")}
+        pairs = {k: (ours[k], out[k][0].detach()) for k in ["y", "z", "features", "x_hat"] + [f"guess{i}" for i in range(twin.a["steps"])]}
         pairs.update({k: (ours["sums"][0, 0, i], out[k].detach()) for i, k in enumerate(("loss", "bpp", "z_bpp", "mse"))})
         pairs.update({"gradient." + k: (ours["gradient." + k][0], p.grad) for k, p in params.items()})
         for k in ("z", "y"):                # to the nearest integer, but for halves that two precisions take for different ones

@@ -36,7 +36,7 @@ class Model:
         m.shape = {k: v["shape"] for k, v in h.items()}
         m.bounds = m.t["prior.scales.bound"]
         m.first = [sum(2 * x + 2 for x in m.bounds[:i]) for i in range(64)]
-    def i(m, k): return int(m.a[k])
+    def i(m, k): return int(m.a.get(k, {"steps": 2, "ctx": 160}.get(k)))
     def at(m, name, q):
         K, C = m.shape[name]
         i = min(q * (K - 1) // 65535, K - 2)
@@ -103,11 +103,12 @@ def h_s(m, z, q, R, Q):
     t = d2s(linear(m, t, "prior.hs.up1"), 2, R, Q)
     f = block(m, gain(m, t, "prior.hs.gain1", q), "prior.hs.block1")
     return f, shift(m, linear(m, f, "prior.hs.head"), "prior.hs.shift", q)
-def context(m, r, f, guess, q):
+def context(m, step, r, f, guess, q):
+    n = ("prior.ctx", "prior.ctx2", "prior.ctx3")[step - 1]
     t = A(r.r, r.c, [a + b for a, b in zip(r.v, f.v)])
-    t = gain(m, linear(m, t, "prior.ctx.in"), "prior.ctx.gain", q)
-    for i in range(m.i("ctx_blocks")): t = block(m, t, "prior.ctx.block%d" % i)
-    return linear(m, t, "prior.ctx.head", None, guess)
+    t = gain(m, linear(m, t, n + ".in"), n + ".gain", q)
+    for i in range(m.i("ctx_blocks")): t = block(m, t, n + ".block%d" % i)
+    return linear(m, t, n + ".head", None, guess)
 def synthesis(m, y, q, H, W):
     G, L = m.i("grid"), m.i("grid_layers")
     y = gain(m, y, "dec.gain_y", q)
@@ -164,16 +165,19 @@ class Range:
         return -(n + bound) if s.digit(k, 1) else n + bound
     def done(s): assert not s.words and s.x == [1 << 24] * 2, "damage"
 
-def order(R, Q, Y, step): return [(c, k) for c in range(R * Q) for k in (range(Y // 2) if (c // Q + c % Q + step) % 2 == 0 else range(Y // 2, Y))]
+def order(R, Q, Y, step, steps):
+    def group(r, q): return (r + q + step) % 2 if steps == 2 else (2 * (r % 2) + q % 2) ^ (0, 3, 1, 2)[step]
+    n = Y // steps
+    return [(c, n * group(c // Q, c % Q) + k) for c in range(R * Q) for k in range(n)]
 
 class Planes:
-    def __init__(s, b, R, Q, Y, Z):
+    def __init__(s, b, R, Q, Y, Z, steps):
         w, zc = b[0], up(R, 4) * up(Q, 4)
         v = [int.from_bytes(b[1 + w * i:1 + w * (i + 1)], "little", signed=True) for i in range((len(b) - 1) // w)]
         s.v = [v[k * zc + c] for c in range(zc) for k in range(Z)]
         y = v[zc * Z:]
         if Z:
-            for step in (0, 1): s.v += [y[k * R * Q + c] for c, k in order(R, Q, Y, step)]
+            for step in range(steps): s.v += [y[k * R * Q + c] for c, k in order(R, Q, Y, step, steps)]
         else: s.v += y
         s.v.reverse()
     def take(s, i): return s.v.pop()
@@ -186,12 +190,12 @@ def slice_photo(m, src, q, R, Q):
     f, guess = h_s(m, z, q, R, Q)
     y = [[0.0] * Y for _ in range(R * Q)]
     res = [[0.0] * Y for _ in range(R * Q)]
-    for step in (0, 1):
-        for c, k in order(R, Q, Y, step):
+    first, steps = guess, m.i("steps")
+    for step in range(steps):
+        if step: guess = context(m, step, A(R, Q, res), f, first, q)
+        for c, k in order(R, Q, Y, step, steps):
             r = src.take(table(guess.v[c][Y + k]))
-            y[c][k] = f32(r + guess.v[c][k])
-            if not step: res[c][k] = float(r)
-        if not step: guess = context(m, A(R, Q, res), f, guess, q)
+            y[c][k], res[c][k] = f32(r + guess.v[c][k]), float(r)
     src.done()
     return y
 
@@ -219,7 +223,7 @@ def picture(m, b, at):
                     n = (right - left) * w
                     alpha[(row * W + left) * w:(row * W + right) * w], p = p[:n], p[n:]
             Z = m.i("z") if m.kind == "photo" else 0
-            src = Range(m, p) if method == 0 else Planes(p, r, c, Y, Z)
+            src = Range(m, p) if method == 0 else Planes(p, r, c, Y, Z, m.i("steps") if Z else 1)
             if m.kind == "photo":
                 for k, v in enumerate(slice_photo(m, src, q, r, c)): y[(sr + k // c) * Q + sq + k % c] = v
             else:

@@ -27,13 +27,14 @@ static void test_order(const struct vae_model *m)
 {
 	struct vae_symbols s = {0};
 	vae_symbols_fit(&s, m->nets, 5, 7, &error);
-	size_t half = s.channels / 2, expected = s.z_count;
+	size_t part = s.channels / s.steps, expected = s.z_count;
+	int steps = m->nets->arch.steps;
 	bool right = s.z_count == 2 * 2 * 4 && s.count == s.z_count + 5 * 7 * 8;
-	for (int step = 0; step < 2; step++)
+	for (int step = 0; step < steps; step++)
 		for (size_t cell = 0; cell < 35; cell++)
-			for (size_t c = 0; c < half; c++)
-				right &= vae_symbols_place(&s, cell, vae_order_first_channel(step, cell / 7, cell % 7, s.channels) + c) == expected++;
-	ok(right && expected == s.count, "coding order: z, then step 0, then step 1");
+			for (size_t c = 0; c < part; c++)
+				right &= vae_symbols_place(&s, cell, vae_order_first_channel(step, steps, cell / 7, cell % 7, s.channels) + c) == expected++;
+	ok(right && expected == s.count, "coding order: z, then %d steps", steps);
 	vae_symbols_clear(&s);
 }
 
@@ -186,11 +187,14 @@ static void test_hostile(const char *name, const char *text)
 
 int main(void)
 {
-	struct vae_model *photo = toy_new(TOY_PHOTO), *mlp = toy_new(TOY_MLP);
+	struct vae_model *photo = toy_new(TOY_PHOTO), *four = toy_new(TOY_STEPS), *mlp = toy_new(TOY_MLP);
 	uint64_t state = vae_fp_enter();
-	if (!ok(photo && mlp, "models"))
+	if (!ok(photo && four && mlp, "models"))
 		return tap_done();
 	test_order(photo);
+	test_order(four);
+	test_round_trip(four, 7, 5, 3, 1);
+	test_damage(four, VAE_METHOD_RANGE);
 	test_round_trip(photo, 1, 1, 3, 1);
 	test_round_trip(photo, 64, 64, 3, 2);
 	test_round_trip(photo, 1, 64, 0.2f, 1);
@@ -204,8 +208,10 @@ int main(void)
 	test_hostile("prior.hs.up0.weight", TOY_PHOTO);
 	test_hostile("prior.z.mean", TOY_PHOTO);
 	test_hostile("prior.ctx.head.weight", TOY_PHOTO);
+	test_hostile("prior.ctx3.head.weight", TOY_STEPS);
 	test_hostile("prior.gain", TOY_MLP);
 	toy_free(photo);
+	toy_free(four);
 	toy_free(mlp);
 	vae_fp_leave(state);
 	return tap_done();

@@ -107,11 +107,16 @@ static void check_objective(const char *line, int loss, size_t rows, size_t colu
 
 static void check_order(void)
 {
-	bool once = true;
-	for (size_t row = 0; row < 3; row++)
-		for (size_t column = 0; column < 3; column++)
-			once = once && vae_order_first_channel(0, row, column, 8) + vae_order_first_channel(1, row, column, 8) == 4;
-	ok(once, "the two steps code every channel of every cell once");
+	for (int steps = 2; steps <= 4; steps += 2) {
+		bool once = true;
+		for (size_t cell = 0; cell < 9; cell++) {
+			unsigned seen = 0;
+			for (int step = 0; step < steps; step++)
+				seen |= 1u << vae_order_first_channel(step, steps, cell / 3, cell % 3, 8) * (unsigned)steps / 8;
+			once = once && seen == (1u << steps) - 1;
+		}
+		ok(once, "%d steps code every channel of every cell once", steps);
+	}
 }
 
 /* ---- the rest ---------------------------------------------------------------------------------------------------------- */
@@ -333,6 +338,7 @@ int main(void)
 	vae_random_init(&rnd, 2, 0, 0);
 	check_order();
 	check_objective("photo enc=16 enc_blocks=1 y=6 hyper=16 z=3 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=3", VAE_LOSS_MSE, 64, 128);
+	check_objective("photo enc=16 enc_blocks=1 y=8 hyper=16 z=3 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=3 steps=4 ctx=18", VAE_LOSS_MSE, 64, 128);
 	check_objective("mlp width=6 height=5 hidden1=12 hidden2=9 z=4", VAE_LOSS_BCE, 5, 1);
 	check_objective("mlp width=6 height=5 hidden1=12 hidden2=9 z=4", VAE_LOSS_MSE, 5, 1);
 	check_eigen();
