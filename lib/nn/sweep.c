@@ -16,6 +16,8 @@
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 static size_t most(size_t a, size_t b) { return a > b ? a : b; }
+static ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
+static ptrdiff_t larger(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
 static size_t quotient_up(size_t a, size_t b) { return (a + b - 1) / b; }
 
 /* For each slot the row (of its level) before which all is done. Wanted rows may be above the picture: then there is nothing to do yet. */
@@ -43,7 +45,7 @@ struct vae_sweep {
 	size_t capacity[VAE_MAX_SLOTS]; /* rows of a slot's window */
 	bool kept[VAE_MAX_SLOTS];       /* whether some of them are needed again in the step after */
 	ptrdiff_t step, fine;           /* rows of cells; pixels */
-	ptrdiff_t next;                 /* row of cells: what the rows before it need is done; at first above the area, so that no step is longer than others */
+	ptrdiff_t next;                 /* row of cells: rows before it are stored; at first above the area, so that no step is longer than others */
 	size_t count;
 	struct strip *strip;
 };
@@ -63,13 +65,13 @@ static ptrdiff_t half_of(const struct vae_layer *l, int source) { return l->op =
 static ptrdiff_t end_needed(const struct vae_sweep *s, const struct vae_layer *l, int source, ptrdiff_t end)
 {
 	int f = finer(s, l, source);
-	return f < 0 ? end << -f : ((end + ((ptrdiff_t)1 << f) - 1) >> f) + half_of(l, source);
+	return f < 0 ? end * ((ptrdiff_t)1 << -f) : ((end + ((ptrdiff_t)1 << f) - 1) >> f) + half_of(l, source);
 }
 
 static ptrdiff_t first_needed(const struct vae_sweep *s, const struct vae_layer *l, int source, ptrdiff_t row)
 {
 	int f = finer(s, l, source);
-	return f < 0 ? row << -f : (row >> f) - half_of(l, source);
+	return f < 0 ? row * ((ptrdiff_t)1 << -f) : (row >> f) - half_of(l, source);
 }
 
 static void sources_of(const struct vae_layer *l, int source[3])
@@ -79,37 +81,34 @@ static void sources_of(const struct vae_layer *l, int source[3])
 	source[2] = l->third;
 }
 
-/* Where every slot must have come to for the output to come to an end, in a picture of so many rows. */
-static struct front front_at(const struct vae_sweep *s, const ptrdiff_t rows[VAE_MAX_SLOTS], struct end end)
+/* Where every slot must have come to for the output to come to a row, in a picture of so many rows. */
+static struct front front_of(const struct vae_sweep *s, const ptrdiff_t rows[VAE_MAX_SLOTS], ptrdiff_t row)
 {
 	const struct vae_net *net = s->net;
-	struct front fine, coarse;
+	struct front f;
 	for (int i = 0; i < net->slots; i++)
-		fine.row[i] = coarse.row[i] = PTRDIFF_MIN / 64;
-	int o = output_of(s), shift = level_of(s, o);
-	fine.row[o] = (end.pixels + ((ptrdiff_t)1 << shift) - 1) >> shift;
-	coarse.row[o] = end.cells * VAE_CELL_PX >> shift;
+		f.row[i] = PTRDIFF_MIN / 64;
+	f.row[output_of(s)] = smaller(row, rows[output_of(s)]);
 	for (const struct vae_layer *l = net->layer + net->layers; l-- > net->layer;) {
 		int source[3];
 		sources_of(l, source);
-		if (fine.row[l->dst] > rows[l->dst])
-			fine.row[l->dst] = rows[l->dst];
-		if (coarse.row[l->dst] > rows[l->dst])
-			coarse.row[l->dst] = rows[l->dst];
-		for (int k = 0; k < 3; k++) {
-			if (source[k] < 0)
-				continue;
-			ptrdiff_t near = end_needed(s, l, source[k], fine.row[l->dst]), far = end_needed(s, l, source[k], coarse.row[l->dst]);
-			fine.row[source[k]] = near > fine.row[source[k]] ? near : fine.row[source[k]];
-			coarse.row[source[k]] = far > coarse.row[source[k]] ? far : coarse.row[source[k]];
-		}
+		for (int k = 0; k < 3; k++)
+			if (source[k] >= 0) {
+				ptrdiff_t end = smaller(end_needed(s, l, source[k], f.row[l->dst]), rows[source[k]]);
+				f.row[source[k]] = larger(f.row[source[k]], end);
+			}
 	}
-	for (int i = 0; i < net->slots; i++) {
+	return f;
+}
+
+/* Where every slot must have come to at the end of a step, or at a part of it. */
+static struct front front_at(const struct vae_sweep *s, const ptrdiff_t rows[VAE_MAX_SLOTS], struct end end)
+{
+	int level = level_of(s, output_of(s));
+	struct front fine = front_of(s, rows, (end.pixels + ((ptrdiff_t)1 << level) - 1) >> level), coarse = front_of(s, rows, end.cells * VAE_CELL_PX >> level);
+	for (int i = 0; i < s->net->slots; i++)
 		if (level_of(s, i) == CELL_LEVEL || i == input_of(s))
 			fine.row[i] = coarse.row[i];
-		if (fine.row[i] > rows[i])
-			fine.row[i] = rows[i];
-	}
 	return fine;
 }
 
@@ -118,10 +117,8 @@ static ptrdiff_t first_kept(const struct vae_sweep *s, int slot, const struct fr
 {
 	ptrdiff_t first = slot == output_of(s) ? stored : done->row[slot];
 	for (const struct vae_layer *l = s->net->layer; l < s->net->layer + s->net->layers; l++)
-		if (l->src == slot || l->aux == slot || l->third == slot) {
-			ptrdiff_t row = first_needed(s, l, slot, done->row[l->dst]);
-			first = row < first ? row : first;
-		}
+		if (l->src == slot || l->aux == slot || l->third == slot)
+			first = smaller(first, first_needed(s, l, slot, done->row[l->dst]));
 	return first;
 }
 
@@ -141,9 +138,8 @@ static void plan_margins(struct vae_sweep *s)
 		for (int k = 0; k < 3; k++) {
 			if (source[k] < 0)
 				continue;
-			ptrdiff_t first = first_needed(s, l, source[k], s->start.row[l->dst]);
-			first = first < 0 ? 0 : first;
-			s->start.row[source[k]] = first < s->start.row[source[k]] ? first : s->start.row[source[k]];
+			ptrdiff_t first = larger(0, first_needed(s, l, source[k], s->start.row[l->dst]));
+			s->start.row[source[k]] = smaller(s->start.row[source[k]], first);
 			reach[source[k]] = most(reach[source[k]], (size_t)end_needed(s, l, source[k], (ptrdiff_t)reach[l->dst]));
 		}
 	}
@@ -167,7 +163,7 @@ static void plan_windows(struct vae_sweep *s)
 	int shift = level_of(s, output_of(s));
 	for (ptrdiff_t row = PLAN_ROW; row < PLAN_ROW + 2 * s->step; row += s->step)
 		for (ptrdiff_t from = row * VAE_CELL_PX, end = (row + s->step) * VAE_CELL_PX; from < end; from += s->fine) {
-			ptrdiff_t to = from + s->fine < end ? from + s->fine : end;
+			ptrdiff_t to = smaller(from + s->fine, end);
 			struct front need = front_at(s, endless, (struct end){row + s->step, to});
 			for (int i = 0; i < s->net->slots; i++) {
 				size_t held = (size_t)(need.row[i] - first_kept(s, i, &done, row * VAE_CELL_PX >> shift));
@@ -320,10 +316,10 @@ static int store(struct strip *t, const struct vae_sweep *s, size_t row, size_t 
 static int strip_step(struct strip *t, const struct vae_sweep *s, ptrdiff_t next, ptrdiff_t end, struct vae_error *error)
 {
 	const struct vae_sweep_work *w = &s->work;
-	ptrdiff_t top = (ptrdiff_t)s->area.row, first = next > top ? next : top;
+	ptrdiff_t first = larger(next, (ptrdiff_t)s->area.row);
 	ptrdiff_t stored = first * VAE_CELL_PX >> level_of(s, output_of(s));
 	for (ptrdiff_t from = next * VAE_CELL_PX, to; from < end * VAE_CELL_PX; from = to) {
-		to = from + s->fine < end * VAE_CELL_PX ? from + s->fine : end * VAE_CELL_PX;
+		to = smaller(from + s->fine, end * VAE_CELL_PX);
 		struct front need = front_at(s, s->rows, (struct end){end, to});
 		load(t, s, need.row[input_of(s)]);
 		for (const struct vae_layer *l = s->net->layer; l < s->net->layer + s->net->layers; l++) {
@@ -389,13 +385,15 @@ void vae_sweep_free(struct vae_sweep *s)
 static size_t loaded_at(const struct vae_sweep *s, ptrdiff_t next)
 {
 	int in = input_of(s);
-	ptrdiff_t row = front_at(s, s->rows, (struct end){next, next * VAE_CELL_PX}).row[in], start = s->start.row[in];
-	return cells_of(s, in, row > start ? row : start);
+	return cells_of(s, in, larger(s->start.row[in], front_at(s, s->rows, (struct end){next, next * VAE_CELL_PX}).row[in]));
 }
 
 size_t vae_sweep_loaded(const struct vae_sweep *s) { return loaded_at(s, s->next); }
-size_t vae_sweep_stored(const struct vae_sweep *s) { return s->next > (ptrdiff_t)s->area.row ? (size_t)s->next : s->area.row; }
-size_t vae_sweep_needs(const struct vae_sweep *s, size_t rows) { return rows ? loaded_at(s, (ptrdiff_t)(vae_sweep_stored(s) + rows)) : vae_sweep_loaded(s); }
+size_t vae_sweep_stored(const struct vae_sweep *s) { return (size_t)larger(s->next, (ptrdiff_t)s->area.row); }
+size_t vae_sweep_needs(const struct vae_sweep *s, size_t rows)
+{
+	return rows ? loaded_at(s, (ptrdiff_t)(vae_sweep_stored(s) + rows)) : vae_sweep_loaded(s);
+}
 
 void vae_sweep_columns(const struct vae_sweep *s, size_t *first, size_t *end)
 {
@@ -416,7 +414,7 @@ static int run_strip(void *context, size_t i, int thread, struct vae_error *erro
 	int rc = 0;
 	(void)thread;
 	for (ptrdiff_t next = s->next, end; next < call->end && !rc; next = end) {
-		end = next + s->step < call->end ? next + s->step : call->end;
+		end = smaller(next + s->step, call->end);
 		rc = strip_step(&s->strip[i], s, next, end, error);
 	}
 	return rc;

@@ -29,8 +29,9 @@ struct vae_block {
 	size_t height_px, width_px;
 };
 
-/* What a sweep does. load fills the network's input for a block, dense; store takes the output of one, dense. Both are called from several
- * threads at once, for different blocks. The pixel side is height_px x width_px, the other rows x columns. */
+/* What a sweep does, with a part that has one input and one output, each of pixels or of cells. load fills the input for a block, dense;
+ * store takes the output of one, dense. The pixel side is height_px x width_px, the other rows x columns. Both are called from several
+ * threads at once, for different strips: a strip's blocks have its columns, and margins where they are loaded, and come from the top down. */
 struct vae_sweep_work {
 	const struct vae_nets *nets;
 	const struct vae_weights *weights;
