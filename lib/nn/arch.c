@@ -19,7 +19,7 @@ static const struct key photo_keys[] = {
 	KEY("ctx_blocks", ctx_blocks, 1, VAE_MAX_BLOCKS, 1, 1), KEY("dec", dec, 16, 1024, 160, 1),
 	KEY("dec_blocks", dec_blocks, 1, VAE_MAX_BLOCKS, 2, 1), KEY("grid", grid, 48, 256, 64, 1),
 	KEY("grid_layers", grid_layers, 1, VAE_MAX_BLOCKS, 2, 1), KEY("knots", knots, 2, 64, 8, 1),
-	LATE("steps", steps, 2, 4, 2, 2), LATE("ctx", ctx, 16, 1024, 160, 1), {0}};
+	LATE("steps", steps, 2, 4, 2, 2), LATE("ctx", ctx, 16, 1024, 0, 1), {0}};
 static const struct key mlp_keys[] = {
 	KEY("width", width, 1, 256, 28, 1), KEY("height", height, 1, 256, 28, 1), KEY("hidden1", hidden1, 1, 4096, 128, 1),
 	KEY("hidden2", hidden2, 1, 4096, 64, 1), KEY("z", y, 1, 1024, 20, 1), KEY("knots", knots, 2, 64, 8, 1), {0}};

@@ -17,7 +17,7 @@ struct vae_arch {
 	/* photo: widths in channels */
 	int enc, enc_blocks;         /* analysis at 1/16: width, residual blocks */
 	int hyper, z;                /* prior: hidden width, channels of the hyper-latent at 1/64 */
-	int ctx, ctx_blocks;         /* each context step: width, residual blocks */
+	int ctx, ctx_blocks;         /* each context step: width (0: hyper), residual blocks */
 	int steps;                   /* in which y is coded, 2 or 4; all but the first have a context */
 	int dec, dec_blocks;         /* synthesis body at 1/16 */
 	int grid, grid_layers;       /* renderer on the 1/4 grid: width, gated layers */

@@ -52,7 +52,7 @@ static void context_step(struct vae_builder *b, const struct vae_arch *a, const 
 	char name[40];
 #define NAMED(...) (snprintf(name, sizeof name, __VA_ARGS__), name)
 	int residual = vae_build_input(b, 4, a->y), features = vae_build_input(b, 4, a->hyper), guess = vae_build_input(b, 4, 2 * a->y);
-	int t = vae_build_linear(b, NAMED("%s.in", prefix), vae_build_concat(b, residual, features), a->ctx, 1, -1);
+	int t = vae_build_linear(b, NAMED("%s.in", prefix), vae_build_concat(b, residual, features), a->ctx ? a->ctx : a->hyper, 1, -1);
 	t = vae_build_gain(b, NAMED("%s.gain", prefix), t, a->knots);
 	for (int i = 0; i < a->ctx_blocks; i++)
 		t = vae_build_block(b, NAMED("%s.block%d", prefix, i), t);

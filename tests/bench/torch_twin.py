@@ -149,7 +149,7 @@ class Twin:
     def __init__(self, architecture, params):
         words = dict(word.split("=") for word in architecture.split()[1:])
         self.lambdas = [float(x) for x in words.pop("lambda").split(":")]
-        self.a = {"steps": 2, "ctx": 160, **{k: int(v) for k, v in words.items()}}
+        self.a = {"steps": 2, **{k: int(v) for k, v in words.items()}}
         self.p = params
 
     def at(self, name):

@@ -36,7 +36,7 @@ class Model:
         m.shape = {k: v["shape"] for k, v in h.items()}
         m.bounds = m.t["prior.scales.bound"]
         m.first = [sum(2 * x + 2 for x in m.bounds[:i]) for i in range(64)]
-    def i(m, k): return int(m.a.get(k, {"steps": 2, "ctx": 160}.get(k)))
+    def i(m, k): return int(m.a.get(k, {"steps": 2}.get(k)))
     def at(m, name, q):
         K, C = m.shape[name]
         i = min(q * (K - 1) // 65535, K - 2)
