@@ -45,6 +45,9 @@ ARCH := $(shell $(CC) -dumpmachine 2>/dev/null)
 ISAS := scalar $(if $(findstring x86_64,$(ARCH)),avx2 avx512) $(if $(findstring aarch64,$(ARCH)),neon)
 ISA_FLAGS_avx2 = -mavx2 -mfma
 ISA_FLAGS_avx512 = -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mprefer-vector-width=512
+# bf16.c is empty where the compiler does not know the instructions.
+BF16_FLAGS := $(if $(filter avx512,$(ISAS)),$(shell $(CC) -mavx512bf16 -E -x c /dev/null >/dev/null 2>&1 && \
+	echo $(ISA_FLAGS_avx512) -mavx512bf16))
 
 LIB_SRC := $(filter-out lib/kernel/kernels.c,$(wildcard lib/*.c lib/*/*.c))
 LIB_OBJ := $(ISAS:%=$(B)/obj/lib/kernel/kernels-%.o) $(LIB_SRC:%.c=$(B)/obj/%.o)
@@ -69,6 +72,7 @@ $(B)/obj/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(COMPILE) -c $< -o $@
+$(B)/obj/lib/kernel/bf16.o: DEFINES = $(BF16_FLAGS) -O3
 $(B)/obj/lib/stream/find.o: DEFINES = -DVAE_MODELS='"$(PREFIX)/share/vae-tools/models"'
 $(B)/obj/lib/stream/find.o: $(B)/prefix
 $(B)/libvae.a: $(LIB_OBJ)

@@ -31,14 +31,15 @@ int vae_weights_reserve(struct vae_weights *weights, const struct vae_params *pa
 
 void vae_weights_pack(struct vae_weights *weights, const struct vae_params *params)
 {
+	void (*pack)(float *, const float *, size_t, size_t, size_t, size_t) = weights->bf16 ? weights->bf16->pack : vae_pack;
 #pragma omp parallel for schedule(dynamic)
 	for (int i = 0; i < params->count; i++) {
 		const struct vae_param *p = &params->list[i];
 		if (!p->matrix)
 			continue;
-		vae_pack(weights->packed + p->packed, weights->value + p->offset, p->rows, p->columns, p->columns, 1);
+		pack(weights->packed + p->packed, weights->value + p->offset, p->rows, p->columns, p->columns, 1);
 		if (weights->packed_t)
-			vae_pack(weights->packed_t + p->packed_t, weights->value + p->offset, p->columns, p->rows, 1, p->columns);
+			pack(weights->packed_t + p->packed_t, weights->value + p->offset, p->columns, p->rows, 1, p->columns);
 	}
 }
 
@@ -199,10 +200,12 @@ static float *target(const struct pass *p, int slot)
 	return run->gradient[slot];
 }
 
+static void multiply(const struct pass *p, const struct vae_gemm *g) { (p->weights->bf16 ? p->weights->bf16->gemm : p->kernels->gemm)(g); }
+
 static void linear_forward(const struct pass *p)
 {
 	const struct vae_layer *l = p->layer;
-	p->kernels->gemm(&(struct vae_gemm){
+	multiply(p, &(struct vae_gemm){
 		.m = p->rows, .n = p->out, .k = p->in, .a = value(p, l->src), .a_row = p->in, .a_step = 1,
 		.b = p->weights->packed + param(p, l->weight)->packed, .bias = param_value(p, l->bias), .slope = l->slope,
 		.residual = l->aux >= 0 ? value(p, l->aux) : NULL, .residual_row = p->out, .c = value(p, l->dst), .c_row = p->out});
@@ -218,8 +221,8 @@ static void linear_backward(const struct pass *p)
 	if (l->slope != 1)
 		p->kernels->slope_backward(dy, value(p, l->dst), l->slope, p->rows * p->out);
 	p->kernels->column_sum(param_gradient(p, l->bias), dy, p->rows, p->out);
-	vae_pack(p->run->scratch, dy, p->rows, p->out, p->out, 1);
-	p->kernels->gemm(&(struct vae_gemm){
+	(p->weights->bf16 ? p->weights->bf16->pack : vae_pack)(p->run->scratch, dy, p->rows, p->out, p->out, 1);
+	multiply(p, &(struct vae_gemm){
 		.m = p->in, .n = p->out, .k = p->rows, .a = value(p, l->src), .a_row = 1, .a_step = p->in, .b = p->run->scratch, .slope = 1,
 		.residual = dw, .residual_row = p->out, .c = dw, .c_row = p->out});
 	if (!p->run->gradient[l->src])
@@ -227,7 +230,7 @@ static void linear_backward(const struct pass *p)
 	bool fresh = !p->run->has_gradient[l->src];
 	float *dx = p->run->gradient[l->src];
 	p->run->has_gradient[l->src] = true;
-	p->kernels->gemm(&(struct vae_gemm){
+	multiply(p, &(struct vae_gemm){
 		.m = p->rows, .n = p->in, .k = p->out, .a = dy, .a_row = p->out, .a_step = 1,
 		.b = p->weights->packed_t + param(p, l->weight)->packed_t, .slope = 1,
 		.residual = fresh ? NULL : dx, .residual_row = p->in, .c = dx, .c_row = p->in});
