@@ -130,6 +130,14 @@ INLINE void tile(const struct vae_gemm *g, const struct place *at, const size_t 
 		UNROLL for (size_t v = 0; v < vectors; v++)
 			sum[r][v] = at->first ? _mm512_setzero_ps() : _mm512_load_ps(chain + r * VAE_PANEL + v * LANES);
 
+	/* The outputs: the gradient of all weights, which they are added to, does not fit the caches. */
+	const float *c = g->c + at->i * g->c_row + at->j;
+	UNROLL for (size_t r = 0; r < rows; r++)
+		if (at->last && r < at->rows) {
+			__builtin_prefetch(c + r * g->c_row, 1);
+			__builtin_prefetch(c + r * g->c_row + at->columns - 1, 1);
+		}
+
 	/* One pointer for three rows: twelve would not fit the integer registers. */
 	const uint32_t *row[(ROWS + 2) / 3];
 	UNROLL for (size_t r = 0; r < rows; r += 3)
