@@ -7,6 +7,7 @@
 #   make install    PREFIX=/usr/local DESTDIR=;  make uninstall
 #   make deps       installs what is missing, with apt-get; DEPS=no keeps it from doing so wherever it is called
 #   make bench      what the programs cost, beside their peers: tests/bench/speed.sh; MODEL=NAME, N=RUNS
+#   make bench-train  how much of the machine the trainer uses: tests/bench/train.sh; MODEL=NAME, N=ROUNDS, THREADS=N
 #   make dist       a tarball of the last commit, into build/;  make clean
 MAKEFLAGS += --no-builtin-rules
 PREFIX ?= /usr/local
@@ -144,6 +145,8 @@ check: deps
 
 bench: all benches
 	@B=$(B) tests/bench/speed.sh
+bench-train: all benches
+	@B=$(B) tests/bench/train.sh
 
 # VAE_TEST_FAST=1 lets long tests do less. The programs look for models in EXE/../models, hence the link.
 SANITIZE = -O1 -g1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
@@ -189,6 +192,6 @@ clean:
 
 -include $(wildcard $(LIB_OBJ:.o=.d) $(TOOL_COMMON:.o=.d) $(TOOL_SRC:%.c=$(B)/obj/%.d) $(UNIT:=.d) $(BENCH:=.d))
 FORCE:
-.PHONY: all unit bench benches deps demo check check-sanitize check-cross install uninstall dist clean FORCE
+.PHONY: all unit bench bench-train benches deps demo check check-sanitize check-cross install uninstall dist clean FORCE
 .DELETE_ON_ERROR:
 .PRECIOUS: $(B)/obj/%.o $(B)/obj/lib/kernel/kernels-%.o $(B)/completion/%
