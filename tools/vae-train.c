@@ -50,7 +50,7 @@ static const struct cli_option rows[] = {
 	{ KEY_LR, "lr", "X", NULL }, { KEY_WARMUP, "warmup", "N", NULL }, { KEY_DECAY, "decay", "X", "rate, steps up to it, last share down" },
 	{ KEY_CLIP, "clip", "X", NULL }, { KEY_EMA, "ema", "X", "bound of the gradient; averaging" },
 	{ KEY_LAMBDA, "lambda", "MIN:MAX", NULL }, { KEY_LOSS, "loss", "mse|bce", "weight and kind of the distortion" },
-	{ KEY_PRECISION, "precision", "auto|float32|bf16", "of the products in training; auto: bf16 where the CPU has it" },
+	{ KEY_PRECISION, "precision", "auto|float32|bf16", "of products in training; auto: bf16 if the CPU can" },
 	{ KEY_SEED, "seed", "S", "start of all random sequences" },
 	{ KEY_VALID, "valid", "FILE", "images to validate with; may be repeated" },
 	{ KEY_CHECKPOINT, "checkpoint", "FILE", NULL }, { KEY_CHECKPOINT_MINUTES, "checkpoint-minutes", "X", "where and how often to save" },

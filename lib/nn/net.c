@@ -200,6 +200,17 @@ static float *target(const struct pass *p, int slot)
 	return run->gradient[slot];
 }
 
+/* Adds the gradient of a layer that handed its input on as it is. */
+static void pass_on(const struct pass *p, int slot, const float *dy)
+{
+	struct vae_run *run = p->run;
+	if (run->has_gradient[slot])
+		p->kernels->add(run->gradient[slot], dy, vae_run_size(run, slot));
+	else
+		memcpy(run->gradient[slot], dy, vae_run_size(run, slot) * sizeof(float));
+	run->has_gradient[slot] = true;
+}
+
 static void multiply(const struct pass *p, const struct vae_gemm *g) { (p->weights->bf16 ? p->weights->bf16->gemm : p->kernels->gemm)(g); }
 
 static void linear_forward(const struct pass *p)
@@ -217,7 +228,7 @@ static void linear_backward(const struct pass *p)
 	const struct vae_layer *l = p->layer;
 	float *dy = p->run->gradient[l->dst], *dw = param_gradient(p, l->weight);
 	if (l->aux >= 0)
-		p->kernels->add(target(p, l->aux), dy, p->rows * p->out);
+		pass_on(p, l->aux, dy);
 	if (l->slope != 1)
 		p->kernels->slope_backward(dy, value(p, l->dst), l->slope, p->rows * p->out);
 	p->kernels->column_sum(param_gradient(p, l->bias), dy, p->rows, p->out);
@@ -340,7 +351,7 @@ static void table_backward(const struct pass *p)
 		vae_position_lerp(vector, param_value(p, l->weight), (int)p->out, p->at);
 		p->kernels->gain_backward(target(p, l->src), sum, dy, value(p, l->src), vector, p->rows, p->out);
 	} else {
-		p->kernels->add(target(p, l->src), dy, p->rows * p->out);
+		pass_on(p, l->src, dy);
 		p->kernels->column_sum(sum, dy, p->rows, p->out);
 	}
 	float *low = param_gradient(p, l->weight) + (size_t)p->at.index * p->out, *high = low + p->out;
