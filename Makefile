@@ -7,6 +7,7 @@
 #   make install    PREFIX=/usr/local DESTDIR=;  make uninstall
 #   make deps       installs what is missing, with apt-get; DEPS=no keeps it from doing so wherever it is called
 #   make bench      what the programs cost, beside their peers: tests/bench/speed.sh; MODEL=NAME, N=RUNS
+#   make bench-train  how much of the machine the trainer uses: tests/bench/train.sh; MODEL=NAME, N=ROUNDS, THREADS=N
 #   make dist       a tarball of the last commit, into build/;  make clean
 MAKEFLAGS += --no-builtin-rules
 PREFIX ?= /usr/local
@@ -45,6 +46,9 @@ ARCH := $(shell $(CC) -dumpmachine 2>/dev/null)
 ISAS := scalar $(if $(findstring x86_64,$(ARCH)),avx2 avx512) $(if $(findstring aarch64,$(ARCH)),neon)
 ISA_FLAGS_avx2 = -mavx2 -mfma
 ISA_FLAGS_avx512 = -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mprefer-vector-width=512
+# bf16.c is empty where the compiler does not know the instructions.
+BF16_FLAGS := $(if $(filter avx512,$(ISAS)),$(shell $(CC) -mavx512bf16 -E -x c /dev/null >/dev/null 2>&1 && \
+	echo $(ISA_FLAGS_avx512) -mavx512bf16))
 
 LIB_SRC := $(filter-out lib/kernel/kernels.c,$(wildcard lib/*.c lib/*/*.c))
 LIB_OBJ := $(ISAS:%=$(B)/obj/lib/kernel/kernels-%.o) $(LIB_SRC:%.c=$(B)/obj/%.o)
@@ -69,6 +73,7 @@ $(B)/obj/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(COMPILE) -c $< -o $@
+$(B)/obj/lib/kernel/bf16.o: DEFINES = $(BF16_FLAGS) -O3
 $(B)/obj/lib/stream/find.o: DEFINES = -DVAE_MODELS='"$(PREFIX)/share/vae-tools/models"'
 $(B)/obj/lib/stream/find.o: $(B)/prefix
 $(B)/libvae.a: $(LIB_OBJ)
@@ -140,6 +145,8 @@ check: deps
 
 bench: all benches
 	@B=$(B) tests/bench/speed.sh
+bench-train: all benches
+	@B=$(B) tests/bench/train.sh
 
 # VAE_TEST_FAST=1 lets long tests do less. The programs look for models in EXE/../models, hence the link.
 SANITIZE = -O1 -g1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
@@ -185,6 +192,6 @@ clean:
 
 -include $(wildcard $(LIB_OBJ:.o=.d) $(TOOL_COMMON:.o=.d) $(TOOL_SRC:%.c=$(B)/obj/%.d) $(UNIT:=.d) $(BENCH:=.d))
 FORCE:
-.PHONY: all unit bench benches deps demo check check-sanitize check-cross install uninstall dist clean FORCE
+.PHONY: all unit bench bench-train benches deps demo check check-sanitize check-cross install uninstall dist clean FORCE
 .DELETE_ON_ERROR:
 .PRECIOUS: $(B)/obj/%.o $(B)/obj/lib/kernel/kernels-%.o $(B)/completion/%

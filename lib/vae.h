@@ -331,10 +331,14 @@ struct vae_train_options {
 	double ema;              /* decay of the averaged weights, e.g. 0.999 */
 	double lambda_min, lambda_max; /* of the fresh photo model; on mean squared error in 255^2 units */
 	int loss;                /* VAE_LOSS_* */
+	int precision;           /* VAE_PRECISION_* */
 	uint64_t seed;
 	int threads;             /* 0: OpenMP's choice; part of what determines the bits of a training run */
 };
 enum { VAE_LOSS_DEFAULT, VAE_LOSS_MSE, VAE_LOSS_BCE };
+/* Of the matrix products of training. bf16: operands rounded to 8 bits of mantissa; sums, weights, moments and activations stay float32.
+ * It needs a CPU with AVX512-BF16 (VAE_EARG where there is none); auto is bf16 there and float32 elsewhere. Validation is float32 always. */
+enum { VAE_PRECISION_AUTO, VAE_PRECISION_FLOAT32, VAE_PRECISION_BF16 };
 
 /* Handed to the caller about once a second and at the end. Means since the last report. */
 struct vae_train_progress {

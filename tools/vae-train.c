@@ -26,7 +26,7 @@ struct options {
 
 enum {
 	KEY_ARCH = CLI_LONG, KEY_STEPS, KEY_MINUTES, KEY_BATCH, KEY_PATCH, KEY_LR, KEY_WARMUP, KEY_DECAY, KEY_CLIP, KEY_EMA, KEY_LAMBDA,
-	KEY_LOSS, KEY_SEED, KEY_VALID, KEY_CHECKPOINT, KEY_CHECKPOINT_MINUTES, KEY_RESUME, KEY_LOG, KEY_LICENCE, KEY_SUMMARY,
+	KEY_LOSS, KEY_PRECISION, KEY_SEED, KEY_VALID, KEY_CHECKPOINT, KEY_CHECKPOINT_MINUTES, KEY_RESUME, KEY_LOG, KEY_LICENCE, KEY_SUMMARY,
 	KEY_REDUCE, KEY_LOSSLESS,
 	KEY_SIZE /* the first of the network's sizes; the others count from here */
 };
@@ -54,6 +54,7 @@ static const struct cli_option rows[] = {
 	{ KEY_LR, "lr", "X", NULL }, { KEY_WARMUP, "warmup", "N", NULL }, { KEY_DECAY, "decay", "X", "rate, steps up to it, last share down" },
 	{ KEY_CLIP, "clip", "X", NULL }, { KEY_EMA, "ema", "X", "bound of the gradient; averaging" },
 	{ KEY_LAMBDA, "lambda", "MIN:MAX", NULL }, { KEY_LOSS, "loss", "mse|bce", "weight and kind of the distortion" },
+	{ KEY_PRECISION, "precision", "auto|float32|bf16", "of products in training; auto: bf16 if the CPU can" },
 	{ KEY_SEED, "seed", "S", "start of all random sequences" },
 	{ KEY_VALID, "valid", "FILE", "images to validate with; may be repeated" },
 	{ KEY_CHECKPOINT, "checkpoint", "FILE", NULL }, { KEY_CHECKPOINT_MINUTES, "checkpoint-minutes", "X", "where and how often to save" },
@@ -115,6 +116,7 @@ static bool parse_train(struct vae_train_options *t, int key)
 	case KEY_EMA: t->ema = cli_real(0, 0.999999999); break;
 	case KEY_LAMBDA: cli_range(&t->lambda_min, &t->lambda_max); break;
 	case KEY_LOSS: t->loss = cli_choice() ? VAE_LOSS_BCE : VAE_LOSS_MSE; break;
+	case KEY_PRECISION: t->precision = cli_choice(); break;
 	case KEY_SEED: t->seed = cli_whole(0, UINT64_MAX); break;
 	case KEY_CHECKPOINT: t->checkpoint = cli_text(); break;
 	case KEY_CHECKPOINT_MINUTES: t->checkpoint_minutes = cli_real(0, 1e6); break;

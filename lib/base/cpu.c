@@ -4,6 +4,7 @@
 #include <string.h>
 
 #if defined __x86_64__
+#include <cpuid.h>
 #include <immintrin.h>
 #endif
 
@@ -33,6 +34,17 @@ bool vae_isa_runs(enum vae_isa isa)
 	default:
 		return false;
 	}
+}
+
+/* By cpuid, as older compilers do not know the feature's name. */
+bool vae_bf16_runs(void)
+{
+#if defined __x86_64__
+	unsigned a, b, c, d;
+	return vae_isa_runs(VAE_ISA_AVX512) && __get_cpuid_count(7, 1, &a, &b, &c, &d) && a >> 5 & 1;
+#else
+	return false;
+#endif
 }
 
 enum vae_isa vae_isa_choose(void)

@@ -9,6 +9,7 @@ enum vae_isa { VAE_ISA_SCALAR, VAE_ISA_NEON, VAE_ISA_AVX2, VAE_ISA_AVX512, VAE_I
 
 const char *vae_isa_name(enum vae_isa isa);    /* "scalar", "neon", "avx2", "avx512" */
 bool vae_isa_runs(enum vae_isa isa);           /* the CPU and the operating system support it, and this build has it */
+bool vae_bf16_runs(void);                      /* the CPU has AVX512-BF16, and AVX-512 runs */
 /* The best that runs, or what $VAE_CPU names where that runs; an unknown or unsupported $VAE_CPU means scalar. */
 enum vae_isa vae_isa_choose(void);
 

@@ -38,6 +38,13 @@ const struct vae_kernels *vae_kernels(void)
 	return kernels;
 }
 
+extern const struct vae_bf16 *const vae_bf16_avx512;
+
+const struct vae_bf16 *vae_bf16(void)
+{
+	return vae_isa_choose() == VAE_ISA_AVX512 && vae_bf16_runs() ? vae_bf16_avx512 : NULL;
+}
+
 size_t vae_packed_size(size_t k, size_t n)
 {
 	return (n + VAE_PANEL - 1) / VAE_PANEL * VAE_PANEL * k;

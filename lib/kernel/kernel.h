@@ -27,7 +27,7 @@ struct vae_gemm {
 	size_t m, n, k;          /* rows of c, columns of c, length of the chain; any may be 0 */
 	const float *a;          /* a[i][p] is a[i * a_row + p * a_step]: (stride, 1) for activations, (1, stride) for their transpose */
 	size_t a_row, a_step;
-	const float *b;          /* k x n, packed by vae_pack */
+	const float *b;          /* k x n, packed by vae_pack (struct vae_bf16: by its pack) */
 	const float *bias;       /* n, or NULL for +0 */
 	float slope;
 	const float *residual;   /* m x n or NULL; may be c itself (then c accumulates) */
@@ -40,6 +40,15 @@ struct vae_gemm {
 size_t vae_packed_size(size_t k, size_t n);
 /* Packs b (k x n, b[p][j] = source[p * row + j * step]); packed is 64-byte aligned. (row, 1) packs a matrix, (1, row) its transpose. */
 void vae_pack(float *packed, const float *source, size_t k, size_t n, size_t row, size_t step);
+
+/* The same product for training, in mixed precision: a and b rounded to bf16 (8 bits of mantissa; numbers under 2^-126 count as 0),
+ * sums in binary32, in an order of their own. Nothing that encodes or decodes may use it. a_step or a_row is 1.
+ * b: what pack made, in which bits p and p + 1 of a column share the place of a float; an odd k is filled up with 0. */
+struct vae_bf16 {
+	void (*gemm)(const struct vae_gemm *g);
+	/* As vae_pack, for (row, 1) and (1, row) alone; takes vae_packed_size((k + 1) / 2, n) floats, no more than vae_pack. */
+	void (*pack)(float *packed, const float *source, size_t k, size_t n, size_t row, size_t step);
+};
 
 /* ---- depthwise convolution --------------------------------------------------------------------------------------------- */
 
@@ -105,5 +114,7 @@ struct vae_kernels {
 const struct vae_kernels *vae_kernels(void);
 /* The table of one instruction set, or NULL where this build or machine cannot run it. For tests and benchmarks. */
 const struct vae_kernels *vae_kernels_for(enum vae_isa isa);
+/* The products in bf16, or NULL where this build or machine has none, or $VAE_CPU names a lesser instruction set. */
+const struct vae_bf16 *vae_bf16(void);
 
 #endif

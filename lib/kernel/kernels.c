@@ -120,6 +120,12 @@ INLINE void tile(const struct pass *pass, const size_t rows, const size_t vector
 				sum[r][v] = vec_load(chain + r * WIDTH + v * LANES);
 	}
 
+	/* Fetched meanwhile: the outputs. Weights' gradients, which are added to, do not fit the caches. */
+	if (pass->last)
+		UNROLL for (size_t r = 0; r < rows; r++)
+			UNROLL for (size_t v = 0; v < vectors; v += least(vectors, 16 / LANES))
+				__builtin_prefetch(g->c + (i + r) * g->c_row + j + v * LANES, 1);
+
 	/* One pointer for three rows: twelve would not fit the integer registers. */
 	const float *row[(ROWS + 2) / 3];
 	UNROLL for (size_t r = 0; r < rows; r += 3)

@@ -31,14 +31,15 @@ int vae_weights_reserve(struct vae_weights *weights, const struct vae_params *pa
 
 void vae_weights_pack(struct vae_weights *weights, const struct vae_params *params)
 {
+	void (*pack)(float *, const float *, size_t, size_t, size_t, size_t) = weights->bf16 ? weights->bf16->pack : vae_pack;
 #pragma omp parallel for schedule(dynamic)
 	for (int i = 0; i < params->count; i++) {
 		const struct vae_param *p = &params->list[i];
 		if (!p->matrix)
 			continue;
-		vae_pack(weights->packed + p->packed, weights->value + p->offset, p->rows, p->columns, p->columns, 1);
+		pack(weights->packed + p->packed, weights->value + p->offset, p->rows, p->columns, p->columns, 1);
 		if (weights->packed_t)
-			vae_pack(weights->packed_t + p->packed_t, weights->value + p->offset, p->columns, p->rows, 1, p->columns);
+			pack(weights->packed_t + p->packed_t, weights->value + p->offset, p->columns, p->rows, 1, p->columns);
 	}
 }
 
@@ -219,10 +220,23 @@ static float *target(const struct pass *p, int slot)
 	return run->gradient[slot];
 }
 
+/* Adds the gradient of a layer that handed its input on as it is. */
+static void pass_on(const struct pass *p, int slot, const float *dy)
+{
+	struct vae_run *run = p->run;
+	if (run->has_gradient[slot])
+		p->kernels->add(run->gradient[slot], dy, vae_run_size(run, slot));
+	else
+		memcpy(run->gradient[slot], dy, vae_run_size(run, slot) * sizeof(float));
+	run->has_gradient[slot] = true;
+}
+
+static void multiply(const struct pass *p, const struct vae_gemm *g) { (p->weights->bf16 ? p->weights->bf16->gemm : p->kernels->gemm)(g); }
+
 static void linear_forward(const struct pass *p)
 {
 	const struct vae_layer *l = p->layer;
-	p->kernels->gemm(&(struct vae_gemm){
+	multiply(p, &(struct vae_gemm){
 		.m = p->rows, .n = p->out, .k = p->in, .a = value(p, l->src), .a_row = p->in, .a_step = 1,
 		.b = p->weights->packed + param(p, l->weight)->packed, .bias = param_value(p, l->bias), .slope = l->slope,
 		.residual = l->aux >= 0 ? value(p, l->aux) : NULL, .residual_row = p->out, .c = value(p, l->dst), .c_row = p->out});
@@ -234,12 +248,12 @@ static void linear_backward(const struct pass *p)
 	const struct vae_layer *l = p->layer;
 	float *dy = p->run->gradient[l->dst], *dw = param_gradient(p, l->weight);
 	if (l->aux >= 0)
-		p->kernels->add(target(p, l->aux), dy, p->rows * p->out);
+		pass_on(p, l->aux, dy);
 	if (l->slope != 1)
 		p->kernels->slope_backward(dy, value(p, l->dst), l->slope, p->rows * p->out);
 	p->kernels->column_sum(param_gradient(p, l->bias), dy, p->rows, p->out);
-	vae_pack(p->run->scratch, dy, p->rows, p->out, p->out, 1);
-	p->kernels->gemm(&(struct vae_gemm){
+	(p->weights->bf16 ? p->weights->bf16->pack : vae_pack)(p->run->scratch, dy, p->rows, p->out, p->out, 1);
+	multiply(p, &(struct vae_gemm){
 		.m = p->in, .n = p->out, .k = p->rows, .a = value(p, l->src), .a_row = 1, .a_step = p->in, .b = p->run->scratch, .slope = 1,
 		.residual = dw, .residual_row = p->out, .c = dw, .c_row = p->out});
 	if (!p->run->gradient[l->src])
@@ -247,7 +261,7 @@ static void linear_backward(const struct pass *p)
 	bool fresh = !p->run->has_gradient[l->src];
 	float *dx = p->run->gradient[l->src];
 	p->run->has_gradient[l->src] = true;
-	p->kernels->gemm(&(struct vae_gemm){
+	multiply(p, &(struct vae_gemm){
 		.m = p->rows, .n = p->in, .k = p->out, .a = dy, .a_row = p->out, .a_step = 1,
 		.b = p->weights->packed_t + param(p, l->weight)->packed_t, .slope = 1,
 		.residual = fresh ? NULL : dx, .residual_row = p->in, .c = dx, .c_row = p->in});
@@ -356,7 +370,7 @@ static void table_backward(const struct pass *p)
 		vae_position_lerp(vector, param_value(p, l->weight), (int)p->out, p->at);
 		p->kernels->gain_backward(target(p, l->src), sum, dy, value(p, l->src), vector, p->rows, p->out);
 	} else {
-		p->kernels->add(target(p, l->src), dy, p->rows * p->out);
+		pass_on(p, l->src, dy);
 		p->kernels->column_sum(sum, dy, p->rows, p->out);
 	}
 	float *low = param_gradient(p, l->weight) + (size_t)p->at.index * p->out, *high = low + p->out;

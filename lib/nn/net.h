@@ -45,6 +45,7 @@ struct vae_weights {
 	float *value;         /* params->total, owned */
 	float *packed;        /* params->packed_total, owned */
 	float *packed_t;      /* params->packed_t_total, owned; NULL outside training */
+	const struct vae_bf16 *bf16; /* training: what packs the matrices and multiplies; NULL for float32, and always outside training */
 };
 int vae_weights_init(struct vae_weights *weights, const struct vae_params *params, bool training, struct vae_error *error); /* all 0 */
 /* For inference, undefined: memory is used as far as it is written. */

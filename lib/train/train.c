@@ -69,6 +69,8 @@ static int check_options(const struct vae_train_options *o, struct vae_error *er
 		return vae_fail(error, VAE_EARG, "neither steps nor minutes say when to end");
 	if (!(o->lr > 0 && o->lr < 1) || !(o->decay >= 0 && o->decay <= 1) || !(o->ema >= 0 && o->ema < 1) || isnan(o->clip))
 		return vae_fail(error, VAE_EARG, "the rate, decay, ema or clip is out of range");
+	if (o->precision == VAE_PRECISION_BF16 && !vae_bf16())
+		return vae_fail(error, VAE_EARG, "no products in bf16 here: they need a CPU with AVX512-BF16");
 	if (o->resume && !o->checkpoint)
 		return vae_fail(error, VAE_EARG, "resuming needs a checkpoint file");
 	return 0;
@@ -171,6 +173,8 @@ int vae_trainer_new(struct vae_trainer **out, const struct vae_train_options *op
 	    (result = vae_optimiser_init(&t->optimiser, t->nets->params.total, error)) || (result = load_start(t, head, init, error)) ||
 	    (result = new_workers(t, error)))
 		goto out;
+	if (options->precision != VAE_PRECISION_FLOAT32)
+		t->weights.bf16 = vae_bf16();
 	if (options->log) {
 		t->log = fopen(options->log, head ? "a" : "w");
 		if (!t->log)
@@ -298,7 +302,9 @@ static void validate(struct vae_trainer *t, struct vae_objective_sums *sums)
 {
 	struct vae_weights *w = &t->weights;
 	float *live = w->value;
+	const struct vae_bf16 *bf16 = w->bf16;
 	w->value = t->optimiser.average;
+	w->bf16 = NULL;
 	vae_weights_pack(w, &t->nets->params);
 	uint32_t width = is_photo(t) ? (uint32_t)t->options.patch : (uint32_t)t->nets->arch.width;
 	uint32_t height = is_photo(t) ? width : (uint32_t)t->nets->arch.height;
@@ -321,6 +327,7 @@ static void validate(struct vae_trainer *t, struct vae_objective_sums *sums)
 		vae_fp_leave(state);
 	}
 	w->value = live;
+	w->bf16 = bf16;
 	vae_weights_pack(w, &t->nets->params);
 	drain(t, sums);
 }
@@ -434,9 +441,9 @@ int vae_trainer_run(struct vae_trainer *t, vae_train_report *report, void *conte
 static int describe(const struct vae_trainer *t, char *text, size_t room)
 {
 	const struct vae_train_options *o = &t->options;
-	int n = snprintf(text, room, "%s%s%llu steps of %d samples in %.0f minutes on %d threads, Adam %g, seed %llu", o->summary ? o->summary : "",
+	int n = snprintf(text, room, "%s%s%llu steps of %d samples in %.0f minutes on %d threads in %s, Adam %g, seed %llu", o->summary ? o->summary : "",
 	                 o->summary ? "; " : "", (unsigned long long)t->optimiser.step, o->batch, (t->earlier_seconds + t->run_seconds) / 60, t->workers,
-	                 o->lr, (unsigned long long)o->seed);
+	                 t->weights.bf16 ? "bf16" : "float32", o->lr, (unsigned long long)o->seed);
 	const struct vae_objective_sums *v = &t->last_valid;
 	if (v->samples > 0 && n > 0 && (size_t)n < room) {
 		if (is_photo(t))

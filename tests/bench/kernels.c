@@ -1,5 +1,5 @@
 /* The kernels against what the core can do: GFLOP/s of the matrix products beside the measured rate of fused multiply-adds
- * between registers, GB/s of the depthwise convolutions beside a copy. One core. Usage: kernels [SECONDS-A-FIGURE] [ISA...]
+ * between registers (of bf16: twice that rate, two products in place of one), GB/s of the depthwise convolutions beside a copy. One core. Usage: kernels [SECONDS-A-FIGURE] [ISA|bf16...]
  * The clock is the thread's own CPU time: a busy machine disturbs the figures only through caches and memory. */
 #include "kernel/kernel.h"
 
@@ -87,26 +87,35 @@ static float *floats(size_t n)
 	return x;
 }
 
-struct product { const struct vae_kernels *kernels; struct vae_gemm g; const float *source; float *packed; };
+/* gemm and pack are those of an instruction set or of bf16. */
+struct product {
+	void (*gemm)(const struct vae_gemm *);
+	void (*pack)(float *, const float *, size_t, size_t, size_t, size_t);
+	struct vae_gemm g;
+	const float *source;
+	float *packed;
+};
 
 static void run_product(void *context)
 {
 	struct product *p = context;
 	if (p->packed) /* a weight gradient: dy is new each time */
-		vae_pack(p->packed, p->source, p->g.k, p->g.n, p->g.n, 1);
-	p->kernels->gemm(&p->g);
+		p->pack(p->packed, p->source, p->g.k, p->g.n, p->g.n, 1);
+	p->gemm(&p->g);
 }
 
 /* GFLOP/s of m x k by k x n: forward, or the weight gradient of a layer k -> n over m cells (an m-long chain for k x n outputs). */
-static double product(const struct vae_kernels *kernels, size_t m, size_t k, size_t n, bool gradient)
+static double product(struct product p, size_t m, size_t k, size_t n, bool gradient)
 {
 	size_t rows = gradient ? k : m, steps = gradient ? m : k;
 	float *a = floats(m * k), *source = floats(steps * n), *packed = floats(vae_packed_size(steps, n)), *bias = floats(n), *c = floats(rows * n);
-	struct product p = {kernels, {
+	p.g = (struct vae_gemm){
 		.m = rows, .n = n, .k = steps, .a = a, .a_row = gradient ? 1 : k, .a_step = gradient ? k : 1, .b = packed, .bias = gradient ? NULL : bias,
 		.slope = gradient ? 1 : 0.01f, .residual = gradient ? c : NULL, .residual_row = n, .c = c, .c_row = n,
-	}, source, gradient ? packed : NULL};
-	vae_pack(packed, source, steps, n, n, 1);
+	};
+	p.source = source;
+	p.packed = gradient ? packed : NULL;
+	p.pack(packed, source, steps, n, n, 1);
 	double seconds = fastest(run_product, &p);
 	free(a);
 	free(source);
@@ -188,28 +197,32 @@ static void training(const struct vae_kernels *kernels)
 	free(r.ds);
 }
 
-static void bench(const struct vae_kernels *kernels)
+/* top: GFLOP/s between registers, or 0. */
+static void products(const char *name, struct product product_of, double top)
 {
 	static const size_t shapes[][2] = {
 		{64, 128}, {128, 128}, {160, 320}, {320, 160}, {128, 512}, {256, 256}, {320, 320}, {384, 384},
 		{320, 640}, {640, 320}, {1024, 1024}, {768, 320}, {128, 48},
 	};
 	static const size_t cells[] = {256, 2048, 4096};
-	const char *name = vae_isa_name(kernels->isa);
-	double top = peak(kernels->isa);
 	if (top > 0)
 		printf("%-7s peak %.1f GFLOP/s between registers\n", name, top);
 	printf("%-7s %5s %5s %5s %17s %17s\n", name, "cells", "k", "n", "forward", "weight gradient");
 	for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
 		for (size_t i = 0; i < (top > 0 ? 3 : 1); i++) {
 			size_t m = cells[i], k = shapes[s][0], n = shapes[s][1];
-			double forward = product(kernels, m, k, n, false), gradient = product(kernels, m, k, n, true);
+			double forward = product(product_of, m, k, n, false), gradient = product(product_of, m, k, n, true);
 			printf("%-7s %5zu %5zu %5zu %8.1f", name, m, k, n, forward);
 			if (top > 0)
 				printf(" (%3.0f %%) %8.1f (%3.0f %%)\n", 100 * forward / top, gradient, 100 * gradient / top);
 			else
 				printf(" %17.1f\n", gradient);
 		}
+}
+
+static void bench(const struct vae_kernels *kernels)
+{
+	products(vae_isa_name(kernels->isa), (struct product){.gemm = kernels->gemm, .pack = vae_pack}, peak(kernels->isa));
 	depthwise(kernels, 16, 256, 3);
 	depthwise(kernels, 64, 128, 3);
 	depthwise(kernels, 64, 128, 5);
@@ -221,6 +234,11 @@ int main(int argc, char **argv)
 {
 	if (argc > 1)
 		budget = atof(argv[1]);
+	bool bf16 = argc < 3;
+	for (int i = 2; i < argc; i++)
+		bf16 |= !strcmp(argv[i], "bf16");
+	if (bf16 && vae_bf16())
+		products("bf16", (struct product){.gemm = vae_bf16()->gemm, .pack = vae_bf16()->pack}, 2 * peak(VAE_ISA_AVX512));
 	for (int isa = VAE_ISA_COUNT - 1; isa >= 0; isa--) {
 		const struct vae_kernels *kernels = vae_kernels_for((enum vae_isa)isa);
 		bool wanted = argc < 3;

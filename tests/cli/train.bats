@@ -51,6 +51,23 @@ same_weights() { cmp <(weights "$1") <(weights "$2"); }
 	assert_equal "$(kinds y.pgm | wc -l)" 12
 }
 
+@test "--precision: float32 everywhere, bf16 where the CPU has it, auto the better of the two" {
+	photo_run --steps 3 --quiet --precision float32 -o float32
+	vae-stat -v --json float32 | json_is '$j->[0]{training} =~ / in float32, /'
+	VAE_CPU=avx2 photo_run --steps 3 --quiet -o avx2
+	vae-stat -v --json avx2 | json_is '$j->[0]{training} =~ / in float32, /'
+	VAE_CPU=avx2 fails 2 "AVX512-BF16" photo_run --steps 3 --precision bf16 -o none
+	photo_run --steps 3 --quiet -o auto
+	if grep -q avx512_bf16 /proc/cpuinfo && [ -z "${VAE_CPU-}" ]; then
+		photo_run --steps 3 --quiet --precision bf16 -o bf16
+		vae-stat -v --json bf16 | json_is '$j->[0]{training} =~ / in bf16, /'
+		same_weights bf16 auto
+		refute same_weights bf16 float32
+	else
+		same_weights float32 auto
+	fi
+}
+
 @test "training lowers the loss" {
 	mlp_run --steps 150 --lr 0.01 --log log.tsv --valid "$X/digits.pgm" --checkpoint ckpt --checkpoint-minutes 0 --quiet -o m
 	awk -F'\t' 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "elbo") e = i; else if ($i == "set") s = i; next }
@@ -142,6 +159,7 @@ same_weights() { cmp <(weights "$1") <(weights "$2"); }
 @test "licence and summary are kept in the model" {
 	mlp_run --steps 2 --licence "CC0-1.0" --summary "bars and ramps" --quiet -o a
 	vae-stat --json a >report
+	json_is '$j->[0]{training} =~ / in (float32|bf16), Adam /' <report
 	json_is '$j->[0]{licence} eq "CC0-1.0" && $j->[0]{training} =~ /^bars and ramps; 2 steps of 8 samples/' <report
 }
 

@@ -196,6 +196,89 @@ static void test_gemm(const struct vae_kernels *kernels)
 	ok(!wrong, "%s: gemm: random shapes, in one piece or two, are the plain chain, bit for bit", vae_isa_name(kernels->isa));
 }
 
+/* To nearest, ties to even; numbers under 2^-126 to 0, as the instructions do. */
+static double rounded_to_bf16(float x)
+{
+	uint32_t bits;
+	memcpy(&bits, &x, sizeof bits);
+	bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000;
+	memcpy(&x, &bits, sizeof bits);
+	return fabsf(x) < 0x1p-126f ? 0 : x;
+}
+
+/* Sums of rounded operands in double: what bf16 gives may differ by the roundings of its float sums alone. */
+static void rounded_gemm(const struct vae_gemm *g, const float *b, size_t b_row, size_t b_step, double *c, double *room)
+{
+	for (size_t i = 0; i < g->m; i++)
+		for (size_t j = 0; j < g->n; j++) {
+			double sum = g->bias ? g->bias[j] : 0, size = fabs(sum);
+			for (size_t p = 0; p < g->k; p++) {
+				double x = rounded_to_bf16(g->a[i * g->a_row + p * g->a_step]) * rounded_to_bf16(b[p * b_row + j * b_step]);
+				sum += x;
+				size += fabs(x);
+			}
+			sum = sum > 0 ? sum : sum * g->slope;
+			if (g->residual)
+				sum += g->residual[i * g->residual_row + j];
+			c[i * g->c_row + j] = sum;
+			room[i * g->c_row + j] = 2e-7 * sqrt((double)g->k + 4) * (size + fabs(sum));
+		}
+}
+
+static bool bf16_case_agrees(const struct vae_bf16 *bf16, const struct gemm_case *t, bool turned)
+{
+	size_t gap = below(3) * below(9), c_row = t->n + below(3) * below(9), residual_row = t->inplace ? c_row : t->n + below(5);
+	size_t a_row = t->transposed ? 1 : t->k + gap, a_step = t->transposed ? t->m + gap : 1;
+	size_t b_row = turned ? 1 : t->n + gap, b_step = turned ? t->k + gap : 1, size = vae_packed_size((t->k + 1) / 2, t->n);
+	size_t c_size = t->m && t->n ? (t->m - 1) * c_row + t->n : 0;
+	struct array a = array_random(t->m && t->k ? (t->m - 1) * a_row + (t->k - 1) * a_step + 1 : 0), bias = array_random(t->n);
+	struct array b = array_random(t->n && t->k ? (t->n - 1) * b_step + (t->k - 1) * b_row + 1 : 0), c = array_random(c_size);
+	struct array residual = array_random(t->m && t->n ? (t->m - 1) * residual_row + t->n : 0);
+	double *expected = doubles(c.data, c_size), *room = calloc(c_size + 1, sizeof *room);
+	float *packed = aligned_alloc(64, (size + 16) * sizeof(float));
+	bool good = expected && room && packed && size <= vae_packed_size(t->k, t->n);
+	struct vae_gemm g = {
+		.m = t->m, .n = t->n, .k = t->k, .a = a.data, .a_row = a_row, .a_step = a_step, .b = packed, .bias = t->bias ? bias.data : NULL,
+		.slope = t->leaky ? 0.125f : 1, .c = c.data, .c_row = c_row, .residual_row = residual_row,
+		.residual = !t->residual ? NULL : t->inplace ? c.data : residual.data,
+	};
+	packed[size] = canary;
+	bf16->pack(packed, b.data, t->k, t->n, b_row, b_step);
+	rounded_gemm(&g, b.data, b_row, b_step, expected, room);
+	bf16->gemm(&g);
+	for (size_t i = 0; i < c_size; i++)
+		good &= fabs(c.data[i] - expected[i]) <= room[i];
+	good &= packed[size] == canary && array_intact(&c);
+	free(packed);
+	free(expected);
+	free(room);
+	struct array *all[] = {&a, &b, &bias, &residual, &c};
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+		array_free(all[i]);
+	return good;
+}
+
+static void test_bf16(void)
+{
+	const struct vae_bf16 *bf16 = vae_bf16();
+	int wrong = 0;
+	if (!bf16) {
+		ok(true, "bf16: gemm # SKIP no AVX512-BF16 here");
+		return;
+	}
+	for (int i = 0; i < 600; i++) {
+		struct gemm_case t = {
+			.m = below(i % 8 ? 40 : 250), .n = below(i % 8 ? 70 : 500), .k = below(i % 16 ? 80 : 1500), .transposed = below(2),
+			.bias = below(2), .leaky = below(2), .residual = below(2), .inplace = below(2),
+		};
+		bool turned = below(2);
+		if (!bf16_case_agrees(bf16, &t, turned) && wrong++ < 5)
+			printf("# m %zu n %zu k %zu transposed %d bias %d leaky %d residual %d inplace %d, b turned %d\n", t.m, t.n, t.k, t.transposed,
+				t.bias, t.leaky, t.residual, t.inplace, turned);
+	}
+	ok(!wrong, "bf16: gemm: random shapes are sums of the rounded operands, whose transposes pack alike");
+}
+
 static void test_pack(void)
 {
 	int wrong = 0;
@@ -510,6 +593,7 @@ int main(void)
 	ok(vae_kernels() == vae_kernels_for(vae_isa_choose()), "the table is that of the chosen instruction set");
 	vae_random_init(&random_state, 1, 0, 0);
 	test_pack();
+	test_bf16();
 	for (int isa = 0; isa < VAE_ISA_COUNT; isa++) {
 		const struct vae_kernels *kernels = vae_kernels_for((enum vae_isa)isa);
 		if (!kernels)

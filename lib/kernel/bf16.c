@@ -1,0 +1,230 @@
+/* The products of training in mixed precision, on AVX512-BF16: vdpbf16ps adds a pair of bf16 products to each of 16 sums. */
+#include "kernel/kernel.h"
+
+#ifdef __AVX512BF16__
+
+#include <immintrin.h>
+
+#define INLINE static inline __attribute__((always_inline))
+#if defined __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 32")
+#endif
+
+/* A tile of 12 x 32 sums fills 24 registers. A block's a, two numbers in 4 bytes, stays in the second-level cache; a strip of b
+ * (BLOCK_PAIRS x 32 pairs) and a tile of a share the first. */
+enum { ROWS = 12, LANES = 16, BLOCK_ROWS = 96, BLOCK_COLUMNS = 384, BLOCK_PAIRS = 256 };
+
+INLINE size_t least(size_t a, size_t b) { return a < b ? a : b; }
+INLINE __mmask16 mask_of(size_t count) { return (__mmask16)(count < LANES ? (1u << count) - 1 : 0xffff); }
+
+/* 32 floats rounded to bf16: low ones first, as they lie in memory. */
+INLINE __m512i round_to_bf16(__m512 low, __m512 high) { return (__m512i)_mm512_cvtne2ps_pbh(high, low); }
+
+/* 16 columns of two rows, rounded: lane j holds even[j], odd[j]. */
+INLINE __m512i pair_up(__m512 even, __m512 odd)
+{
+	const __m512i low = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+	const __m512i order = _mm512_or_si512(low, _mm512_slli_epi32(_mm512_add_epi32(low, _mm512_set1_epi32(16)), 16));
+	return _mm512_permutexvar_epi16(order, round_to_bf16(even, odd));
+}
+
+/* ---- packing ----------------------------------------------------------------------------------------------------------- */
+
+/* One panel of a matrix that lies row by row. */
+static void pack_rows(uint32_t *packed, const float *source, size_t k, size_t n, size_t row)
+{
+	for (size_t p = 0; p < k; p += 2, source += 2 * row)
+		for (size_t j = 0; j < VAE_PANEL; j += LANES, packed += LANES) {
+			__mmask16 there = mask_of(n > j ? n - j : 0);
+			_mm512_store_si512(packed, pair_up(_mm512_maskz_loadu_ps(there, source + j),
+				_mm512_maskz_loadu_ps(p + 1 < k ? there : 0, source + row + j)));
+		}
+}
+
+/* One panel of a transposed matrix: 16 pairs of each column at once, turned by way of the first-level cache. */
+static void pack_columns(uint32_t *packed, const float *source, size_t k, size_t n, size_t step)
+{
+	_Alignas(64) uint32_t square[VAE_PANEL][LANES] = {{0}};
+	for (size_t p = 0; p < k; p += 2 * LANES, packed += LANES * VAE_PANEL) {
+		size_t left = k - p;
+		for (size_t j = 0; j < n; j++) {
+			const float *column = source + j * step + p;
+			_mm512_store_si512(square[j], round_to_bf16(_mm512_maskz_loadu_ps(mask_of(left), column),
+				_mm512_maskz_loadu_ps(mask_of(left > LANES ? left - LANES : 0), column + LANES)));
+		}
+		for (size_t i = 0; i < least((left + 1) / 2, LANES); i++)
+			for (size_t j = 0; j < VAE_PANEL; j++)
+				packed[i * VAE_PANEL + j] = square[j][i];
+	}
+}
+
+static void pack(float *packed, const float *source, size_t k, size_t n, size_t row, size_t step)
+{
+	for (size_t j = 0; j < n; j += VAE_PANEL) {
+		uint32_t *panel = (uint32_t *)(void *)packed + j * ((k + 1) / 2);
+		if (step == 1)
+			pack_rows(panel, source + j, k, least(n - j, VAE_PANEL), row);
+		else
+			pack_columns(panel, source + j * step, k, least(n - j, VAE_PANEL), step);
+	}
+}
+
+/* ---- the product ------------------------------------------------------------------------------------------------------- */
+
+/* A block of a as pairs, rows past the last filled up to four with 0: row i at packed[i * pairs_up], pairs_up a multiple of 16. */
+static void take_rows(uint32_t *packed, const struct vae_gemm *g, size_t i0, size_t p0, size_t rows, size_t pairs_up)
+{
+	size_t steps = least(g->k - p0, 2 * pairs_up);
+	for (size_t i = 0; i < (rows + 3) / 4 * 4; i++) {
+		const float *a = g->a + (i0 + i) * g->a_row + p0;
+		for (size_t p = 0; p < steps; p += 2 * LANES, packed += LANES) {
+			size_t left = i < rows ? steps - p : 0;
+			_mm512_store_si512(packed, round_to_bf16(_mm512_maskz_loadu_ps(mask_of(left), a + p),
+				_mm512_maskz_loadu_ps(mask_of(left > LANES ? left - LANES : 0), a + p + LANES)));
+		}
+	}
+}
+
+/* The same of a transposed: the rows of a tile lie interleaved. */
+static void take_columns(uint32_t *packed, const struct vae_gemm *g, size_t i0, size_t p0, size_t rows, size_t pairs)
+{
+	for (size_t p = 0; p < pairs; p++) {
+		const float *even = g->a + i0 + (p0 + 2 * p) * g->a_step, *odd = even + g->a_step;
+		bool two = p0 + 2 * p + 1 < g->k;
+		for (size_t i = 0; i < rows; i += ROWS) {
+			__mmask16 there = mask_of(least(rows - i, ROWS));
+			_mm_prefetch((const char *)(even + i + 8 * g->a_step), _MM_HINT_T0);
+			_mm_prefetch((const char *)(odd + i + 8 * g->a_step), _MM_HINT_T0);
+			_mm512_mask_storeu_epi32(packed + i * pairs + p * ROWS, (1 << ROWS) - 1,
+				pair_up(_mm512_maskz_loadu_ps(there, even + i), _mm512_maskz_loadu_ps(two ? there : 0, odd + i)));
+		}
+	}
+}
+
+/* The place of a tile in a pass of up to BLOCK_PAIRS pairs along k. */
+struct place {
+	size_t i, j, rows, columns; /* outputs that there are, at most 12 x 32 */
+	size_t pairs;
+	bool first, last;
+};
+
+INLINE void put(const struct vae_gemm *g, __m512 sum, size_t i, size_t j, __mmask16 there)
+{
+	if (g->bias)
+		sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(there, g->bias + j));
+	if (g->slope != 1)
+		sum = _mm512_mask_mul_ps(sum, _mm512_cmp_ps_mask(sum, _mm512_setzero_ps(), _CMP_NGT_UQ), sum, _mm512_set1_ps(g->slope));
+	if (g->residual)
+		sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(there, g->residual + i * g->residual_row + j));
+	_mm512_mask_storeu_ps(g->c + i * g->c_row + j, there, sum);
+}
+
+/* rows and vectors are constants where this is inlined. ahead: this tile's share of the next strip of b, to be fetched. */
+INLINE void tile(const struct vae_gemm *g, const struct place *at, const size_t rows, const size_t vectors, const uint32_t *a, size_t a_row,
+	size_t a_step, const uint32_t *b, const uint32_t *ahead, float *chain)
+{
+	__m512 sum[ROWS][2];
+	UNROLL for (size_t r = 0; r < rows; r++)
+		UNROLL for (size_t v = 0; v < vectors; v++)
+			sum[r][v] = at->first ? _mm512_setzero_ps() : _mm512_load_ps(chain + r * VAE_PANEL + v * LANES);
+
+	/* The outputs: the gradient of all weights, which they are added to, does not fit the caches. */
+	const float *c = g->c + at->i * g->c_row + at->j;
+	UNROLL for (size_t r = 0; r < rows; r++)
+		if (at->last && r < at->rows) {
+			__builtin_prefetch(c + r * g->c_row, 1);
+			__builtin_prefetch(c + r * g->c_row + at->columns - 1, 1);
+		}
+
+	/* One pointer for three rows: twelve would not fit the integer registers. */
+	const uint32_t *row[(ROWS + 2) / 3];
+	UNROLL for (size_t r = 0; r < rows; r += 3)
+		row[r / 3] = a + r * a_row;
+	for (size_t p = 0; p < at->pairs; p++, b += VAE_PANEL, ahead += VAE_PANEL * ROWS / BLOCK_ROWS) {
+		__m512bh y[2];
+		UNROLL for (size_t v = 0; v < vectors; v++)
+			y[v] = (__m512bh)_mm512_load_si512(b + v * LANES);
+		_mm_prefetch((const char *)ahead, _MM_HINT_T1);
+		UNROLL for (size_t r = 0; r < rows; r++) {
+			__m512bh x = (__m512bh)_mm512_set1_epi32((int)row[r / 3][r % 3 * a_row]);
+			UNROLL for (size_t v = 0; v < vectors; v++)
+				sum[r][v] = _mm512_dpbf16_ps(sum[r][v], x, y[v]);
+		}
+		UNROLL for (size_t r = 0; r < rows; r += 3)
+			row[r / 3] += a_step;
+	}
+
+	UNROLL for (size_t r = 0; r < rows; r++)
+		UNROLL for (size_t v = 0; v < vectors; v++) {
+			if (!at->last)
+				_mm512_store_ps(chain + r * VAE_PANEL + v * LANES, sum[r][v]);
+			else if (r < at->rows)
+				put(g, sum[r][v], at->i + r, at->j + v * LANES, mask_of(at->columns - v * LANES));
+		}
+}
+
+#define TILE(rows, vectors) \
+	static __attribute__((noinline)) void tile_##rows##_##vectors(const struct vae_gemm *g, const struct place *at, const uint32_t *a, \
+		size_t a_row, size_t a_step, const uint32_t *b, const uint32_t *ahead, float *chain) \
+	{ \
+		tile(g, at, rows, vectors, a, a_row, a_step, b, ahead, chain); \
+	}
+TILE(4, 1) TILE(4, 2) TILE(8, 1) TILE(8, 2) TILE(12, 1) TILE(12, 2)
+
+static void (*const tiles[3][2])(const struct vae_gemm *, const struct place *, const uint32_t *, size_t, size_t, const uint32_t *,
+	const uint32_t *, float *) = {{tile_4_1, tile_4_2}, {tile_8_1, tile_8_2}, {tile_12_1, tile_12_2}};
+
+/* Where pair p of the columns from j starts in packed b; j is a multiple of VAE_PANEL. */
+INLINE const uint32_t *strip(const struct vae_gemm *g, size_t p, size_t j)
+{
+	return (const uint32_t *)(const void *)g->b + j * ((g->k + 1) / 2) + p * VAE_PANEL;
+}
+
+/* One pass of the block at (i0, j0) over `pairs` pairs from p0. */
+static void pass(const struct vae_gemm *g, struct place at, uint32_t *packed, float *chains, size_t i0, size_t j0, size_t p0)
+{
+	size_t rows = least(BLOCK_ROWS, g->m - i0), end = least(j0 + BLOCK_COLUMNS, g->n), up = (at.pairs + LANES - 1) / LANES * LANES;
+	bool transposed = g->a_step != 1;
+	if (transposed)
+		take_columns(packed, g, i0, 2 * p0, rows, at.pairs);
+	else
+		take_rows(packed, g, i0, 2 * p0, rows, up);
+	for (size_t j = j0; j < end; j += VAE_PANEL) {
+		const uint32_t *b = strip(g, p0, j);
+		const uint32_t *next = j + VAE_PANEL < end ? strip(g, p0, j + VAE_PANEL) : at.last ? b : strip(g, p0 + at.pairs, j0);
+		at.j = j;
+		at.columns = least(end - j, VAE_PANEL);
+		for (size_t i = 0; i < rows; i += ROWS) {
+			at.i = i0 + i;
+			at.rows = least(rows - i, ROWS);
+			tiles[(at.rows - 1) / 4][at.columns > LANES](g, &at, packed + i * (transposed ? at.pairs : up), transposed ? 1 : up,
+				transposed ? ROWS : 1, b, next + i * at.pairs * VAE_PANEL / BLOCK_ROWS, chains + (j - j0) * BLOCK_ROWS + i * VAE_PANEL);
+		}
+	}
+}
+
+static void gemm(const struct vae_gemm *g)
+{
+	_Alignas(64) float chains[BLOCK_ROWS * BLOCK_COLUMNS];
+	_Alignas(64) uint32_t packed[BLOCK_ROWS * BLOCK_PAIRS];
+	size_t pairs = (g->k + 1) / 2, passes = pairs ? (pairs + BLOCK_PAIRS - 1) / BLOCK_PAIRS : 1;
+	size_t step = (pairs + passes - 1) / passes;
+
+	for (size_t i0 = 0; i0 < g->m; i0 += BLOCK_ROWS)
+		for (size_t j0 = 0; j0 < g->n; j0 += BLOCK_COLUMNS)
+			for (size_t p0 = 0, n = 0; n < passes; n++, p0 += step)
+				pass(g, (struct place){.pairs = least(step, pairs - p0), .first = n == 0, .last = n == passes - 1}, packed, chains,
+					i0, j0, p0);
+}
+
+static const struct vae_bf16 table = {.gemm = gemm, .pack = pack};
+#define TABLE &table
+
+#else
+#define TABLE NULL
+#endif
+
+extern const struct vae_bf16 *const vae_bf16_avx512; /* named by dispatch.c alone */
+const struct vae_bf16 *const vae_bf16_avx512 = TABLE;
