@@ -25,7 +25,9 @@
 #define RADIUS 5
 #define OVERLAP (VAE_WINDOW - 1)                     /* rows that neighbouring bands of windows share */
 #define MIN_SIDE (OVERLAP * (1 << (SCALES - 1)) + 1) /* the smallest side that leaves one window at the last scale */
-#define BAND_PIXELS ((uint64_t)1 << 21)
+#define BAND_PIXELS ((uint64_t)1 << 18)              /* for each thread: what is a few megabytes as floats stays in the cache */
+#define MOST_PIXELS ((uint64_t)1 << 21)
+#define BAND_ROWS 64                                 /* or more pixels where they are fewer rows than this */
 #define MIN_BAND 16
 #define MIN_PIECE 16 /* rows of windows: a piece of work begins with ten rows of samples that give none */
 #define BLACK -0.5f  /* planes hold samples - 0.5: variances E[x^2] - E[x]^2 lose less to cancellation about the middle */
@@ -222,7 +224,7 @@ static int stage_init(struct stage *s, size_t width, size_t height, int colours,
 	*s = (struct stage){ .width = width, .height = height, .line = line, .row = row, .room = least(band, height) + OVERLAP };
 	if (rc || (rc = vae_multiply(&floats, s->room, row, 1, error)))
 		return rc;
-	return vae_alloc_raw(&s->rows, floats, sizeof *s->rows, error);
+	return vae_alloc_huge(&s->rows, floats, sizeof *s->rows, error);
 }
 
 static int stages_init(struct comparison *c, struct vae_error *error)
@@ -238,6 +240,12 @@ static int stages_init(struct comparison *c, struct vae_error *error)
 	return rc;
 }
 
+static uint32_t default_band(size_t width)
+{
+	size_t rows = most(BAND_PIXELS * (size_t)omp_get_max_threads() / width, BAND_ROWS);
+	return (uint32_t)most(least(rows, MOST_PIXELS / width), MIN_BAND);
+}
+
 /* Zero *c first. */
 static int comparison_init(struct comparison *c, const struct vae_geometry *g, const struct vae_geometry *reference, uint32_t band,
                            struct vae_error *error)
@@ -246,7 +254,7 @@ static int comparison_init(struct comparison *c, const struct vae_geometry *g, c
 	int rc;
 
 	if (!band)
-		band = (uint32_t)most(BAND_PIXELS / g->width, MIN_BAND);
+		band = default_band(g->width);
 	c->k = vae_kernels();
 	c->geometry = *g;
 	c->colours = vae_colours(g->tuple);
