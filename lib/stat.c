@@ -25,7 +25,7 @@
 #define RADIUS 5
 #define OVERLAP (VAE_WINDOW - 1)                     /* rows that neighbouring bands of windows share */
 #define MIN_SIDE (OVERLAP * (1 << (SCALES - 1)) + 1) /* the smallest side that leaves one window at the last scale */
-#define BAND_PIXELS ((uint64_t)1 << 18)              /* for each thread: what is a few megabytes as floats stays in the cache */
+#define BAND_PIXELS ((uint64_t)1 << 19)              /* for each thread: they should seldom wait for each other, nor for memory */
 #define MOST_PIXELS ((uint64_t)1 << 21)
 #define BAND_ROWS 64                                 /* or more pixels where they are fewer rows than this */
 #define MIN_BAND 16
@@ -73,16 +73,11 @@ static uint32_t gcd(uint32_t a, uint32_t b)
 	return a;
 }
 
-/* Adds sum (fa a - fb b)^2: whole numbers, exact up to 2^53. */
-static void add_squares(struct comparison *c, uint32_t rows)
+/* sum (fa a - fb b)^2 of a row: whole numbers, exact up to 2^53. */
+static double row_error(const struct comparison *c, size_t y)
 {
 	size_t n = (size_t)c->geometry.width * (size_t)c->colours;
-
-#pragma omp parallel for schedule(static)
-	for (uint32_t y = 0; y < rows; y++)
-		c->row[y] = c->k->squared_error(c->colour[0] + y * n, c->colour[1] + y * n, n, c->fa, c->fb);
-	for (uint32_t y = 0; y < rows; y++)
-		c->squares += c->row[y];
+	return c->k->squared_error(c->colour[0] + y * n, c->colour[1] + y * n, n, c->fa, c->fb);
 }
 
 /* ---- MS-SSIM ----------------------------------------------------------------------------------------------------------- */
@@ -106,26 +101,6 @@ static void gaussian(float tap[RADIUS + 1])
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 static size_t most(size_t a, size_t b) { return a > b ? a : b; }
 
-/* Measures all windows that lie in the rows of the stage; returns how many rows of them there are. */
-static size_t measure(struct comparison *c, struct stage *s)
-{
-	size_t windows = s->count > OVERLAP ? s->count - OVERLAP : 0, colours = (size_t)c->colours;
-	size_t share = (windows * colours + (size_t)omp_get_max_threads() - 1) / (size_t)omp_get_max_threads();
-	size_t piece = least(most(share, MIN_PIECE), VAE_SIMILARITY_ROWS), pieces = (windows + piece - 1) / piece;
-
-#pragma omp parallel for schedule(dynamic)
-	for (size_t i = 0; i < pieces * colours; i++) {
-		size_t colour = i % colours, y = i / colours * piece;
-		const float *a = s->rows + y * s->row + colour * s->line;
-		c->k->similarity(&(struct vae_similarity){ least(windows - y, piece), s->width - OVERLAP, a, a + colours * s->line, s->row,
-		                                           c->tap, s == &c->stage[SCALES - 1], c->row + colour * windows + y });
-	}
-	for (size_t colour = 0; colour < colours; colour++)
-		for (size_t y = 0; y < windows; y++)
-			s->sum[colour] += c->row[colour * windows + y];
-	return windows;
-}
-
 /* Row y of the next scale: means of 2x2 blocks, for an odd side after a line of black before the first: (black, 0) (1, 2) (3, 4) ... */
 static void halve_row(const struct comparison *c, const struct stage *s, const struct stage *next, size_t y)
 {
@@ -141,52 +116,46 @@ static void halve_row(const struct comparison *c, const struct stage *s, const s
 	}
 }
 
-static void work(struct comparison *c, int scale);
-
-/* Hands the next stage all rows that can be made of those held. */
-static void hand_on(struct comparison *c, int scale)
+/* A piece of the windows that the stage can measure: piece i / colours of one colour. */
+static void measure_piece(struct comparison *c, const struct stage *s, size_t windows, size_t piece, size_t i)
 {
-	struct stage *s = &c->stage[scale], *next = s + 1;
-	size_t end = (s->first + s->count + (s->height & 1)) / 2;
+	size_t colours = (size_t)c->colours, colour = i % colours, y = i / colours * piece;
+	const float *a = s->rows + y * s->row + colour * s->line;
 
-	while (s->halved < end) {
-		size_t n = least(end - s->halved, next->room - next->count);
-#pragma omp parallel for schedule(static)
-		for (size_t y = s->halved; y < s->halved + n; y++)
-			halve_row(c, s, next, y);
-		s->halved += n;
-		next->count += n;
-		if (next->count == next->room)
-			work(c, scale + 1);
-	}
+	c->k->similarity(&(struct vae_similarity){ least(windows - y, piece), s->width - OVERLAP, a, a + colours * s->line, s->row, c->tap,
+	                                           s == &c->stage[SCALES - 1], c->row + colour * windows + y });
 }
 
-/* What can be done with the rows that a stage holds. */
+/* Does all that can be done with the rows that a stage holds: measures windows, hands halved rows on, drops what has served.
+ * No band makes more rows than the next stage has room for once it has done the same. */
 static void work(struct comparison *c, int scale)
 {
-	struct stage *s = &c->stage[scale];
-	size_t done = measure(c, s);
+	struct stage *s = &c->stage[scale], *next = scale + 1 < SCALES ? s + 1 : NULL;
+	size_t colours = (size_t)c->colours, threads = (size_t)omp_get_max_threads();
+	size_t windows = s->count > OVERLAP ? s->count - OVERLAP : 0, end = next ? (s->first + s->count + (s->height & 1)) / 2 : 0;
+	size_t piece = least(most((windows * colours + threads - 1) / threads, MIN_PIECE), VAE_SIMILARITY_ROWS);
+	size_t pieces = (windows + piece - 1) / piece * colours;
 
-	if (scale + 1 < SCALES)
-		hand_on(c, scale);
-	s->first += done;
-	s->count -= done;
-	memmove(s->rows, s->rows + done * s->row, s->count * s->row * sizeof *s->rows);
-}
-
-/* The band's rows, as planes, to the first stage. */
-static void take_band(struct comparison *c, uint32_t rows)
-{
-	struct stage *s = &c->stage[0];
-	size_t n = s->width * (size_t)c->colours, half = (size_t)c->colours * s->line;
-	float *out = s->rows + s->count * s->row;
-
-#pragma omp parallel for schedule(static)
-	for (uint32_t y = 0; y < rows; y++) {
-		c->k->planes(out + y * s->row, s->line, c->colour[0] + y * n, s->width, (size_t)c->colours, c->white[0]);
-		c->k->planes(out + y * s->row + half, s->line, c->colour[1] + y * n, s->width, (size_t)c->colours, c->white[1]);
+	if (next && next->room - next->count < end - s->halved)
+		work(c, scale + 1);
+#pragma omp parallel
+	{
+#pragma omp for schedule(dynamic) nowait
+		for (size_t i = 0; i < pieces; i++)
+			measure_piece(c, s, windows, piece, i);
+#pragma omp for schedule(dynamic, 4)
+		for (size_t y = s->halved; y < end; y++)
+			halve_row(c, s, next, y);
 	}
-	s->count += rows;
+	for (size_t i = 0; i < colours * windows; i++)
+		s->sum[i / windows] += c->row[i];
+	if (next) {
+		next->count += end - s->halved;
+		s->halved = end;
+	}
+	s->first += windows;
+	s->count -= windows;
+	memmove(s->rows, s->rows + windows * s->row, s->count * s->row * sizeof *s->rows);
 }
 
 /* A negative mean (anticorrelated pictures) counts as 0, as no real power of it exists. */
@@ -203,6 +172,30 @@ static double colour_similarity(const struct comparison *c, int colour)
 }
 
 /* ---- both -------------------------------------------------------------------------------------------------------------- */
+
+/* Row y of the band to the first stage, which has `held` rows already. */
+static void take_row(const struct comparison *c, size_t held, size_t y)
+{
+	const struct stage *s = &c->stage[0];
+	size_t colours = (size_t)c->colours;
+	float *out = s->rows + (held + y) * s->row;
+
+	for (int i = 0; i < 2; i++, out += colours * s->line)
+		c->k->planes(out, s->line, c->colour[i] + y * s->width * colours, s->width, colours, c->white[i]);
+}
+
+static void take_band(struct comparison *c, uint32_t rows)
+{
+#pragma omp parallel for schedule(dynamic, 4)
+	for (uint32_t y = 0; y < rows; y++) {
+		c->row[y] = row_error(c, y);
+		if (c->multi_scale)
+			take_row(c, c->stage[0].count, y);
+	}
+	for (uint32_t y = 0; y < rows; y++)
+		c->squares += c->row[y];
+	c->stage[0].count += rows;
+}
 
 static void comparison_clear(struct comparison *c)
 {
@@ -300,11 +293,9 @@ int vae_compare_rows(struct vae_distortion *distortion, struct vae_image_rows *i
 		if ((rc = image->read(image, n, c.colour[0], c.alpha[0], error)) ||
 		    (rc = reference->read(reference, n, c.colour[1], c.alpha[1], error)))
 			goto out;
-		add_squares(&c, n);
-		if (!c.multi_scale)
-			continue;
 		take_band(&c, n);
-		work(&c, 0);
+		if (c.multi_scale)
+			work(&c, 0);
 	}
 	for (int scale = 1; c.multi_scale && scale < SCALES; scale++)
 		work(&c, scale);
