@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -777,6 +778,7 @@ int main(int argc, char **argv)
 	struct output out = { 0 };
 	bool good;
 
+	mallopt(M_MMAP_THRESHOLD, 1 << 20); /* large blocks go back to the system one by one; else 100 MB linger while codes are packed anew */
 	parse_options(&o, argc, argv);
 	if (output_open(&out, o.common.output, false, &error) || models_open(&run.models, o.common.model, &error)
 	    || input_open(&run.reference_in, o.reference, o.references, &error)) {
