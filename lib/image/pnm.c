@@ -115,7 +115,7 @@ static int piece_width(uint32_t width, uint32_t x)
 
 /* ---- raw samples ------------------------------------------------------------------------------------------------------- */
 
-/* Raw samples of a byte or two are read and written here: through libnetpbm's tuples that takes ten times as long. */
+/* Raw samples of a byte or two are read and written here: through libnetpbm's tuples that takes three times as long. */
 static bool is_packed(const struct session *s)
 {
 	return s->pam.format >= 'P' * 256 + '5';
