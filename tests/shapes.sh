@@ -9,9 +9,9 @@ B=${B:-build}
 
 shapes=50
 [ -z "${VAE_TEST_FAST-}" ] || shapes=5
-agrees() { [ "$(VAE_CPU=$1 "$B/bench/shapes" "$2" $shapes)" = "$3" ]; }
+agrees() { [ "$(VAE_CPU=$1 "$B/bench/shapes" "$2" "$shapes")" = "$3" ]; }
 for model in tests/data/tiny.safetensors models/*.safetensors; do
-	first=$("$B/bench/shapes" "$model" $shapes) || first=none
+	first=$("$B/bench/shapes" "$model" "$shapes") || first=none
 	for isa in scalar avx2 avx512 neon; do
 		check "$shapes shapes with $model, $isa: $first" agrees "$isa" "$model" "$first"
 	done
