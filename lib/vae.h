@@ -324,7 +324,8 @@ struct vae_train_options {
 	const char *licence;     /* metadata of the model */
 	const char *summary;     /* metadata "training": a sentence on the data; steps and figures are added */
 	uint64_t steps;          /* last step; 0: no limit but minutes */
-	double minutes;          /* wall time of this run; 0: no limit but steps */
+	double minutes;          /* of this run; 0: no limit but steps */
+	bool cpu_clock;          /* minutes, and those of checkpoints, are processor time for each thread, not what a clock on the wall shows */
 	int batch;               /* samples a step; 0: 8 for photo, 128 for mlp */
 	int patch;               /* pixels, a multiple of 64; photo only */
 	double reduce_min, reduce_max; /* bounds of the factor that a patch is reduced by, 1/16 to 1; photo only; see enum vae_train_use */

@@ -27,7 +27,7 @@ struct options {
 enum {
 	KEY_ARCH = CLI_LONG, KEY_STEPS, KEY_MINUTES, KEY_BATCH, KEY_PATCH, KEY_LR, KEY_WARMUP, KEY_DECAY, KEY_CLIP, KEY_EMA, KEY_LAMBDA,
 	KEY_LOSS, KEY_PRECISION, KEY_SEED, KEY_VALID, KEY_CHECKPOINT, KEY_CHECKPOINT_MINUTES, KEY_RESUME, KEY_LOG, KEY_LICENCE, KEY_SUMMARY,
-	KEY_REDUCE, KEY_LOSSLESS,
+	KEY_REDUCE, KEY_LOSSLESS, KEY_CLOCK,
 	KEY_SIZE /* the first of the network's sizes; the others count from here */
 };
 
@@ -49,6 +49,7 @@ static const struct cli_option rows[] = {
 	{ KEY_SIZE + 11, "hidden2", "N", "pixels and widths of mlp" },
 	{ KEY_SIZE + 12, "z", "N", NULL }, { KEY_SIZE + 13, "knots", "N", "of both: hyper-latent or latent, rates" },
 	{ KEY_STEPS, "steps", "N", NULL }, { KEY_MINUTES, "minutes", "X", "when to stop" },
+	{ KEY_CLOCK, "clock", "wall|cpu", "what minutes are: cpu is processor time a thread" },
 	{ KEY_BATCH, "batch", "N", NULL }, { KEY_PATCH, "patch", "N", "samples a step, pixels a side of each" },
 	{ KEY_REDUCE, "reduce", "MIN:MAX", NULL }, { KEY_LOSSLESS, "lossless", "FILE", "random reduction; images reduced by MIN:1 instead" },
 	{ KEY_LR, "lr", "X", NULL }, { KEY_WARMUP, "warmup", "N", NULL }, { KEY_DECAY, "decay", "X", "rate, steps up to it, last share down" },
@@ -106,6 +107,7 @@ static bool parse_train(struct vae_train_options *t, int key)
 	switch (key) {
 	case KEY_STEPS: t->steps = cli_whole(1, UINT64_MAX); break;
 	case KEY_MINUTES: t->minutes = cli_real(0.001, 1e7); break;
+	case KEY_CLOCK: t->cpu_clock = cli_choice(); break;
 	case KEY_BATCH: t->batch = (int)cli_whole(1, 65536); break;
 	case KEY_PATCH: t->patch = (int)cli_whole(64, 4096); break;
 	case KEY_REDUCE: cli_range(&t->reduce_min, &t->reduce_max); break;

@@ -46,11 +46,13 @@ void vae_train_defaults(struct vae_train_options *o)
 	                                .ema = 0.999, .lambda_min = 0.0008, .lambda_max = 0.2, .seed = 1};
 }
 
-static double now(void)
+/* Seconds of the clock that minutes are counted by. */
+static double now(const struct vae_trainer *trainer)
 {
+	bool cpu = trainer->options.cpu_clock;
 	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+	clock_gettime(cpu ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &t);
+	return ((double)t.tv_sec + 1e-9 * (double)t.tv_nsec) / (cpu ? trainer->workers : 1);
 }
 
 static bool is_photo(const struct vae_trainer *t) { return t->nets->arch.kind == VAE_ARCH_PHOTO; }
@@ -395,14 +397,14 @@ int vae_trainer_run(struct vae_trainer *t, vae_train_report *report, void *conte
 	}
 	vae_weights_pack(&t->weights, &t->nets->params);
 
-	double start = now(), last_report = start, last_save = start, norm = 0, rate = 0;
+	double start = now(t), last_report = start, last_save = start, norm = 0, rate = 0;
 	uint64_t report_step = t->optimiser.step;
 	struct vae_objective_sums sums = {0};
 	bool go_on = true;
 	for (int skips = 0; go_on && !finished(t);) {
 		rate = schedule(t, t->run_seconds);
 		skips = one_step(t, rate, &sums, &norm) ? 0 : skips + 1;
-		double time = now();
+		double time = now(t);
 		t->run_seconds = time - start;
 		if (skips >= HALT_SKIPS)
 			return vae_fail(error, VAE_ESTOP, "diverged at step %llu: %d steps in a row gave NaN or infinity; lower the rate, or resume from an "
