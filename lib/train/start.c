@@ -101,6 +101,19 @@ float vae_start_rate(const struct vae_nets *nets, int param)
 	return strcmp(nets->params.list[param].name, "dec.gain_y") ? 1 : (float)middle_step(&nets->arch);
 }
 
+int vae_start_parts(const struct vae_nets *nets, int param)
+{
+	const char *name = nets->params.list[param].name;
+	if (!strcmp(name, "dec.steer.weight"))
+		return 3 * nets->arch.grid_layers;
+	if (!strcmp(name, "dec.content.weight") || !strcmp(name, "dec.feature.weight"))
+		return 16;
+	if (!strcmp(name, "prior.hs.up0.weight") || !strcmp(name, "prior.hs.up1.weight"))
+		return 4;
+	bool pairs = !strcmp(name, "enc.posterior.weight") || (!strncmp(name, "prior.", 6) && ends(name, ".head.weight"));
+	return pairs ? 2 : 1;
+}
+
 static void transform_start(const struct vae_nets *nets, const double *values, const double *vectors, float *value)
 {
 	const struct vae_arch *a = &nets->arch;

@@ -1,0 +1,15 @@
+/* orthogonal.h - the orthogonal factor of a matrix: U V^T of its singular value decomposition U S V^T, about. */
+#ifndef VAE_TRAIN_ORTHOGONAL_H
+#define VAE_TRAIN_ORTHOGONAL_H
+
+#include "kernel/kernel.h"
+
+/* Floats of `room` for a matrix of these sizes. */
+size_t vae_orthogonal_room(size_t rows, size_t columns);
+
+/* x, rows x columns and packed row by row, becomes about U V^T: singular values from 1/100 of the largest on come out between
+ * 0.7 and 1.3, smaller ones end below, and a matrix of zeros stays one. Deterministic. Products are in bf16 where bf16 is not NULL.
+ * room: 64-byte aligned, undefined on entry and exit. */
+void vae_orthogonal(float *x, size_t rows, size_t columns, float *room, const struct vae_bf16 *bf16);
+
+#endif
