@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define CHUNK 16384 /* floats; sums are made chunk by chunk, so they do not depend on the number of threads */
+#define MUON_STEPS 2 /* a matrix's direction is made anew so often; the momentum turns more slowly, over 20 steps */
 
 int vae_optimiser_init(struct vae_optimiser *o, size_t size, struct vae_error *error)
 {
@@ -90,12 +91,11 @@ struct step {
 	const struct vae_bf16 *bf16;
 };
 
-/* Nesterov's momentum, orthogonal, at 0.2 of the rate for each number's root mean square: 1 / sqrt(the larger side) as it comes. */
-static void muon_step(const struct step *s, const struct vae_muon_part *part, float factor, float *room)
+/* Nesterov's momentum: the gradient goes into the momentum, and x, packed row by row, is what the next gradient, were it the same, would make of it. */
+static void gather_momentum(const struct step *s, const struct vae_muon_part *part, float *x)
 {
 	const struct vae_param *p = &s->params->list[part->param];
 	const float keep = 0.95f;
-	float *x = room;
 	for (size_t r = 0; r < p->rows; r++) {
 		size_t at = p->offset + r * p->columns + part->column;
 		for (size_t c = 0; c < part->columns; c++) {
@@ -104,15 +104,25 @@ static void muon_step(const struct step *s, const struct vae_muon_part *part, fl
 			*x++ = g + keep * (*m - g);
 		}
 	}
-	vae_orthogonal(room, p->rows, part->columns, room + part_floats(s->params, part), s->bf16);
+}
+
+/* The orthogonal factor, at 0.2 of the rate for each number's root mean square: 1 / sqrt(the larger side) as it comes. One that is not due goes
+ * on in its last direction. */
+static void muon_step(const struct step *s, const struct vae_muon_part *part, bool due, float factor, float *room)
+{
+	const struct vae_param *p = &s->params->list[part->param];
 	float rate = (float)(0.2 * s->rate * sqrt((double)larger(p->rows, part->columns))) * factor;
-	x = room;
+	gather_momentum(s, part, room);
+	if (due)
+		vae_orthogonal(room, p->rows, part->columns, room + part_floats(s->params, part), s->bf16);
 	for (size_t r = 0; r < p->rows; r++) {
 		size_t at = p->offset + r * p->columns + part->column;
+		float *direction = s->o->second + at, *w = s->value + at, *average = s->o->average + at;
+		if (due)
+			memcpy(direction, room + r * part->columns, part->columns * sizeof(float));
 		for (size_t c = 0; c < part->columns; c++) {
-			float *w = &s->value[at + c], *average = &s->o->average[at + c];
-			*w -= rate * *x++;
-			*average += s->follow * (*w - *average);
+			w[c] -= rate * direction[c];
+			average[c] += s->follow * (w[c] - average[c]);
 		}
 	}
 }
@@ -134,5 +144,6 @@ void vae_optimiser_step(struct vae_optimiser *o, const struct vae_params *params
 	}
 #pragma omp parallel for schedule(dynamic) num_threads(o->threads > 0 ? o->threads : 1)
 	for (int i = 0; i < o->parts; i++)
-		muon_step(&s, &o->part[i], factor[o->part[i].param], o->room + o->room_floats * (size_t)omp_get_thread_num());
+		muon_step(&s, &o->part[i], o->step == 1 || (o->step + (uint64_t)i) % MUON_STEPS == 0, factor[o->part[i].param],
+		          o->room + o->room_floats * (size_t)omp_get_thread_num());
 }

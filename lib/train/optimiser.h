@@ -1,7 +1,8 @@
 /* optimiser.h - what turns gradients into weights: Adam (Kingma and Ba 2015) or Muon, clipping, and the average that is shipped.
  *
  * Muon (Jordan 2024): a matrix moves by its momentum with all singular values made 1, so that rare directions learn as fast as common ones.
- * Its steps are scaled to the root mean square that Adam's have, about 0.2 of the rate (Liu et al. 2025). All that is no matrix has Adam. */
+ * Its steps are scaled to the root mean square that Adam's have, about 0.2 of the rate (Liu et al. 2025). All that is no matrix has Adam. To halve the cost each
+ * matrix gets a new direction every second step, one half of them at even steps, the others at odd ones. */
 #ifndef VAE_TRAIN_OPTIMISER_H
 #define VAE_TRAIN_OPTIMISER_H
 
@@ -12,7 +13,7 @@ struct vae_muon_part { int param; size_t column, columns; };
 
 struct vae_optimiser {
 	size_t size;                      /* floats of every array: params->total */
-	float *first, *second, *average;  /* Adam's moments, of which Muon's matrices have the first alone; the exponential average of the weights; owned */
+	float *first, *second, *average;  /* Adam's moments, or Muon's momentum and last direction; the exponential average of the weights; owned */
 	uint64_t step;                    /* steps taken */
 	struct vae_muon_part *part;       /* [parts], owned; Adam alone has none */
 	int parts;
