@@ -91,18 +91,13 @@ struct step {
 	const struct vae_bf16 *bf16;
 };
 
-/* Nesterov's momentum: the gradient goes into the momentum, and x, packed row by row, is what the next gradient, were it the same, would make of it. */
+/* The gradient goes into the momentum, and x, packed row by row, is where it goes from there. */
 static void gather_momentum(const struct step *s, const struct vae_muon_part *part, float *x)
 {
 	const struct vae_param *p = &s->params->list[part->param];
-	const float keep = 0.95f;
 	for (size_t r = 0; r < p->rows; r++) {
 		size_t at = p->offset + r * p->columns + part->column;
-		for (size_t c = 0; c < part->columns; c++) {
-			float g = s->scale * s->gradient[at + c], *m = &s->o->first[at + c];
-			*m += (1 - keep) * (g - *m);
-			*x++ = g + keep * (*m - g);
-		}
+		vae_kernels()->momentum(x + r * part->columns, s->o->first + at, s->gradient + at, part->columns, s->scale, 0.95f);
 	}
 }
 
@@ -117,13 +112,9 @@ static void muon_step(const struct step *s, const struct vae_muon_part *part, bo
 		vae_orthogonal(room, p->rows, part->columns, room + part_floats(s->params, part), s->bf16);
 	for (size_t r = 0; r < p->rows; r++) {
 		size_t at = p->offset + r * p->columns + part->column;
-		float *direction = s->o->second + at, *w = s->value + at, *average = s->o->average + at;
 		if (due)
-			memcpy(direction, room + r * part->columns, part->columns * sizeof(float));
-		for (size_t c = 0; c < part->columns; c++) {
-			w[c] -= rate * direction[c];
-			average[c] += s->follow * (w[c] - average[c]);
-		}
+			memcpy(s->o->second + at, room + r * part->columns, part->columns * sizeof(float));
+		vae_kernels()->descend(s->value + at, s->o->average + at, s->o->second + at, part->columns, rate, s->follow);
 	}
 }
 

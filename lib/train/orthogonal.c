@@ -53,13 +53,16 @@ static double norm_of(const float *x, size_t n)
 }
 
 /* x = (a + b x x^T + c (x x^T)^2) x. The first time x is brought to singular values of 1 at most, by the square root of the Frobenius norm of
- * x x^T: nearer than that of x itself. */
+ * x x^T, which is the trace of its square: nearer than the norm of x itself. */
 static void iterate(const struct polar *p, const double coefficient[3], bool first)
 {
 	size_t n = p->n;
 	symmetric_product(p, p->gram, p->x, p->m);
 	symmetric_product(p, p->square, p->gram, n);
-	double s = first ? 1 / sqrt(norm_of(p->gram, n * n)) : 1;
+	double trace = 0;
+	for (size_t i = 0; i < n; i++)
+		trace += p->square[i * n + i];
+	double s = first ? 1 / sqrt(sqrt(trace)) : 1;
 	float a = (float)(s * coefficient[0]), b = (float)(s * s * s * coefficient[1]), c = (float)(s * s * s * s * s * coefficient[2]);
 	for (size_t i = 0; i < n * n; i++)
 		p->gram[i] = b * p->gram[i] + c * p->square[i];
