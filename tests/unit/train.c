@@ -249,12 +249,12 @@ static void check_orthogonal(size_t rows, size_t columns, const struct vae_bf16 
  * The same bits come of three threads as of one. */
 static void check_muon(const struct vae_bf16 *bf16)
 {
-	enum { ROWS = 24, COLUMNS = 32, TOTAL = ROWS * COLUMNS + 16, STEPS = 300 };
+	enum { ROWS = 48, COLUMNS = 192, TOTAL = ROWS * COLUMNS + 16, STEPS = 300 };
 	struct vae_error e;
 	static struct vae_params params;
 	static float value[2][TOTAL], gradient[TOTAL], goal[TOTAL];
 	const float factor[2] = {1, 1};
-	const int parts[2] = {2, 1};
+	const int parts[2] = {4, 1};
 	double loss[2] = {0}, before = 0;
 	params = (struct vae_params){.count = 2, .total = TOTAL};
 	params.list[0] = (struct vae_param){.rows = ROWS, .columns = COLUMNS, .matrix = true};
@@ -266,7 +266,7 @@ static void check_muon(const struct vae_bf16 *bf16)
 	for (int run = 0; run < 2; run++) {
 		struct vae_optimiser o;
 		omp_set_num_threads(run ? 3 : 1);
-		if (!ok(!vae_optimiser_init(&o, TOTAL, &e) && !vae_optimiser_use_muon(&o, &params, parts, &e) && o.parts == 2, "Muon on two halves"))
+		if (!ok(!vae_optimiser_init(&o, TOTAL, &e) && !vae_optimiser_use_muon(&o, &params, parts, &e) && o.parts == 4, "Muon on four quarters"))
 			return;
 		memset(value[run], 0, sizeof value[run]);
 		for (int step = 0; step < STEPS; step++) {
@@ -435,7 +435,7 @@ int main(void)
 	check_eigen();
 	check_optimiser();
 	for (const struct vae_bf16 *bf16 = NULL;; bf16 = vae_bf16()) {
-		check_orthogonal(64, 128, bf16);
+		check_orthogonal(150, 400, bf16);
 		check_orthogonal(200, 100, bf16);
 		check_orthogonal(33, 77, bf16);
 		check_orthogonal(70, 7, bf16);
