@@ -91,7 +91,7 @@ struct step {
 	const struct vae_bf16 *bf16;
 };
 
-/* The gradient goes into the momentum, and x, packed row by row, is where it goes from there. */
+/* The gradient goes into the momentum, and x, row by row, is where it goes from there. */
 static void gather_momentum(const struct step *s, const struct vae_muon_part *part, float *x)
 {
 	const struct vae_param *p = &s->params->list[part->param];

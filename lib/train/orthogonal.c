@@ -86,8 +86,10 @@ void vae_orthogonal(float *x, size_t rows, size_t columns, float *room, const st
 	bool tall = rows > columns;
 	size_t n = tall ? columns : rows, m = tall ? rows : columns;
 	double norm = norm_of(x, n * m);
-	if (!(norm > 0))
+	if (!(norm > 1e-30)) {
+		memset(x, 0, n * m * sizeof *x);
 		return;
+	}
 	float scale = (float)(1 / norm); /* so that no product over- or underflows */
 	for (size_t i = 0; i < n * m; i++)
 		x[i] *= scale;
