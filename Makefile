@@ -3,6 +3,7 @@
 #   make            the programs, into build/ (they find models/ beside it); never touches the system
 #   make demo       dependencies, programs, then a photograph there and back
 #   make check      dependencies, programs, all tests;  make check-sanitize: the same under ASan and UBSan
+#   make check-builds  the same bytes from gcc and clang, at every level of optimisation
 #   make check-cross  the same bytes on 64-bit Arm and on big-endian s390x, built by cross compilers, run by qemu
 #   make install    PREFIX=/usr/local DESTDIR=;  make uninstall
 #   make deps       installs what is missing, with apt-get; DEPS=no keeps it from doing so wherever it is called
@@ -57,7 +58,7 @@ TOOL_COMMON := $(patsubst %.c,$(B)/obj/%.o,$(filter-out $(TOOL_SRC),$(wildcard t
 TOOLS := $(TOOL_SRC:tools/%.c=$(B)/%)
 UNIT := $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/*.c))
 BENCH := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
-SCRIPTS := $(filter-out tests/deps.sh tests/demo.sh tests/cross.sh,$(wildcard tests/*.sh)) $(wildcard tests/*/*.bats)
+SCRIPTS := $(filter-out tests/deps.sh tests/demo.sh tests/cross.sh tests/builds.sh,$(wildcard tests/*.sh)) $(wildcard tests/*/*.bats)
 
 all: $(TOOLS) $(B)/libvae.a $(B)/vae.pc
 unit: $(UNIT)
@@ -160,6 +161,9 @@ check-cross:
 	@B=$(B) CC='$(CC)' DEPS='$(DEPS)' tests/cross.sh deps
 	@B=$(B) JOBS=$(JOBS) prove --verbose --timer --failures --exec '' tests/cross.sh
 
+check-builds:
+	@B=$(B) JOBS=$(JOBS) prove --verbose --timer --failures --exec '' tests/builds.sh
+
 # ---- where it goes -----------------------------------------------------------------------------------------------------
 
 DEST = $(DESTDIR)$(PREFIX)
@@ -192,6 +196,6 @@ clean:
 
 -include $(wildcard $(LIB_OBJ:.o=.d) $(TOOL_COMMON:.o=.d) $(TOOL_SRC:%.c=$(B)/obj/%.d) $(UNIT:=.d) $(BENCH:=.d))
 FORCE:
-.PHONY: all unit bench bench-train benches deps demo check check-sanitize check-cross install uninstall dist clean FORCE
+.PHONY: all unit bench bench-train benches deps demo check check-sanitize check-builds check-cross install uninstall dist clean FORCE
 .DELETE_ON_ERROR:
 .PRECIOUS: $(B)/obj/%.o $(B)/obj/lib/kernel/kernels-%.o $(B)/completion/%

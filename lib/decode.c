@@ -154,7 +154,7 @@ static int dequantiser_read(struct vae_latents_rows *rows, uint32_t count, float
 		memcpy(y, d->y + (rows->row - d->top) * line, line * sizeof *y);
 		y += line;
 		size_t samples = vae_alpha_row_samples(&rows->head, rows->row), above = pixel_rows(rows, d->top, rows->row - d->top);
-		if (!samples)
+		if (!samples || !alpha)
 			continue;
 		memcpy(alpha, d->alpha + above * rows->head.geometry.width, samples * sizeof *alpha);
 		alpha += samples;

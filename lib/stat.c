@@ -3,26 +3,63 @@
  * 11x11 Gaussian windows that lie wholly inside the picture, each scale the mean of 2x2 blocks of the one before, where an odd
  * side is first given one line of zeros at its low edge.
  *
- * All sums run in an order that the picture alone decides, so the figures do not depend on the number of threads.
+ * Rows of both pictures come in by bands. Each scale is a stage that holds a few rows of both; when it is full it measures the windows
+ * that lie wholly in them, hands halved rows on, and keeps the last ten, which windows further down begin in.
+ *
+ *     rows --> scale 0 --halved--> scale 1 --halved--> ... scale 4
+ *                 |                   |                       |
+ *                 +----- the sum of each row of windows ------+
+ *
+ * All sums run in an order that the picture alone decides, so the figures depend neither on the number of threads nor on the bands.
  */
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "base/error.h"
 #include "base/memory.h"
-#include "vae.h"
+#include "image/image.h"
+#include "kernel/kernel.h"
 
 #define SCALES 5
-#define TAPS 11
 #define RADIUS 5
-#define MIN_SIDE ((TAPS - 1) * (1 << (SCALES - 1)) + 1) /* the smallest side that leaves one window at the last scale */
-#define MOMENTS 4
-#define BAND 64      /* rows of windows a thread takes at a time */
+#define OVERLAP (VAE_WINDOW - 1)                     /* rows that neighbouring bands of windows share */
+#define MIN_SIDE (OVERLAP * (1 << (SCALES - 1)) + 1) /* the smallest side that leaves one window at the last scale */
+#define BAND_PIXELS ((uint64_t)1 << 19)              /* for each thread: they should seldom wait for each other, nor for memory */
+#define MOST_PIXELS ((uint64_t)1 << 21)
+#define BAND_ROWS 64                                 /* or more pixels where they are fewer rows than this */
+#define MIN_BAND 16
+#define MIN_PIECE 16 /* rows of windows: a piece of work begins with ten rows of samples that give none */
 #define BLACK -0.5f  /* planes hold samples - 0.5: variances E[x^2] - E[x]^2 lose less to cancellation about the middle */
 
 static const double scale_weight[SCALES] = { 0.0448, 0.2856, 0.3001, 0.2363, 0.1333 };
-static const float C1 = 0.01f * 0.01f, C2 = 0.03f * 0.03f;
+
+/* One scale of both pictures: rows first to first + count - 1, each with a line of floats for every colour of the one, then of the other.
+ * Windows above row `first` have been measured. */
+struct stage {
+	size_t width, height;
+	size_t line, row;      /* floats of a line and of a row */
+	size_t first, count, room;
+	size_t halved;         /* rows that the next stage was given */
+	float *rows;           /* room x 2 x colours x line, owned */
+	double sum[3];         /* of all windows so far, for each colour */
+};
+
+struct comparison {
+	const struct vae_kernels *k;
+	struct vae_geometry geometry; /* of the picture */
+	int colours;
+	uint16_t white[2];            /* maxval of both */
+	bool multi_scale;
+	uint32_t band;
+	/* squared error: a / ma - b / mb = (fa a - fb b) / unit */
+	double fa, fb, unit, squares;
+	uint16_t *colour[2], *alpha[2]; /* a band of both pictures, owned */
+	struct stage stage[SCALES];
+	float *black;                   /* a line of it, owned */
+	float tap[RADIUS + 1];
+	double *row;                    /* a sum for each row of windows of each colour, or each row of samples; owned */
+};
 
 /* ---- squared error ----------------------------------------------------------------------------------------------------- */
 
@@ -36,62 +73,14 @@ static uint32_t gcd(uint32_t a, uint32_t b)
 	return a;
 }
 
-/* sum (fa a - fb b)^2: whole numbers, exact up to 2^53. */
-static double row_error(const uint16_t *a, const uint16_t *b, size_t n, double fa, double fb)
+/* sum (fa a - fb b)^2 of a row: whole numbers, exact up to 2^53. */
+static double row_error(const struct comparison *c, size_t y)
 {
-	double lane[8] = { 0 }, sum = 0;
-	size_t i = 0;
-	for (; i + 8 <= n; i += 8)
-		for (int k = 0; k < 8; k++) {
-			double d = fa * a[i + k] - fb * b[i + k];
-			lane[k] += d * d;
-		}
-	for (; i < n; i++) {
-		double d = fa * a[i] - fb * b[i];
-		lane[0] += d * d;
-	}
-	for (int k = 0; k < 8; k++)
-		sum += lane[k];
-	return sum;
-}
-
-static double sum_rows(const double *row, size_t n)
-{
-	double sum = 0;
-	for (size_t i = 0; i < n; i++)
-		sum += row[i];
-	return sum;
-}
-
-/* row: room for a double a row. */
-static double mean_squared_error(const struct vae_image *a, const struct vae_image *b, double *row)
-{
-	const struct vae_geometry *g = &a->geometry;
-	size_t n = (size_t)g->width * (size_t)vae_colours(g->tuple);
-	uint32_t ma = g->maxval, mb = b->geometry.maxval, common = gcd(ma, mb);
-	double fa = mb / common, fb = ma / common; /* a / ma - b / mb = (fa a - fb b) / (ma mb / common) */
-	double unit = (double)ma * fa;
-
-#pragma omp parallel for schedule(static)
-	for (uint32_t y = 0; y < g->height; y++)
-		row[y] = row_error(a->colour + y * n, b->colour + y * n, n, fa, fb);
-	return sum_rows(row, g->height) / (unit * unit) / ((double)n * g->height);
+	size_t n = (size_t)c->geometry.width * (size_t)c->colours;
+	return c->k->squared_error(c->colour[0] + y * n, c->colour[1] + y * n, n, c->fa, c->fb);
 }
 
 /* ---- MS-SSIM ----------------------------------------------------------------------------------------------------------- */
-
-/* One colour of both pictures at one scale. */
-struct pair {
-	float *a, *b; /* height x width, samples scaled to 0..1, less 0.5 */
-	size_t width, height;
-};
-
-/* What a thread works in: the last TAPS rows of the four moments filtered along the row, as a ring, and rows on their way. */
-struct scratch {
-	float *ring;   /* TAPS x MOMENTS x stride */
-	float *moment; /* MOMENTS x stride */
-	size_t stride; /* floats, room for a row */
-};
 
 /* tap[i] serves the samples at distance i. The centre takes up what rounding the others leaves, as flat areas have variance 0
  * only where the taps sum to 1. */
@@ -109,250 +98,222 @@ static void gaussian(float tap[RADIUS + 1])
 	tap[0] = (float)rest;
 }
 
-static void products(const float *restrict a, const float *restrict b, float *restrict squares, float *restrict product, size_t n)
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+static size_t most(size_t a, size_t b) { return a > b ? a : b; }
+
+/* Row y of the next scale: means of 2x2 blocks, for an odd side after a line of black before the first: (black, 0) (1, 2) (3, 4) ... */
+static void halve_row(const struct comparison *c, const struct stage *s, const struct stage *next, size_t y)
 {
-#pragma omp simd
-	for (size_t i = 0; i < n; i++) {
-		squares[i] = a[i] * a[i] + b[i] * b[i];
-		product[i] = a[i] * b[i];
-	}
-}
+	size_t pad_x = s->width & 1, pad_y = s->height & 1;
+	const float *rows = s->rows + (2 * y - pad_y - s->first) * s->row; /* y 0 and pad_y: the row above it is not there */
+	float *out = next->rows + (y - next->first) * next->row;
 
-/* out[i] = the filter over the eleven r[k][i]; with r[k] = r[0] + k it runs along a row, with a row each down the columns. */
-static void filter(const float *const r[TAPS], float *restrict out, size_t n, const float t[RADIUS + 1])
-{
-	const float *r0 = r[0], *r1 = r[1], *r2 = r[2], *r3 = r[3], *r4 = r[4], *r5 = r[5];
-	const float *r6 = r[6], *r7 = r[7], *r8 = r[8], *r9 = r[9], *r10 = r[10];
-	float t0 = t[0], t1 = t[1], t2 = t[2], t3 = t[3], t4 = t[4], t5 = t[5];
-#pragma omp simd
-	for (size_t i = 0; i < n; i++)
-		out[i] = t5 * (r0[i] + r10[i]) + t4 * (r1[i] + r9[i]) + t3 * (r2[i] + r8[i]) + t2 * (r3[i] + r7[i]) + t1 * (r4[i] + r6[i]) +
-		         t0 * r5[i];
-}
-
-static void filter_along(const float *row, float *out, size_t n, const float tap[RADIUS + 1])
-{
-	const float *r[TAPS];
-	for (int k = 0; k < TAPS; k++)
-		r[k] = row + k;
-	filter(r, out, n, tap);
-}
-
-static float *ring_row(const struct scratch *s, size_t y, int moment)
-{
-	return s->ring + (y % TAPS * MOMENTS + (size_t)moment) * s->stride;
-}
-
-/* Row y of the pair into the ring: means of a, b, a^2 + b^2 and ab over the window's width. */
-static void push_row(const struct scratch *s, const struct pair *p, size_t y, const float tap[RADIUS + 1])
-{
-	const float *a = p->a + y * p->width, *b = p->b + y * p->width;
-	float *squares = s->moment, *product = s->moment + s->stride;
-	size_t n = p->width - (TAPS - 1);
-
-	products(a, b, squares, product, p->width);
-	filter_along(a, ring_row(s, y, 0), n, tap);
-	filter_along(b, ring_row(s, y, 1), n, tap);
-	filter_along(squares, ring_row(s, y, 2), n, tap);
-	filter_along(product, ring_row(s, y, 3), n, tap);
-}
-
-/* Contrast x structure, (2 cov + C2) / (var + var + C2), into m3; with_luminance also times (2 mu mu + C1) / (mu^2 + mu^2 + C1). */
-static void similarity(const float *restrict m0, const float *restrict m1, const float *restrict m2, float *restrict m3, size_t n,
-                       bool with_luminance)
-{
-#pragma omp simd
-	for (size_t i = 0; i < n; i++)
-		m3[i] = (2 * (m3[i] - m0[i] * m1[i]) + C2) / (m2[i] - (m0[i] * m0[i] + m1[i] * m1[i]) + C2);
-	if (!with_luminance)
-		return;
-#pragma omp simd
-	for (size_t i = 0; i < n; i++) {
-		float a = m0[i] - BLACK, b = m1[i] - BLACK;
-		m3[i] *= (2 * (a * b) + C1) / (a * a + b * b + C1);
-	}
-}
-
-static double sum_row(const float *row, size_t n)
-{
-	double lane[8] = { 0 };
-	size_t i = 0;
-	for (; i + 8 <= n; i += 8)
-		for (int k = 0; k < 8; k++)
-			lane[k] += row[i + k];
-	for (; i < n; i++)
-		lane[0] += row[i];
-	return sum_rows(lane, 8);
-}
-
-/* The windows whose first rows are y0 to y1 - 1; sum[y] = the sum of their similarity. */
-static void band_similarity(const struct scratch *s, const struct pair *p, size_t y0, size_t y1, bool last,
-                            const float tap[RADIUS + 1], double *sum)
-{
-	size_t n = p->width - (TAPS - 1);
-
-	for (size_t y = y0; y < y0 + TAPS - 1; y++)
-		push_row(s, p, y, tap);
-	for (size_t y = y0; y < y1; y++) {
-		push_row(s, p, y + TAPS - 1, tap);
-		float *m[MOMENTS];
-		for (int q = 0; q < MOMENTS; q++) {
-			const float *r[TAPS];
-			for (int k = 0; k < TAPS; k++)
-				r[k] = ring_row(s, y + (size_t)k, q);
-			m[q] = s->moment + (size_t)q * s->stride;
-			filter(r, m[q], n, tap);
-		}
-		similarity(m[0], m[1], m[2], m[3], n, last);
-		sum[y] = sum_row(m[3], n);
-	}
-}
-
-static double mean_similarity(const struct scratch *scratch, const struct pair *p, bool last, double *row)
-{
-	size_t rows = p->height - (TAPS - 1), bands = (rows + BAND - 1) / BAND;
-	float tap[RADIUS + 1];
-
-	gaussian(tap);
-#pragma omp parallel for schedule(dynamic)
-	for (size_t i = 0; i < bands; i++) {
-		size_t end = (i + 1) * BAND < rows ? (i + 1) * BAND : rows;
-		band_similarity(&scratch[omp_get_thread_num()], p, i * BAND, end, last, tap, row);
-	}
-	return sum_rows(row, rows) / ((double)rows * (double)(p->width - (TAPS - 1)));
-}
-
-/* Means of 2x2 blocks, for an odd side after a line of black before the first: (black, 0) (1, 2) (3, 4) ...
- * black_row: width samples. */
-static void halve(float *out, const float *in, const float *black_row, size_t width, size_t height)
-{
-	size_t pad_x = width & 1, pad_y = height & 1, w = (width + 1) / 2, h = (height + 1) / 2;
-
-#pragma omp parallel for schedule(static)
-	for (size_t y = 0; y < h; y++) {
-		const float *r0 = 2 * y < pad_y ? black_row : in + (2 * y - pad_y) * width;
-		const float *r1 = in + (2 * y + 1 - pad_y) * width;
-		float *o = out + y * w;
+	for (int i = 0; i < 2 * c->colours; i++, rows += s->line, out += next->line) {
+		const float *above = 2 * y < pad_y ? c->black : rows, *below = rows + s->row;
 		if (pad_x)
-			o[0] = ((BLACK + r0[0]) + (BLACK + r1[0])) * 0.25f;
-#pragma omp simd
-		for (size_t i = pad_x; i < w; i++) {
-			size_t k = 2 * i - pad_x;
-			o[i] = ((r0[k] + r0[k + 1]) + (r1[k] + r1[k + 1])) * 0.25f;
-		}
+			out[0] = ((BLACK + above[0]) + (BLACK + below[0])) * 0.25f;
+		c->k->halve(out + pad_x, above + pad_x, below + pad_x, next->width - pad_x);
 	}
 }
 
-static void take_colour(float *out, const struct vae_image *image, int colour)
+/* A piece of the windows that the stage can measure: piece i / colours of one colour. */
+static void measure_piece(struct comparison *c, const struct stage *s, size_t windows, size_t piece, size_t i)
 {
-	size_t colours = (size_t)vae_colours(image->geometry.tuple), width = image->geometry.width;
-	float maxval = image->geometry.maxval;
+	size_t colours = (size_t)c->colours, colour = i % colours, y = i / colours * piece;
+	const float *a = s->rows + y * s->row + colour * s->line;
 
-#pragma omp parallel for schedule(static)
-	for (uint32_t y = 0; y < image->geometry.height; y++) {
-		const uint16_t *in = image->colour + y * width * colours + colour;
-		for (size_t i = 0; i < width; i++)
-			out[y * width + i] = in[i * colours] / maxval + BLACK;
+	c->k->similarity(&(struct vae_similarity){ least(windows - y, piece), s->width - OVERLAP, a, a + colours * s->line, s->row, c->tap,
+	                                           s == &c->stage[SCALES - 1], c->row + colour * windows + y });
+}
+
+/* Does all that can be done with the rows that a stage holds: measures windows, hands halved rows on, drops what has served.
+ * No band makes more rows than the next stage has room for once it has done the same. */
+static void work(struct comparison *c, int scale)
+{
+	struct stage *s = &c->stage[scale], *next = scale + 1 < SCALES ? s + 1 : NULL;
+	size_t colours = (size_t)c->colours, threads = (size_t)omp_get_max_threads();
+	size_t windows = s->count > OVERLAP ? s->count - OVERLAP : 0, end = next ? (s->first + s->count + (s->height & 1)) / 2 : 0;
+	size_t piece = least(most((windows * colours + threads - 1) / threads, MIN_PIECE), VAE_SIMILARITY_ROWS);
+	size_t pieces = (windows + piece - 1) / piece * colours;
+
+	if (next && next->room - next->count < end - s->halved)
+		work(c, scale + 1);
+#pragma omp parallel
+	{
+#pragma omp for schedule(dynamic) nowait
+		for (size_t i = 0; i < pieces; i++)
+			measure_piece(c, s, windows, piece, i);
+#pragma omp for schedule(dynamic, 4)
+		for (size_t y = s->halved; y < end; y++)
+			halve_row(c, s, next, y);
 	}
+	for (size_t i = 0; i < colours * windows; i++)
+		s->sum[i / windows] += c->row[i];
+	if (next) {
+		next->count += end - s->halved;
+		s->halved = end;
+	}
+	s->first += windows;
+	s->count -= windows;
+	memmove(s->rows, s->rows + windows * s->row, s->count * s->row * sizeof *s->rows);
 }
 
-/* All memory of one comparison. */
-struct workspace {
-	double *row;    /* a sum for each row */
-	float *plane;   /* both colours whole, then both at half the size */
-	float *rings;   /* what scratch[] points into, then a row of black */
-	float *black_row;
-	struct scratch *scratch; /* one a thread */
-	size_t pixels, quarter;  /* of the whole and the halved picture */
-};
-
-static void workspace_clear(struct workspace *w)
+/* A negative mean (anticorrelated pictures) counts as 0, as no real power of it exists. */
+static double colour_similarity(const struct comparison *c, int colour)
 {
-	free(w->row);
-	free(w->plane);
-	free(w->rings);
-	free(w->scratch);
-}
-
-/* Zero *w first. Without multi-scale only the row sums are needed. */
-static int workspace_init(struct workspace *w, const struct vae_geometry *g, bool multi_scale, struct vae_error *error)
-{
-	size_t threads = (size_t)omp_get_max_threads(), stride = ((size_t)g->width + 15) / 16 * 16, room;
-	int rc = vae_alloc_raw(&w->row, g->height, sizeof *w->row, error);
-	if (rc || !multi_scale)
-		return rc;
-	w->pixels = (size_t)g->width * g->height;
-	w->quarter = ((size_t)g->width + 1) / 2 * (((size_t)g->height + 1) / 2);
-	rc = vae_alloc_raw(&w->plane, 2 * (w->pixels + w->quarter), sizeof *w->plane, error);
-	if (!rc)
-		rc = vae_alloc(&w->scratch, threads, sizeof *w->scratch, error);
-	if (!rc)
-		rc = vae_multiply(&room, threads * (TAPS + 1) * MOMENTS + 1, stride, 1, error);
-	if (!rc)
-		rc = vae_alloc_raw(&w->rings, room, sizeof *w->rings, error);
-	if (rc)
-		return rc;
-	float *next = w->rings;
-	for (size_t i = 0; i < threads; i++, next += (TAPS + 1) * MOMENTS * stride)
-		w->scratch[i] = (struct scratch){ next, next + TAPS * MOMENTS * stride, stride };
-	w->black_row = next;
-	for (size_t i = 0; i < g->width; i++)
-		w->black_row[i] = BLACK;
-	return 0;
-}
-
-static void swap(float **a, float **b)
-{
-	float *t = *a;
-	*a = *b;
-	*b = t;
-}
-
-/* MS-SSIM of one colour; a negative mean (anticorrelated pictures) counts as 0, as no real power of it exists. */
-static double colour_similarity(struct workspace *w, const struct vae_image *image, const struct vae_image *reference, int colour)
-{
-	struct pair p = { w->plane, w->plane + w->pixels, image->geometry.width, image->geometry.height };
-	float *half_a = w->plane + 2 * w->pixels, *half_b = half_a + w->quarter;
 	double product = 1;
 
-	take_colour(p.a, image, colour);
-	take_colour(p.b, reference, colour);
 	for (int scale = 0; scale < SCALES; scale++) {
-		double mean = mean_similarity(w->scratch, &p, scale == SCALES - 1, w->row);
+		const struct stage *s = &c->stage[scale];
+		double mean = s->sum[colour] / ((double)(s->height - OVERLAP) * (double)(s->width - OVERLAP));
 		product *= pow(mean > 0 ? mean : 0, scale_weight[scale]);
-		if (scale == SCALES - 1)
-			break;
-		halve(half_a, p.a, w->black_row, p.width, p.height);
-		halve(half_b, p.b, w->black_row, p.width, p.height);
-		swap(&p.a, &half_a);
-		swap(&p.b, &half_b);
-		p.width = (p.width + 1) / 2;
-		p.height = (p.height + 1) / 2;
 	}
 	return product;
+}
+
+/* ---- both -------------------------------------------------------------------------------------------------------------- */
+
+/* Row y of the band to the first stage, which has `held` rows already. */
+static void take_row(const struct comparison *c, size_t held, size_t y)
+{
+	const struct stage *s = &c->stage[0];
+	size_t colours = (size_t)c->colours;
+	float *out = s->rows + (held + y) * s->row;
+
+	for (int i = 0; i < 2; i++, out += colours * s->line)
+		c->k->planes(out, s->line, c->colour[i] + y * s->width * colours, s->width, colours, c->white[i]);
+}
+
+static void take_band(struct comparison *c, uint32_t rows)
+{
+#pragma omp parallel for schedule(dynamic, 4)
+	for (uint32_t y = 0; y < rows; y++) {
+		c->row[y] = row_error(c, y);
+		if (c->multi_scale)
+			take_row(c, c->stage[0].count, y);
+	}
+	for (uint32_t y = 0; y < rows; y++)
+		c->squares += c->row[y];
+	c->stage[0].count += rows;
+}
+
+static void comparison_clear(struct comparison *c)
+{
+	for (int i = 0; i < 2; i++) {
+		free(c->colour[i]);
+		free(c->alpha[i]);
+	}
+	for (int i = 0; i < SCALES; i++)
+		free(c->stage[i].rows);
+	free(c->black);
+	free(c->row);
+}
+
+static int stage_init(struct stage *s, size_t width, size_t height, int colours, uint32_t band, struct vae_error *error)
+{
+	size_t line = (width + 15) / 16 * 16, row, floats;
+	int rc = vae_multiply(&row, line, 2, (size_t)colours, error);
+
+	*s = (struct stage){ .width = width, .height = height, .line = line, .row = row, .room = least(band, height) + OVERLAP };
+	if (rc || (rc = vae_multiply(&floats, s->room, row, 1, error)))
+		return rc;
+	return vae_alloc_huge(&s->rows, floats, sizeof *s->rows, error);
+}
+
+static int stages_init(struct comparison *c, struct vae_error *error)
+{
+	size_t width = c->geometry.width, height = c->geometry.height;
+	int rc = vae_alloc_raw(&c->black, width, sizeof *c->black, error);
+
+	for (size_t i = 0; !rc && i < width; i++)
+		c->black[i] = BLACK;
+	for (int i = 0; !rc && i < SCALES; i++, width = (width + 1) / 2, height = (height + 1) / 2)
+		rc = stage_init(&c->stage[i], width, height, c->colours, c->band, error);
+	gaussian(c->tap);
+	return rc;
+}
+
+static uint32_t default_band(size_t width)
+{
+	size_t rows = most(BAND_PIXELS * (size_t)omp_get_max_threads() / width, BAND_ROWS);
+	return (uint32_t)most(least(rows, MOST_PIXELS / width), MIN_BAND);
+}
+
+/* Zero *c first. */
+static int comparison_init(struct comparison *c, const struct vae_geometry *g, const struct vae_geometry *reference, uint32_t band,
+                           struct vae_error *error)
+{
+	uint32_t ma = g->maxval, mb = reference->maxval, common = gcd(ma, mb);
+	int rc;
+
+	if (!band)
+		band = default_band(g->width);
+	c->k = vae_kernels();
+	c->geometry = *g;
+	c->colours = vae_colours(g->tuple);
+	c->multi_scale = g->width >= MIN_SIDE && g->height >= MIN_SIDE;
+	c->band = (uint32_t)least(band, g->height);
+	c->white[0] = g->maxval;
+	c->white[1] = reference->maxval;
+	c->fa = mb / common;
+	c->fb = ma / common;
+	c->unit = ma * c->fa;
+	if ((rc = vae_image_alloc(&c->colour[0], &c->alpha[0], g, c->band, error)) ||
+	    (rc = vae_image_alloc(&c->colour[1], &c->alpha[1], reference, c->band, error)) ||
+	    (rc = vae_alloc_raw(&c->row, ((size_t)c->band + OVERLAP) * (size_t)c->colours, sizeof *c->row, error)))
+		return rc;
+	return c->multi_scale ? stages_init(c, error) : 0;
+}
+
+static void result(struct vae_distortion *d, const struct comparison *c)
+{
+	size_t samples = (size_t)c->geometry.width * (size_t)c->colours;
+
+	d->mse = c->squares / (c->unit * c->unit) / ((double)samples * c->geometry.height);
+	d->psnr = d->mse > 0 ? -10 * log10(d->mse) : INFINITY;
+	d->ms_ssim = c->multi_scale ? 0 : NAN;
+	for (int i = 0; c->multi_scale && i < c->colours; i++)
+		d->ms_ssim += colour_similarity(c, i) / c->colours;
+}
+
+int vae_compare_rows(struct vae_distortion *distortion, struct vae_image_rows *image, struct vae_image_rows *reference, uint32_t band,
+                     struct vae_error *error)
+{
+	const struct vae_geometry *g = &image->geometry, *r = &reference->geometry;
+	struct comparison c = { 0 };
+	int rc = 0;
+
+	if (g->width != r->width || g->height != r->height || vae_colours(g->tuple) != vae_colours(r->tuple))
+		return vae_fail(error, VAE_EARG, "cannot compare a picture of %u x %u pixels and %d colours with one of %u x %u and %d", g->width,
+		                g->height, vae_colours(g->tuple), r->width, r->height, vae_colours(r->tuple));
+	if ((rc = comparison_init(&c, g, r, band, error)))
+		goto out;
+	for (uint32_t left = g->height, n; left; left -= n) {
+		n = (uint32_t)least(c.band, left);
+		if ((rc = image->read(image, n, c.colour[0], c.alpha[0], error)) ||
+		    (rc = reference->read(reference, n, c.colour[1], c.alpha[1], error)))
+			goto out;
+		take_band(&c, n);
+		if (c.multi_scale)
+			work(&c, 0);
+	}
+	for (int scale = 1; c.multi_scale && scale < SCALES; scale++)
+		work(&c, scale);
+	result(distortion, &c);
+out:
+	comparison_clear(&c);
+	return rc;
 }
 
 int vae_compare(struct vae_distortion *distortion, const struct vae_image *image, const struct vae_image *reference,
                 struct vae_error *error)
 {
-	const struct vae_geometry *g = &image->geometry, *r = &reference->geometry;
-	int colours = vae_colours(g->tuple);
-	bool multi_scale = g->width >= MIN_SIDE && g->height >= MIN_SIDE;
-	struct workspace w = { 0 };
+	struct vae_image_rows *a = NULL, *b = NULL;
+	int rc = vae_image_rows_new(&a, image, error);
 
-	if (g->width != r->width || g->height != r->height || colours != vae_colours(r->tuple))
-		return vae_fail(error, VAE_EARG, "cannot compare a picture of %u x %u pixels and %d colours with one of %u x %u and %d", g->width,
-		                g->height, colours, r->width, r->height, vae_colours(r->tuple));
-	int rc = workspace_init(&w, g, multi_scale, error);
-	if (rc)
-		goto out;
-	struct vae_distortion d = { .mse = mean_squared_error(image, reference, w.row), .ms_ssim = multi_scale ? 0 : NAN };
-	d.psnr = d.mse > 0 ? -10 * log10(d.mse) : INFINITY;
-	if (multi_scale)
-		for (int c = 0; c < colours; c++)
-			d.ms_ssim += colour_similarity(&w, image, reference, c) / colours;
-	*distortion = d;
-out:
-	workspace_clear(&w);
+	if (!rc && !(rc = vae_image_rows_new(&b, reference, error)))
+		rc = vae_compare_rows(distortion, a, b, 0, error);
+	vae_image_rows_free(a);
+	vae_image_rows_free(b);
 	return rc;
 }

@@ -172,7 +172,7 @@ struct vae_latents_rows {
 	uint32_t row;                 /* the next that read will give */
 	/* Gives the next `rows` rows of cells: y is rows x columns x channels; alpha the samples of the pixels that these cells cover, NULL where the
 	 * picture has none: 16 rows of pixels for each row of cells of photo latents, fewer at the lower edge; for the one cell of a dense model (mlp) all of them.
-	 * y NULL: passes over the rows. */
+	 * alpha NULL: passes over its samples; y NULL: passes over the rows. */
 	int (*read)(struct vae_latents_rows *self, uint32_t rows, float *y, uint16_t *alpha, struct vae_error *error);
 	void (*release)(struct vae_latents_rows *self);
 };
@@ -287,6 +287,10 @@ struct vae_distortion {
 };
 /* Alpha is not compared. VAE_EARG where size or number of colours differ. */
 int vae_compare(struct vae_distortion *distortion, const struct vae_image *image, const struct vae_image *reference, struct vae_error *error);
+/* The same figures, to the last bit, from rows of which neither has given any yet: `band` of them are read at a time (0: so many that a band has
+ * about two million pixels), first the image's, then the reference's. Memory goes with the band, not with the height. */
+int vae_compare_rows(struct vae_distortion *distortion, struct vae_image_rows *image, struct vae_image_rows *reference, uint32_t band,
+                     struct vae_error *error);
 
 /* What the integer tables say that codes should take: bits of the hyper-latent z, of y, and of y under the float Gaussian (NAN where not computed). */
 struct vae_rate {

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +24,7 @@ struct options {
 
 enum { KEY_TSV = CLI_LONG, KEY_JSON };
 
-static const struct cli_option rows[] = {
+static const struct cli_option known[] = {
 	{ 'r', "reference", "FILE", "compare images with those of FILE, pair by pair" },
 	{ KEY_TSV, "tsv", NULL, "tab-separated values, a header line for each kind" },
 	{ KEY_JSON, "json", NULL, "one array of flat objects" },
@@ -35,8 +36,8 @@ static const struct cli_program program = {
 	.about = "Reads images, latents, codes or models, tells which they are, and reports on\n"
 		 "each FILE: images with PSNR and MS-SSIM against a reference, latents channel by\n"
 		 "channel, codes part by part, models with their cost. Without FILE, or where it\nis -, reads standard input.",
-	.options = rows,
-	.count = sizeof rows / sizeof *rows,
+	.options = known,
+	.count = sizeof known / sizeof *known,
 };
 
 static void parse_options(struct options *o, int argc, char **argv)
@@ -64,7 +65,7 @@ struct run {
 	struct models models;
 	/* pictures to compare with: a single one serves for all */
 	struct input reference_in;
-	struct vae_image *reference;
+	struct vae_image *kept; /* that single one where its stream cannot be read again */
 	uint64_t references;
 	bool ran_out; /* of references, or they are bad: said once */
 	/* sums over what was compared */
@@ -74,42 +75,141 @@ struct run {
 
 /* ---- images ------------------------------------------------------------------------------------------------------------ */
 
-/* Makes run->reference the picture that the next one is compared with. */
-static int next_reference(struct run *run, struct vae_error *error)
-{
-	struct vae_image *image;
-	int got;
+/* Rows of a stream, and what went wrong with them. */
+struct source {
+	struct vae_image_rows rows;  /* what the library reads */
+	struct vae_image_rows *from;
+	int status;
+	struct vae_error error;
+};
 
-	if (run->ran_out)
-		return fail(error, VAE_EDATA, "no reference to compare with");
-	got = vae_image_read(&image, run->reference_in.file, run->o->common.max_pixels, error);
-	if (!got && run->references == 1 && !run->reference_in.failure)
-		return 0;
-	if (!got && !run->reference_in.failure)
-		got = fail(error, VAE_EDATA, run->references ? "only %" PRIu64 " images to compare with" : "empty input", run->references);
-	if (got <= 0) {
-		input_report(&run->reference_in, error);
-		run->ran_out = true;
-		return fail(error, VAE_EDATA, "no reference to compare with");
-	}
-	vae_image_free(run->reference);
-	run->reference = image;
-	run->references++;
-	input_mark(&run->reference_in);
+static int source_read(struct vae_image_rows *rows, uint32_t count, uint16_t *colour, uint16_t *alpha, struct vae_error *error)
+{
+	struct source *s = (struct source *)rows;
+
+	s->status = s->from->read(s->from, count, colour, alpha, &s->error);
+	s->rows.row = s->from->row;
+	if (s->status)
+		*error = s->error;
+	return s->status;
+}
+
+static struct source source_of(struct vae_image_rows *from)
+{
+	return (struct source){ .rows = { .geometry = from->geometry, .read = source_read }, .from = from };
+}
+
+/* Passes over the rows that are left, and says how reading went, from the first row to the last. */
+static int source_end(struct source *s)
+{
+	const struct vae_geometry *g = &s->rows.geometry;
+	size_t colours = (size_t)g->width * vae_colours(g->tuple);
+	struct vae_error ignored;
+	uint16_t *row = NULL;
+
+	if (!s->status && s->rows.row < g->height && !(row = malloc((colours + g->width) * sizeof *row)))
+		s->status = fail(&s->error, VAE_EMEM, "out of memory");
+	while (!s->status && s->rows.row < g->height)
+		source_read(&s->rows, 1, row, row + colours, &ignored);
+	free(row);
+	return s->status;
+}
+
+/* Whether the references can be opened and read once more. */
+static bool can_repeat(const struct options *o)
+{
+	struct stat file;
+
+	for (int i = 0; i < o->references; i++)
+		if (!strcmp(o->reference[i], "-") || stat(o->reference[i], &file) || !S_ISREG(file.st_mode))
+			return false;
+	return true;
+}
+
+/* The single reference once more. */
+static int repeat_reference(struct run *run, struct vae_image_rows **rows, struct vae_error *error)
+{
+	const struct options *o = run->o;
+	int status;
+
+	if (run->kept)
+		return vae_image_rows_new(rows, run->kept, error);
+	input_close(&run->reference_in);
+	status = input_open(&run->reference_in, o->reference, o->references, error);
+	if (!status)
+		status = vae_image_rows_open(rows, run->reference_in.file, o->common.max_pixels, error);
+	return status < 0 ? status : status ? 0 : fail(error, VAE_EDATA, "empty input");
+}
+
+/* The first reference, which may serve for all. */
+static int keep_reference(struct run *run, struct vae_image_rows **rows, struct vae_error *error)
+{
+	struct vae_image_rows *from = *rows;
+	int status = vae_image_rows_collect(&run->kept, from, error);
+
+	vae_image_rows_free(from);
+	return status ? status : vae_image_rows_new(rows, run->kept, error);
+}
+
+static int open_reference(struct run *run, struct vae_image_rows **rows, struct vae_error *error)
+{
+	struct input *in = &run->reference_in;
+	int got = vae_image_rows_open(rows, in->file, run->o->common.max_pixels, error);
+
+	if (got < 0 || (!got && in->failure))
+		return VAE_EDATA;
+	if (!got)
+		return run->references == 1 ? repeat_reference(run, rows, error) :
+			fail(error, VAE_EDATA, run->references ? "only %" PRIu64 " images to compare with" : "empty input", run->references);
+	vae_image_free(run->kept);
+	run->kept = NULL;
+	if (!run->references++ && !can_repeat(run->o))
+		return keep_reference(run, rows, error);
 	return 0;
 }
 
-static int compare(struct run *run, struct vae_distortion *d, const struct vae_image *image, struct vae_error *error)
+/* The reference is bad, which is said once; what was to be compared with it cannot be. */
+static int no_reference(struct run *run, const struct vae_error *why, struct vae_error *error)
 {
+	if (why && run->reference_in.names)
+		input_report(&run->reference_in, why);
+	else if (why)
+		cli_error("%s", why->text);
+	run->ran_out = true;
+	return fail(error, VAE_EDATA, "no reference to compare with");
+}
+
+static int next_reference(struct run *run, struct source *reference, struct vae_error *error)
+{
+	struct vae_image_rows *rows;
+	struct vae_error why;
+
+	if (run->ran_out)
+		return no_reference(run, NULL, error);
+	if (open_reference(run, &rows, &why))
+		return no_reference(run, &why, error);
+	*reference = source_of(rows);
+	return 0;
+}
+
+static int compare(struct run *run, struct vae_distortion *d, struct source *image, struct vae_error *error)
+{
+	struct source reference;
 	int status;
 
 	*d = (struct vae_distortion){ NAN, NAN, NAN };
 	if (!run->o->references)
 		return 0;
-	status = next_reference(run, error);
-	if (!status)
-		status = vae_compare(d, image, run->reference, error);
-	if (status < 0)
+	status = next_reference(run, &reference, error);
+	if (status)
+		return status;
+	status = vae_compare_rows(d, &image->rows, &reference.rows, 0, error);
+	if (source_end(&reference))
+		status = no_reference(run, &reference.error, error);
+	else
+		input_mark(&run->reference_in);
+	vae_image_rows_free(reference.from);
+	if (status)
 		return status;
 	run->mse += d->mse;
 	run->psnr += d->psnr;
@@ -127,27 +227,38 @@ static void report_distortion(struct run *run, const struct vae_distortion *d)
 	report_real(&run->report, "ms_ssim", d->ms_ssim, 5);
 }
 
-static int stat_images(struct run *run, struct input *in, struct vae_error *error)
+static void report_image(struct run *run, const struct input *in, const struct vae_geometry *g, const struct vae_distortion *d)
 {
 	struct report *r = &run->report;
-	struct vae_image *image;
+
+	report_open(r, "image", input_name(in), false);
+	report_count(r, "image", in->items + 1);
+	report_count(r, "width", g->width);
+	report_count(r, "height", g->height);
+	report_text(r, "tuple", vae_tuple_name(g->tuple));
+	report_count(r, "depth", vae_colours(g->tuple) + vae_has_alpha(g->tuple));
+	report_count(r, "maxval", g->maxval);
+	report_distortion(run, d);
+	report_put(r);
+}
+
+static int stat_images(struct run *run, struct input *in, struct vae_error *error)
+{
+	struct vae_image_rows *rows;
 	int status = 0;
 
-	while (!status && (status = vae_image_read(&image, in->file, run->o->common.max_pixels, error)) == 1) {
-		const struct vae_geometry *g = &image->geometry;
+	while (!status && (status = vae_image_rows_open(&rows, in->file, run->o->common.max_pixels, error)) == 1) {
+		struct source image = source_of(rows);
 		struct vae_distortion d;
 
-		status = compare(run, &d, image, error);
-		report_open(r, "image", input_name(in), false);
-		report_count(r, "image", in->items + 1);
-		report_count(r, "width", g->width);
-		report_count(r, "height", g->height);
-		report_text(r, "tuple", vae_tuple_name(g->tuple));
-		report_count(r, "depth", vae_colours(g->tuple) + vae_has_alpha(g->tuple));
-		report_count(r, "maxval", g->maxval);
-		report_distortion(run, &d);
-		report_put(r);
-		vae_image_free(image);
+		status = compare(run, &d, &image, error);
+		if (source_end(&image)) {
+			*error = image.error;
+			status = image.status;
+		} else {
+			report_image(run, in, &rows->geometry, &d);
+		}
+		vae_image_rows_free(rows);
 		if (!status)
 			input_mark(in);
 	}
@@ -228,21 +339,26 @@ static void channels_clear(struct channels *c)
 	*c = (struct channels){ 0 };
 }
 
-static int channels_add(struct channels *c, const struct vae_latents *y, struct vae_error *error)
+/* The channels of these latents, which must be those of all before them. */
+static int channels_suit(struct channels *c, const struct vae_latents *head, struct vae_error *error)
 {
-	size_t cells = (size_t)y->rows * y->columns;
+	if (c->count)
+		return c->model_id == head->model_id && c->count == head->channels ? 0 :
+			fail(error, VAE_EDATA, "latents of another model follow; their channels do not compare");
+	c->sum = calloc(head->channels, sizeof *c->sum);
+	c->squares = calloc(head->channels, sizeof *c->squares);
+	if (!c->sum || !c->squares)
+		return fail(error, VAE_EMEM, "out of memory");
+	c->count = head->channels;
+	c->model_id = head->model_id;
+	return 0;
+}
 
-	if (!c->count) {
-		c->count = y->channels;
-		c->model_id = y->model_id;
-		c->sum = calloc(c->count, sizeof *c->sum);
-		c->squares = calloc(c->count, sizeof *c->squares);
-	} else if (c->model_id != y->model_id || c->count != y->channels) {
-		return fail(error, VAE_EDATA, "latents of another model follow; their channels do not compare");
-	}
-	for (size_t i = 0; i < cells && c->sum && c->squares; i++)
+static int channels_add(struct channels *c, const float *y, size_t cells, struct vae_error *error)
+{
+	for (size_t i = 0; i < cells; i++)
 		for (uint32_t k = 0; k < c->count; k++) {
-			float value = y->y[i * c->count + k];
+			float value = *y++;
 			float bounded = value < -1e9f ? -1e9f : value > 1e9f ? 1e9f : value;
 
 			c->sum[k] += value;
@@ -251,7 +367,21 @@ static int channels_add(struct channels *c, const struct vae_latents *y, struct 
 				return fail(error, VAE_EMEM, "out of memory");
 		}
 	c->cells += cells;
-	return c->sum && c->squares ? 0 : fail(error, VAE_EMEM, "out of memory");
+	return 0;
+}
+
+/* Row by row of cells. */
+static int channels_read(struct channels *c, struct vae_latents_rows *rows, struct vae_error *error)
+{
+	size_t columns = rows->head.columns;
+	float *y = calloc(columns * c->count, sizeof *y);
+	int status = y ? 0 : fail(error, VAE_EMEM, "out of memory");
+
+	while (!status && rows->row < rows->head.rows)
+		if (!(status = rows->read(rows, 1, y, NULL, error)))
+			status = channels_add(c, y, columns, error);
+	free(y);
+	return status;
 }
 
 /* bits[k]: entropy of channel k's rounded values, in bits a value. */
@@ -322,22 +452,37 @@ static void report_latents(struct run *run, const struct vae_latents *y, const c
 	report_put(r);
 }
 
+/* Latents of another model are read to their end and reported; that their channels do not suit is said then. */
+static int stat_latents_rows(struct run *run, struct input *in, struct channels *channels, struct vae_latents_rows *rows,
+                             struct vae_error *error)
+{
+	const struct vae_latents *head = &rows->head;
+	struct vae_error mismatch;
+	int misfit = channels_suit(channels, head, &mismatch);
+	int status = misfit ? rows->read(rows, head->rows, NULL, NULL, error) : channels_read(channels, rows, error);
+	char id[17];
+
+	if (status)
+		return status;
+	snprintf(id, sizeof id, "%016" PRIx64, head->model_id);
+	report_latents(run, head, input_name(in), in->items + 1, id);
+	if (misfit)
+		*error = mismatch;
+	return misfit;
+}
+
 static int stat_latents(struct run *run, struct input *in, struct vae_error *error)
 {
 	struct channels channels = { 0 };
-	struct vae_latents *y;
+	struct vae_latents_rows *rows;
 	bool dense = false;
 	int status = 0;
 
-	while (!status && (status = vae_latents_read(&y, in->file, run->o->common.max_pixels, error)) == 1) {
-		char id[17];
-
-		snprintf(id, sizeof id, "%016" PRIx64, y->model_id);
-		report_latents(run, y, input_name(in), in->items + 1, id);
-		if (!in->items)
-			dense = is_dense(run, y->model_id, y->model_hint);
-		status = channels_add(&channels, y, error);
-		vae_latents_free(y);
+	while (!status && (status = vae_latents_rows_open(&rows, in->file, run->o->common.max_pixels, error)) == 1) {
+		status = stat_latents_rows(run, in, &channels, rows, error);
+		if (!status && !in->items)
+			dense = is_dense(run, rows->head.model_id, rows->head.model_hint);
+		vae_latents_rows_free(rows);
 		if (!status)
 			input_mark(in);
 	}
@@ -590,9 +735,13 @@ static int stat_stream(struct run *run, struct input *in, struct vae_error *erro
 static void skip_reference(struct run *run, uint64_t taken_before, uint64_t items)
 {
 	struct vae_error error = { 0 };
+	struct source reference;
 
-	if (run->o->references && !run->ran_out && run->references == taken_before + items)
-		next_reference(run, &error);
+	if (!run->o->references || run->ran_out || run->references != taken_before + items || next_reference(run, &reference, &error))
+		return;
+	if (source_end(&reference))
+		no_reference(run, &reference.error, &error);
+	vae_image_rows_free(reference.from);
 }
 
 /* A file that is bad is reported, and the next one is taken. */
@@ -629,6 +778,7 @@ int main(int argc, char **argv)
 	struct output out = { 0 };
 	bool good;
 
+	mallopt(M_MMAP_THRESHOLD, 1 << 20); /* large blocks go back to the system one by one; else 100 MB linger while codes are packed anew */
 	parse_options(&o, argc, argv);
 	if (output_open(&out, o.common.output, false, &error) || models_open(&run.models, o.common.model, &error)
 	    || input_open(&run.reference_in, o.reference, o.references, &error)) {
@@ -647,7 +797,7 @@ int main(int argc, char **argv)
 	}
 	output_abandon(&out);
 	input_close(&run.reference_in);
-	vae_image_free(run.reference);
+	vae_image_free(run.kept);
 	models_close(&run.models);
 	free(o.reference);
 	return good ? EXIT_DONE : EXIT_FAILED;

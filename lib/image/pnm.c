@@ -11,6 +11,7 @@
  *
  * Headers are parsed here. libnetpbm's parser grows a string by every comment (quadratic in a hostile file), loses that string
  * when it fails, and cannot be handed a stream whose first bytes have been looked at.
+ * So are raw samples of a byte or two, read and written: what is left to libnetpbm are plain formats, PBM and the writing of headers.
  * Rows pass in pieces of at most PIECE pixels (a multiple of 8, so PBM's packed rows split at bytes): libnetpbm's tuples take up to
  * 40 bytes a pixel, and a row may be as wide as a header of 30 bytes claims.
  */
@@ -110,6 +111,114 @@ static void alloc_row(struct session *s)
 static int piece_width(uint32_t width, uint32_t x)
 {
 	return width - x < PIECE ? (int)(width - x) : PIECE;
+}
+
+/* ---- raw samples ------------------------------------------------------------------------------------------------------- */
+
+/* Raw samples of a byte or two are read and written here: through libnetpbm's tuples that takes ten times as long. */
+static bool is_packed(const struct session *s)
+{
+	return s->pam.format >= 'P' * 256 + '5';
+}
+
+/* Samples of `bytes` each, most significant byte first. */
+static void unpack(uint16_t *restrict out, const uint8_t *restrict in, size_t count, size_t bytes)
+{
+	if (bytes == 1) {
+#pragma omp simd
+		for (size_t i = 0; i < count; i++)
+			out[i] = in[i];
+	} else {
+#pragma omp simd
+		for (size_t i = 0; i < count; i++)
+			out[i] = (uint16_t)(in[2 * i] << 8 | in[2 * i + 1]);
+	}
+}
+
+static void pack(uint8_t *restrict out, const uint16_t *restrict in, size_t count, size_t bytes)
+{
+	if (bytes == 1) {
+#pragma omp simd
+		for (size_t i = 0; i < count; i++)
+			out[i] = (uint8_t)in[i];
+	} else {
+#pragma omp simd
+		for (size_t i = 0; i < count; i++) {
+			out[2 * i] = (uint8_t)(in[i] >> 8);
+			out[2 * i + 1] = (uint8_t)in[i];
+		}
+	}
+}
+
+static uint16_t largest(const uint16_t *samples, size_t count)
+{
+	uint16_t most = 0;
+#pragma omp simd reduction(max : most)
+	for (size_t i = 0; i < count; i++)
+		most = samples[i] > most ? samples[i] : most;
+	return most;
+}
+
+static bool check_samples(struct session *s, const uint16_t *samples, size_t count)
+{
+	uint16_t most = s->pam.maxval == (s->pam.bytes_per_sample == 1 ? 255 : 65535) ? 0 : largest(samples, count);
+	if (most > s->pam.maxval)
+		snprintf(s->message, sizeof s->message, "a sample of %u exceeds the maxval of %lu", most, s->pam.maxval);
+	return most <= s->pam.maxval;
+}
+
+/* False with errno or s->message, as libnetpbm's way leaves them. Without alpha the samples need no sorting. */
+static bool read_packed(struct session *s)
+{
+	size_t depth = s->pam.depth, bytes = (size_t)s->pam.bytes_per_sample, colours = depth - s->has_alpha;
+	uint64_t left = (uint64_t)s->rows * (uint32_t)s->pam.width;
+	uint16_t *colour = s->colour, *alpha = s->alpha, tuples[4 * PIECE];
+	uint8_t raw[8 * PIECE];
+
+	s->message[0] = 0;
+	while (left) {
+		size_t n = left < PIECE ? (size_t)left : PIECE, got = fread(raw, depth * bytes, n, s->pam.file);
+		s->error_number = errno;
+		if (got < n)
+			return false;
+		unpack(alpha ? tuples : colour, raw, n * depth, bytes);
+		if (!check_samples(s, alpha ? tuples : colour, n * depth))
+			return false;
+		for (size_t i = 0; alpha && i < n; i++) {
+			for (size_t c = 0; c < colours; c++)
+				colour[i * colours + c] = tuples[i * depth + c];
+			*alpha++ = tuples[i * depth + colours];
+		}
+		colour += n * colours;
+		left -= n;
+	}
+	return true;
+}
+
+static bool write_packed(struct session *s)
+{
+	size_t depth = s->pam.depth, bytes = (size_t)s->pam.bytes_per_sample, colours = depth - s->has_alpha;
+	uint64_t left = (uint64_t)s->rows * (uint32_t)s->pam.width;
+	const uint16_t *colour = s->colour, *alpha = s->alpha;
+	uint16_t tuples[4 * PIECE];
+	uint8_t raw[8 * PIECE];
+
+	while (left) {
+		size_t n = left < PIECE ? (size_t)left : PIECE;
+		for (size_t i = 0; alpha && i < n; i++) {
+			for (size_t c = 0; c < colours; c++)
+				tuples[i * depth + c] = colour[i * colours + c];
+			tuples[i * depth + colours] = *alpha++;
+		}
+		pack(raw, alpha ? tuples : colour, n * depth, bytes);
+		if (fwrite(raw, depth * bytes, n, s->pam.file) < n) {
+			s->error_number = errno;
+			return false;
+		}
+		colour += n * colours;
+		left -= n;
+	}
+	return true;
 }
 
 /* ---- reading ----------------------------------------------------------------------------------------------------------- */
@@ -334,11 +443,11 @@ static int read_rows(struct vae_image_rows *rows, uint32_t count, uint16_t *colo
 	s->rows = count;
 	s->colour = colour;
 	s->alpha = alpha;
-	if (guarded(s, read_raster)) {
+	if (is_packed(s) ? read_packed(s) : guarded(s, read_raster)) {
 		rows->row += count;
 		return 0;
 	}
-	if (!s->row)
+	if (!s->row && !is_packed(s))
 		return vae_fail(error, VAE_EMEM, "cannot read an image: %s", s->message);
 	errno = s->error_number;
 	return fault(s->pam.file, "raster", s->message, error);
@@ -392,7 +501,6 @@ static void write_header(struct session *s)
 	pnm_writepaminit(&s->pam);
 	if (ferror(s->pam.file))
 		pm_error("cannot write the header");
-	alloc_row(s);
 }
 
 static void write_raster(struct session *s)
@@ -401,6 +509,7 @@ static void write_raster(struct session *s)
 	size_t colours = s->pam.depth - s->has_alpha;
 	const uint16_t *colour = s->colour, *alpha = s->alpha;
 
+	alloc_row(s);
 	for (uint32_t y = 0; y < s->rows; y++)
 		for (uint32_t x = 0; x < (uint32_t)s->pam.width; x += PIECE) {
 			part.width = piece_width((uint32_t)s->pam.width, x);
@@ -414,17 +523,8 @@ static void write_raster(struct session *s)
 		}
 }
 
-static bool within(const uint16_t *samples, size_t count, uint16_t maxval)
+static int write_step(struct session *s, bool done, struct vae_error *error)
 {
-	uint16_t most = 0;
-	for (size_t i = 0; i < count; i++)
-		most = samples[i] > most ? samples[i] : most;
-	return most <= maxval;
-}
-
-static int write_step(struct session *s, void (*work)(struct session *), struct vae_error *error)
-{
-	bool done = guarded(s, work);
 	if (!done && !ferror(s->pam.file))
 		return vae_fail(error, VAE_EMEM, "cannot write an image: %s", s->message);
 	if (!done || ferror(s->pam.file)) {
@@ -442,11 +542,11 @@ static int pass_rows(struct session *s, struct vae_image_rows *rows, uint32_t co
 	int rc = rows->read(rows, count, s->colour, s->alpha, error);
 	if (rc)
 		return rc;
-	if (!within(s->colour, pixels * (size_t)vae_colours(g->tuple), g->maxval) || (s->alpha && !within(s->alpha, pixels, g->maxval)))
+	if (largest(s->colour, pixels * (size_t)vae_colours(g->tuple)) > g->maxval || (s->alpha && largest(s->alpha, pixels) > g->maxval))
 		return vae_fail(error, VAE_EARG, "a sample exceeds the picture's maxval of %u", g->maxval);
 	s->rows = count;
-	rc = rows->row == count ? write_step(s, write_header, error) : 0; /* nothing of a picture whose first rows cannot be had */
-	return rc ? rc : write_step(s, write_raster, error);
+	rc = rows->row == count ? write_step(s, guarded(s, write_header), error) : 0; /* nothing of a picture whose first rows cannot be had */
+	return rc ? rc : write_step(s, is_packed(s) ? write_packed(s) : guarded(s, write_raster), error);
 }
 
 int vae_image_rows_write(struct vae_image_rows *rows, uint32_t band, FILE *file, struct vae_error *error)

@@ -14,6 +14,7 @@
 
 #include "base/cpu.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -79,6 +80,23 @@ struct vae_depthwise_backward {
 #define VAE_LOG_SCALE_MIN (-2.2072749f) /* ln 0.11 */
 #define VAE_LOG_SCALE_MAX 6.2383246f    /* ln 512 */
 
+/* ---- likeness of two pictures ------------------------------------------------------------------------------------------ */
+
+/* Structural similarity of the 11x11 windows of one colour of two pictures, whose samples are scaled to -1/2..1/2: the sum of each row of windows.
+ * The moments a, b, a^2 + b^2 and ab are filtered along the rows, then down the columns; multiplications and additions are rounded one
+ * by one, in the order that kernels.c states. A row is summed in eight chains of doubles, window i to chain i mod 8 (what is left over
+ * at its end to chain 0), and these from the first to the last. */
+#define VAE_WINDOW 11
+#define VAE_SIMILARITY_ROWS 128
+struct vae_similarity {
+	size_t rows, columns;    /* of windows; rows no more than VAE_SIMILARITY_ROWS */
+	const float *a, *b;      /* rows + 10 rows of columns + 10 samples */
+	size_t row;              /* from a row to the next, of both */
+	const float *tap;        /* 6: the filter at distance 0 to 5 */
+	bool luminance;          /* all three terms; else contrast and structure alone */
+	double *sum;             /* rows */
+};
+
 struct vae_kernels {
 	enum vae_isa isa;
 
@@ -112,6 +130,15 @@ struct vae_kernels {
 	void (*momentum)(float *x, float *m, const float *g, size_t n, float scale, float keep);
 	/* w -= rate * d; average += ema * (w - average). */
 	void (*descend)(float *w, float *average, const float *d, size_t n, float rate, float ema);
+
+	/* Likeness: the same bits in every build, without fused operations. */
+	void (*similarity)(const struct vae_similarity *s);
+	/* sum (fa a - fb b)^2 in eight chains as above. */
+	double (*squared_error)(const uint16_t *a, const uint16_t *b, size_t n, double fa, double fb);
+	/* A row of pixels to a plane for each of its colours (1 or 3), stride floats apart: sample / maxval - 1/2. */
+	void (*planes)(float *plane, size_t stride, const uint16_t *row, size_t pixels, size_t colours, uint16_t maxval);
+	/* Means of 2x2 samples: out[i] = ((above[2i] + above[2i+1]) + (below[2i] + below[2i+1])) / 4. */
+	void (*halve)(float *out, const float *above, const float *below, size_t n);
 };
 
 /* The table for vae_isa_choose(), chosen at the first call. Thread-safe. */

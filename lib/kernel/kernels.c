@@ -665,6 +665,156 @@ static void descend(float *w, float *average, const float *d, size_t n, float ra
 	}
 }
 
+/* ---- likeness of two pictures ------------------------------------------------------------------------------------------ */
+
+#define STRIP 128 /* columns of windows that are taken down all rows at once, so that the ring below rests in the first-level cache */
+#define CHAINS 8
+#define MOMENTS 4
+
+/* Over the eleven floats x[0], x[step], x[2 step] ... */
+INLINE float window(const float *x, const size_t step, const float t[6])
+{
+	return t[5] * (x[0] + x[10 * step]) + t[4] * (x[step] + x[9 * step]) + t[3] * (x[2 * step] + x[8 * step]) +
+		t[2] * (x[3 * step] + x[7 * step]) + t[1] * (x[4 * step] + x[6 * step]) + t[0] * x[5 * step];
+}
+
+/* A row of the ring: the four moments of a row of samples, filtered along it. */
+struct moments { float at[MOMENTS][STRIP]; };
+
+INLINE void moments_along(struct moments *m, const float *a, const float *b, const size_t n, const float tap[6])
+{
+	float t[6] = {tap[0], tap[1], tap[2], tap[3], tap[4], tap[5]}, squares[STRIP + VAE_WINDOW - 1], product[STRIP + VAE_WINDOW - 1];
+	EACH for (size_t i = 0; i < n + VAE_WINDOW - 1; i++) {
+		squares[i] = a[i] * a[i] + b[i] * b[i];
+		product[i] = a[i] * b[i];
+	}
+	EACH for (size_t i = 0; i < n; i++)
+		m->at[0][i] = window(a + i, 1, t);
+	EACH for (size_t i = 0; i < n; i++)
+		m->at[1][i] = window(b + i, 1, t);
+	EACH for (size_t i = 0; i < n; i++)
+		m->at[2][i] = window(squares + i, 1, t);
+	EACH for (size_t i = 0; i < n; i++)
+		m->at[3][i] = window(product + i, 1, t);
+}
+
+/* r: eleven rows of the ring. Contrast x structure is (2 cov + C2) / (var + var + C2), luminance (2 mu mu + C1) / (mu^2 + mu^2 + C1). */
+INLINE void windows_down(float *out, const struct moments *const r[VAE_WINDOW], const size_t n, const float tap[6], const bool luminance)
+{
+	const float c1 = 0.01f * 0.01f, c2 = 0.03f * 0.03f, black = -0.5f;
+	float t[6] = {tap[0], tap[1], tap[2], tap[3], tap[4], tap[5]};
+	const struct moments *r0 = r[0], *r1 = r[1], *r2 = r[2], *r3 = r[3], *r4 = r[4], *r5 = r[5];
+	const struct moments *r6 = r[6], *r7 = r[7], *r8 = r[8], *r9 = r[9], *r10 = r[10];
+	EACH for (size_t i = 0; i < n; i++) {
+		float m[MOMENTS];
+		UNROLL for (size_t q = 0; q < MOMENTS; q++) {
+			float near[VAE_WINDOW] = {r0->at[q][i], r1->at[q][i], r2->at[q][i], r3->at[q][i], r4->at[q][i], r5->at[q][i],
+				r6->at[q][i], r7->at[q][i], r8->at[q][i], r9->at[q][i], r10->at[q][i]};
+			m[q] = window(near, 1, t);
+		}
+		float s = (2 * (m[3] - m[0] * m[1]) + c2) / (m[2] - (m[0] * m[0] + m[1] * m[1]) + c2);
+		if (luminance) {
+			float a = m[0] - black, b = m[1] - black;
+			s *= (2 * (a * b) + c1) / (a * a + b * b + c1);
+		}
+		out[i] = s;
+	}
+}
+
+static void sum_chains(double chain[CHAINS], const float *x, size_t n)
+{
+	double sum[CHAINS];
+	size_t whole = n - n % CHAINS;
+	memcpy(sum, chain, sizeof sum);
+	for (size_t i = 0; i < whole; i += CHAINS)
+		UNROLL for (size_t k = 0; k < CHAINS; k++)
+			sum[k] += x[i + k];
+	for (size_t i = whole; i < n; i++)
+		sum[0] += x[i];
+	memcpy(chain, sum, sizeof sum);
+}
+
+static double end_chains(const double chain[CHAINS])
+{
+	double sum = 0;
+	for (size_t k = 0; k < CHAINS; k++)
+		sum += chain[k];
+	return sum;
+}
+
+/* The windows of n columns down all rows. n is a constant but for the last strip. */
+INLINE void similarity_strip(const struct vae_similarity *s, size_t left, const size_t n, double (*chain)[CHAINS])
+{
+	struct moments ring[VAE_WINDOW];
+	const float *a = s->a + left, *b = s->b + left;
+	for (size_t y = 0; y < s->rows + VAE_WINDOW - 1; y++) {
+		moments_along(&ring[y % VAE_WINDOW], a + y * s->row, b + y * s->row, n, s->tap);
+		if (y < VAE_WINDOW - 1)
+			continue;
+		const struct moments *r[VAE_WINDOW];
+		float value[STRIP];
+		for (size_t k = 0; k < VAE_WINDOW; k++)
+			r[k] = &ring[(y + 1 + k) % VAE_WINDOW];
+		if (s->luminance)
+			windows_down(value, r, n, s->tap, true);
+		else
+			windows_down(value, r, n, s->tap, false);
+		sum_chains(chain[y - (VAE_WINDOW - 1)], value, n);
+	}
+}
+
+static void similarity_whole(const struct vae_similarity *s, size_t left, double (*chain)[CHAINS]) { similarity_strip(s, left, STRIP, chain); }
+static void similarity_part(const struct vae_similarity *s, size_t left, size_t n, double (*chain)[CHAINS]) { similarity_strip(s, left, n, chain); }
+
+static void similarity(const struct vae_similarity *s)
+{
+	double chain[VAE_SIMILARITY_ROWS][CHAINS] = {{0}};
+	size_t left = 0;
+	for (; left + STRIP <= s->columns; left += STRIP)
+		similarity_whole(s, left, chain);
+	if (left < s->columns)
+		similarity_part(s, left, s->columns - left, chain);
+	for (size_t y = 0; y < s->rows; y++)
+		s->sum[y] = end_chains(chain[y]);
+}
+
+static double squared_error(const uint16_t *a, const uint16_t *b, size_t n, double fa, double fb)
+{
+	double sum[CHAINS] = {0};
+	size_t whole = n - n % CHAINS;
+	for (size_t i = 0; i < whole; i += CHAINS)
+		UNROLL for (size_t k = 0; k < CHAINS; k++) {
+			double d = fa * a[i + k] - fb * b[i + k];
+			sum[k] += d * d;
+		}
+	for (size_t i = whole; i < n; i++) {
+		double d = fa * a[i] - fb * b[i];
+		sum[0] += d * d;
+	}
+	return end_chains(sum);
+}
+
+static void planes(float *plane, size_t stride, const uint16_t *row, size_t pixels, size_t colours, uint16_t maxval)
+{
+	const float white = maxval;
+	if (colours == 1) {
+		EACH for (size_t i = 0; i < pixels; i++)
+			plane[i] = row[i] / white - 0.5f;
+		return;
+	}
+	EACH for (size_t i = 0; i < pixels; i++) {
+		plane[i] = row[3 * i] / white - 0.5f;
+		plane[stride + i] = row[3 * i + 1] / white - 0.5f;
+		plane[2 * stride + i] = row[3 * i + 2] / white - 0.5f;
+	}
+}
+
+static void halve(float *out, const float *above, const float *below, size_t n)
+{
+	EACH for (size_t i = 0; i < n; i++)
+		out[i] = ((above[2 * i] + above[2 * i + 1]) + (below[2 * i] + below[2 * i + 1])) * 0.25f;
+}
+
 #define TABLE_(name) vae_kernels_##name
 #define TABLE(name) TABLE_(name)
 #if defined VAE_ISA_avx512
@@ -702,4 +852,8 @@ const struct vae_kernels TABLE(ISA_NAME) = {
 	.adam = adam,
 	.momentum = momentum,
 	.descend = descend,
+	.similarity = similarity,
+	.squared_error = squared_error,
+	.planes = planes,
+	.halve = halve,
 };

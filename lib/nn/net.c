@@ -75,6 +75,12 @@ static int last_use(const struct vae_net *net, int slot)
 	return -1;
 }
 
+/* Whether a layer may write over its source: tables over quality work number by number. */
+static bool in_place(const struct vae_net *net, int i)
+{
+	return (net->layer[i].op == VAE_GAIN || net->layer[i].op == VAE_SHIFT) && last_use(net, net->layer[i].src) == i;
+}
+
 /* Blocks are handed out in the order of the layers; among the free ones the largest is taken and grown where needed, which is near
  * enough to the least in these chains. */
 int vae_net_share(const struct vae_net *net, const size_t size[VAE_MAX_SLOTS], int block[VAE_MAX_SLOTS], size_t block_size[VAE_MAX_SLOTS])
@@ -85,9 +91,12 @@ int vae_net_share(const struct vae_net *net, const size_t size[VAE_MAX_SLOTS], i
 		block[slot] = -1;
 		if (!size[slot])
 			continue;
-		for (int k = 0; k < blocks; k++)
+		bool over = i >= 0 && in_place(net, i) && size[net->layer[i].src] == size[slot];
+		for (int k = 0; !over && k < blocks; k++)
 			if (busy_until[k] < i && (best < 0 || block_size[k] > block_size[best]))
 				best = k;
+		if (over)
+			best = block[net->layer[i].src];
 		if (best < 0) {
 			best = blocks++;
 			block_size[best] = 0;

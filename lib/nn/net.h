@@ -128,7 +128,7 @@ static inline void vae_run_lend(struct vae_run *run, int i, float *input) { run-
 /* Floats in a slot of this run. */
 size_t vae_run_size(const struct vae_run *run, int slot);
 
-/* Inputs are in place; computes all other slots. One thread; call vae_fp_enter first. */
+/* Inputs are in place, and may be overwritten; computes all other slots. One thread; call vae_fp_enter first. */
 void vae_net_forward(struct vae_run *run, const struct vae_nets *nets, const struct vae_weights *weights, struct vae_position at);
 /* One layer of it: rows [from, end) of the layer's dst. Held are those of its dst and all that they need of its sources. */
 void vae_layer_forward(struct vae_run *run, const struct vae_layer *layer, size_t from, size_t end, const struct vae_nets *nets,

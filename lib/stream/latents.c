@@ -406,7 +406,7 @@ static int read_memory(struct vae_latents_rows *rows, uint32_t count, float *y, 
 		memcpy(y, m->latents->y + rows->row * line, count * line * sizeof *y);
 	for (; count; count--, rows->row++)
 		samples += vae_alpha_row_samples(&rows->head, rows->row);
-	if (y && samples)
+	if (y && alpha && samples)
 		memcpy(alpha, m->latents->alpha + m->alpha, samples * sizeof *alpha);
 	m->alpha += samples;
 	return 0;

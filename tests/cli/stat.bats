@@ -196,3 +196,40 @@ value() { column "$1" | head -n 1; }
 @test "the last layout asked for is the one" {
 	vae-stat --json --tsv "$X/x.ppm" | cmp - <(vae-stat --tsv "$X/x.ppm")
 }
+
+@test "a single reference serves all, also out of a pipe" {
+	quiet vae-stat --tsv -r "$X/x.ppm" "$X/y.ppm" "$X/x.ppm" "$X/y.ppm"
+	vae-stat --tsv -r <(cat "$X/x.ppm") "$X/y.ppm" "$X/x.ppm" "$X/y.ppm" | cmp - <(echo "$output")
+	cat "$X/y.ppm" "$X/x.ppm" "$X/y.ppm" | vae-stat --tsv -r "$X/x.ppm" | cut -f 4- | cmp - <(cut -f 4- <<<"$output")
+	quiet vae-stat --tsv -r <(cat "$X/x.ppm" "$X/y.ppm") "$X/y.ppm" "$X/y.ppm"
+	assert_equal "$(value mse <<<"$(sed 2d <<<"$output")")" 0
+}
+
+@test "an image that breaks off does not shift the pairs" {
+	head -c 60000 "$X/y.ppm" >short.ppm
+	run --separate-stderr -1 vae-stat --tsv -r <(cat "$X/x.ppm" "$X/y.ppm") short.ppm "$X/y.ppm"
+	assert_equal "$stderr" "vae-stat: short.ppm: truncated image: the input ends inside the raster (byte 60000)"
+	assert_equal "${#lines[@]}" 2
+	assert_equal "$(value mse <<<"$output")" 0
+}
+
+@test "a reference that breaks off: said once; the images are reported without it" {
+	head -c 60000 "$X/x.ppm" >short.ppm
+	run --separate-stderr -1 vae-stat --json -r short.ppm "$X/y.ppm" "$X/x.ppm"
+	json_is '@$j == 2 && !defined $j->[0]{mse} && !defined $j->[1]{mse} && $j->[0]{width} == 200' <<<"$output"
+	assert_equal "${#stderr_lines[@]}" 3
+	assert_equal "${stderr_lines[0]}" "vae-stat: short.ppm: truncated image: the input ends inside the raster (byte 60000)"
+	assert_equal "${stderr_lines[2]}" "vae-stat: $X/x.ppm: no reference to compare with"
+}
+
+@test "memory does not grow with the picture's height" {
+	[ -z "$VAE_TEST_FAST" ] || skip "memory is not what it is"
+	pnmtile 512 24000 "$X/x.ppm" >tall.ppm # 74 MB as samples
+	vae-enc -T 1 tall.ppm >tall.latents
+	ulimit -d 60000
+	quiet vae-stat -T 1 --tsv -r tall.ppm tall.ppm
+	assert_equal "$(value ms_ssim <<<"$output")" 1
+	vae-stat -T 1 tall.ppm tall.latents
+	run vae-stat -T 1 -r <(cat tall.ppm) tall.ppm # so the limit is one
+	[ "$status" -eq 1 ]
+}

@@ -41,6 +41,18 @@ static struct vae_distortion compare(const struct vae_image *a, const struct vae
 	return d;
 }
 
+static int compare_rows(struct vae_distortion *d, const struct vae_image *a, const struct vae_image *b, uint32_t band)
+{
+	struct vae_image_rows *rows[2];
+	struct vae_error e;
+	if (vae_image_rows_new(&rows[0], a, &e) || vae_image_rows_new(&rows[1], b, &e))
+		abort();
+	int rc = vae_compare_rows(d, rows[0], rows[1], band, &e);
+	vae_image_rows_free(rows[0]);
+	vae_image_rows_free(rows[1]);
+	return rc;
+}
+
 /* The definition in double precision, not separated into rows and columns: 11x11 weights, one sum a window. */
 struct field { double *v; size_t w, h; };
 
@@ -212,6 +224,75 @@ static void test_threads(void)
 	vae_image_free(b);
 }
 
+/* Whatever the bands and the number of threads, the figures are those of code that held both pictures whole as floats, but for the last
+ * bits of pow, which are the machine's. */
+static void test_bands(void)
+{
+	static const struct { uint32_t width, height; enum vae_tuple tuple; unsigned scale; double mse, ms_ssim; } cases[] = {
+		{ 300, 401, VAE_RGB, 4, 0x1.10768b6f7b351p-7, 0x1.cefdf5c0095a4p-1 },
+		{ 161, 161, VAE_GRAYSCALE, 1, 0x1.1042a0425d27cp-7, 0x1.c0416adb4b9ffp-1 },
+		{ 353, 322, VAE_RGB_ALPHA, 257, 0x1.10a09b8a75f9bp-7, 0x1.cefaff3d55596p-1 },
+		{ 1153, 183, VAE_GRAYSCALE_ALPHA, 3, 0x1.106fd9c4395d3p-7, 0x1.cb1c372e825edp-1 },
+		{ 160, 183, VAE_RGB, 1, 0x1.1039ca809c77ap-7, NAN },
+	};
+	static const uint32_t bands[] = { 0, 1, 2, 3, 10, 11, 12, 37, 64, 150, 401, 1000 };
+	int before = omp_get_max_threads();
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct vae_image *a = make(cases[i].width, cases[i].height, 255 * cases[i].scale, cases[i].tuple);
+		struct vae_image *b = make(cases[i].width, cases[i].height, 255, cases[i].tuple);
+		size_t equal = 0, runs = 0;
+		paint(a, cases[i].scale);
+		paint(b, 1);
+		damage(b, 40);
+		struct vae_distortion first = compare(a, b);
+		for (size_t k = 0; k < sizeof bands / sizeof *bands; k++, runs++) {
+			struct vae_distortion d = { 0, 0, 0 };
+			omp_set_num_threads(1 + (int)(k % 3));
+			int rc = compare_rows(&d, a, b, bands[k]);
+			equal += !rc && d.mse == first.mse && (d.ms_ssim == first.ms_ssim || (isnan(d.ms_ssim) && isnan(first.ms_ssim)));
+		}
+		ok(first.mse == cases[i].mse && (fabs(first.ms_ssim - cases[i].ms_ssim) < 4e-16 || (isnan(first.ms_ssim) && isnan(cases[i].ms_ssim))),
+		   "%u x %u: %a, %a", cases[i].width, cases[i].height, first.mse, first.ms_ssim);
+		ok(equal == runs, "%u x %u, %zu ways to cut it into bands: the same to the last bit", cases[i].width, cases[i].height, runs);
+		vae_image_free(a);
+		vae_image_free(b);
+	}
+	omp_set_num_threads(before);
+}
+
+/* Rows that break off. */
+struct broken { struct vae_image_rows rows; uint32_t good; int calls_after; };
+
+static int read_broken(struct vae_image_rows *rows, uint32_t count, uint16_t *colour, uint16_t *alpha, struct vae_error *e)
+{
+	struct broken *b = (struct broken *)rows;
+	(void)alpha;
+	b->calls_after += b->good == 0;
+	if (count > b->good) {
+		b->good = 0;
+		*e = (struct vae_error){ VAE_EDATA, 77, "broken" };
+		return VAE_EDATA;
+	}
+	memset(colour, 0, (size_t)count * rows->geometry.width * 2);
+	b->good -= count;
+	rows->row += count;
+	return 0;
+}
+
+static void test_broken_rows(void)
+{
+	struct vae_geometry g = { 200, 300, 255, VAE_PGM, VAE_GRAYSCALE };
+	for (int which = 0; which < 2; which++) {
+		struct broken a = { { g, 0, read_broken, NULL }, which == 0 ? 150 : 300, 0 }, b = { { g, 0, read_broken, NULL }, which == 1 ? 150 : 300, 0 };
+		struct vae_distortion d = { 1, 2, 3 };
+		struct vae_error e = { 0 };
+		int rc = vae_compare_rows(&d, &a.rows, &b.rows, 20, &e);
+		ok(rc == VAE_EDATA && e.offset == 77 && d.mse == 1 && d.psnr == 2 && d.ms_ssim == 3 && !a.calls_after && !b.calls_after,
+		   "%s breaks off: its error, the output untouched, no further read", which ? "the reference" : "the image");
+	}
+}
+
 static void test_arguments(void)
 {
 	struct vae_image *a = make(4, 5, 255, VAE_RGB), *b = make(5, 4, 255, VAE_RGB), *c = make(4, 5, 255, VAE_GRAYSCALE);
@@ -231,6 +312,8 @@ int main(void)
 	test_identity();
 	test_definition();
 	test_threads();
+	test_bands();
+	test_broken_rows();
 	test_arguments();
 	return tap_done();
 }

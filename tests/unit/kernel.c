@@ -616,6 +616,133 @@ static void test_momentum(const struct vae_kernels *kernels)
 	free(e_a);
 }
 
+/* ---- likeness ---------------------------------------------------------------------------------------------------------- */
+
+static float plain_window(const float *x, size_t step, const float *t)
+{
+	return t[5] * (x[0] + x[10 * step]) + t[4] * (x[step] + x[9 * step]) + t[3] * (x[2 * step] + x[8 * step]) +
+		t[2] * (x[3 * step] + x[7 * step]) + t[1] * (x[4 * step] + x[6 * step]) + t[0] * x[5 * step];
+}
+
+/* The window at the top left of a and b, its similarity. */
+static float plain_similarity(const float *a, const float *b, size_t row, const float *tap, bool luminance)
+{
+	float m[4], along[4][VAE_WINDOW], value_of[4][VAE_WINDOW];
+	for (size_t y = 0; y < VAE_WINDOW; y++)
+		for (size_t q = 0; q < 4; q++) {
+			for (size_t x = 0; x < VAE_WINDOW; x++) {
+				float u = a[y * row + x], v = b[y * row + x];
+				value_of[q][x] = q == 0 ? u : q == 1 ? v : q == 2 ? u * u + v * v : u * v;
+			}
+			along[q][y] = plain_window(value_of[q], 1, tap);
+		}
+	for (size_t q = 0; q < 4; q++)
+		m[q] = plain_window(along[q], 1, tap);
+	float s = (2 * (m[3] - m[0] * m[1]) + 0.03f * 0.03f) / (m[2] - (m[0] * m[0] + m[1] * m[1]) + 0.03f * 0.03f);
+	float u = m[0] + 0.5f, v = m[1] + 0.5f;
+	return luminance ? s * ((2 * (u * v) + 0.01f * 0.01f) / (u * u + v * v + 0.01f * 0.01f)) : s;
+}
+
+static double plain_chains(const float *x, size_t n)
+{
+	double chain[8] = {0}, sum = 0;
+	for (size_t i = 0; i < n; i++)
+		chain[i < n / 8 * 8 ? i % 8 : 0] += x[i];
+	for (size_t k = 0; k < 8; k++)
+		sum += chain[k];
+	return sum;
+}
+
+static bool similarity_agrees(const struct vae_kernels *kernels, size_t rows, size_t columns, bool luminance)
+{
+	static const float tap[6] = {0.266f, 0.213f, 0.109f, 0.036f, 0.0076f, 0.001f};
+	size_t row = columns + 10 + below(4), size = (rows + 9) * row + columns + 10;
+	struct array a = array_new(size), b = array_new(size);
+	double sum[VAE_SIMILARITY_ROWS];
+	float line[512];
+	bool good = true;
+	for (size_t i = 0; i < size; i++) {
+		a.data[i] = vae_random_uniform(&random_state) - 0.5f;
+		b.data[i] = below(3) ? a.data[i] : vae_random_uniform(&random_state) - 0.5f;
+	}
+	kernels->similarity(&(struct vae_similarity){rows, columns, a.data, b.data, row, tap, luminance, sum});
+	for (size_t y = 0; y < rows; y++) {
+		for (size_t x = 0; x < columns; x++)
+			line[x] = plain_similarity(a.data + y * row + x, b.data + y * row + x, row, tap, luminance);
+		good &= sum[y] == plain_chains(line, columns);
+	}
+	array_free(&a);
+	array_free(&b);
+	return good;
+}
+
+static bool planes_agree(const struct vae_kernels *kernels, size_t pixels, size_t colours)
+{
+	struct array in = array_new((pixels * colours + 1) / 2), out = array_new(pixels * colours);
+	uint16_t *row = (uint16_t *)(in.data + in.n) - pixels * colours; /* its end is the array's */
+	unsigned maxval = 1 + (unsigned)below(65535);
+	for (size_t i = 0; i < pixels * colours; i++)
+		row[i] = (uint16_t)below(maxval + 1);
+	kernels->planes(out.data, pixels, row, pixels, colours, (uint16_t)maxval);
+	bool good = array_intact(&out);
+	for (size_t i = 0; i < pixels * colours; i++)
+		good &= out.data[i % colours * pixels + i / colours] == (float)row[i] / (float)maxval - 0.5f;
+	array_free(&in);
+	array_free(&out);
+	return good;
+}
+
+static bool halve_agrees(const struct vae_kernels *kernels, size_t n)
+{
+	struct array above = array_random(2 * n), below_it = array_random(2 * n), out = array_new(n), expected = array_new(n);
+	for (size_t i = 0; i < n; i++)
+		expected.data[i] = ((above.data[2 * i] + above.data[2 * i + 1]) + (below_it.data[2 * i] + below_it.data[2 * i + 1])) * 0.25f;
+	kernels->halve(out.data, above.data, below_it.data, n);
+	bool good = array_intact(&out) && same(out.data, expected.data, n);
+	array_free(&above);
+	array_free(&below_it);
+	array_free(&out);
+	array_free(&expected);
+	return good;
+}
+
+/* Squares that are no whole numbers, so that the order of the sum shows. */
+static bool squared_error_agrees(const struct vae_kernels *kernels, size_t n)
+{
+	struct array in = array_new(n);
+	uint16_t *a = (uint16_t *)in.data, *b = a + n;
+	double chain[8] = {0}, sum = 0, fa = 1 / 3.0, fb = 1 / 7.0;
+	for (size_t i = 0; i < 2 * n; i++)
+		a[i] = (uint16_t)below(65536);
+	for (size_t i = 0; i < n; i++) {
+		double d = fa * a[i] - fb * b[i];
+		chain[i < n / 8 * 8 ? i % 8 : 0] += d * d;
+	}
+	for (size_t k = 0; k < 8; k++)
+		sum += chain[k];
+	bool good = kernels->squared_error(a, b, n, fa, fb) == sum;
+	array_free(&in);
+	return good;
+}
+
+static void test_likeness(const struct vae_kernels *kernels)
+{
+	static const size_t rows[] = {1, 2, 10, 11, 13, VAE_SIMILARITY_ROWS}, columns[] = {1, 7, 8, 9, 31, 127, 128, 129, 144, 300};
+	bool similarity = true, planes = true, halve = true, squares = true;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		for (size_t j = 0; j < sizeof columns / sizeof *columns; j++)
+			similarity &= similarity_agrees(kernels, rows[i], columns[j], (i + j) % 2);
+	for (size_t n = 0; n < 150; n++) {
+		planes &= planes_agree(kernels, n, 1) && planes_agree(kernels, n, 3);
+		halve &= halve_agrees(kernels, n);
+		squares &= squared_error_agrees(kernels, n);
+	}
+	ok(similarity, "similarity: the definition's bits");
+	ok(planes, "planes: the definition's bits");
+	ok(halve, "halve: the definition's bits");
+	ok(squares, "squared_error: the definition's bits");
+}
+
 int main(void)
 {
 	ok(vae_kernels() == vae_kernels_for(vae_isa_choose()), "the table is that of the chosen instruction set");
@@ -635,6 +762,7 @@ int main(void)
 		test_gaussian(kernels);
 		test_adam(kernels);
 		test_momentum(kernels);
+		test_likeness(kernels);
 	}
 	return tap_done();
 }
