@@ -329,7 +329,8 @@ struct vae_train_options {
 	int batch;               /* samples a step; 0: 8 for photo, 128 for mlp */
 	int patch;               /* pixels, a multiple of 64; photo only */
 	double reduce_min, reduce_max; /* bounds of the factor that a patch is reduced by, 1/16 to 1; photo only; see enum vae_train_use */
-	double lr;               /* Adam's rate after the warm-up */
+	int optimiser;           /* VAE_OPTIMISER_*; a checkpoint is resumed with its own */
+	double lr;               /* Adam's rate after the warm-up; Muon's steps are scaled to need about the same */
 	uint64_t warmup;         /* steps */
 	double decay;            /* last fraction of steps or minutes in which the rate falls linearly to 1 % */
 	double clip;             /* bound on the gradient's norm; 0: none; negative: 1 for photo, none for mlp */
@@ -341,6 +342,8 @@ struct vae_train_options {
 	int threads;             /* 0: OpenMP's choice; part of what determines the bits of a training run */
 };
 enum { VAE_LOSS_DEFAULT, VAE_LOSS_MSE, VAE_LOSS_BCE };
+/* Muon: for the matrices of 1x1 convolutions and dense layers, the momentum's nearest orthogonal matrix; Adam for all else. */
+enum { VAE_OPTIMISER_ADAM, VAE_OPTIMISER_MUON };
 /* Of the matrix products of training. bf16: operands rounded to 8 bits of mantissa; sums, weights, moments and activations stay float32.
  * It needs a CPU with AVX512-BF16 (VAE_EARG where there is none); auto is bf16 there and float32 elsewhere. Validation is float32 always. */
 enum { VAE_PRECISION_AUTO, VAE_PRECISION_FLOAT32, VAE_PRECISION_BF16 };

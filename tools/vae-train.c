@@ -27,7 +27,7 @@ struct options {
 enum {
 	KEY_ARCH = CLI_LONG, KEY_STEPS, KEY_MINUTES, KEY_BATCH, KEY_PATCH, KEY_LR, KEY_WARMUP, KEY_DECAY, KEY_CLIP, KEY_EMA, KEY_LAMBDA,
 	KEY_LOSS, KEY_PRECISION, KEY_SEED, KEY_VALID, KEY_CHECKPOINT, KEY_CHECKPOINT_MINUTES, KEY_RESUME, KEY_LOG, KEY_LICENCE, KEY_SUMMARY,
-	KEY_REDUCE, KEY_LOSSLESS, KEY_CLOCK,
+	KEY_REDUCE, KEY_LOSSLESS, KEY_CLOCK, KEY_OPTIMISER,
 	KEY_SIZE /* the first of the network's sizes; the others count from here */
 };
 
@@ -52,6 +52,7 @@ static const struct cli_option rows[] = {
 	{ KEY_CLOCK, "clock", "wall|cpu", "what minutes are: cpu is processor time a thread" },
 	{ KEY_BATCH, "batch", "N", NULL }, { KEY_PATCH, "patch", "N", "samples a step, pixels a side of each" },
 	{ KEY_REDUCE, "reduce", "MIN:MAX", NULL }, { KEY_LOSSLESS, "lossless", "FILE", "random reduction; images reduced by MIN:1 instead" },
+	{ KEY_OPTIMISER, "optimiser", "adam|muon", "what makes steps of gradients" },
 	{ KEY_LR, "lr", "X", NULL }, { KEY_WARMUP, "warmup", "N", NULL }, { KEY_DECAY, "decay", "X", "rate, steps up to it, last share down" },
 	{ KEY_CLIP, "clip", "X", NULL }, { KEY_EMA, "ema", "X", "bound of the gradient; averaging" },
 	{ KEY_LAMBDA, "lambda", "MIN:MAX", NULL }, { KEY_LOSS, "loss", "mse|bce", "weight and kind of the distortion" },
@@ -111,6 +112,7 @@ static bool parse_train(struct vae_train_options *t, int key)
 	case KEY_BATCH: t->batch = (int)cli_whole(1, 65536); break;
 	case KEY_PATCH: t->patch = (int)cli_whole(64, 4096); break;
 	case KEY_REDUCE: cli_range(&t->reduce_min, &t->reduce_max); break;
+	case KEY_OPTIMISER: t->optimiser = cli_choice(); break;
 	case KEY_LR: t->lr = cli_real(1e-9, 0.999); break;
 	case KEY_WARMUP: t->warmup = cli_whole(0, UINT64_MAX); break;
 	case KEY_DECAY: t->decay = cli_real(0, 1); break;

@@ -126,6 +126,10 @@ struct vae_kernels {
 	double (*gaussian_bits)(const float *d, const float *log_scale, size_t n, float weight, float *dd, float *ds);
 	/* One Adam step with bias-corrected rate: m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; w -= rate * m / (sqrt(v) + eps); average += ema * (w - average). g is scaled by `scale` first. */
 	void (*adam)(float *w, float *m, float *v, float *average, const float *g, size_t n, float scale, float rate, float b1, float b2, float eps, float ema);
+	/* Nesterov's momentum: m = keep m + (1-keep) scale g, then x = keep m + (1-keep) scale g. */
+	void (*momentum)(float *x, float *m, const float *g, size_t n, float scale, float keep);
+	/* w -= rate * d; average += ema * (w - average). */
+	void (*descend)(float *w, float *average, const float *d, size_t n, float rate, float ema);
 
 	/* Likeness: the same bits in every build, without fused operations. */
 	void (*similarity)(const struct vae_similarity *s);

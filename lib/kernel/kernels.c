@@ -644,6 +644,27 @@ static void adam(float *w, float *m, float *v, float *average, const float *g, s
 	}
 }
 
+static void momentum(float *x, float *m, const float *g, size_t n, float scale, float keep)
+{
+	for (size_t i = 0, count; i < n; i += count) {
+		count = least(n - i, LANES);
+		vec news = vec_mul(vec_all((1 - keep) * scale), vec_get(g + i, count));
+		vec mean = vec_fma(vec_all(keep), vec_get(m + i, count), news);
+		vec_put(m + i, mean, count);
+		vec_put(x + i, vec_fma(vec_all(keep), mean, news), count);
+	}
+}
+
+static void descend(float *w, float *average, const float *d, size_t n, float rate, float ema)
+{
+	for (size_t i = 0, count; i < n; i += count) {
+		count = least(n - i, LANES);
+		vec weight = vec_fma(vec_all(-rate), vec_get(d + i, count), vec_get(w + i, count)), mean = vec_get(average + i, count);
+		vec_put(w + i, weight, count);
+		vec_put(average + i, vec_fma(vec_all(ema), vec_sub(weight, mean), mean), count);
+	}
+}
+
 /* ---- likeness of two pictures ------------------------------------------------------------------------------------------ */
 
 #define STRIP 128 /* columns of windows that are taken down all rows at once, so that the ring below rests in the first-level cache */
@@ -829,6 +850,8 @@ const struct vae_kernels TABLE(ISA_NAME) = {
 	.gate_backward = gate_backward,
 	.gaussian_bits = gaussian_bits,
 	.adam = adam,
+	.momentum = momentum,
+	.descend = descend,
 	.similarity = similarity,
 	.squared_error = squared_error,
 	.planes = planes,

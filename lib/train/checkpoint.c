@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char magic[8] = "VAECKPT1";
+static const char magic[8] = "VAECKPT2";
 
 /* A word-wise sum that any damaged bit changes. */
 static uint64_t hash_floats(uint64_t hash, const float *array, size_t n)

@@ -9,6 +9,7 @@ struct vae_checkpoint_head {
 	char magic[8];
 	char arch[VAE_ARCH_TEXT];
 	uint64_t seed, step, floats, skipped;
+	uint64_t optimiser; /* VAE_OPTIMISER_*: their moments are not each other's */
 	double seconds;   /* of training so far, over all runs */
 	uint64_t hash;    /* of all that follows */
 };

@@ -1,11 +1,14 @@
 #include "train/optimiser.h"
 #include "base/memory.h"
+#include "train/orthogonal.h"
 
 #include <math.h>
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define CHUNK 16384 /* floats; sums are made chunk by chunk, so they do not depend on the number of threads */
+#define MUON_STEPS 2 /* a matrix's direction is made anew so often; the momentum turns more slowly, over 20 steps */
 
 int vae_optimiser_init(struct vae_optimiser *o, size_t size, struct vae_error *error)
 {
@@ -24,7 +27,36 @@ void vae_optimiser_clear(struct vae_optimiser *o)
 	free(o->first);
 	free(o->second);
 	free(o->average);
+	free(o->part);
+	free(o->room);
 	memset(o, 0, sizeof *o);
+}
+
+static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
+
+/* Of a part itself, which stands first in a thread's room, and of what orthogonal.h needs. */
+static size_t part_floats(const struct vae_params *params, const struct vae_muon_part *part)
+{
+	return (params->list[part->param].rows * part->columns + 15) / 16 * 16;
+}
+
+int vae_optimiser_use_muon(struct vae_optimiser *o, const struct vae_params *params, const int *parts, struct vae_error *error)
+{
+	int count = 0;
+	for (int i = 0; i < params->count; i++)
+		count += params->list[i].matrix ? parts[i] : 0;
+	if (vae_alloc(&o->part, (size_t)count, sizeof *o->part, error))
+		return VAE_EMEM;
+	for (int i = 0; i < params->count; i++) {
+		const struct vae_param *p = &params->list[i];
+		for (int k = 0; p->matrix && k < parts[i]; k++) {
+			struct vae_muon_part *part = &o->part[o->parts++];
+			*part = (struct vae_muon_part){i, p->columns / (size_t)parts[i] * (size_t)k, p->columns / (size_t)parts[i]};
+			o->room_floats = larger(o->room_floats, part_floats(params, part) + vae_orthogonal_room(p->rows, part->columns));
+		}
+	}
+	o->threads = omp_get_max_threads();
+	return vae_alloc(&o->room, o->room_floats * (size_t)o->threads, sizeof(float), error);
 }
 
 double vae_optimiser_gather(float *const *gradients, int count, size_t size)
@@ -48,17 +80,61 @@ double vae_optimiser_gather(float *const *gradients, int count, size_t size)
 	return sqrt(total);
 }
 
+/* What a step is made of, for all parameters alike. */
+struct step {
+	const struct vae_optimiser *o;
+	const struct vae_params *params;
+	float *value;
+	const float *gradient;
+	float scale, follow;      /* of the gradient; how far the average goes */
+	double rate;
+	const struct vae_bf16 *bf16;
+};
+
+/* The gradient goes into the momentum, and x, row by row, is where it goes from there. */
+static void gather_momentum(const struct step *s, const struct vae_muon_part *part, float *x)
+{
+	const struct vae_param *p = &s->params->list[part->param];
+	for (size_t r = 0; r < p->rows; r++) {
+		size_t at = p->offset + r * p->columns + part->column;
+		vae_kernels()->momentum(x + r * part->columns, s->o->first + at, s->gradient + at, part->columns, s->scale, 0.95f);
+	}
+}
+
+/* The orthogonal factor, at 0.2 of the rate for each number's root mean square: 1 / sqrt(the larger side) as it comes. One that is not due goes
+ * on in its last direction. */
+static void muon_step(const struct step *s, const struct vae_muon_part *part, bool due, float factor, float *room)
+{
+	const struct vae_param *p = &s->params->list[part->param];
+	float rate = (float)(0.2 * s->rate * sqrt((double)larger(p->rows, part->columns))) * factor;
+	gather_momentum(s, part, room);
+	if (due)
+		vae_orthogonal(room, p->rows, part->columns, room + part_floats(s->params, part), s->bf16);
+	for (size_t r = 0; r < p->rows; r++) {
+		size_t at = p->offset + r * p->columns + part->column;
+		if (due)
+			memcpy(s->o->second + at, room + r * part->columns, part->columns * sizeof(float));
+		vae_kernels()->descend(s->value + at, s->o->average + at, s->o->second + at, part->columns, rate, s->follow);
+	}
+}
+
 void vae_optimiser_step(struct vae_optimiser *o, const struct vae_params *params, const float *factor, float *value, const float *gradient, double norm,
-                        double clip, double rate, double ema)
+                        double clip, double rate, double ema, const struct vae_bf16 *bf16)
 {
 	const double b1 = 0.9, b2 = 0.999;
-	double scale = clip > 0 && norm > clip ? clip / norm : 1, t = (double)++o->step;
+	double t = (double)++o->step;
+	struct step s = {.o = o, .params = params, .value = value, .gradient = gradient, .scale = clip > 0 && norm > clip ? (float)(clip / norm) : 1,
+	                 .follow = (float)(1 - fmin(ema, (t + 1) / (t + 10))), .rate = rate, .bf16 = bf16}; /* the average starts fast */
 	double corrected = rate * sqrt(1 - pow(b2, t)) / (1 - pow(b1, t));
-	double follow = 1 - fmin(ema, (t + 1) / (t + 10)); /* the average starts fast */
 #pragma omp parallel for schedule(dynamic)
 	for (int i = 0; i < params->count; i++) {
 		size_t start = params->list[i].offset, n = params->list[i].rows * params->list[i].columns;
-		vae_kernels()->adam(value + start, o->first + start, o->second + start, o->average + start, gradient + start, n, (float)scale,
-		                    (float)corrected * factor[i], (float)b1, (float)b2, 1e-8f, (float)follow);
+		if (!o->parts || !params->list[i].matrix)
+			vae_kernels()->adam(value + start, o->first + start, o->second + start, o->average + start, gradient + start, n, s.scale,
+			                    (float)corrected * factor[i], (float)b1, (float)b2, 1e-8f, s.follow);
 	}
+#pragma omp parallel for schedule(dynamic) num_threads(o->threads > 0 ? o->threads : 1)
+	for (int i = 0; i < o->parts; i++)
+		muon_step(&s, &o->part[i], o->step == 1 || (o->step + (uint64_t)i) % MUON_STEPS == 0, factor[o->part[i].param],
+		          o->room + o->room_floats * (size_t)omp_get_thread_num());
 }

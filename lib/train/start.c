@@ -20,11 +20,14 @@ static bool ends(const char *name, const char *tail)
 	return n >= m && !strcmp(name + n - m, tail);
 }
 
+/* A parameter of one of the contexts, of which there is one for each step of y after the first. */
+static bool of_context(const char *name, const char *tail) { return !strncmp(name, "prior.ctx", 9) && ends(name, tail); }
+
 /* The last product of every residual branch starts at 0, so that a block starts as the identity. */
 static bool starts_at_zero(const char *name)
 {
 	return ends(name, ".w2.weight") || ends(name, ".w4.weight") || !strcmp(name, "dec.steer.weight") || !strcmp(name, "dec.feature.weight") ||
-	       !strcmp(name, "prior.ctx.head.weight") || !strcmp(name, "dec.content.weight") || !strcmp(name, "dec.out.weight") ||
+	       of_context(name, ".head.weight") || !strcmp(name, "dec.content.weight") || !strcmp(name, "dec.out.weight") ||
 	       !strcmp(name, "enc.patch.weight") || !strcmp(name, "enc.to_y.weight");
 }
 
@@ -101,6 +104,19 @@ float vae_start_rate(const struct vae_nets *nets, int param)
 	return strcmp(nets->params.list[param].name, "dec.gain_y") ? 1 : (float)middle_step(&nets->arch);
 }
 
+int vae_start_parts(const struct vae_nets *nets, int param)
+{
+	const char *name = nets->params.list[param].name;
+	if (!strcmp(name, "dec.steer.weight"))
+		return 3 * nets->arch.grid_layers;
+	if (!strcmp(name, "dec.content.weight") || !strcmp(name, "dec.feature.weight"))
+		return 16;
+	if (!strcmp(name, "prior.hs.up0.weight") || !strcmp(name, "prior.hs.up1.weight"))
+		return 4;
+	bool pairs = !strcmp(name, "enc.posterior.weight") || (!strncmp(name, "prior.", 6) && ends(name, ".head.weight"));
+	return pairs ? 2 : 1;
+}
+
 static void transform_start(const struct vae_nets *nets, const double *values, const double *vectors, float *value)
 {
 	const struct vae_arch *a = &nets->arch;
@@ -129,11 +145,14 @@ static void transform_start(const struct vae_nets *nets, const double *values, c
 		fill(param_of(nets, value, "dec.gain_y") + k * a->y, 1, a->y, (float)(step * exp(-gain)));
 		fill(param_of(nets, value, "prior.hs.shift") + k * 2 * a->y + a->y, 1, a->y, (float)gain); /* deviations follow the gain */
 	}
-	static const char *const ones[] = {"enc.gain", "prior.ha.gain", "prior.ctx.gain", "prior.hs.gain0", "prior.hs.gain1", "prior.ha.gain_z"};
+	static const char *const ones[] = {"enc.gain", "prior.ha.gain", "prior.hs.gain0", "prior.hs.gain1", "prior.ha.gain_z"};
 	for (size_t i = 0; i < sizeof ones / sizeof *ones; i++) {
 		const struct vae_param *p = &nets->params.list[vae_param_find(&nets->params, ones[i])];
 		fill(value + p->offset, (int)p->rows, (int)p->columns, 1);
 	}
+	for (int i = 0; i < nets->params.count; i++)
+		if (of_context(nets->params.list[i].name, ".gain"))
+			fill(value + nets->params.list[i].offset, a->knots, (int)nets->params.list[i].columns, 1);
 }
 
 static int start_photo(const struct vae_nets *nets, const struct vae_data *data, uint64_t seed, float *value, struct vae_error *error)

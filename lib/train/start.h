@@ -14,4 +14,8 @@ int vae_start(const struct vae_nets *nets, const struct vae_data *data, uint64_t
  * (With the step in dec.content instead, the body saw latents of up to 100 and the noise of a rate of 1e-3 drowned it.) */
 float vae_start_rate(const struct vae_nets *nets, int param);
 
+/* How many matrices of the same size stand side by side in one: outputs that have nothing to do with each other but their input, such as means
+ * and log-scales, or the pixels of a cell. 1 for all others. */
+int vae_start_parts(const struct vae_nets *nets, int param);
+
 #endif

@@ -55,6 +55,8 @@ static double now(const struct vae_trainer *trainer)
 	return ((double)t.tv_sec + 1e-9 * (double)t.tv_nsec) / (cpu ? trainer->workers : 1);
 }
 
+static const char *optimiser_name(const struct vae_trainer *t) { return t->options.optimiser == VAE_OPTIMISER_MUON ? "Muon" : "Adam"; }
+
 static bool is_photo(const struct vae_trainer *t) { return t->nets->arch.kind == VAE_ARCH_PHOTO; }
 
 /* ---- setting up -------------------------------------------------------------------------------------------------------- */
@@ -71,6 +73,8 @@ static int check_options(const struct vae_train_options *o, struct vae_error *er
 		return vae_fail(error, VAE_EARG, "neither steps nor minutes say when to end");
 	if (!(o->lr > 0 && o->lr < 1) || !(o->decay >= 0 && o->decay <= 1) || !(o->ema >= 0 && o->ema < 1) || isnan(o->clip))
 		return vae_fail(error, VAE_EARG, "the rate, decay, ema or clip is out of range");
+	if (o->optimiser != VAE_OPTIMISER_ADAM && o->optimiser != VAE_OPTIMISER_MUON)
+		return vae_fail(error, VAE_EARG, "optimiser %d is neither Adam nor Muon", o->optimiser);
 	if (o->precision == VAE_PRECISION_BF16 && !vae_bf16())
 		return vae_fail(error, VAE_EARG, "no products in bf16 here: they need a CPU with AVX512-BF16");
 	if (o->resume && !o->checkpoint)
@@ -112,6 +116,8 @@ static int load_start(struct vae_trainer *t, const struct vae_checkpoint_head *h
 	if (head) {
 		if (head->floats != t->optimiser.size)
 			return vae_fail(error, VAE_EDATA, "checkpoint %s: not of this architecture", t->options.checkpoint);
+		if (head->optimiser != (uint64_t)t->options.optimiser)
+			return vae_fail(error, VAE_EARG, "checkpoint %s: of another optimiser than %s", t->options.checkpoint, optimiser_name(t));
 		int result = vae_checkpoint_read(t->options.checkpoint, head, t->weights.value, &t->optimiser, error);
 		if (result)
 			return result;
@@ -127,6 +133,20 @@ static int load_start(struct vae_trainer *t, const struct vae_checkpoint_head *h
 		t->started = true;
 	}
 	return 0;
+}
+
+static int new_optimiser(struct vae_trainer *t, struct vae_error *error)
+{
+	const struct vae_params *params = &t->nets->params;
+	int parts[VAE_MAX_PARAMS];
+	for (int i = 0; i < params->count; i++) {
+		t->factor[i] = vae_start_rate(t->nets, i);
+		parts[i] = vae_start_parts(t->nets, i);
+	}
+	int result = vae_optimiser_init(&t->optimiser, params->total, error);
+	if (!result && t->options.optimiser == VAE_OPTIMISER_MUON)
+		result = vae_optimiser_use_muon(&t->optimiser, params, parts, error);
+	return result;
 }
 
 static int new_workers(struct vae_trainer *t, struct vae_error *error)
@@ -168,11 +188,9 @@ int vae_trainer_new(struct vae_trainer **out, const struct vae_train_options *op
 		goto out;
 	if ((result = choose_arch(t, head, init, error)))
 		goto out;
-	for (int i = 0; i < t->nets->params.count; i++)
-		t->factor[i] = vae_start_rate(t->nets, i);
 	t->data.channels = t->validation.channels = is_photo(t) ? 3 : 1;
 	if ((result = vae_weights_init(&t->weights, &t->nets->params, true, error)) ||
-	    (result = vae_optimiser_init(&t->optimiser, t->nets->params.total, error)) || (result = load_start(t, head, init, error)) ||
+	    (result = new_optimiser(t, error)) || (result = load_start(t, head, init, error)) ||
 	    (result = new_workers(t, error)))
 		goto out;
 	if (options->precision != VAE_PRECISION_FLOAT32)
@@ -292,7 +310,8 @@ static bool one_step(struct vae_trainer *t, double rate, struct vae_objective_su
 		return false;
 	}
 	vae_objective_add(sums, &batch);
-	vae_optimiser_step(&t->optimiser, &t->nets->params, t->factor, t->weights.value, gradients[0], *norm, t->options.clip, rate, t->options.ema);
+	vae_optimiser_step(&t->optimiser, &t->nets->params, t->factor, t->weights.value, gradients[0], *norm, t->options.clip, rate, t->options.ema,
+	                   t->weights.bf16);
 	vae_weights_pack(&t->weights, &t->nets->params);
 	return true;
 }
@@ -359,7 +378,7 @@ static int save_checkpoint(const struct vae_trainer *t, struct vae_error *error)
 	if (!t->options.checkpoint)
 		return 0;
 	struct vae_checkpoint_head head = {.seed = t->options.seed, .step = t->optimiser.step, .floats = t->optimiser.size, .skipped = t->skipped,
-	                                   .seconds = t->earlier_seconds + t->run_seconds};
+	                                   .optimiser = (uint64_t)t->options.optimiser, .seconds = t->earlier_seconds + t->run_seconds};
 	vae_arch_format(&t->nets->arch, head.arch);
 	return vae_checkpoint_write(t->options.checkpoint, &head, t->weights.value, &t->optimiser, error);
 }
@@ -443,9 +462,9 @@ int vae_trainer_run(struct vae_trainer *t, vae_train_report *report, void *conte
 static int describe(const struct vae_trainer *t, char *text, size_t room)
 {
 	const struct vae_train_options *o = &t->options;
-	int n = snprintf(text, room, "%s%s%llu steps of %d samples in %.0f minutes on %d threads in %s, Adam %g, seed %llu", o->summary ? o->summary : "",
+	int n = snprintf(text, room, "%s%s%llu steps of %d samples in %.0f minutes on %d threads in %s, %s %g, seed %llu", o->summary ? o->summary : "",
 	                 o->summary ? "; " : "", (unsigned long long)t->optimiser.step, o->batch, (t->earlier_seconds + t->run_seconds) / 60, t->workers,
-	                 t->weights.bf16 ? "bf16" : "float32", o->lr, (unsigned long long)o->seed);
+	                 t->weights.bf16 ? "bf16" : "float32", optimiser_name(t), o->lr, (unsigned long long)o->seed);
 	const struct vae_objective_sums *v = &t->last_valid;
 	if (v->samples > 0 && n > 0 && (size_t)n < room) {
 		if (is_photo(t))

@@ -34,6 +34,12 @@ weights() {
 }
 same_weights() { cmp <(weights "$1") <(weights "$2"); }
 
+# The validation loss in a log falls by a fifth.
+falls() {
+	awk -F'\t' 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "elbo") e = i; else if ($i == "set") s = i; next }
+		$s == "valid" { if (!n++) first = $e; last = $e } END { exit !(n && last < 0.8 * first) }' "$1" || { tail -n 3 "$1" | fail; }
+}
+
 @test "a few steps of photo make a model that works" {
 	local model
 	for model in fresh photo; do
@@ -68,10 +74,32 @@ same_weights() { cmp <(weights "$1") <(weights "$2"); }
 	fi
 }
 
+@test "--optimiser: Muon learns too, resumes to the bit, says so in the model, and leaves Adam's checkpoints alone" {
+	local run steps=8
+	photo_run --steps 3 --quiet -o adam
+	photo_run --steps 3 --optimiser adam --quiet -o a
+	same_weights a adam
+	for run in mlp photo; do
+		"${run}_run" --steps $steps --decay 0 --optimiser muon --quiet -o whole
+		"${run}_run" --steps 3 --decay 0 --optimiser muon --checkpoint ckpt.$run --quiet -o m
+		"${run}_run" --steps $steps --decay 0 --optimiser muon --checkpoint ckpt.$run --resume --quiet -o m
+		same_weights m whole
+	done
+	OMP_NUM_THREADS=3 vae-train --init tiny --batch 1 --patch 64 --steps 3 --seed 3 --optimiser muon --quiet -o a "$X/x.ppm"
+	OMP_NUM_THREADS=1 vae-train --init tiny --batch 1 --patch 64 --steps 3 --seed 3 --optimiser muon --quiet -o b "$X/x.ppm"
+	same_weights a b
+	refute same_weights whole adam
+	vae-stat --json whole | json_is '$j->[0]{training} =~ / in (float32|bf16), Muon 0.001, /'
+	fails 2 "ckpt.photo: of another optimiser than Adam" photo_run --steps 9 --checkpoint ckpt.photo --resume -o none
+	fails 2 "adamw" photo_run --steps 9 --optimiser adamw -o none
+}
+
 @test "training lowers the loss" {
+	mlp_run --steps 150 --lr 0.01 --optimiser muon --log log.tsv --valid "$X/digits.pgm" --checkpoint ckpt --checkpoint-minutes 0 --quiet -o m
+	falls log.tsv
+	rm ckpt
 	mlp_run --steps 150 --lr 0.01 --log log.tsv --valid "$X/digits.pgm" --checkpoint ckpt --checkpoint-minutes 0 --quiet -o m
-	awk -F'\t' 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "elbo") e = i; else if ($i == "set") s = i; next }
-		$s == "valid" { if (!n++) first = $e; last = $e } END { exit !(n && last < 0.8 * first) }' log.tsv || { tail -n 3 log.tsv | fail; }
+	falls log.tsv
 }
 
 @test "same seed, same model, bit for bit; another seed, another model" {

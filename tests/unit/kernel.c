@@ -588,6 +588,34 @@ static void test_adam(const struct vae_kernels *kernels)
 	free(e_a);
 }
 
+static void test_momentum(const struct vae_kernels *kernels)
+{
+	enum { N = 77 };
+	struct array w = array_random(N), m = array_random(N), x = array_random(N), average = array_random(N), g = array_random(N);
+	double *e_w = doubles(w.data, N), *e_m = doubles(m.data, N), *e_x = doubles(x.data, N), *e_a = doubles(average.data, N);
+	float scale = 0.5f, rate = 1e-2f, keep = 0.9f, ema = 0.01f;
+	for (int i = 0; i < N; i++) {
+		double y = g.data[i] * scale;
+		e_m[i] = keep * e_m[i] + (1 - keep) * y;
+		e_x[i] = keep * e_m[i] + (1 - keep) * y;
+		e_w[i] -= rate * e_x[i];
+		e_a[i] += ema * (e_w[i] - e_a[i]);
+	}
+	kernels->momentum(x.data, m.data, g.data, N, scale, keep);
+	ok(close_to(m.data, e_m, N, 1e-6) && close_to(x.data, e_x, N, 1e-6) && array_intact(&m) && array_intact(&x), "%s: momentum",
+		vae_isa_name(kernels->isa));
+	kernels->descend(w.data, average.data, x.data, N, rate, ema);
+	ok(close_to(w.data, e_w, N, 1e-6) && close_to(average.data, e_a, N, 1e-6) && array_intact(&w) && array_intact(&average), "%s: a step along it",
+		vae_isa_name(kernels->isa));
+	struct array *all[] = {&w, &m, &x, &average, &g};
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+		array_free(all[i]);
+	free(e_w);
+	free(e_m);
+	free(e_x);
+	free(e_a);
+}
+
 /* ---- likeness ---------------------------------------------------------------------------------------------------------- */
 
 static float plain_window(const float *x, size_t step, const float *t)
@@ -733,6 +761,7 @@ int main(void)
 		test_pointwise(kernels);
 		test_gaussian(kernels);
 		test_adam(kernels);
+		test_momentum(kernels);
 		test_likeness(kernels);
 	}
 	return tap_done();

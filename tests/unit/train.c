@@ -1,10 +1,12 @@
-/* The objective's gradient against finite differences, the eigenvectors, Adam, checkpoints, and patches. */
+/* The objective's gradient against finite differences, the eigenvectors, Adam and Muon, checkpoints, and patches. */
+#include "base/memory.h"
 #include "prior/order.h"
 #include "tap.h"
 #include "train/checkpoint.h"
 #include "train/data.h"
 #include "train/eigen.h"
 #include "train/objective.h"
+#include "train/orthogonal.h"
 #include "train/start.h"
 
 #include <math.h>
@@ -168,7 +170,7 @@ static void check_optimiser(void)
 		return;
 	double norm = vae_optimiser_gather(gradients, 2, 48), expected = sqrt(48.0 * 49 * 97 / 6);
 	ok(fabs(norm - expected) < 1e-6 * expected && first[3] == -4, "the gathered gradient, norm %g", norm);
-	vae_optimiser_step(&o, &params, factor, value, first, norm, 1, 0.01, 0.9);
+	vae_optimiser_step(&o, &params, factor, value, first, norm, 1, 0.01, 0.9, NULL);
 	ok(fabsf(value[0] - 0.01f) < 1e-5f && fabsf(value[19] - 0.01f) < 1e-5f && fabsf(value[40] - 0.005f) < 1e-5f && value[25] == 0,
 	   "the first step: %g and %g", value[0], value[40]);
 	ok(fabsf(o.average[0] - value[0] * (1 - 2 / 11.0f)) < 1e-6f, "the average follows");
@@ -191,6 +193,96 @@ static void check_optimiser(void)
 	ok(vae_checkpoint_write("/nonexistent/x", &head, value, &o, &e) == VAE_EIO, "nowhere to write: %s", e.text);
 	vae_optimiser_clear(&o);
 	vae_optimiser_clear(&again);
+}
+
+/* Singular values of x, the largest first: roots of the eigenvalues of x x^T or x^T x, whichever is smaller. */
+static void singular_values(const float *x, size_t rows, size_t columns, double *values)
+{
+	size_t n = rows < columns ? rows : columns, m = rows < columns ? columns : rows, along = rows < columns ? 1 : columns;
+	size_t across = rows < columns ? columns : 1;
+	double *product = calloc(n * n, sizeof *product), *vectors = calloc(n * n, sizeof *vectors);
+	struct vae_error e;
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < n; j++)
+			for (size_t k = 0; k < m; k++)
+				product[i * n + j] += (double)x[i * across + k * along] * x[j * across + k * along];
+	if (vae_eigen(product, n, values, vectors, &e))
+		values[0] = NAN;
+	for (size_t i = 0; i < n; i++)
+		values[i] = sqrt(fmax(values[i], 0));
+	free(product);
+	free(vectors);
+}
+
+/* A random matrix whose columns, or rows, grow smaller and smaller. */
+static void check_orthogonal(size_t rows, size_t columns, const struct vae_bf16 *bf16)
+{
+	struct vae_error e;
+	size_t n = rows < columns ? rows : columns;
+	double before[200], after[200], along = 0, sum = 0;
+	float *x, *y, *room;
+	if (vae_alloc(&x, rows * columns, sizeof *x, &e) || vae_alloc(&y, rows * columns, sizeof *y, &e) ||
+	    vae_alloc(&room, vae_orthogonal_room(rows, columns), sizeof *room, &e))
+		return;
+	for (size_t i = 0; i < rows * columns; i++)
+		x[i] = y[i] = 1e-12f * centred() / (1 + (float)(rows < columns ? i / columns : i % columns) / 10);
+	singular_values(x, rows, columns, before);
+	vae_orthogonal(y, rows, columns, room, bf16);
+	singular_values(y, rows, columns, after);
+	for (size_t i = 0; i < n; i++)
+		sum += before[i];
+	for (size_t i = 0; i < rows * columns; i++)
+		along += (double)x[i] * y[i]; /* sum, if y is orthogonal, in x's directions; less in any others */
+	ok(after[0] < 1.31 && after[n - 1] > 0.66 && along > 0.75 * sum && along < 1.3 * sum,
+	   "%zu x %zu%s: singular values of %.3f to 1 become %.3f to %.3f, in the same directions", rows, columns, bf16 ? " in bf16" : "",
+	   before[n - 1] / before[0], after[n - 1], after[0]);
+	for (size_t i = 0; i < rows * columns; i++)
+		x[i] *= 1e-30f;
+	vae_orthogonal(x, rows, columns, room, bf16);
+	singular_values(x, rows, columns, after);
+	ok(after[0] == 0, "next to nothing becomes nothing");
+	free(x);
+	free(y);
+	free(room);
+}
+
+/* A quadratic bowl, 100 times steeper along the first row than along the last, and a vector beside it: down to what the last rate's steps are.
+ * The same bits come of three threads as of one. */
+static void check_muon(const struct vae_bf16 *bf16)
+{
+	enum { ROWS = 48, COLUMNS = 192, TOTAL = ROWS * COLUMNS + 16, STEPS = 300 };
+	struct vae_error e;
+	static struct vae_params params;
+	static float value[2][TOTAL], gradient[TOTAL], goal[TOTAL];
+	const float factor[2] = {1, 1};
+	const int parts[2] = {4, 1};
+	double loss[2] = {0}, before = 0;
+	params = (struct vae_params){.count = 2, .total = TOTAL};
+	params.list[0] = (struct vae_param){.rows = ROWS, .columns = COLUMNS, .matrix = true};
+	params.list[1] = (struct vae_param){.rows = 1, .columns = 16, .offset = ROWS * COLUMNS};
+	for (int i = 0; i < TOTAL; i++) {
+		goal[i] = centred();
+		before += (double)goal[i] * goal[i];
+	}
+	for (int run = 0; run < 2; run++) {
+		struct vae_optimiser o;
+		omp_set_num_threads(run ? 3 : 1);
+		if (!ok(!vae_optimiser_init(&o, TOTAL, &e) && !vae_optimiser_use_muon(&o, &params, parts, &e) && o.parts == 4, "Muon on four quarters"))
+			return;
+		memset(value[run], 0, sizeof value[run]);
+		for (int step = 0; step < STEPS; step++) {
+			for (int i = 0; i < TOTAL; i++)
+				gradient[i] = (value[run][i] - goal[i]) * powf(100, -(float)(i / COLUMNS) / ROWS);
+			vae_optimiser_step(&o, &params, factor, value[run], gradient, 1, 0, 0.2 * (1 - (double)step / STEPS), 0, bf16);
+		}
+		for (int i = 0; i < TOTAL; i++)
+			loss[run] += (double)(value[run][i] - goal[i]) * (value[run][i] - goal[i]);
+		ok(!memcmp(o.average, value[run], sizeof value[run]), "an average of decay 0 is the weights");
+		vae_optimiser_clear(&o);
+	}
+	omp_set_num_threads(1);
+	ok(loss[0] < 1e-3 * before && !memcmp(value[0], value[1], sizeof value[0]), "Muon%s goes from %.3g to %.3g, and to the same on three threads",
+	   bf16 ? " in bf16" : "", before, loss[0]);
 }
 
 static void check_data(void)
@@ -343,6 +435,15 @@ int main(void)
 	check_objective("mlp width=6 height=5 hidden1=12 hidden2=9 z=4", VAE_LOSS_MSE, 5, 1);
 	check_eigen();
 	check_optimiser();
+	for (const struct vae_bf16 *bf16 = NULL;; bf16 = vae_bf16()) {
+		check_orthogonal(150, 400, bf16);
+		check_orthogonal(200, 100, bf16);
+		check_orthogonal(33, 77, bf16);
+		check_orthogonal(70, 7, bf16);
+		check_muon(bf16);
+		if (bf16 || !vae_bf16())
+			break;
+	}
 	check_data();
 	check_reduction(32, 16);
 	check_reduction(64, 64);
