@@ -1,15 +1,15 @@
-/* decode.c - the same road back: from codes to a picture. Everything here is exact (vae(7), EXACTNESS). */
+/* decode.c - p(x|y): from latents to a picture, down the rows. Exact (vae(7), EXACTNESS). */
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cpu.h"
 #include "base/memory.h"
-#include "base/parallel.h"
 #include "base/random.h"
 #include "image/image.h"
 #include "nn/sweep.h"
 #include "shape.h"
+#include "window.h"
 
 #ifdef __FAST_MATH__
 #error "the result must be the same on every machine: build without -ffast-math"
@@ -19,200 +19,6 @@ _Static_assert(__FLT_EVAL_METHOD__ == 0, "binary32 must be evaluated in binary32
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 static size_t most(size_t a, size_t b) { return a > b ? a : b; }
 static size_t quotient_up(size_t a, size_t b) { return (a + b - 1) / b; }
-
-/* ---- windows ----------------------------------------------------------------------------------------------------------- */
-
-static struct vae_window whole(const struct vae_geometry *g) { return (struct vae_window){0, 0, g->width, g->height}; }
-
-static int check_window(const struct vae_window *w, const struct vae_geometry *g, struct vae_error *error)
-{
-	if (w->width && w->height && w->left < g->width && w->top < g->height && w->width <= g->width - w->left && w->height <= g->height - w->top)
-		return 0;
-	return vae_fail(error, VAE_EARG, "the window %u,%u,%u,%u is not within the picture of %u x %u pixels", w->left, w->top, w->width,
-	                w->height, g->width, g->height);
-}
-
-/* The squares of `side` that [row, row + rows) x [column, column + columns) touches. */
-static struct vae_area touched(size_t row, size_t column, size_t rows, size_t columns, size_t side)
-{
-	struct vae_area a = {.row = row / side, .column = column / side};
-	a.rows = quotient_up(row + rows, side) - a.row;
-	a.columns = quotient_up(column + columns, side) - a.column;
-	return a;
-}
-
-/* The cells that a window's pixels lie in. */
-static struct vae_area cells_of(const struct vae_window *w) { return touched(w->top, w->left, w->height, w->width, VAE_CELL_PX); }
-
-/* The slices of the cells that synthesis reads for a window: those it lies in, and the margin around them. */
-static struct vae_area slices_of(const struct vae_window *w, const struct vae_model *model, const struct vae_codes *codes)
-{
-	if (model->nets->arch.kind == VAE_ARCH_MLP)
-		return (struct vae_area){0, 0, 1, 1};
-	struct vae_area a = cells_of(w);
-	size_t halo = vae_net_halo(&model->nets->net[VAE_SYNTHESIS]), top = a.row - least(a.row, halo), left = a.column - least(a.column, halo);
-	size_t bottom = least(a.row + a.rows + halo, codes->rows), right = least(a.column + a.columns + halo, codes->columns);
-	return touched(top, left, bottom - top, right - left, VAE_SLICE_CELLS);
-}
-
-/* ---- p(y) -------------------------------------------------------------------------------------------------------------- */
-
-/* Holds some rows of slices at a time, decoded when the first of their cells are asked for. */
-struct dequantiser {
-	struct vae_latents_rows rows;
-	const struct vae_model *model;
-	const struct vae_codes *codes;
-	struct vae_codes_reader *reader;
-	struct vae_area wanted;     /* slices */
-	uint32_t next;              /* the slice that the reader gives next */
-	size_t top, bottom;         /* rows of cells in y and alpha, none at first */
-	uint32_t band;              /* room for so many: a multiple of a slice's, or all */
-	float *y;
-	uint16_t *alpha;
-	struct vae_slice *slice;    /* of the band, [their number], owned with a reader, whose payloads they hold */
-	struct vae_symbols *symbols; /* one a thread, while slices are decoded */
-};
-
-static int dequantise_slice(void *context, size_t piece, int thread, struct vae_error *error)
-{
-	const struct dequantiser *d = context;
-	const struct vae_codes *c = d->codes;
-	size_t across = vae_cells(c->columns, 6), i = d->top / VAE_SLICE_CELLS * across + piece, row = i / across, column = i % across;
-	const struct vae_slice *slice = d->reader ? &d->slice[piece] : &c->slice[i];
-	struct vae_slice_place p = vae_slice_at(c->rows, c->columns, i), px = vae_cell_pixels(&c->geometry, c->rows, c->columns, p);
-	struct vae_slice_place above = vae_cell_pixels(&c->geometry, c->rows, c->columns, (struct vae_slice_place){d->top, 0, 1, 1});
-	size_t stride = (size_t)c->columns * c->channels, line = vae_codes_alpha_bytes(c, (uint32_t)i) / px.rows;
-	int rc = 0;
-	if (row - d->wanted.row >= d->wanted.rows || column - d->wanted.column >= d->wanted.columns)
-		return 0;
-	rc = vae_slice_decode(&d->symbols[thread], c, d->model, i, slice, d->y + (p.row - d->top) * stride + p.column * c->channels, stride, error);
-	for (size_t r = 0; line && r < px.rows && !rc; r++)
-		rc = vae_alpha_get(d->alpha + (px.row - above.row + r) * c->geometry.width + px.column, &c->geometry, slice->payload + r * line,
-		                   px.columns, error);
-	return rc;
-}
-
-static void drop_slices(struct dequantiser *d)
-{
-	size_t slices = d->slice ? vae_slice_count(d->band, d->codes->columns) : 0;
-	for (size_t i = 0; i < slices; i++) {
-		free(d->slice[i].payload);
-		d->slice[i].payload = NULL;
-	}
-}
-
-/* Takes slices up to `end` from the reader: those of the band are kept. */
-static int read_slices(struct dequantiser *d, uint32_t end, bool keep, struct vae_error *error)
-{
-	for (uint32_t first = d->next; d->reader && d->next < end; d->next++) {
-		struct vae_slice slice;
-		int rc = vae_codes_next(&slice, d->codes, d->next, d->reader, error);
-		if (rc)
-			return rc;
-		if (keep)
-			d->slice[d->next - first] = slice;
-		else
-			free(slice.payload);
-	}
-	return 0;
-}
-
-/* Decodes the band that row `row` lies in. */
-static int load_band(struct dequantiser *d, size_t row, struct vae_error *error)
-{
-	size_t across = vae_cells(d->codes->columns, 6), first = row / VAE_SLICE_CELLS * across;
-	size_t top = row / VAE_SLICE_CELLS * VAE_SLICE_CELLS, bottom = least(top + d->band, d->codes->rows);
-	size_t slices = vae_slice_count((uint32_t)(bottom - top), d->codes->columns), threads = 0;
-	int rc = read_slices(d, (uint32_t)first, false, error);
-	if (rc || (rc = read_slices(d, (uint32_t)(first + slices), true, error)))
-		return rc;
-	d->top = top;
-	d->bottom = bottom;
-	if (!(rc = vae_symbols_new(&d->symbols, &threads, error)))
-		rc = vae_parallel(slices, dequantise_slice, d, error);
-	vae_symbols_free(d->symbols, threads);
-	d->symbols = NULL;
-	drop_slices(d);
-	return rc;
-}
-
-/* Rows of pixels that `count` rows of cells cover. */
-static size_t pixel_rows(const struct vae_latents_rows *rows, size_t row, size_t count)
-{
-	const struct vae_latents *l = &rows->head;
-	return count ? vae_cell_pixels(&l->geometry, l->rows, l->columns, (struct vae_slice_place){row, 0, count, 1}).rows : 0;
-}
-
-static int dequantiser_read(struct vae_latents_rows *rows, uint32_t count, float *y, uint16_t *alpha, struct vae_error *error)
-{
-	struct dequantiser *d = (struct dequantiser *)rows;
-	size_t line = (size_t)rows->head.columns * rows->head.channels;
-	int rc;
-	for (; y && count; count--, rows->row++) {
-		if (rows->row >= d->bottom && (rc = load_band(d, rows->row, error)))
-			return rc;
-		memcpy(y, d->y + (rows->row - d->top) * line, line * sizeof *y);
-		y += line;
-		size_t samples = vae_alpha_row_samples(&rows->head, rows->row), above = pixel_rows(rows, d->top, rows->row - d->top);
-		if (!samples || !alpha)
-			continue;
-		memcpy(alpha, d->alpha + above * rows->head.geometry.width, samples * sizeof *alpha);
-		alpha += samples;
-	}
-	rows->row += count;
-	return rows->row < rows->head.rows ? 0 : read_slices(d, d->codes->slices, false, error);
-}
-
-static void dequantiser_release(struct vae_latents_rows *rows)
-{
-	struct dequantiser *d = (struct dequantiser *)rows;
-	drop_slices(d);
-	free(d->slice);
-	free(d->y);
-	free(d->alpha);
-	free(rows->head.model_hint);
-	free(d);
-}
-
-int vae_dequantise_rows(struct vae_latents_rows **latents, const struct vae_model *model, const struct vae_codes *codes,
-                        struct vae_codes_reader *reader, const struct vae_window *window, struct vae_error *error)
-{
-	struct vae_window all = whole(&codes->geometry);
-	struct dequantiser *d;
-	int rc = vae_codes_check(codes, model, error);
-	window = window ? window : &all;
-	if (rc || (rc = check_window(window, &codes->geometry, error)) || (rc = vae_alloc(&d, 1, sizeof *d, error)))
-		return rc;
-	d->rows = (struct vae_latents_rows){.read = dequantiser_read, .release = dequantiser_release};
-	d->rows.head = (struct vae_latents){
-		.geometry = codes->geometry, .model_id = codes->model_id, .quality = codes->quality,
-		.rows = codes->rows, .columns = codes->columns, .channels = codes->channels};
-	d->model = model;
-	d->codes = codes;
-	d->reader = reader;
-	d->wanted = slices_of(window, model, codes);
-	d->band = vae_slice_band(codes->rows, codes->columns, (uint32_t)omp_get_max_threads());
-	if ((rc = vae_hint_copy(&d->rows.head.model_hint, model, error)) ||
-	    (rc = vae_latents_alloc(&d->y, &d->alpha, &d->rows.head, d->band, error)) ||
-	    (reader && (rc = vae_alloc(&d->slice, vae_slice_count(d->band, codes->columns), sizeof *d->slice, error))))
-		dequantiser_release(&d->rows);
-	else
-		*latents = &d->rows;
-	return rc;
-}
-
-int vae_dequantise(struct vae_latents **latents, const struct vae_model *model, const struct vae_codes *codes, struct vae_error *error)
-{
-	struct vae_latents_rows *rows;
-	int rc = vae_dequantise_rows(&rows, model, codes, NULL, NULL, error);
-	if (rc)
-		return rc;
-	rc = vae_latents_rows_collect(latents, rows, error);
-	vae_latents_rows_free(rows);
-	return rc;
-}
-
-/* ---- p(x|y) ------------------------------------------------------------------------------------------------------------ */
 
 /* Rows of cells come in from `latents` as the sweep needs them. Whole cells are made: what the caller has not asked for yet of
  * the last row of them rests in `spare`. "Row" of the output is one of reduced pixels. */
@@ -496,19 +302,20 @@ static int decode_rows(struct vae_image_rows **image, const struct vae_model *mo
 {
 	const struct vae_latents *l = &latents->head;
 	struct vae_geometry g = l->geometry;
+	struct vae_window w;
 	struct decoder *d;
 	int rc = vae_shape_fits(model, &g, l->model_id, l->rows, l->columns, l->channels, error);
-	if (rc || (rc = check_window(window, &g, error)) || (rc = vae_model_prepare(model, 1u << VAE_SYNTHESIS, error)) ||
+	if (rc || (rc = vae_window_take(&w, window, &g, error)) || (rc = vae_model_prepare(model, 1u << VAE_SYNTHESIS, error)) ||
 	    (rc = vae_alloc(&d, 1, sizeof *d, error)))
 		return rc;
-	g.width = (uint32_t)quotient_up(window->width, reduce);
-	g.height = (uint32_t)quotient_up(window->height, reduce);
-	*d = (struct decoder){.rows = {g, 0, decoder_read, decoder_release}, .model = model, .latents = latents, .window = *window, .reduce = reduce};
+	g.width = (uint32_t)quotient_up(w.width, reduce);
+	g.height = (uint32_t)quotient_up(w.height, reduce);
+	*d = (struct decoder){.rows = {g, 0, decoder_read, decoder_release}, .model = model, .latents = latents, .window = w, .reduce = reduce};
 	if (model->nets->arch.kind == VAE_ARCH_PHOTO) {
 		struct vae_sweep_work work = {
 			.nets = model->nets, .weights = &model->weights, .part = VAE_SYNTHESIS, .load = load_latents,
 			.store = reduce == 1 ? store_pixels : store_means, .at = vae_position_of(model->nets->arch.knots, l->quality), .context = d};
-		struct vae_area area = cells_of(window);
+		struct vae_area area = vae_window_cells(&w);
 		if ((rc = vae_sweep_new(&d->sweep, &work, l->geometry.height, l->geometry.width, &area, (size_t)omp_get_max_threads(), error)) ||
 		    (rc = vae_alloc_raw(&d->spare, VAE_CELL_PX * samples_of(d), sizeof *d->spare, error))) {
 			decoder_release(&d->rows);
@@ -522,19 +329,17 @@ static int decode_rows(struct vae_image_rows **image, const struct vae_model *mo
 int vae_decode_rows(struct vae_image_rows **image, const struct vae_model *model, struct vae_latents_rows *latents, const struct vae_window *window,
                     struct vae_error *error)
 {
-	struct vae_window all = whole(&latents->head.geometry);
-	return decode_rows(image, model, latents, window ? window : &all, 1, error);
+	return decode_rows(image, model, latents, window, 1, error);
 }
 
 int vae_decode_reduced_rows(struct vae_image_rows **image, const struct vae_model *model, struct vae_latents_rows *latents, int reduce,
                             struct vae_error *error)
 {
-	struct vae_window all = whole(&latents->head.geometry);
 	if (reduce != 4 && reduce != 8)
 		return vae_fail(error, VAE_EARG, "pictures are reduced by 4 or 8, not by %d", reduce);
 	if (model->nets->arch.kind != VAE_ARCH_PHOTO)
 		return vae_fail(error, VAE_EARG, "only pictures of photo models can be reduced");
-	return decode_rows(image, model, latents, &all, (size_t)reduce, error);
+	return decode_rows(image, model, latents, NULL, (size_t)reduce, error);
 }
 
 int vae_decode(struct vae_image **image, const struct vae_model *model, const struct vae_latents *latents, struct vae_error *error)
