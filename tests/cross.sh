@@ -80,7 +80,7 @@ build() {
 	root=$(sysroot "$1")
 	env -u MAKEFLAGS -u MAKELEVEL PKG_CONFIG_LIBDIR="$root/usr/lib/$name/pkgconfig" PKG_CONFIG_SYSROOT_DIR="$root" \
 		PKG_CONFIG_ALLOW_SYSTEM_CFLAGS=1 PKG_CONFIG_ALLOW_SYSTEM_LIBS=1 \
-		make -j"$JOBS" B="$B/$1" CC="$name-gcc" AR="$name-ar" CFLAGS='-O2 -g -Werror' LDFLAGS=-static all unit
+		make -j"$JOBS" B="$B/$1" CC="$name-gcc" AR="$name-ar" CFLAGS='-O2 -g -Werror' LDFLAGS=-static all unit benches
 }
 
 # on ARCH PROGRAM ...: the program as that machine runs it
@@ -117,6 +117,13 @@ golden() {
 	done
 }
 
+# shapes ARCH MODEL COUNT HASH: tests/shapes.sh, there
+shapes() {
+	local file=models/$2.safetensors
+	[ -e "$file" ] || file=tests/data/$2.safetensors
+	same "the hash" "$4" "$(on "$1" bench/shapes "$file" "$3")"
+}
+
 unset VAE_MODEL XDG_DATA_HOME OMP_NUM_THREADS QEMU_CPU VAE_CPU
 export LC_ALL=C HOME=$scratch VAE_MODEL_PATH=$PWD/tests/data:$PWD/models OMP_WAIT_POLICY=passive
 
@@ -129,7 +136,7 @@ for machine in "${machines[@]}"; do
 	for source in tests/unit/*.c; do
 		name=$(basename "$source" .c)
 		case ${VAE_TEST_FAST:+fast-}$name in
-		fast-compare | fast-hyper | fast-net | fast-road | fast-train) skip "$machine: unit test $name" "minutes of emulated arithmetic" ;;
+		fast-compare | fast-hyper | fast-net | fast-road | fast-sweep | fast-train) skip "$machine: unit test $name" "minutes of emulated arithmetic" ;;
 		*) check "$machine: unit test $name" unit "$machine" "$name" ;;
 		esac
 	done
@@ -140,6 +147,10 @@ for machine in "${machines[@]}"; do
 				check "$machine $kernel: $model, ${line[0]}, quality ${line[1]}: latents, codes, pixels" golden "$machine" "$model" "${line[@]}"
 			done <"tests/data/golden/$model.sums"
 		done
+		while read -r model count hash; do
+			[ "$count" = 5 ] || continue
+			check "$machine $kernel: $count random pictures with $model" shapes "$machine" "$model" "$count" "$hash"
+		done <tests/data/golden/shapes.sums
 		unset VAE_CPU
 	done
 done
