@@ -19,6 +19,7 @@ prepare() {
 	ppmtopgm photo.ppm >grey.pgm
 	pamstack -tupletype RGB_ALPHA photo.ppm grey.pgm | pamtopng >rgba.png
 	cp photo.ppm x.ppm
+	cp photo.ppm map.ppm
 	cp rgba.png x.png
 	cp "$DATA/golden/digits.pgm" digits.pgm
 	vae-enc photo.ppm | vae-quant >x.lat
