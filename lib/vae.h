@@ -330,7 +330,7 @@ struct vae_train_options {
 	int patch;               /* pixels, a multiple of 64; photo only */
 	double reduce_min, reduce_max; /* bounds of the factor that a patch is reduced by, 1/16 to 1; photo only; see enum vae_train_use */
 	int optimiser;           /* VAE_OPTIMISER_*; a checkpoint is resumed with its own */
-	double lr;               /* Adam's rate after the warm-up; Muon's steps are scaled to need about the same */
+	double lr;               /* Adam's rate after the warm-up; Muon's steps are scaled to the size of Adam's, and bear twice the rate or more */
 	uint64_t warmup;         /* steps */
 	double decay;            /* last fraction of steps or minutes in which the rate falls linearly to 1 % */
 	double clip;             /* bound on the gradient's norm; 0: none; negative: 1 for photo, none for mlp */
