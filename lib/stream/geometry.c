@@ -35,8 +35,8 @@ struct vae_slice_place vae_slice_at(uint32_t rows, uint32_t columns, size_t slic
 
 uint32_t vae_slice_band(uint32_t rows, uint32_t columns, uint32_t threads)
 {
-	uint32_t across = vae_cells(columns, 6);
-	uint64_t band = (uint64_t)(threads + across - 1) / across * VAE_SLICE_CELLS;
+	uint32_t whole = columns / VAE_SLICE_CELLS ? columns / VAE_SLICE_CELLS : 1;
+	uint64_t band = (uint64_t)(threads + whole - 1) / whole * VAE_SLICE_CELLS;
 	return band < rows ? (uint32_t)band : rows;
 }
 

@@ -28,7 +28,7 @@ static inline uint64_t vae_slice_count(uint32_t rows, uint32_t columns)
 _Static_assert(VAE_SLICE_CELLS == 1 << 6, "vae_slice_count");
 struct vae_slice_place { size_t row, column, rows, columns; }; /* cells of y */
 struct vae_slice_place vae_slice_at(uint32_t rows, uint32_t columns, size_t slice);
-/* How many rows of y to hold at once: those of one row of slices, or of so many that every thread has a slice. */
+/* How many rows of y to hold at once: those of one row of slices, or of so many that every thread has a whole slice. */
 uint32_t vae_slice_band(uint32_t rows, uint32_t columns, uint32_t threads);
 
 /* Alpha samples of the pixels that a row of cells covers; 0 without alpha. */

@@ -225,22 +225,14 @@ enter 'vae-stat -T1 -r' "vae-stat -T1 -r '$work/large.ppm' '$work/large-out.ppm'
 race
 table "$large"
 
-# The programs' own clock counts the network alone, its preparation included; the first of five pictures warms up.
-printf "\nShare of the core's peak in the networks, one thread, 1088x1920\n"
-seconds() { sed -n '2,$s/.* \([0-9.]*\) s$/\1/p' | median; }
-share() {
-	awk -v name="$1" -v s="$2" -v kmac="$(vae-stat --tsv "$file" | awk -F'\t' -v name="$1" '$1 == "part" && $3 == name { print $5 }')" \
-		-v mp="$large" -v peak="$peak_gflops" 'BEGIN {
-		rate = s > 0 ? 2 * kmac * mp / s : 0 # thousand MAC x million pixels: GFLOP
-		printf "    %-12s %6.2f kMAC/pixel %7.2f s %8.1f GFLOP/s %5.1f %%\n", name, kmac, s, rate, (peak > 0 ? 100 * rate / peak : 0) }'
-}
+printf "\nShare of the core's peak in the networks alone, 1088x1920 (build/bench/networks)\n"
 peak_gflops=$("$B/bench/kernels" 0.3 "${isas[0]:-scalar}" | tee "$work/kernels" | awk '$2 == "peak" { print $3 }')
 peak_gflops=${peak_gflops:-0}
 printf '    between registers: %s GFLOP/s (build/bench/kernels)\n' "$peak_gflops"
-for ((i = 0; i < 5; i++)); do cat "$work/large.lat"; done >"$work/five.lat"
-for ((i = 0; i < 5; i++)); do cat "$work/large.ppm"; done >"$work/five.ppm"
-share analysis "$(bash -c "$encode -v -T1 '$work/five.ppm' 2>&1 >/dev/null" | seconds)"
-share synthesis "$(bash -c "$decode -v -T1 '$work/five.lat' 2>&1 >/dev/null" | seconds)"
+for threads in 1 2; do
+	"$B/bench/networks" "$file" 1088 1920 $threads | awk -v threads=$threads -v peak="$peak_gflops" \
+		'{ printf "    %d thread%s %s %5.1f %% of the peak a thread\n", threads, threads > 1 ? "s" : " ", $0, (peak > 0 ? 100 * $6 / threads / peak : 0) }'
+done
 
 printf '\nKernels: GFLOP/s and share of the peak, 4096 cells (build/bench/kernels)\n'
 awk '/cells +k +n/ { print "    " $0 } $2 == 4096 { print "    " $0 } /channels|gaussian/ { print "    " $0 }' "$work/kernels"
