@@ -14,6 +14,8 @@
 #include <time.h>
 
 #define HALT_SKIPS 50         /* so many steps in a row without a finite gradient are a divergence */
+#define OFTEN_LOW 0.0015      /* lambda: about 0.15 bpp */
+#define OFTEN_HIGH 0.1        /* about 1.5 bpp */
 #define VALID_QUALITIES 5     /* validation: so many qualities, evenly from 0 to 100 */
 
 struct worker {
@@ -244,6 +246,18 @@ void vae_trainer_free(struct vae_trainer *t)
 
 /* ---- one step ---------------------------------------------------------------------------------------------------------- */
 
+/* Evenly in log lambda: three times out of four between OFTEN_LOW and OFTEN_HIGH, where most pictures are kept, else anywhere. */
+static uint16_t draw_quality(struct vae_random *random, const struct vae_arch *a)
+{
+	double span = log(a->lambda_max / a->lambda_min), low = log(OFTEN_LOW / a->lambda_min) / span, high = log(OFTEN_HIGH / a->lambda_min) / span;
+	uint32_t first = (uint32_t)(fmin(fmax(low, 0), 1) * VAE_QUALITY_ONE), last = (uint32_t)(fmin(fmax(high, 0), 1) * VAE_QUALITY_ONE);
+	if (vae_random_below(random, 4) == 0 || first >= last) {
+		first = 0;
+		last = VAE_QUALITY_ONE;
+	}
+	return (uint16_t)(first + vae_random_below(random, last - first + 1));
+}
+
 /* The samples of worker i. A patch draws from its own stream (seed, step, number in the batch), a worker's digits from that of their first. */
 static void work(struct vae_trainer *t, int i, uint64_t step)
 {
@@ -257,7 +271,7 @@ static void work(struct vae_trainer *t, int i, uint64_t step)
 		for (int k = 0; k < w->samples; k++) {
 			vae_random_init(&o->random, options->seed, step, (uint64_t)(first + k));
 			vae_data_patch(&t->data, &o->random, (uint32_t)options->patch, 0.5f, o->x);
-			uint16_t quality = (uint16_t)vae_random_below(&o->random, VAE_QUALITY_ONE + 1);
+			uint16_t quality = draw_quality(&o->random, &t->nets->arch);
 			vae_objective_pass(o, &t->weights, quality, true, weight, w->gradient, &w->sums);
 		}
 		return;
