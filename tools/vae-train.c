@@ -162,6 +162,7 @@ static void parse_options(struct options *o, int argc, char **argv)
 	while ((key = cli_next()) != -1) {
 		steps |= key == KEY_STEPS;
 		minutes |= key == KEY_MINUTES;
+		sized |= key == KEY_LAMBDA;
 		if (parse_train(&o->train, key))
 			continue;
 		if (key == 'm') {
