@@ -190,9 +190,9 @@ enter 'vae-enc -T1 | vae-quant -T1' "$encode -T1 '$work/x.ppm' | vae-quant -T1 -
 race
 table "$small"
 
-printf '\nDecoding 1088x1920\n'
+printf '\nDecoding 1088x1920 (height x width)\n'
 large=$(awk 'BEGIN { print 1088 * 1920 / 1e6 }')
-pnmtile 1088 1920 "$work/x.ppm" >"$work/large.ppm" 2>/dev/null
+pnmtile 1920 1088 "$work/x.ppm" >"$work/large.ppm" 2>/dev/null
 bash -c "$encode '$work/large.ppm' | vae-quant -m '$model' >'$work/large.lat'"
 enter 'vae-dec -T1' "$decode -T1 '$work/large.lat'"
 enter 'vae-dec -T2' "$decode -T2 '$work/large.lat'"
@@ -230,7 +230,7 @@ peak_gflops=$("$B/bench/kernels" 0.3 "${isas[0]:-scalar}" | tee "$work/kernels" 
 peak_gflops=${peak_gflops:-0}
 printf '    between registers: %s GFLOP/s (build/bench/kernels)\n' "$peak_gflops"
 for threads in 1 2; do
-	"$B/bench/networks" "$file" 1088 1920 $threads | awk -v threads=$threads -v peak="$peak_gflops" \
+	"$B/bench/networks" "$file" 1920 1088 $threads | awk -v threads=$threads -v peak="$peak_gflops" \
 		'{ printf "    %d thread%s %s %5.1f %% of the peak a thread\n", threads, threads > 1 ? "s" : " ", $0, (peak > 0 ? 100 * $6 / threads / peak : 0) }'
 done
 
