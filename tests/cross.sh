@@ -147,9 +147,9 @@ for machine in "${machines[@]}"; do
 				check "$machine $kernel: $model, ${line[0]}, quality ${line[1]}: latents, codes, pixels" golden "$machine" "$model" "${line[@]}"
 			done <"tests/data/golden/$model.sums"
 		done
-		while read -r model count hash; do
-			[ "$count" = 5 ] || continue
-			check "$machine $kernel: $count random pictures with $model" shapes "$machine" "$model" "$count" "$hash"
+		while read -r model number hash; do
+			[ "$number" = 5 ] || continue
+			check "$machine $kernel: $number random pictures with $model" shapes "$machine" "$model" "$number" "$hash"
 		done <tests/data/golden/shapes.sums
 		unset VAE_CPU
 	done
