@@ -42,9 +42,9 @@ decode() {
 one() {
 	local name
 	name=$work/$1-$2-$(basename "$3" .png)
-	pngtopnm "$3" >"$name.in.ppm"
+	pngtopnm "$3" | ppmtoppm >"$name.in.ppm"
 	encode "$1" "$2" "$3" "$name.in.ppm" "$name.${1%%_*}" && decode "$1" "$name.${1%%_*}" "$name.out.ppm" || return 1
-	vae-stat -T 1 --tsv -r "$name.in.ppm" "$name.out.ppm" | awk -F'\t' -v bytes="$(stat -c %s "$name.${1%%_*}")" \
+	ppmtoppm <"$name.out.ppm" | vae-stat -T 1 --tsv -r "$name.in.ppm" - | awk -F'\t' -v bytes="$(stat -c %s "$name.${1%%_*}")" \
 		'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next } { print 8 * bytes / $at["width"] / $at["height"], $at["psnr_db"], $at["ms_ssim"]; exit }'
 	rm -f "$name".*
 }
