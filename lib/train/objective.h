@@ -1,7 +1,7 @@
 /* objective.h - the negative ELBO of one sample and its gradient, by one thread from forward to backward.
  *
- * photo: L = bpp + lambda 255^2 MSE, the rate under additive uniform noise, distortion and context under rounding with the gradient
- *        passed straight through (mixed quantisation: Minnen and Singh 2020).
+ * photo: L = bpp + lambda 255^2 MSE, or bpp + 4000 lambda^1.06 (1 - MS-SSIM); the rate under additive uniform noise, distortion and
+ *        context under rounding with the gradient passed straight through (mixed quantisation: Minnen and Singh 2020).
  * mlp:   L = -log p(x|z) + KL(q(z|x) || N(0, I)), z = mean + deviation x N(0, 1) (Kingma and Welling 2014).
  */
 #ifndef VAE_TRAIN_OBJECTIVE_H
