@@ -436,7 +436,6 @@ int main(void)
 	check_objective("photo enc=16 enc_blocks=1 y=8 hyper=16 z=3 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=3 steps=4 ctx=18", VAE_LOSS_MSE, 64, 128);
 	check_objective("mlp width=6 height=5 hidden1=12 hidden2=9 z=4", VAE_LOSS_BCE, 5, 1);
 	check_objective("mlp width=6 height=5 hidden1=12 hidden2=9 z=4", VAE_LOSS_MSE, 5, 1);
-	check_objective("photo enc=16 enc_blocks=1 y=6 hyper=16 z=3 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=3", VAE_LOSS_MS_SSIM, 192, 256);
 	check_eigen();
 	check_optimiser();
 	for (const struct vae_bf16 *bf16 = NULL;; bf16 = vae_bf16()) {
@@ -456,5 +455,6 @@ int main(void)
 	check_reduction(160, 10);
 	check_plain();
 	check_factors();
+	check_objective("photo enc=16 enc_blocks=1 y=6 hyper=16 z=3 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=3", VAE_LOSS_MS_SSIM, 192, 256);
 	return tap_done();
 }
