@@ -85,7 +85,7 @@ static void guess_gradient(const struct latents *l, int step, float *dguess)
 }
 
 /* The weight of 1 - MS-SSIM at the quality whose weight of 255^2 MSE is lambda: fitted so that a quality takes about as many bits as of a model
- * trained on MSE, within a tenth from 0.1 to 1.7 bpp. */
+ * trained on MSE: 6 % less to 11 % more from 0.17 to 1.7 bpp, 20 % more at 0.11. */
 static double ms_ssim_lambda(double lambda) { return 4000 * pow(lambda, 1.06); }
 
 /* What the loss comes to for a trained network, roughly. bpp + lambda 255^2 MSE: 0.2 at lambda 0.0008, 1 at 0.02, 3 at 0.2; with MS-SSIM: 0.24, 1.4, 4.7.
