@@ -21,8 +21,7 @@
 #include "image/image.h"
 #include "kernel/kernel.h"
 
-#define SCALES 5
-#define RADIUS 5
+#define SCALES VAE_SIMILARITY_SCALES
 #define OVERLAP (VAE_WINDOW - 1)                     /* rows that neighbouring bands of windows share */
 #define MIN_SIDE (OVERLAP * (1 << (SCALES - 1)) + 1) /* the smallest side that leaves one window at the last scale */
 #define BAND_PIXELS ((uint64_t)1 << 19)              /* for each thread: they should seldom wait for each other, nor for memory */
@@ -31,8 +30,6 @@
 #define MIN_BAND 16
 #define MIN_PIECE 16 /* rows of windows: a piece of work begins with ten rows of samples that give none */
 #define BLACK -0.5f  /* planes hold samples - 0.5: variances E[x^2] - E[x]^2 lose less to cancellation about the middle */
-
-static const double scale_weight[SCALES] = { 0.0448, 0.2856, 0.3001, 0.2363, 0.1333 };
 
 /* One scale of both pictures: rows first to first + count - 1, each with a line of floats for every colour of the one, then of the other.
  * Windows above row `first` have been measured. */
@@ -57,7 +54,7 @@ struct comparison {
 	uint16_t *colour[2], *alpha[2]; /* a band of both pictures, owned */
 	struct stage stage[SCALES];
 	float *black;                   /* a line of it, owned */
-	float tap[RADIUS + 1];
+	float tap[VAE_WINDOW / 2 + 1];
 	double *row;                    /* a sum for each row of windows of each colour, or each row of samples; owned */
 };
 
@@ -81,22 +78,6 @@ static double row_error(const struct comparison *c, size_t y)
 }
 
 /* ---- MS-SSIM ----------------------------------------------------------------------------------------------------------- */
-
-/* tap[i] serves the samples at distance i. The centre takes up what rounding the others leaves, as flat areas have variance 0
- * only where the taps sum to 1. */
-static void gaussian(float tap[RADIUS + 1])
-{
-	double g[RADIUS + 1], sum = 0, rest = 1;
-	for (int i = 0; i <= RADIUS; i++) {
-		g[i] = exp(-i * i / (2 * 1.5 * 1.5));
-		sum += i ? 2 * g[i] : g[i];
-	}
-	for (int i = 1; i <= RADIUS; i++) {
-		tap[i] = (float)(g[i] / sum);
-		rest -= 2.0 * tap[i];
-	}
-	tap[0] = (float)rest;
-}
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 static size_t most(size_t a, size_t b) { return a > b ? a : b; }
@@ -166,7 +147,7 @@ static double colour_similarity(const struct comparison *c, int colour)
 	for (int scale = 0; scale < SCALES; scale++) {
 		const struct stage *s = &c->stage[scale];
 		double mean = s->sum[colour] / ((double)(s->height - OVERLAP) * (double)(s->width - OVERLAP));
-		product *= pow(mean > 0 ? mean : 0, scale_weight[scale]);
+		product *= pow(mean > 0 ? mean : 0, vae_similarity_weight[scale]);
 	}
 	return product;
 }
@@ -229,7 +210,7 @@ static int stages_init(struct comparison *c, struct vae_error *error)
 		c->black[i] = BLACK;
 	for (int i = 0; !rc && i < SCALES; i++, width = (width + 1) / 2, height = (height + 1) / 2)
 		rc = stage_init(&c->stage[i], width, height, c->colours, c->band, error);
-	gaussian(c->tap);
+	vae_similarity_taps(c->tap);
 	return rc;
 }
 

@@ -335,13 +335,15 @@ struct vae_train_options {
 	double decay;            /* last fraction of steps or minutes in which the rate falls linearly to 1 % */
 	double clip;             /* bound on the gradient's norm; 0: none; negative: 1 for photo, none for mlp */
 	double ema;              /* decay of the averaged weights, e.g. 0.999 */
-	double lambda_min, lambda_max; /* of the fresh photo model; on mean squared error in 255^2 units */
-	int loss;                /* VAE_LOSS_* */
+	double lambda_min, lambda_max; /* of the fresh photo model; on mean squared error in 255^2 units, whatever the loss */
+	int loss;                /* VAE_LOSS_*; default: mse for photo, bce for mlp */
 	int precision;           /* VAE_PRECISION_* */
 	uint64_t seed;
 	int threads;             /* 0: OpenMP's choice; part of what determines the bits of a training run */
 };
-enum { VAE_LOSS_DEFAULT, VAE_LOSS_MSE, VAE_LOSS_BCE };
+/* bce: mlp alone. ms-ssim: photo alone, and patches of 192 pixels or more; its weight, 4000 lambda^1.06, gives about the bits that lambda gives on
+ * mean squared error. */
+enum { VAE_LOSS_DEFAULT, VAE_LOSS_MSE, VAE_LOSS_BCE, VAE_LOSS_MS_SSIM };
 /* Muon: for the matrices of 1x1 convolutions and dense layers, the momentum's nearest orthogonal matrix; Adam for all else. */
 enum { VAE_OPTIMISER_ADAM, VAE_OPTIMISER_MUON };
 /* Of the matrix products of training. bf16: operands rounded to 8 bits of mantissa; sums, weights, moments and activations stay float32.
@@ -352,6 +354,7 @@ enum { VAE_PRECISION_AUTO, VAE_PRECISION_FLOAT32, VAE_PRECISION_BF16 };
 struct vae_train_progress {
 	uint64_t step, steps;    /* steps: 0 if unlimited */
 	double loss, bpp, z_bpp, psnr; /* photo */
+	double ms_ssim;          /* -10 log10(1 - MS-SSIM) where that is the loss, else NaN */
 	double elbo, kl;         /* mlp: negative ELBO and its KL part, nats */
 	double images_per_second, seconds_left, lr, gradient_norm;
 	uint64_t skipped;        /* steps with NaN or infinity so far */

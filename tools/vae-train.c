@@ -55,7 +55,7 @@ static const struct cli_option rows[] = {
 	{ KEY_OPTIMISER, "optimiser", "adam|muon", "what makes steps of gradients" },
 	{ KEY_LR, "lr", "X", NULL }, { KEY_WARMUP, "warmup", "N", NULL }, { KEY_DECAY, "decay", "X", "rate, steps up to it, last share down" },
 	{ KEY_CLIP, "clip", "X", NULL }, { KEY_EMA, "ema", "X", "bound of the gradient; averaging" },
-	{ KEY_LAMBDA, "lambda", "MIN:MAX", NULL }, { KEY_LOSS, "loss", "mse|bce", "weight and kind of the distortion" },
+	{ KEY_LAMBDA, "lambda", "MIN:MAX", NULL }, { KEY_LOSS, "loss", "mse|bce|ms-ssim", "weight and kind of the distortion" },
 	{ KEY_PRECISION, "precision", "auto|float32|bf16", "of products in training; auto: bf16 if the CPU can" },
 	{ KEY_SEED, "seed", "S", "start of all random sequences" },
 	{ KEY_VALID, "valid", "FILE", "images to validate with; may be repeated" },
@@ -119,7 +119,7 @@ static bool parse_train(struct vae_train_options *t, int key)
 	case KEY_CLIP: t->clip = cli_real(0, 1e9); break;
 	case KEY_EMA: t->ema = cli_real(0, 0.999999999); break;
 	case KEY_LAMBDA: cli_range(&t->lambda_min, &t->lambda_max); break;
-	case KEY_LOSS: t->loss = cli_choice() ? VAE_LOSS_BCE : VAE_LOSS_MSE; break;
+	case KEY_LOSS: t->loss = VAE_LOSS_MSE + cli_choice(); break; /* in the order of the enum */
 	case KEY_PRECISION: t->precision = cli_choice(); break;
 	case KEY_SEED: t->seed = cli_whole(0, UINT64_MAX); break;
 	case KEY_CHECKPOINT: t->checkpoint = cli_text(); break;
@@ -246,6 +246,8 @@ static void print_progress(char *text, size_t room, const struct vae_train_progr
 		append(text, room, ", ELBO -%.2f nats (KL %.2f)", p->elbo, p->kl);
 	else
 		append(text, room, ", %.4f bpp (z %.4f), %.2f dB", p->bpp, p->z_bpp, p->psnr);
+	if (isfinite(p->ms_ssim))
+		append(text, room, ", MS-SSIM %.2f dB", p->ms_ssim);
 	if (p->skipped)
 		append(text, room, ", %" PRIu64 " skipped", p->skipped);
 	if (!p->valid)

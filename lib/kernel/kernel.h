@@ -97,6 +97,23 @@ struct vae_similarity {
 	double *sum;             /* rows */
 };
 
+/* The sum over all windows of two planes of one colour, and its gradient in b's samples. Training only: fast, not the same bits everywhere. */
+struct vae_similarity_backward {
+	size_t rows, columns;    /* of samples, VAE_WINDOW at least */
+	const float *a, *b;      /* rows x columns */
+	const float *tap;        /* as above */
+	bool luminance;
+	float *db;               /* rows x columns, = */
+};
+
+/* MS-SSIM of one colour is the product over the scales of the windows' mean ^ weight, contrast and structure alone but for the last, where
+ * all three terms count; each scale is the mean of 2x2 samples of the one before. */
+#define VAE_SIMILARITY_SCALES 5
+extern const double vae_similarity_weight[VAE_SIMILARITY_SCALES];
+/* A Gaussian of deviation 1.5. tap[i] serves the samples at distance i. The centre takes up what rounding the others leaves, as flat areas
+ * have variance 0 only where the taps sum to 1. */
+void vae_similarity_taps(float tap[VAE_WINDOW / 2 + 1]);
+
 struct vae_kernels {
 	enum vae_isa isa;
 
@@ -139,6 +156,7 @@ struct vae_kernels {
 	void (*planes)(float *plane, size_t stride, const uint16_t *row, size_t pixels, size_t colours, uint16_t maxval);
 	/* Means of 2x2 samples: out[i] = ((above[2i] + above[2i+1]) + (below[2i] + below[2i+1])) / 4. */
 	void (*halve)(float *out, const float *above, const float *below, size_t n);
+	double (*similarity_backward)(const struct vae_similarity_backward *s); /* returns the sum */
 };
 
 /* The table for vae_isa_choose(), chosen at the first call. Thread-safe. */

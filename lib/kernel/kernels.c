@@ -668,6 +668,7 @@ static void descend(float *w, float *average, const float *d, size_t n, float ra
 /* ---- likeness of two pictures ------------------------------------------------------------------------------------------ */
 
 #define STRIP 128 /* columns of windows that are taken down all rows at once, so that the ring below rests in the first-level cache */
+#define LINE (STRIP + 16) /* the room of a line: a strip's gradient needs ten more columns of windows */
 #define CHAINS 8
 #define MOMENTS 4
 
@@ -679,11 +680,11 @@ INLINE float window(const float *x, const size_t step, const float t[6])
 }
 
 /* A row of the ring: the four moments of a row of samples, filtered along it. */
-struct moments { float at[MOMENTS][STRIP]; };
+struct moments { float at[MOMENTS][LINE]; };
 
 INLINE void moments_along(struct moments *m, const float *a, const float *b, const size_t n, const float tap[6])
 {
-	float t[6] = {tap[0], tap[1], tap[2], tap[3], tap[4], tap[5]}, squares[STRIP + VAE_WINDOW - 1], product[STRIP + VAE_WINDOW - 1];
+	float t[6] = {tap[0], tap[1], tap[2], tap[3], tap[4], tap[5]}, squares[LINE + VAE_WINDOW - 1], product[LINE + VAE_WINDOW - 1];
 	EACH for (size_t i = 0; i < n + VAE_WINDOW - 1; i++) {
 		squares[i] = a[i] * a[i] + b[i] * b[i];
 		product[i] = a[i] * b[i];
@@ -778,6 +779,117 @@ static void similarity(const struct vae_similarity *s)
 		s->sum[y] = end_chains(chain[y]);
 }
 
+/* Down a column of eleven lines. */
+INLINE void filter_down(float *out, const float *const r[VAE_WINDOW], const size_t n, const float tap[6])
+{
+	float t[6] = {tap[0], tap[1], tap[2], tap[3], tap[4], tap[5]};
+	const float *r0 = r[0], *r1 = r[1], *r2 = r[2], *r3 = r[3], *r4 = r[4], *r5 = r[5], *r6 = r[6], *r7 = r[7], *r8 = r[8], *r9 = r[9], *r10 = r[10];
+	EACH for (size_t i = 0; i < n; i++)
+		out[i] = t[5] * (r0[i] + r10[i]) + t[4] * (r1[i] + r9[i]) + t[3] * (r2[i] + r8[i]) + t[2] * (r3[i] + r7[i]) + t[1] * (r4[i] + r6[i]) + t[0] * r5[i];
+}
+
+#define SLOPES 3 /* of a window's similarity in the moments b, a^2 + b^2 and ab */
+struct slopes { float at[SLOPES][LINE]; };
+
+/* s = n / d, n = 2 (ab - mu mu) + C2, d = var + var + C2: ds/db = 2 (s mu_b - mu_a) / d, ds/d(squares) = -s / d, ds/d(ab) = 2 / d; likewise for luminance. */
+INLINE void windows_slopes(float *value, struct slopes *slope, const float m[MOMENTS][LINE], const bool luminance)
+{
+	const float c1 = 0.01f * 0.01f, c2 = 0.03f * 0.03f, black = -0.5f;
+	EACH for (size_t i = 0; i < LINE; i++) {
+		float ma = m[0][i], mb = m[1][i], inverse = 1 / (m[2][i] - (ma * ma + mb * mb) + c2);
+		float s = (2 * (m[3][i] - ma * mb) + c2) * inverse, l = 1, dl = 0;
+		if (luminance) {
+			float a = ma - black, b = mb - black, unit = 1 / (a * a + b * b + c1);
+			l = (2 * (a * b) + c1) * unit;
+			dl = 2 * (a - l * b) * unit;
+		}
+		value[i] = s * l;
+		slope->at[0][i] = 2 * (s * mb - ma) * inverse * l + s * dl;
+		slope->at[1][i] = -s * inverse * l;
+		slope->at[2][i] = 2 * inverse * l;
+	}
+}
+
+/* A line of samples from ten columns left of the strip, 0 outside the picture. */
+INLINE void padded_line(float *line, const float *row, size_t left, size_t columns)
+{
+	size_t skip = left < VAE_WINDOW - 1 ? VAE_WINDOW - 1 - left : 0, from = left + skip - (VAE_WINDOW - 1);
+	size_t count = least(columns - from, LINE + VAE_WINDOW - 1 - skip);
+	memset(line, 0, skip * sizeof *line);
+	memcpy(line + skip, row + from, count * sizeof *line);
+	memset(line + skip + count, 0, (LINE + VAE_WINDOW - 1 - skip - count) * sizeof *line);
+}
+
+/* d(sum)/db of a row of the strip, from the slopes of the eleven rows of windows that the row lies in: the transpose of the filter is the filter. */
+INLINE void samples_slopes(float *db, const float *a, const float *b, const struct slopes *ring, size_t newest, const size_t n, const float tap[6])
+{
+	float down[SLOPES][LINE], t[6] = {tap[0], tap[1], tap[2], tap[3], tap[4], tap[5]};
+	for (size_t q = 0; q < SLOPES; q++) {
+		const float *r[VAE_WINDOW];
+		for (size_t k = 0; k < VAE_WINDOW; k++)
+			r[k] = ring[(newest + 1 + k) % VAE_WINDOW].at[q];
+		filter_down(down[q], r, LINE, tap);
+	}
+	EACH for (size_t i = 0; i < n; i++)
+		db[i] = window(down[0] + i, 1, t) + 2 * b[i] * window(down[1] + i, 1, t) + a[i] * window(down[2] + i, 1, t);
+}
+
+/* The gradient of the columns from `left` on, and the sum of the windows that begin in them. Index 0 of a line of windows is the one that
+ * begins at left - 10, the first that holds a sample of the strip. All lines have the same constant length, so that vectors leave no rest;
+ * what is outside the picture is set to 0. */
+INLINE double gradient_strip(const struct vae_similarity_backward *s, size_t left, const bool luminance)
+{
+	const size_t before = VAE_WINDOW - 1, windows = s->columns - before, lines = s->rows - before, n = least(STRIP, s->columns - left);
+	size_t first = left < before ? before - left : 0, end = least(windows + before - left, n + before), own = least(before, end);
+	struct moments moments[VAE_WINDOW];
+	struct slopes slopes[VAE_WINDOW];
+	double chain[CHAINS] = {0};
+	memset(slopes, 0, sizeof slopes);
+	for (size_t y = 0; y < s->rows + before; y++) {
+		if (y < s->rows) {
+			float a[LINE + VAE_WINDOW - 1], b[LINE + VAE_WINDOW - 1];
+			padded_line(a, s->a + y * s->columns, left, s->columns);
+			padded_line(b, s->b + y * s->columns, left, s->columns);
+			moments_along(&moments[y % VAE_WINDOW], a, b, LINE, s->tap);
+		}
+		if (y < before)
+			continue;
+		size_t line = y - before; /* of windows, and of samples that no later line of windows holds */
+		struct slopes *slope = &slopes[line % VAE_WINDOW];
+		if (line < lines) {
+			float m[MOMENTS][LINE], value[LINE];
+			for (size_t q = 0; q < MOMENTS; q++) {
+				const float *r[VAE_WINDOW];
+				for (size_t k = 0; k < VAE_WINDOW; k++)
+					r[k] = moments[(y + 1 + k) % VAE_WINDOW].at[q];
+				filter_down(m[q], r, LINE, s->tap);
+			}
+			windows_slopes(value, slope, m, luminance);
+			for (size_t q = 0; q < SLOPES; q++) {
+				memset(slope->at[q], 0, first * sizeof(float));
+				memset(slope->at[q] + end, 0, (LINE - end) * sizeof(float));
+			}
+			sum_chains(chain, value + own, end - own);
+		} else {
+			memset(slope, 0, sizeof *slope);
+		}
+		size_t at = line * s->columns + left;
+		if (n == STRIP)
+			samples_slopes(s->db + at, s->a + at, s->b + at, slopes, line % VAE_WINDOW, STRIP, s->tap);
+		else
+			samples_slopes(s->db + at, s->a + at, s->b + at, slopes, line % VAE_WINDOW, n, s->tap);
+	}
+	return end_chains(chain);
+}
+
+static double similarity_backward(const struct vae_similarity_backward *s)
+{
+	double sum = 0;
+	for (size_t left = 0; left < s->columns; left += STRIP)
+		sum += s->luminance ? gradient_strip(s, left, true) : gradient_strip(s, left, false);
+	return sum;
+}
+
 static double squared_error(const uint16_t *a, const uint16_t *b, size_t n, double fa, double fb)
 {
 	double sum[CHAINS] = {0};
@@ -856,4 +968,5 @@ const struct vae_kernels TABLE(ISA_NAME) = {
 	.squared_error = squared_error,
 	.planes = planes,
 	.halve = halve,
+	.similarity_backward = similarity_backward,
 };

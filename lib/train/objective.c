@@ -1,5 +1,6 @@
 #include "train/objective.h"
 #include "base/memory.h"
+#include "train/ms_ssim.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@ void vae_objective_add(struct vae_objective_sums *to, const struct vae_objective
 	to->bpp += from->bpp;
 	to->z_bpp += from->z_bpp;
 	to->mse += from->mse;
+	to->ms_ssim += from->ms_ssim;
 	to->elbo += from->elbo;
 	to->kl += from->kl;
 }
@@ -36,6 +38,8 @@ int vae_objective_init(struct vae_objective *o, const struct vae_nets *nets, int
 	int result = vae_alloc(&o->x, rows * columns, channels * sizeof(float), error);
 	if (!result)
 		result = vae_alloc(&o->work, work_floats(a, rows, columns), sizeof(float), error);
+	if (!result && loss == VAE_LOSS_MS_SSIM)
+		result = vae_alloc(&o->ms_ssim_room, vae_ms_ssim_room(rows, columns), sizeof(float), error);
 	for (int i = 0; i < VAE_NETS && !result; i++) {
 		bool fine = i == VAE_ANALYSIS || i == VAE_SYNTHESIS || a->kind == VAE_ARCH_MLP;
 		result = vae_run_init(&o->run[i], &nets->net[i], fine ? 0 : 4, fine ? rows : rows / 16, fine ? columns : columns / 16, true, error);
@@ -49,6 +53,7 @@ void vae_objective_clear(struct vae_objective *o)
 {
 	free(o->x);
 	free(o->work);
+	free(o->ms_ssim_room);
 	for (int i = 0; i < VAE_NETS; i++)
 		if (o->run[i].net)
 			vae_run_clear(&o->run[i]);

@@ -4,6 +4,7 @@
 #include "stream/model.h"
 #include "train/checkpoint.h"
 #include "train/data.h"
+#include "train/ms_ssim.h"
 #include "train/objective.h"
 #include "train/start.h"
 
@@ -59,6 +60,13 @@ static double now(const struct vae_trainer *trainer)
 
 static const char *optimiser_name(const struct vae_trainer *t) { return t->options.optimiser == VAE_OPTIMISER_MUON ? "Muon" : "Adam"; }
 
+static const char *loss_name(const struct vae_trainer *t)
+{
+	return t->options.loss == VAE_LOSS_MS_SSIM ? "ms-ssim" : t->options.loss == VAE_LOSS_BCE ? "bce" : "mse";
+}
+
+static double decibels(double distortion) { return -10 * log10(distortion); }
+
 static bool is_photo(const struct vae_trainer *t) { return t->nets->arch.kind == VAE_ARCH_PHOTO; }
 
 /* ---- setting up -------------------------------------------------------------------------------------------------------- */
@@ -69,6 +77,9 @@ static int check_options(const struct vae_train_options *o, struct vae_error *er
 		return vae_fail(error, VAE_EARG, "batch %d is not 1 to 65536", o->batch);
 	if (o->patch < 64 || o->patch > 4096 || o->patch % 64)
 		return vae_fail(error, VAE_EARG, "patch %d is not a multiple of 64, 64 to 4096", o->patch);
+	if (o->loss == VAE_LOSS_MS_SSIM && o->patch < VAE_MS_SSIM_PATCH)
+		return vae_fail(error, VAE_EARG, "patch %d is too small for ms-ssim, whose five scales take more than 160 pixels a side: %d at least", o->patch,
+		                VAE_MS_SSIM_PATCH);
 	if (!(o->reduce_min >= VAE_REDUCE_LEAST && o->reduce_min <= o->reduce_max && o->reduce_max <= 1))
 		return vae_fail(error, VAE_EARG, "reduction by %g to %g is not within %g to 1", o->reduce_min, o->reduce_max, VAE_REDUCE_LEAST);
 	if (!o->steps && !(o->minutes > 0))
@@ -106,8 +117,10 @@ static int choose_arch(struct vae_trainer *t, const struct vae_checkpoint_head *
 		t->options.batch = photo ? 8 : 128;
 	if (t->options.clip < 0)
 		t->options.clip = photo ? 1 : 0;
-	if (arch.kind == VAE_ARCH_PHOTO && t->options.loss != VAE_LOSS_MSE)
-		return vae_fail(error, VAE_EARG, "a photo network is trained on mse");
+	if (photo && t->options.loss == VAE_LOSS_BCE)
+		return vae_fail(error, VAE_EARG, "a photo network is trained on mse or ms-ssim");
+	if (!photo && t->options.loss == VAE_LOSS_MS_SSIM)
+		return vae_fail(error, VAE_EARG, "a dense network is trained on bce or mse");
 	if (!photo && t->options.reduce_min < 1)
 		return vae_fail(error, VAE_EARG, "a dense network takes pictures as they stand, not reduced");
 	return vae_nets_new(&t->nets, &arch, error);
@@ -202,7 +215,7 @@ int vae_trainer_new(struct vae_trainer **out, const struct vae_train_options *op
 		if (!t->log)
 			result = vae_fail_errno(error, "log %s", options->log);
 		else if (!head)
-			fprintf(t->log, "step\tminutes\tset\tloss\tbpp\tz_bpp\tpsnr\telbo\tkl\tlr\tgradient_norm\timages_per_second\tskipped\n");
+			fprintf(t->log, "step\tminutes\tset\tloss\tbpp\tz_bpp\tpsnr\telbo\tkl\tlr\tgradient_norm\timages_per_second\tskipped\tms_ssim\n");
 	}
 out:
 	vae_model_free(init);
@@ -373,7 +386,8 @@ static struct vae_train_progress progress_of(const struct vae_trainer *t, const 
 	const struct vae_train_options *o = &t->options;
 	double left = o->minutes > 0 ? 60 * o->minutes - t->run_seconds : INFINITY;
 	return (struct vae_train_progress){.step = t->optimiser.step, .steps = o->steps, .loss = s->loss / n, .bpp = s->bpp / n, .z_bpp = s->z_bpp / n,
-	                               .psnr = is_photo(t) ? -10 * log10(s->mse / n) : NAN, .elbo = s->elbo / n, .kl = s->kl / n, .skipped = t->skipped, .valid = valid,
+	                               .psnr = is_photo(t) ? decibels(s->mse / n) : NAN,
+	                               .ms_ssim = o->loss == VAE_LOSS_MS_SSIM ? decibels(s->ms_ssim / n) : NAN, .elbo = s->elbo / n, .kl = s->kl / n, .skipped = t->skipped, .valid = valid,
 	                               .seconds_left = left};
 }
 
@@ -381,9 +395,9 @@ static void write_log(const struct vae_trainer *t, const struct vae_train_progre
 {
 	if (!t->log)
 		return;
-	fprintf(t->log, "%llu\t%.2f\t%s\t%.5f\t%.5f\t%.5f\t%.3f\t%.3f\t%.3f\t%.3g\t%.3g\t%.1f\t%llu\n", (unsigned long long)p->step,
+	fprintf(t->log, "%llu\t%.2f\t%s\t%.5f\t%.5f\t%.5f\t%.3f\t%.3f\t%.3f\t%.3g\t%.3g\t%.1f\t%llu\t%.3f\n", (unsigned long long)p->step,
 	        (t->earlier_seconds + t->run_seconds) / 60, p->valid ? "valid" : "train", p->loss, p->bpp, p->z_bpp, p->psnr, p->elbo, p->kl, p->lr,
-	        p->gradient_norm, p->images_per_second, (unsigned long long)p->skipped);
+	        p->gradient_norm, p->images_per_second, (unsigned long long)p->skipped, p->ms_ssim);
 	fflush(t->log);
 }
 
@@ -476,17 +490,18 @@ int vae_trainer_run(struct vae_trainer *t, vae_train_report *report, void *conte
 static int describe(const struct vae_trainer *t, char *text, size_t room)
 {
 	const struct vae_train_options *o = &t->options;
-	int n = snprintf(text, room, "%s%s%llu steps of %d samples in %.0f minutes on %d threads in %s, %s %g, seed %llu", o->summary ? o->summary : "",
+	int n = snprintf(text, room, "%s%s%llu steps of %d samples in %.0f minutes on %d threads in %s, %s %g, loss %s, seed %llu", o->summary ? o->summary : "",
 	                 o->summary ? "; " : "", (unsigned long long)t->optimiser.step, o->batch, (t->earlier_seconds + t->run_seconds) / 60, t->workers,
-	                 t->weights.bf16 ? "bf16" : "float32", optimiser_name(t), o->lr, (unsigned long long)o->seed);
+	                 t->weights.bf16 ? "bf16" : "float32", optimiser_name(t), o->lr, loss_name(t), (unsigned long long)o->seed);
 	const struct vae_objective_sums *v = &t->last_valid;
-	if (v->samples > 0 && n > 0 && (size_t)n < room) {
-		if (is_photo(t))
-			n += snprintf(text + n, room - (size_t)n, "; validation loss %.4f, %.4f bpp, %.2f dB", v->loss / v->samples, v->bpp / v->samples,
-			              -10 * log10(v->mse / v->samples));
-		else
-			n += snprintf(text + n, room - (size_t)n, "; validation negative ELBO %.2f nats, KL %.2f", v->elbo / v->samples, v->kl / v->samples);
-	}
+	if (!(v->samples > 0 && n > 0 && (size_t)n < room))
+		return n;
+	if (!is_photo(t))
+		return n + snprintf(text + n, room - (size_t)n, "; validation negative ELBO %.2f nats, KL %.2f", v->elbo / v->samples, v->kl / v->samples);
+	n += snprintf(text + n, room - (size_t)n, "; validation loss %.4f, %.4f bpp, %.2f dB", v->loss / v->samples, v->bpp / v->samples,
+	              decibels(v->mse / v->samples));
+	if (o->loss == VAE_LOSS_MS_SSIM && (size_t)n < room)
+		n += snprintf(text + n, room - (size_t)n, ", MS-SSIM %.2f dB", decibels(v->ms_ssim / v->samples));
 	return n;
 }
 

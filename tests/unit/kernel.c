@@ -676,6 +676,58 @@ static bool similarity_agrees(const struct vae_kernels *kernels, size_t rows, si
 	return good;
 }
 
+/* Adds the gradient of one window's similarity, its top left at a and b; returns the similarity. In doubles, from the plain formula:
+ * s = n / d with ds = (dn - s dd) / d, and the same for luminance. */
+static double plain_slopes(double *db, const float *a, const float *b, size_t row, const float *tap, bool luminance)
+{
+	double m[4] = {0};
+	for (int y = -5; y <= 5; y++)
+		for (int x = -5; x <= 5; x++) {
+			size_t k = (size_t)(y + 5) * row + (size_t)(x + 5);
+			double w = (double)tap[abs(y)] * tap[abs(x)];
+			m[0] += w * a[k];
+			m[1] += w * b[k];
+			m[2] += w * ((double)a[k] * a[k] + (double)b[k] * b[k]);
+			m[3] += w * a[k] * b[k];
+		}
+	double d = m[2] - m[0] * m[0] - m[1] * m[1] + 9e-4, s = (2 * (m[3] - m[0] * m[1]) + 9e-4) / d, u = m[0] + 0.5, v = m[1] + 0.5;
+	double unit = u * u + v * v + 1e-4, l = luminance ? (2 * u * v + 1e-4) / unit : 1;
+	for (int y = -5; y <= 5; y++)
+		for (int x = -5; x <= 5; x++) {
+			size_t k = (size_t)(y + 5) * row + (size_t)(x + 5);
+			double w = (double)tap[abs(y)] * tap[abs(x)];
+			double ds = (2 * w * (a[k] - m[0]) - s * 2 * w * (b[k] - m[1])) / d, dl = luminance ? (2 * w * u - l * 2 * w * v) / unit : 0;
+			db[k] += ds * l + s * dl;
+		}
+	return s * l;
+}
+
+static bool similarity_backward_agrees(const struct vae_kernels *kernels, size_t rows, size_t columns, bool luminance)
+{
+	float tap[6];
+	vae_similarity_taps(tap);
+	struct array a = array_new(rows * columns), b = array_new(rows * columns), db = array_new(rows * columns);
+	double *expected = calloc(rows * columns, sizeof *expected), sum = 0, most = 0, worst = 0;
+	for (size_t i = 0; i < a.n; i++) {
+		a.data[i] = vae_random_uniform(&random_state) - 0.5f;
+		b.data[i] = below(3) ? a.data[i] : vae_random_uniform(&random_state) - 0.5f;
+	}
+	for (size_t y = 0; y + VAE_WINDOW <= rows; y++)
+		for (size_t k = y * columns; k + VAE_WINDOW <= (y + 1) * columns; k++)
+			sum += plain_slopes(expected + k, a.data + k, b.data + k, columns, tap, luminance);
+	double value = kernels->similarity_backward(&(struct vae_similarity_backward){rows, columns, a.data, b.data, tap, luminance, db.data});
+	for (size_t i = 0; i < db.n; i++) {
+		most = fabs(expected[i]) > most ? fabs(expected[i]) : most;
+		worst = !(fabs(expected[i] - db.data[i]) <= worst) ? fabs(expected[i] - db.data[i]) : worst;
+	}
+	bool good = array_intact(&db) && worst < 1e-5 * most && fabs(value - sum) < 1e-6 * (double)(rows * columns);
+	array_free(&a);
+	array_free(&b);
+	array_free(&db);
+	free(expected);
+	return good;
+}
+
 static bool planes_agree(const struct vae_kernels *kernels, size_t pixels, size_t colours)
 {
 	struct array in = array_new((pixels * colours + 1) / 2), out = array_new(pixels * colours);
@@ -728,16 +780,20 @@ static bool squared_error_agrees(const struct vae_kernels *kernels, size_t n)
 static void test_likeness(const struct vae_kernels *kernels)
 {
 	static const size_t rows[] = {1, 2, 10, 11, 13, VAE_SIMILARITY_ROWS}, columns[] = {1, 7, 8, 9, 31, 127, 128, 129, 144, 300};
-	bool similarity = true, planes = true, halve = true, squares = true;
+	bool similarity = true, backward = true, planes = true, halve = true, squares = true;
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		for (size_t j = 0; j < sizeof columns / sizeof *columns; j++)
 			similarity &= similarity_agrees(kernels, rows[i], columns[j], (i + j) % 2);
+	for (size_t i = 0; i < 4; i++)
+		for (size_t j = 0; j < sizeof columns / sizeof *columns; j++)
+			backward &= similarity_backward_agrees(kernels, rows[i] + 10, columns[j] + 10, (i + j) % 2);
 	for (size_t n = 0; n < 150; n++) {
 		planes &= planes_agree(kernels, n, 1) && planes_agree(kernels, n, 3);
 		halve &= halve_agrees(kernels, n);
 		squares &= squared_error_agrees(kernels, n);
 	}
 	ok(similarity, "similarity: the definition's bits");
+	ok(backward, "similarity_backward: the sum and its gradient");
 	ok(planes, "planes: the definition's bits");
 	ok(halve, "halve: the definition's bits");
 	ok(squares, "squared_error: the definition's bits");
