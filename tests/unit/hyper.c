@@ -9,7 +9,7 @@ static struct vae_error error;
 
 static struct vae_prior prior_of(const struct vae_model *m, uint16_t quality)
 {
-	return (struct vae_prior){m->nets, &m->weights, vae_position_of(m->nets->arch.knots, quality)};
+	return (struct vae_prior){.nets = m->nets, .weights = &m->weights, .at = vae_position_of(m->nets->arch.knots, quality)};
 }
 
 static float *random_y(size_t n, float deviation)

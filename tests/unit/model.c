@@ -72,7 +72,7 @@ static int write_model(const char *path, const struct vae_nets *nets, const floa
 	static float sigmoid[VAE_SIGMOID_KNOTS];
 	vae_sigmoid_make(sigmoid);
 	FILE *f = fopen(path, "wb");
-	int result = vae_model_write(f, nets, values, &scales, nets->arch.kind == VAE_ARCH_MLP ? sigmoid : NULL, metadata, &error);
+	int result = vae_model_write(f, nets, values, &scales, nets->arch.kind == VAE_ARCH_MLP ? sigmoid : NULL, NULL, metadata, &error);
 	fclose(f);
 	return result;
 }
@@ -141,7 +141,7 @@ static void test_round_trip(const char *line)
 		free(packed);
 
 		FILE *f = fopen(again, "wb");
-		vae_model_write(f, m->nets, loaded, &m->scales, m->sigmoid, &m->metadata, &error);
+		vae_model_write(f, m->nets, loaded, &m->scales, m->sigmoid, m->sensitivity, &m->metadata, &error);
 		fclose(f);
 		struct bytes a = slurp(path), b = slurp(again);
 		ok(a.size == b.size && !memcmp(a.data, b.data, a.size), "written again: the same bytes");
@@ -405,7 +405,7 @@ static void test_damage(void)
 	if (full) {
 		setvbuf(full, NULL, _IONBF, 0);
 		float sigmoid[VAE_SIGMOID_KNOTS] = {0};
-		ok(vae_model_write(full, nets, values, &scales, sigmoid, NULL, &error) == VAE_EIO && strstr(error.text, "No space"), "a full disk");
+		ok(vae_model_write(full, nets, values, &scales, sigmoid, NULL, NULL, &error) == VAE_EIO && strstr(error.text, "No space"), "a full disk");
 		fclose(full);
 	}
 	free(values);
