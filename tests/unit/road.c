@@ -423,6 +423,8 @@ static void test_refusals(const struct vae_model *m)
 	t.y->columns--;
 	ok(vae_quantise(&none, m, t.y, VAE_METHOD_RANGE, 0, &error) == VAE_EARG, "latents of the wrong shape: %s", error.text);
 	t.y->columns++;
+	for (int effort = -1; effort <= VAE_EFFORT_MAX + 1; effort += VAE_EFFORT_MAX + 2)
+		ok(vae_quantise(&none, m, t.y, VAE_METHOD_RANGE, effort, &error) == VAE_EARG, "%s", error.text);
 	t.y->model_id ^= 1;
 	ok(vae_decode(&z, m, t.y, &error) == VAE_EMODEL && !z, "another model's latents: %s", error.text);
 	ok(vae_encode(&y, m, x, NAN, &error) == VAE_EARG && vae_encode(&y, m, x, 100.5, &error) == VAE_EARG, "qualities out of range");
