@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "prior/choose.h"
 #include "prior/payload.h"
 #include "shape.h"
 
@@ -16,6 +17,7 @@ struct quantisation {
 	const float *y;                    /* from row `row` of cells on */
 	const uint16_t *alpha;             /* of their pixels */
 	size_t row, first;                 /* the first slice */
+	const struct vae_choice *choice;   /* or NULL */
 	struct vae_symbols *symbols;       /* one a thread */
 };
 
@@ -23,6 +25,7 @@ static int round_slice(struct vae_symbols *symbols, const struct quantisation *q
 {
 	const struct vae_codes *c = q->codes;
 	struct vae_prior prior = vae_prior_of(q->model, c->quality);
+	prior.choice = q->choice;
 	size_t stride = (size_t)c->columns * c->channels;
 	int rc = vae_symbols_fit(symbols, q->model->nets, p->rows, p->columns, error);
 	return rc ? rc : vae_hyper_analyse(symbols, &prior, q->y + (p->row - q->row) * stride + p->column * c->channels, stride, error);
@@ -93,22 +96,39 @@ static int new_codes(struct vae_codes **codes, const struct vae_codes *like, str
 	return rc;
 }
 
-int vae_quantise_rows(struct vae_codes **codes, const struct vae_model *model, struct vae_latents_rows *latents, enum vae_method method,
+/* How symbols are chosen at a quality, for models that say what their errors cost: 1, else 0. The model is prepared. */
+static int new_choice(struct vae_choice *choice, const struct vae_model *model, uint16_t quality, int effort, struct vae_error *error)
+{
+	int channels = model->nets->arch.y, knots = model->nets->arch.knots;
+	if (!effort || !model->sensitivity)
+		return 0;
+	int rc = vae_choice_init(choice, &model->scales, (size_t)channels, effort, error);
+	if (rc)
+		return rc;
+	vae_position_lerp(choice->sensitivity, model->sensitivity, channels, vae_position_of(knots, quality));
+	return 1;
+}
+
+int vae_quantise_rows(struct vae_codes **codes, const struct vae_model *model, struct vae_latents_rows *latents, enum vae_method method, int effort,
                       struct vae_error *error)
 {
 	const struct vae_latents *l = &latents->head;
 	struct vae_codes *c = NULL;
+	struct vae_choice choice = {0};
 	float *y = NULL;
 	uint16_t *alpha = NULL;
+	if (effort < 0 || effort > VAE_EFFORT_MAX)
+		return vae_fail(error, VAE_EARG, "effort %d is not 0 to %d", effort, VAE_EFFORT_MAX);
 	int rc = vae_shape_fits(model, &l->geometry, l->model_id, l->rows, l->columns, l->channels, error);
 	if (rc || (rc = vae_model_prepare(model, 1u << VAE_H_A | VAE_PRIOR_PARTS, error)))
 		return rc;
 	struct vae_codes like = {.geometry = l->geometry, .model_id = l->model_id, .quality = l->quality, .method = method,
 	                         .rows = l->rows, .columns = l->columns, .channels = l->channels};
 	uint32_t band = vae_slice_band(l->rows, l->columns, (uint32_t)omp_get_max_threads());
-	if ((rc = new_codes(&c, &like, error)) || (rc = vae_latents_alloc(&y, &alpha, l, band, error)))
+	int chosen = new_choice(&choice, model, l->quality, effort, error);
+	if ((rc = chosen < 0 ? chosen : 0) || (rc = new_codes(&c, &like, error)) || (rc = vae_latents_alloc(&y, &alpha, l, band, error)))
 		goto out;
-	struct quantisation q = {.model = model, .codes = c, .y = y, .alpha = alpha};
+	struct quantisation q = {.model = model, .codes = c, .y = y, .alpha = alpha, .choice = chosen ? &choice : NULL};
 	while (!rc && latents->row < l->rows) {
 		uint32_t rows = l->rows - latents->row < band ? l->rows - latents->row : band;
 		size_t slices = vae_slice_count(rows, l->columns);
@@ -122,19 +142,21 @@ int vae_quantise_rows(struct vae_codes **codes, const struct vae_model *model, s
 		c = NULL;
 	}
 out:
+	vae_choice_clear(&choice);
 	vae_codes_free(c);
 	free(y);
 	free(alpha);
 	return rc;
 }
 
-int vae_quantise(struct vae_codes **codes, const struct vae_model *model, const struct vae_latents *latents, enum vae_method method, struct vae_error *error)
+int vae_quantise(struct vae_codes **codes, const struct vae_model *model, const struct vae_latents *latents, enum vae_method method, int effort,
+                 struct vae_error *error)
 {
 	struct vae_latents_rows *cells;
 	int rc = vae_latents_rows_new(&cells, latents, error);
 	if (rc)
 		return rc;
-	rc = vae_quantise_rows(codes, model, cells, method, error);
+	rc = vae_quantise_rows(codes, model, cells, method, effort, error);
 	vae_latents_rows_free(cells);
 	return rc;
 }

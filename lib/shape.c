@@ -55,7 +55,7 @@ _Static_assert(VAE_CELL_PX == 1 << VAE_MIN_CELL, "the cells of photo models");
 
 struct vae_prior vae_prior_of(const struct vae_model *model, uint16_t quality)
 {
-	return (struct vae_prior){model->nets, &model->weights, vae_position_of(model->nets->arch.knots, quality)};
+	return (struct vae_prior){.nets = model->nets, .weights = &model->weights, .at = vae_position_of(model->nets->arch.knots, quality)};
 }
 
 int vae_codes_check(const struct vae_codes *codes, const struct vae_model *model, struct vae_error *error)

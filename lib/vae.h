@@ -13,7 +13,7 @@
  *     vae_model_find(&m, "photo", &e);            // every call returns 0 or a negative enum vae_err and fills e
  *     vae_image_read(&x, stdin, 0, &e);           // readers return 1 for a thing read, 0 at the end of the stream
  *     vae_encode(&y, m, x, 50, &e);
- *     vae_quantise(&c, m, y, VAE_METHOD_RANGE, &e);
+ *     vae_quantise(&c, m, y, VAE_METHOD_RANGE, VAE_EFFORT_DEFAULT, &e);
  *     vae_codes_write(c, stdout, 3, &e);
  *
  * Rules that hold for every function here:
@@ -239,10 +239,14 @@ int vae_encode(struct vae_latents **latents, const struct vae_model *model, cons
 int vae_encode_rows(struct vae_latents_rows **latents, const struct vae_model *model, struct vae_image_rows *image, double quality,
                     struct vae_error *error);
 
-/* p(y): rounds y about the prior's mean and codes the residuals slice by slice. */
-int vae_quantise(struct vae_codes **codes, const struct vae_model *model, const struct vae_latents *latents, enum vae_method method, struct vae_error *error);
+/* p(y): rounds y about the prior's mean and codes the residuals slice by slice. effort: 0 rounds to the nearest integers; more weighs what
+ * the integers near a number cost in bits against their error, as far as the model knows it (vae-quant(1)). VAE_EARG where it is out of range. */
+#define VAE_EFFORT_DEFAULT 1
+#define VAE_EFFORT_MAX 9
+int vae_quantise(struct vae_codes **codes, const struct vae_model *model, const struct vae_latents *latents, enum vae_method method, int effort,
+                 struct vae_error *error);
 /* The same from rows: 64 of them are in memory at a time, or a multiple of 64 where that gives every thread a slice. */
-int vae_quantise_rows(struct vae_codes **codes, const struct vae_model *model, struct vae_latents_rows *latents, enum vae_method method,
+int vae_quantise_rows(struct vae_codes **codes, const struct vae_model *model, struct vae_latents_rows *latents, enum vae_method method, int effort,
                       struct vae_error *error);
 /* The same symbols packed by another method (or the same): it decodes to the same latents. To quantise dequantised latents anew would
  * not do, since z is made from y before rounding. */

@@ -11,15 +11,17 @@ struct options {
 	struct cli_common common;
 	bool decode, test;
 	enum vae_method method;
-	int level; /* of zstd */
+	int level;  /* of zstd */
+	int effort; /* of rounding */
 };
 
-enum { KEY_METHOD = CLI_LONG, KEY_LEVEL };
+enum { KEY_METHOD = CLI_LONG, KEY_LEVEL, KEY_EFFORT };
 
 static const struct cli_option rows[] = {
 	{ 'd', "decode", NULL, "read codes, write latents" },
 	{ 't', "test", NULL, "read codes and decode them, write nothing" },
 	{ KEY_METHOD, "method", "range|zstd", "how symbols are packed (default range)" },
+	{ KEY_EFFORT, "effort", "N", "search for cheaper symbols, 0 to 9 (default 1)" },
 	{ KEY_LEVEL, "level", "N", "effort of zstd, 1 to 19 (default 3)" },
 };
 
@@ -36,13 +38,14 @@ static void parse_options(struct options *o, int argc, char **argv)
 {
 	int key;
 
-	*o = (struct options){ .method = VAE_METHOD_RANGE, .level = 3 };
+	*o = (struct options){ .method = VAE_METHOD_RANGE, .level = 3, .effort = VAE_EFFORT_DEFAULT };
 	cli_begin(&program, &o->common, argc, argv);
 	while ((key = cli_next()) != -1)
 		switch (key) {
 		case 'd': o->decode = true; break;
 		case 't': o->test = true; break;
 		case KEY_METHOD: o->method = cli_choice() ? VAE_METHOD_ZSTD : VAE_METHOD_RANGE; break;
+		case KEY_EFFORT: o->effort = (int)cli_whole(0, VAE_EFFORT_MAX); break;
 		case KEY_LEVEL: o->level = (int)cli_whole(1, 19); break;
 		}
 	if (o->test && o->common.output)
@@ -105,7 +108,7 @@ static int quantise(const struct options *o, struct models *models, const struct
 	if (status < 0)
 		return status;
 	progress_begin(&progress, latents, o->common.quiet);
-	status = vae_quantise_rows(&codes, model, &progress.rows, o->method, error);
+	status = vae_quantise_rows(&codes, model, &progress.rows, o->method, o->effort, error);
 	progress_end(&progress);
 	if (status < 0)
 		return status;

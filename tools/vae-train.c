@@ -106,7 +106,7 @@ static void finish_arch(struct options *o, const char *arch, const uint64_t size
 static bool parse_train(struct vae_train_options *t, int key)
 {
 	switch (key) {
-	case KEY_STEPS: t->steps = cli_whole(1, UINT64_MAX); break;
+	case KEY_STEPS: t->steps = cli_whole(0, UINT64_MAX); break;
 	case KEY_MINUTES: t->minutes = cli_real(0.001, 1e7); break;
 	case KEY_CLOCK: t->cpu_clock = cli_choice(); break;
 	case KEY_BATCH: t->batch = (int)cli_whole(1, 65536); break;
@@ -141,8 +141,8 @@ static void finish_train(struct vae_train_options *t, const struct options *o, b
 	if (steps && !minutes)
 		t->minutes = 0;
 	t->threads = o->common.threads;
-	if (!t->steps && !t->minutes)
-		cli_usage("--steps or --minutes must say when to stop");
+	if (!t->steps && !t->minutes && !(steps && o->init))
+		cli_usage(steps ? "--steps 0 needs --init MODEL, which it measures" : "--steps or --minutes must say when to stop");
 	if (t->resume && !t->checkpoint)
 		cli_usage("--resume needs --checkpoint FILE to go on from");
 	if (t->patch % 64)

@@ -172,6 +172,15 @@ static int know(const struct walk *w, const struct group *g, const float *target
 	return 0;
 }
 
+/* Encoder: a step's symbols, rounded and with their tables known, chosen anew for what they cost. */
+static void choose(const struct walk *w, const struct group *g, const float *target)
+{
+	struct vae_symbols *s = w->s;
+	size_t at = g->first;
+	for (size_t cell = 0; cell < g->cells; cell++, at += g->part, target += g->part)
+		vae_choose(w->prior->choice, first_channel(g, cell / g->columns, cell % g->columns), s->index + at, target, s->mean + at, s->value + at, g->part);
+}
+
 /* y^ = r + mean of a group, in coding order. False where one is not finite. */
 static bool reconstruct(float *out, const struct vae_symbols *s, const struct group *g)
 {
@@ -199,6 +208,8 @@ static int code_step(const struct walk *w, int step, struct vae_error *error)
 	int rc = know(w, &g, w->y ? line : NULL, error);
 	if (rc)
 		return rc;
+	if (w->y && w->prior->choice)
+		choose(w, &g, line);
 	if (!reconstruct(line, w->s, &g))
 		return not_finite(error);
 	if (w->out.data)

@@ -3,7 +3,7 @@
  *     y --h_a--> z ~> z^ --h_s--> features, guess --> step 0: part of y^ --context--> step 1: another --context2--> ...
  *                 \__ coded 1st                          \__ coded 2nd                  \__ coded 3rd
  *
- * Every symbol is r = round(y - mean), and y^ = r + mean. Encoder and decoder walk the same road (hyper.c, walk); they
+ * Every symbol is r = round(y - mean), or near that (prior/choose.h), and y^ = r + mean. Encoder and decoder walk the same road (hyper.c, walk); they
  * differ in where a symbol comes from. Order: z cell by cell; then step 0, step 1 and so on (prior/order.h), cell by cell; rows from
  * the top, channels ascending in each. A model without networks for the prior (mlp) has one cell, no z and one step.
  *
@@ -13,6 +13,7 @@
 #define VAE_PRIOR_HYPER_H
 
 #include "nn/net.h"
+#include "prior/choose.h"
 #include "prior/scales.h"
 
 #define VAE_SLICE_CELLS 64 /* the most cells of y on a side of a slice; a multiple of 4, the cells of y to a cell of z */
@@ -22,6 +23,7 @@ struct vae_prior {
 	const struct vae_nets *nets;
 	const struct vae_weights *weights;
 	struct vae_position at;
+	const struct vae_choice *choice; /* encoder: how y is rounded; NULL: to the nearest. z is always rounded to the nearest */
 };
 
 /* The symbols of one slice in coding order. */

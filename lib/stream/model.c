@@ -17,6 +17,7 @@
 #include <xxhash.h>
 
 #define FORMAT_VERSION "0"
+#define SENSITIVITY "prior.sensitivity"
 #define CHUNK 4096                                    /* elements converted at a time */
 #define MAX_ENTRIES (VAE_SCALES * (2 * VAE_BOUND_LIMIT + 2)) /* of the cumulative tables, were every bound the largest */
 
@@ -37,6 +38,7 @@ struct tensor {
 
 struct layout {
 	int count;
+	int sensitivity;       /* which of them it is, -1 for none */
 	struct tensor tensor[VAE_MAX_PARAMS + 3];
 	uint64_t bytes;
 };
@@ -50,10 +52,12 @@ static void add(struct layout *l, const char *name, enum dtype dtype, int rank, 
 	l->bytes = t->end = t->begin + t->count * dtypes[dtype].bytes;
 }
 
-/* Parameters in the order in which data flows through them, then the integer tables, then mlp's logistic function. */
-static void layout_init(struct layout *l, const struct vae_nets *nets, size_t entries)
+/* Parameters in the order in which data flows through them, then the integer tables, then mlp's logistic function, or photo's
+ * sensitivities where there are any. */
+static void layout_init(struct layout *l, const struct vae_nets *nets, size_t entries, bool sensitivity)
 {
 	memset(l, 0, sizeof *l);
+	l->sensitivity = -1;
 	for (int i = 0; i < nets->params.count; i++) {
 		const struct vae_param *p = &nets->params.list[i];
 		add(l, p->name, p->matrix ? F16 : F32, p->matrix || p->rows > 1 ? 2 : 1, p->rows, p->columns);
@@ -62,10 +66,14 @@ static void layout_init(struct layout *l, const struct vae_nets *nets, size_t en
 	add(l, "prior.scales.cumulative", U16, 1, 1, entries);
 	if (nets->arch.kind == VAE_ARCH_MLP)
 		add(l, "dec.sigmoid", F32, 1, 1, VAE_SIGMOID_KNOTS);
+	if (sensitivity) {
+		l->sensitivity = l->count;
+		add(l, SENSITIVITY, F32, 2, (size_t)nets->arch.knots, (size_t)nets->arch.y);
+	}
 }
 
 static void layout_bind(struct layout *l, const struct vae_nets *nets, const float *values, const int32_t *bound, const uint16_t *cumulative,
-                        const float *sigmoid)
+                        const float *sigmoid, const float *sensitivity)
 {
 	struct tensor *t = l->tensor;
 	for (int i = 0; i < nets->params.count; i++)
@@ -74,6 +82,8 @@ static void layout_bind(struct layout *l, const struct vae_nets *nets, const flo
 	t++->data = (void *)cumulative;
 	if (nets->arch.kind == VAE_ARCH_MLP)
 		t++->data = (void *)sigmoid;
+	if (l->sensitivity >= 0)
+		t++->data = (void *)sensitivity;
 }
 
 /* Elements [first, first + n) as they stand in the file. Returns how many are finite before the first that is not. */
@@ -191,7 +201,7 @@ static json_t *header_new(const struct layout *l, const char *arch, uint64_t id,
 }
 
 int vae_model_write(FILE *file, const struct vae_nets *nets, const float *values, const struct vae_scales *scales, const float *sigmoid,
-                    const struct vae_metadata *metadata, struct vae_error *error)
+                    const float *sensitivity, const struct vae_metadata *metadata, struct vae_error *error)
 {
 	int result = VAE_EMEM;
 	struct layout *l = NULL;
@@ -200,8 +210,8 @@ int vae_model_write(FILE *file, const struct vae_nets *nets, const float *values
 	uint64_t id = 0;
 	if (vae_alloc(&l, 1, sizeof *l, error))
 		goto out;
-	layout_init(l, nets, scales->entries);
-	layout_bind(l, nets, values, scales->bound, scales->cumulative, sigmoid);
+	layout_init(l, nets, scales->entries, sensitivity != NULL);
+	layout_bind(l, nets, values, scales->bound, scales->cumulative, sigmoid, sensitivity);
 	vae_arch_format(&nets->arch, arch);
 	if ((result = compute_id(&id, l, arch, error)))
 		goto out;
@@ -407,7 +417,7 @@ static int check_file(struct vae_model *m, json_t *root, struct vae_error *error
 	json_unpack(root, "{s:{s:[I]}}", "prior.scales.cumulative", "shape", &entries);
 	if (entries < 1 || entries > MAX_ENTRIES)
 		return vae_fail(error, VAE_EMODEL, "tensor prior.scales.cumulative is missing, or of no possible size");
-	layout_init(&f->layout, m->nets, (size_t)entries);
+	layout_init(&f->layout, m->nets, (size_t)entries, m->nets->arch.kind == VAE_ARCH_PHOTO && json_object_get(root, SENSITIVITY));
 	int result = check_layout(&f->layout, root, (uint64_t)(f->data - f->map.bytes), f->map.size, error);
 	return result ? result : vae_weights_reserve(&m->weights, &m->nets->params, error);
 }
@@ -562,6 +572,24 @@ static int take_sigmoid(struct vae_model *m, struct vae_error *error)
 	return result;
 }
 
+static int take_sensitivity(struct vae_model *m, struct vae_error *error)
+{
+	const struct tensor *t = &m->file->layout.tensor[m->file->layout.sensitivity];
+	float *table;
+	int result = vae_alloc_raw(&table, t->count, sizeof *table, error);
+	if (result)
+		return result;
+	result = take_floats(table, t, bytes_of(m->file, t), error);
+	for (size_t i = 0; !result && i < t->count; i++)
+		if (!(table[i] >= 0))
+			result = vae_fail(error, VAE_EMODEL, "tensor %s: number %zu is negative", t->name, i);
+	if (result)
+		free(table);
+	else
+		m->sensitivity = table;
+	return result;
+}
+
 /* The part that a parameter belongs to: the network that reads it, or h_s for what the coder reads. */
 static int part_of(const char *name)
 {
@@ -589,6 +617,8 @@ static int take_part(struct vae_model *m, int part, struct vae_error *error)
 	}
 	if (!result && part == VAE_H_S)
 		result = take_scales(m, error);
+	if (!result && part == VAE_H_A && m->file->layout.sensitivity >= 0)
+		result = take_sensitivity(m, error);
 	if (!result && part == VAE_SYNTHESIS && m->nets->arch.kind == VAE_ARCH_MLP)
 		result = take_sigmoid(m, error);
 	return result;
@@ -655,6 +685,7 @@ void vae_model_free(struct vae_model *model)
 	vae_nets_free(model->nets);
 	file_free(model->file);
 	free(model->sigmoid);
+	free(model->sensitivity);
 	free(model->path);
 	free(model);
 }

@@ -24,6 +24,7 @@ struct vae_model {
 	struct vae_weights weights;/* of the parts prepared: value holds vectors and tables, packed the matrices */
 	struct vae_scales scales;  /* with VAE_H_S */
 	float *sigmoid;            /* with VAE_SYNTHESIS: VAE_SIGMOID_KNOTS values of 1 / (1 + e^-v), mlp only, else NULL; owned */
+	float *sensitivity;        /* with VAE_H_A: knots x y, what a symbol's squared error of 1 costs in bits (prior/choose.h); NULL where the model has none; owned */
 	struct vae_model_file *file; /* where the rest comes from, or NULL; owned */
 	struct vae_metadata metadata;
 	char arch[VAE_ARCH_TEXT];  /* canonical line */
@@ -33,11 +34,12 @@ struct vae_model {
 };
 
 /* Writes a model: the networks' parameters (matrices as F16, tables and vectors as F32), then the prior's integer tables
- * ("prior.scales.bound" I32 [64], "prior.scales.cumulative" U16 [entries]) and, for mlp, "dec.sigmoid" F32.
+ * ("prior.scales.bound" I32 [64], "prior.scales.cumulative" U16 [entries]) and, for mlp, "dec.sigmoid" F32,
+ * for photo, unless it is NULL, "prior.sensitivity" F32 [knots, y].
  * values is flat as params describes. Matrices are rounded to 16 bits here; every value must be finite (VAE_EMODEL otherwise).
  * metadata entries are added to the fixed ones (id, architecture, format_version). */
 int vae_model_write(FILE *file, const struct vae_nets *nets, const float *values, const struct vae_scales *scales, const float *sigmoid,
-                    const struct vae_metadata *metadata, struct vae_error *error);
+                    const float *sensitivity, const struct vae_metadata *metadata, struct vae_error *error);
 
 /* Makes parts (bits 1 << VAE_ANALYSIS and so on) ready for use: whoever runs a network, or the coder, asks for it first. VAE_H_S brings
  * what the coder itself reads: the density of z, an mlp's prior, the integer tables. A part is converted and checked once; later calls cost

@@ -6,6 +6,7 @@
 #include "train/data.h"
 #include "train/ms_ssim.h"
 #include "train/objective.h"
+#include "train/sensitivity.h"
 #include "train/start.h"
 
 #include <math.h>
@@ -28,6 +29,7 @@ struct worker {
 
 struct vae_trainer {
 	struct vae_train_options options;
+	struct vae_model *init;   /* what the weights started from, or NULL */
 	struct vae_nets *nets;
 	struct vae_weights weights;
 	struct vae_optimiser optimiser;
@@ -82,7 +84,7 @@ static int check_options(const struct vae_train_options *o, struct vae_error *er
 		                VAE_MS_SSIM_PATCH);
 	if (!(o->reduce_min >= VAE_REDUCE_LEAST && o->reduce_min <= o->reduce_max && o->reduce_max <= 1))
 		return vae_fail(error, VAE_EARG, "reduction by %g to %g is not within %g to 1", o->reduce_min, o->reduce_max, VAE_REDUCE_LEAST);
-	if (!o->steps && !(o->minutes > 0))
+	if (!o->steps && !(o->minutes > 0) && !o->init)
 		return vae_fail(error, VAE_EARG, "neither steps nor minutes say when to end");
 	if (!(o->lr > 0 && o->lr < 1) || !(o->decay >= 0 && o->decay <= 1) || !(o->ema >= 0 && o->ema < 1) || isnan(o->clip))
 		return vae_fail(error, VAE_EARG, "the rate, decay, ema or clip is out of range");
@@ -185,7 +187,6 @@ static int new_workers(struct vae_trainer *t, struct vae_error *error)
 int vae_trainer_new(struct vae_trainer **out, const struct vae_train_options *options, struct vae_error *error)
 {
 	struct vae_trainer *t = NULL;
-	struct vae_model *init = NULL;
 	struct vae_checkpoint_head *head = NULL, found;
 	int result = check_options(options, error);
 	if (!result)
@@ -199,13 +200,13 @@ int vae_trainer_new(struct vae_trainer **out, const struct vae_train_options *op
 			goto out;
 		head = result ? &found : NULL;
 	}
-	if (!head && options->init && (result = vae_model_load(&init, options->init, error)))
+	if (!head && options->init && (result = vae_model_load(&t->init, options->init, error)))
 		goto out;
-	if ((result = choose_arch(t, head, init, error)))
+	if ((result = choose_arch(t, head, t->init, error)))
 		goto out;
 	t->data.channels = t->validation.channels = is_photo(t) ? 3 : 1;
 	if ((result = vae_weights_init(&t->weights, &t->nets->params, true, error)) ||
-	    (result = new_optimiser(t, error)) || (result = load_start(t, head, init, error)) ||
+	    (result = new_optimiser(t, error)) || (result = load_start(t, head, t->init, error)) ||
 	    (result = new_workers(t, error)))
 		goto out;
 	if (options->precision != VAE_PRECISION_FLOAT32)
@@ -218,7 +219,6 @@ int vae_trainer_new(struct vae_trainer **out, const struct vae_train_options *op
 			fprintf(t->log, "step\tminutes\tset\tloss\tbpp\tz_bpp\tpsnr\telbo\tkl\tlr\tgradient_norm\timages_per_second\tskipped\tms_ssim\n");
 	}
 out:
-	vae_model_free(init);
 	if (result)
 		vae_trainer_free(t);
 	else
@@ -252,6 +252,7 @@ void vae_trainer_free(struct vae_trainer *t)
 	vae_optimiser_clear(&t->optimiser);
 	vae_weights_clear(&t->weights);
 	vae_nets_free(t->nets);
+	vae_model_free(t->init);
 	if (t->log)
 		fclose(t->log);
 	free(t);
@@ -345,15 +346,25 @@ static bool one_step(struct vae_trainer *t, double rate, struct vae_objective_su
 
 /* ---- validation, reports, saving --------------------------------------------------------------------------------------- */
 
-/* Of the averaged weights, which are what is shipped (before their rounding to 16 bits). */
+/* Lets the averaged weights, which are what is shipped (before their rounding to 16 bits), take the place of the live ones, in float32; and back. */
+static struct vae_weights use_average(struct vae_trainer *t)
+{
+	struct vae_weights live = t->weights;
+	t->weights.value = t->optimiser.average;
+	t->weights.bf16 = NULL;
+	vae_weights_pack(&t->weights, &t->nets->params);
+	return live;
+}
+
+static void use_live(struct vae_trainer *t, struct vae_weights live)
+{
+	t->weights = live;
+	vae_weights_pack(&t->weights, &t->nets->params);
+}
+
 static void validate(struct vae_trainer *t, struct vae_objective_sums *sums)
 {
-	struct vae_weights *w = &t->weights;
-	float *live = w->value;
-	const struct vae_bf16 *bf16 = w->bf16;
-	w->value = t->optimiser.average;
-	w->bf16 = NULL;
-	vae_weights_pack(w, &t->nets->params);
+	struct vae_weights live = use_average(t);
 	uint32_t width = is_photo(t) ? (uint32_t)t->options.patch : (uint32_t)t->nets->arch.width;
 	uint32_t height = is_photo(t) ? width : (uint32_t)t->nets->arch.height;
 	size_t floats = (size_t)width * height, pictures = t->validation.count; /* photo: one picture at a time */
@@ -369,14 +380,12 @@ static void validate(struct vae_trainer *t, struct vae_objective_sums *sums)
 			for (size_t k = 0; k < o->samples; k++)
 				vae_data_middle(&t->validation, p + k, width, height, offset, o->x + k * floats);
 			for (int q = 0; q < (is_photo(t) ? VALID_QUALITIES : 1); q++)
-				vae_objective_pass(o, w, (uint16_t)(VAE_QUALITY_ONE * q / (VALID_QUALITIES - 1)), false, 0, NULL, &t->worker[i].sums);
+				vae_objective_pass(o, &t->weights, (uint16_t)(VAE_QUALITY_ONE * q / (VALID_QUALITIES - 1)), false, 0, NULL, &t->worker[i].sums);
 		}
 		o->samples = o->rows;
 		vae_fp_leave(state);
 	}
-	w->value = live;
-	w->bf16 = bf16;
-	vae_weights_pack(w, &t->nets->params);
+	use_live(t, live);
 	drain(t, sums);
 }
 
@@ -428,7 +437,8 @@ static bool report_valid(struct vae_trainer *t, vae_train_report *report, void *
 static bool finished(const struct vae_trainer *t)
 {
 	const struct vae_train_options *o = &t->options;
-	return (o->steps && t->optimiser.step >= o->steps) || (o->minutes > 0 && t->run_seconds >= 60 * o->minutes);
+	bool endless = !o->steps && o->minutes > 0; /* but for the minutes */
+	return (!endless && t->optimiser.step >= o->steps) || (o->minutes > 0 && t->run_seconds >= 60 * o->minutes);
 }
 
 int vae_trainer_run(struct vae_trainer *t, vae_train_report *report, void *context, struct vae_error *error)
@@ -505,21 +515,41 @@ static int describe(const struct vae_trainer *t, char *text, size_t room)
 	return n;
 }
 
+/* One knot at a time to each thread. */
+static void measure_sensitivity(struct vae_trainer *t, float *table)
+{
+	struct vae_weights live = use_average(t);
+	int knots = t->nets->arch.knots;
+#pragma omp parallel for schedule(static, 1) num_threads(t->workers)
+	for (int i = 0; i < t->workers; i++) {
+		uint64_t state = vae_fp_enter();
+		for (int k = i; k < knots; k += t->workers)
+			vae_sensitivity_row(table + (size_t)k * (size_t)t->nets->arch.y, k, &t->worker[i].objective, &t->weights, &t->data, t->options.seed,
+			                    t->worker[i].gradient);
+		vae_fp_leave(state);
+	}
+	use_live(t, live);
+}
+
 int vae_trainer_save(struct vae_trainer *t, FILE *file, struct vae_error *error)
 {
 	char text[1024];
 	struct vae_scales scales = {0};
-	float *sigmoid = NULL;
+	float *sigmoid = NULL, *sensitivity = NULL;
 	int result = vae_scales_make(&scales, error);
 	if (!result && !is_photo(t) && !(result = vae_alloc(&sigmoid, VAE_SIGMOID_KNOTS, sizeof(float), error)))
 		vae_sigmoid_make(sigmoid);
+	if (!result && is_photo(t) && t->data.count &&
+	    !(result = vae_alloc(&sensitivity, (size_t)t->nets->arch.knots * (size_t)t->nets->arch.y, sizeof(float), error)))
+		measure_sensitivity(t, sensitivity);
 	if (result)
 		goto out;
 	describe(t, text, sizeof text);
 	struct vae_metadata metadata = {.count = 2, .key = {"licence", "training"}, .value = {(char *)(t->options.licence ? t->options.licence : ""), text}};
-	result = vae_model_write(file, t->nets, t->optimiser.average, &scales, sigmoid, &metadata, error);
+	result = vae_model_write(file, t->nets, t->optimiser.average, &scales, sigmoid, sensitivity, t->init && !t->optimiser.step ? &t->init->metadata : &metadata, error);
 out:
 	vae_scales_clear(&scales);
 	free(sigmoid);
+	free(sensitivity);
 	return result;
 }

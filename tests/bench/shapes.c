@@ -87,7 +87,7 @@ static int travel(XXH64_state_t *hash, const struct vae_model *model, struct vae
 	omp_set_num_threads(1 + (int)vae_random_below(r, 8));
 	int rc = vae_encode(&y, model, x, quality, error);
 	if (!rc)
-		rc = vae_quantise(&codes, model, y, VAE_METHOD_RANGE, error);
+		rc = vae_quantise(&codes, model, y, VAE_METHOD_RANGE, VAE_EFFORT_DEFAULT, error);
 	if (!rc)
 		rc = vae_dequantise(&quantised, model, codes, error);
 	if (!rc)

@@ -117,6 +117,31 @@ setup_file() {
 	assert_not_exist out
 }
 
+@test "vae-quant --effort: checked; 0 rounds, 1 is the default and differs where the model says what errors cost" {
+	local bad
+	for bad in -1 10 x "" 1.5; do
+		fails 2 "--effort" vae-quant --effort "$bad" "$LATENTS"
+	done
+	vae-quant "$LATENTS" >default
+	vae-quant --effort 0 "$LATENTS" >0
+	cmp default 0 # this model does not say
+	anytopnm "$DATA/photo.png" | pamcut -width 256 -height 128 >x.ppm
+	vae-train --init tiny --steps 0 --patch 64 --quiet -o measured x.ppm
+	head -c -192 measured >told.safetensors
+	head -c 192 /dev/zero >>told.safetensors # its last tensor, 3 x 16: errors cost nothing
+	vae-enc -m ./told.safetensors x.ppm >y
+	vae-quant -m ./told.safetensors y >default
+	vae-quant -m ./told.safetensors --effort 0 y >0
+	vae-quant -m ./told.safetensors --effort 1 -T 3 y >1
+	vae-quant -m ./told.safetensors --effort 9 y >9
+	cmp default 1
+	differ 0 1
+	differ 1 9
+	[ "$(wc -c <9)" -lt "$(wc -c <0)" ]
+	vae-quant -m ./told.safetensors -t 0 1 9
+	VAE_CPU=scalar vae-quant -m ./told.safetensors y | cmp - 1
+}
+
 @test "vae-quant --method range is the default; zstd is another size of the same thing" {
 	vae-quant "$LATENTS" >default
 	vae-quant --method range "$LATENTS" >range

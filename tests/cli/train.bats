@@ -237,6 +237,20 @@ falls() {
 	vae-stat a
 }
 
+@test "--init --steps 0 measures a model and leaves its weights and description alone" {
+	photo_run --steps 0 --quiet -o a
+	photo_run --steps 0 --quiet -T 2 -o b
+	cmp a b
+	weights "$DATA/tiny.safetensors" | tail -c +18 >before # without the id
+	weights a | tail -c +18 | head -c "$(wc -c <before)" | cmp - before
+	differ a "$DATA/tiny.safetensors"
+	vae-stat -v --json "$DATA/tiny.safetensors" | perl -MJSON::PP -0777 -ne 'print decode_json($_)->[0]{training}' >then
+	vae-stat -v --json a | perl -MJSON::PP -0777 -ne 'print decode_json($_)->[0]{training}' | cmp - then
+	vae-train --init ./a --steps 0 --patch 64 --batch 2 --seed 3 --quiet -o c "$X/x.ppm"
+	cmp a c
+	fails 2 "--init" vae-train --steps 0 "$X/x.ppm"
+}
+
 @test "--init goes on from a model" {
 	vae-train --init "$X/mlp.safetensors" --steps 1 --lr 1e-9 --warmup 0 --ema 0 --decay 0 --batch 8 --quiet -o a "$X/digits.pgm"
 	vae-enc -m "$X/mlp.safetensors" "$X/digits.pgm" | vae-dec -m "$X/mlp.safetensors" >before

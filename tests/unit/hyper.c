@@ -9,7 +9,7 @@ static struct vae_error error;
 
 static struct vae_prior prior_of(const struct vae_model *m, uint16_t quality)
 {
-	return (struct vae_prior){m->nets, &m->weights, vae_position_of(m->nets->arch.knots, quality)};
+	return (struct vae_prior){.nets = m->nets, .weights = &m->weights, .at = vae_position_of(m->nets->arch.knots, quality)};
 }
 
 static float *random_y(size_t n, float deviation)
@@ -94,6 +94,47 @@ static void test_round_trip(const struct vae_model *m, size_t rows, size_t colum
 		vae_buffer_clear(&buffer);
 	}
 	vae_symbols_clear(&there);
+	free(y);
+	free(z);
+}
+
+/* Chosen symbols: each is what choose.h makes of y and the means that the symbols before it, as chosen, led to; z is rounded as ever; and
+ * the decoder, which knows nothing of it, arrives at the same. */
+static void test_choice(const struct vae_model *m)
+{
+	struct vae_prior prior = prior_of(m, 20000);
+	struct vae_symbols plain = {0}, chosen = {0}, back = {0};
+	struct vae_choice choice = {0};
+	struct vae_buffer buffer = {0};
+	size_t rows = 9, columns = 6, channels = 8, other = 0, wrong = 0;
+	float *y = random_y(rows * columns * channels, 1.5f), *z = malloc(rows * columns * channels * sizeof *z);
+	vae_choice_init(&choice, &m->scales, channels, 1, &error);
+	for (size_t c = 0; c < channels; c++)
+		choice.sensitivity[c] = 0.5f * (float)(c + 1);
+	vae_symbols_fit(&plain, m->nets, rows, columns, &error);
+	vae_symbols_fit(&chosen, m->nets, rows, columns, &error);
+	vae_symbols_fit(&back, m->nets, rows, columns, &error);
+	vae_hyper_analyse(&plain, &prior, y, columns * channels, &error);
+	prior.choice = &choice;
+	ok(!vae_hyper_analyse(&chosen, &prior, y, columns * channels, &error), "analysed");
+	for (size_t cell = 0; cell < rows * columns; cell++)
+		for (size_t c = 0; c < channels; c++) {
+			size_t at = vae_symbols_place(&chosen, cell, c);
+			int32_t nearest = vae_round_symbol(y[cell * channels + c] - chosen.mean[at]), value = nearest;
+			vae_choose(&choice, c, &chosen.index[at], &y[cell * channels + c], &chosen.mean[at], &value, 1);
+			wrong += chosen.value[at] != value;
+			other += value != nearest;
+		}
+	ok(!wrong && other && !memcmp(plain.value, chosen.value, plain.z_count * sizeof *plain.value), "%zu symbols are not the nearest", other);
+	vae_payload_write(&buffer, &chosen, &m->scales, VAE_METHOD_RANGE, &error);
+	int rc = unpack(&back, m, VAE_METHOD_RANGE, buffer.data, buffer.size, z, columns * channels);
+	ok(!rc && !memcmp(chosen.value, back.value, chosen.count * sizeof *chosen.value) && !memcmp(chosen.mean, back.mean, chosen.count * sizeof *chosen.mean),
+	   "and are decoded");
+	vae_choice_clear(&choice);
+	vae_symbols_clear(&plain);
+	vae_symbols_clear(&chosen);
+	vae_symbols_clear(&back);
+	vae_buffer_clear(&buffer);
 	free(y);
 	free(z);
 }
@@ -201,6 +242,8 @@ int main(void)
 	test_round_trip(photo, 6, 13, 1000, 2);
 	test_round_trip(photo, 7, 3, 20000, 4);
 	test_round_trip(mlp, 1, 1, 3, 1);
+	test_choice(photo);
+	test_choice(four);
 	test_planes(photo);
 	test_damage(photo, VAE_METHOD_RANGE);
 	test_damage(photo, VAE_METHOD_ZSTD);

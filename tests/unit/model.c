@@ -72,7 +72,7 @@ static int write_model(const char *path, const struct vae_nets *nets, const floa
 	static float sigmoid[VAE_SIGMOID_KNOTS];
 	vae_sigmoid_make(sigmoid);
 	FILE *f = fopen(path, "wb");
-	int result = vae_model_write(f, nets, values, &scales, nets->arch.kind == VAE_ARCH_MLP ? sigmoid : NULL, metadata, &error);
+	int result = vae_model_write(f, nets, values, &scales, nets->arch.kind == VAE_ARCH_MLP ? sigmoid : NULL, NULL, metadata, &error);
 	fclose(f);
 	return result;
 }
@@ -141,7 +141,7 @@ static void test_round_trip(const char *line)
 		free(packed);
 
 		FILE *f = fopen(again, "wb");
-		vae_model_write(f, m->nets, loaded, &m->scales, m->sigmoid, &m->metadata, &error);
+		vae_model_write(f, m->nets, loaded, &m->scales, m->sigmoid, m->sensitivity, &m->metadata, &error);
 		fclose(f);
 		struct bytes a = slurp(path), b = slurp(again);
 		ok(a.size == b.size && !memcmp(a.data, b.data, a.size), "written again: the same bytes");
@@ -160,6 +160,41 @@ static void test_round_trip(const char *line)
 	}
 	vae_model_free(m);
 	free(loaded);
+	free(values);
+	vae_nets_free(nets);
+}
+
+/* The encoder's table, which a model may lack. */
+static void test_sensitivity(void)
+{
+	struct vae_nets *nets = nets_of("photo enc=16 enc_blocks=1 y=8 hyper=16 z=4 ctx_blocks=1 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=2");
+	const char *path = in_folder("sensitivity.safetensors");
+	float *values = values_new(nets, 4), table[16];
+	for (int bad = -1; bad < 2; bad++) {
+		struct vae_model *m = NULL;
+		for (int i = 0; i < 16; i++)
+			table[i] = (float)i;
+		if (bad >= 0)
+			table[5] = bad ? -1 : -0.0f;
+		FILE *f = fopen(path, "wb");
+		int rc = vae_model_write(f, nets, values, &scales, NULL, table, NULL, &error);
+		fclose(f);
+		ok(!rc && !vae_model_load(&m, path, &error) && !vae_model_verify(m, &error) && !m->sensitivity, "written, loaded");
+		rc = vae_model_prepare(m, 1u << VAE_H_A, &error);
+		ok(bad == 1 ? rc == VAE_EMODEL && strstr(error.text, "number 5 is negative") && !m->sensitivity : !rc && !memcmp(m->sensitivity, table, sizeof table),
+		   "%s", bad == 1 ? error.text : "there with h_a");
+		vae_model_free(m);
+	}
+	struct bytes b = slurp(path);
+	char *name = memmem(b.data, b.size, "prior.sensitivity", 17);
+	name[16] = 'x';
+	spill(path, b.data, b.size);
+	ok(refused(path, VAE_EMODEL, "tensors"), "under another name: a tensor too many");
+	name[16] = 'y';
+	memcpy(memmem(name, 100, "[2,8]", 5), "[8,2]", 5);
+	spill(path, b.data, b.size);
+	ok(refused(path, VAE_EMODEL, "prior.sensitivity: not F32"), "of another shape");
+	free(b.data);
 	free(values);
 	vae_nets_free(nets);
 }
@@ -405,7 +440,7 @@ static void test_damage(void)
 	if (full) {
 		setvbuf(full, NULL, _IONBF, 0);
 		float sigmoid[VAE_SIGMOID_KNOTS] = {0};
-		ok(vae_model_write(full, nets, values, &scales, sigmoid, NULL, &error) == VAE_EIO && strstr(error.text, "No space"), "a full disk");
+		ok(vae_model_write(full, nets, values, &scales, sigmoid, NULL, NULL, &error) == VAE_EIO && strstr(error.text, "No space"), "a full disk");
 		fclose(full);
 	}
 	free(values);
@@ -511,6 +546,7 @@ int main(void)
 		return 1;
 	test_round_trip("mlp width=4 height=3 hidden1=5 hidden2=3 z=2 knots=2");
 	test_round_trip("photo enc=16 enc_blocks=1 y=6 hyper=16 z=3 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=3");
+	test_sensitivity();
 	test_parts();
 	test_layout();
 	test_damage();

@@ -58,7 +58,7 @@ static struct trip travel(const struct vae_model *m, const struct vae_image *x, 
 	if ((t.rc = vae_encode(&t.y, m, x, quality, &error)))
 		return t;
 	for (int method = 0; method < 2; method++)
-		if ((t.rc = vae_quantise(&t.codes[method], m, t.y, (enum vae_method)method, &error)) ||
+		if ((t.rc = vae_quantise(&t.codes[method], m, t.y, (enum vae_method)method, VAE_EFFORT_DEFAULT, &error)) ||
 		    (t.rc = vae_dequantise(&t.quantised[method], m, t.codes[method], &error)))
 			return t;
 	t.rc = vae_decode(&t.back, m, t.quantised[0], &error);
@@ -421,8 +421,10 @@ static void test_refusals(const struct vae_model *m)
 	c->model_id ^= 1;
 	ok(vae_dequantise(&y, m, c, &error) == VAE_EMODEL, "another model's codes: %s", error.text);
 	t.y->columns--;
-	ok(vae_quantise(&none, m, t.y, VAE_METHOD_RANGE, &error) == VAE_EARG, "latents of the wrong shape: %s", error.text);
+	ok(vae_quantise(&none, m, t.y, VAE_METHOD_RANGE, 0, &error) == VAE_EARG, "latents of the wrong shape: %s", error.text);
 	t.y->columns++;
+	for (int effort = -1; effort <= VAE_EFFORT_MAX + 1; effort += VAE_EFFORT_MAX + 2)
+		ok(vae_quantise(&none, m, t.y, VAE_METHOD_RANGE, effort, &error) == VAE_EARG, "%s", error.text);
 	t.y->model_id ^= 1;
 	ok(vae_decode(&z, m, t.y, &error) == VAE_EMODEL && !z, "another model's latents: %s", error.text);
 	ok(vae_encode(&y, m, x, NAN, &error) == VAE_EARG && vae_encode(&y, m, x, 100.5, &error) == VAE_EARG, "qualities out of range");

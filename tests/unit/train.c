@@ -7,6 +7,7 @@
 #include "train/eigen.h"
 #include "train/objective.h"
 #include "train/orthogonal.h"
+#include "train/sensitivity.h"
 #include "train/start.h"
 
 #include <math.h>
@@ -17,6 +18,7 @@
 
 static struct vae_random rnd;
 
+static struct vae_image *noise_picture(uint32_t width, uint32_t height);
 static float centred(void) { return 2 * vae_random_uniform(&rnd) - 1; }
 
 /* ---- the objective ----------------------------------------------------------------------------------------------------- */
@@ -105,6 +107,65 @@ static void check_objective(const char *line, int loss, size_t rows, size_t colu
 	}
 	ok(!bad && tried > 30, "gradients of %d numbers", tried);
 	free(gradient);
+	vae_objective_clear(&o);
+	vae_weights_clear(&w);
+	vae_nets_free(nets);
+}
+
+/* Against the columns of the synthesis' Jacobian, each by finite differences. */
+static void check_sensitivity(void)
+{
+	enum { Y = 6, SIDE = 64, CELLS = SIDE / 16 * (SIDE / 16), PIXELS = SIDE * SIDE * 3 };
+	struct vae_error e;
+	struct vae_arch arch;
+	struct vae_nets *nets = NULL;
+	struct vae_weights w;
+	struct vae_objective o;
+	struct vae_data data = {.channels = 3};
+	struct vae_image *image = noise_picture(SIDE, SIDE);
+	if (vae_arch_parse(&arch, "photo enc=16 enc_blocks=1 y=6 hyper=16 z=3 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=3", &e) ||
+	    vae_nets_new(&nets, &arch, &e) || vae_weights_init(&w, &nets->params, true, &e) || vae_objective_init(&o, nets, VAE_LOSS_MSE, SIDE, SIDE, &e) ||
+	    vae_data_add(&data, image, SIDE, 1, 1, &e)) {
+		ok(0, "%s", e.text);
+		return;
+	}
+	for (int i = 0; i < nets->params.count; i++) {
+		const struct vae_param *p = &nets->params.list[i];
+		float bound = p->matrix ? 1.2f / sqrtf((float)p->rows) : 0.4f, centre = strstr(p->name, "gain") ? 1 : 0;
+		for (size_t k = 0; k < p->rows * p->columns; k++)
+			w.value[p->offset + k] = centre + bound * centred();
+	}
+	vae_weights_pack(&w, &nets->params);
+	float row[Y], again[Y], *gradient = calloc(nets->params.total, sizeof(float)), *base = malloc(PIXELS * sizeof *base);
+	const uint16_t quality = VAE_QUALITY_ONE / 2; /* knot 1 of 3 */
+	vae_sensitivity_row(row, 1, &o, &w, &data, 3, gradient);
+
+	struct vae_run *run = &o.run[VAE_SYNTHESIS];
+	struct vae_position at = vae_position_of(arch.knots, quality);
+	double worst = 0, scale = vae_sensitivity_factor(quality) * vae_arch_lambda(&arch, quality) * 65025 / 3;
+	vae_net_forward(run, nets, &w, at); /* at the latents of the last patch */
+	memcpy(base, vae_run_output(run, 0), PIXELS * sizeof *base);
+	for (int c = 0; c < Y; c++) {
+		double sum = 0;
+		for (int cell = 0; cell < CELLS; cell++) {
+			float *number = vae_run_input(run, 0) + cell * Y + c, kept = *number;
+			*number = kept + 0.01f;
+			vae_net_forward(run, nets, &w, at);
+			*number = kept;
+			for (int p = 0; p < PIXELS; p++) {
+				double slope = (vae_run_output(run, 0)[p] - base[p]) / 0.01;
+				sum += slope * slope;
+			}
+		}
+		worst = fmax(worst, fabs(log(row[c] / (scale * sum / CELLS))));
+	}
+	ok(worst < 0.25, "sensitivities are the Jacobian's, to %.3f of themselves", worst);
+	vae_sensitivity_row(again, 1, &o, &w, &data, 3, gradient);
+	ok(!memcmp(row, again, sizeof row), "the same each time");
+	free(gradient);
+	free(base);
+	vae_image_free(image);
+	vae_data_clear(&data);
 	vae_objective_clear(&o);
 	vae_weights_clear(&w);
 	vae_nets_free(nets);
@@ -456,5 +517,6 @@ int main(void)
 	check_plain();
 	check_factors();
 	check_objective("photo enc=16 enc_blocks=1 y=6 hyper=16 z=3 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=3", VAE_LOSS_MS_SSIM, 192, 256);
+	check_sensitivity();
 	return tap_done();
 }
