@@ -4,7 +4,7 @@
 #include "stream/model.h"
 #include "train/checkpoint.h"
 #include "train/data.h"
-#include "train/objective.h"
+#include "elbo/objective.h"
 #include "train/start.h"
 
 #include <math.h>
