@@ -146,10 +146,11 @@ static void guess_gradient(const struct vae_elbo_rate *r, int step, const float 
 		size_t first = vae_order_first_channel(step, r->steps, i / r->columns, i % r->columns, r->y_channels), k = i * r->y_channels + first;
 		float *dmean = dguess + i * 2 * r->y_channels + first, *dlog_scale = dmean + r->y_channels;
 		for (size_t c = 0; c < r->y_channels / (size_t)r->steps; c++, k++) {
-			float s = r->slope[k], dr = r->dd[k] + r->dresidual[k];
-			dmean[c] += (1 - s) * dquantised[k] - s * dr;
+			float s = r->slope[k];
+			dmean[c] += (1 - s) * dquantised[k] - s * r->dd[k];
+			dmean[c] -= s * r->dresidual[k];
 			dlog_scale[c] += r->dlog_scale[k];
-			dy[k] = s * (dquantised[k] + dr);
+			dy[k] = s * (dquantised[k] + r->dd[k]) + s * r->dresidual[k];
 		}
 	}
 }
