@@ -239,6 +239,22 @@ int vae_encode(struct vae_latents **latents, const struct vae_model *model, cons
 int vae_encode_rows(struct vae_latents_rows **latents, const struct vae_model *model, struct vae_image_rows *image, double quality,
                     struct vae_error *error);
 
+/* The same, and then so many steps of gradient descent on the y of this very picture, for bpp + lambda 255^2 MSE: a smaller file at the same
+ * quality, read by any decoder. A row of slices (1024 rows of pixels) is refined at a time; memory goes with the width, some hundred MB for
+ * each thread beside. The same bytes for any number of threads, but not on every machine. Photo models only (VAE_EARG). */
+#define VAE_REFINE_MOST 10000
+struct vae_refine_progress {
+	int step, steps;        /* 0: what analysis gave; steps: what came of it, both rounded; in between as the descent saw them, not quite rounded */
+	double bpp, mse, loss;  /* by the float Gaussian, without headers; mse of samples in 0..1, not clamped; loss = bpp + lambda 255^2 mse */
+};
+struct vae_refine_options {
+	int steps;              /* 1 to VAE_REFINE_MOST */
+	void (*report)(void *context, const struct vae_refine_progress *progress); /* once the last row is read: for each of 0 to steps; NULL: none */
+	void *context;          /* handed to report */
+};
+int vae_refine_rows(struct vae_latents_rows **latents, const struct vae_model *model, struct vae_image_rows *image, double quality,
+                    const struct vae_refine_options *options, struct vae_error *error);
+
 /* p(y): rounds y about the prior's mean and codes the residuals slice by slice. */
 int vae_quantise(struct vae_codes **codes, const struct vae_model *model, const struct vae_latents *latents, enum vae_method method, struct vae_error *error);
 /* The same from rows: 64 of them are in memory at a time, or a multiple of 64 where that gives every thread a slice. */

@@ -3,16 +3,20 @@
 #include "inout.h"
 #include "progress.h"
 
+#include <math.h>
+
 struct options {
 	struct cli_common common;
 	double quality; /* 0 to 100 */
 	uint32_t band;  /* rows of pixels, 0: the library's choice */
+	int refine;     /* steps */
 };
 
-enum { KEY_BAND = CLI_LONG };
+enum { KEY_BAND = CLI_LONG, KEY_REFINE };
 
 static const struct cli_option rows[] = {
 	{ 'q', "quality", "Q", "0 (smallest file) to 100 (best picture), default 50" },
+	{ KEY_REFINE, "refine", "N", "N steps towards a smaller file at equal quality, default 0" },
 	{ KEY_BAND, "band", "ROWS", "work on so many rows of pixels at a time" },
 };
 
@@ -33,6 +37,7 @@ static void parse_options(struct options *o, int argc, char **argv)
 	while ((key = cli_next()) != -1)
 		switch (key) {
 		case 'q': o->quality = cli_real(0, 100); break;
+		case KEY_REFINE: o->refine = (int)cli_whole(0, VAE_REFINE_MOST); break;
 		case KEY_BAND: o->band = (uint32_t)cli_whole(1, INT32_MAX); break;
 		}
 }
@@ -43,13 +48,29 @@ static void report(const struct input *in, const struct vae_latents *y, double q
 		vae_tuple_name(y->geometry.tuple), y->geometry.maxval, quality, seconds);
 }
 
+static void report_step(void *context, const struct vae_refine_progress *p)
+{
+	if (p->step % 10 == 0 || p->step == p->steps)
+		cli_note("%s: step %d: %.4f bpp, %.3f dB, loss %.4f", input_name(context), p->step, p->bpp, -10 * log10(p->mse), p->loss);
+}
+
+static int open_latents(struct vae_latents_rows **latents, const struct options *o, const struct input *in, const struct vae_model *model,
+	struct vae_image_rows *image, struct vae_error *error)
+{
+	struct vae_refine_options refine = { .steps = o->refine, .report = o->common.verbose ? report_step : NULL, .context = (void *)in };
+
+	if (!o->refine)
+		return vae_encode_rows(latents, model, image, o->quality, error);
+	return vae_refine_rows(latents, model, image, o->quality, &refine, error);
+}
+
 static int encode(const struct options *o, const struct input *in, struct output *out, const struct vae_model *model,
 	struct vae_image_rows *image, struct vae_error *error)
 {
 	double start = seconds_now();
 	struct vae_latents_rows *latents;
 	struct progress progress;
-	int status = vae_encode_rows(&latents, model, image, o->quality, error);
+	int status = open_latents(&latents, o, in, model, image, error);
 
 	if (status < 0)
 		return status;

@@ -26,7 +26,7 @@ int vae_objective_init(struct vae_objective *o, const struct vae_nets *nets, int
 	size_t channels = a->kind == VAE_ARCH_PHOTO ? 3 : (size_t)(a->width * a->height);
 	int result = vae_alloc(&o->x, rows * columns, channels * sizeof(float), error);
 	if (!result)
-		result = a->kind == VAE_ARCH_PHOTO ? vae_elbo_rate_init(&o->rate, nets, rows / 16, columns / 16, error)
+		result = a->kind == VAE_ARCH_PHOTO ? vae_elbo_rate_init(&o->rate, nets, rows / 16, columns / 16, true, error)
 		                                   : vae_alloc(&o->work, rows * (size_t)a->y * 2, sizeof(float), error);
 	for (int i = 0; i < VAE_NETS && !result; i += VAE_SYNTHESIS - VAE_ANALYSIS)
 		result = vae_run_init(&o->run[i], &nets->net[i], 0, rows, columns, true, error);

@@ -6,17 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-int vae_elbo_rate_init(struct vae_elbo_rate *r, const struct vae_nets *nets, size_t rows, size_t columns, struct vae_error *error)
+int vae_elbo_rate_init(struct vae_elbo_rate *r, const struct vae_nets *nets, size_t rows, size_t columns, bool training,
+                       struct vae_error *error)
 {
 	const struct vae_arch *a = &nets->arch;
 	*r = (struct vae_elbo_rate){.nets = nets, .rows = rows, .columns = columns, .cells = rows * columns, .hyper_cells = (rows + 3) / 4 * ((columns + 3) / 4),
 	                            .y_channels = (size_t)a->y, .z_channels = (size_t)a->z, .steps = a->steps, .temperature = 1};
-	float **y[] = {&r->mean, &r->log_scale, &r->residual, &r->quantised, &r->d, &r->slope, &r->dd, &r->dlog_scale, &r->dresidual};
+	float **y[] = {&r->y, &r->mean, &r->log_scale, &r->residual, &r->quantised, &r->d, &r->slope, &r->dd, &r->dlog_scale, &r->dresidual};
 	float **z[] = {&r->z_d, &r->z_log_scale, &r->z_dd, &r->z_dlog_scale, &r->z_row};
 	size_t y_arrays = sizeof y / sizeof *y, z_arrays = sizeof z / sizeof *z, y_size = r->cells * r->y_channels, z_size = r->hyper_cells * r->z_channels;
 	int result = vae_alloc(&r->work, y_size * y_arrays + z_size * z_arrays, sizeof(float), error);
 	for (int i = VAE_H_A; i < VAE_SYNTHESIS && !result; i++)
-		result = vae_run_init(&r->run[i], &nets->net[i], 4, rows, columns, true, error);
+		result = vae_run_init(&r->run[i], &nets->net[i], 4, rows, columns, training, error);
 	if (result) {
 		vae_elbo_rate_clear(r);
 		return result;
@@ -26,7 +27,6 @@ int vae_elbo_rate_init(struct vae_elbo_rate *r, const struct vae_nets *nets, siz
 		*y[i] = next;
 	for (size_t i = 0; i < z_arrays; i++, next += z_size)
 		*z[i] = next;
-	r->y = vae_run_input(&r->run[VAE_H_A], 0);
 	return 0;
 }
 
@@ -66,18 +66,16 @@ static void quantise_z(struct vae_elbo_rate *r, const struct vae_weights *weight
 }
 
 /* Stochastic Gumbel annealing (Yang, Bamler, Mandt 2020): v's two neighbours, mixed by a sample of the softmax over -atanh(distance) / t
- * that the Gumbel trick draws at temperature t. As t falls the mixture becomes one of the two, and the nearer one. */
+ * that the Gumbel trick draws at temperature t. As t falls the mixture becomes one of the two, more often the nearer one.
+ * The difference of two Gumbel numbers is a logistic one; atanh(f) - atanh(1 - f) is half a logarithm. */
 static float gumbel(struct vae_elbo_rate *r, float v, float *slope)
 {
-	float low = floorf(v), f = v - low, t = r->temperature;
+	float low = floorf(v), f = v - low, t = r->temperature, u = vae_random_uniform(&r->random);
 	f = f > 1e-4f ? f : 1e-4f;
 	f = f < 1 - 1e-4f ? f : 1 - 1e-4f;
-	float u = vae_random_uniform(&r->random);
 	u = u > 1e-7f ? u : 1e-7f;
-	float logistic = logf(u / (1 - u)); /* the difference of two Gumbel numbers */
-	float logit = (atanhf(f) - atanhf(1 - f)) / t;
-	float up = 1 / (1 + expf(-(logit + logistic) / t));
-	*slope = up * (1 - up) / t * (1 / (1 - f * f) + 1 / (f * (2 - f))) / t;
+	float logit = 0.5f / t * logf((1 + f) * f / ((1 - f) * (2 - f))), up = 1 / (1 + expf(-(logit + logf(u / (1 - u))) / t));
+	*slope = up * (1 - up) / (t * t) * (1 / (1 - f * f) + 1 / (f * (2 - f)));
 	return low + up;
 }
 
@@ -104,6 +102,7 @@ void vae_elbo_rate_forward(struct vae_elbo_rate *r, const struct vae_weights *we
 {
 	struct vae_run *run = r->run, *h_s = &run[VAE_H_S];
 	size_t y_size = vae_elbo_rate_size(r), features = vae_run_size(h_s, h_s->net->output[0]);
+	memcpy(vae_run_input(&run[VAE_H_A], 0), r->y, y_size * sizeof(float));
 	vae_net_forward(&run[VAE_H_A], r->nets, weights, at);
 	quantise_z(r, weights, at);
 	vae_net_forward(h_s, r->nets, weights, at);
@@ -209,4 +208,10 @@ void vae_elbo_rate_backward(struct vae_elbo_rate *r, const struct vae_weights *w
 	z_gradient(r, at, gradient, start_gradient(h_a, 0));
 	vae_net_backward(h_a, r->nets, weights, at, gradient);
 	kernels->add(dy, input_gradient(h_a, 0), y_size);
+}
+
+void vae_elbo_rate_backward_direct(const struct vae_elbo_rate *r, const float *dquantised, float *dy)
+{
+	for (size_t k = 0; k < vae_elbo_rate_size(r); k++)
+		dy[k] = r->slope[k] * (dquantised[k] + r->dd[k]);
 }

@@ -27,7 +27,7 @@ struct vae_elbo_rate {
 	enum vae_rounding rounding;      /* VAE_ROUND at first; set by the caller, as are the next two */
 	float temperature;               /* VAE_ROUND_GUMBEL: above 0 */
 	struct vae_random random;        /* where noise comes from, z's first, then y's */
-	float *y;                        /* what was given, h_a's input: filled by the caller */
+	float *y;                        /* what it is the cost of: filled by the caller */
 	float *mean, *log_scale;         /* what the prior said of y */
 	float *residual, *quantised;     /* r and y^ */
 	float *d, *slope;                /* the distance from the mean that pays; dr/dv */
@@ -35,7 +35,8 @@ struct vae_elbo_rate {
 	float *z_d, *z_log_scale, *z_dd, *z_dlog_scale, *z_row;
 	float *work;                     /* behind all of these, owned */
 };
-int vae_elbo_rate_init(struct vae_elbo_rate *r, const struct vae_nets *nets, size_t rows, size_t columns, struct vae_error *error);
+/* training: vae_elbo_rate_backward may be called. */
+int vae_elbo_rate_init(struct vae_elbo_rate *r, const struct vae_nets *nets, size_t rows, size_t columns, bool training, struct vae_error *error);
 void vae_elbo_rate_clear(struct vae_elbo_rate *r);
 
 static inline size_t vae_elbo_rate_size(const struct vae_elbo_rate *r) { return r->cells * r->y_channels; } /* floats of y */
@@ -47,5 +48,7 @@ double vae_elbo_rate_bits(struct vae_elbo_rate *r, float weight, double *z_bits)
 /* dquantised is dL/dy^, dy = dL/dy. Adds the parameters' gradients to gradient (flat; NULL: nobody asks for them). */
 void vae_elbo_rate_backward(struct vae_elbo_rate *r, const struct vae_weights *weights, struct vae_position at, const float *dquantised,
                             float *gradient, float *dy);
+/* dy as if means and log-scales stood: what y does to them by way of z and the contexts is left out. */
+void vae_elbo_rate_backward_direct(const struct vae_elbo_rate *r, const float *dquantised, float *dy);
 
 #endif

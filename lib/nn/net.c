@@ -156,15 +156,20 @@ static int plan_kept(struct vae_run *run, struct vae_error *error)
 	return 0;
 }
 
-int vae_run_init(struct vae_run *run, const struct vae_net *net, int level, size_t rows, size_t columns, bool training, struct vae_error *error)
+void vae_run_shrink(struct vae_run *run, int level, size_t rows, size_t columns)
 {
-	memset(run, 0, sizeof *run);
-	run->net = net;
 	for (int l = level; l < VAE_LEVELS; l++) {
 		size_t factor = (size_t)1 << (l - level);
 		run->rows[l] = (rows + factor - 1) / factor;
 		run->columns[l] = (columns + factor - 1) / factor;
 	}
+}
+
+int vae_run_init(struct vae_run *run, const struct vae_net *net, int level, size_t rows, size_t columns, bool training, struct vae_error *error)
+{
+	memset(run, 0, sizeof *run);
+	run->net = net;
+	vae_run_shrink(run, level, rows, columns);
 	size_t scratch = 0;
 	for (int i = 0; i < net->layers; i++) {
 		const struct vae_layer *layer = &net->layer[i];

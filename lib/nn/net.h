@@ -119,6 +119,8 @@ struct vae_run {
 };
 /* rows x columns is the size at `level`, the finest that the network uses. training keeps every slot and makes room for gradients. */
 int vae_run_init(struct vae_run *run, const struct vae_net *net, int level, size_t rows, size_t columns, bool training, struct vae_error *error);
+/* Another size at `level`, in no direction larger than that of vae_run_init. */
+void vae_run_shrink(struct vae_run *run, int level, size_t rows, size_t columns);
 void vae_run_clear(struct vae_run *run);
 
 static inline float *vae_run_input(const struct vae_run *run, int i) { return run->value[run->net->input[i]]; }
