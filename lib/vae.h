@@ -265,6 +265,17 @@ int vae_quantise_rows(struct vae_codes **codes, const struct vae_model *model, s
 int vae_repack(struct vae_codes **codes, const struct vae_model *model, const struct vae_codes *packed, enum vae_method method, struct vae_error *error);
 int vae_dequantise(struct vae_latents **latents, const struct vae_model *model, const struct vae_codes *codes, struct vae_error *error);
 
+/* The quality (0 to 100) at which the file of a picture comes within 2 % of a size, or the decoded picture within 0.1 dB of a PSNR:
+ * some five to ten trials of encoding, quantising and, for PSNR, decoding all of it in memory. The size is that of the file that vae-quant writes by
+ * default, alpha and all. VAE_EARG where the model cannot reach the target with this picture. */
+enum vae_target_kind { VAE_TARGET_BPP, VAE_TARGET_BYTES, VAE_TARGET_PSNR };
+struct vae_target {
+	enum vae_target_kind kind;
+	double value;           /* bits a pixel, bytes, or dB, above 0 */
+};
+int vae_target_quality(double *quality, const struct vae_model *model, const struct vae_image *image, const struct vae_target *target,
+                       struct vae_error *error);
+
 /* A rectangle of pixels: width x height of them from column left, row top on, both counted from 0. */
 struct vae_window { uint32_t left, top, width, height; };
 
