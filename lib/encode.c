@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "image/image.h"
 #include "nn/sweep.h"
+#include "pixels.h"
 #include "shape.h"
 
 /* Rows of pixels come in from `image` as the sweep needs them; alpha waits until the cells of its pixels are handed out, since
@@ -23,22 +24,14 @@ struct encoder {
 	float *y;                   /* where the caller of read wants row rows.row */
 };
 
-/* Samples to x in -0.5 .. 0.5, grey as three equal colours: one rounded division, one rounded subtraction. */
 static void load_pixels(void *context, const struct vae_block *block, float *x)
 {
 	const struct encoder *e = context;
 	const struct vae_geometry *g = &e->image->geometry;
 	size_t colours = (size_t)vae_colours(g->tuple), width = g->width, n = block->width_px;
-	float maxval = g->maxval;
-	for (size_t row = 0; row < block->height_px; row++, x += 3 * n) {
-		const uint16_t *in = e->colour + ((block->cells.row * VAE_CELL_PX - e->top + row) * width + block->cells.column * VAE_CELL_PX) * colours;
-		if (colours == 3)
-			for (size_t i = 0; i < 3 * n; i++)
-				x[i] = (float)in[i] / maxval - 0.5f;
-		else
-			for (size_t i = 0; i < n; i++)
-				x[3 * i] = x[3 * i + 1] = x[3 * i + 2] = (float)in[i] / maxval - 0.5f;
-	}
+	for (size_t row = 0; row < block->height_px; row++, x += 3 * n)
+		vae_pixels_load(x, e->colour + ((block->cells.row * VAE_CELL_PX - e->top + row) * width + block->cells.column * VAE_CELL_PX) * colours, n, colours,
+		                g->maxval);
 }
 
 static bool all_finite(const float *v, size_t n)

@@ -239,6 +239,22 @@ int vae_encode(struct vae_latents **latents, const struct vae_model *model, cons
 int vae_encode_rows(struct vae_latents_rows **latents, const struct vae_model *model, struct vae_image_rows *image, double quality,
                     struct vae_error *error);
 
+/* The same, and then so many steps of gradient descent on the y of this very picture, for bpp + lambda 255^2 MSE: a smaller file at the same
+ * quality, read by any decoder. A row of slices (1024 rows of pixels) is refined at a time; memory goes with the width, some hundred MB for
+ * each thread beside. The same bytes for any number of threads, but not on every machine. Photo models only (VAE_EARG). */
+#define VAE_REFINE_MOST 10000
+struct vae_refine_progress {
+	int step, steps;        /* 0: what analysis gave; steps: what came of it, both rounded; in between as the descent saw them, not quite rounded */
+	double bpp, mse, loss;  /* by the float Gaussian, without headers; mse of samples in 0..1, not clamped; loss = bpp + lambda 255^2 mse */
+};
+struct vae_refine_options {
+	int steps;              /* 1 to VAE_REFINE_MOST */
+	void (*report)(void *context, const struct vae_refine_progress *progress); /* once the last row is read: for each of 0 to steps; NULL: none */
+	void *context;          /* handed to report */
+};
+int vae_refine_rows(struct vae_latents_rows **latents, const struct vae_model *model, struct vae_image_rows *image, double quality,
+                    const struct vae_refine_options *options, struct vae_error *error);
+
 /* p(y): rounds y about the prior's mean and codes the residuals slice by slice. effort: 0 rounds to the nearest integers; more weighs what
  * the integers near a number cost in bits against their error, as far as the model knows it (vae-quant(1)). VAE_EARG where it is out of range. */
 #define VAE_EFFORT_DEFAULT 1
@@ -252,6 +268,17 @@ int vae_quantise_rows(struct vae_codes **codes, const struct vae_model *model, s
  * not do, since z is made from y before rounding. */
 int vae_repack(struct vae_codes **codes, const struct vae_model *model, const struct vae_codes *packed, enum vae_method method, struct vae_error *error);
 int vae_dequantise(struct vae_latents **latents, const struct vae_model *model, const struct vae_codes *codes, struct vae_error *error);
+
+/* The quality (0 to 100) at which the file of a picture comes within 2 % of a size, or the decoded picture within 0.1 dB of a PSNR:
+ * some five to ten trials of encoding, quantising and, for PSNR, decoding all of it in memory. The size is that of the file that vae-quant writes by
+ * default, alpha and all. VAE_EARG where the model cannot reach the target with this picture. */
+enum vae_target_kind { VAE_TARGET_BPP, VAE_TARGET_BYTES, VAE_TARGET_PSNR };
+struct vae_target {
+	enum vae_target_kind kind;
+	double value;           /* bits a pixel, bytes, or dB, above 0 */
+};
+int vae_target_quality(double *quality, const struct vae_model *model, const struct vae_image *image, const struct vae_target *target,
+                       struct vae_error *error);
 
 /* A rectangle of pixels: width x height of them from column left, row top on, both counted from 0. */
 struct vae_window { uint32_t left, top, width, height; };

@@ -3,7 +3,8 @@
 #
 #     base <- image
 #     base <- kernel <- nn <- prior <- stream <- encode, decode, quantise, stat (lib/*.c)
-#                                      stream <- train
+#                             prior <- elbo
+#                             elbo, stream <- train; encode's refinement (lib/*.c)
 #
 # Each name on the right sees what is left of it; train and lib/*.c do not see each other; tools see vae.h alone.
 set -uo pipefail
@@ -42,8 +43,9 @@ none "lib/image sees base" "$(outside image "base image")"
 none "lib/kernel sees base" "$(outside kernel "base kernel")"
 none "lib/nn sees kernel and below" "$(outside nn "base kernel nn")"
 none "lib/prior sees nn and below" "$(outside prior "base kernel nn prior")"
+none "lib/elbo sees prior and below" "$(outside elbo "base kernel nn prior elbo")"
 none "lib/stream sees prior, image and below" "$(outside stream "base image kernel nn prior stream")"
-none "lib/train sees stream, image and below" "$(outside train "base image kernel nn prior stream train")"
+none "lib/train sees stream, elbo, image and below" "$(outside train "base image kernel nn prior elbo stream train")"
 none "lib/*.c do not see train" "$(includes q "${root[@]}" | awk -F'\t' '$2 ~ /^train\//')"
 none "includes in lib are written from lib/" \
 	"$(includes q "${lib[@]}" | while IFS=$'\t' read -r file header; do [ -e "lib/$header" ] || echo "$file includes $header"; done)"

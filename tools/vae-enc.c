@@ -3,16 +3,24 @@
 #include "inout.h"
 #include "progress.h"
 
+#include <math.h>
+
 struct options {
 	struct cli_common common;
-	double quality; /* 0 to 100 */
+	double quality; /* 0 to 100, negative: not given */
+	struct vae_target target; /* value 0: none */
 	uint32_t band;  /* rows of pixels, 0: the library's choice */
+	int refine;     /* steps */
 };
 
-enum { KEY_BAND = CLI_LONG };
+enum { KEY_BAND = CLI_LONG, KEY_REFINE, KEY_TARGET_BPP, KEY_TARGET_SIZE, KEY_TARGET_PSNR };
 
 static const struct cli_option rows[] = {
 	{ 'q', "quality", "Q", "0 (smallest file) to 100 (best picture), default 50" },
+	{ KEY_TARGET_BPP, "target-bpp", "B", "find the quality that gives B bits a pixel" },
+	{ KEY_TARGET_SIZE, "target-size", "BYTES", "find the quality that gives a file of so many bytes" },
+	{ KEY_TARGET_PSNR, "target-psnr", "DB", "find the quality that gives so many dB" },
+	{ KEY_REFINE, "refine", "N", "N steps towards a smaller file at equal quality, default 0" },
 	{ KEY_BAND, "band", "ROWS", "work on so many rows of pixels at a time" },
 };
 
@@ -24,17 +32,34 @@ static const struct cli_program program = {
 	.count = sizeof rows / sizeof *rows,
 };
 
+static void set_target(struct options *o, enum vae_target_kind kind, double value)
+{
+	if (o->target.value)
+		cli_usage("more than one target");
+	o->target = (struct vae_target){ kind, value };
+}
+
 static void parse_options(struct options *o, int argc, char **argv)
 {
 	int key;
 
-	*o = (struct options){ .quality = 50 };
+	*o = (struct options){ .quality = -1 };
 	cli_begin(&program, &o->common, argc, argv);
 	while ((key = cli_next()) != -1)
 		switch (key) {
 		case 'q': o->quality = cli_real(0, 100); break;
+		case KEY_TARGET_BPP: set_target(o, VAE_TARGET_BPP, cli_real(1e-6, 1e6)); break;
+		case KEY_TARGET_SIZE: set_target(o, VAE_TARGET_BYTES, (double)cli_whole(1, (uint64_t)1 << 48)); break;
+		case KEY_TARGET_PSNR: set_target(o, VAE_TARGET_PSNR, cli_real(1, 200)); break;
+		case KEY_REFINE: o->refine = (int)cli_whole(0, VAE_REFINE_MOST); break;
 		case KEY_BAND: o->band = (uint32_t)cli_whole(1, INT32_MAX); break;
 		}
+	if (o->target.value && o->quality >= 0)
+		cli_usage("--quality and a target exclude each other");
+	if (o->target.value && o->refine)
+		cli_usage("--refine and a target exclude each other");
+	if (o->quality < 0)
+		o->quality = 50;
 }
 
 static void report(const struct input *in, const struct vae_latents *y, double quality, double seconds)
@@ -43,13 +68,29 @@ static void report(const struct input *in, const struct vae_latents *y, double q
 		vae_tuple_name(y->geometry.tuple), y->geometry.maxval, quality, seconds);
 }
 
+static void report_step(void *context, const struct vae_refine_progress *p)
+{
+	if (p->step % 10 == 0 || p->step == p->steps)
+		cli_note("%s: step %d: %.4f bpp, %.3f dB, loss %.4f", input_name(context), p->step, p->bpp, -10 * log10(p->mse), p->loss);
+}
+
+static int open_latents(struct vae_latents_rows **latents, const struct options *o, const struct input *in, const struct vae_model *model,
+	struct vae_image_rows *image, double quality, struct vae_error *error)
+{
+	struct vae_refine_options refine = { .steps = o->refine, .report = o->common.verbose ? report_step : NULL, .context = (void *)in };
+
+	if (!o->refine)
+		return vae_encode_rows(latents, model, image, quality, error);
+	return vae_refine_rows(latents, model, image, quality, &refine, error);
+}
+
 static int encode(const struct options *o, const struct input *in, struct output *out, const struct vae_model *model,
-	struct vae_image_rows *image, struct vae_error *error)
+	struct vae_image_rows *image, double quality, struct vae_error *error)
 {
 	double start = seconds_now();
 	struct vae_latents_rows *latents;
 	struct progress progress;
-	int status = vae_encode_rows(&latents, model, image, o->quality, error);
+	int status = open_latents(&latents, o, in, model, image, quality, error);
 
 	if (status < 0)
 		return status;
@@ -57,9 +98,27 @@ static int encode(const struct options *o, const struct input *in, struct output
 	status = vae_latents_rows_write(&progress.rows, (o->band + 15) / 16, out->file, error);
 	progress_end(&progress);
 	if (!status && o->common.verbose)
-		report(in, &latents->head, o->quality, seconds_now() - start);
+		report(in, &latents->head, quality, seconds_now() - start);
 	vae_latents_rows_free(latents);
 	return status < 0 ? status : output_flush(out, error);
+}
+
+/* The picture in memory: it is encoded again and again. */
+static int encode_to_target(const struct options *o, const struct input *in, struct output *out, const struct vae_model *model,
+	struct vae_image_rows *pixels, struct vae_error *error)
+{
+	struct vae_image *image;
+	struct vae_image_rows *again = NULL;
+	double quality;
+	int status = vae_image_rows_collect(&image, pixels, error);
+
+	if (status)
+		return status;
+	if (!(status = vae_target_quality(&quality, model, image, &o->target, error)) && !(status = vae_image_rows_new(&again, image, error)))
+		status = encode(o, in, out, model, again, quality, error);
+	vae_image_rows_free(again);
+	vae_image_free(image);
+	return status;
 }
 
 int main(int argc, char **argv)
@@ -77,7 +136,10 @@ int main(int argc, char **argv)
 		return inout_refuse(&in, &out, &error);
 	status = input_expect(&in, VAE_KIND_IMAGE, &error);
 	while (!status && (status = vae_image_rows_open(&image, in.file, o.common.max_pixels, &error)) == 1) {
-		status = encode(&o, &in, &out, model, image, &error);
+		if (o.target.value)
+			status = encode_to_target(&o, &in, &out, model, image, &error);
+		else
+			status = encode(&o, &in, &out, model, image, o.quality, &error);
 		vae_image_rows_free(image);
 		if (!status)
 			input_mark(&in);

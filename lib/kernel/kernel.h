@@ -68,7 +68,7 @@ struct vae_depthwise_backward {
 	size_t rows, columns, channels, taps;
 	const float *x, *w, *dy;
 	float *dx;               /* += */
-	float *dw, *dbias;       /* += */
+	float *dw, *dbias;       /* +=; both NULL where nobody asks for them */
 };
 
 /* ---- the rate of a quantised Gaussian ---------------------------------------------------------------------------------- */

@@ -449,7 +449,8 @@ static void depthwise_backward(const struct vae_depthwise_backward *d)
 {
 	(d->taps == 3 ? depthwise_3 : depthwise_5)((struct depthwise){d->rows, d->columns, d->channels, 0, d->rows, d->dy,
 		d->w + (d->taps * d->taps - 1) * d->channels, -(ptrdiff_t)d->channels, d->dx, d->columns * d->channels, d->channels, d->dx});
-	(d->taps == 3 ? weights_3 : weights_5)(*d);
+	if (d->dw)
+		(d->taps == 3 ? weights_3 : weights_5)(*d);
 }
 
 /* ---- pointwise --------------------------------------------------------------------------------------------------------- */

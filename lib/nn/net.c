@@ -156,15 +156,20 @@ static int plan_kept(struct vae_run *run, struct vae_error *error)
 	return 0;
 }
 
-int vae_run_init(struct vae_run *run, const struct vae_net *net, int level, size_t rows, size_t columns, bool training, struct vae_error *error)
+void vae_run_shrink(struct vae_run *run, int level, size_t rows, size_t columns)
 {
-	memset(run, 0, sizeof *run);
-	run->net = net;
 	for (int l = level; l < VAE_LEVELS; l++) {
 		size_t factor = (size_t)1 << (l - level);
 		run->rows[l] = (rows + factor - 1) / factor;
 		run->columns[l] = (columns + factor - 1) / factor;
 	}
+}
+
+int vae_run_init(struct vae_run *run, const struct vae_net *net, int level, size_t rows, size_t columns, bool training, struct vae_error *error)
+{
+	memset(run, 0, sizeof *run);
+	run->net = net;
+	vae_run_shrink(run, level, rows, columns);
 	size_t scratch = 0;
 	for (int i = 0; i < net->layers; i++) {
 		const struct vae_layer *layer = &net->layer[i];
@@ -199,7 +204,7 @@ struct pass {
 	const struct vae_params *params;
 	const struct vae_weights *weights;
 	struct vae_position at;
-	float *gradient;  /* flat, of the parameters; backward only */
+	float *gradient;  /* flat, of the parameters; backward only, NULL where nobody asks for it */
 	const struct vae_layer *layer;
 	size_t from, end; /* rows of dst; backward: all */
 	size_t rows;      /* cells of dst in them */
@@ -215,7 +220,7 @@ static float *row_of(const struct pass *p, int slot, size_t r)
 static float *value(const struct pass *p, int slot) { return row_of(p, slot, p->from); }
 static const struct vae_param *param(const struct pass *p, int i) { return &p->params->list[i]; }
 static const float *param_value(const struct pass *p, int i) { return p->weights->value + param(p, i)->offset; }
-static float *param_gradient(const struct pass *p, int i) { return p->gradient + param(p, i)->offset; }
+static float *param_gradient(const struct pass *p, int i) { return p->gradient ? p->gradient + param(p, i)->offset : NULL; }
 static int channels(const struct pass *p, int slot) { return p->run->net->slot[slot].channels; }
 
 /* Where a layer adds its part of a slot's gradient: zeroed by the first who comes. Only linear layers read slots without one. */
@@ -251,20 +256,29 @@ static void linear_forward(const struct pass *p)
 		.residual = l->aux >= 0 ? value(p, l->aux) : NULL, .residual_row = p->out, .c = value(p, l->dst), .c_row = p->out});
 }
 
-/* dW += x^T dy, dbias += column sums of dy, dx += dy W^T, and the residual's gradient is dy itself. */
-static void linear_backward(const struct pass *p)
+/* dW += x^T dy, dbias += column sums of dy. */
+static void linear_weights(const struct pass *p, const float *dy)
 {
 	const struct vae_layer *l = p->layer;
-	float *dy = p->run->gradient[l->dst], *dw = param_gradient(p, l->weight);
-	if (l->aux >= 0)
-		pass_on(p, l->aux, dy);
-	if (l->slope != 1)
-		p->kernels->slope_backward(dy, value(p, l->dst), l->slope, p->rows * p->out);
+	float *dw = param_gradient(p, l->weight);
 	p->kernels->column_sum(param_gradient(p, l->bias), dy, p->rows, p->out);
 	(p->weights->bf16 ? p->weights->bf16->pack : vae_pack)(p->run->scratch, dy, p->rows, p->out, p->out, 1);
 	multiply(p, &(struct vae_gemm){
 		.m = p->in, .n = p->out, .k = p->rows, .a = value(p, l->src), .a_row = 1, .a_step = p->in, .b = p->run->scratch, .slope = 1,
 		.residual = dw, .residual_row = p->out, .c = dw, .c_row = p->out});
+}
+
+/* dx += dy W^T, and the residual's gradient is dy itself. */
+static void linear_backward(const struct pass *p)
+{
+	const struct vae_layer *l = p->layer;
+	float *dy = p->run->gradient[l->dst];
+	if (l->aux >= 0)
+		pass_on(p, l->aux, dy);
+	if (l->slope != 1)
+		p->kernels->slope_backward(dy, value(p, l->dst), l->slope, p->rows * p->out);
+	if (p->gradient)
+		linear_weights(p, dy);
 	if (!p->run->gradient[l->src])
 		return;
 	bool fresh = !p->run->has_gradient[l->src];
@@ -382,6 +396,8 @@ static void table_backward(const struct pass *p)
 		pass_on(p, l->src, dy);
 		p->kernels->column_sum(sum, dy, p->rows, p->out);
 	}
+	if (!p->gradient)
+		return;
 	float *low = param_gradient(p, l->weight) + (size_t)p->at.index * p->out, *high = low + p->out;
 	for (size_t c = 0; c < p->out; c++) {
 		low[c] += (1 - p->at.fraction) * sum[c];

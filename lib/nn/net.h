@@ -119,6 +119,8 @@ struct vae_run {
 };
 /* rows x columns is the size at `level`, the finest that the network uses. training keeps every slot and makes room for gradients. */
 int vae_run_init(struct vae_run *run, const struct vae_net *net, int level, size_t rows, size_t columns, bool training, struct vae_error *error);
+/* Another size at `level`, in no direction larger than that of vae_run_init. */
+void vae_run_shrink(struct vae_run *run, int level, size_t rows, size_t columns);
 void vae_run_clear(struct vae_run *run);
 
 static inline float *vae_run_input(const struct vae_run *run, int i) { return run->value[run->net->input[i]]; }
@@ -137,7 +139,8 @@ void vae_layer_forward(struct vae_run *run, const struct vae_layer *layer, size_
  * takes no part; block: of each slot (-1: none), block_size: floats. Returns the number of blocks. */
 int vae_net_share(const struct vae_net *net, const size_t size[VAE_MAX_SLOTS], int block[VAE_MAX_SLOTS], size_t block_size[VAE_MAX_SLOTS]);
 /* After a forward pass with training: the caller has written gradient[] of the outputs and set has_gradient for them (and cleared the rest
- * with vae_run_start_backward). Adds the parameters' gradients to `gradient` (flat, params->total) and leaves those of the inputs. */
+ * with vae_run_start_backward). Adds the parameters' gradients to `gradient` (flat, params->total; NULL: those are not wanted) and leaves
+ * those of the inputs. */
 void vae_run_start_backward(struct vae_run *run);
 void vae_net_backward(struct vae_run *run, const struct vae_nets *nets, const struct vae_weights *weights, struct vae_position at, float *gradient);
 

@@ -649,6 +649,10 @@ int vae_model_prepare(const struct vae_model *model, unsigned parts, struct vae_
 int vae_model_values(const struct vae_model *model, float *values, struct vae_error *error)
 {
 	const struct vae_model_file *f = model->file;
+	if (!f) {
+		memcpy(values, model->weights.value, model->nets->params.total * sizeof *values);
+		return 0;
+	}
 	const struct tensor *t = f->layout.tensor;
 	for (int i = 0; i < model->nets->params.count; i++, t++)
 		if (take_floats(values + model->nets->params.list[i].offset, t, bytes_of(f, t), error))

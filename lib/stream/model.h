@@ -46,7 +46,7 @@ int vae_model_write(FILE *file, const struct vae_nets *nets, const float *values
  * nothing. Threads may call it on one model at the same time. VAE_EMODEL where a number is not finite, or a table is none. */
 int vae_model_prepare(const struct vae_model *model, unsigned parts, struct vae_error *error);
 
-/* For a loaded model. All parameters, flat as params describes; what lies between them is left as it is. VAE_EMODEL as above. */
+/* All parameters, flat as params describes; what lies between them is left as it is. VAE_EMODEL as above. */
 int vae_model_values(const struct vae_model *model, float *values, struct vae_error *error);
 
 /* Loads a file if its header claims the id: 1. 0 for another's file, or none. The error of a file that claims it but does not load. */

@@ -3,7 +3,7 @@
 #define VAE_TRAIN_SENSITIVITY_H
 
 #include "train/data.h"
-#include "train/objective.h"
+#include "elbo/objective.h"
 
 /* One row of the table, [y]: what a squared error of 1 of a symbol of each channel is worth in bits at that knot's quality, lambda times
  * the squared error of the picture in 255^2 units, times a factor found by trial. photo alone. o is one thread's; its rows and columns are

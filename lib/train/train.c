@@ -1,11 +1,11 @@
 /* train.c - vae_trainer: the loop that draws samples, gathers gradients, steps, reports and saves. */
 #include "base/cpu.h"
 #include "base/memory.h"
+#include "elbo/ms_ssim.h"
+#include "elbo/objective.h"
 #include "stream/model.h"
 #include "train/checkpoint.h"
 #include "train/data.h"
-#include "train/ms_ssim.h"
-#include "train/objective.h"
 #include "train/sensitivity.h"
 #include "train/start.h"
 

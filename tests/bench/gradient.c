@@ -9,7 +9,7 @@
 #include "prior/order.h"
 #include "stream/model.h"
 #include "train/data.h"
-#include "train/objective.h"
+#include "elbo/objective.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -72,7 +72,7 @@ static float *floats(size_t n)
 /* The output of a net, copied: its memory belongs to the next pass. */
 static const float *add_output(struct dump *d, const char *name, const struct vae_objective *o, int net, int output)
 {
-	const struct vae_run *run = &o->run[net];
+	const struct vae_run *run = net == VAE_ANALYSIS || net == VAE_SYNTHESIS ? &o->run[net] : &o->rate.run[net];
 	int slot = run->net->output[output], level = run->net->slot[slot].level;
 	float *copy = floats(vae_run_size(run, slot));
 	memcpy(copy, vae_run_output(run, output), vae_run_size(run, slot) * sizeof *copy);

@@ -5,7 +5,7 @@
 #include "train/checkpoint.h"
 #include "train/data.h"
 #include "train/eigen.h"
-#include "train/objective.h"
+#include "elbo/objective.h"
 #include "train/orthogonal.h"
 #include "train/sensitivity.h"
 #include "train/start.h"

@@ -4,11 +4,10 @@
  *        context under rounding with the gradient passed straight through (mixed quantisation: Minnen and Singh 2020).
  * mlp:   L = -log p(x|z) + KL(q(z|x) || N(0, I)), z = mean + deviation x N(0, 1) (Kingma and Welling 2014).
  */
-#ifndef VAE_TRAIN_OBJECTIVE_H
-#define VAE_TRAIN_OBJECTIVE_H
+#ifndef VAE_ELBO_OBJECTIVE_H
+#define VAE_ELBO_OBJECTIVE_H
 
-#include "base/random.h"
-#include "nn/net.h"
+#include "elbo/rate.h"
 
 /* Sums over samples; divide by samples. */
 struct vae_objective_sums {
@@ -25,9 +24,10 @@ struct vae_objective {
 	int loss;                        /* VAE_LOSS_MSE, VAE_LOSS_BCE (mlp) or VAE_LOSS_MS_SSIM (photo) */
 	size_t rows, columns;            /* photo: of a patch, multiples of 64; mlp: room for so many samples, 1 */
 	size_t samples;                  /* mlp: how many of the rows are in use; set to rows at first */
-	struct vae_run run[VAE_NETS];
+	struct vae_run run[VAE_NETS];    /* analysis and synthesis */
+	struct vae_elbo_rate rate;       /* photo: the networks between them */
 	float *x;                        /* the sample: rows x columns x 3, or rows x (width x height); owned, filled by the caller */
-	float *work;                     /* owned */
+	float *work;                     /* mlp: two arrays the size of z, owned */
 	float *ms_ssim_room;             /* VAE_LOSS_MS_SSIM: its working memory, owned; else NULL */
 	struct vae_random random;        /* of the sample: set before each call */
 };

@@ -1,4 +1,4 @@
-#include "train/objective.h"
+#include "elbo/objective.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "train/ms_ssim.h"
+#include "elbo/ms_ssim.h"
 #include "kernel/kernel.h"
 
 #include <math.h>

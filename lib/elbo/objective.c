@@ -1,6 +1,6 @@
-#include "train/objective.h"
+#include "elbo/objective.h"
 #include "base/memory.h"
-#include "train/ms_ssim.h"
+#include "elbo/ms_ssim.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,15 +17,6 @@ void vae_objective_add(struct vae_objective_sums *to, const struct vae_objective
 	to->kl += from->kl;
 }
 
-/* Floats of working memory: photo has nine arrays the size of y and five the size of z; mlp two the size of z. */
-static size_t work_floats(const struct vae_arch *a, size_t rows, size_t columns)
-{
-	if (a->kind == VAE_ARCH_MLP)
-		return rows * (size_t)a->y * 2;
-	size_t cells = rows / 16 * (columns / 16), hyper_cells = rows / 64 * (columns / 64);
-	return cells * (size_t)a->y * 9 + hyper_cells * (size_t)a->z * 5;
-}
-
 int vae_objective_init(struct vae_objective *o, const struct vae_nets *nets, int loss, size_t rows, size_t columns, struct vae_error *error)
 {
 	const struct vae_arch *a = &nets->arch;
@@ -37,13 +28,12 @@ int vae_objective_init(struct vae_objective *o, const struct vae_nets *nets, int
 	size_t channels = a->kind == VAE_ARCH_PHOTO ? 3 : (size_t)(a->width * a->height);
 	int result = vae_alloc(&o->x, rows * columns, channels * sizeof(float), error);
 	if (!result)
-		result = vae_alloc(&o->work, work_floats(a, rows, columns), sizeof(float), error);
+		result = a->kind == VAE_ARCH_PHOTO ? vae_elbo_rate_init(&o->rate, nets, rows / 16, columns / 16, true, error)
+		                                   : vae_alloc(&o->work, rows * (size_t)a->y * 2, sizeof(float), error);
 	if (!result && loss == VAE_LOSS_MS_SSIM)
 		result = vae_alloc(&o->ms_ssim_room, vae_ms_ssim_room(rows, columns), sizeof(float), error);
-	for (int i = 0; i < VAE_NETS && !result; i++) {
-		bool fine = i == VAE_ANALYSIS || i == VAE_SYNTHESIS || a->kind == VAE_ARCH_MLP;
-		result = vae_run_init(&o->run[i], &nets->net[i], fine ? 0 : 4, fine ? rows : rows / 16, fine ? columns : columns / 16, true, error);
-	}
+	for (int i = 0; i < VAE_NETS && !result; i += VAE_SYNTHESIS - VAE_ANALYSIS)
+		result = vae_run_init(&o->run[i], &nets->net[i], 0, rows, columns, true, error);
 	if (result)
 		vae_objective_clear(o);
 	return result;
@@ -54,6 +44,7 @@ void vae_objective_clear(struct vae_objective *o)
 	free(o->x);
 	free(o->work);
 	free(o->ms_ssim_room);
+	vae_elbo_rate_clear(&o->rate);
 	for (int i = 0; i < VAE_NETS; i++)
 		if (o->run[i].net)
 			vae_run_clear(&o->run[i]);

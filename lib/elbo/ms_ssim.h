@@ -1,6 +1,6 @@
 /* ms_ssim.h - the distortion 1 - MS-SSIM as training sees it: the definition of lib/stat.c, and its gradient. */
-#ifndef VAE_TRAIN_MS_SSIM_H
-#define VAE_TRAIN_MS_SSIM_H
+#ifndef VAE_ELBO_MS_SSIM_H
+#define VAE_ELBO_MS_SSIM_H
 
 #include <stddef.h>
 

@@ -1,0 +1,19 @@
+/* pixels.h - samples of a picture as photo networks take them. */
+#ifndef VAE_PIXELS_H
+#define VAE_PIXELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* n pixels to x in -0.5 .. 0.5, grey as three equal colours: one rounded division, one rounded subtraction. */
+static inline void vae_pixels_load(float *x, const uint16_t *in, size_t n, size_t colours, float maxval)
+{
+	if (colours == 3)
+		for (size_t i = 0; i < 3 * n; i++)
+			x[i] = (float)in[i] / maxval - 0.5f;
+	else
+		for (size_t i = 0; i < n; i++)
+			x[3 * i] = x[3 * i + 1] = x[3 * i + 2] = (float)in[i] / maxval - 0.5f;
+}
+
+#endif

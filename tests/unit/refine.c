@@ -1,0 +1,182 @@
+/* The gradient of a slice's cost in its y against finite differences, in the middle of a picture and at its edges; the descent. */
+#include "elbo/refine.h"
+#include "tap.h"
+#include "toy.h"
+
+#include <omp.h>
+
+static struct vae_random rnd;
+
+static struct vae_refine_cost cost_of(struct vae_refine *r, bool gradient)
+{
+	struct vae_error e;
+	struct vae_refine_cost cost = {.loss = NAN};
+	vae_random_init(&r->rate.random, 5, 0, 0); /* the same draws each time */
+	vae_refine_cost(r, gradient, &cost, &e);
+	return cost;
+}
+
+/* The rounding of z has no slope, so that y must not reach the loss by that way: h_a's last layer is silenced. And where a symbol is so improbable that
+ * its price is cut, the slope goes on: means are made small and scales wide. contexts: whether those may depend on y. */
+static void make_smooth(struct vae_model *m, bool contexts)
+{
+	for (int i = 0; i < m->nets->params.count; i++) {
+		const struct vae_param *p = &m->nets->params.list[i];
+		bool head = strstr(p->name, "prior.hs.head") || strstr(p->name, "prior.hs.shift") || strstr(p->name, ".head.");
+		for (size_t k = 0; k < p->rows * p->columns && head; k++)
+			m->weights.value[p->offset + k] *= !strncmp(p->name, "prior.ctx", 9) && !contexts ? 0 : 0.1f;
+		for (size_t k = 0; k < p->rows * p->columns && !strcmp(p->name, "prior.hs.shift"); k++)
+			m->weights.value[p->offset + k] += k % p->columns >= p->columns / 2 ? 0.5f : 0;
+		for (size_t k = 0; k < p->rows * p->columns && !strcmp(p->name, "prior.ha.gain_z"); k++)
+			m->weights.value[p->offset + k] = 0;
+	}
+}
+
+static bool make(struct vae_refine *r, struct vae_weights *w, struct vae_model *m, const struct vae_refine_place *place)
+{
+	struct vae_error e;
+	if (vae_weights_init(w, &m->nets->params, true, &e))
+		return false;
+	memcpy(w->value, m->weights.value, m->nets->params.total * sizeof(float));
+	vae_weights_pack(w, &m->nets->params);
+	if (vae_refine_init(r, m->nets, w, 40000, place, &e))
+		return false;
+	for (size_t k = 0; k < r->total_rows * r->total_columns * r->rate.y_channels; k++)
+		r->y[k] = toy_between(&rnd, -2, 2);
+	for (size_t k = 0; k < vae_elbo_rate_size(&r->rate); k++)
+		r->rate.y[k] = toy_between(&rnd, -2, 2);
+	for (size_t k = 0; k < r->place.height_px * r->place.width_px * 3; k++)
+		r->x[k] = toy_between(&rnd, -0.5f, 0.5f);
+	return true;
+}
+
+/* Counts how many of 60 numbers of y have another slope than differences of loss say. */
+static void check_slopes(float *y, const float *dy, size_t n, double (*loss)(void *context), void *context, const char *what)
+{
+	double square = 0;
+	int bad = 0;
+	for (size_t k = 0; k < n; k++)
+		square += (double)dy[k] * dy[k] / (double)n;
+	for (int i = 0; i < 60; i++) {
+		size_t k = vae_random_below(&rnd, (uint32_t)n);
+		float kept = y[k];
+		double slope = 0;
+		bool good = false;
+		for (float h = 1e-2f; h > 5e-4f && !good; h /= 4) {
+			y[k] = kept + h;
+			double up = loss(context), wide = y[k];
+			y[k] = kept - h;
+			slope = (up - loss(context)) / (wide - (double)y[k]);
+			good = fabs(slope - dy[k]) <= 0.02 * fabs(dy[k]) + 0.02 * sqrt(square);
+		}
+		y[k] = kept;
+		if (!good && ++bad < 5)
+			printf("# %zu: %g, by differences %g\n", k, dy[k], slope);
+	}
+	ok(bad < 3 && square > 0, "%s: gradients of 60 of %zu numbers, rms %g; %d next to an edge", what, n, sqrt(square), bad);
+}
+
+static double slice_loss(void *context) { return cost_of(context, false).loss; }
+
+/* share: of lambda, so that now the distortion, now the rate is most of the gradient. */
+static void check_gradient(const char *text, double share, const struct vae_refine_place *place)
+{
+	struct vae_model *m = toy_new(text);
+	struct vae_refine r;
+	struct vae_weights w;
+	make_smooth(m, false);
+	if (!ok(make(&r, &w, m, place), "%s", text))
+		return;
+	r.lambda *= share;
+	r.rate.rounding = VAE_ROUND_GUMBEL;
+	r.rate.temperature = 0.8f;
+	cost_of(&r, true);
+	check_slopes(r.rate.y, r.dy, vae_elbo_rate_size(&r.rate), slice_loss, &r, share < 1 ? "rate" : "distortion");
+	vae_refine_clear(&r);
+	vae_weights_clear(&w);
+	toy_free(m);
+}
+
+/* The rate alone, with a linear loss on y^, through the contexts. */
+struct linear { struct vae_elbo_rate rate; struct vae_weights weights; struct vae_position at; float *slope; };
+
+static double linear_loss(void *context)
+{
+	struct linear *l = context;
+	double z_bits, sum = 0;
+	vae_random_init(&l->rate.random, 5, 0, 0);
+	vae_elbo_rate_forward(&l->rate, &l->weights, l->at);
+	for (size_t k = 0; k < vae_elbo_rate_size(&l->rate); k++)
+		sum += (double)l->slope[k] * l->rate.quantised[k];
+	return sum + vae_elbo_rate_bits(&l->rate, 1, &z_bits);
+}
+
+static void check_contexts(const char *text)
+{
+	struct vae_model *m = toy_new(text);
+	struct linear l = {.at = vae_position_of(m->nets->arch.knots, 40000)};
+	struct vae_error e;
+	make_smooth(m, true);
+	if (!ok(!vae_weights_init(&l.weights, &m->nets->params, true, &e) && !vae_elbo_rate_init(&l.rate, m->nets, 7, 9, true, &e), "%s", text))
+		return;
+	memcpy(l.weights.value, m->weights.value, m->nets->params.total * sizeof(float));
+	vae_weights_pack(&l.weights, &m->nets->params);
+	size_t n = vae_elbo_rate_size(&l.rate);
+	float *dy = calloc(n, sizeof *dy);
+	l.slope = calloc(n, sizeof *l.slope);
+	for (size_t k = 0; k < n; k++) {
+		l.rate.y[k] = toy_between(&rnd, -2, 2);
+		l.slope[k] = toy_between(&rnd, -1, 1);
+	}
+	l.rate.rounding = VAE_ROUND_GUMBEL;
+	l.rate.temperature = 0.8f;
+	linear_loss(&l);
+	vae_elbo_rate_backward(&l.rate, &l.weights, l.at, l.slope, NULL, dy);
+	check_slopes(l.rate.y, dy, n, linear_loss, &l, "contexts");
+	free(dy);
+	free(l.slope);
+	vae_elbo_rate_clear(&l.rate);
+	vae_weights_clear(&l.weights);
+	toy_free(m);
+}
+
+/* 1 and 3 threads, a few steps. */
+static void check_descent(void)
+{
+	const struct vae_refine_place place = {.rows = 40, .columns = 36, .below = 5, .height_px = 45 * 16, .width_px = 36 * 16 - 5};
+	struct vae_model *m = toy_new(TOY_PHOTO);
+	struct vae_refine_cost cost[2][9];
+	struct vae_error e;
+	float *y[2] = {NULL, NULL};
+	for (int i = 0; i < 2; i++) {
+		struct vae_refine r;
+		struct vae_weights w;
+		vae_random_init(&rnd, 3, 0, 0);
+		omp_set_num_threads(i ? 3 : 1);
+		if (!make(&r, &w, m, &place) || !ok(!vae_refine_descend(&r, 8, 9, cost[i], &e), "descent"))
+			return;
+		size_t bytes = vae_elbo_rate_size(&r.rate) * sizeof(float);
+		y[i] = malloc(bytes);
+		memcpy(y[i], r.rate.y, bytes);
+		ok(i == 0 || !memcmp(y[0], y[1], bytes), "the same bits");
+		ok(cost[i][8].loss < cost[i][0].loss, "from %g to %g", cost[i][0].loss, cost[i][8].loss);
+		vae_refine_clear(&r);
+		vae_weights_clear(&w);
+	}
+	free(y[0]);
+	free(y[1]);
+	toy_free(m);
+}
+
+int main(void)
+{
+	vae_random_init(&rnd, 11, 0, 0);
+	check_gradient(TOY_PHOTO, 1, &(struct vae_refine_place){.rows = 5, .columns = 6, .height_px = 5 * 16 - 7, .width_px = 6 * 16 - 3});
+	check_gradient(TOY_STEPS, 1e-8, &(struct vae_refine_place){.rows = 8, .columns = 6, .above = 5, .left = 4, .below = 3, .right = 6, .height_px = 16 * 16, .width_px = 16 * 16});
+	check_gradient(TOY_PHOTO, 1, &(struct vae_refine_place){.rows = 40, .columns = 8, .below = 2, .height_px = 42 * 16 - 1, .width_px = 8 * 16});
+	check_gradient(TOY_PHOTO, 1e-8, &(struct vae_refine_place){.rows = 9, .columns = 8, .height_px = 9 * 16 - 1, .width_px = 8 * 16});
+	check_contexts(TOY_PHOTO);
+	check_contexts(TOY_STEPS);
+	check_descent();
+	return tap_done();
+}
