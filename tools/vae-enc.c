@@ -20,7 +20,7 @@ static const struct cli_option rows[] = {
 	{ KEY_TARGET_BPP, "target-bpp", "B", "find the quality that gives B bits a pixel" },
 	{ KEY_TARGET_SIZE, "target-size", "BYTES", "find the quality that gives a file of so many bytes" },
 	{ KEY_TARGET_PSNR, "target-psnr", "DB", "find the quality that gives so many dB" },
-	{ KEY_REFINE, "refine", "N", "N steps towards a smaller file at equal quality, default 0" },
+	{ KEY_REFINE, "refine", "N", "N steps towards a smaller file of equal quality" },
 	{ KEY_BAND, "band", "ROWS", "work on so many rows of pixels at a time" },
 };
 

@@ -64,6 +64,11 @@ def xxh64(data):
     return h ^ h >> 32
 
 
+def trained(name):
+    """Whether a tensor is a parameter: the others are the coder's tables and what rounding should know."""
+    return "scales." not in name and name != "prior.sensitivity"
+
+
 def read_tensors(data):
     """Metadata and tensors, in the file's order, of bytes in the safetensors layout."""
     n = struct.unpack_from("<Q", data)[0]
@@ -268,7 +273,7 @@ def check(options):
         dump = subprocess.run([program("bench/gradient"), options.model, options.image, str(quality), str(options.patch)], stdout=subprocess.PIPE, check=True)
         ours = {k: torch.from_numpy(v.astype(np.float64)) for k, v in read_tensors(dump.stdout)[1].items()}
         # One row of a vector or table stands for its shape [1,n], as in the dump.
-        params = {k: torch.from_numpy(np.atleast_2d(v.astype(np.float64))).requires_grad_() for k, v in tensors.items() if "scales." not in k}
+        params = {k: torch.from_numpy(np.atleast_2d(v.astype(np.float64))).requires_grad_() for k, v in tensors.items() if trained(k)}
         vectors = {k: p if tensors[k].ndim == 2 or k == "prior.z.mean" else p[0] for k, p in params.items()}
         twin = Twin(meta["architecture"], vectors)
         out = twin.forward(ours["x"][None], torch.tensor([quality]), [ours["noise.z"][None], ours["noise.y"][None]],
@@ -392,7 +397,7 @@ class Trainer:
     """Parameters, gradients, Adam's moments and the average, each one flat array, and a step of training; see lib/train/optimiser.c."""
 
     def __init__(self, meta, tensors, device, bf16):
-        names = [k for k in tensors if "scales." not in k]
+        names = [k for k in tensors if trained(k)]
         flat = torch.from_numpy(np.concatenate([tensors[k].astype(np.float32).ravel() for k in names])).to(device)
         self.value, self.gradient, self.first, self.second, self.average = flat, *(torch.zeros_like(flat) for _ in range(3)), flat.clone()
         self.params, self.range, at = {}, {}, 0
