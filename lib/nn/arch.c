@@ -19,7 +19,7 @@ static const struct key photo_keys[] = {
 	KEY("ctx_blocks", ctx_blocks, 1, VAE_MAX_BLOCKS, 1, 1), KEY("dec", dec, 16, 1024, 160, 1),
 	KEY("dec_blocks", dec_blocks, 1, VAE_MAX_BLOCKS, 2, 1), KEY("grid", grid, 48, 256, 64, 1),
 	KEY("grid_layers", grid_layers, 1, VAE_MAX_BLOCKS, 2, 1), KEY("knots", knots, 2, 64, 8, 1),
-	LATE("steps", steps, 2, 4, 2, 2), LATE("ctx", ctx, 16, 1024, 0, 1), {0}};
+	LATE("geometric", geometric, 0, 1, 0, 1), LATE("steps", steps, 2, 4, 2, 2), LATE("ctx", ctx, 16, 1024, 0, 1), {0}};
 static const struct key mlp_keys[] = {
 	KEY("width", width, 1, 256, 28, 1), KEY("height", height, 1, 256, 28, 1), KEY("hidden1", hidden1, 1, 4096, 128, 1),
 	KEY("hidden2", hidden2, 1, 4096, 64, 1), KEY("z", y, 1, 1024, 20, 1), KEY("knots", knots, 2, 64, 8, 1), {0}};
@@ -112,5 +112,19 @@ void vae_position_lerp(float *out, const float *table, int channels, struct vae_
 	for (int c = 0; c < channels; c++) {
 		float difference = high[c] - low[c];
 		out[c] = __builtin_fmaf(at.fraction, difference, low[c]);
+	}
+}
+
+void vae_position_power(float *v, int channels)
+{
+	static const float series[] = {0x1.430912p-13f, 0x1.5d87fep-10f, 0x1.3b2ab6p-7f, 0x1.c6b08ep-5f, 0x1.ebfbep-3f, 0x1.62e43p-1f, 1}; /* (ln 2)^k / k!, k = 6 to 0 */
+	for (int c = 0; c < channels; c++) {
+		float t = v[c] > -30 ? v[c] : -30, sum = series[0], whole;
+		t = t < 30 ? t : 30;
+		float n = (t + 0x1.8p23f) - 0x1.8p23f, rest = t - n;
+		for (int k = 1; k < 7; k++)
+			sum = __builtin_fmaf(sum, rest, series[k]);
+		memcpy(&whole, &(uint32_t){(uint32_t)((int32_t)n + 127) << 23}, sizeof whole);
+		v[c] = sum * whole;
 	}
 }

@@ -18,6 +18,7 @@ struct vae_arch {
 	int enc, enc_blocks;         /* analysis at 1/16: width, residual blocks */
 	int hyper, z;                /* prior: hidden width, channels of the hyper-latent at 1/64 */
 	int ctx, ctx_blocks;         /* each context step: width (0: hyper), residual blocks */
+	int geometric;               /* 1: tables of gains hold logarithms to base 2 */
 	int steps;                   /* in which y is coded, 2 or 4; all but the first have a context */
 	int dec, dec_blocks;         /* synthesis body at 1/16 */
 	int grid, grid_layers;       /* renderer on the 1/4 grid: width, gated layers */
@@ -40,5 +41,8 @@ struct vae_position { int index; float fraction; };
 struct vae_position vae_position_of(int knots, uint16_t quality);
 /* out[c] of a knots x channels table at a position. */
 void vae_position_lerp(float *out, const float *table, int channels, struct vae_position at);
+/* v = 2^v, v clamped to +-30, within 2e-7 of it: 2^n for the nearest integer n (halves to even), times the first seven terms of the
+ * exponential series for the rest, in one chain of fused multiply-adds. Exact in the sense of vae(7). */
+void vae_position_power(float *v, int channels);
 
 #endif

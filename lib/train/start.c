@@ -101,7 +101,7 @@ static double middle_step(const struct vae_arch *a)
 
 float vae_start_rate(const struct vae_nets *nets, int param)
 {
-	return strcmp(nets->params.list[param].name, "dec.gain_y") ? 1 : (float)middle_step(&nets->arch);
+	return nets->arch.geometric || strcmp(nets->params.list[param].name, "dec.gain_y") ? 1 : (float)middle_step(&nets->arch);
 }
 
 int vae_start_parts(const struct vae_nets *nets, int param)
@@ -116,6 +116,9 @@ int vae_start_parts(const struct vae_nets *nets, int param)
 	bool pairs = !strcmp(name, "enc.posterior.weight") || (!strncmp(name, "prior.", 6) && ends(name, ".head.weight"));
 	return pairs ? 2 : 1;
 }
+
+/* A gain as its table holds it. */
+static float stored(const struct vae_arch *a, double gain) { return (float)(a->geometric ? log2(gain) : gain); }
 
 static void transform_start(const struct vae_nets *nets, const double *values, const double *vectors, float *value)
 {
@@ -141,18 +144,18 @@ static void transform_start(const struct vae_nets *nets, const double *values, c
 		out[k * 48 + k] = 1;
 	for (int k = 0; k < a->knots; k++) {
 		double gain = between(-spread, spread, k, a->knots);
-		fill(param_of(nets, value, "enc.gain_y") + k * a->y, 1, a->y, (float)exp(gain));
-		fill(param_of(nets, value, "dec.gain_y") + k * a->y, 1, a->y, (float)(step * exp(-gain)));
+		fill(param_of(nets, value, "enc.gain_y") + k * a->y, 1, a->y, stored(a, exp(gain)));
+		fill(param_of(nets, value, "dec.gain_y") + k * a->y, 1, a->y, stored(a, step * exp(-gain)));
 		fill(param_of(nets, value, "prior.hs.shift") + k * 2 * a->y + a->y, 1, a->y, (float)gain); /* deviations follow the gain */
 	}
 	static const char *const ones[] = {"enc.gain", "prior.ha.gain", "prior.hs.gain0", "prior.hs.gain1", "prior.ha.gain_z"};
 	for (size_t i = 0; i < sizeof ones / sizeof *ones; i++) {
 		const struct vae_param *p = &nets->params.list[vae_param_find(&nets->params, ones[i])];
-		fill(value + p->offset, (int)p->rows, (int)p->columns, 1);
+		fill(value + p->offset, (int)p->rows, (int)p->columns, stored(a, 1));
 	}
 	for (int i = 0; i < nets->params.count; i++)
 		if (of_context(nets->params.list[i].name, ".gain"))
-			fill(value + nets->params.list[i].offset, a->knots, (int)nets->params.list[i].columns, 1);
+			fill(value + nets->params.list[i].offset, a->knots, (int)nets->params.list[i].columns, stored(a, 1));
 }
 
 static int start_photo(const struct vae_nets *nets, const struct vae_data *data, uint64_t seed, float *value, struct vae_error *error)

@@ -163,6 +163,9 @@ class Twin:
         low = t[self.index]
         return torch.addcmul(low, self.fraction, t[self.index + 1] - low)[:, None, None, :]
 
+    def gain(self, name):
+        return torch.exp2(self.at(name)) if self.a.get("geometric") else self.at(name)
+
     def linear(self, x, name, slope=None):
         w, b = self.p[name + ".weight"], self.p[name + ".bias"]
         if x.is_cuda or x.dtype == torch.float64:
@@ -185,24 +188,24 @@ class Twin:
         return x
 
     def analysis(self, x):
-        t = self.linear(space_to_depth(x, 16), "enc.patch") * self.at("enc.gain")
-        return self.linear(self.blocks(t, "enc.block", self.a["enc_blocks"]), "enc.to_y") * self.at("enc.gain_y")
+        t = self.linear(space_to_depth(x, 16), "enc.patch") * self.gain("enc.gain")
+        return self.linear(self.blocks(t, "enc.block", self.a["enc_blocks"]), "enc.to_y") * self.gain("enc.gain_y")
 
     def h_a(self, y):
-        t = self.block(self.linear(y, "prior.ha.in") * self.at("prior.ha.gain"), "prior.ha.block0")
+        t = self.block(self.linear(y, "prior.ha.in") * self.gain("prior.ha.gain"), "prior.ha.block0")
         t = self.block(self.linear(space_to_depth(t, 2), "prior.ha.down0"), "prior.ha.block1")
-        return self.linear(space_to_depth(t, 2), "prior.ha.down1") * self.at("prior.ha.gain_z")
+        return self.linear(space_to_depth(t, 2), "prior.ha.down1") * self.gain("prior.ha.gain_z")
 
     def h_s(self, z):
-        t = depth_to_space(self.linear(z, "prior.hs.up0"), 2) * self.at("prior.hs.gain0")
+        t = depth_to_space(self.linear(z, "prior.hs.up0"), 2) * self.gain("prior.hs.gain0")
         t = self.block(t, "prior.hs.block0")
-        t = depth_to_space(self.linear(t, "prior.hs.up1"), 2) * self.at("prior.hs.gain1")
+        t = depth_to_space(self.linear(t, "prior.hs.up1"), 2) * self.gain("prior.hs.gain1")
         features = self.block(t, "prior.hs.block1")
         return features, self.linear(features, "prior.hs.head") + self.at("prior.hs.shift")
 
     def context(self, step, residual, features, guess):
         n = ("prior.ctx", "prior.ctx2", "prior.ctx3")[step - 1]
-        t = self.linear(torch.cat([residual, features], 3), n + ".in") * self.at(n + ".gain")
+        t = self.linear(torch.cat([residual, features], 3), n + ".in") * self.gain(n + ".gain")
         return self.linear(self.blocks(t, n + ".block", self.a["ctx_blocks"]), n + ".head") + guess
 
     def coded(self, step, rows, columns, device):
@@ -213,7 +216,7 @@ class Twin:
         return group[:, :, None] == torch.arange(self.a["y"], device=device) // part
 
     def synthesis(self, y):
-        y = y * self.at("dec.gain_y")
+        y = y * self.gain("dec.gain_y")
         t = self.blocks(self.linear(y, "dec.in"), "dec.block", self.a["dec_blocks"])
         steer = self.linear(t, "dec.steer")
         g = depth_to_space(self.linear(t, "dec.feature") + self.linear(y, "dec.content"), 4)
@@ -428,7 +431,8 @@ class Trainer:
             self.first.lerp_(g, 1 - 0.9)
             self.second.mul_(0.999).addcmul_(g, g, value=1 - 0.999)
             step = self.first / (self.second.sqrt() + 1e-8)
-            step[self.range["dec.gain_y"]] *= self.gain_factor
+            if not self.twin.a.get("geometric"):
+                step[self.range["dec.gain_y"]] *= self.gain_factor
             self.value.add_(step, alpha=-rate * math.sqrt(1 - 0.999 ** t) / (1 - 0.9 ** t))
             self.average.lerp_(self.value, 1 - min(ema, (t + 1) / (t + 10)))
         return out

@@ -88,8 +88,17 @@ def block(m, x, n):
 def d2s(x, f, R, Q):
     C = len(x.v[0]) // (f * f)
     return A(R, Q, [x.v[(r // f) * x.c + q // f][((r % f) * f + q % f) * C:][:C] for r in range(R) for q in range(Q)])
+SERIES = [float.fromhex(s) for s in ("0x1.430912p-13", "0x1.5d87fep-10", "0x1.3b2ab6p-7", "0x1.c6b08ep-5", "0x1.ebfbep-3", "0x1.62e43p-1", "1")]
+def power(t):
+    t = t if t > -30 else -30.0
+    t = t if t < 30 else 30.0
+    n = half_even(t)
+    s = SERIES[0]
+    for c in SERIES[1:]: s = fma(s, f32(t - n), c)
+    return f32(s * 2.0 ** n)
 def gain(m, x, n, q):
     g = m.at(n, q)
+    if m.a.get("geometric") == "1": g = [power(t) for t in g]
     return A(x.r, x.c, [[f32(v * g[c]) for c, v in enumerate(cell)] for cell in x.v])
 def shift(m, x, n, q):
     g = m.at(n, q)

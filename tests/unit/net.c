@@ -132,12 +132,26 @@ static void check(struct vae_nets *nets, int part, int level, size_t rows, size_
 	vae_weights_clear(&s.weights);
 }
 
+static void check_power(void)
+{
+	double worst = 0;
+	for (int i = -3100; i <= 3100; i++) {
+		float v = (float)i / 100 + 0.0037f, t = v < -30 ? -30 : v > 30 ? 30 : v;
+		vae_position_power(&v, 1);
+		worst = fmax(worst, fabs(v / exp2(t) - 1));
+	}
+	float nan = NAN;
+	vae_position_power(&nan, 1);
+	ok(worst < 2e-7 && nan == 0x1p-30f, "powers of two, to %g of themselves", worst);
+}
+
 int main(void)
 {
 	struct vae_error e;
 	struct vae_arch arch;
 	struct vae_nets *nets;
 	char line[VAE_ARCH_TEXT];
+	check_power();
 	omp_set_num_threads(1); /* tiny products: threads would only wait for each other */
 	vae_random_init(&rnd, 1, 0, 0);
 	ok(vae_arch_parse(&arch, "photo enc=16 enc_blocks=1 y=6 hyper=16 z=3 dec=16 dec_blocks=1 grid=48 grid_layers=2 knots=3", &e) == 0, "a small photo line");
