@@ -58,18 +58,6 @@ int vae_alloc(void *pointer_to_pointer, size_t count, size_t size, struct vae_er
 	return 0;
 }
 
-int vae_alloc_sparse(void *pointer_to_pointer, size_t count, size_t size, struct vae_error *error)
-{
-	size_t bytes = 0;
-	if (vae_multiply(&bytes, count, size, 1, error))
-		return VAE_EMEM;
-	void *p = calloc(bytes ? bytes : 1, 1);
-	if (!p)
-		return vae_fail(error, VAE_EMEM, "out of memory: %zu bytes", bytes);
-	memcpy(pointer_to_pointer, &p, sizeof p);
-	return 0;
-}
-
 int vae_reserve(void *pointer_to_pointer, size_t *room, size_t count, size_t keep, size_t size, struct vae_error *error)
 {
 	void *old, *p;

@@ -13,8 +13,6 @@ int vae_alloc_raw(void *pointer_to_pointer, size_t count, size_t size, struct va
 /* The same for what is written densely: from 2 MB on, in huge pages where the system has them, since a small one costs a page fault
  * for every 4 KB. */
 int vae_alloc_huge(void *pointer_to_pointer, size_t count, size_t size, struct vae_error *error);
-/* count x size bytes, zeroed, not aligned; the system hands out the pages of a large one as they are first written. */
-int vae_alloc_sparse(void *pointer_to_pointer, size_t count, size_t size, struct vae_error *error);
 /* Room for `count` things of `size` bytes in an array that has *room of them: the first `keep` stay as they are, the others are undefined.
  * *room is updated. */
 int vae_reserve(void *pointer_to_pointer, size_t *room, size_t count, size_t keep, size_t size, struct vae_error *error);

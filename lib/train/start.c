@@ -148,14 +148,11 @@ static void transform_start(const struct vae_nets *nets, const double *values, c
 		fill(param_of(nets, value, "dec.gain_y") + k * a->y, 1, a->y, stored(a, step * exp(-gain)));
 		fill(param_of(nets, value, "prior.hs.shift") + k * 2 * a->y + a->y, 1, a->y, (float)gain); /* deviations follow the gain */
 	}
-	static const char *const ones[] = {"enc.gain", "prior.ha.gain", "prior.hs.gain0", "prior.hs.gain1", "prior.ha.gain_z"};
-	for (size_t i = 0; i < sizeof ones / sizeof *ones; i++) {
-		const struct vae_param *p = &nets->params.list[vae_param_find(&nets->params, ones[i])];
-		fill(value + p->offset, (int)p->rows, (int)p->columns, stored(a, 1));
+	for (int i = 0; i < nets->params.count; i++) { /* all other gains */
+		const struct vae_param *p = &nets->params.list[i];
+		if (strstr(p->name, ".gain") && !ends(p->name, ".gain_y"))
+			fill(value + p->offset, (int)p->rows, (int)p->columns, stored(a, 1));
 	}
-	for (int i = 0; i < nets->params.count; i++)
-		if (of_context(nets->params.list[i].name, ".gain"))
-			fill(value + nets->params.list[i].offset, a->knots, (int)nets->params.list[i].columns, stored(a, 1));
 }
 
 static int start_photo(const struct vae_nets *nets, const struct vae_data *data, uint64_t seed, float *value, struct vae_error *error)
