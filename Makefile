@@ -7,6 +7,7 @@
 #   make check-cross  the same bytes on 64-bit Arm and on big-endian s390x, built by cross compilers, run by qemu
 #   make install    PREFIX=/usr/local DESTDIR=;  make uninstall
 #   make deps       installs what is missing, with apt-get; DEPS=no keeps it from doing so wherever it is called
+#   make MPI=1      vae-train for more than one machine, with whatever MPI pkg-config or mpicc knows;  make check-mpi: its tests, in build/mpi
 #   make bench      what the programs cost, beside their peers: tests/bench/speed.sh; MODEL=NAME, N=RUNS
 #   make bench-train  how much of the machine the trainer uses: tests/bench/train.sh; MODEL=NAME, N=ROUNDS, THREADS=N
 #   make dist       a tarball of the last commit, into build/;  make clean
@@ -36,6 +37,13 @@ USER_CFLAGS = $(patsubst -Ofast,-O3,$(CFLAGS))
 USER_LDFLAGS = $(patsubst -Ofast,-O3,$(LDFLAGS))
 ALL_CFLAGS = $(WARN) $(USER_CFLAGS) $(EXACT) -Ilib -D_GNU_SOURCE $(PKG_CFLAGS)
 LIBS = $(PKG_LIBS) -lm
+# MPI=1: vae-train alone knows MPI.
+ifneq ($(filter-out 0 no,$(MPI)),)
+MPI_PKG := $(firstword $(foreach name,mpi-c ompi-c ompi mpich,$(shell pkg-config --exists $(name) 2>/dev/null && echo $(name))))
+MPI_CFLAGS := -DVAE_MPI $(if $(MPI_PKG),$(shell pkg-config --cflags $(MPI_PKG)),$(shell mpicc --showme:compile 2>/dev/null))
+MPI_LIBS := $(if $(MPI_PKG),$(shell pkg-config --libs $(MPI_PKG)),$(shell mpicc --showme:link 2>/dev/null))
+MPI_DEPS = mpicc:libopenmpi-dev mpirun:openmpi-bin
+endif
 # What runs is said in a word; V=1 shows whole commands.
 Q := $(if $(V),,@)
 say = $(if $(V),,@echo '  $1 $2')
@@ -54,11 +62,11 @@ BF16_FLAGS := $(if $(filter avx512,$(ISAS)),$(shell $(CC) -mavx512bf16 -E -x c /
 LIB_SRC := $(filter-out lib/kernel/kernels.c,$(wildcard lib/*.c lib/*/*.c))
 LIB_OBJ := $(ISAS:%=$(B)/obj/lib/kernel/kernels-%.o) $(LIB_SRC:%.c=$(B)/obj/%.o)
 TOOL_SRC := $(wildcard tools/vae-*.c)
-TOOL_COMMON := $(patsubst %.c,$(B)/obj/%.o,$(filter-out $(TOOL_SRC),$(wildcard tools/*.c)))
+TOOL_COMMON := $(patsubst %.c,$(B)/obj/%.o,$(filter-out $(TOOL_SRC) tools/cluster.c,$(wildcard tools/*.c)))
 TOOLS := $(TOOL_SRC:tools/%.c=$(B)/%)
 UNIT := $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/*.c))
 BENCH := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
-SCRIPTS := $(filter-out tests/deps.sh tests/demo.sh tests/cross.sh tests/builds.sh,$(wildcard tests/*.sh)) $(wildcard tests/*/*.bats)
+SCRIPTS := $(filter-out tests/deps.sh tests/demo.sh tests/cross.sh tests/builds.sh tests/mpi.sh,$(wildcard tests/*.sh)) $(wildcard tests/*/*.bats)
 
 all: $(TOOLS) $(B)/libvae.a $(B)/vae.pc
 unit: $(UNIT)
@@ -84,6 +92,9 @@ $(B)/libvae.a: $(LIB_OBJ)
 $(B)/vae-%: $(B)/obj/tools/vae-%.o $(TOOL_COMMON) $(B)/libvae.a
 	$(call say,LD,$@)
 	$(Q)$(LINK) $(filter %.o %.a,$^) $(LIBS) -o $@
+$(B)/obj/tools/cluster.o: DEFINES = $(MPI_CFLAGS)
+$(B)/vae-train: $(B)/obj/tools/cluster.o
+$(B)/vae-train: LIBS += $(MPI_LIBS)
 $(B)/tests/%: tests/unit/%.c $(B)/libvae.a
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
@@ -113,7 +124,7 @@ $(B)/vae.pc: $(B)/prefix $(B)/flags lib/vae.h
 	@printf '%s\n' "$$TEXT" > $@
 
 # Stamps hold the flags and the prefix of the last build; what depends on them is built again when they change.
-FLAGS = $(strip $(CC) $(ALL_CFLAGS) $(USER_LDFLAGS) $(LIBS))
+FLAGS = $(strip $(CC) $(ALL_CFLAGS) $(USER_LDFLAGS) $(PKG_LIBS) -lm $(MPI_CFLAGS) $(MPI_LIBS))
 ifneq ($(FLAGS),$(strip $(file <$(B)/flags)))
 $(B)/flags: FORCE
 endif
@@ -136,7 +147,7 @@ TEST_ENV = env -u VAE_MODEL -u VAE_MODEL_PATH -u VAE_CPU -u XDG_DATA_HOME -u OMP
 	HOME=$(abspath $(B)) B=$(B) CC='$(CC)' PATH="$(abspath $(B)):$$PATH"
 
 deps:
-	@CC='$(CC)' DEPS='$(DEPS)' tests/deps.sh
+	@CC='$(CC)' DEPS='$(DEPS)' tests/deps.sh $(MPI_DEPS)
 demo: deps
 	+@$(AGAIN) all
 	@PATH="$(abspath $(B)):$$PATH" tests/demo.sh
@@ -155,6 +166,13 @@ check-sanitize:
 	@mkdir -p build/asan && ln -sfn ../models build/models
 	+@ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1:$$ASAN_OPTIONS UBSAN_OPTIONS=print_stacktrace=1 VAE_TEST_FAST=1 \
 		$(MAKE) --no-print-directory check B=build/asan CFLAGS='$(SANITIZE)'
+
+# MPI's flags are known only once it is installed, hence make within make.
+check-mpi:
+	+@$(MAKE) --no-print-directory deps MPI=1
+	@mkdir -p $(B)/mpi && ln -sfn $(CURDIR)/models $(B)/models
+	+@$(AGAIN) all MPI=1 B=$(B)/mpi
+	@B=$(B)/mpi prove --verbose --timer --failures --exec '' tests/mpi.sh
 
 # Debian's cross compilers and emulators; libraries of the other machines are unpacked under build/, not installed.
 check-cross:
@@ -194,8 +212,8 @@ dist:
 clean:
 	rm -rf build
 
--include $(wildcard $(LIB_OBJ:.o=.d) $(TOOL_COMMON:.o=.d) $(TOOL_SRC:%.c=$(B)/obj/%.d) $(UNIT:=.d) $(BENCH:=.d))
+-include $(wildcard $(LIB_OBJ:.o=.d) $(TOOL_COMMON:.o=.d) $(B)/obj/tools/cluster.d $(TOOL_SRC:%.c=$(B)/obj/%.d) $(UNIT:=.d) $(BENCH:=.d))
 FORCE:
-.PHONY: all unit bench bench-train benches deps demo check check-sanitize check-builds check-cross install uninstall dist clean FORCE
+.PHONY: all unit bench bench-train benches deps demo check check-sanitize check-builds check-cross check-mpi install uninstall dist clean FORCE
 .DELETE_ON_ERROR:
 .PRECIOUS: $(B)/obj/%.o $(B)/obj/lib/kernel/kernels-%.o $(B)/completion/%

@@ -345,6 +345,19 @@ const char *vae_model_metadata(const struct vae_model *model, const char *key);
 
 /* ---- training ---------------------------------------------------------------------------------------------------------- */
 
+/* Processes that train one model together, each on its share of every step's samples: the caller's way to reach the others, MPI for one.
+ * All of them are given the same options and the same pictures in the same order, and call the same functions below. Rank 0 alone reads and
+ * writes the checkpoint and the log, and its clock counts. The three functions are collective: every rank calls the same one with the same
+ * count, from one thread, and has its result on return. They return 0, or VAE_EIO with *error filled. A rank that a function below
+ * failed on must end the others, which may be waiting for it. */
+struct vae_cluster {
+	int rank, size;          /* 0 <= rank < size */
+	void *context;           /* handed to the functions */
+	int (*sum_floats)(void *context, float *array, size_t count, struct vae_error *error);   /* in place; to the same bits on each rank */
+	int (*sum_doubles)(void *context, double *array, size_t count, struct vae_error *error); /* the same */
+	int (*share)(void *context, void *data, size_t size_bytes, struct vae_error *error);     /* what rank 0 has in data goes to all */
+};
+
 struct vae_train_options {
 	const char *arch;        /* architecture string, vae-model(5); ignored where init or resume gives one */
 	const char *init;        /* model file to start from, or NULL for a fresh start */
@@ -370,7 +383,8 @@ struct vae_train_options {
 	int loss;                /* VAE_LOSS_*; default: mse for photo, bce for mlp */
 	int precision;           /* VAE_PRECISION_* */
 	uint64_t seed;
-	int threads;             /* 0: OpenMP's choice; part of what determines the bits of a training run */
+	int threads;             /* 0: OpenMP's choice; part of what determines the bits of a training run, as is the number of ranks */
+	const struct vae_cluster *cluster; /* not owned; NULL: this process trains alone */
 };
 /* bce: mlp alone. ms-ssim: photo alone, and patches of 192 pixels or more; its weight, 4000 lambda^1.06, gives about the bits that lambda gives on
  * mean squared error. */
@@ -391,10 +405,12 @@ struct vae_train_progress {
 	uint64_t skipped;        /* steps with NaN or infinity so far */
 	bool valid;              /* true: bpp and psnr (elbo, kl) are of the validation set, rounded latents */
 };
-typedef bool vae_train_report(void *context, const struct vae_train_progress *progress); /* false stops after this step */
+/* false stops after this step. Of a cluster every rank is called, after the same steps with the same figures, and all must return the same. */
+typedef bool vae_train_report(void *context, const struct vae_train_progress *progress);
 
 struct vae_trainer;
 void vae_train_defaults(struct vae_train_options *options);
+/* A log, or a checkpoint, that cannot be written is a failure here or in vae_trainer_run. */
 int vae_trainer_new(struct vae_trainer **trainer, const struct vae_train_options *options, struct vae_error *error);
 /* What a picture is for. Random reduction takes away what lossy compression left in it, and makes more sizes of what it shows. */
 enum vae_train_use {
@@ -406,7 +422,7 @@ enum vae_train_use {
 int vae_trainer_add(struct vae_trainer *trainer, const struct vae_image *image, enum vae_train_use use, struct vae_error *error);
 /* Runs to the last step, the time limit, or the report's stop (VAE_ESTOP after writing the checkpoint). */
 int vae_trainer_run(struct vae_trainer *trainer, vae_train_report *report, void *context, struct vae_error *error);
-/* Writes the model of the averaged weights. */
+/* Writes the model of the averaged weights. Not collective: any rank can, and one is enough. */
 int vae_trainer_save(struct vae_trainer *trainer, FILE *file, struct vae_error *error);
 void vae_trainer_free(struct vae_trainer *trainer);
 

@@ -40,10 +40,11 @@ static struct {
 	struct option longs[ROOM + 2];
 	char letters[3 * ROOM + 1];
 	const struct cli_option *current;
-} cli;
+	const char *prefix;          /* of errors */
+} cli = { .prefix = "" };
 
 /* Always one line, which a terminal can show and need not obey: names of files may hold anything. */
-static void say(const char *format, va_list arguments)
+static void say(const char *prefix, const char *format, va_list arguments)
 {
 	char *text;
 
@@ -53,8 +54,13 @@ static void say(const char *format, va_list arguments)
 	for (char *c = text; c && *c; c++)
 		if ((unsigned char)*c < 0x20 || *c == 0x7f)
 			*c = '?';
-	fprintf(stderr, "%s: %s\n", cli.program->name, text ? text : "out of memory");
+	fprintf(stderr, "%s: %s%s\n", cli.program->name, prefix, text ? text : "out of memory");
 	free(text);
+}
+
+void cli_prefix(const char *text)
+{
+	cli.prefix = text;
 }
 
 void cli_error(const char *format, ...)
@@ -62,7 +68,7 @@ void cli_error(const char *format, ...)
 	va_list arguments;
 
 	va_start(arguments, format);
-	say(format, arguments);
+	say(cli.prefix, format, arguments);
 	va_end(arguments);
 }
 
@@ -73,7 +79,7 @@ void cli_note(const char *format, ...)
 	if (cli.common->quiet)
 		return;
 	va_start(arguments, format);
-	say(format, arguments);
+	say("", format, arguments);
 	va_end(arguments);
 }
 
@@ -97,7 +103,7 @@ void cli_usage(const char *format, ...)
 	va_list arguments;
 
 	va_start(arguments, format);
-	say(format, arguments);
+	say(cli.prefix, format, arguments);
 	va_end(arguments);
 	leave_with_usage();
 }

@@ -1,5 +1,6 @@
 /* vae-train - the ELBO: images in, a model out. */
 #include "cli.h"
+#include "cluster.h"
 #include "inout.h"
 
 #include <inttypes.h>
@@ -191,6 +192,8 @@ struct watch {
 	double said;   /* seconds_now of the last line */
 	int shown;     /* characters standing on the terminal's line */
 	uint64_t step; /* the last one reported */
+	const struct vae_cluster *cluster;
+	bool stop;     /* a signal asked this process, or that of another rank, to stop */
 };
 
 static volatile sig_atomic_t stop_asked;
@@ -266,8 +269,9 @@ static bool report(void *context, const struct vae_train_progress *p)
 	char text[256];
 
 	w->step = p->step;
+	w->stop = cluster_any(w->cluster, stop_asked);
 	if (w->silent || !(w->terminal || p->valid || now - w->said >= SPARSE_SECONDS))
-		return !stop_asked;
+		return !w->stop;
 	print_progress(text, sizeof text, p);
 	if (w->terminal) {
 		fprintf(stderr, "\r%-*s", w->shown, text);
@@ -279,7 +283,7 @@ static bool report(void *context, const struct vae_train_progress *p)
 	}
 	if (!p->valid)
 		w->said = now;
-	return !stop_asked;
+	return !w->stop;
 }
 
 static void end_line(struct watch *w)
@@ -292,6 +296,32 @@ static void end_line(struct watch *w)
 /* ---- the run ----------------------------------------------------------------------------------------------------------- */
 
 /* Reads every picture of the operands into the trainer. One that does not suit the training is left out. */
+static bool reads_stdin(char **name, int names)
+{
+	bool reads = false;
+
+	for (int i = 0; i < names; i++)
+		reads |= !strcmp(name[i], "-");
+	return reads;
+}
+
+/* The ranks of an MPI job: the first one writes and speaks, the others keep to errors. */
+static void join(struct options *o)
+{
+	const struct vae_cluster *cluster = cluster_join();
+	static char prefix[32];
+
+	o->train.cluster = cluster;
+	if (!cluster)
+		return;
+	snprintf(prefix, sizeof prefix, "rank %d: ", cluster->rank);
+	cli_prefix(prefix);
+	o->common.quiet |= cluster->rank > 0;
+	if (!o->common.operands || reads_stdin(o->common.operand, o->common.operands) || reads_stdin(o->valid, o->valids)
+	    || reads_stdin(o->lossless, o->losslesses))
+		cli_usage("every rank reads the images: they must be in files, not on standard input");
+}
+
 static int add_images(struct vae_trainer *trainer, const struct options *o, char **name, int names, enum vae_train_use use)
 {
 	struct vae_error error = { 0 };
@@ -351,17 +381,18 @@ static int save(struct vae_trainer *trainer, const struct options *o, const char
 
 static int run(struct vae_trainer *trainer, const struct options *o, const struct vae_train_options *t)
 {
-	struct watch watch = { .silent = o->common.quiet, .terminal = isatty(STDERR_FILENO), .said = seconds_now() };
+	struct watch watch = { .silent = o->common.quiet, .terminal = isatty(STDERR_FILENO), .said = seconds_now(), .cluster = t->cluster };
 	struct vae_error error = { 0 };
+	bool leads = !t->cluster || t->cluster->rank == 0;
 	int status;
 
 	watch_signals();
 	status = vae_trainer_run(trainer, report, &watch, &error);
 	end_line(&watch);
-	if (status == VAE_ESTOP && stop_asked) {
+	if (status == VAE_ESTOP && watch.stop) {
 		if (t->checkpoint)
 			cli_note("stopped at step %" PRIu64 "; --resume goes on from %s", watch.step, t->checkpoint);
-		else
+		else if (leads)
 			cli_error("stopped at step %" PRIu64 "; without --checkpoint nothing is kept", watch.step);
 		return t->checkpoint ? EXIT_DONE : EXIT_FAILED;
 	}
@@ -369,7 +400,7 @@ static int run(struct vae_trainer *trainer, const struct options *o, const struc
 		cli_error("%s", error.text);
 		return EXIT_FAILED;
 	}
-	return save(trainer, o, t->checkpoint);
+	return leads ? save(trainer, o, t->checkpoint) : EXIT_DONE;
 }
 
 /* What the training starts from: a model found by name or path, or an architecture. */
@@ -390,9 +421,12 @@ int main(int argc, char **argv)
 	struct vae_model *init = NULL;
 	struct vae_trainer *trainer = NULL;
 	int result = EXIT_FAILED;
+	bool leads;
 
 	parse_options(&o, argc, argv);
-	if (output_check(o.common.output, !o.common.force, &error) || (o.init && vae_model_find(&init, o.init, &error))) {
+	join(&o);
+	leads = !o.train.cluster || o.train.cluster->rank == 0;
+	if ((leads && output_check(o.common.output, !o.common.force, &error)) || (o.init && vae_model_find(&init, o.init, &error))) {
 		cli_error("%s", error.text);
 		goto out;
 	}

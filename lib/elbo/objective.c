@@ -29,7 +29,7 @@ int vae_objective_init(struct vae_objective *o, const struct vae_nets *nets, int
 	int result = vae_alloc(&o->x, rows * columns, channels * sizeof(float), error);
 	if (!result)
 		result = a->kind == VAE_ARCH_PHOTO ? vae_elbo_rate_init(&o->rate, nets, rows / 16, columns / 16, true, error)
-		                                   : vae_alloc(&o->work, rows * (size_t)a->y * 2, sizeof(float), error);
+		                                   : vae_alloc(&o->noise, rows * (size_t)a->y * 2, sizeof(float), error);
 	if (!result && loss == VAE_LOSS_MS_SSIM)
 		result = vae_alloc(&o->ms_ssim_room, vae_ms_ssim_room(rows, columns), sizeof(float), error);
 	for (int i = 0; i < VAE_NETS && !result; i += VAE_SYNTHESIS - VAE_ANALYSIS)
@@ -42,7 +42,7 @@ int vae_objective_init(struct vae_objective *o, const struct vae_nets *nets, int
 void vae_objective_clear(struct vae_objective *o)
 {
 	free(o->x);
-	free(o->work);
+	free(o->noise);
 	free(o->ms_ssim_room);
 	vae_elbo_rate_clear(&o->rate);
 	for (int i = 0; i < VAE_NETS; i++)

@@ -27,12 +27,15 @@ struct vae_objective {
 	struct vae_run run[VAE_NETS];    /* analysis and synthesis */
 	struct vae_elbo_rate rate;       /* photo: the networks between them */
 	float *x;                        /* the sample: rows x columns x 3, or rows x (width x height); owned, filled by the caller */
-	float *work;                     /* mlp: two arrays the size of z, owned */
+	float *noise;                    /* mlp: N(0, 1) for each number of z, samples x z, see vae_objective_noise; and as much to work in; owned */
 	float *ms_ssim_room;             /* VAE_LOSS_MS_SSIM: its working memory, owned; else NULL */
 	struct vae_random random;        /* of the sample: set before each call */
 };
 int vae_objective_init(struct vae_objective *o, const struct vae_nets *nets, int loss, size_t rows, size_t columns, struct vae_error *error);
 void vae_objective_clear(struct vae_objective *o);
+
+/* mlp: the noise of one row of x, from o->random, so that each sample may have a stream of its own. Before each call of vae_objective_pass. */
+void vae_objective_noise(struct vae_objective *o, size_t row);
 
 /* Forward, and, where gradient is not NULL, backward: adds weight x the gradient of the loss to gradient (flat).
  * training: noise and samples; false: rounded latents (photo) or still one sample of z (mlp), for validation.

@@ -20,13 +20,20 @@ static double likelihood(int loss, const float *logit, const float *x, size_t n,
 	return sum;
 }
 
+void vae_objective_noise(struct vae_objective *o, size_t row)
+{
+	size_t n = (size_t)o->nets->arch.y;
+	for (size_t c = 0; c < n; c++)
+		o->noise[row * n + c] = (float)vae_random_normal(&o->random);
+}
+
 void vae_objective_mlp(struct vae_objective *o, const struct vae_weights *weights, bool training, double weight, float *gradient,
                        struct vae_objective_sums *sums)
 {
 	struct vae_run *analysis = &o->run[VAE_ANALYSIS], *synthesis = &o->run[VAE_SYNTHESIS];
 	struct vae_position nowhere = {0, 0};
 	size_t n = (size_t)(o->nets->arch.width * o->nets->arch.height), z_channels = (size_t)o->nets->arch.y;
-	float *epsilon = o->work, *deviation = epsilon + o->rows * z_channels;
+	float *epsilon = o->noise, *deviation = epsilon + o->rows * z_channels;
 	struct vae_objective_sums s = {.samples = (double)o->samples};
 	(void)training; /* the ELBO is a mean over samples of z, in validation too */
 
@@ -38,7 +45,6 @@ void vae_objective_mlp(struct vae_objective *o, const struct vae_weights *weight
 		for (size_t c = 0; c < z_channels; c++) {
 			float mean = posterior[i * 2 * z_channels + c], log_variance = posterior[(i * 2 + 1) * z_channels + c];
 			size_t k = i * z_channels + c;
-			epsilon[k] = (float)vae_random_normal(&o->random);
 			deviation[k] = expf(0.5f * log_variance);
 			z[k] = mean + deviation[k] * epsilon[k];
 			s.kl += 0.5 * (mean * mean + deviation[k] * deviation[k] - 1 - log_variance);

@@ -20,7 +20,7 @@ static uint64_t hash_floats(uint64_t hash, const float *array, size_t n)
 	return hash;
 }
 
-static uint64_t hash_all(const float *value, const struct vae_optimiser *o)
+uint64_t vae_checkpoint_hash(const float *value, const struct vae_optimiser *o)
 {
 	uint64_t hash = hash_floats(1, value, o->size);
 	hash = hash_floats(hash, o->first, o->size);
@@ -33,7 +33,7 @@ int vae_checkpoint_write(const char *path, const struct vae_checkpoint_head *hea
 	struct vae_buffer name = {0};
 	struct vae_checkpoint_head h = *head;
 	memcpy(h.magic, magic, sizeof magic);
-	h.hash = hash_all(value, o);
+	h.hash = vae_checkpoint_hash(value, o);
 	int result = VAE_EMEM;
 	FILE *file = NULL;
 	if (vae_buffer_append(&name, path, strlen(path), error) || vae_buffer_append(&name, ".tmp", 5, error))
@@ -76,7 +76,7 @@ int vae_checkpoint_read(const char *path, const struct vae_checkpoint_head *head
 	bool good = !fseek(file, sizeof *head, SEEK_SET) && fread(value, sizeof(float), n, file) == n && fread(o->first, sizeof(float), n, file) == n &&
 	            fread(o->second, sizeof(float), n, file) == n && fread(o->average, sizeof(float), n, file) == n && fgetc(file) == EOF;
 	fclose(file);
-	if (!good || hash_all(value, o) != head->hash)
+	if (!good || vae_checkpoint_hash(value, o) != head->hash)
 		return vae_fail(error, VAE_EDATA, "checkpoint %s: truncated or damaged", path);
 	o->step = head->step;
 	return 0;

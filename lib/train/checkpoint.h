@@ -9,11 +9,14 @@ struct vae_checkpoint_head {
 	char magic[8];
 	char arch[VAE_ARCH_TEXT];
 	uint64_t seed, step, floats, skipped;
-	uint64_t optimiser; /* VAE_OPTIMISER_*: their moments are not each other's */
+	uint32_t optimiser; /* VAE_OPTIMISER_*: their moments are not each other's */
+	uint32_t loss;      /* VAE_LOSS_*; VAE_LOSS_DEFAULT, which is 0, in files from before it was kept: not known */
 	double seconds;   /* of training so far, over all runs */
 	uint64_t hash;    /* of all that follows */
 };
 
+/* Of all that follows the head. */
+uint64_t vae_checkpoint_hash(const float *value, const struct vae_optimiser *o);
 /* Writes PATH.tmp, flushes it to the disk, and renames it to PATH. */
 int vae_checkpoint_write(const char *path, const struct vae_checkpoint_head *head, const float *value, const struct vae_optimiser *o, struct vae_error *error);
 /* Reads the head alone. Returns 1, 0 where there is no such file, or an error. */

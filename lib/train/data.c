@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define STRIP 64                      /* columns of a patch that are reduced together: their rows' sums stay in the first cache */
 #define STRIP_COLUMNS (STRIP * 16 + 2) /* of the picture, at VAE_REDUCE_LEAST */
@@ -51,6 +52,29 @@ void vae_data_clear(struct vae_data *data)
 		free(data->picture[i].bytes);
 	free(data->picture);
 	*data = (struct vae_data){.channels = data->channels};
+}
+
+static uint64_t mix(uint64_t hash, uint64_t word)
+{
+	hash = (hash ^ word) * 0x9e3779b97f4a7c15;
+	return hash ^ hash >> 29;
+}
+
+uint64_t vae_data_hash(const struct vae_data *data)
+{
+	uint64_t hash = mix(mix(1, data->count), data->weight);
+	for (size_t i = 0; i < data->count; i++) {
+		const struct vae_data_picture *p = &data->picture[i];
+		size_t bytes = (size_t)p->width * p->height * (size_t)data->channels, k = 0;
+		hash = mix(mix(mix(hash, p->width), p->height), p->first);
+		for (uint64_t word; k + sizeof word <= bytes; k += sizeof word) {
+			memcpy(&word, p->bytes + k, sizeof word);
+			hash = mix(hash, word);
+		}
+		for (; k < bytes; k++)
+			hash = mix(hash, p->bytes[k]);
+	}
+	return hash;
 }
 
 static const struct vae_data_picture *picture_at(const struct vae_data *data, uint64_t weight)

@@ -28,6 +28,8 @@ struct vae_data {
  * (VAE_REDUCE_LEAST <= least <= most <= 1). VAE_EARG for pictures smaller than size x size. */
 int vae_data_add(struct vae_data *data, const struct vae_image *image, uint32_t size, double least, double most, struct vae_error *error);
 void vae_data_clear(struct vae_data *data);
+/* Of all pictures in their order, and how they are reduced. */
+uint64_t vae_data_hash(const struct vae_data *data);
 
 /* A random size x size patch in a random one of the eight orientations, pictures weighted by their pixels as reduced: size x size x channels,
  * samples / 255 - offset. Its factor is drawn evenly in the logarithm between the picture's bounds, which are raised to what the picture

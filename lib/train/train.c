@@ -6,6 +6,7 @@
 #include "stream/model.h"
 #include "train/checkpoint.h"
 #include "train/data.h"
+#include "train/ranks.h"
 #include "train/sensitivity.h"
 #include "train/start.h"
 
@@ -24,7 +25,7 @@ struct worker {
 	struct vae_objective objective;
 	float *gradient;
 	struct vae_objective_sums sums;
-	int samples;              /* of a batch: photo counts patches, mlp has them as rows */
+	size_t first, samples;    /* of a batch: photo counts patches, mlp has them as rows */
 };
 
 struct vae_trainer {
@@ -39,9 +40,9 @@ struct vae_trainer {
 	int workers;
 	bool started;             /* the weights are those of a model or checkpoint */
 	double earlier_seconds;   /* of training before this run */
-	double run_seconds;       /* of this run */
+	double run_seconds;       /* of this run, by the clock of rank 0 */
 	uint64_t skipped;
-	FILE *log;
+	FILE *log;                /* rank 0's, or NULL */
 	struct vae_objective_sums last_valid;
 };
 
@@ -51,23 +52,24 @@ void vae_train_defaults(struct vae_train_options *o)
 	                                .ema = 0.999, .lambda_min = 0.0008, .lambda_max = 0.2, .seed = 1};
 }
 
-/* Seconds of the clock that minutes are counted by. */
-static double now(const struct vae_trainer *trainer)
+/* Seconds of the clock that minutes are counted by: rank 0's, so that all stop, report and save after the same step. */
+static int now(const struct vae_trainer *trainer, double *seconds, struct vae_error *error)
 {
 	bool cpu = trainer->options.cpu_clock;
 	struct timespec t;
 	clock_gettime(cpu ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &t);
-	return ((double)t.tv_sec + 1e-9 * (double)t.tv_nsec) / (cpu ? trainer->workers : 1);
+	*seconds = ((double)t.tv_sec + 1e-9 * (double)t.tv_nsec) / (cpu ? trainer->workers : 1);
+	return vae_ranks_share(trainer->options.cluster, seconds, sizeof *seconds, error);
 }
 
 static const char *optimiser_name(const struct vae_trainer *t) { return t->options.optimiser == VAE_OPTIMISER_MUON ? "Muon" : "Adam"; }
 
-static const char *loss_name(const struct vae_trainer *t)
-{
-	return t->options.loss == VAE_LOSS_MS_SSIM ? "ms-ssim" : t->options.loss == VAE_LOSS_BCE ? "bce" : "mse";
-}
+static const char *loss_name(int loss) { return loss == VAE_LOSS_MS_SSIM ? "ms-ssim" : loss == VAE_LOSS_BCE ? "bce" : "mse"; }
 
 static double decibels(double distortion) { return -10 * log10(distortion); }
+
+/* Whether this process writes: alone, or the first of many. */
+static bool leads(const struct vae_train_options *o) { return vae_rank(o->cluster) == 0; }
 
 static bool is_photo(const struct vae_trainer *t) { return t->nets->arch.kind == VAE_ARCH_PHOTO; }
 
@@ -128,14 +130,30 @@ static int choose_arch(struct vae_trainer *t, const struct vae_checkpoint_head *
 	return vae_nets_new(&t->nets, &arch, error);
 }
 
+/* Rank 0 looks for the checkpoint, and all know what it found: 1, 0 for none, or an error. */
+static int find_checkpoint(const struct vae_train_options *o, struct vae_checkpoint_head *head, struct vae_error *error)
+{
+	memset(head, 0, sizeof *head);
+	int found = leads(o) ? vae_checkpoint_head_read(o->checkpoint, head, error) : 0;
+	if (found < 0)
+		return found;
+	int result = vae_ranks_share(o->cluster, &found, sizeof found, error);
+	if (!result)
+		result = vae_ranks_share(o->cluster, head, sizeof *head, error);
+	return result ? result : found;
+}
+
 static int load_start(struct vae_trainer *t, const struct vae_checkpoint_head *head, const struct vae_model *init, struct vae_error *error)
 {
 	if (head) {
 		if (head->floats != t->optimiser.size)
 			return vae_fail(error, VAE_EDATA, "checkpoint %s: not of this architecture", t->options.checkpoint);
-		if (head->optimiser != (uint64_t)t->options.optimiser)
+		if (head->optimiser != (uint32_t)t->options.optimiser)
 			return vae_fail(error, VAE_EARG, "checkpoint %s: of another optimiser than %s", t->options.checkpoint, optimiser_name(t));
-		int result = vae_checkpoint_read(t->options.checkpoint, head, t->weights.value, &t->optimiser, error);
+		if (head->loss && head->loss != (uint32_t)t->options.loss)
+			return vae_fail(error, VAE_EARG, "checkpoint %s: of loss %s, not %s", t->options.checkpoint, loss_name((int)head->loss),
+			                loss_name(t->options.loss));
+		int result = leads(&t->options) ? vae_checkpoint_read(t->options.checkpoint, head, t->weights.value, &t->optimiser, error) : 0;
 		if (result)
 			return result;
 		t->options.seed = head->seed;
@@ -169,19 +187,34 @@ static int new_optimiser(struct vae_trainer *t, struct vae_error *error)
 static int new_workers(struct vae_trainer *t, struct vae_error *error)
 {
 	const struct vae_train_options *o = &t->options;
-	int threads = o->threads > 0 ? o->threads : omp_get_max_threads();
-	t->workers = threads < o->batch ? threads : o->batch;
+	size_t rank = vae_rank(o->cluster), ranks = vae_ranks(o->cluster), batch = (size_t)o->batch;
+	size_t first = vae_deal(batch, rank, ranks), samples = vae_deal(batch, rank + 1, ranks) - first;
+	size_t threads = (size_t)(o->threads > 0 ? o->threads : omp_get_max_threads());
+	if (batch < ranks)
+		return vae_fail(error, VAE_EARG, "batch %d leaves some of %zu ranks without a sample", o->batch, ranks);
+	t->workers = (int)(threads < samples ? threads : samples);
 	if (vae_alloc(&t->worker, (size_t)t->workers, sizeof *t->worker, error))
 		return VAE_EMEM;
 	for (int i = 0; i < t->workers; i++) {
 		struct worker *w = &t->worker[i];
-		w->samples = o->batch * (i + 1) / t->workers - o->batch * i / t->workers;
-		size_t rows = is_photo(t) ? (size_t)o->patch : (size_t)w->samples, columns = is_photo(t) ? (size_t)o->patch : 1;
+		w->first = first + vae_deal(samples, (size_t)i, (size_t)t->workers);
+		w->samples = first + vae_deal(samples, (size_t)i + 1, (size_t)t->workers) - w->first;
+		size_t rows = is_photo(t) ? (size_t)o->patch : w->samples, columns = is_photo(t) ? (size_t)o->patch : 1;
 		if (vae_objective_init(&w->objective, t->nets, o->loss, rows, columns, error) ||
 		    vae_alloc(&w->gradient, t->optimiser.size, sizeof(float), error))
 			return VAE_EMEM;
 	}
 	return 0;
+}
+
+static int open_log(struct vae_trainer *t, bool append, struct vae_error *error)
+{
+	t->log = fopen(t->options.log, append ? "a" : "w");
+	bool good = t->log;
+	if (good && !append)
+		good = fputs("step\tminutes\tset\tloss\tbpp\tz_bpp\tpsnr\telbo\tkl\tlr\tgradient_norm\timages_per_second\tskipped\tms_ssim\n", t->log) >= 0 &&
+		       !fflush(t->log);
+	return good ? 0 : vae_fail_errno(error, "log %s", t->options.log);
 }
 
 int vae_trainer_new(struct vae_trainer **out, const struct vae_train_options *options, struct vae_error *error)
@@ -195,7 +228,7 @@ int vae_trainer_new(struct vae_trainer **out, const struct vae_train_options *op
 		goto out;
 	t->options = *options;
 	if (options->resume) {
-		result = vae_checkpoint_head_read(options->checkpoint, &found, error);
+		result = find_checkpoint(options, &found, error);
 		if (result < 0)
 			goto out;
 		head = result ? &found : NULL;
@@ -209,15 +242,12 @@ int vae_trainer_new(struct vae_trainer **out, const struct vae_train_options *op
 	    (result = new_optimiser(t, error)) || (result = load_start(t, head, t->init, error)) ||
 	    (result = new_workers(t, error)))
 		goto out;
-	if (options->precision != VAE_PRECISION_FLOAT32)
-		t->weights.bf16 = vae_bf16();
-	if (options->log) {
-		t->log = fopen(options->log, head ? "a" : "w");
-		if (!t->log)
-			result = vae_fail_errno(error, "log %s", options->log);
-		else if (!head)
-			fprintf(t->log, "step\tminutes\tset\tloss\tbpp\tz_bpp\tpsnr\telbo\tkl\tlr\tgradient_norm\timages_per_second\tskipped\tms_ssim\n");
-	}
+	bool bf16 = options->precision != VAE_PRECISION_FLOAT32 && vae_bf16();
+	if ((result = vae_ranks_all(options->cluster, &bf16, error))) /* Muon multiplies with it too, and must come to the same everywhere */
+		goto out;
+	t->weights.bf16 = bf16 ? vae_bf16() : NULL;
+	if (options->log && leads(options))
+		result = open_log(t, head, error);
 out:
 	if (result)
 		vae_trainer_free(t);
@@ -272,18 +302,17 @@ static uint16_t draw_quality(struct vae_random *random, const struct vae_arch *a
 	return (uint16_t)(first + vae_random_below(random, last - first + 1));
 }
 
-/* The samples of worker i. A patch draws from its own stream (seed, step, number in the batch), a worker's digits from that of their first. */
+/* The samples of worker i. Each draws from its own stream (seed, step, number in the batch), so that it is the same whoever has it. */
 static void work(struct vae_trainer *t, int i, uint64_t step)
 {
 	struct worker *w = &t->worker[i];
 	struct vae_objective *o = &w->objective;
 	const struct vae_train_options *options = &t->options;
-	int first = options->batch * i / t->workers;
 	double weight = 1.0 / options->batch;
 	memset(w->gradient, 0, t->optimiser.size * sizeof(float));
 	if (is_photo(t)) {
-		for (int k = 0; k < w->samples; k++) {
-			vae_random_init(&o->random, options->seed, step, (uint64_t)(first + k));
+		for (size_t k = 0; k < w->samples; k++) {
+			vae_random_init(&o->random, options->seed, step, w->first + k);
 			vae_data_patch(&t->data, &o->random, (uint32_t)options->patch, 0.5f, o->x);
 			uint16_t quality = draw_quality(&o->random, &t->nets->arch);
 			vae_objective_pass(o, &t->weights, quality, true, weight, w->gradient, &w->sums);
@@ -291,19 +320,25 @@ static void work(struct vae_trainer *t, int i, uint64_t step)
 		return;
 	}
 	size_t floats = (size_t)(t->nets->arch.width * t->nets->arch.height);
-	vae_random_init(&o->random, options->seed, step, (uint64_t)first);
-	for (int k = 0; k < w->samples; k++) /* as they stand: digits have an orientation */
+	for (size_t k = 0; k < w->samples; k++) { /* as they stand: digits have an orientation */
+		vae_random_init(&o->random, options->seed, step, w->first + k);
 		vae_data_middle(&t->data, vae_random_below(&o->random, (uint32_t)t->data.count), (uint32_t)t->nets->arch.width,
-		                (uint32_t)t->nets->arch.height, 0, o->x + (size_t)k * floats);
+		                (uint32_t)t->nets->arch.height, 0, o->x + k * floats);
+		vae_objective_noise(o, k);
+	}
 	vae_objective_pass(o, &t->weights, 0, true, weight, w->gradient, &w->sums);
 }
 
-static void drain(struct vae_trainer *t, struct vae_objective_sums *sums)
+/* The sums of all workers of all ranks. */
+static int drain(struct vae_trainer *t, struct vae_objective_sums *sums, struct vae_error *error)
 {
+	*sums = (struct vae_objective_sums){0};
 	for (int i = 0; i < t->workers; i++) {
 		vae_objective_add(sums, &t->worker[i].sums);
 		t->worker[i].sums = (struct vae_objective_sums){0};
 	}
+	_Static_assert(sizeof *sums % sizeof(double) == 0, "nothing but doubles");
+	return vae_ranks_sum(t->options.cluster, (double *)sums, sizeof *sums / sizeof(double), error);
 }
 
 /* 1 until the last `decay` of the way, then linearly down to 1 %; the way is counted in steps or minutes, whichever is further. */
@@ -318,10 +353,22 @@ static double schedule(const struct vae_trainer *t, double seconds)
 	return o->lr * left * fmin(1, (step + 1) / (double)(o->warmup + 1));
 }
 
-/* Returns whether the gradient was finite, and with it the step taken. */
-static bool one_step(struct vae_trainer *t, double rate, struct vae_objective_sums *sums, double *norm)
+/* gradients[0] becomes the sum over all workers of all ranks, and *norm its norm. */
+static int gather(struct vae_trainer *t, float *const *gradients, double *norm, struct vae_error *error)
+{
+	*norm = vae_optimiser_gather(gradients, t->workers, t->optimiser.size);
+	if (!t->options.cluster)
+		return 0;
+	int result = vae_ranks_sum_floats(t->options.cluster, gradients[0], t->optimiser.size, error);
+	*norm = vae_optimiser_gather(gradients, 1, t->optimiser.size);
+	return result;
+}
+
+/* Returns 1 where the gradient was finite, and with it the step taken, 0 where it was not, or an error. */
+static int one_step(struct vae_trainer *t, double rate, struct vae_objective_sums *sums, double *norm, struct vae_error *error)
 {
 	float *gradients[t->workers];
+	struct vae_objective_sums batch;
 #pragma omp parallel for schedule(static, 1) num_threads(t->workers)
 	for (int i = 0; i < t->workers; i++) {
 		uint64_t state = vae_fp_enter();
@@ -330,18 +377,17 @@ static bool one_step(struct vae_trainer *t, double rate, struct vae_objective_su
 	}
 	for (int i = 0; i < t->workers; i++)
 		gradients[i] = t->worker[i].gradient;
-	*norm = vae_optimiser_gather(gradients, t->workers, t->optimiser.size);
-	struct vae_objective_sums batch = {0};
-	drain(t, &batch);
+	if (gather(t, gradients, norm, error) || drain(t, &batch, error))
+		return VAE_EIO;
 	if (!isfinite(*norm) || !isfinite(batch.loss)) {
 		t->skipped++;
-		return false;
+		return 0;
 	}
 	vae_objective_add(sums, &batch);
 	vae_optimiser_step(&t->optimiser, &t->nets->params, t->factor, t->weights.value, gradients[0], *norm, t->options.clip, rate, t->options.ema,
 	                   t->weights.bf16);
 	vae_weights_pack(&t->weights, &t->nets->params);
-	return true;
+	return 1;
 }
 
 /* ---- validation, reports, saving --------------------------------------------------------------------------------------- */
@@ -362,23 +408,28 @@ static void use_live(struct vae_trainer *t, struct vae_weights live)
 	vae_weights_pack(&t->weights, &t->nets->params);
 }
 
-static void validate(struct vae_trainer *t, struct vae_objective_sums *sums)
+static int validate(struct vae_trainer *t, struct vae_objective_sums *sums, struct vae_error *error)
 {
 	struct vae_weights live = use_average(t);
 	uint32_t width = is_photo(t) ? (uint32_t)t->options.patch : (uint32_t)t->nets->arch.width;
 	uint32_t height = is_photo(t) ? width : (uint32_t)t->nets->arch.height;
 	size_t floats = (size_t)width * height, pictures = t->validation.count; /* photo: one picture at a time */
+	size_t rank = vae_rank(t->options.cluster), ranks = vae_ranks(t->options.cluster);
+	size_t from = vae_deal(pictures, rank, ranks), count = vae_deal(pictures, rank + 1, ranks) - from;
 	float offset = is_photo(t) ? 0.5f : 0;
 #pragma omp parallel for schedule(static, 1) num_threads(t->workers)
 	for (int i = 0; i < t->workers; i++) {
 		struct vae_objective *o = &t->worker[i].objective;
 		uint64_t state = vae_fp_enter();
-		size_t group = is_photo(t) ? 1 : o->rows, end = pictures * (size_t)(i + 1) / (size_t)t->workers; /* groups may differ in size */
-		for (size_t p = pictures * (size_t)i / (size_t)t->workers; p < end; p += group) {
-			vae_random_init(&o->random, t->options.seed, UINT64_MAX - 1, p);
+		size_t group = is_photo(t) ? 1 : o->rows, end = from + vae_deal(count, (size_t)i + 1, (size_t)t->workers); /* groups may differ in size */
+		for (size_t p = from + vae_deal(count, (size_t)i, (size_t)t->workers); p < end; p += group) {
 			o->samples = group < end - p ? group : end - p;
-			for (size_t k = 0; k < o->samples; k++)
+			for (size_t k = 0; k < o->samples; k++) {
+				vae_random_init(&o->random, t->options.seed, UINT64_MAX - 1, p + k);
 				vae_data_middle(&t->validation, p + k, width, height, offset, o->x + k * floats);
+				if (!is_photo(t))
+					vae_objective_noise(o, k);
+			}
 			for (int q = 0; q < (is_photo(t) ? VALID_QUALITIES : 1); q++)
 				vae_objective_pass(o, &t->weights, (uint16_t)(VAE_QUALITY_ONE * q / (VALID_QUALITIES - 1)), false, 0, NULL, &t->worker[i].sums);
 		}
@@ -386,7 +437,7 @@ static void validate(struct vae_trainer *t, struct vae_objective_sums *sums)
 		vae_fp_leave(state);
 	}
 	use_live(t, live);
-	drain(t, sums);
+	return drain(t, sums, error);
 }
 
 static struct vae_train_progress progress_of(const struct vae_trainer *t, const struct vae_objective_sums *s, bool valid)
@@ -400,38 +451,75 @@ static struct vae_train_progress progress_of(const struct vae_trainer *t, const 
 	                               .seconds_left = left};
 }
 
-static void write_log(const struct vae_trainer *t, const struct vae_train_progress *p)
+static int write_log(const struct vae_trainer *t, const struct vae_train_progress *p, struct vae_error *error)
 {
 	if (!t->log)
-		return;
-	fprintf(t->log, "%llu\t%.2f\t%s\t%.5f\t%.5f\t%.5f\t%.3f\t%.3f\t%.3f\t%.3g\t%.3g\t%.1f\t%llu\t%.3f\n", (unsigned long long)p->step,
+		return 0;
+	int n = fprintf(t->log, "%llu\t%.2f\t%s\t%.5f\t%.5f\t%.5f\t%.3f\t%.3f\t%.3f\t%.3g\t%.3g\t%.1f\t%llu\t%.3f\n", (unsigned long long)p->step,
 	        (t->earlier_seconds + t->run_seconds) / 60, p->valid ? "valid" : "train", p->loss, p->bpp, p->z_bpp, p->psnr, p->elbo, p->kl, p->lr,
 	        p->gradient_norm, p->images_per_second, (unsigned long long)p->skipped, p->ms_ssim);
-	fflush(t->log);
+	return n < 0 || fflush(t->log) ? vae_fail_errno(error, "log %s", t->options.log) : 0;
 }
 
-static int save_checkpoint(const struct vae_trainer *t, struct vae_error *error)
+static int write_checkpoint(const struct vae_trainer *t, struct vae_error *error)
 {
-	if (!t->options.checkpoint)
+	if (!t->options.checkpoint || !leads(&t->options))
 		return 0;
 	struct vae_checkpoint_head head = {.seed = t->options.seed, .step = t->optimiser.step, .floats = t->optimiser.size, .skipped = t->skipped,
-	                                   .optimiser = (uint64_t)t->options.optimiser, .seconds = t->earlier_seconds + t->run_seconds};
+	                                   .optimiser = (uint32_t)t->options.optimiser,
+	                                   .loss = (uint32_t)t->options.loss, .seconds = t->earlier_seconds + t->run_seconds};
 	vae_arch_format(&t->nets->arch, head.arch);
 	return vae_checkpoint_write(t->options.checkpoint, &head, t->weights.value, &t->optimiser, error);
 }
 
-static bool report_valid(struct vae_trainer *t, vae_train_report *report, void *context)
+/* Ranks that are not equal any more, by an error of a machine or of what is between them, have no state worth keeping. */
+static int save_checkpoint(const struct vae_trainer *t, struct vae_error *error)
 {
-	if (!t->validation.count)
-		return true;
-	struct vae_objective_sums sums = {0};
-	validate(t, &sums);
-	if (sums.samples == 0)
-		return true;
+	const struct vae_cluster *c = t->options.cluster;
+	int result = c ? vae_ranks_same(c, vae_checkpoint_hash(t->weights.value, &t->optimiser), "weights", error) : 0;
+	return result ? result : write_checkpoint(t, error);
+}
+
+/* What a run counts by, apart from what the model is made of. */
+struct run {
+	vae_train_report *report;
+	void *context;
+	bool go_on;                      /* the report has not asked to stop */
+	struct vae_objective_sums sums;  /* since the last report */
+	uint64_t report_step;
+	double report_time, save_time, rate, norm;
+};
+
+static int say(const struct vae_trainer *t, struct run *r, const struct vae_train_progress *p, struct vae_error *error)
+{
+	r->go_on = (!r->report || r->report(r->context, p)) && r->go_on;
+	return write_log(t, p, error);
+}
+
+static int report_valid(struct vae_trainer *t, struct run *r, struct vae_error *error)
+{
+	struct vae_objective_sums sums;
+	int result = t->validation.count ? validate(t, &sums, error) : 0;
+	if (result || !t->validation.count || sums.samples == 0)
+		return result;
 	t->last_valid = sums;
 	struct vae_train_progress p = progress_of(t, &sums, true);
-	write_log(t, &p);
-	return !report || report(context, &p);
+	return say(t, r, &p, error);
+}
+
+static int report_train(struct vae_trainer *t, struct run *r, double time, struct vae_error *error)
+{
+	struct vae_train_progress p = progress_of(t, &r->sums, false);
+	double steps = (double)(t->optimiser.step - r->report_step), seconds = time - r->report_time;
+	p.images_per_second = steps * t->options.batch / seconds;
+	if (t->options.steps && steps > 0)
+		p.seconds_left = fmin(p.seconds_left, (double)(t->options.steps - t->optimiser.step) * seconds / steps);
+	p.lr = r->rate;
+	p.gradient_norm = r->norm;
+	r->sums = (struct vae_objective_sums){0};
+	r->report_time = time;
+	r->report_step = t->optimiser.step;
+	return say(t, r, &p, error);
 }
 
 static bool finished(const struct vae_trainer *t)
@@ -441,58 +529,76 @@ static bool finished(const struct vae_trainer *t)
 	return (!endless && t->optimiser.step >= o->steps) || (o->minutes > 0 && t->run_seconds >= 60 * o->minutes);
 }
 
-int vae_trainer_run(struct vae_trainer *t, vae_train_report *report, void *context, struct vae_error *error)
+/* The weights before the first step, made or read by rank 0, whose whole state goes to all. */
+static int begin(struct vae_trainer *t, struct vae_error *error)
 {
-	if (!t->data.count)
-		return vae_fail(error, VAE_EARG, "no picture to train on");
-	int result;
-	if (!t->started) {
-		if ((result = vae_start(t->nets, &t->data, t->options.seed, t->weights.value, error)))
-			return result;
-		memcpy(t->optimiser.average, t->weights.value, t->optimiser.size * sizeof(float));
-		t->started = true;
+	const struct vae_cluster *c = t->options.cluster;
+	struct vae_optimiser *o = &t->optimiser;
+	struct { uint64_t seed, step, skipped; double earlier_seconds; } state = {t->options.seed, o->step, t->skipped, t->earlier_seconds};
+	float *array[] = {t->weights.value, o->first, o->second, o->average};
+	int result = c ? vae_ranks_same(c, vae_data_hash(&t->data) ^ 3 * vae_data_hash(&t->validation), "pictures", error) : 0;
+	if (!result && !t->started && leads(&t->options)) {
+		result = vae_start(t->nets, &t->data, t->options.seed, t->weights.value, error);
+		memcpy(o->average, t->weights.value, o->size * sizeof(float));
 	}
+	if (!result)
+		result = vae_ranks_share(c, &state, sizeof state, error);
+	for (size_t i = 0; i < sizeof array / sizeof *array && !result; i++)
+		result = vae_ranks_share(c, array[i], o->size * sizeof(float), error);
+	if (result)
+		return result;
+	t->options.seed = state.seed;
+	o->step = state.step;
+	t->skipped = state.skipped;
+	t->earlier_seconds = state.earlier_seconds;
+	t->started = true;
 	vae_weights_pack(&t->weights, &t->nets->params);
+	return 0;
+}
 
-	double start = now(t), last_report = start, last_save = start, norm = 0, rate = 0;
-	uint64_t report_step = t->optimiser.step;
-	struct vae_objective_sums sums = {0};
-	bool go_on = true;
-	for (int skips = 0; go_on && !finished(t);) {
-		rate = schedule(t, t->run_seconds);
-		skips = one_step(t, rate, &sums, &norm) ? 0 : skips + 1;
-		double time = now(t);
+static int run_steps(struct vae_trainer *t, struct run *r, struct vae_error *error)
+{
+	double start, time;
+	int result = now(t, &start, error);
+	r->report_time = r->save_time = start;
+	for (int skips = 0; !result && r->go_on && !finished(t);) {
+		r->rate = schedule(t, t->run_seconds);
+		int taken = one_step(t, r->rate, &r->sums, &r->norm, error);
+		if (taken < 0 || now(t, &time, error))
+			return VAE_EIO;
+		skips = taken ? 0 : skips + 1;
 		t->run_seconds = time - start;
 		if (skips >= HALT_SKIPS)
 			return vae_fail(error, VAE_ESTOP, "diverged at step %llu: %d steps in a row gave NaN or infinity; lower the rate, or resume from an "
 			                "earlier checkpoint", (unsigned long long)t->optimiser.step, skips);
-		if (time - last_report >= 1 || finished(t)) {
-			struct vae_train_progress p = progress_of(t, &sums, false);
-			double steps = (double)(t->optimiser.step - report_step);
-			p.images_per_second = steps * t->options.batch / (time - last_report);
-			if (t->options.steps && steps > 0)
-				p.seconds_left = fmin(p.seconds_left, (double)(t->options.steps - t->optimiser.step) * (time - last_report) / steps);
-			p.lr = rate;
-			p.gradient_norm = norm;
-			write_log(t, &p);
-			go_on = !report || report(context, &p);
-			sums = (struct vae_objective_sums){0};
-			last_report = time;
-			report_step = t->optimiser.step;
-		}
-		if (time - last_save >= 60 * t->options.checkpoint_minutes && !finished(t)) {
+		if (time - r->report_time >= 1 || finished(t))
+			result = report_train(t, r, time, error);
+		if (!result && time - r->save_time >= 60 * t->options.checkpoint_minutes && !finished(t)) {
 			if ((result = save_checkpoint(t, error)))
 				return result;
-			go_on = report_valid(t, report, context) && go_on;
-			last_save = time;
+			result = report_valid(t, r, error);
+			r->save_time = time;
 		}
 	}
-	if ((result = save_checkpoint(t, error)))
-		return result;
-	if (!go_on)
-		return vae_fail(error, VAE_ESTOP, "stopped at step %llu", (unsigned long long)t->optimiser.step);
-	report_valid(t, report, context);
-	return 0;
+	if (result)
+		write_checkpoint(t, NULL); /* a log that cannot be written takes no work with it */
+	return result;
+}
+
+int vae_trainer_run(struct vae_trainer *t, vae_train_report *report, void *context, struct vae_error *error)
+{
+	if (!t->data.count)
+		return vae_fail(error, VAE_EARG, "no picture to train on");
+	struct run r = {.report = report, .context = context, .go_on = true};
+	int result = begin(t, error);
+	r.report_step = t->optimiser.step;
+	if (!result)
+		result = run_steps(t, &r, error);
+	if (!result)
+		result = save_checkpoint(t, error);
+	if (!result && !r.go_on)
+		result = vae_fail(error, VAE_ESTOP, "stopped at step %llu", (unsigned long long)t->optimiser.step);
+	return result ? result : report_valid(t, &r, error);
 }
 
 /* ---- the model --------------------------------------------------------------------------------------------------------- */
@@ -500,9 +606,12 @@ int vae_trainer_run(struct vae_trainer *t, vae_train_report *report, void *conte
 static int describe(const struct vae_trainer *t, char *text, size_t room)
 {
 	const struct vae_train_options *o = &t->options;
-	int n = snprintf(text, room, "%s%s%llu steps of %d samples in %.0f minutes on %d threads in %s, %s %g, loss %s, seed %llu", o->summary ? o->summary : "",
-	                 o->summary ? "; " : "", (unsigned long long)t->optimiser.step, o->batch, (t->earlier_seconds + t->run_seconds) / 60, t->workers,
-	                 t->weights.bf16 ? "bf16" : "float32", optimiser_name(t), o->lr, loss_name(t), (unsigned long long)o->seed);
+	char ranks[32] = "";
+	if (vae_ranks(o->cluster) > 1)
+		snprintf(ranks, sizeof ranks, "%zu ranks of ", vae_ranks(o->cluster));
+	int n = snprintf(text, room, "%s%s%llu steps of %d samples in %.0f minutes on %s%d threads in %s, %s %g, loss %s, seed %llu", o->summary ? o->summary : "",
+	                 o->summary ? "; " : "", (unsigned long long)t->optimiser.step, o->batch, (t->earlier_seconds + t->run_seconds) / 60, ranks, t->workers,
+	                 t->weights.bf16 ? "bf16" : "float32", optimiser_name(t), o->lr, loss_name(o->loss), (unsigned long long)o->seed);
 	const struct vae_objective_sums *v = &t->last_valid;
 	if (!(v->samples > 0 && n > 0 && (size_t)n < room))
 		return n;

@@ -104,6 +104,7 @@ falls() {
 	ms_run --steps 3 --checkpoint ckpt2 --quiet -o m
 	ms_run --steps $last --checkpoint ckpt2 --resume --quiet -o m
 	same_weights m whole
+	fails 2 "checkpoint ckpt2: of loss ms-ssim, not mse" ms_run --steps $last --checkpoint ckpt2 --resume --loss mse -o none
 	vae-stat --json whole | json_is '$j->[0]{training} =~ /, loss ms-ssim, .* dB, MS-SSIM [0-9.]+ dB$/'
 	vae-stat --json "$X/photo.safetensors" | json_is '$j->[0]{training} =~ /, loss mse, /'
 	fails 2 "160 pixels" photo_run --steps 1 --loss ms-ssim -o none
@@ -228,6 +229,12 @@ falls() {
 	vae-stat --json a >report
 	json_is '$j->[0]{training} =~ /validation/' <report
 	fails 1 "log" photo_run --steps 1 --log no/log.tsv -o b
+	fails 1 "log /dev/full: No space left" mlp_run --steps 5 --log /dev/full -o b
+	# what a run has learnt by then is kept
+	mlp_run --steps 5 --decay 0 --checkpoint ckpt --quiet -o a
+	fails 1 "log /dev/full: No space left" mlp_run --steps 9 --decay 0 --checkpoint ckpt --resume --log /dev/full -o b
+	mlp_run --steps 5 --decay 0 --checkpoint ckpt --resume --quiet -o c
+	vae-stat --json c | json_is '$j->[0]{training} =~ /^9 steps of/'
 	fails 1 "no/such" photo_run --steps 1 --valid no/such -o b
 	assert_not_exist b
 }
