@@ -62,7 +62,7 @@ int cli_choice(void);
 void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void cli_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void cli_usage(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
-/* A line on a terminal that the next of its kind writes over; percent -1 takes it away. */
-void cli_progress(int percent);
+/* "PROGRAM: text" on a terminal, which the next of its kind writes over, and the lines above; NULL takes it away. From any thread. */
+void cli_line(const char *text);
 
 #endif
