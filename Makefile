@@ -9,6 +9,7 @@
 #   make deps       installs what is missing, with apt-get; DEPS=no keeps it from doing so wherever it is called
 #   make bench      what the programs cost, beside their peers: tests/bench/speed.sh; MODEL=NAME, N=RUNS
 #   make bench-train  how much of the machine the trainer uses: tests/bench/train.sh; MODEL=NAME, N=ROUNDS, THREADS=N
+#   make deb        Debian packages, into build/deb/;  make check-deb: lintian, install, use, purge
 #   make dist       a tarball of the last commit, into build/;  make clean
 MAKEFLAGS += --no-builtin-rules
 PREFIX ?= /usr/local
@@ -195,6 +196,11 @@ uninstall:
 	rm -f $(SHARE)/batch.mk $(SHARE)/vae.magic $(MODELS:models/%=$(SHARE)/models/%)
 	[ ! -d $(SHARE)/models ] || rmdir --ignore-fail-on-non-empty $(SHARE)/models
 	[ ! -d $(SHARE) ] || rmdir --ignore-fail-on-non-empty $(SHARE)
+# Debian packages, into B/deb; and whether lintian likes them, and they install, work and go away without a trace (as root).
+deb:
+	@B=$(B) JOBS=$(JOBS) DEPS='$(DEPS)' tests/deb/build.sh
+check-deb:
+	@B=$(B) CC='$(CC)' JOBS=$(JOBS) DEPS='$(DEPS)' prove --verbose --timer --failures --exec '' tests/deb/check.sh
 dist:
 	@mkdir -p build
 	git archive --prefix=vae-tools-$(VERSION)/ --format=tar.gz HEAD > build/dist.new
@@ -204,6 +210,7 @@ clean:
 
 -include $(wildcard $(LIB_OBJ:.o=.d) $(TOOL_COMMON:.o=.d) $(TOOL_SRC:%.c=$(B)/obj/%.d) $(UNIT:=.d) $(BENCH:=.d))
 FORCE:
-.PHONY: all unit bench bench-train benches deps demo check check-sanitize check-builds check-cross install uninstall dist clean FORCE
+.PHONY: all unit bench bench-train benches deps demo check check-sanitize check-builds check-cross install uninstall deb check-deb dist \
+	clean FORCE
 .DELETE_ON_ERROR:
 .PRECIOUS: $(B)/obj/%.o $(B)/obj/lib/kernel/kernels-%.o $(B)/completion/%

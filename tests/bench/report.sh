@@ -109,7 +109,7 @@ speed() {
 # Each: encode Q from $work/x.ppm or x.png to $work/x.KIND, and decode that to $work/KIND.ppm. A larger Q makes a larger file.
 encode_jpeg() { cjpeg -optimize -progressive -quality "$1" -outfile "$work/x.jpeg" "$work/x.ppm"; }
 decode_jpeg() { djpeg -pnm -outfile "$work/jpeg.ppm" "$work/x.jpeg"; }
-encode_webp() { cwebp -quiet -m 6 -q "$1" "$work/x.ppm" -o "$work/x.webp"; }
+encode_webp() { cwebp -quiet -m 6 -q "$(($1 / 4)).$((25 * ($1 % 4)))" "$work/x.ppm" -o "$work/x.webp"; }
 decode_webp() { dwebp -quiet -ppm "$work/x.webp" -o "$work/webp.ppm"; }
 encode_avif() {
 	avifenc -j 1 -s 6 -y 444 --min 0 --max 63 -a end-usage=q -a cq-level=$((63 - $1)) "$work/x.png" "$work/x.avif" >/dev/null 2>&1
@@ -152,8 +152,8 @@ show_crop() {
 	measures=$3
 	[ "$1" = x ] || measures=$(ppmtoppm <"$work/$1.ppm" | vae-stat --tsv -r "$work/x.ppm" - >"$work/stat.tsv" &&
 		awk -v b="$3" -v p="$(field psnr_db <"$work/stat.tsv")" -v s="$(field ms_ssim <"$work/stat.tsv")" \
-			'BEGIN { printf "%d bytes, %.2f dB, MS-SSIM %.4f", b, p, s }')
-	printf '<figure>%s<figcaption><b>%s</b> %s</figcaption></figure>\n' "$(picture image/png "$work/crop.png" "$2")" "$2" "$measures"
+			'BEGIN { printf "%d bytes<br>%.2f dB, MS-SSIM %.4f", b, p, s }')
+	printf '<figure>%s<figcaption><b>%s</b><br>%s</figcaption></figure>\n' "$(picture image/png "$work/crop.png" "$2")" "$2" "$measures"
 }
 
 crops() {
@@ -166,7 +166,7 @@ crops() {
 	fit jpeg 1 100
 	show_crop jpeg JPEG "$(bytes "$work/x.jpeg")"
 	if has cwebp && has dwebp; then
-		fit webp 0 100
+		fit webp 0 400
 		show_crop webp WebP "$(bytes "$work/x.webp")"
 	fi
 	if has avifenc && has avifdec; then
@@ -227,7 +227,7 @@ thead th { color: var(--soft); } th[scope=row], thead th:first-child { text-alig
 .plot { background: #fff; border: 1px solid var(--line); border-radius: 6px; padding: .5rem; } .plot svg { display: block; width: 100%; height: auto; }
 figure { margin: 0; } figure img { display: block; width: 100%; height: auto; border-radius: 3px; } figcaption { font-size: .85rem; padding: .3rem 0; }
 figcaption b { color: var(--ink); }
-.crops { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 1rem; }
+.crops { display: grid; grid-template-columns: repeat(auto-fill, minmax(12.5rem, 1fr)); gap: 1rem; }
 .crops img { image-rendering: pixelated; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: 1rem; margin-top: 1rem; max-width: 62rem; }
 .map img { image-rendering: pixelated; }
