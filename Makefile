@@ -5,15 +5,17 @@
 #   make check      dependencies, programs, all tests;  make check-sanitize: the same under ASan and UBSan
 #   make check-builds  the same bytes from gcc and clang, at every level of optimisation
 #   make check-cross  the same bytes on 64-bit Arm and on big-endian s390x, built by cross compilers, run by qemu
-#   make install    PREFIX=/usr/local DESTDIR=;  make uninstall
+#   make install    PREFIX=/usr/local DESTDIR= LIBDIR=lib (below PREFIX);  make uninstall, with the same
 #   make deps       installs what is missing, with apt-get; DEPS=no keeps it from doing so wherever it is called
 #   make MPI=1      vae-train for more than one machine, with whatever MPI pkg-config or mpicc knows;  make check-mpi: its tests, in build/mpi
 #   make bench      what the programs cost, beside their peers: tests/bench/speed.sh; MODEL=NAME, N=RUNS
 #   make bench-train  how much of the machine the trainer uses: tests/bench/train.sh; MODEL=NAME, N=ROUNDS, THREADS=N
+#   make deb        Debian packages, into build/deb/;  make check-deb: lintian, install, use, purge
 #   make dist       a tarball of the last commit, into build/;  make clean
 MAKEFLAGS += --no-builtin-rules
 PREFIX ?= /usr/local
 override PREFIX := $(abspath $(PREFIX))
+LIBDIR ?= lib
 CFLAGS ?= -O2 -g
 B ?= build
 JOBS ?= $(shell nproc 2>/dev/null || echo 1)
@@ -109,7 +111,7 @@ $(B)/completion/%: $(B)/%
 
 define VAE_PC
 prefix=$(PREFIX)
-libdir=$${prefix}/lib
+libdir=$${prefix}/$(LIBDIR)
 includedir=$${prefix}/include
 
 Name: libvae
@@ -120,10 +122,10 @@ Libs: -L$${libdir} -lvae $(shell pkg-config --libs netpbm 2>/dev/null || echo -l
 Cflags: -I$${includedir}
 endef
 $(B)/vae.pc: export TEXT = $(VAE_PC)
-$(B)/vae.pc: $(B)/prefix $(B)/flags lib/vae.h
+$(B)/vae.pc: $(B)/prefix $(B)/libdir $(B)/flags lib/vae.h
 	@printf '%s\n' "$$TEXT" > $@
 
-# Stamps hold the flags and the prefix of the last build; what depends on them is built again when they change.
+# Stamps hold the flags, the prefix and the folder of libraries of the last build; what depends on them is built again when they change.
 FLAGS = $(strip $(CC) $(ALL_CFLAGS) $(USER_LDFLAGS) $(PKG_LIBS) -lm $(MPI_CFLAGS) $(MPI_LIBS))
 ifneq ($(FLAGS),$(strip $(file <$(B)/flags)))
 $(B)/flags: FORCE
@@ -131,12 +133,16 @@ endif
 ifneq ($(PREFIX),$(strip $(file <$(B)/prefix)))
 $(B)/prefix: FORCE
 endif
+ifneq ($(LIBDIR),$(strip $(file <$(B)/libdir)))
+$(B)/libdir: FORCE
+endif
 $(B)/flags: export TEXT = $(FLAGS)
 $(B)/prefix: export TEXT = $(PREFIX)
+$(B)/libdir: export TEXT = $(LIBDIR)
 $(B)/flags:
 	$(if $(HAVE_PKGS),,$(error no pkg-config, or it does not know all of $(PKGS): "make deps" installs what is missing))
 	@mkdir -p $(@D) && printf '%s\n' "$$TEXT" > $@
-$(B)/prefix:
+$(B)/prefix $(B)/libdir:
 	@mkdir -p $(@D) && printf '%s\n' "$$TEXT" > $@
 
 # ---- what is run: each installs its dependencies, then calls make again, which reads its flags anew --------------------
@@ -192,19 +198,27 @@ MAN := $(wildcard man/*.[1-8])
 MODELS := $(wildcard models/*.safetensors)
 
 install: all $(NAMES:%=$(B)/completion/%)
-	install -d $(DEST)/bin $(DEST)/lib/pkgconfig $(DEST)/include $(SHARE)/models $(COMPLETIONS)
+	install -d $(DEST)/bin $(DEST)/$(LIBDIR)/pkgconfig $(DEST)/include $(SHARE)/models $(COMPLETIONS)
 	install $(TOOLS) $(DEST)/bin
-	install -m 644 $(B)/libvae.a $(DEST)/lib
-	install -m 644 $(B)/vae.pc $(DEST)/lib/pkgconfig
+	install -m 644 $(B)/libvae.a $(DEST)/$(LIBDIR)
+	install -m 644 $(B)/vae.pc $(DEST)/$(LIBDIR)/pkgconfig
 	install -m 644 lib/vae.h $(DEST)/include
 	install -m 644 $(NAMES:%=$(B)/completion/%) $(COMPLETIONS)
-	install -m 644 tools/batch.mk $(SHARE)
+	install -m 644 tools/batch.mk tools/vae.magic $(SHARE)
 	set -e; for m in $(MODELS); do install -m 644 $$m $(SHARE)/models; done
 	set -e; for m in $(MAN); do install -d $(DEST)/share/man/man$${m##*.}; install -m 644 $$m $(DEST)/share/man/man$${m##*.}; done
+# What install put there, and nothing else: somebody may keep models of his own beside ours.
 uninstall:
-	rm -f $(NAMES:%=$(DEST)/bin/%) $(DEST)/lib/libvae.a $(DEST)/lib/pkgconfig/vae.pc $(DEST)/include/vae.h
+	rm -f $(NAMES:%=$(DEST)/bin/%) $(DEST)/$(LIBDIR)/libvae.a $(DEST)/$(LIBDIR)/pkgconfig/vae.pc $(DEST)/include/vae.h
 	rm -f $(NAMES:%=$(COMPLETIONS)/%) $(foreach m,$(MAN),$(DEST)/share/man/man$(subst .,,$(suffix $m))/$(notdir $m))
-	rm -rf $(SHARE)
+	rm -f $(SHARE)/batch.mk $(SHARE)/vae.magic $(MODELS:models/%=$(SHARE)/models/%)
+	[ ! -d $(SHARE)/models ] || rmdir --ignore-fail-on-non-empty $(SHARE)/models
+	[ ! -d $(SHARE) ] || rmdir --ignore-fail-on-non-empty $(SHARE)
+# Debian packages, into B/deb; and whether lintian likes them, and they install, work and go away without a trace (as root).
+deb:
+	@B=$(B) JOBS=$(JOBS) DEPS='$(DEPS)' tests/deb/build.sh
+check-deb:
+	@B=$(B) CC='$(CC)' JOBS=$(JOBS) DEPS='$(DEPS)' prove --verbose --timer --failures --exec '' tests/deb/check.sh
 dist:
 	@mkdir -p build
 	git archive --prefix=vae-tools-$(VERSION)/ --format=tar.gz HEAD > build/dist.new
@@ -214,6 +228,7 @@ clean:
 
 -include $(wildcard $(LIB_OBJ:.o=.d) $(TOOL_COMMON:.o=.d) $(B)/obj/tools/cluster.d $(TOOL_SRC:%.c=$(B)/obj/%.d) $(UNIT:=.d) $(BENCH:=.d))
 FORCE:
-.PHONY: all unit bench bench-train benches deps demo check check-sanitize check-builds check-cross check-mpi install uninstall dist clean FORCE
+.PHONY: all unit bench bench-train benches deps demo check check-sanitize check-builds check-cross check-mpi install uninstall deb check-deb \
+	dist clean FORCE
 .DELETE_ON_ERROR:
 .PRECIOUS: $(B)/obj/%.o $(B)/obj/lib/kernel/kernels-%.o $(B)/completion/%

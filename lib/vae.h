@@ -17,13 +17,25 @@
  *     vae_codes_write(c, stdout, 3, &e);
  *
  * Rules that hold for every function here:
- *  - Returns 0 (readers: 1 or 0) or a negative enum vae_err; on failure *error says why in one line, and the outputs are untouched.
- *  - What a function puts behind a `struct X **` belongs to the caller, who releases it with vae_X_free (NULL is allowed).
+ *  - Returns 0 (readers: 1 or 0) or a negative enum vae_err; on failure *error says why in one line, and the outputs are untouched,
+ *    but for what has been written to a FILE. After a success *error is as it was. error may be NULL.
+ *  - Any function that takes memory may fail with VAE_EMEM, any that touches a FILE with VAE_EIO, any that runs a model with VAE_EMODEL;
+ *    the other codes are named where they can happen. What a stream holds is never trusted, what a caller passes mostly is: pointers are
+ *    not NULL unless it says so, and arrays are as long as the struct says.
+ *  - What a function puts behind a `struct X **` belongs to the caller, who releases it with vae_X_free (NULL is allowed). So do
+ *    arrays marked "owned": from malloc, released with their struct. Arguments stay the caller's and are not kept, unless it says so.
  *  - Shapes are height x width x channels, rows from the top, channels last and contiguous.
- *  - The library never prints and never exits. Different objects may be used from different threads at the same time,
- *    except that images are read and written through libnetpbm, which is not thread-safe: one thread at a time
- *    may be inside vae_image_read or vae_image_write. A model is read-only after loading and may be shared.
- *  - The same input, model and quality give the same bytes on every machine, for any number of threads (vae(7), EXACTNESS).
+ *  - FILEs are the caller's: neither flushed nor closed, and read no further than the thing asked for needs, but for stdio's own buffer.
+ *  - The library never prints and never exits. Different objects may be used from different threads at the same time, one object
+ *    by one thread at a time, but a model, which is read-only after loading and may be shared. The exception is libnetpbm, which is not
+ *    thread-safe: one thread at a time may be reading an image from a FILE (vae_image_read, or rows of vae_image_rows_open) or writing
+ *    one (vae_image_write, vae_image_rows_write). Environment variables are read when models are found and, once, when the kernels for this
+ *    CPU are chosen (VAE_CPU): they should not be changed meanwhile.
+ *  - Encoding, decoding and training run on as many threads as OpenMP would give the caller (omp_set_num_threads).
+ *  - The same input, model and quality give the same bytes on every machine, for any number of threads (vae(7), EXACTNESS). The caller's
+ *    rounding mode and flushing of small numbers make no difference, and are left as they were.
+ *
+ * vae(3) has a whole program.
  */
 #ifndef VAE_H
 #define VAE_H
@@ -74,7 +86,7 @@ struct vae_geometry {
 	uint32_t width, height;  /* pixels, 1 to 2^31 - 1 each */
 	uint16_t maxval;         /* white, 1 to 65535; opaque alpha too */
 	enum vae_format format;  /* PBM implies BLACKANDWHITE and maxval 1, PGM GRAYSCALE, PPM RGB */
-	enum vae_tuple tuple;
+	enum vae_tuple tuple;    /* what the samples of a pixel are; suits the format */
 };
 
 /* Samples as they stand in the file, 0 to maxval, 0 is black (for PBM too). */
@@ -85,10 +97,11 @@ struct vae_image {
 };
 
 int vae_colours(enum vae_tuple tuple);     /* 1 or 3: channels of colour, alpha not counted */
-bool vae_has_alpha(enum vae_tuple tuple);
-const char *vae_tuple_name(enum vae_tuple tuple); /* "RGB_ALPHA" and so on: a constant string */
+bool vae_has_alpha(enum vae_tuple tuple);  /* whether there is one more sample a pixel, how much it covers */
+const char *vae_tuple_name(enum vae_tuple tuple); /* "RGB_ALPHA" and so on: a constant string, "UNKNOWN" for what is none */
 
-/* Allocates a picture with all samples 0. VAE_ELIMIT where width x height exceeds max_pixels (0: VAE_MAX_PIXELS). */
+/* Allocates a picture with all samples 0. max_pixels, here and further down: the most pixels that a picture may have, 0 for
+ * VAE_MAX_PIXELS. VAE_ELIMIT where width x height exceeds it, VAE_EARG for a geometry that cannot be. */
 int vae_image_new(struct vae_image **image, const struct vae_geometry *geometry, uint64_t max_pixels, struct vae_error *error);
 void vae_image_free(struct vae_image *image);
 
@@ -96,29 +109,31 @@ void vae_image_free(struct vae_image *image);
  * VAE_EDATA: malformed, truncated, or a PAM that is no picture. VAE_ELIMIT as in vae_image_new. */
 int vae_image_read(struct vae_image **image, FILE *file, uint64_t max_pixels, struct vae_error *error);
 
-/* Writes one picture, raw, in its own format. Does not flush. */
+/* Writes one picture, raw, in its own format. VAE_EARG for a geometry that cannot be, or a sample above maxval. */
 int vae_image_write(const struct vae_image *image, FILE *file, struct vae_error *error);
 
 /* A picture whose rows are read one after another from the top: out of a file, of memory, of latents, or of a caller's own struct that
  * begins with this one. Each keeps a reference to where its rows come from, which must outlive it and be left alone meanwhile. */
 struct vae_image_rows {
-	struct vae_geometry geometry;
-	uint32_t row;  /* the next that read will give; whoever implements read counts it */
-	/* Gives the next `rows` rows of samples, no more than are left (the caller keeps to that): colour is rows x width x colours, alpha rows x
-	 * width, NULL where the picture has none. After a failure nothing but release may be called. */
+	struct vae_geometry geometry; /* of the picture that the rows make */
+	uint32_t row;  /* the next that read will give, 0 to height; whoever implements read counts it */
+	/* Gives the next `rows` rows of samples, 1 or more and no more than are left (the caller keeps to that): colour is rows x width x colours,
+	 * alpha rows x width, NULL where the picture has none; both are the caller's. Returns 0 or a negative enum vae_err, which is handed on to
+	 * whoever wanted the rows. After a failure nothing but release may be called. */
 	int (*read)(struct vae_image_rows *self, uint32_t rows, uint16_t *colour, uint16_t *alpha, struct vae_error *error);
 	void (*release)(struct vae_image_rows *self); /* frees *self too where it is on the heap */
 };
 
-/* The next picture of a PNM/PAM stream, as vae_image_read, of which only the header has been read. Returns 1 or 0. */
+/* The next picture of a PNM/PAM stream, as vae_image_read, of which only the header has been read; keeps file. Returns 1 or 0. The stream is
+ * at the next picture once all rows have been read. */
 int vae_image_rows_open(struct vae_image_rows **rows, FILE *file, uint64_t max_pixels, struct vae_error *error);
-/* A picture in memory. */
+/* A picture in memory, which is kept, not copied. VAE_EARG where geometry and alpha do not go together. */
 int vae_image_rows_new(struct vae_image_rows **rows, const struct vae_image *image, struct vae_error *error);
 void vae_image_rows_free(struct vae_image_rows *rows); /* calls release; NULL is allowed */
-/* Reads all rows into memory. */
+/* Reads all rows into memory: none has been read yet. */
 int vae_image_rows_collect(struct vae_image **image, struct vae_image_rows *rows, struct vae_error *error);
-/* Writes all rows as vae_image_write does, `band` at a time (0: so many that a band has a few million pixels). What was read before a
- * failure has been written. VAE_EARG where a sample exceeds maxval. */
+/* Writes all rows as vae_image_write does, `band` of them (rows of pixels) at a time (0: so many that a band has a few million pixels). What was
+ * read before a failure has been written. */
 int vae_image_rows_write(struct vae_image_rows *rows, uint32_t band, FILE *file, struct vae_error *error);
 
 /* ---- models ------------------------------------------------------------------------------------------------------------ */
@@ -127,15 +142,18 @@ struct vae_model; /* weights, tables and description; opaque */
 
 /* Loads a model file. VAE_EMODEL says what is wrong with it. The file is mapped: its description and sizes are checked here, the numbers of
  * a network when it is first run, so that the calls further down may return VAE_EMODEL too. While the model is in use its file may be
- * replaced (rename(2)), but not be cut short. A model can be used by several threads at once. */
+ * replaced (rename(2)), but not be cut short. A model can be used by several threads at once; whatever was made with it must be gone before it
+ * is freed, codes, latents and images in memory excepted. */
 int vae_model_load(struct vae_model **model, const char *path, struct vae_error *error);
 
 /* Finds a model by NAME or path (anything with a '/' is a path), NULL meaning $VAE_MODEL or else "photo".
  * Names are looked up as NAME.safetensors along $VAE_MODEL_PATH, $XDG_DATA_HOME/vae-tools/models (or ~/.local/share/...),
- * EXE/../models, EXE/../share/vae-tools/models and the compiled-in prefix; without a file of that name, the newest NAME-N is taken. */
+ * EXE/../models, EXE/../share/vae-tools/models and the compiled-in prefix; without a file of that name, the newest NAME-N is taken.
+ * VAE_EMODEL where there is none, and its text says where it was looked for. */
 int vae_model_find(struct vae_model **model, const char *name, struct vae_error *error);
 
-/* Finds the model with this id along the same path; hint (may be NULL) is a file tried last, if regular and its id matches. */
+/* Finds the model with this id along the same path; hint (may be NULL) is a file tried last, if regular and its id matches.
+ * VAE_EMODEL where there is none. */
 int vae_model_find_id(struct vae_model **model, uint64_t id, const char *hint, struct vae_error *error);
 void vae_model_free(struct vae_model *model);
 
@@ -143,7 +161,7 @@ uint64_t vae_model_id(const struct vae_model *model);         /* XXH64 over the 
 /* Computes the id again from the whole file, which loading does not. VAE_EMODEL where it differs: the file is damaged. */
 int vae_model_verify(const struct vae_model *model, struct vae_error *error);
 const char *vae_model_arch(const struct vae_model *model);    /* the architecture string, owned by the model; see vae-model(5) */
-const char *vae_model_path(const struct vae_model *model);    /* absolute path it was loaded from */
+const char *vae_model_path(const struct vae_model *model);    /* absolute path it was loaded from, owned by the model */
 /* True where the model was asked for by path, so that latents should carry it as a hint. */
 bool vae_model_by_path(const struct vae_model *model);
 
@@ -154,15 +172,18 @@ bool vae_model_by_path(const struct vae_model *model);
 /* y = analysis(x), not quantised, or what quantisation left of it. */
 struct vae_latents {
 	struct vae_geometry geometry; /* of the picture */
-	uint64_t model_id;
+	uint64_t model_id;            /* vae_model_id of the model whose latents these are; no other takes them */
 	char *model_hint;             /* absolute path of the model or NULL, owned */
 	uint16_t quality;             /* 0 to VAE_QUALITY_ONE, even in log lambda */
-	uint32_t rows, columns, channels; /* shape of y; photo: ceil(height/16) x ceil(width/16) x Y */
+	uint32_t rows, columns, channels; /* shape of y; photo: ceil(height/16) x ceil(width/16) x Y; mlp: 1 x 1 x z */
 	float *y;                     /* rows x columns x channels, finite, in units of the quantiser's step where it has one; owned */
 	uint16_t *alpha;              /* height x width samples as in the picture, or NULL; owned */
 };
 
-int vae_latents_read(struct vae_latents **latents, FILE *file, uint64_t max_pixels, struct vae_error *error); /* 1, 0 at the end */
+/* The next of a stream (vae-latents(5)). Returns 1, or 0 at a clean end. VAE_EDATA: malformed, truncated, or a number that is not finite. VAE_ELIMIT:
+ * more than max_pixels pixels, or a y out of all proportion to them. */
+int vae_latents_read(struct vae_latents **latents, FILE *file, uint64_t max_pixels, struct vae_error *error);
+/* VAE_EARG: a shape that cannot be. VAE_EDATA: a number that is not finite. */
 int vae_latents_write(const struct vae_latents *latents, FILE *file, struct vae_error *error);
 void vae_latents_free(struct vae_latents *latents);
 
@@ -174,9 +195,10 @@ struct vae_latents_rows {
 	 * picture has none: 16 rows of pixels for each row of cells of photo latents, fewer at the lower edge; for the one cell of a dense model (mlp) all of them.
 	 * alpha NULL: passes over its samples; y NULL: passes over the rows. */
 	int (*read)(struct vae_latents_rows *self, uint32_t rows, float *y, uint16_t *alpha, struct vae_error *error);
-	void (*release)(struct vae_latents_rows *self);
+	void (*release)(struct vae_latents_rows *self); /* frees head.model_hint where it owns that */
 };
 
+/* As the functions of vae_image_rows, for latents: out of a stream, of memory; into memory, into a stream. band counts rows of cells. */
 int vae_latents_rows_open(struct vae_latents_rows **rows, FILE *file, uint64_t max_pixels, struct vae_error *error); /* 1 or 0 */
 int vae_latents_rows_new(struct vae_latents_rows **rows, const struct vae_latents *latents, struct vae_error *error);
 void vae_latents_rows_free(struct vae_latents_rows *rows);
@@ -197,11 +219,12 @@ struct vae_slice {
 	uint32_t bytes;   /* of both */
 };
 
+/* A picture as it stands in a .lat file (vae-codes(5)), but for zstd. */
 struct vae_codes {
-	struct vae_geometry geometry;
-	uint64_t model_id;
-	uint16_t quality;
-	enum vae_method method;
+	struct vae_geometry geometry;     /* of the picture */
+	uint64_t model_id;                /* as in vae_latents */
+	uint16_t quality;                 /* as in vae_latents */
+	enum vae_method method;           /* of all slices */
 	uint32_t rows, columns, channels; /* of y, as in vae_latents */
 	uint32_t slices;                  /* ceil(rows/64) x ceil(columns/64) */
 	struct vae_slice *slice;          /* [slices], row by row, owned */
@@ -210,38 +233,43 @@ struct vae_codes {
 /* A stream of codes: zstd frames in, images out. Holds what was decompressed but not yet used. Beside more than max_pixels pixels,
  * VAE_ELIMIT refuses latents and slices whose memory is out of all proportion to so many (about 16 bytes a pixel of either). */
 struct vae_codes_reader;
-int vae_codes_reader_new(struct vae_codes_reader **reader, FILE *file, uint64_t max_pixels, struct vae_error *error);
+int vae_codes_reader_new(struct vae_codes_reader **reader, FILE *file, uint64_t max_pixels, struct vae_error *error); /* keeps file */
 void vae_codes_reader_free(struct vae_codes_reader *reader);
-/* Reads the next image's codes, checking every slice's checksum. Returns 1, or 0 at a clean end. */
+/* Reads the next image's codes, checking every slice's checksum. Returns 1, or 0 at a clean end. VAE_EDATA: malformed, truncated or damaged.
+ * A failure is the reader's last word: it comes back from every later call. */
 int vae_codes_read(struct vae_codes **codes, struct vae_codes_reader *reader, struct vae_error *error);
 /* The same in steps. First all but the payloads (codes->slice[] is empty): returns 1 or 0. */
 int vae_codes_begin(struct vae_codes **codes, struct vae_codes_reader *reader, struct vae_error *error);
-/* Then each slice in turn, i = 0 to codes->slices - 1; with the last, the image has been read to its end. The payload is the caller's, from malloc. */
+/* Then each slice in turn, i = 0 to codes->slices - 1; with the last, the image has been read to its end. The payload is the caller's, who frees
+ * it with free, or puts it into codes->slice[i]. */
 int vae_codes_next(struct vae_slice *slice, const struct vae_codes *codes, uint32_t i, struct vae_codes_reader *reader, struct vae_error *error);
-/* Writes one zstd frame (content size pledged, checksum on) at zstd level 1 to 19. */
+/* Writes one zstd frame (content size pledged, checksum on) at zstd level 1 to 19. VAE_EARG: another level, or a shape or length that cannot be. */
 int vae_codes_write(const struct vae_codes *codes, FILE *file, int level, struct vae_error *error);
 /* Bytes of the image before zstd packs them: the header, and slices, each with its length and checksum. */
 uint64_t vae_codes_content_bytes(const struct vae_codes *codes);
-/* How many of a slice's bytes are alpha samples. */
+/* How many of the bytes of slice number `slice` are alpha samples, 0 where the picture has none. */
 uint64_t vae_codes_alpha_bytes(const struct vae_codes *codes, uint32_t slice);
 void vae_codes_free(struct vae_codes *codes);
 
 /* ---- the road there and back ------------------------------------------------------------------------------------------- */
 
-/* What comes next on a stream, told from its first bytes, which are not consumed (up to nine are pushed back). */
+/* What comes next on a stream, told from its first bytes, which are not consumed (up to nine are pushed back). UNKNOWN is also what cannot be read,
+ * of which ferror tells. */
 enum vae_kind { VAE_KIND_END, VAE_KIND_IMAGE, VAE_KIND_LATENTS, VAE_KIND_CODES, VAE_KIND_MODEL, VAE_KIND_UNKNOWN };
 enum vae_kind vae_kind_peek(FILE *file);
 
-/* q(y|x). quality 0 to 100. Threads: OpenMP's current number (omp_set_num_threads); any number gives the same bytes. */
+/* q(y|x). quality 0 (smallest file) to 100, VAE_EARG else; the latents keep it in steps of 1 / VAE_QUALITY_ONE. VAE_EMODEL: a picture that the
+ * model does not take (mlp: grey, and of its own size alone). */
 int vae_encode(struct vae_latents **latents, const struct vae_model *model, const struct vae_image *image, double quality, struct vae_error *error);
-/* The same row by row. Rows that are read at once are computed at once: the more, the better threads are used; the bits are the same. Some
+/* The same row by row; keeps model and image. Rows that are read at once are computed at once: the more, the better threads are used; the bits are the same. Some
  * more rows of the image are read than the cells cover: as many as the analysis looks ahead. */
 int vae_encode_rows(struct vae_latents_rows **latents, const struct vae_model *model, struct vae_image_rows *image, double quality,
                     struct vae_error *error);
 
 /* The same, and then so many steps of gradient descent on the y of this very picture, for bpp + lambda 255^2 MSE: a smaller file at the same
  * quality, read by any decoder. A row of slices (1024 rows of pixels) is refined at a time; memory goes with the width, some hundred MB for
- * each thread beside. The same bytes for any number of threads, but not on every machine. Photo models only (VAE_EARG). */
+ * each thread beside. The same bytes for any number of threads, but not on every machine. VAE_EARG: steps out of range, or a model that is not
+ * photo. */
 #define VAE_REFINE_MOST 10000
 struct vae_refine_progress {
 	int step, steps;        /* 0: what analysis gave; steps: what came of it, both rounded; in between as the descent saw them, not quite rounded */
@@ -256,7 +284,8 @@ int vae_refine_rows(struct vae_latents_rows **latents, const struct vae_model *m
                     const struct vae_refine_options *options, struct vae_error *error);
 
 /* p(y): rounds y about the prior's mean and codes the residuals slice by slice. effort: 0 rounds to the nearest integers; more weighs what
- * the integers near a number cost in bits against their error, as far as the model knows it (vae-quant(1)). VAE_EARG where it is out of range. */
+ * the integers near a number cost in bits against their error, as far as the model knows it (vae-quant(1)). VAE_EARG where it is out of range,
+ * or for a method that is not range or zstd; VAE_EMODEL for latents of another model. */
 #define VAE_EFFORT_DEFAULT 1
 #define VAE_EFFORT_MAX 9
 int vae_quantise(struct vae_codes **codes, const struct vae_model *model, const struct vae_latents *latents, enum vae_method method, int effort,
@@ -267,15 +296,20 @@ int vae_quantise_rows(struct vae_codes **codes, const struct vae_model *model, s
 /* The same symbols packed by another method (or the same): it decodes to the same latents. To quantise dequantised latents anew would
  * not do, since z is made from y before rounding. */
 int vae_repack(struct vae_codes **codes, const struct vae_model *model, const struct vae_codes *packed, enum vae_method method, struct vae_error *error);
+/* p(y), backwards. VAE_EDATA: damaged codes; VAE_EMODEL: codes of another model. */
 int vae_dequantise(struct vae_latents **latents, const struct vae_model *model, const struct vae_codes *codes, struct vae_error *error);
 
 /* The quality (0 to 100) at which the file of a picture comes within 2 % of a size, or the decoded picture within 0.1 dB of a PSNR:
  * some five to ten trials of encoding, quantising and, for PSNR, decoding all of it in memory. The size is that of the file that vae-quant writes by
  * default, alpha and all. VAE_EARG where the model cannot reach the target with this picture. */
-enum vae_target_kind { VAE_TARGET_BPP, VAE_TARGET_BYTES, VAE_TARGET_PSNR };
+enum vae_target_kind {
+	VAE_TARGET_BPP,   /* bits of the file for each pixel */
+	VAE_TARGET_BYTES, /* bytes of the file */
+	VAE_TARGET_PSNR   /* dB, as in vae_distortion */
+};
 struct vae_target {
-	enum vae_target_kind kind;
-	double value;           /* bits a pixel, bytes, or dB, above 0 */
+	enum vae_target_kind kind; /* what value counts */
+	double value;              /* bits a pixel, bytes, or dB, above 0 */
 };
 int vae_target_quality(double *quality, const struct vae_model *model, const struct vae_image *image, const struct vae_target *target,
                        struct vae_error *error);
@@ -283,18 +317,19 @@ int vae_target_quality(double *quality, const struct vae_model *model, const str
 /* A rectangle of pixels: width x height of them from column left, row top on, both counted from 0. */
 struct vae_window { uint32_t left, top, width, height; };
 
-/* The latents row by row. reader NULL: all slices are in codes; else they are what vae_codes_begin made, each slice is read when it is
- * needed, and with the last row the image has been read to its end. window (NULL: all): y is promised only where vae_decode_rows reads it for this window,
- * and slices that lie wholly outside that are read but not decoded. VAE_EARG where the window is empty or not within the picture. */
+/* The latents row by row; keeps model, codes and reader. reader NULL: all slices are in codes; else they are what vae_codes_begin made, each
+ * slice is read when it is needed, and with the last row the image has been read to its end. window (NULL: all): y is promised only where
+ * vae_decode_rows reads it for this window, and slices that lie wholly outside that are read but not decoded. VAE_EARG where the window is empty
+ * or not within the picture. */
 int vae_dequantise_rows(struct vae_latents_rows **latents, const struct vae_model *model, const struct vae_codes *codes,
                         struct vae_codes_reader *reader, const struct vae_window *window, struct vae_error *error);
 
-/* p(x|y): the picture, in the geometry that the latents carry. */
+/* p(x|y): the picture, in the geometry that the latents carry. VAE_EMODEL: latents of another model; VAE_EDATA: of another shape. */
 int vae_decode(struct vae_image **image, const struct vae_model *model, const struct vae_latents *latents, struct vae_error *error);
 
-/* The pixels of a window (NULL: all), bit for bit as vae_decode makes them, and their alpha; the geometry is the picture's but for the size.
- * Time and memory go with the window, not with the picture; a dense model (mlp) makes its small picture whole. With the last row of
- * pixels, latents has been read to its end. VAE_EARG where the window is empty or not within the picture. */
+/* The pixels of a window (NULL: all), bit for bit as vae_decode makes them, and their alpha; keeps model and latents, not window. The geometry is
+ * the picture's but for the size. Time and memory go with the window, not with the picture; a dense model (mlp) makes its small picture whole.
+ * With the last row of pixels, latents has been read to its end. VAE_EARG where the window is empty or not within the picture. */
 int vae_decode_rows(struct vae_image_rows **image, const struct vae_model *model, struct vae_latents_rows *latents, const struct vae_window *window,
                     struct vae_error *error);
 
@@ -316,7 +351,7 @@ struct vae_distortion {
 	double psnr;    /* dB, 10 log10(1 / mse); infinity for equal pictures */
 	double ms_ssim; /* 0 to 1, five scales, mean of the channels (Wang, Simoncelli, Bovik 2003); NAN for pictures under 161 pixels a side */
 };
-/* Alpha is not compared. VAE_EARG where size or number of colours differ. */
+/* Alpha is not compared. Samples are scaled by their own picture's maxval. VAE_EARG where size or number of colours differ. */
 int vae_compare(struct vae_distortion *distortion, const struct vae_image *image, const struct vae_image *reference, struct vae_error *error);
 /* The same figures, to the last bit, from rows of which neither has given any yet: `band` of them are read at a time (0: so many that a band has
  * about two million pixels), first the image's, then the reference's. Memory goes with the band, not with the height. */
@@ -329,6 +364,7 @@ struct vae_rate {
 	double y_float_bits;    /* -log2 of the Gaussian's mass on each symbol's interval at the prior's exact scale */
 	uint64_t symbols;       /* z and y together */
 };
+/* VAE_EDATA and VAE_EMODEL as from vae_dequantise. */
 int vae_rate_estimate(struct vae_rate *rate, const struct vae_model *model, const struct vae_codes *codes, struct vae_error *error);
 
 /* One part of a model, for reports. */
@@ -336,7 +372,7 @@ struct vae_part {
 	const char *name;  /* "analysis", "h_a", "h_s", "context", "synthesis"; a constant string */
 	bool decoder;      /* paid when decoding */
 	double kmac_pixel; /* thousand multiply-accumulates for each pixel of a large picture */
-	uint64_t parameters;
+	uint64_t parameters; /* numbers that it learned */
 };
 /* Fills parts (room for `room`), returns how many the model has. */
 int vae_model_parts(const struct vae_model *model, struct vae_part *parts, int room);
@@ -358,31 +394,35 @@ struct vae_cluster {
 	int (*share)(void *context, void *data, size_t size_bytes, struct vae_error *error);     /* what rank 0 has in data goes to all */
 };
 
+/* What a training run is told; vae_train_defaults, then changes. Strings must outlive the trainer. What is out of range is VAE_EARG from
+ * vae_trainer_new. */
 struct vae_train_options {
-	const char *arch;        /* architecture string, vae-model(5); ignored where init or resume gives one */
+	const char *arch;        /* architecture string, vae-model(5), default "photo"; ignored where init or resume gives one */
 	const char *init;        /* model file to start from, or NULL for a fresh start */
 	const char *checkpoint;  /* file written every checkpoint_minutes, at a stop and at the end; NULL for none */
 	bool resume;             /* start from the checkpoint if that file exists */
-	double checkpoint_minutes; /* default 10 */
+	double checkpoint_minutes; /* between checkpoints, and validations, 0 or more; default 10 */
 	const char *log;         /* TSV file, appended on resume; NULL for none */
-	const char *licence;     /* metadata of the model */
+	const char *licence;     /* metadata "licence" of the model, UTF-8; NULL: empty */
 	const char *summary;     /* metadata "training": a sentence on the data; steps and figures are added */
-	uint64_t steps;          /* last step; 0: no limit but minutes */
-	double minutes;          /* of this run; 0: no limit but steps */
+	uint64_t steps;          /* last step, counted from the first run on; 0: no limit but minutes, and without either init is only measured */
+	double minutes;          /* of this run; 0 or less: no limit but steps */
 	bool cpu_clock;          /* minutes, and those of checkpoints, are processor time for each thread, not what a clock on the wall shows */
 	int batch;               /* samples a step; 0: 8 for photo, 128 for mlp */
-	int patch;               /* pixels, a multiple of 64; photo only */
-	double reduce_min, reduce_max; /* bounds of the factor that a patch is reduced by, 1/16 to 1; photo only; see enum vae_train_use */
+	int patch;               /* pixels a side, a multiple of 64, 64 to 4096, default 256; photo only */
+	double reduce_min, reduce_max; /* bounds of the factor that a patch is reduced by, 1/16 to 1, default 1; photo only; see enum vae_train_use */
 	int optimiser;           /* VAE_OPTIMISER_*; a checkpoint is resumed with its own */
-	double lr;               /* Adam's rate after the warm-up; Muon's steps are scaled to the size of Adam's, and bear twice the rate or more */
-	uint64_t warmup;         /* steps */
-	double decay;            /* last fraction of steps or minutes in which the rate falls linearly to 1 % */
+	double lr;               /* above 0, below 1, default 1e-3. Adam's rate after the warm-up; Muon's steps are scaled to the size of Adam's,
+	                          * and bear twice the rate or more */
+	uint64_t warmup;         /* steps in which the rate rises linearly, default 200 */
+	double decay;            /* 0 to 1, default 0.2: the last fraction of steps or minutes in which the rate falls linearly to 1 % */
 	double clip;             /* bound on the gradient's norm; 0: none; negative: 1 for photo, none for mlp */
-	double ema;              /* decay of the averaged weights, e.g. 0.999 */
-	double lambda_min, lambda_max; /* of the fresh photo model; on mean squared error in 255^2 units, whatever the loss */
+	double ema;              /* decay of the averaged weights for each step, 0 up to but not 1, default 0.999 */
+	double lambda_min, lambda_max; /* of the fresh photo model, at qualities 0 and 100, default 0.0008 and 0.2; on mean squared error in 255^2 units,
+	                          * whatever the loss */
 	int loss;                /* VAE_LOSS_*; default: mse for photo, bce for mlp */
 	int precision;           /* VAE_PRECISION_* */
-	uint64_t seed;
+	uint64_t seed;           /* of all that is random, default 1; a checkpoint is resumed with its own */
 	int threads;             /* 0: OpenMP's choice; part of what determines the bits of a training run, as is the number of ranks */
 	const struct vae_cluster *cluster; /* not owned; NULL: this process trains alone */
 };
@@ -395,22 +435,27 @@ enum { VAE_OPTIMISER_ADAM, VAE_OPTIMISER_MUON };
  * It needs a CPU with AVX512-BF16 (VAE_EARG where there is none); auto is bf16 there and float32 elsewhere. Validation is float32 always. */
 enum { VAE_PRECISION_AUTO, VAE_PRECISION_FLOAT32, VAE_PRECISION_BF16 };
 
-/* Handed to the caller about once a second and at the end. Means since the last report. */
+/* Handed to the caller about once a second and at the end. Means since the last report, each sample counting the same; NaN where all steps were skipped. */
 struct vae_train_progress {
-	uint64_t step, steps;    /* steps: 0 if unlimited */
-	double loss, bpp, z_bpp, psnr; /* photo */
+	uint64_t step, steps;    /* done, and the last; steps: 0 if unlimited */
+	double loss;             /* what is descended: photo, each sample's loss over what is typical of its lambda; mlp, nats a picture */
+	double bpp, z_bpp;       /* photo: bits a pixel in all, and of the hyper-latent */
+	double psnr;             /* photo: dB, of the mean squared error over all samples; mlp: NaN */
 	double ms_ssim;          /* -10 log10(1 - MS-SSIM) where that is the loss, else NaN */
-	double elbo, kl;         /* mlp: negative ELBO and its KL part, nats */
-	double images_per_second, seconds_left, lr, gradient_norm;
+	double elbo, kl;         /* mlp: negative ELBO and its KL part, nats a picture */
+	double images_per_second; /* samples (patches) trained on; 0 where valid */
+	double seconds_left;     /* to the end of the run, by the limit that comes first; infinity where that is not known */
+	double lr, gradient_norm; /* of the last step, the norm before clipping; 0 where valid */
 	uint64_t skipped;        /* steps with NaN or infinity so far */
 	bool valid;              /* true: bpp and psnr (elbo, kl) are of the validation set, rounded latents */
 };
 /* false stops after this step. Of a cluster every rank is called, after the same steps with the same figures, and all must return the same. */
 typedef bool vae_train_report(void *context, const struct vae_train_progress *progress);
 
-struct vae_trainer;
+struct vae_trainer; /* weights, moments and pictures; opaque; used by one thread at a time */
 void vae_train_defaults(struct vae_train_options *options);
-/* A log, or a checkpoint, that cannot be written is a failure here or in vae_trainer_run. */
+/* Options are copied, their strings are not. Loads init, or the checkpoint where resume finds one (VAE_EDATA: damaged), and opens the log. A log, or
+ * a checkpoint, that cannot be written is a failure here or in vae_trainer_run. */
 int vae_trainer_new(struct vae_trainer **trainer, const struct vae_train_options *options, struct vae_error *error);
 /* What a picture is for. Random reduction takes away what lossy compression left in it, and makes more sizes of what it shows. */
 enum vae_train_use {
@@ -418,11 +463,13 @@ enum vae_train_use {
 	VAE_TRAIN_LOSSLESS,   /* to train on, reduced by reduce_min to 1 */
 	VAE_TRAIN_VALIDATION  /* to validate with, as it stands */
 };
-/* Adds a picture (copied). At least one training picture of the needed size must be there to run. */
+/* Adds a picture (copied, in 8 bits a sample; alpha is dropped, grey becomes RGB or RGB grey, as the network needs). VAE_EARG: smaller than a patch, or for
+ * mlp not of its size. At least one training picture must be there to run. */
 int vae_trainer_add(struct vae_trainer *trainer, const struct vae_image *image, enum vae_train_use use, struct vae_error *error);
-/* Runs to the last step, the time limit, or the report's stop (VAE_ESTOP after writing the checkpoint). */
+/* Runs to the last step, the time limit, or the report's stop (VAE_ESTOP after writing the checkpoint). report (may be NULL) is called in the
+ * caller's thread. VAE_ESTOP also where training diverged, and the checkpoint is then the last good one. */
 int vae_trainer_run(struct vae_trainer *trainer, vae_train_report *report, void *context, struct vae_error *error);
-/* Writes the model of the averaged weights. Not collective: any rank can, and one is enough. */
+/* Writes the model of the averaged weights (vae-model(5)), at any time between two runs. Not collective: any rank can, and one is enough. */
 int vae_trainer_save(struct vae_trainer *trainer, FILE *file, struct vae_error *error);
 void vae_trainer_free(struct vae_trainer *trainer);
 

@@ -37,6 +37,7 @@ missing() {
 	has_package libxxhash || echo libxxhash-dev
 	command -v pamtopng >/dev/null || echo netpbm
 	command -v zstd >/dev/null || echo zstd
+	command -v file >/dev/null || echo file
 	command -v cjpeg >/dev/null || echo libjpeg-turbo-progs
 	command -v cwebp >/dev/null || echo webp
 	command -v prove >/dev/null || echo perl

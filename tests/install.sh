@@ -33,7 +33,9 @@ done
 for model in models/*.safetensors; do
 	check "$model" cmp "$model" "$tmp/moved/share/vae-tools/models/${model##*/}"
 done
-check "batch.mk" cmp tools/batch.mk "$tmp/moved/share/vae-tools/batch.mk"
+for file in batch.mk vae.magic; do
+	check "$file" cmp "tools/$file" "$tmp/moved/share/vae-tools/$file"
+done
 
 # The pipe, with no other program or model in reach.
 # shellcheck disable=SC2016 # the inner shell's own $1 and $2
@@ -70,11 +72,70 @@ user() {
 }
 sanitize=$(grep -o -e '-fsanitize=[^ ]*' "$B/flags" | tr '\n' ' ')
 check "a program compiles against vae.pc" user
+
+# The program of vae(3), compiled in the same way, makes the codes that the programs make, and pictures of them.
+page_program() { sed -n '/^#include/,/^\.Ed/p' man/vae.3 | sed '/^\.Ed/d; s/\\e/\\/g; s/\\-/-/g; s/\\&//g'; }
+# shellcheck disable=SC2016 # the inner shell's own
+manual() (
+	page_program >"$tmp/page.c"
+	flags=$(PKG_CONFIG_PATH=$tmp/moved/lib/pkgconfig pkg-config --define-variable=prefix="$tmp/moved" --cflags --libs vae) || return 1
+	# shellcheck disable=SC2086
+	$CC $sanitize -std=c99 -Wall -Wextra -Werror "$tmp/page.c" $flags -o "$tmp/page" || return 1
+	cd "$tmp" && env -i PATH="$tmp/moved/bin:/usr/bin:/bin" HOME="$tmp" VAE_MODEL_PATH="$tmp/moved/share/vae-tools/models" bash -o pipefail -c '
+		cat in.ppm in.ppm >two.ppm &&
+		./page <two.ppm >page.lat && vae-enc two.ppm | vae-quant | cmp - page.lat &&
+		./page -d <page.lat >page.ppm && vae-dec page.lat | cmp - page.ppm &&
+		! ./page -d <in.ppm 2>words && grep -q "^./page: codes: " words && ! ./page -d <page.lat >/dev/full'
+)
+check "the program of vae(3) compiles, and does what the programs do" manual
+words() { sed -n '/^#include/,$p' lib/vae.h | grep -v '^typedef' | grep -oE '\bvae_[a-z_]+\(' | tr -d '(' | sort -u; }
+none "vae(3) names each function of vae.h" "$(comm -23 <(words) <(grep -oE '^\.(It )?F[no] .*' man/vae.3 | grep -oE 'vae_[a-z_]+' | sort -u))"
+plusplus() { printf '#include "vae.h"\nint main() { return vae_colours(VAE_RGB) != 3; }\n' | c++ -x c++ -Wall -Wextra -Werror -fsyntax-only -Ilib -; }
+if command -v c++ >/dev/null; then
+	check "vae.h is C++ too" plusplus
+fi
+
+# file(1) tells the formats apart.
+newest=$(printf '%s\n' models/photo-*.safetensors | sort -V | tail -n 1)
+kind() { check "file knows $1: $3" test "$(file -b -m "tools/vae.magic:/usr/share/misc/magic" "$2")" = "$3"; }
+# shellcheck disable=SC2016
+samples() (
+	cd / && env -i PATH="$tmp/moved/bin:/usr/bin:/bin" HOME="$tmp" bash -o pipefail -c '
+		cd "$1" && vae-enc in.ppm >in.latents && vae-enc -m "$2" in.ppm >hint.latents && vae-quant in.latents >in.lat &&
+		vae-quant --method zstd in.latents | zstd -dcq >planes.raw && zstd -qf in.ppm' samples "$tmp" "$tmp/moved/share/vae-tools/$newest"
+)
+if check "files of all kinds" samples; then
+	id=$(sed -n 's/^MODEL //p' "$tmp/in.latents" | head -n 1)
+	kind latents "$tmp/in.latents" "VAE latents, version 0, 70 x 50, model $id"
+	kind "latents with a hint" "$tmp/hint.latents" "VAE latents, version 0, 70 x 50, model $id"
+	kind codes "$tmp/in.lat" "VAE codes in a zstd frame, version 0, 70 x 50, range-coded, model $id"
+	kind "codes unpacked" "$tmp/planes.raw" "VAE codes without their zstd frame, version 0, 70 x 50, integer planes, model $id"
+	kind "a model" "$newest" "VAE model, version 0, photo, model $id"
+	kind "other zstd frames as before" "$tmp/in.ppm.zst" "Zstandard compressed data (v0.8+), Dictionary ID: None"
+fi
 check "vae.pc carries the version" grep -qx "Version: $(sed -n 's/^.define VAE_VERSION "\(.*\)"/\1/p' lib/vae.h)" "$tmp/moved/lib/pkgconfig/vae.pc"
 
 mv "$tmp/moved" "$tmp/stage$prefix"
 check "make uninstall" make_ uninstall DESTDIR="$tmp/stage" PREFIX="$prefix"
 check "uninstall leaves no file" test -z "$(find "$tmp/stage" ! -type d)"
+check "uninstall leaves no folder of its own" test ! -e "$tmp/stage$prefix/share/vae-tools"
+
+# A tree with files of others, in the same folders, comes out as it went in.
+populate() (
+	cd "$1" && mkdir -p bin lib/pkgconfig include share/{man/man{1,3,5,7},vae-tools/models,bash-completion/completions} &&
+		for file in bin/vae-mine bin/convert lib/libvae2.a lib/pkgconfig/vae2.pc include/vae2.h share/man/man1/vae-mine.1 share/man/man7/vaeother.7 \
+			share/vae-tools/mine.mk share/vae-tools/models/mine.safetensors share/bash-completion/completions/vae-mine; do
+			echo mine >"$file"
+		done
+)
+listing() { find "$1" -printf '%P %y %s\n' | sort; }
+mkdir -p "$tmp/full$prefix"
+populate "$tmp/full$prefix"
+listing "$tmp/full" >"$tmp/before"
+check "make install beside others' files" make_ install DESTDIR="$tmp/full" PREFIX="$prefix"
+check "make uninstall beside others' files" make_ uninstall DESTDIR="$tmp/full" PREFIX="$prefix"
+check "others' files stay, and nothing else" diff "$tmp/before" <(listing "$tmp/full")
+check "make uninstall where nothing is installed" make_ uninstall DESTDIR="$tmp/nothing" PREFIX="$prefix"
 
 # Another prefix builds again what has it compiled in, and no more.
 make_ -n all PREFIX="$tmp/other" >"$tmp/plan" 2>&1

@@ -7,6 +7,7 @@
 #include <getopt.h>
 #include <math.h>
 #include <omp.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,22 @@ static struct {
 	const char *prefix;          /* of errors */
 } cli = { .prefix = "" };
 
+/* What stands on the terminal's line for now. */
+static struct {
+	pthread_mutex_t lock;
+	int shown; /* characters */
+} line = { PTHREAD_MUTEX_INITIALIZER, 0 };
+
+/* To the start of the line, for a text of `wanted` characters: what is to be written over need not be wiped out first. */
+static void clear_line(int wanted)
+{
+	if (line.shown > wanted)
+		fprintf(stderr, "\r%*s", line.shown, "");
+	if (line.shown)
+		fprintf(stderr, "\r");
+	line.shown = 0;
+}
+
 /* Always one line, which a terminal can show and need not obey: names of files may hold anything. */
 static void say(const char *prefix, const char *format, va_list arguments)
 {
@@ -54,7 +71,10 @@ static void say(const char *prefix, const char *format, va_list arguments)
 	for (char *c = text; c && *c; c++)
 		if ((unsigned char)*c < 0x20 || *c == 0x7f)
 			*c = '?';
+	pthread_mutex_lock(&line.lock);
+	clear_line(0);
 	fprintf(stderr, "%s: %s%s\n", cli.program->name, prefix, text ? text : "out of memory");
+	pthread_mutex_unlock(&line.lock);
 	free(text);
 }
 
@@ -83,13 +103,14 @@ void cli_note(const char *format, ...)
 	va_end(arguments);
 }
 
-void cli_progress(int percent)
+void cli_line(const char *text)
 {
-	if (percent < 0)
-		fprintf(stderr, "\r%*s\r", (int)strlen(cli.program->name) + 8, "");
-	else
-		fprintf(stderr, "\r%s: %3d %%", cli.program->name, percent);
+	pthread_mutex_lock(&line.lock);
+	clear_line(text ? (int)(strlen(cli.program->name) + 2 + strlen(text)) : 0);
+	if (text)
+		line.shown = fprintf(stderr, "%s: %s", cli.program->name, text);
 	fflush(stderr);
+	pthread_mutex_unlock(&line.lock);
 }
 
 static void __attribute__((noreturn)) leave_with_usage(void)

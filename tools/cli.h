@@ -64,7 +64,7 @@ void cli_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void cli_usage(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 /* What stands between the program's name and each error, but no note, from now on: "rank 3: ". text must stay. */
 void cli_prefix(const char *text);
-/* A line on a terminal that the next of its kind writes over; percent -1 takes it away. */
-void cli_progress(int percent);
+/* "PROGRAM: text" on a terminal, which the next of its kind writes over, and the lines above; NULL takes it away. From any thread. */
+void cli_line(const char *text);
 
 #endif

@@ -85,8 +85,10 @@ static int decode(const struct options *o, const struct vae_model *model, const 
 
 	progress_begin(&progress, latents, o->common.quiet);
 	status = synthesise(&image, o, model, &progress.rows, error);
-	if (status < 0)
+	if (status < 0) {
+		progress_end(&progress);
 		return status;
+	}
 	status = vae_image_rows_write(image, o->band, out->file, error);
 	progress_end(&progress);
 	if (!status && o->common.verbose)
@@ -153,17 +155,21 @@ static int sample(const struct options *o, struct output *out, struct vae_error 
 {
 	struct vae_model *model;
 	struct vae_image *image;
+	struct progress progress;
 	int status = vae_model_find(&model, o->common.model, error);
 
 	if (status < 0)
 		return status;
+	progress_start(&progress, NULL, o->common.quiet);
 	for (uint64_t i = 0; i < o->samples && !status; i++) {
+		progress_share(&progress, (double)i / o->samples);
 		status = vae_sample(&image, model, o->seed, i, error);
 		if (status < 0)
 			break;
 		status = write_image(out, image, error);
 		vae_image_free(image);
 	}
+	progress_end(&progress);
 	vae_model_free(model);
 	return status;
 }

@@ -109,12 +109,16 @@ static int encode_to_target(const struct options *o, const struct input *in, str
 {
 	struct vae_image *image;
 	struct vae_image_rows *again = NULL;
+	struct progress progress;
 	double quality;
 	int status = vae_image_rows_collect(&image, pixels, error);
 
 	if (status)
 		return status;
-	if (!(status = vae_target_quality(&quality, model, image, &o->target, error)) && !(status = vae_image_rows_new(&again, image, error)))
+	progress_start(&progress, NULL, o->common.quiet);
+	status = vae_target_quality(&quality, model, image, &o->target, error);
+	progress_end(&progress);
+	if (!status && !(status = vae_image_rows_new(&again, image, error)))
 		status = encode(o, in, out, model, again, quality, error);
 	vae_image_rows_free(again);
 	vae_image_free(image);

@@ -1,6 +1,7 @@
 /* vae-stat - measures images, latents, codes and models, which it tells apart. */
 #include "cli.h"
 #include "inout.h"
+#include "progress.h"
 #include "report.h"
 
 #include <errno.h>
@@ -79,6 +80,7 @@ struct run {
 struct source {
 	struct vae_image_rows rows;  /* what the library reads */
 	struct vae_image_rows *from;
+	struct progress *progress;   /* told of each row, or NULL */
 	int status;
 	struct vae_error error;
 };
@@ -89,6 +91,8 @@ static int source_read(struct vae_image_rows *rows, uint32_t count, uint16_t *co
 
 	s->status = s->from->read(s->from, count, colour, alpha, &s->error);
 	s->rows.row = s->from->row;
+	if (s->progress)
+		progress_share(s->progress, (double)s->rows.row / s->rows.geometry.height);
 	if (s->status)
 		*error = s->error;
 	return s->status;
@@ -250,9 +254,15 @@ static int stat_images(struct run *run, struct input *in, struct vae_error *erro
 	while (!status && (status = vae_image_rows_open(&rows, in->file, run->o->common.max_pixels, error)) == 1) {
 		struct source image = source_of(rows);
 		struct vae_distortion d;
+		struct progress progress;
+		int bad;
 
+		progress_start(&progress, NULL, run->o->common.quiet);
+		image.progress = &progress;
 		status = compare(run, &d, &image, error);
-		if (source_end(&image)) {
+		bad = source_end(&image);
+		progress_end(&progress);
+		if (bad) {
 			*error = image.error;
 			status = image.status;
 		} else {
@@ -371,15 +381,18 @@ static int channels_add(struct channels *c, const float *y, size_t cells, struct
 }
 
 /* Row by row of cells. */
-static int channels_read(struct channels *c, struct vae_latents_rows *rows, struct vae_error *error)
+static int channels_read(struct channels *c, struct vae_latents_rows *rows, bool quiet, struct vae_error *error)
 {
 	size_t columns = rows->head.columns;
 	float *y = calloc(columns * c->count, sizeof *y);
+	struct progress progress;
 	int status = y ? 0 : fail(error, VAE_EMEM, "out of memory");
 
+	progress_begin(&progress, rows, quiet);
 	while (!status && rows->row < rows->head.rows)
-		if (!(status = rows->read(rows, 1, y, NULL, error)))
+		if (!(status = progress.rows.read(&progress.rows, 1, y, NULL, error)))
 			status = channels_add(c, y, columns, error);
+	progress_end(&progress);
 	free(y);
 	return status;
 }
@@ -459,7 +472,7 @@ static int stat_latents_rows(struct run *run, struct input *in, struct channels 
 	const struct vae_latents *head = &rows->head;
 	struct vae_error mismatch;
 	int misfit = channels_suit(channels, head, &mismatch);
-	int status = misfit ? rows->read(rows, head->rows, NULL, NULL, error) : channels_read(channels, rows, error);
+	int status = misfit ? rows->read(rows, head->rows, NULL, NULL, error) : channels_read(channels, rows, run->o->common.quiet, error);
 	char id[17];
 
 	if (status)
@@ -553,16 +566,19 @@ static int report_codes(struct run *run, const struct input *in, const struct va
 	uint64_t alpha = 0;
 	struct vae_rate rate = { NAN, NAN, NAN, 0 };
 	const struct vae_model *model = NULL;
+	struct progress progress;
 	char name[64], id[17];
 	int status = models_get(&run->models, &model, codes->model_id, NULL, error);
 
 	for (uint32_t i = 0; i < codes->slices; i++)
 		alpha += vae_codes_alpha_bytes(codes, i);
 	slices -= alpha;
+	progress_start(&progress, NULL, run->o->common.quiet);
 	if (!status)
 		status = vae_rate_estimate(&rate, model, codes, error);
 	if (!status)
 		status = other_method(model, codes, &other, error);
+	progress_end(&progress);
 	snprintf(id, sizeof id, "%016" PRIx64, codes->model_id);
 	report_open(r, "codes", input_name(in), true);
 	report_count(r, "image", in->items + 1);

@@ -2,6 +2,7 @@
 #include "cli.h"
 #include "cluster.h"
 #include "inout.h"
+#include "progress.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -188,6 +189,7 @@ static void parse_options(struct options *o, int argc, char **argv)
 /* ---- progress ---------------------------------------------------------------------------------------------------------- */
 
 struct watch {
+	struct progress start; /* until there is something to report */
 	bool silent, terminal;
 	double said;   /* seconds_now of the last line */
 	int shown;     /* characters standing on the terminal's line */
@@ -270,6 +272,7 @@ static bool report(void *context, const struct vae_train_progress *p)
 
 	w->step = p->step;
 	w->stop = cluster_any(w->cluster, stop_asked);
+	progress_end(&w->start);
 	if (w->silent || !(w->terminal || p->valid || now - w->said >= SPARSE_SECONDS))
 		return !w->stop;
 	print_progress(text, sizeof text, p);
@@ -326,10 +329,12 @@ static int add_images(struct vae_trainer *trainer, const struct options *o, char
 {
 	struct vae_error error = { 0 };
 	struct vae_image *image;
+	struct progress progress;
 	struct input in;
 	uint64_t unfit = 0;
 	int status = input_open(&in, name, names, &error);
 
+	progress_start(&progress, "images", o->common.quiet);
 	if (!status)
 		status = input_expect(&in, VAE_KIND_IMAGE, &error);
 	while (!status && (status = vae_image_read(&image, in.file, o->common.max_pixels, &error)) == 1) {
@@ -342,7 +347,9 @@ static int add_images(struct vae_trainer *trainer, const struct options *o, char
 		}
 		if (!status)
 			input_mark(&in);
+		progress_count(&progress, in.items);
 	}
+	progress_end(&progress);
 	if (!status && in.failure)
 		status = VAE_EIO;
 	else if (!status && !in.items)
@@ -387,7 +394,9 @@ static int run(struct vae_trainer *trainer, const struct options *o, const struc
 	int status;
 
 	watch_signals();
+	progress_start(&watch.start, NULL, o->common.quiet);
 	status = vae_trainer_run(trainer, report, &watch, &error);
+	progress_end(&watch.start);
 	end_line(&watch);
 	if (status == VAE_ESTOP && watch.stop) {
 		if (t->checkpoint)

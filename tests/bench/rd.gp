@@ -20,6 +20,7 @@ public = 'cai:bmshj2018-hyperprior cai:mbt2018-mean paper:elic2022 vtm'
 public_names = 'hyperprior mean-scale ELIC VTM'
 db(s) = s < 1 ? -10 * log10(1 - s) : NaN
 is(name) = strcol(1) eq name
+there(name) = int(system("grep -c '^".name.",' '".peers."' || true"))
 of_mse(name) = strcol(1) eq name && strcol(2) ne 'ms-ssim'
 
 do for [kind in 'png svg'] {
@@ -28,13 +29,13 @@ do for [kind in 'png svg'] {
 	set multiplot layout 1,2 title title
 	set ylabel 'PSNR of RGB, dB'
 	set yrange [23:45]
-	plot for [i = 1:words(codecs)] peers using (is(word(codecs, i)) ? $3 : NaN):4 with linespoints lc rgb word(colours, i) lw 1.5 pt 7 ps 0.5 title word(names, i), \
+	plot for [i = 1:words(codecs)] peers using (is(word(codecs, i)) ? $3 : NaN):4 with linespoints lc rgb word(colours, i) lw 1.5 pt 7 ps 0.5 title there(word(codecs, i)) ? word(names, i) : '', \
 		for [i = 1:(exists("published") ? words(public) : 0)] (exists("published") ? published : peers) using (of_mse(word(public, i)) ? $4 : NaN):5 \
 			with lines dt 2 lw 1.5 lc i title word(public_names, i).', published', \
 		ours using (is('ours') ? $3 : NaN):4 with linespoints lc rgb '#0050d0' lw 3 pt 7 ps 0.9 title 'vae-tools'
 	set ylabel 'MS-SSIM, dB'
 	set yrange [5:27]
-	plot for [i = 1:words(codecs)] peers using (is(word(codecs, i)) ? $3 : NaN):(db($5)) with linespoints lc rgb word(colours, i) lw 1.5 pt 7 ps 0.5 title word(names, i), \
+	plot for [i = 1:words(codecs)] peers using (is(word(codecs, i)) ? $3 : NaN):(db($5)) with linespoints lc rgb word(colours, i) lw 1.5 pt 7 ps 0.5 title there(word(codecs, i)) ? word(names, i) : '', \
 		ours using (is('ours') ? $3 : NaN):(db($5)) with linespoints lc rgb '#0050d0' lw 3 pt 7 ps 0.9 title 'vae-tools'
 	unset multiplot
 	set output

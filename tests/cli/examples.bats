@@ -24,6 +24,7 @@ prepare() {
 	cp "$DATA/golden/digits.pgm" digits.pgm
 	vae-enc photo.ppm | vae-quant >x.lat
 	vae-enc grey.pgm | vae-quant >y.lat
+	cp "$DATA/tiny.safetensors" my.safetensors
 	cp x.lat a.lat
 	cp y.lat b.lat
 }
@@ -38,23 +39,66 @@ run_lines() {
 	[ "$count" -ge "$1" ] || fail "only $count examples"
 }
 
+# What stands in the source of a page, as its reader sees it.
+shown() { sed 's/\\e/\\/g; s/\\-/-/g; s/\\&//g'; }
+
 # manual PAGE COUNT: at least so many lines
 manual() {
-	[ -e "$ROOT/man/$1" ] || skip "no $1"
 	prepare
-	sed -n 's/^\$ //p' "$ROOT/man/$1" | sed 's/\\e/\\/g; s/\\-/-/g; s/\\&//g' >lines
+	sed -n 's/^\$ //p' "$ROOT/man/$1" | shown >lines
 	run_lines "$2" <lines
 }
 
-@test "vae-enc(1)" { manual vae-enc.1 5; }
-@test "vae-quant(1)" { manual vae-quant.1 5; }
-@test "vae-dec(1)" { manual vae-dec.1 5; }
-@test "vae-stat(1)" { manual vae-stat.1 5; }
-@test "vae-train(1)" { manual vae-train.1 5; }
-@test "vae(7)" { manual vae.7 5; }
-@test "vae-latents(5)" { manual vae-latents.5 0; }
-@test "vae-codes(5)" { manual vae-codes.5 0; }
-@test "vae-model(5)" { manual vae-model.5 0; }
+# The Python program of a page: program PAGE [FILE]...
+program() {
+	python3 -c 'import sys; assert sys.version_info >= (3, 8)' 2>/dev/null || skip "no python3"
+	prepare
+	sed -n '/^import /,/^\.Ed/p' "$ROOT/man/$1" | sed '/^\.Ed/d' | shown >program.py
+	[ -s program.py ] || fail "no program in $1"
+	shift
+	python3 program.py "$@"
+}
+
+# Each page by its own line below, so that a new page is not forgotten.
+@test "every page has examples, and a test here or in tests/install.sh" {
+	local page
+	for page in "$ROOT"/man/*.[1-8]; do
+		grep -qx '\.Sh EXAMPLES' "$page" || fail "no examples in $page"
+		case $page in
+		*.3) grep -q "man/${page##*/}" "$ROOT/tests/install.sh" ;;
+		*) grep -q "^@test .* { manual ${page##*/} [1-9]" "$BATS_TEST_FILENAME" ;;
+		esac || fail "nobody runs the examples of $page"
+	done
+}
+
+@test "vae-enc(1)" { manual vae-enc.1 10; }
+@test "vae-quant(1)" { manual vae-quant.1 10; }
+@test "vae-dec(1)" { manual vae-dec.1 12; }
+@test "vae-stat(1)" { manual vae-stat.1 9; }
+@test "vae-train(1)" { manual vae-train.1 9; }
+@test "vae(7)" { manual vae.7 16; }
+@test "vae-latents(5)" { manual vae-latents.5 3; }
+@test "vae-codes(5)" { manual vae-codes.5 4; }
+@test "vae-model(5)" { manual vae-model.5 3; }
+
+@test "vae-latents(5): the program" {
+	run --separate-stderr -0 program vae-latents.5 < <(vae-enc "$DATA/golden/one.ppm")
+	[ "${#lines[@]}" -ge 16 ]
+}
+
+@test "vae-model(5): the program" {
+	run --separate-stderr -0 program vae-model.5 "$DATA/tiny.safetensors"
+	assert_line --index 0 --partial "photo enc="
+	assert_line --regexp "^prior.scales.bound I32 \[64\]$"
+}
+
+@test "vae(7): the program, from one digit to another" {
+	pamcut -height 28 -width 28 "$DATA/golden/digits.pgm" >one.pgm
+	export VAE_MODEL_PATH=$BATS_FILE_TMPDIR/models:$ROOT/models
+	vae-enc -m mnist one.pgm one.pgm >two.latents
+	program vae.7 <two.latents | vae-dec >walk
+	assert_equal "$(kinds walk | sort | uniq -c | sed 's/^ *//')" "9 PGM RAW 28 28 1 255 GRAYSCALE"
+}
 
 # In the README examples are indented, and begin with a program of the pipeline. Its training is cut short to one step.
 @test "README.md" {

@@ -89,12 +89,40 @@ late() {
 	vae-enc -T 1 many | vae-quant -T 1 | vae-dec -T 1 | cmp - want
 }
 
-@test "a terminal is told how far it is" {
+# A file that takes its time in the middle: slowly FILE
+slowly() { printf "(head -c %d '%s'; sleep 1.5; tail -c +%d '%s')" $(($(size "$1") / 2)) "$1" $(($(size "$1") / 2 + 1)) "$1"; }
+# What stands on a terminal's line while COMMAND runs, each state of it a line: on_terminal COMMAND
+on_terminal() { script -qec "$1" /dev/null </dev/null | tr '\r' '\n'; }
+
+@test "a terminal is told how far it is, after a second" {
 	command -v script >/dev/null || skip "no script(1)"
-	script -qec "(head -c 2000000 $(A x.latents); sleep 1.3; tail -c +2000001 $(A x.latents)) | vae-dec --band 64 >y" /dev/null >said </dev/null
-	grep -q 'vae-dec:  *[0-9]* %' said
-	script -qec "(head -c 2000000 $(A x.latents); sleep 1.3; tail -c +2000001 $(A x.latents)) | vae-dec --quiet --band 64 >y" /dev/null >said </dev/null
-	! grep -q '%' said
+	local seconds='^vae-[a-z]*: [0-9]* s *$' bar='^vae-[a-z]*: \[=*> *\] *[0-9]* %$'
+	photo 400 300 >x.ppm
+	vae-enc x.ppm >x.latents
+	vae-quant x.latents >x.lat
+	on_terminal "$(slowly x.ppm) | vae-enc >y" | grep "$seconds"
+	on_terminal "$(slowly x.ppm) | vae-enc --band 16 >y" | grep "$bar"
+	on_terminal "$(slowly x.latents) | vae-quant >y" | grep "$seconds"
+	on_terminal "$(slowly "$(A x.latents)") | vae-dec --band 64 >y" | grep "$bar"
+	on_terminal "$(slowly x.ppm) | vae-stat -o y -r x.ppm" | grep -E "$seconds|$bar"
+	on_terminal "$(slowly x.latents) | vae-stat -o y" | grep "$bar"
+	on_terminal "$(slowly x.ppm) | vae-train --steps 1 --batch 1 --patch 64 -o y" | grep "^vae-train: [0-9]* images *$"
+	assert_equal "$(on_terminal "$(slowly x.lat) | vae-quant --quiet -d >y")" ""
+}
+
+@test "nothing else is told, and nothing in less than a second" {
+	command -v script >/dev/null || skip "no script(1)"
 	vae-dec "$(A x.latents)" 2>said >y
 	[ ! -s said ]
+	photo 60 60 >x.ppm
+	assert_equal "$(on_terminal "vae-enc x.ppm | vae-quant | vae-dec >y; vae-stat -o y y")" ""
+	assert_equal "$(on_terminal "$(slowly x.ppm) | vae-enc --quiet >y")" ""
+}
+
+@test "an error takes the place of the line on a terminal" {
+	command -v script >/dev/null || skip "no script(1)"
+	photo 400 300 >x.ppm
+	on_terminal "(head -c 200000 x.ppm; sleep 1.5) | vae-enc --band 16 >y" >said || true
+	grep -q '%$' said
+	assert_equal "$(grep . said | tail -n 1 | tr -d ' ')" "vae-enc:standardinput:truncatedimage:theinputendsinsidetheraster(byte200000)"
 }

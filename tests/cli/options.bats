@@ -10,7 +10,7 @@ setup_file() {
 	export LATENTS=$BATS_FILE_TMPDIR/x.latents LAT=$BATS_FILE_TMPDIR/x.lat
 }
 
-@test "--help: usage on stdout, every common option, at most 80 columns" {
+@test "--help: usage on stdout, every common option, a screen of 50 lines and 80 columns at most" {
 	local p option
 	for p in "${PROGRAMS[@]}"; do
 		quiet "$p" --help
@@ -19,6 +19,7 @@ setup_file() {
 			assert_output --partial -- "$option"
 		done
 		[ "$p" = vae-train ] || assert_output --partial -- "-m, --model NAME|FILE"
+		[ "${#lines[@]}" -le 50 ] || fail "$p --help has ${#lines[@]} lines"
 		! grep -nE '.{81}' <<<"$output" || fail "a line of $p --help is longer than 80 columns"
 	done
 }
