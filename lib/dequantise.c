@@ -24,6 +24,16 @@ struct dequantiser {
 	struct vae_symbols *symbols; /* one a thread, while slices are decoded */
 };
 
+/* A lost slice: y of zeros, opaque. */
+static void blank(const struct dequantiser *d, const struct vae_slice_place *cells, const struct vae_slice_place *px, float *y, uint16_t *alpha)
+{
+	const struct vae_codes *c = d->codes;
+	for (size_t row = 0; row < cells->rows; row++)
+		memset(y + row * c->columns * c->channels, 0, cells->columns * c->channels * sizeof *y);
+	for (size_t i = 0; alpha && i < px->rows * px->columns; i++)
+		alpha[i / px->columns * c->geometry.width + i % px->columns] = c->geometry.maxval;
+}
+
 static int dequantise_slice(void *context, size_t piece, int thread, struct vae_error *error)
 {
 	const struct dequantiser *d = context;
@@ -33,13 +43,17 @@ static int dequantise_slice(void *context, size_t piece, int thread, struct vae_
 	struct vae_slice_place p = vae_slice_at(c->rows, c->columns, i), px = vae_cell_pixels(&c->geometry, c->rows, c->columns, p);
 	struct vae_slice_place above = vae_cell_pixels(&c->geometry, c->rows, c->columns, (struct vae_slice_place){d->top, 0, 1, 1});
 	size_t stride = (size_t)c->columns * c->channels, line = vae_codes_alpha_bytes(c, (uint32_t)i) / px.rows;
-	int rc = 0;
 	if (row - d->wanted.row >= d->wanted.rows || column - d->wanted.column >= d->wanted.columns)
 		return 0;
-	rc = vae_slice_decode(&d->symbols[thread], c, d->model, i, slice, d->y + (p.row - d->top) * stride + p.column * c->channels, stride, error);
+	float *y = d->y + (p.row - d->top) * stride + p.column * c->channels;
+	uint16_t *alpha = line ? d->alpha + (px.row - above.row) * c->geometry.width + px.column : NULL;
+	if (slice->lost) {
+		blank(d, &p, &px, y, alpha);
+		return 0;
+	}
+	int rc = vae_slice_decode(&d->symbols[thread], c, d->model, i, slice, y, stride, error);
 	for (size_t r = 0; line && r < px.rows && !rc; r++)
-		rc = vae_alpha_get(d->alpha + (px.row - above.row + r) * c->geometry.width + px.column, &c->geometry, slice->payload + r * line,
-		                   px.columns, error);
+		rc = vae_alpha_get(alpha + r * c->geometry.width, &c->geometry, slice->payload + r * line, px.columns, error);
 	return rc;
 }
 
