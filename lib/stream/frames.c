@@ -101,7 +101,7 @@ static size_t header_bytes(uint8_t descriptor)
 	return MAGIC_BYTES + 1 + !single + id[descriptor & 3] + (descriptor >> 6 ? size[descriptor >> 6] : single);
 }
 
-/* The first place, behind the magic, from which blocks lead to a last one that ends at `tail`; 0: there is none. */
+/* The first place behind the magic from which blocks lead to a last one that ends at `tail`; 0: there is none. */
 static int find_sync(size_t *sync, const struct vae_frames *f, size_t tail, struct vae_error *error)
 {
 	struct block b;
@@ -110,7 +110,7 @@ static int find_sync(size_t *sync, const struct vae_frames *f, size_t tail, stru
 	if (rc)
 		return rc;
 	*sync = 0;
-	for (size_t p = tail > HEAD_BYTES ? tail - HEAD_BYTES : 0; p > MAGIC_BYTES; p--) {
+	for (size_t p = tail > HEAD_BYTES ? tail - HEAD_BYTES : 0; p >= MAGIC_BYTES; p--) {
 		if (!block_at(&b, f->input.data + p) || b.bytes > tail - p)
 			continue;
 		leads[p] = b.last ? p + b.bytes == tail : leads[p + b.bytes];
@@ -125,14 +125,16 @@ static int find_sync(size_t *sync, const struct vae_frames *f, size_t tail, stru
 static int find_damage(struct vae_frames *f, struct vae_error *error)
 {
 	struct block b;
-	size_t at = f->next, first = f->next, sync;
+	size_t at = f->next, first = f->next, sync, tail;
 	int rc = find_magic(&f->end, f, MAGIC_BYTES, error);
-	if (rc || (rc = find_sync(&sync, f, f->end > CHECKSUM_BYTES ? f->end - CHECKSUM_BYTES : 0, error)))
+	tail = f->end > CHECKSUM_BYTES ? f->end - CHECKSUM_BYTES : 0;
+	if (rc || (rc = find_sync(&sync, f, tail, error)))
 		return rc;
-	f->sync = sync ? sync : f->end;
+	f->sync = sync ? sync : tail;
 	for (; at + HEAD_BYTES <= f->sync && block_at(&b, f->input.data + at) && b.bytes <= f->sync - at && !b.last; at += b.bytes)
 		;
 	f->broken = at < f->sync ? at : f->sync;
+	f->next = f->next < f->sync ? f->next : f->sync;
 	if (sync && (sync < first || (at == first && sync - first <= FRAME_HEADER_BYTES))) /* it is the frame's header that is damaged: no block is missing */
 		f->broken = f->sync = f->next = sync;
 	vae_fail_at(&f->fault, VAE_EDATA, f->base + (int64_t)f->broken, "zstd's frame is %s", !sync && f->ended && f->end == f->input.size ? "truncated" : "damaged");
@@ -248,7 +250,7 @@ static int take_broken(struct vae_frames *f, struct vae_error *error)
 	if (bytes > HEAD_BYTES && (!block_at(&b, f->input.data + f->broken) || b.type == RAW) &&
 	    vae_buffer_append(&f->content, f->input.data + f->broken + HEAD_BYTES, bytes - HEAD_BYTES, error))
 		return VAE_EMEM;
-	f->next = f->sync;
+	f->next = f->end - f->sync > CHECKSUM_BYTES ? f->sync : f->end;
 	f->broken = SIZE_MAX;
 	f->fresh = true;
 	return 0;
