@@ -307,8 +307,17 @@ int vae_decode_rows(struct vae_image_rows **image, const struct vae_model *model
 int vae_decode_reduced_rows(struct vae_image_rows **image, const struct vae_model *model, struct vae_latents_rows *latents, int reduce,
                             struct vae_error *error);
 
-/* Image number `index` of the sequence that `seed` starts: decodes z ~ N(0, I). Models with a standard normal prior (mlp) only, VAE_EARG else. */
-int vae_sample(struct vae_image **image, const struct vae_model *model, uint64_t seed, uint64_t index, struct vae_error *error);
+/* Latents that nobody encoded, drawn from the prior, for vae_decode_rows to make a picture of. Photo models: ancestral sampling, z from its tables, then
+ * step after step of y, each given what is drawn so far, by the integer tables that would code them (without their escapes); slices are drawn each by itself.
+ * Dense models (mlp): y ~ N(0, I). The same on every machine and for any number of threads. */
+#define VAE_SAMPLE_PIXELS 512
+struct vae_sample_options {
+	uint32_t width, height; /* pixels; both 0: photo VAE_SAMPLE_PIXELS square. A dense model has one size, and takes that or 0 */
+	double quality;         /* 0 to 100, at which the prior and the synthesis are asked: photo alone */
+	uint64_t seed, index;   /* picture number `index` of the sequence that `seed` starts */
+	uint64_t max_pixels;    /* VAE_ELIMIT beyond; 0: VAE_MAX_PIXELS */
+};
+int vae_sample_rows(struct vae_latents_rows **latents, const struct vae_model *model, const struct vae_sample_options *options, struct vae_error *error);
 
 /* ---- salvage ----------------------------------------------------------------------------------------------------------- */
 

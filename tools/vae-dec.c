@@ -13,10 +13,10 @@ struct options {
 	bool salvage;             /* decode what is whole of damaged codes */
 	uint32_t band;            /* rows of pixels, 0: the library's choice */
 	uint64_t samples;         /* 0: decode; else so many pictures drawn from the prior */
-	uint64_t seed;
+	struct vae_sample_options sample;
 };
 
-enum { KEY_BAND = CLI_LONG, KEY_CROP, KEY_REDUCE, KEY_SALVAGE, KEY_SAMPLE, KEY_SEED };
+enum { KEY_BAND = CLI_LONG, KEY_CROP, KEY_REDUCE, KEY_SALVAGE, KEY_SAMPLE, KEY_SEED, KEY_SIZE, KEY_QUALITY };
 
 static const struct cli_option rows[] = {
 	{ KEY_CROP, "crop", "X,Y,W,H", "decode only W x H pixels, from column X, row Y on" },
@@ -25,6 +25,8 @@ static const struct cli_option rows[] = {
 	{ KEY_BAND, "band", "ROWS", "work on so many rows of pixels at a time" },
 	{ KEY_SAMPLE, "sample", "N", "read nothing; decode N latents drawn from the prior" },
 	{ KEY_SEED, "seed", "S", "start of the sequence that --sample draws (default 1)" },
+	{ KEY_SIZE, "size", "WxH", "pixels of each picture that --sample draws (default 512x512)" },
+	{ KEY_QUALITY, "quality", "Q", "quality, 0 to 100, to draw it at (default 50)" },
 };
 
 static const struct cli_program program = {
@@ -39,10 +41,10 @@ static const struct cli_program program = {
 
 static void parse_options(struct options *o, int argc, char **argv)
 {
-	bool seeded = false;
+	const char *only = NULL; /* an option that goes with --sample */
 	int key;
 
-	*o = (struct options){ .seed = 1 };
+	*o = (struct options){ .sample = { .seed = 1, .quality = 50 } };
 	cli_begin(&program, &o->common, argc, argv);
 	while ((key = cli_next()) != -1)
 		switch (key) {
@@ -51,10 +53,12 @@ static void parse_options(struct options *o, int argc, char **argv)
 		case KEY_SALVAGE: o->salvage = true; break;
 		case KEY_BAND: o->band = (uint32_t)cli_whole(1, INT32_MAX); break;
 		case KEY_SAMPLE: o->samples = cli_whole(1, (uint64_t)1 << 32); break;
-		case KEY_SEED: o->seed = cli_whole(0, UINT64_MAX); seeded = true; break;
+		case KEY_SEED: o->sample.seed = cli_whole(0, UINT64_MAX); only = "seed"; break;
+		case KEY_SIZE: cli_size(&o->sample.width, &o->sample.height); only = "size"; break;
+		case KEY_QUALITY: o->sample.quality = cli_real(0, 100); only = "quality"; break;
 		}
-	if (seeded && !o->samples)
-		cli_usage("--seed has no use without --sample");
+	if (only && !o->samples)
+		cli_usage("--%s has no use without --sample", only);
 	if (o->crop && o->reduce)
 		cli_usage("--crop and --reduce do not go together");
 	if (o->salvage && (o->crop || o->reduce || o->samples))
@@ -63,13 +67,6 @@ static void parse_options(struct options *o, int argc, char **argv)
 		cli_usage("--%s does not go with --sample", o->crop ? "crop" : "reduce");
 	if (o->samples && o->common.operands)
 		cli_usage("--sample reads no FILE");
-}
-
-static int write_image(struct output *out, const struct vae_image *image, struct vae_error *error)
-{
-	int status = vae_image_write(image, out->file, error);
-
-	return status < 0 ? status : output_flush(out, error);
 }
 
 /* The image that the options ask for. */
@@ -81,7 +78,7 @@ static int synthesise(struct vae_image_rows **image, const struct options *o, co
 	return vae_decode_rows(image, model, latents, o->crop ? &o->window : NULL, error);
 }
 
-/* salvaged: the codes that the latents are of, where slices of them may be lost, or NULL. */
+/* in: NULL where latents are samples. salvaged: the codes that the latents are of, where slices of them may be lost, or NULL. */
 static int decode(const struct options *o, const struct vae_model *model, const struct input *in, struct output *out,
 	struct vae_latents_rows *latents, const struct vae_codes *salvaged, struct vae_error *error)
 {
@@ -101,7 +98,7 @@ static int decode(const struct options *o, const struct vae_model *model, const 
 		status = vae_image_rows_write(painted ? painted : image, o->band, out->file, error);
 	progress_end(&progress);
 	if (!status && o->common.verbose)
-		cli_note("%s: %ux%u %s, maxval %u, model %s, %.2f s", input_name(in), image->geometry.width, image->geometry.height,
+		cli_note("%s: %ux%u %s, maxval %u, model %s, %.2f s", in ? input_name(in) : "sample", image->geometry.width, image->geometry.height,
 			vae_tuple_name(image->geometry.tuple), image->geometry.maxval, model_name(model, name, sizeof name),
 			seconds_now() - start);
 	vae_image_rows_free(painted);
@@ -229,18 +226,21 @@ static int salvage_stream(const struct options *o, struct models *models, struct
 
 static int sample(const struct options *o, struct output *out, struct vae_error *error)
 {
+	struct vae_sample_options options = o->sample;
 	struct vae_model *model;
-	struct vae_image *image;
 	int status = vae_model_find(&model, o->common.model, error);
 
 	if (status < 0)
 		return status;
-	for (uint64_t i = 0; i < o->samples && !status; i++) {
-		status = vae_sample(&image, model, o->seed, i, error);
+	options.max_pixels = o->common.max_pixels;
+	for (options.index = 0; options.index < o->samples && !status; options.index++) {
+		struct vae_latents_rows *latents;
+
+		status = vae_sample_rows(&latents, model, &options, error);
 		if (status < 0)
 			break;
-		status = write_image(out, image, error);
-		vae_image_free(image);
+		status = decode(o, model, NULL, out, latents, NULL, error);
+		vae_latents_rows_free(latents);
 	}
 	vae_model_free(model);
 	return status;
