@@ -369,6 +369,10 @@ struct vae_rate {
 };
 int vae_rate_estimate(struct vae_rate *rate, const struct vae_model *model, const struct vae_codes *codes, struct vae_error *error);
 
+/* z_bits and y_bits by place: bits[] has codes->rows x codes->columns numbers, the caller's, one for each cell of y. The bits of a cell of z are shared
+ * evenly by the cells of y that it tells of, 4 x 4 of them or what the slice has of these. */
+int vae_rate_cells(double *bits, const struct vae_model *model, const struct vae_codes *codes, struct vae_error *error);
+
 /* One part of a model, for reports. */
 struct vae_part {
 	const char *name;  /* "analysis", "h_a", "h_s", "context", "synthesis"; a constant string */
