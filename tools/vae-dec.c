@@ -21,12 +21,12 @@ enum { KEY_BAND = CLI_LONG, KEY_CROP, KEY_REDUCE, KEY_SALVAGE, KEY_SAMPLE, KEY_S
 static const struct cli_option rows[] = {
 	{ KEY_CROP, "crop", "X,Y,W,H", "decode only W x H pixels, from column X, row Y on" },
 	{ KEY_REDUCE, "reduce", "4|8", "decode to that fraction of the size, by block means" },
-	{ KEY_SALVAGE, "salvage", NULL, "decode what is whole of damaged codes; the rest is grey" },
+	{ KEY_SALVAGE, "salvage", NULL, "decode what is whole of damaged codes, the rest grey" },
 	{ KEY_BAND, "band", "ROWS", "work on so many rows of pixels at a time" },
 	{ KEY_SAMPLE, "sample", "N", "read nothing; decode N latents drawn from the prior" },
 	{ KEY_SEED, "seed", "S", "start of the sequence that --sample draws (default 1)" },
-	{ KEY_SIZE, "size", "WxH", "pixels of each picture that --sample draws (default 512x512)" },
-	{ KEY_QUALITY, "quality", "Q", "quality, 0 to 100, to draw it at (default 50)" },
+	{ KEY_SIZE, "size", "WxH", "size of the pictures drawn (default 512x512)" },
+	{ KEY_QUALITY, "quality", "Q", "0 to 100, quality that they have (default 50)" },
 };
 
 static const struct cli_program program = {

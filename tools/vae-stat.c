@@ -618,7 +618,7 @@ static int stat_codes(struct run *run, struct input *in, struct vae_error *error
 /* ---- pictures of codes and latents ------------------------------------------------------------------------------------- */
 
 #define HEAT_BIT 16    /* steps of a heat map's sample to a bit */
-#define PLANE_UNIT 8   /* steps of a plane's sample to a unit of y */
+#define PLANE_UNIT 4   /* steps of a plane's sample to a unit of y */
 #define PLANE_ZERO 128
 
 static int picture_new(struct vae_image **image, uint32_t width, uint32_t height, uint16_t maxval, struct vae_error *error)
