@@ -13,7 +13,9 @@
 #define CHECKSUM_BYTES 4
 #define BLOCK_BYTES (128 << 10) /* the most that a block holds */
 #define CHUNK (1 << 16)
+#define BLOCK_ROOM (HEAD_BYTES + BLOCK_BYTES)
 #define FRAME_HEADER_BYTES 14 /* at most, behind the magic */
+#define LEAST_FRAME_BYTES 64  /* no image takes fewer */
 
 struct place {
 	uint64_t content, bytes; /* where the content of a block begins; bytes of input */
@@ -101,35 +103,49 @@ static size_t header_bytes(uint8_t descriptor)
 	return MAGIC_BYTES + 1 + !single + id[descriptor & 3] + (descriptor >> 6 ? size[descriptor >> 6] : single);
 }
 
-/* The first place behind the magic from which blocks lead to a last one that ends at `tail`; 0: there is none. */
-static int find_sync(size_t *sync, const struct vae_frames *f, size_t tail, struct vae_error *error)
+/* leads[p]: over how many blocks (255: or more) the way leads from a block at p to a last one that ends at `tail`; 0: over none. */
+static int find_ways(uint8_t **leads, const struct vae_frames *f, size_t tail, struct vae_error *error)
 {
 	struct block b;
-	uint8_t *leads;
-	int rc = vae_alloc(&leads, tail + 1, 1, error);
-	if (rc)
-		return rc;
-	*sync = 0;
-	for (size_t p = tail > HEAD_BYTES ? tail - HEAD_BYTES : 0; p >= MAGIC_BYTES; p--) {
+	int rc = vae_alloc(leads, tail + BLOCK_ROOM + 1, 1, error);
+	for (size_t p = tail > HEAD_BYTES ? tail - HEAD_BYTES : 0; !rc && p >= MAGIC_BYTES; p--) {
 		if (!block_at(&b, f->input.data + p) || b.bytes > tail - p)
 			continue;
-		leads[p] = b.last ? p + b.bytes == tail : leads[p + b.bytes];
-		if (leads[p])
-			*sync = p;
+		uint8_t next = b.last ? p + b.bytes == tail : (*leads)[p + b.bytes];
+		(*leads)[p] = next + (!b.last && next && next < UINT8_MAX);
 	}
-	free(leads);
+	return rc;
+}
+
+/* Where the chain is whole again, that breaks at `bad` or, where the block before, at `before`, has a wrong size, there; 0: nowhere. All but the last of zstd's raw
+ * blocks are full, which is looked for first: among random bytes, every hundredth block or so has a place that leads to the end by chance.
+ * cut: the block at `bad` is a good one, but for its end, unless something else is quite certain. */
+static size_t find_sync(const uint8_t *leads, size_t tail, size_t before, size_t bad, bool cut)
+{
+	if (bad < tail && leads[bad + BLOCK_ROOM])
+		return bad + BLOCK_ROOM;
+	if (before < tail && leads[before + BLOCK_ROOM])
+		return before + BLOCK_ROOM;
+	for (size_t p = before; p < tail; p++)
+		if (leads[p] > cut)
+			return p;
 	return 0;
 }
 
-/* The chain of blocks is broken. Finds where the frame ends, and where the chain is whole again. */
-static int find_damage(struct vae_frames *f, struct vae_error *error)
+/* The chain of blocks is broken at `bad`; the block before is at `before`. Finds where the frame ends, and where the chain is whole again. */
+static int find_damage(struct vae_frames *f, size_t before, size_t bad, struct vae_error *error)
 {
 	struct block b;
 	size_t at = f->next, first = f->next, sync, tail;
+	uint8_t *leads;
 	int rc = find_magic(&f->end, f, MAGIC_BYTES, error);
 	tail = f->end > CHECKSUM_BYTES ? f->end - CHECKSUM_BYTES : 0;
-	if (rc || (rc = find_sync(&sync, f, tail, error)))
+	if (rc || (rc = find_ways(&leads, f, tail, error)))
 		return rc;
+	bool at_end = f->ended && f->end == f->input.size;
+	bool cut = at_end && bad + HEAD_BYTES <= f->end && block_at(&b, f->input.data + bad);
+	sync = find_sync(leads, tail, before == first ? MAGIC_BYTES : before, bad, cut);
+	free(leads);
 	f->sync = sync ? sync : tail;
 	for (; at + HEAD_BYTES <= f->sync && block_at(&b, f->input.data + at) && b.bytes <= f->sync - at && !b.last; at += b.bytes)
 		;
@@ -137,7 +153,7 @@ static int find_damage(struct vae_frames *f, struct vae_error *error)
 	f->next = f->next < f->sync ? f->next : f->sync;
 	if (sync && (sync < first || (at == first && sync - first <= FRAME_HEADER_BYTES))) /* it is the frame's header that is damaged: no block is missing */
 		f->broken = f->sync = f->next = sync;
-	vae_fail_at(&f->fault, VAE_EDATA, f->base + (int64_t)f->broken, "zstd's frame is %s", !sync && f->ended && f->end == f->input.size ? "truncated" : "damaged");
+	vae_fail_at(&f->fault, VAE_EDATA, f->base + (int64_t)f->broken, "zstd's frame is %s", !sync && at_end ? "truncated" : "damaged");
 	return 0;
 }
 
@@ -169,33 +185,54 @@ static int ends_well(struct vae_frames *f, size_t at, struct vae_error *error)
 	return magic == MAGIC || (magic & ~15u) == SKIPPABLE;
 }
 
+/* The content's size as the frame's header has it, UINT64_MAX where it does not; the header is there. */
+static uint64_t pledged_size(const uint8_t *frame)
+{
+	const uint8_t *end = frame + header_bytes(frame[MAGIC_BYTES]);
+	switch (frame[MAGIC_BYTES] >> 6) {
+	case 0: return frame[MAGIC_BYTES] >> 5 & 1 ? end[-1] : UINT64_MAX;
+	case 1: return vae_get16(end - 2) + 256u;
+	case 2: return vae_get32(end - 4);
+	default: return vae_get64(end - 8);
+	}
+}
+
 /* The magic is there. Finds the frame's end, and what is broken on the way to it. */
 static int find_extent(struct vae_frames *f, struct vae_error *error)
 {
 	struct block b = {.last = false};
 	const char *why;
 	int rc = have(f, MAGIC_BYTES + 1, error);
-	if (rc < 0)
+	if (rc < 0 || (rc && (rc = have(f, header_bytes(f->input.data[MAGIC_BYTES]), error)) < 0))
 		return rc;
 	f->fault = (struct vae_error){.offset = -1};
 	f->next = rc ? header_bytes(f->input.data[MAGIC_BYTES]) : f->input.size;
+	f->pledged = rc ? pledged_size(f->input.data) : UINT64_MAX;
+	f->begin = f->dropped + f->content.size;
 	f->broken = SIZE_MAX;
 	f->fresh = true;
 	f->checked = false;
-	for (f->end = f->next; !b.last; f->end += b.bytes) {
-		if ((rc = have(f, f->end + HEAD_BYTES, error)) < 0)
+	size_t before = f->next, at = f->next;
+	for (; !b.last; before = at, at += b.bytes) {
+		if ((rc = have(f, at + HEAD_BYTES, error)) < 0)
 			return rc;
-		if (!rc || !block_at(&b, f->input.data + f->end))
-			return find_damage(f, error);
-		if ((rc = have(f, f->end + b.bytes, error)) <= 0)
-			return rc ? rc : find_damage(f, error);
+		if (!rc || !block_at(&b, f->input.data + at))
+			return find_damage(f, before, at, error);
+		if ((rc = have(f, at + b.bytes, error)) <= 0)
+			return rc ? rc : find_damage(f, before, at, error);
 	}
 	size_t checksum = f->input.data[MAGIC_BYTES] >> 2 & 1 ? CHECKSUM_BYTES : 0;
-	if ((rc = have(f, f->end + checksum, error)) < 0)
+	if ((rc = have(f, at + checksum, error)) < 0)
 		return rc;
-	f->end = rc ? f->end + checksum : f->input.size;
+	f->end = rc ? at + checksum : f->input.size;
 	rc = ends_well(f, f->end, error);
-	return rc < 0 ? rc : rc || good(f, &why) ? 0 : find_damage(f, error);
+	return rc < 0 ? rc : rc || good(f, &why) ? 0 : find_damage(f, before, at, error);
+}
+
+bool vae_frames_overlong(const struct vae_frames *f)
+{
+	uint64_t size = f->dropped + f->content.size - f->begin;
+	return f->pledged < size && size - f->pledged >= LEAST_FRAME_BYTES;
 }
 
 /* ---- what is in the blocks --------------------------------------------------------------------------------------------- */
@@ -271,8 +308,6 @@ int vae_frames_grow(struct vae_frames *f, struct vae_error *error)
 	place.bytes = f->next - before;
 	return rc || (rc = vae_buffer_append(&f->places, &place, sizeof place, error)) ? rc : 1;
 }
-
-void vae_frames_leave(struct vae_frames *f) { f->next = f->end; }
 
 void vae_frames_drop(struct vae_frames *f, size_t bytes)
 {

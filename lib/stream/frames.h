@@ -34,6 +34,7 @@ struct vae_frames {
 	struct vae_error failure;  /* code is not 0 where it ended because it could not be read */
 	size_t next;               /* the block to decompress next, as a place in input; the following likewise */
 	size_t broken, sync, end;  /* see above; broken is SIZE_MAX where nothing is */
+	uint64_t begin, pledged;   /* where the frame's content begins, and how much of it there is to be: UINT64_MAX where its header does not say */
 	bool checked;              /* the whole frame was compared with zstd's checksum */
 	bool fresh;                /* zstd has seen no header for what comes next */
 	struct vae_error fault;    /* what was wrong with the current frame; code 0: nothing so far */
@@ -48,8 +49,8 @@ void vae_frames_clear(struct vae_frames *frames);
 int vae_frames_open(struct vae_frames *frames, int64_t *at, uint64_t *skipped, struct vae_error *error);
 /* Decompresses another block of the frame. Returns 1, or 0 at the frame's end, where a frame without any other fault has been compared with zstd's checksum. */
 int vae_frames_grow(struct vae_frames *frames, struct vae_error *error);
-/* Goes to the end of the frame, whatever it still holds. */
-void vae_frames_leave(struct vae_frames *frames);
+/* Whether the frame has given so much more than was pledged that the next one must be in it, whose magic is damaged. */
+bool vae_frames_overlong(const struct vae_frames *frames);
 /* Forgets that many bytes of content. */
 void vae_frames_drop(struct vae_frames *frames, size_t bytes);
 /* Where in the input this byte of content comes from: exactly, or the block that it is in. */

@@ -137,7 +137,7 @@ static int search(size_t *place, uint32_t *which, const struct vae_salvage *s, c
 	uint32_t *count; /* of slices from there to the end; 0: lengths do not lead there */
 	*place = size(s);
 	*which = p->codes->slices;
-	if (n > SEARCH_BYTES)
+	if (n > SEARCH_BYTES || vae_frames_overlong(&s->frames)) /* the slices of another image would do as well */
 		return 0;
 	int rc = vae_alloc(&count, n + 1, sizeof *count, error);
 	if (rc)

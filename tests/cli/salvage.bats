@@ -62,6 +62,9 @@ slice() {
 	{ zstd -dcq <"$X/two.lat" | head -c 5000 | zstd -q; zstd -dcq <"$X/two.lat" | tail -c +5001 | zstd -q; } >span.lat # an image in two frames
 	quiet vae-dec --salvage -o out span.lat
 	cmp out "$X/two.pam"
+	zstd -q </dev/null >empty.zst
+	quiet vae-dec --salvage -o out empty.zst "$X/two.lat" empty.zst
+	cmp out "$X/two.pam"
 	{ printf 'P*M\030\5\0\0\0abcde'; cat "$X/two.lat"; } >skippable.lat
 	quiet vae-dec --salvage -o out skippable.lat
 	cmp out "$X/two.pam"
