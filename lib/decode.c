@@ -5,7 +5,6 @@
 
 #include "base/cpu.h"
 #include "base/memory.h"
-#include "base/random.h"
 #include "image/image.h"
 #include "nn/sweep.h"
 #include "shape.h"
@@ -355,27 +354,5 @@ int vae_decode(struct vae_image **image, const struct vae_model *model, const st
 		vae_image_rows_free(pixels);
 	}
 	vae_latents_rows_free(cells);
-	return rc;
-}
-
-int vae_sample(struct vae_image **image, const struct vae_model *model, uint64_t seed, uint64_t index, struct vae_error *error)
-{
-	const struct vae_arch *a = &model->nets->arch;
-	if (a->kind != VAE_ARCH_MLP)
-		return vae_fail(error, VAE_EARG, "only models with a standard normal prior (mlp) can be sampled from");
-	struct vae_latents z = {
-		.geometry = {(uint32_t)a->width, (uint32_t)a->height, 255, VAE_PGM, VAE_GRAYSCALE}, .model_id = model->id,
-		.quality = VAE_QUALITY_ONE, .rows = 1, .columns = 1, .channels = (uint32_t)a->y};
-	int rc = vae_alloc_raw(&z.y, z.channels, sizeof *z.y, error);
-	if (rc)
-		return rc;
-	struct vae_random random;
-	uint64_t state = vae_fp_enter();
-	vae_random_init(&random, seed, index, 0);
-	for (size_t i = 0; i < z.channels; i++)
-		z.y[i] = (float)vae_random_normal(&random);
-	vae_fp_leave(state);
-	rc = vae_decode(image, model, &z, error);
-	free(z.y);
 	return rc;
 }

@@ -63,7 +63,7 @@ static int pack_slice(void *context, size_t piece, int thread, struct vae_error 
 	if (rc)
 		vae_buffer_clear(&buffer);
 	else
-		q->codes->slice[i] = (struct vae_slice){buffer.data, (uint32_t)buffer.size};
+		q->codes->slice[i] = (struct vae_slice){.payload = buffer.data, .bytes = (uint32_t)buffer.size};
 	return rc;
 }
 

@@ -1,6 +1,7 @@
 /* rate.c - what codes should take, by the prior's own account. For reports: libm is allowed. */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "base/parallel.h"
@@ -24,7 +25,58 @@ struct estimate {
 	const struct vae_model *model;
 	struct vae_symbols *symbols; /* one a thread */
 	struct vae_rate *slice;      /* [slices] */
+	double *bits;                /* of cells, NULL where only sums are wanted */
 };
+
+static double symbol_bits(const struct estimate *e, const struct vae_symbols *s, size_t n)
+{
+	return vae_range_bits(&e->model->scales, s->index[n], s->value[n]);
+}
+
+/* What cell number `cell` of z costs goes to the cells of y beneath it: corner is the slice's first. */
+static void share_z(const struct estimate *e, const struct vae_symbols *s, size_t cell, double *corner)
+{
+	size_t top = cell / s->z_columns * 4, left = cell % s->z_columns * 4;
+	size_t rows = s->rows - top < 4 ? s->rows - top : 4, columns = s->columns - left < 4 ? s->columns - left : 4;
+	double bits = 0;
+	for (size_t k = 0; k < s->z_channels; k++)
+		bits += symbol_bits(e, s, cell * s->z_channels + k);
+	for (size_t i = 0; i < rows * columns; i++)
+		corner[(top + i / columns) * e->codes->columns + left + i % columns] += bits / (double)(rows * columns);
+}
+
+static int map_slice(void *context, size_t i, int thread, struct vae_error *error)
+{
+	const struct estimate *e = context;
+	const struct vae_codes *c = e->codes;
+	struct vae_slice_place p = vae_slice_at(c->rows, c->columns, i);
+	struct vae_symbols *s = &e->symbols[thread];
+	double *corner = e->bits + p.row * c->columns + p.column;
+	int rc = vae_slice_decode(s, c, e->model, i, &c->slice[i], NULL, 0, error);
+	if (rc)
+		return rc;
+	for (size_t cell = 0; cell < s->z_rows * s->z_columns; cell++)
+		share_z(e, s, cell, corner);
+	for (size_t n = s->z_count, part = s->channels / s->steps; n < s->count; n++) {
+		size_t cell = (n - s->z_count) / part % (s->rows * s->columns); /* vae_symbols_place, backwards */
+		corner[cell / s->columns * c->columns + cell % s->columns] += symbol_bits(e, s, n);
+	}
+	return 0;
+}
+
+int vae_rate_cells(double *bits, const struct vae_model *model, const struct vae_codes *codes, struct vae_error *error)
+{
+	struct estimate e = {.codes = codes, .model = model};
+	size_t threads = 0, cells = (size_t)codes->rows * codes->columns;
+	int rc = vae_codes_check(codes, model, error);
+	if (rc || (rc = vae_alloc(&e.bits, cells, sizeof *e.bits, error)))
+		return rc;
+	if (!(rc = vae_symbols_new(&e.symbols, &threads, error)) && !(rc = vae_parallel(codes->slices, map_slice, &e, error)))
+		memcpy(bits, e.bits, cells * sizeof *bits);
+	vae_symbols_free(e.symbols, threads);
+	free(e.bits);
+	return rc;
+}
 
 static int estimate_slice(void *context, size_t i, int thread, struct vae_error *error)
 {
@@ -35,7 +87,7 @@ static int estimate_slice(void *context, size_t i, int thread, struct vae_error 
 	if (rc)
 		return rc;
 	for (size_t n = 0; n < s->count; n++) {
-		double bits = vae_range_bits(&e->model->scales, s->index[n], s->value[n]);
+		double bits = symbol_bits(e, s, n);
 		if (n < s->z_count) {
 			rate.z_bits += bits;
 		} else {
@@ -50,7 +102,7 @@ static int estimate_slice(void *context, size_t i, int thread, struct vae_error 
 
 int vae_rate_estimate(struct vae_rate *rate, const struct vae_model *model, const struct vae_codes *codes, struct vae_error *error)
 {
-	struct estimate e = {codes, model, NULL, NULL};
+	struct estimate e = {.codes = codes, .model = model};
 	size_t threads = 0;
 	struct vae_rate sum = {0};
 	int rc = vae_codes_check(codes, model, error);

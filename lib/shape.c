@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "image/image.h"
 #include "nn/sweep.h"
+#include "prior/draw.h"
 #include "prior/payload.h"
 
 #define NO_LIMIT UINT64_MAX /* who read the stream has enforced max_pixels */
@@ -100,6 +101,23 @@ int vae_slice_decode(struct vae_symbols *symbols, const struct vae_codes *codes,
 	if (!rc)
 		return 0;
 	return vae_fail(error, (enum vae_err)rc, "slice %zu of %u: %.300s", i + 1, codes->slices, why.text);
+}
+
+/* A dense model was trained with the prior N(0, I): its tables are those of the posteriors' means, which are not what it wants to be drawn from. */
+int vae_slice_draw(struct vae_symbols *symbols, const struct vae_codes *codes, const struct vae_model *model, size_t i, uint64_t seed, uint64_t number,
+                   float *y, size_t stride, struct vae_error *error)
+{
+	struct vae_prior prior = vae_prior_of(model, codes->quality);
+	struct vae_slice_place p = vae_slice_at(codes->rows, codes->columns, i);
+	struct vae_draw draw = {.scales = &model->scales};
+	vae_random_init(&draw.random, seed, number, i);
+	if (model->nets->arch.kind == VAE_ARCH_MLP) {
+		for (uint32_t k = 0; k < codes->channels; k++)
+			y[k] = (float)vae_random_normal(&draw.random);
+		return 0;
+	}
+	int rc = vae_symbols_fit(symbols, model->nets, p.rows, p.columns, error);
+	return rc ? rc : vae_hyper_synthesise(symbols, &prior, vae_draw_symbols, &draw, y, stride, error);
 }
 
 /* ---- what travels along ------------------------------------------------------------------------------------------------ */

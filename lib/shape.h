@@ -23,6 +23,11 @@ int vae_codes_check(const struct vae_codes *codes, const struct vae_model *model
 int vae_slice_decode(struct vae_symbols *symbols, const struct vae_codes *codes, const struct vae_model *model, size_t i,
                      const struct vae_slice *slice, float *y, size_t stride, struct vae_error *error);
 
+/* Draws slice i of picture `number` of the sequence that seed starts from the prior, instead of decoding it; of codes, which have been checked, all but
+ * the slices is used. */
+int vae_slice_draw(struct vae_symbols *symbols, const struct vae_codes *codes, const struct vae_model *model, size_t i, uint64_t seed, uint64_t number,
+                   float *y, size_t stride, struct vae_error *error);
+
 /* The path that latents carry, or NULL. */
 int vae_hint_copy(char **hint, const struct vae_model *model, struct vae_error *error);
 

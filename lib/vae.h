@@ -217,6 +217,7 @@ enum vae_method {
 struct vae_slice {
 	uint8_t *payload; /* alpha samples of its pixels (1 or 2 bytes each), if the picture has alpha, then the packed symbols; owned */
 	uint32_t bytes;   /* of both */
+	bool lost;        /* vae_salvage_read could not have it: there is no payload; it dequantises to zeros and opaque alpha */
 };
 
 /* A picture as it stands in a .lat file (vae-codes(5)), but for zstd. */
@@ -341,8 +342,45 @@ int vae_decode_rows(struct vae_image_rows **image, const struct vae_model *model
 int vae_decode_reduced_rows(struct vae_image_rows **image, const struct vae_model *model, struct vae_latents_rows *latents, int reduce,
                             struct vae_error *error);
 
-/* Image number `index` of the sequence that `seed` starts: decodes z ~ N(0, I). Models with a standard normal prior (mlp) only, VAE_EARG else. */
-int vae_sample(struct vae_image **image, const struct vae_model *model, uint64_t seed, uint64_t index, struct vae_error *error);
+/* Latents that nobody encoded, drawn from the prior, for vae_decode_rows to make a picture of. Photo models: ancestral sampling, z from its tables, then
+ * step after step of y, each given what is drawn so far, by the integer tables that would code them (without their escapes); slices are drawn each by itself.
+ * Dense models (mlp): y ~ N(0, I). The same on every machine and for any number of threads. */
+#define VAE_SAMPLE_PIXELS 512
+struct vae_sample_options {
+	uint32_t width, height; /* pixels; both 0: photo VAE_SAMPLE_PIXELS square. A dense model has one size, and takes that or 0 */
+	double quality;         /* 0 to 100, at which the prior and the synthesis are asked: photo alone */
+	uint64_t seed, index;   /* picture number `index` of the sequence that `seed` starts */
+	uint64_t max_pixels;    /* VAE_ELIMIT beyond; 0: VAE_MAX_PIXELS */
+};
+int vae_sample_rows(struct vae_latents_rows **latents, const struct vae_model *model, const struct vae_sample_options *options, struct vae_error *error);
+
+/* ---- salvage ----------------------------------------------------------------------------------------------------------- */
+
+/* A piece of a stream of codes that is damaged. */
+struct vae_damage {
+	uint64_t image;              /* 1 is the stream's first of which anything is known; 0: junk between images */
+	uint32_t row, column;        /* of the slice, among the slices, from 0 */
+	struct vae_window pixels;    /* that the slice covers; width 0: the damage is not within a slice */
+	struct vae_error error;      /* why, and the byte offset in the input */
+};
+typedef void vae_damage_report(void *context, const struct vae_damage *damage);
+
+/* What is whole of a stream of codes that was flipped, cut, or mixed with junk. Every slice has a checksum, and most have bytes of their own in
+ * zstd's frames: a slice is lost only with its own bytes, or those in front that say how long it is, or zstd's of a compressed block (lost are then
+ * the slices in it; and with the method zstd, as a rule, those behind it). An image is lost with its header. One image's codes are in memory at a time, and up to five times
+ * as much while their damage is looked at; what was never damaged reads as vae_codes_read reads it. */
+struct vae_salvage;
+/* report is called, with context, once for each damage, from the thread that calls the functions below. max_pixels as for a reader. */
+int vae_salvage_new(struct vae_salvage **salvage, FILE *file, uint64_t max_pixels, vae_damage_report *report, void *context, struct vae_error *error);
+/* The next image whose header is whole; slices that are not are marked lost. Returns 1, or 0 at the end. VAE_EMEM, and VAE_EIO where the input could
+ * not be read to its end (after the images in what could be); damage is no failure. */
+int vae_salvage_read(struct vae_codes **codes, struct vae_salvage *salvage, struct vae_error *error);
+/* Decodes the symbols of that image's slices once, to mark lost, and report, those that cannot be although their checksum is right. */
+int vae_salvage_check(struct vae_codes *codes, struct vae_salvage *salvage, const struct vae_model *model, struct vae_error *error);
+/* The rows of `image`, decoded from these codes, with the pixels of lost slices grey: (maxval + 1) / 2, rounded down. Pixels beside them are the
+ * synthesis's of what is there, as far as it looks around. Reads from image, which must outlive it. */
+int vae_salvage_paint(struct vae_image_rows **painted, struct vae_image_rows *image, const struct vae_codes *codes, struct vae_error *error);
+void vae_salvage_free(struct vae_salvage *salvage);
 
 /* ---- measures ---------------------------------------------------------------------------------------------------------- */
 
@@ -366,6 +404,10 @@ struct vae_rate {
 };
 /* VAE_EDATA and VAE_EMODEL as from vae_dequantise. */
 int vae_rate_estimate(struct vae_rate *rate, const struct vae_model *model, const struct vae_codes *codes, struct vae_error *error);
+
+/* z_bits and y_bits by place: bits[] has codes->rows x codes->columns numbers, the caller's, one for each cell of y. The bits of a cell of z are shared
+ * evenly by the cells of y that it tells of, 4 x 4 of them or what the slice has of these. */
+int vae_rate_cells(double *bits, const struct vae_model *model, const struct vae_codes *codes, struct vae_error *error);
 
 /* One part of a model, for reports. */
 struct vae_part {

@@ -117,6 +117,9 @@ golden() {
 	done
 }
 
+# samples ARCH MODEL SIZE QUALITY SEED HASH: a line of samples.sums
+samples() { same "the hash" "$6" "$(on "$1" vae-dec -m "$2" --sample 2 --size "$3" --quality "$4" --seed "$5" | sum)"; }
+
 # shapes ARCH MODEL COUNT HASH: tests/shapes.sh, there
 shapes() {
 	local file=models/$2.safetensors
@@ -147,6 +150,9 @@ for machine in "${machines[@]}"; do
 				check "$machine $kernel: $model, ${line[0]}, quality ${line[1]}: latents, codes, pixels" golden "$machine" "$model" "${line[@]}"
 			done <"tests/data/golden/$model.sums"
 		done
+		while read -ra line; do
+			check "$machine $kernel: samples of ${line[0]}, ${line[1]}, quality ${line[2]}" samples "$machine" "${line[@]}"
+		done <tests/data/golden/samples.sums
 		while read -r model number hash; do
 			[ "$number" = 5 ] || continue
 			check "$machine $kernel: $number random pictures with $model" shapes "$machine" "$model" "$number" "$hash"

@@ -390,6 +390,18 @@ void cli_window(struct vae_window *window)
 	}
 }
 
+void cli_size(uint32_t *width, uint32_t *height)
+{
+	char *end;
+	unsigned long long w = strtoull(optarg, &end, 10), h = *end == 'x' ? strtoull(end + 1, NULL, 10) : 0;
+
+	if (!isdigit((unsigned char)*optarg) || *end != 'x' || !isdigit((unsigned char)end[1]) || end[1 + strspn(end + 1, "0123456789")]
+	    || !w || !h || w > INT32_MAX || h > INT32_MAX)
+		cli_usage("--%s: '%s' is not WxH, two whole numbers of at least 1", cli.current->name, optarg);
+	*width = (uint32_t)w;
+	*height = (uint32_t)h;
+}
+
 int cli_choice(void)
 {
 	const char *word = cli.current->argument;

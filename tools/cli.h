@@ -50,12 +50,13 @@ void cli_begin(const struct cli_program *program, struct cli_common *common, int
 int cli_next(void);
 
 /* The argument of the option that cli_next returned: as text, strictly as a number within [low, high], as "LOW:HIGH" with
- * 0 < LOW <= HIGH, as "X,Y,W,H" with W and H at least 1, or as the index of one of the words of its row's argument. */
+ * 0 < LOW <= HIGH, as "X,Y,W,H" or "WxH" with W and H at least 1, or as the index of one of the words of its row's argument. */
 const char *cli_text(void);
 double cli_real(double low, double high);
 uint64_t cli_whole(uint64_t low, uint64_t high);
 void cli_range(double *low, double *high);
 void cli_window(struct vae_window *window);
+void cli_size(uint32_t *width, uint32_t *height);
 int cli_choice(void);
 
 /* Lines on stderr, each "PROGRAM: ...": an error; a note, which --quiet silences; a usage error, which exits with 2. */

@@ -3,24 +3,30 @@
 #include "inout.h"
 #include "progress.h"
 
+#include <inttypes.h>
+
 struct options {
 	struct cli_common common;
 	bool crop;                /* decode the window alone */
 	struct vae_window window;
 	int reduce;               /* 0, 4 or 8 */
+	bool salvage;             /* decode what is whole of damaged codes */
 	uint32_t band;            /* rows of pixels, 0: the library's choice */
 	uint64_t samples;         /* 0: decode; else so many pictures drawn from the prior */
-	uint64_t seed;
+	struct vae_sample_options sample;
 };
 
-enum { KEY_BAND = CLI_LONG, KEY_CROP, KEY_REDUCE, KEY_SAMPLE, KEY_SEED };
+enum { KEY_BAND = CLI_LONG, KEY_CROP, KEY_REDUCE, KEY_SALVAGE, KEY_SAMPLE, KEY_SEED, KEY_SIZE, KEY_QUALITY };
 
 static const struct cli_option rows[] = {
 	{ KEY_CROP, "crop", "X,Y,W,H", "decode only W x H pixels, from column X, row Y on" },
 	{ KEY_REDUCE, "reduce", "4|8", "decode to that fraction of the size, by block means" },
+	{ KEY_SALVAGE, "salvage", NULL, "decode what is whole of damaged codes, the rest grey" },
 	{ KEY_BAND, "band", "ROWS", "work on so many rows of pixels at a time" },
 	{ KEY_SAMPLE, "sample", "N", "read nothing; decode N latents drawn from the prior" },
 	{ KEY_SEED, "seed", "S", "start of the sequence that --sample draws (default 1)" },
+	{ KEY_SIZE, "size", "WxH", "size of the pictures drawn (default 512x512)" },
+	{ KEY_QUALITY, "quality", "Q", "0 to 100, quality that they have (default 50)" },
 };
 
 static const struct cli_program program = {
@@ -35,34 +41,32 @@ static const struct cli_program program = {
 
 static void parse_options(struct options *o, int argc, char **argv)
 {
-	bool seeded = false;
+	const char *only = NULL; /* an option that goes with --sample */
 	int key;
 
-	*o = (struct options){ .seed = 1 };
+	*o = (struct options){ .sample = { .seed = 1, .quality = 50 } };
 	cli_begin(&program, &o->common, argc, argv);
 	while ((key = cli_next()) != -1)
 		switch (key) {
 		case KEY_CROP: cli_window(&o->window); o->crop = true; break;
 		case KEY_REDUCE: o->reduce = cli_choice() ? 8 : 4; break;
+		case KEY_SALVAGE: o->salvage = true; break;
 		case KEY_BAND: o->band = (uint32_t)cli_whole(1, INT32_MAX); break;
 		case KEY_SAMPLE: o->samples = cli_whole(1, (uint64_t)1 << 32); break;
-		case KEY_SEED: o->seed = cli_whole(0, UINT64_MAX); seeded = true; break;
+		case KEY_SEED: o->sample.seed = cli_whole(0, UINT64_MAX); only = "seed"; break;
+		case KEY_SIZE: cli_size(&o->sample.width, &o->sample.height); only = "size"; break;
+		case KEY_QUALITY: o->sample.quality = cli_real(0, 100); only = "quality"; break;
 		}
-	if (seeded && !o->samples)
-		cli_usage("--seed has no use without --sample");
+	if (only && !o->samples)
+		cli_usage("--%s has no use without --sample", only);
 	if (o->crop && o->reduce)
 		cli_usage("--crop and --reduce do not go together");
+	if (o->salvage && (o->crop || o->reduce || o->samples))
+		cli_usage("--%s does not go with --salvage", o->crop ? "crop" : o->reduce ? "reduce" : "sample");
 	if (o->samples && (o->crop || o->reduce))
 		cli_usage("--%s does not go with --sample", o->crop ? "crop" : "reduce");
 	if (o->samples && o->common.operands)
 		cli_usage("--sample reads no FILE");
-}
-
-static int write_image(struct output *out, const struct vae_image *image, struct vae_error *error)
-{
-	int status = vae_image_write(image, out->file, error);
-
-	return status < 0 ? status : output_flush(out, error);
 }
 
 /* The image that the options ask for. */
@@ -74,11 +78,12 @@ static int synthesise(struct vae_image_rows **image, const struct options *o, co
 	return vae_decode_rows(image, model, latents, o->crop ? &o->window : NULL, error);
 }
 
+/* in: NULL where latents are samples. salvaged: the codes that the latents are of, where slices of them may be lost, or NULL. */
 static int decode(const struct options *o, const struct vae_model *model, const struct input *in, struct output *out,
-	struct vae_latents_rows *latents, struct vae_error *error)
+	struct vae_latents_rows *latents, const struct vae_codes *salvaged, struct vae_error *error)
 {
 	double start = seconds_now();
-	struct vae_image_rows *image;
+	struct vae_image_rows *image, *painted = NULL;
 	struct progress progress;
 	char name[64];
 	int status;
@@ -89,12 +94,16 @@ static int decode(const struct options *o, const struct vae_model *model, const 
 		progress_end(&progress);
 		return status;
 	}
-	status = vae_image_rows_write(image, o->band, out->file, error);
+	if (salvaged)
+		status = vae_salvage_paint(&painted, image, salvaged, error);
+	if (!status)
+		status = vae_image_rows_write(painted ? painted : image, o->band, out->file, error);
 	progress_end(&progress);
 	if (!status && o->common.verbose)
-		cli_note("%s: %ux%u %s, maxval %u, model %s, %.2f s", input_name(in), image->geometry.width, image->geometry.height,
+		cli_note("%s: %ux%u %s, maxval %u, model %s, %.2f s", in ? input_name(in) : "sample", image->geometry.width, image->geometry.height,
 			vae_tuple_name(image->geometry.tuple), image->geometry.maxval, model_name(model, name, sizeof name),
 			seconds_now() - start);
+	vae_image_rows_free(painted);
 	vae_image_rows_free(image);
 	return status < 0 ? status : output_flush(out, error);
 }
@@ -110,7 +119,7 @@ static int decode_codes(const struct options *o, struct models *models, const st
 		status = vae_dequantise_rows(&latents, model, codes, reader, o->crop ? &o->window : NULL, error);
 	if (status < 0)
 		return status;
-	status = decode(o, model, in, out, latents, error);
+	status = decode(o, model, in, out, latents, NULL, error);
 	vae_latents_rows_free(latents);
 	return status;
 }
@@ -143,7 +152,7 @@ static int latents_stream(const struct options *o, struct models *models, struct
 	while (!status && (status = vae_latents_rows_open(&latents, in->file, o->common.max_pixels, error)) == 1) {
 		status = models_get(models, &model, latents->head.model_id, latents->head.model_hint, error);
 		if (!status)
-			status = decode(o, model, in, out, latents, error);
+			status = decode(o, model, in, out, latents, NULL, error);
 		vae_latents_rows_free(latents);
 		if (!status)
 			input_mark(in);
@@ -151,25 +160,90 @@ static int latents_stream(const struct options *o, struct models *models, struct
 	return status;
 }
 
+struct salvage {
+	const struct input *in;
+	uint64_t damages;
+};
+
+/* Damage of a stream, said as it is found: "image 2, slice in row 0, column 1 (76 x 1024 pixels from 1024,0 on): its checksum is wrong" */
+static void report_damage(void *context, const struct vae_damage *damage)
+{
+	struct salvage *s = context;
+	const struct vae_window *w = &damage->pixels;
+	struct vae_error error = damage->error;
+	char where[160] = "between images";
+
+	if (damage->image && w->width)
+		snprintf(where, sizeof where, "image %" PRIu64 ", slice in row %u, column %u (%u x %u pixels from %u,%u on)", damage->image,
+			damage->row, damage->column, w->width, w->height, w->left, w->top);
+	else if (damage->image)
+		snprintf(where, sizeof where, "image %" PRIu64, damage->image);
+	fail(&error, damage->error.code, "%s: %.200s", where, damage->error.text);
+	error.offset = damage->error.offset;
+	input_report(s->in, &error);
+	s->damages++;
+}
+
+/* An image whose model is missing, or does not suit it, is lost as well. */
+static int salvage_codes(const struct options *o, struct models *models, struct salvage *s, struct input *in, struct output *out,
+	struct vae_codes *codes, struct vae_salvage *salvage, struct vae_error *error)
+{
+	const struct vae_model *model;
+	struct vae_latents_rows *latents;
+	int status = models_get(models, &model, codes->model_id, NULL, error);
+
+	if (!status)
+		status = vae_salvage_check(codes, salvage, model, error);
+	if (!status)
+		status = vae_dequantise_rows(&latents, model, codes, NULL, NULL, error);
+	if (status == VAE_EMODEL || status == VAE_EDATA) {
+		input_report(in, error);
+		s->damages++;
+		return 0;
+	}
+	if (status < 0)
+		return status;
+	status = decode(o, model, in, out, latents, codes, error);
+	vae_latents_rows_free(latents);
+	in->items++;
+	return status;
+}
+
+static int salvage_stream(const struct options *o, struct models *models, struct input *in, struct output *out, struct salvage *s,
+	struct vae_error *error)
+{
+	struct vae_salvage *salvage;
+	struct vae_codes *codes;
+	int status = vae_salvage_new(&salvage, in->file, o->common.max_pixels, report_damage, s, error);
+
+	if (status < 0)
+		return status;
+	while (!status && (status = vae_salvage_read(&codes, salvage, error)) == 1) {
+		status = salvage_codes(o, models, s, in, out, codes, salvage, error);
+		vae_codes_free(codes);
+	}
+	vae_salvage_free(salvage);
+	return status || in->items || !s->damages ? status : fail(error, VAE_EDATA, "nothing could be salvaged");
+}
+
 static int sample(const struct options *o, struct output *out, struct vae_error *error)
 {
+	struct vae_sample_options options = o->sample;
 	struct vae_model *model;
-	struct vae_image *image;
-	struct progress progress;
 	int status = vae_model_find(&model, o->common.model, error);
 
 	if (status < 0)
 		return status;
-	progress_start(&progress, NULL, o->common.quiet);
-	for (uint64_t i = 0; i < o->samples && !status; i++) {
-		progress_share(&progress, (double)i / o->samples);
-		status = vae_sample(&image, model, o->seed, i, error);
+	options.max_pixels = o->common.max_pixels;
+	for (options.index = 0; options.index < o->samples && !status; options.index++) {
+		struct vae_latents_rows *latents;
+
+		status = vae_sample_rows(&latents, model, &options, error);
 		if (status < 0)
 			break;
-		status = write_image(out, image, error);
-		vae_image_free(image);
+		status = decode(o, model, NULL, out, latents, NULL, error);
+		vae_latents_rows_free(latents);
 	}
-	progress_end(&progress);
 	vae_model_free(model);
 	return status;
 }
@@ -198,6 +272,7 @@ int main(int argc, char **argv)
 	struct models models;
 	struct input in;
 	struct output out;
+	struct salvage salvage = { .in = &in };
 	int status;
 
 	parse_options(&o, argc, argv);
@@ -205,8 +280,10 @@ int main(int argc, char **argv)
 		return sample_and_finish(&o);
 	if (inout_open(&in, &out, &o.common, &error) || models_open(&models, o.common.model, &error))
 		return inout_refuse(&in, &out, &error);
-	status = vae_kind_peek(in.file) == VAE_KIND_CODES ? codes_stream(&o, &models, &in, &out, &error)
+	status = o.salvage ? salvage_stream(&o, &models, &in, &out, &salvage, &error)
+		: vae_kind_peek(in.file) == VAE_KIND_CODES ? codes_stream(&o, &models, &in, &out, &error)
 		: latents_stream(&o, &models, &in, &out, &error);
 	models_close(&models);
-	return inout_finish(&in, &out, status, &error);
+	status = inout_finish(&in, &out, status, &error);
+	return salvage.damages ? EXIT_FAILED : status;
 }

@@ -21,14 +21,17 @@ struct options {
 	char **reference; /* [references] */
 	int references;
 	enum report_layout layout;
+	bool heatmap, planes; /* pictures instead of a report */
 };
 
-enum { KEY_TSV = CLI_LONG, KEY_JSON };
+enum { KEY_TSV = CLI_LONG, KEY_JSON, KEY_HEATMAP, KEY_PLANES };
 
 static const struct cli_option known[] = {
 	{ 'r', "reference", "FILE", "compare images with those of FILE, pair by pair" },
 	{ KEY_TSV, "tsv", NULL, "tab-separated values, a header line for each kind" },
 	{ KEY_JSON, "json", NULL, "one array of flat objects" },
+	{ KEY_HEATMAP, "heatmap", NULL, "of codes: a PGM of the bits that each cell takes" },
+	{ KEY_PLANES, "planes", NULL, "of latents: a PGM of each channel, the strongest first" },
 };
 
 static const struct cli_program program = {
@@ -56,13 +59,20 @@ static void parse_options(struct options *o, int argc, char **argv)
 			break;
 		case KEY_TSV: o->layout = REPORT_TSV; break;
 		case KEY_JSON: o->layout = REPORT_JSON; break;
+		case KEY_HEATMAP: o->heatmap = true; break;
+		case KEY_PLANES: o->planes = true; break;
 		}
+	if (o->heatmap && o->planes)
+		cli_usage("--heatmap and --planes do not go together");
+	if ((o->heatmap || o->planes) && (o->references || o->layout != REPORT_PEOPLE))
+		cli_usage("--%s writes pictures: no report is made, nor a comparison", o->heatmap ? "heatmap" : "planes");
 }
 
 /* Everything that a run carries from file to file. */
 struct run {
 	const struct options *o;
 	struct report report;
+	FILE *pictures; /* where they go, or NULL: the report is made */
 	struct models models;
 	/* pictures to compare with: a single one serves for all */
 	struct input reference_in;
@@ -621,6 +631,147 @@ static int stat_codes(struct run *run, struct input *in, struct vae_error *error
 	return status;
 }
 
+/* ---- pictures of codes and latents ------------------------------------------------------------------------------------- */
+
+#define HEAT_BIT 16    /* steps of a heat map's sample to a bit */
+#define PLANE_UNIT 4   /* steps of a plane's sample to a unit of y */
+#define PLANE_ZERO 128
+
+static int picture_new(struct vae_image **image, uint32_t width, uint32_t height, uint16_t maxval, struct vae_error *error)
+{
+	struct vae_geometry g = { .width = width, .height = height, .maxval = maxval, .format = VAE_PGM, .tuple = VAE_GRAYSCALE };
+
+	return vae_image_new(image, &g, UINT64_MAX, error);
+}
+
+static int write_picture(struct run *run, const struct vae_image *image, struct vae_error *error)
+{
+	int status = vae_image_write(image, run->pictures, error);
+
+	return !status && fflush(run->pictures) ? fail(error, VAE_EIO, "%s", strerror(errno)) : status;
+}
+
+static int heatmap(struct run *run, const struct vae_codes *codes, struct vae_error *error)
+{
+	size_t cells = (size_t)codes->rows * codes->columns;
+	const struct vae_model *model;
+	struct vae_image *image = NULL;
+	double *bits = NULL;
+	int status = models_get(&run->models, &model, codes->model_id, NULL, error);
+
+	if (!status && !(bits = calloc(cells, sizeof *bits)))
+		status = fail(error, VAE_EMEM, "out of memory");
+	if (!status && !(status = vae_rate_cells(bits, model, codes, error)) &&
+	    !(status = picture_new(&image, codes->columns, codes->rows, 65535, error))) {
+		for (size_t i = 0; i < cells; i++)
+			image->colour[i] = (uint16_t)fmin(rint(HEAT_BIT * bits[i]), 65535);
+		status = write_picture(run, image, error);
+	}
+	vae_image_free(image);
+	free(bits);
+	return status;
+}
+
+static int heatmap_stream(struct run *run, struct input *in, struct vae_error *error)
+{
+	struct vae_codes_reader *reader;
+	struct vae_codes *codes;
+	int status = vae_codes_reader_new(&reader, in->file, run->o->common.max_pixels, error);
+
+	if (status < 0)
+		return status;
+	while (!status && (status = vae_codes_read(&codes, reader, error)) == 1) {
+		status = heatmap(run, codes, error);
+		vae_codes_free(codes);
+		if (!status)
+			input_mark(in);
+	}
+	vae_codes_reader_free(reader);
+	return status;
+}
+
+/* One channel of an image. */
+struct plane {
+	uint32_t channel;
+	double sum, squares, variance;
+	uint8_t *sample; /* [cells], owned by the first channel's */
+};
+
+static int by_variance(const void *a, const void *b)
+{
+	const struct plane *x = a, *y = b;
+
+	return x->variance != y->variance ? (x->variance < y->variance) - (x->variance > y->variance) :
+		(x->channel > y->channel) - (x->channel < y->channel);
+}
+
+static int read_planes(struct plane *plane, struct vae_latents_rows *rows, struct vae_error *error)
+{
+	uint32_t channels = rows->head.channels;
+	size_t line = (size_t)rows->head.columns * channels, cells = (size_t)rows->head.rows * rows->head.columns, cell = 0;
+	float *y = calloc(line, sizeof *y);
+	int status = y ? 0 : fail(error, VAE_EMEM, "out of memory");
+
+	while (!status && rows->row < rows->head.rows && !(status = rows->read(rows, 1, y, NULL, error)))
+		for (size_t i = 0; i < line; cell += ++i % channels == 0) {
+			struct plane *p = &plane[i % channels];
+
+			p->sum += y[i];
+			p->squares += (double)y[i] * y[i];
+			p->sample[cell] = (uint8_t)fmax(0, fmin(255, rint(PLANE_ZERO + PLANE_UNIT * (double)y[i])));
+		}
+	for (uint32_t k = 0; !status && k < channels; k++)
+		plane[k].variance = plane[k].squares / cells - plane[k].sum / cells * (plane[k].sum / cells);
+	free(y);
+	return status;
+}
+
+static int write_plane(struct run *run, struct vae_image *image, const struct plane *plane, struct vae_error *error)
+{
+	for (size_t i = 0; i < (size_t)image->geometry.width * image->geometry.height; i++)
+		image->colour[i] = plane->sample[i];
+	return write_picture(run, image, error);
+}
+
+static int planes(struct run *run, const struct input *in, struct vae_latents_rows *rows, struct vae_error *error)
+{
+	const struct vae_latents *head = &rows->head;
+	size_t cells = (size_t)head->rows * head->columns;
+	struct plane *plane = calloc(head->channels, sizeof *plane);
+	uint8_t *samples = calloc(head->channels, cells);
+	struct vae_image *image = NULL;
+	int status = plane && samples ? picture_new(&image, head->columns, head->rows, 255, error) : fail(error, VAE_EMEM, "out of memory");
+
+	for (uint32_t k = 0; !status && k < head->channels; k++)
+		plane[k] = (struct plane){ .channel = k, .sample = samples + k * cells };
+	if (!status && !(status = read_planes(plane, rows, error)))
+		qsort(plane, head->channels, sizeof *plane, by_variance);
+	for (uint32_t k = 0; !status && k < head->channels; k++) {
+		status = write_plane(run, image, &plane[k], error);
+		if (run->o->common.verbose)
+			cli_note("%s: image %" PRIu64 ", plane %u is channel %u, deviation %.4f", input_name(in), in->items + 1, k,
+				plane[k].channel, sqrt(fmax(0, plane[k].variance)));
+	}
+	vae_image_free(image);
+	free(samples);
+	free(plane);
+	return status;
+}
+
+static int planes_stream(struct run *run, struct input *in, struct vae_error *error)
+{
+	struct vae_latents_rows *rows;
+	int status = 0;
+
+	while (!status && (status = vae_latents_rows_open(&rows, in->file, run->o->common.max_pixels, error)) == 1) {
+		status = planes(run, in, rows, error);
+		vae_latents_rows_free(rows);
+		if (!status)
+			input_mark(in);
+	}
+	return status;
+}
+
 /* ---- models ------------------------------------------------------------------------------------------------------------ */
 
 static void report_model(struct run *run, const struct vae_model *model, const char *name)
@@ -733,6 +884,13 @@ static int stat_stream(struct run *run, struct input *in, struct vae_error *erro
 	enum vae_kind kind = vae_kind_peek(in->file);
 	int status;
 
+	if (run->pictures && kind != VAE_KIND_END) {
+		status = kind == VAE_KIND_UNKNOWN ? fail(error, VAE_EDATA, "neither image, latents, codes nor a model")
+			: input_expect(in, run->o->planes ? VAE_KIND_LATENTS : VAE_KIND_CODES, error);
+		if (!status)
+			status = run->o->planes ? planes_stream(run, in, error) : heatmap_stream(run, in, error);
+		return !status && in->failure ? VAE_EIO : status;
+	}
 	if (run->o->common.verbose && kind != VAE_KIND_END && kind != VAE_KIND_UNKNOWN)
 		cli_note("%s: %s", input_name(in), name[kind]);
 
@@ -792,14 +950,18 @@ int main(int argc, char **argv)
 	struct options o;
 	struct run run = { .o = &o };
 	struct output out = { 0 };
-	bool good;
+	bool good, pictures;
 
 	mallopt(M_MMAP_THRESHOLD, 1 << 20); /* large blocks go back to the system one by one; else 100 MB linger while codes are packed anew */
 	parse_options(&o, argc, argv);
-	if (output_open(&out, o.common.output, false, &error) || models_open(&run.models, o.common.model, &error)
+	pictures = o.heatmap || o.planes;
+	if (output_open(&out, o.common.output, pictures && !o.common.force, &error) || models_open(&run.models, o.common.model, &error)
 	    || input_open(&run.reference_in, o.reference, o.references, &error)) {
 		cli_error("%s", error.text);
 		good = false;
+	} else if (pictures) {
+		run.pictures = out.file;
+		good = stat_files(&run);
 	} else {
 		report_begin(&run.report, out.file, o.layout);
 		good = stat_files(&run);

@@ -207,10 +207,7 @@ static inline int32_t decode_symbol(struct vae_range_decoder *d, int lane, uint8
 	assert(index < VAE_SCALES);
 	int32_t bound = scales->bound[index];
 	const uint16_t *c = scales->cumulative + scales->first[index];
-	uint32_t place = (uint32_t)(d->state[lane] & 0xffff);
-	int32_t s = scales->start[index][place >> 8];
-	while ((uint16_t)(c[s + 1] - 1) < place) /* c[s + 1] <= place, and false at the end, where 0 stands for 65536 */
-		s++;
+	int32_t s = vae_scales_find(scales, index, (uint32_t)(d->state[lane] & 0xffff));
 	drop(d, lane, c[s], (uint16_t)(c[s + 1] - c[s]));
 	return s <= 2 * bound ? s - bound : pull_escape(d, lane, bound);
 }

@@ -34,6 +34,16 @@ int vae_scales_make(struct vae_scales *scales, struct vae_error *error);
 int vae_scales_load(struct vae_scales *scales, const int32_t *bound, const uint16_t *cumulative, size_t entries, struct vae_error *error);
 void vae_scales_clear(struct vae_scales *scales);
 
+/* The symbol of a table, 0 to 2 bound + 1 (the escape), whose counts hold this place, 0 to 65535. */
+static inline int32_t vae_scales_find(const struct vae_scales *scales, uint8_t index, uint32_t place)
+{
+	const uint16_t *c = scales->cumulative + scales->first[index];
+	int32_t s = scales->start[index][place >> 8];
+	while ((uint16_t)(c[s + 1] - 1) < place) /* c[s + 1] <= place, and false at the end, where 0 stands for 65536 */
+		s++;
+	return s;
+}
+
 /* The table for a log-scale (natural logarithm of the deviation): clamped to [ln 0.11, ln 512], then the nearest, halves to even.
  * NaN gives 0. One subtraction, one multiplication, each rounded once in binary32: the same on every machine. */
 uint8_t vae_scale_index(float log_scale);

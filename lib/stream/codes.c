@@ -7,6 +7,8 @@
  * The number of slices, the shape of y and the number of alpha samples follow from the header. A checksum is the low half of XXH64, seed 0.
  * The reader sees ONE decompressed stream: where zstd's frames begin and end makes no difference to it.
  */
+#include "stream/codes.h"
+
 #include "base/bytes.h"
 #include "base/memory.h"
 #include "stream/geometry.h"
@@ -15,21 +17,18 @@
 #include <xxhash.h>
 #include <zstd.h>
 
-#define MAGIC "VAEC"
 #define VERSION 0
-#define HEADER_BYTES 34
 #define WINDOW_LOG_MAX 27     /* 128 MiB, what zstd itself reads without being asked twice */
 #define CHUNK 65536
-/* What the payloads of one image may take together: zstd puts 32 KB into a byte, so that the limit of each is no bound on memory.
- * The largest model takes 12 bytes a pixel for symbols of 4 bytes. */
+/* The largest model takes 12 bytes a pixel for symbols of 4 bytes. */
 #define PAYLOAD_PIXEL_BYTES 16
 #define PAYLOAD_SPARE_BYTES ((uint64_t)1 << 24)
 
-static uint32_t checksum(const void *data, size_t bytes) { return (uint32_t)XXH64(data, bytes, 0); }
+uint32_t vae_codes_checksum(const void *data, size_t bytes) { return (uint32_t)XXH64(data, bytes, 0); }
 
 static void header_put(uint8_t *p, const struct vae_codes *c, int cell)
 {
-	memcpy(p, MAGIC, 4);
+	memcpy(p, VAE_CODES_MAGIC, 4);
 	p[4] = VERSION;
 	p[5] = (uint8_t)c->method;
 	p[6] = (uint8_t)((int)c->geometry.format << 4 | (int)c->geometry.tuple);
@@ -40,17 +39,16 @@ static void header_put(uint8_t *p, const struct vae_codes *c, int cell)
 	vae_put16(p + 24, c->geometry.maxval);
 	vae_put16(p + 26, c->quality);
 	vae_put16(p + 28, (uint16_t)c->channels);
-	vae_put32(p + 30, checksum(p, 30));
+	vae_put32(p + 30, vae_codes_checksum(p, 30));
 }
 
-/* The inverse, with every check that needs no more than the header. */
-static int header_get(struct vae_codes *c, const uint8_t *p, int64_t offset, uint64_t max_pixels, struct vae_error *error)
+int vae_codes_header_get(struct vae_codes *c, const uint8_t *p, int64_t offset, uint64_t max_pixels, struct vae_error *error)
 {
-	if (memcmp(p, MAGIC, 4))
-		return vae_fail_at(error, VAE_EDATA, offset, "not codes: what is compressed here does not start with " MAGIC);
+	if (memcmp(p, VAE_CODES_MAGIC, 4))
+		return vae_fail_at(error, VAE_EDATA, offset, "not codes: what is compressed here does not start with " VAE_CODES_MAGIC);
 	if (p[4] != VERSION)
 		return vae_fail_at(error, VAE_EDATA, offset, "codes of format version %u; this program reads version %d", p[4], VERSION);
-	if (vae_get32(p + 30) != checksum(p, 30))
+	if (vae_get32(p + 30) != vae_codes_checksum(p, 30))
 		return vae_fail_at(error, VAE_EDATA, offset, "damaged: the header's checksum is wrong");
 	if (p[5] != VAE_METHOD_RANGE && p[5] != VAE_METHOD_ZSTD)
 		return vae_fail_at(error, VAE_EDATA, offset, "codes of method %u, which this program does not know", p[5]);
@@ -154,7 +152,7 @@ static int read_payload(struct vae_slice *slice, uint32_t bytes, struct vae_code
 		vae_buffer_clear(&payload);
 		return result;
 	}
-	*slice = (struct vae_slice){payload.data, bytes};
+	*slice = (struct vae_slice){.payload = payload.data, .bytes = bytes};
 	return 0;
 }
 
@@ -172,7 +170,7 @@ static int read_slice(struct vae_slice *slice, const struct vae_codes *c, uint32
 	r->payload_room -= bytes;
 	if ((result = read_payload(slice, bytes, r, error)))
 		return result;
-	if (checksum(slice->payload, bytes) != vae_get32(head + 4))
+	if (vae_codes_checksum(slice->payload, bytes) != vae_get32(head + 4))
 		result = vae_fail_at(error, VAE_EDATA, r->offset, "damaged: the checksum of slice %u of %u is wrong", i + 1, c->slices);
 	else if (i == c->slices - 1 && r->in_frame && r->output_pos == r->output_size) /* zstd's checksum, where the frame ends here */
 		result = decompress(r, error);
@@ -181,25 +179,35 @@ static int read_slice(struct vae_slice *slice, const struct vae_codes *c, uint32
 	return result;
 }
 
+int vae_codes_slices_new(struct vae_codes *c, struct vae_error *error)
+{
+	uint64_t slices = vae_slice_count(c->rows, c->columns);
+	if (slices > UINT32_MAX)
+		return vae_fail(error, VAE_ELIMIT, "codes: %llu slices are more than a picture can have", (unsigned long long)slices);
+	int result = vae_alloc(&c->slice, (size_t)slices, sizeof *c->slice, error);
+	if (!result)
+		c->slices = (uint32_t)slices;
+	return result;
+}
+
+uint64_t vae_codes_payload_room(uint64_t max_pixels)
+{
+	uint64_t pixels = max_pixels ? max_pixels : VAE_MAX_PIXELS;
+	return pixels < UINT64_MAX / (2 * PAYLOAD_PIXEL_BYTES) ? pixels * PAYLOAD_PIXEL_BYTES + PAYLOAD_SPARE_BYTES : UINT64_MAX;
+}
+
 static int read_head(struct vae_codes **codes, struct vae_codes_reader *r, struct vae_error *error)
 {
-	uint8_t head[HEADER_BYTES];
+	uint8_t head[VAE_CODES_HEADER_BYTES];
 	struct vae_codes *c;
 	int result = vae_alloc(&c, 1, sizeof *c, error);
 	if (result)
 		return result;
-	if ((result = take(r, head, sizeof head, error)) || (result = header_get(c, head, r->offset, r->max_pixels, error)))
+	if ((result = take(r, head, sizeof head, error)) || (result = vae_codes_header_get(c, head, r->offset, r->max_pixels, error)))
 		goto out;
-	uint64_t slices = vae_slice_count(c->rows, c->columns);
-	if (slices > UINT32_MAX) {
-		result = vae_fail(error, VAE_ELIMIT, "codes: %llu slices are more than a picture can have", (unsigned long long)slices);
+	if ((result = vae_codes_slices_new(c, error)))
 		goto out;
-	}
-	if ((result = vae_alloc(&c->slice, (size_t)slices, sizeof *c->slice, error)))
-		goto out;
-	c->slices = (uint32_t)slices;
-	uint64_t pixels = r->max_pixels ? r->max_pixels : VAE_MAX_PIXELS;
-	r->payload_room = pixels < UINT64_MAX / (2 * PAYLOAD_PIXEL_BYTES) ? pixels * PAYLOAD_PIXEL_BYTES + PAYLOAD_SPARE_BYTES : UINT64_MAX;
+	r->payload_room = vae_codes_payload_room(r->max_pixels);
 	*codes = c;
 	c = NULL;
 out:
@@ -320,14 +328,14 @@ static int check(const struct vae_codes *c, int level, int *cell, struct vae_err
 	if (c->slices != vae_slice_count(c->rows, c->columns))
 		return vae_fail(error, VAE_EARG, "codes: %u slices, where the picture has %llu", c->slices, (unsigned long long)vae_slice_count(c->rows, c->columns));
 	for (uint32_t i = 0; i < c->slices; i++)
-		if (c->slice[i].bytes > vae_slice_limit(c, i) || c->slice[i].bytes < vae_codes_alpha_bytes(c, i))
+		if (c->slice[i].lost || c->slice[i].bytes > vae_slice_limit(c, i) || c->slice[i].bytes < vae_codes_alpha_bytes(c, i))
 			return vae_fail(error, VAE_EARG, "codes: slice %u has %u bytes, which it cannot have", i + 1, c->slice[i].bytes);
 	return 0;
 }
 
 uint64_t vae_codes_content_bytes(const struct vae_codes *c)
 {
-	uint64_t bytes = HEADER_BYTES;
+	uint64_t bytes = VAE_CODES_HEADER_BYTES;
 	for (uint32_t i = 0; i < c->slices; i++)
 		bytes += 8 + (uint64_t)c->slice[i].bytes;
 	return bytes;
@@ -337,14 +345,14 @@ static int write_slice(struct writer *w, const struct vae_slice *s, struct vae_e
 {
 	uint8_t head[8];
 	vae_put32(head, s->bytes);
-	vae_put32(head + 4, checksum(s->payload, s->bytes));
+	vae_put32(head + 4, vae_codes_checksum(s->payload, s->bytes));
 	int result = feed(w, head, sizeof head, false, error);
 	return result ? result : feed(w, s->payload, s->bytes, false, error);
 }
 
 int vae_codes_write(const struct vae_codes *c, FILE *file, int level, struct vae_error *error)
 {
-	uint8_t head[HEADER_BYTES];
+	uint8_t head[VAE_CODES_HEADER_BYTES];
 	int cell, result = check(c, level, &cell, error);
 	if (result)
 		return result;

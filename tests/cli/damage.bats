@@ -294,7 +294,7 @@ xxhsum64() {
 	refused "28 x 28" vae-enc -m "$X/mlp.safetensors" -o out "$X/x.ppm"
 	photo 28 28 >square.ppm
 	refused "grey" vae-enc -m "$X/mlp.safetensors" -o out square.ppm
-	refused "" vae-dec -m tiny --sample 1 -o out
+	refused "limit" vae-dec -m tiny --sample 1 --size 2147483647x2147483647 -o out
 }
 
 @test "damaged model files" {

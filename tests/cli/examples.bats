@@ -100,6 +100,25 @@ program() {
 	assert_equal "$(kinds walk | sort | uniq -c | sed 's/^ *//')" "9 PGM RAW 28 28 1 255 GRAYSCALE"
 }
 
+# The program of vae(7): the first and the last of its nine pictures are those that it was given, the others lie between.
+@test "vae(7): latents in other languages" {
+	command -v python3 >/dev/null || skip "no python3"
+	prepare
+	sed -n '/^import array, sys$/,/^\.Ed$/p' "$ROOT/man/vae.7" | sed '$d; s/\\e/\\/g' >blend.py
+	[ "$(wc -l <blend.py)" -gt 10 ]
+	pamsplit -quiet digits.pgm digit.%d.pgm
+	vae-enc -m mnist digit.0.pgm digit.1.pgm | tee two.latents | python3 blend.py | vae-dec >nine.pgm
+	vae-dec two.latents >two.pgm
+	pamsplit -quiet nine.pgm nine.%d.pgm
+	assert_equal "$(ls nine.*.pgm | wc -l)" 9
+	cat nine.0.pgm nine.8.pgm | cmp - two.pgm
+	differ nine.4.pgm nine.0.pgm
+	differ nine.4.pgm nine.8.pgm
+	cat photo.ppm <(pamflip -lr photo.ppm) | vae-enc | python3 blend.py | vae-quant | vae-dec >fade.ppm
+	assert_equal "$(kinds fade.ppm | uniq -c | tr -s ' ')" " 9 PPM RAW 256 192 3 255 RGB"
+	run -1 shell "cat photo.ppm grey.pgm | vae-enc | python3 blend.py"
+}
+
 # In the README examples are indented, and begin with a program of the pipeline. Its training is cut short to one step.
 @test "README.md" {
 	prepare

@@ -182,7 +182,7 @@ in_terminal() {
 @test "binary is not written to a terminal, unless -f" {
 	local p
 	for p in "vae-enc '$X/x.ppm'" "vae-quant '$X/x.latents'" "vae-quant -d '$X/x.lat'" "vae-dec '$X/x.lat'" "vae-train --steps 1 '$X/x.ppm'" \
-		"vae-dec --sample 1" "vae-dec -o /dev/tty '$X/x.lat'"; do
+		"vae-dec --sample 1" "vae-stat --heatmap '$X/x.lat'" "vae-stat --planes '$X/x.latents'" "vae-dec -o /dev/tty '$X/x.lat'"; do
 		run -1 in_terminal "$p"
 		assert_output --regexp "^vae-[a-z]*: .* is a terminal, and this is binary data; -f writes it all the same"
 		assert_equal "${#lines[@]}" 1

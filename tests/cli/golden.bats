@@ -54,6 +54,28 @@ golden() {
 @test "mnist-1: avx512" { golden mnist-1 avx512; }
 @test "mnist-1: neon" { golden mnist-1 neon; }
 
+# MODEL SIZE QUALITY SEED SHA-256: two pictures drawn from the prior
+@test "samples: every kind of kernel, any number of threads, bands" {
+	local isa model size quality seed hash
+	export VAE_MODEL_PATH=$DATA:$ROOT/models
+	while read -r model size quality seed hash; do
+		for isa in scalar avx2 avx512 neon; do
+			runs "$isa" || continue
+			assert_equal "$isa $(VAE_CPU=$isa vae-dec -m "$model" --sample 2 --size "$size" --quality "$quality" --seed "$seed" | sum)" "$isa $hash"
+		done
+		assert_equal "$(vae-dec -m "$model" --sample 2 --size "$size" --quality "$quality" --seed "$seed" -T 3 --band 11 | sum)" "$hash"
+	done <"$GOLDEN/samples.sums"
+}
+
+@test "samples: one after another is what one by one is not, and the defaults are what the manual says" {
+	vae-dec --sample 2 --seed 9 >two
+	assert_equal "$(kinds two | uniq)" "PPM RAW 512 512 3 255 RGB"
+	vae-dec --sample 1 --seed 9 --size 512x512 --quality 50 | cmp - <(head -c "$(($(size two) / 2))" two)
+	differ <(head -c 786432 two) <(tail -c 786432 two)
+	differ two <(vae-dec --sample 2)
+	vae-dec --sample 1 --seed 1 | cmp - <(vae-dec --sample 1)
+}
+
 @test "the golden files stand in the lists, each with both methods" {
 	local model
 	for model in tiny mnist-1; do

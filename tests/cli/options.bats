@@ -226,6 +226,13 @@ setup_file() {
 		fails 2 "--sample" vae-dec --sample "$bad"
 	done
 	fails 2 "--seed" vae-dec --sample 1 --seed -1
+	fails 2 "--sample" vae-dec --size 5x5 "$LAT"
+	fails 2 "--sample" vae-dec --quality 5 "$LAT"
+	for bad in "" 5 5x x5 0x5 5x0 -5x5 5X5 5x5x5 "5x 5" " 5x5" 2147483648x1 1x2147483648 99999999999999999999x1; do
+		fails 2 "--size" vae-dec --sample 1 --size "$bad"
+	done
+	fails 2 "--quality" vae-dec --sample 1 --quality 101
+	fails 1 "1535" vae-dec --sample 1 --size 512x3 --max-pixels 1535
 }
 
 @test "vae-dec: --crop takes four numbers, --reduce one of two" {

@@ -233,3 +233,64 @@ value() { column "$1" | head -n 1; }
 	run vae-stat -T 1 -r <(cat tall.ppm) tall.ppm # so the limit is one
 	[ "$status" -eq 1 ]
 }
+
+# samples FILE: of plain or raw PGMs, one a line
+samples() { pnmtoplainpnm <"$1" | tail -n +4 | tr -s ' ' '\n' | grep .; }
+
+@test "--heatmap: a cell a sample, and all together what the slices take" {
+	quiet vae-stat --heatmap -o map.pgm "$X/x.lat"
+	assert_equal "$(kinds map.pgm)" "PGM RAW 13 11 1 65535 GRAYSCALE"
+	vae-enc -q 90 <(pngtopnm "$DATA/photo.png" | pamscale -xsize 1200 -ysize 1090) | vae-quant >large.lat # four slices
+	vae-stat --heatmap large.lat >map.pgm
+	assert_equal "$(kinds map.pgm)" "PGM RAW 75 69 1 65535 GRAYSCALE"
+	samples map.pgm | awk -v bytes="$(vae-stat --tsv large.lat | value slice_bytes)" -v estimate="$(vae-stat --tsv large.lat | value estimate_bytes)" '
+		{ sum += $1 / 16 / 8; n++ }
+		END { if (n != 75 * 69 || sum < 0.99 * bytes || sum > 1.01 * bytes || sum < 0.999 * estimate || sum > 1.001 * estimate) { print n, sum, bytes, estimate; exit 1 } }'
+	vae-stat --heatmap -T 3 <large.lat | cmp - map.pgm
+	vae-enc -q 90 <(pngtopnm "$DATA/photo.png" | pamscale -xsize 1200 -ysize 1090) | vae-quant --method zstd | vae-stat --heatmap | cmp - map.pgm
+}
+
+@test "--heatmap: it is hot where the picture is busy" {
+	pnmcat -lr <(ppmmake grey50 320 160) <(photo 320 160) | vae-enc | vae-quant | vae-stat --heatmap >map.pgm
+	awk -v flat="$(pamcut -width 18 map.pgm | pamsumm -mean -brief)" -v busy="$(pamcut -left 22 map.pgm | pamsumm -mean -brief)" 'BEGIN { exit !(busy > 3 * flat) }'
+}
+
+@test "--heatmap: one for each image, files go on behind a bad one" {
+	vae-enc -m "$X/mlp.safetensors" "$DATA/golden/digits.pgm" | vae-quant >digits.lat
+	flip "$X/x.lat" -9 >bad.lat
+	run --separate-stderr -1 vae-stat --heatmap -m "$X/mlp.safetensors" digits.lat bad.lat
+	assert_regex "$stderr" "vae-stat: bad.lat: "
+	run --separate-stderr -1 vae-stat --heatmap -o out "$X/x.lat" bad.lat "$X/a.lat"
+	assert_not_exist out
+	vae-stat --heatmap "$X/x.lat" "$X/a.lat" >maps.pgm
+	assert_equal "$(kinds maps.pgm)" "PGM RAW 13 11 1 65535 GRAYSCALE"$'\n'"PGM RAW 3 3 1 65535 GRAYSCALE"
+	vae-stat --heatmap -m "$X/mlp.safetensors" digits.lat >dots.pgm
+	assert_equal "$(kinds dots.pgm | sort | uniq -c | tr -s ' ')" " 6 PGM RAW 1 1 1 65535 GRAYSCALE"
+}
+
+@test "--planes: each channel once, the strongest first, 4 steps a unit about 128" {
+	run --separate-stderr -0 bash -c "vae-stat -v --planes '$X/x.latents' >planes.pgm"
+	assert_equal "${#stderr_lines[@]}" 16
+	assert_equal "$(kinds planes.pgm | sort | uniq -c | tr -s ' ')" " 16 PGM RAW 13 11 1 255 GRAYSCALE"
+	sed -n 's/.*plane \([0-9]*\) is channel \([0-9]*\), deviation \([0-9.]*\)$/\2\t\3/p' <<<"$stderr" >order
+	sort -k 2,2gr -s order | diff - order
+	sort -n order | diff - <(vae-stat --tsv "$X/x.latents" | awk -F'\t' '$1 == "channel" && $3 ~ /^[0-9]/ { printf "%d\t%.4f\n", $3, $5 }')
+	perl -e 'local $/; open F, "<:raw", $ARGV[0] or die; my $s = <F>; $s =~ s/^.*?\nENDHDR\n//s; my @y = unpack "f<*", $s;
+		open F, "<:raw", $ARGV[1] or die; $s = <F>; open F, "<", $ARGV[2] or die; my @order = split /\n/, <F>; my $off = 0;
+		for (@order) { my ($c) = split /\t/; my @p = unpack "C*", substr $s, ($off += length "P5\n13 11\n255\n") , 143; $off += 143;
+			for my $i (0 .. 142) { my $v = 128 + 4 * $y[$i * 16 + $c]; $v = $v < 0 ? 0 : $v > 255 ? 255 : $v; die "$c $i $v $p[$i]" if abs($v - $p[$i]) > 0.5001 } }' \
+		"$X/x.latents" planes.pgm order
+	vae-stat --planes "$X/x.latents" "$X/x.latents" | cmp - <(cat planes.pgm planes.pgm)
+}
+
+@test "pictures are of codes, or of latents, and are no report" {
+	fails 1 "x.latents: these are latents" vae-stat --heatmap "$X/x.latents"
+	fails 1 "x.lat: these are codes" vae-stat --planes "$X/x.lat"
+	fails 1 "x.ppm: this is an image" vae-stat --planes "$X/x.ppm"
+	fails 1 "empty input" vae-stat --heatmap /dev/null
+	fails 2 "--heatmap" vae-stat --heatmap --planes "$X/x.lat"
+	fails 2 "--heatmap" vae-stat --heatmap --json "$X/x.lat"
+	fails 2 "--planes" vae-stat --planes --tsv "$X/x.latents"
+	fails 2 "--planes" vae-stat --planes -r "$X/x.ppm" "$X/x.latents"
+	VAE_MODEL_PATH=/nowhere fails 1 "no model" vae-stat --heatmap "$X/x.lat"
+}

@@ -387,6 +387,7 @@ long_run() {
 	differ a other
 	vae-dec -m ./mine.safetensors --sample 5 >default
 	vae-dec -m ./mine.safetensors --sample 5 --seed 1 | cmp - default
-	fails 1 "" vae-dec -m tiny --sample 1 -o out
+	vae-dec -m ./mine.safetensors --sample 5 --seed 7 --size 28x28 --quality 3 | cmp - a
+	fails 1 "28 x 28" vae-dec -m ./mine.safetensors --sample 1 --size 28x29 -o out
 	assert_not_exist out
 }

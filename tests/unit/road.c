@@ -428,7 +428,6 @@ static void test_refusals(const struct vae_model *m)
 	t.y->model_id ^= 1;
 	ok(vae_decode(&z, m, t.y, &error) == VAE_EMODEL && !z, "another model's latents: %s", error.text);
 	ok(vae_encode(&y, m, x, NAN, &error) == VAE_EARG && vae_encode(&y, m, x, 100.5, &error) == VAE_EARG, "qualities out of range");
-	ok(vae_sample(&z, m, 1, 0, &error) == VAE_EARG, "no samples from a photo model: %s", error.text);
 	ok(part_of_latents(&z, m, t.quantised[0], NULL, 2, 0) == VAE_EARG && !z, "by 2: %s", error.text);
 	for (size_t i = 0; i < floats_of(t.quantised[0]); i++)
 		t.quantised[0]->y[i] = i & 1 ? 3e38f : -3e38f;
@@ -452,6 +451,47 @@ static void test_hint(struct vae_model *m)
 	m->by_path = false;
 }
 
+/* side 0: the model's own size */
+static struct vae_image *sample(const struct vae_model *m, uint64_t seed, uint64_t index, uint32_t side)
+{
+	struct vae_sample_options options = {.width = side, .height = side, .quality = 70, .seed = seed, .index = index};
+	struct vae_latents_rows *y;
+	struct vae_image_rows *rows;
+	struct vae_image *x = NULL;
+	if (vae_sample_rows(&y, m, &options, &error))
+		return NULL;
+	if (!vae_decode_rows(&rows, m, y, NULL, &error)) {
+		vae_image_rows_collect(&x, rows, &error);
+		vae_image_rows_free(rows);
+	}
+	vae_latents_rows_free(y);
+	return x;
+}
+
+/* Samples of 2 x 2 slices: they are what their seed, their number and no number of threads says. */
+static void test_samples(const struct vae_model *m)
+{
+	struct vae_sample_options options = {.quality = 50, .max_pixels = 100000};
+	struct vae_latents_rows *none = NULL;
+	struct vae_image *x[4];
+	size_t bytes = 1030 * 1030 * 3 * sizeof(uint16_t);
+	for (int i = 0; i < 4; i++) {
+		omp_set_num_threads(i == 1 ? 3 : 1);
+		x[i] = sample(m, 5 + (i == 3), i == 2, 1030);
+	}
+	if (ok(x[0] && x[1] && x[2] && x[3], "samples: %s", error.text)) {
+		ok(!memcmp(x[0]->colour, x[1]->colour, bytes), "samples: the same from three threads");
+		ok(memcmp(x[0]->colour, x[2]->colour, bytes) && memcmp(x[0]->colour, x[3]->colour, bytes), "samples: others for another number or seed");
+	}
+	for (int i = 0; i < 4; i++)
+		vae_image_free(x[i]);
+	ok(vae_sample_rows(&none, m, &options, &error) == VAE_ELIMIT && !none, "samples: %s", error.text);
+	options.quality = NAN;
+	ok(vae_sample_rows(&none, m, &options, &error) == VAE_EARG && !none, "samples: %s", error.text);
+	options = (struct vae_sample_options){.width = 20, .quality = 50};
+	ok(vae_sample_rows(&none, m, &options, &error) == VAE_EARG && !none, "samples: %s", error.text);
+}
+
 static void test_mlp(const struct vae_model *m)
 {
 	struct vae_image *x = picture(8, 9, 255, VAE_GRAYSCALE), *a = NULL, *b = NULL, *c = NULL;
@@ -460,9 +500,9 @@ static void test_mlp(const struct vae_model *m)
 	test_picture(m, 7, 9, 65535, VAE_GRAYSCALE_ALPHA, 0);
 	test_picture(m, 7, 9, 1, VAE_BLACKANDWHITE, 50);
 	ok(vae_encode(&y, m, x, 50, &error) == VAE_EMODEL && !y, "mlp: %s", error.text);
-	vae_sample(&a, m, 7, 0, &error);
-	vae_sample(&b, m, 7, 0, &error);
-	vae_sample(&c, m, 7, 1, &error);
+	a = sample(m, 7, 0, 0);
+	b = sample(m, 7, 0, 0);
+	c = sample(m, 7, 1, 0);
 	ok(a && b && c && a->geometry.format == VAE_PGM && !memcmp(a->colour, b->colour, 63 * 2) && memcmp(a->colour, c->colour, 63 * 2),
 	   "samples: the same for the same index, others for others");
 	vae_image_free(a);
@@ -493,6 +533,7 @@ int main(void)
 	test_picture(photo, 50, 47, 1, VAE_BLACKANDWHITE, 60);
 	test_parts(photo);
 	test_refusals(photo);
+	test_samples(photo);
 	test_hint(photo);
 	test_mlp(mlp);
 	toy_free(photo);

@@ -1,0 +1,383 @@
+#include "stream/frames.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <zstd.h>
+
+#include "base/bytes.h"
+
+#define MAGIC 0xfd2fb528u
+#define SKIPPABLE 0x184d2a50u /* to ...5f */
+#define MAGIC_BYTES 4
+#define HEAD_BYTES 3          /* of a block */
+#define CHECKSUM_BYTES 4
+#define BLOCK_BYTES (128 << 10) /* the most that a block holds */
+#define CHUNK (1 << 16)
+#define BLOCK_ROOM (HEAD_BYTES + BLOCK_BYTES)
+#define FRAME_HEADER_BYTES 14 /* at most, behind the magic */
+#define LEAST_FRAME_BYTES 64  /* no image takes fewer */
+
+struct place {
+	uint64_t content, bytes; /* where the content of a block begins; bytes of input */
+	int64_t input;           /* where these begin */
+};
+
+/* ---- the input --------------------------------------------------------------------------------------------------------- */
+
+/* Whether the input has n bytes from the frame's start on: 1, 0, or a negative code. What cannot be read is its end. */
+static int have(struct vae_frames *f, size_t n, struct vae_error *error)
+{
+	while (f->input.size < n && !f->ended && n <= f->room) {
+		uint8_t *p = vae_buffer_extend(&f->input, CHUNK, error);
+		if (!p)
+			return VAE_EMEM;
+		size_t got = fread(p, 1, CHUNK, f->file);
+		f->input.size -= CHUNK - got;
+		f->ended = got < CHUNK;
+		if (f->ended && ferror(f->file))
+			vae_fail_errno(&f->failure, "cannot read codes");
+	}
+	return f->input.size >= n;
+}
+
+static void consume(struct vae_frames *f, size_t bytes)
+{
+	if (!bytes)
+		return;
+	f->input.size -= bytes;
+	memmove(f->input.data, f->input.data + bytes, f->input.size);
+	f->base += (int64_t)bytes;
+}
+
+/* The place of the next frame's magic from `at` on, or the end of what there is. */
+static int find_magic(size_t *place, struct vae_frames *f, size_t at, struct vae_error *error)
+{
+	int rc;
+	for (; (rc = have(f, at + MAGIC_BYTES, error)) == 1; at++)
+		if (vae_get32(f->input.data + at) == MAGIC)
+			break;
+	*place = rc ? at : f->input.size;
+	return rc < 0 ? rc : 0;
+}
+
+/* Consumes what is in front of the next magic: *skipped bytes. */
+static int skip(uint64_t *skipped, struct vae_frames *f, struct vae_error *error)
+{
+	int rc;
+	for (*skipped = 0; (rc = have(f, CHUNK, error)) >= 0;) {
+		size_t at = 0;
+		while (at + MAGIC_BYTES <= f->input.size && vae_get32(f->input.data + at) != MAGIC)
+			at++;
+		bool found = at + MAGIC_BYTES <= f->input.size;
+		at = !found && f->ended ? f->input.size : at;
+		consume(f, at);
+		*skipped += at;
+		if (found || f->ended)
+			return 0;
+	}
+	return rc;
+}
+
+/* ---- the walk from block to block -------------------------------------------------------------------------------------- */
+
+enum block_type { RAW, REPEATED, COMPRESSED, RESERVED };
+
+struct block {
+	enum block_type type;
+	size_t bytes; /* in the frame, with its header */
+	bool last;
+};
+
+static bool block_at(struct block *b, const uint8_t *p)
+{
+	uint32_t head = vae_get16(p) | (uint32_t)p[2] << 16, size = head >> 3;
+	*b = (struct block){(enum block_type)(head >> 1 & 3), HEAD_BYTES + ((head >> 1 & 3) == REPEATED ? 1 : size), head & 1};
+	return b->type != RESERVED && size <= BLOCK_BYTES;
+}
+
+/* Magic and header, by the header's first byte: window, dictionary's id, size of the content. */
+static size_t header_bytes(uint8_t descriptor)
+{
+	static const uint8_t id[4] = {0, 1, 2, 4}, size[4] = {0, 2, 4, 8};
+	bool single = descriptor >> 5 & 1;
+	return MAGIC_BYTES + 1 + !single + id[descriptor & 3] + (descriptor >> 6 ? size[descriptor >> 6] : single);
+}
+
+/* leads[p]: over how many blocks (255: or more) the way leads from a block at p to a last one that ends at `tail`; 0: over none. */
+static int find_ways(uint8_t **leads, const struct vae_frames *f, size_t tail, struct vae_error *error)
+{
+	struct block b;
+	int rc = vae_alloc(leads, tail + BLOCK_ROOM + 1, 1, error);
+	for (size_t p = tail > HEAD_BYTES ? tail - HEAD_BYTES : 0; !rc && p >= MAGIC_BYTES; p--) {
+		if (!block_at(&b, f->input.data + p) || b.bytes > tail - p)
+			continue;
+		uint8_t next = b.last ? p + b.bytes == tail : (*leads)[p + b.bytes];
+		(*leads)[p] = next + (!b.last && next && next < UINT8_MAX);
+	}
+	return rc;
+}
+
+/* Where the chain is whole again, that breaks at `bad` or, where the block before, at `before`, has a wrong size, there; 0: nowhere. All but the last of zstd's raw
+ * blocks are full, which is looked for first: among random bytes, every hundredth block or so has a place that leads to the end by chance.
+ * cut: the block at `bad` is a good one, but for its end, unless something else is quite certain. */
+static size_t find_sync(const uint8_t *leads, size_t tail, size_t before, size_t bad, bool cut)
+{
+	if (bad < tail && leads[bad + BLOCK_ROOM])
+		return bad + BLOCK_ROOM;
+	if (before < tail && leads[before + BLOCK_ROOM])
+		return before + BLOCK_ROOM;
+	for (size_t p = before; p < tail; p++)
+		if (leads[p] > cut)
+			return p;
+	return 0;
+}
+
+/* The chain of blocks is broken at `bad`; the block before is at `before`. Finds where the frame ends, and where the chain is whole again. */
+static int find_damage(struct vae_frames *f, size_t before, size_t bad, struct vae_error *error)
+{
+	struct block b;
+	size_t at = f->next, first = f->next, sync, tail;
+	uint8_t *leads;
+	int rc = find_magic(&f->end, f, MAGIC_BYTES, error);
+	tail = f->end > CHECKSUM_BYTES ? f->end - CHECKSUM_BYTES : 0;
+	if (rc || (rc = find_ways(&leads, f, tail, error)))
+		return rc;
+	bool at_end = f->ended && f->end == f->input.size;
+	bool cut = at_end && bad + HEAD_BYTES <= f->end && block_at(&b, f->input.data + bad);
+	sync = find_sync(leads, tail, before == first ? MAGIC_BYTES : before, bad, cut);
+	free(leads);
+	f->sync = sync ? sync : tail;
+	for (; at + HEAD_BYTES <= f->sync && block_at(&b, f->input.data + at) && b.bytes <= f->sync - at && !b.last; at += b.bytes)
+		;
+	f->broken = at < f->sync ? at : f->sync;
+	f->next = f->next < f->sync ? f->next : f->sync;
+	if (sync && (sync < first || (at == first && sync - first <= FRAME_HEADER_BYTES))) /* it is the frame's header that is damaged: no block is missing */
+		f->broken = f->sync = f->next = sync;
+	vae_fail_at(&f->fault, VAE_EDATA, f->base + (int64_t)f->broken, "zstd's frame is %s", !sync && at_end ? "truncated" : "damaged");
+	return 0;
+}
+
+/* Whether zstd finds the frame good, checksum and all. */
+static bool good(struct vae_frames *f, const char **why)
+{
+	ZSTD_inBuffer in = {f->input.data, f->end, 0};
+	size_t code, before;
+	bool moved;
+	ZSTD_DCtx_reset(f->zstd, ZSTD_reset_session_only);
+	do {
+		ZSTD_outBuffer out = {f->scratch, BLOCK_BYTES, 0};
+		before = in.pos;
+		code = ZSTD_decompressStream(f->zstd, &out, &in);
+		moved = out.pos || in.pos > before;
+	} while (code && !ZSTD_isError(code) && moved);
+	f->fresh = true;
+	*why = ZSTD_isError(code) ? ZSTD_getErrorName(code) : "truncated";
+	return !code;
+}
+
+/* Whether a frame, skippable or not, or the end of the input follows at this place. */
+static int ends_well(struct vae_frames *f, size_t at, struct vae_error *error)
+{
+	int rc = have(f, at + MAGIC_BYTES, error);
+	if (rc <= 0)
+		return rc ? rc : f->input.size <= at;
+	uint32_t magic = vae_get32(f->input.data + at);
+	return magic == MAGIC || (magic & ~15u) == SKIPPABLE;
+}
+
+/* The content's size as the frame's header has it, UINT64_MAX where it does not; the header is there. */
+static uint64_t pledged_size(const uint8_t *frame)
+{
+	const uint8_t *end = frame + header_bytes(frame[MAGIC_BYTES]);
+	switch (frame[MAGIC_BYTES] >> 6) {
+	case 0: return frame[MAGIC_BYTES] >> 5 & 1 ? end[-1] : UINT64_MAX;
+	case 1: return vae_get16(end - 2) + 256u;
+	case 2: return vae_get32(end - 4);
+	default: return vae_get64(end - 8);
+	}
+}
+
+/* The magic is there. Finds the frame's end, and what is broken on the way to it. */
+static int find_extent(struct vae_frames *f, struct vae_error *error)
+{
+	struct block b = {.last = false};
+	const char *why;
+	int rc = have(f, MAGIC_BYTES + 1, error);
+	if (rc < 0 || (rc && (rc = have(f, header_bytes(f->input.data[MAGIC_BYTES]), error)) < 0))
+		return rc;
+	f->fault = (struct vae_error){.offset = -1};
+	f->next = rc ? header_bytes(f->input.data[MAGIC_BYTES]) : f->input.size;
+	f->pledged = rc ? pledged_size(f->input.data) : UINT64_MAX;
+	f->begin = f->dropped + f->content.size;
+	f->broken = SIZE_MAX;
+	f->fresh = true;
+	f->checked = false;
+	size_t before = f->next, at = f->next;
+	for (; !b.last; before = at, at += b.bytes) {
+		if ((rc = have(f, at + HEAD_BYTES, error)) < 0)
+			return rc;
+		if (!rc || !block_at(&b, f->input.data + at))
+			return find_damage(f, before, at, error);
+		if ((rc = have(f, at + b.bytes, error)) <= 0)
+			return rc ? rc : find_damage(f, before, at, error);
+	}
+	size_t checksum = f->input.data[MAGIC_BYTES] >> 2 & 1 ? CHECKSUM_BYTES : 0;
+	if ((rc = have(f, at + checksum, error)) < 0)
+		return rc;
+	f->end = rc ? at + checksum : f->input.size;
+	rc = ends_well(f, f->end, error);
+	return rc < 0 ? rc : rc || good(f, &why) ? 0 : find_damage(f, before, at, error);
+}
+
+bool vae_frames_overlong(const struct vae_frames *f)
+{
+	uint64_t size = f->dropped + f->content.size - f->begin;
+	return f->pledged < size && size - f->pledged >= LEAST_FRAME_BYTES;
+}
+
+/* ---- what is in the blocks --------------------------------------------------------------------------------------------- */
+
+static bool feed(struct vae_frames *f, const void *data, size_t bytes, ZSTD_outBuffer *out)
+{
+	ZSTD_inBuffer in = {data, bytes, 0};
+	while (in.pos < in.size) {
+		size_t code = ZSTD_decompressStream(f->zstd, out, &in);
+		if (ZSTD_isError(code)) {
+			vae_fail_at(&f->fault, VAE_EDATA, f->base + (int64_t)f->next, "zstd: %s", ZSTD_getErrorName(code));
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Content of a block, under a header of our own: with the largest window that readers allow, and without a size or a checksum to miss. */
+static int decompress(struct vae_frames *f, size_t bytes, struct vae_error *error)
+{
+	static const uint8_t header[] = {0x28, 0xb5, 0x2f, 0xfd, 0, (27 - 10) << 3};
+	uint8_t *p = vae_buffer_extend(&f->content, BLOCK_BYTES, error);
+	if (!p)
+		return VAE_EMEM;
+	ZSTD_outBuffer out = {p, BLOCK_BYTES, 0};
+	if (f->fresh)
+		ZSTD_DCtx_reset(f->zstd, ZSTD_reset_session_only);
+	if ((f->fresh && !feed(f, header, sizeof header, &out)) || !feed(f, f->input.data + f->next, bytes, &out)) {
+		out.pos = 0;
+		f->fresh = true;
+	} else {
+		f->fresh = false;
+	}
+	f->content.size -= BLOCK_BYTES - out.pos;
+	return 0;
+}
+
+static int take_block(struct vae_frames *f, struct vae_error *error)
+{
+	struct block b;
+	block_at(&b, f->input.data + f->next);
+	int rc = decompress(f, b.bytes, error);
+	f->next = b.last ? f->end : f->next + b.bytes;
+	return rc;
+}
+
+/* The bytes between broken and sync: content, unless they were compressed. */
+static int take_broken(struct vae_frames *f, struct vae_error *error)
+{
+	struct block b = {.type = RESERVED};
+	size_t bytes = f->sync - f->broken;
+	if (bytes > HEAD_BYTES && (!block_at(&b, f->input.data + f->broken) || b.type == RAW) &&
+	    vae_buffer_append(&f->content, f->input.data + f->broken + HEAD_BYTES, bytes - HEAD_BYTES, error))
+		return VAE_EMEM;
+	f->next = f->end - f->sync > CHECKSUM_BYTES ? f->sync : f->end;
+	f->broken = SIZE_MAX;
+	f->fresh = true;
+	return 0;
+}
+
+int vae_frames_grow(struct vae_frames *f, struct vae_error *error)
+{
+	struct place place = {f->dropped + f->content.size, 0, f->base + (int64_t)f->next + HEAD_BYTES};
+	size_t before = f->next;
+	const char *why;
+	if (f->next >= f->end) {
+		if (!f->checked && !f->fault.code && !good(f, &why))
+			vae_fail_at(&f->fault, VAE_EDATA, f->base + (int64_t)f->end, "zstd: %s", why);
+		f->checked = true;
+		return 0;
+	}
+	int rc = f->next == f->broken ? take_broken(f, error) : take_block(f, error);
+	place.bytes = f->next - before;
+	return rc || (rc = vae_buffer_append(&f->places, &place, sizeof place, error)) ? rc : 1;
+}
+
+void vae_frames_drop(struct vae_frames *f, size_t bytes)
+{
+	const struct place *p = (const void *)f->places.data;
+	size_t n = f->places.size / sizeof *p, gone = 0;
+	if (!bytes)
+		return;
+	f->content.size -= bytes;
+	memmove(f->content.data, f->content.data + bytes, f->content.size);
+	f->dropped += bytes;
+	while (gone + 1 < n && p[gone + 1].content <= f->dropped)
+		gone++;
+	if (gone) {
+		f->places.size -= gone * sizeof *p;
+		memmove(f->places.data, p + gone, f->places.size);
+	}
+}
+
+int64_t vae_frames_offset(const struct vae_frames *f, size_t place)
+{
+	const struct place *p = (const void *)f->places.data;
+	size_t n = f->places.size / sizeof *p, i = 0;
+	uint64_t content = f->dropped + place;
+	while (i + 1 < n && p[i + 1].content <= content)
+		i++;
+	if (!n || content < p[i].content)
+		return f->base + (int64_t)f->next;
+	uint64_t ahead = content - p[i].content;
+	return p[i].input + (int64_t)(ahead < p[i].bytes ? ahead : p[i].bytes);
+}
+
+int vae_frames_open(struct vae_frames *f, int64_t *at, uint64_t *skipped, struct vae_error *error)
+{
+	*skipped = 0;
+	for (consume(f, f->end), f->end = f->next = 0;;) {
+		int rc = have(f, 2 * MAGIC_BYTES, error);
+		if (rc < 0 || (!rc && !f->input.size))
+			return rc;
+		uint32_t magic = f->input.size >= MAGIC_BYTES ? vae_get32(f->input.data) : 0;
+		if (magic == MAGIC)
+			return (rc = find_extent(f, error)) ? rc : 1;
+		uint64_t expected = rc && (magic & ~15u) == SKIPPABLE ? 2 * MAGIC_BYTES + (uint64_t)vae_get32(f->input.data + MAGIC_BYTES) : 0, there;
+		int64_t here = f->base;
+		if ((rc = skip(&there, f, error)))
+			return rc;
+		if (there != expected) {
+			*at = *skipped ? *at : here;
+			*skipped += there;
+		}
+	}
+}
+
+int vae_frames_init(struct vae_frames *f, FILE *file, uint64_t room, struct vae_error *error)
+{
+	off_t here = ftello(file);
+	*f = (struct vae_frames){.file = file, .base = here < 0 ? 0 : here, .room = room, .zstd = ZSTD_createDCtx(), .scratch = malloc(BLOCK_BYTES), .checked = true};
+	if (!f->zstd || !f->scratch) {
+		vae_frames_clear(f);
+		return vae_fail(error, VAE_EMEM, "out of memory");
+	}
+	ZSTD_DCtx_setParameter(f->zstd, ZSTD_d_windowLogMax, 27);
+	return 0;
+}
+
+void vae_frames_clear(struct vae_frames *f)
+{
+	ZSTD_freeDCtx(f->zstd);
+	free(f->scratch);
+	vae_buffer_clear(&f->input);
+	vae_buffer_clear(&f->content);
+	vae_buffer_clear(&f->places);
+	memset(f, 0, sizeof *f);
+}
