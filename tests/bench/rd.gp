@@ -3,7 +3,7 @@
 #   gnuplot -e "ours='photo.csv'; peers='peers.csv'; out='rd'" tests/bench/rd.gp
 #   more: title='...'; published='kodak_published.csv' (codec,metric,quality,bpp,psnr,ms_ssim)
 #
-# ours and peers are tables of kodak.sh and peers.sh (codec,q,bpp,psnr,msssim), without blank lines. MS-SSIM is drawn as
+# ours and peers are tables of rd.sh (codec,q,bpp,psnr,msssim), without blank lines. MS-SSIM is drawn as
 # -10 log10(1 - MS-SSIM), since what differs is how near it comes to 1.
 if (!exists("title")) title = ''
 set datafile separator ','

@@ -8,8 +8,8 @@
 #   MODEL=NAME|FILE (photo)
 #   BPP=B (0.25)          size of the files whose crops are compared
 #   CROP=N (256)          pixels a side
-#   OURS, PEERS, SPEED    files that hold what kodak.sh, peers.sh and speed.sh have written, so that they need not run again; SPEED=no: no table
-#   QUALITIES, CODECS, N  as kodak.sh, peers.sh and speed.sh take them
+#   OURS, PEERS, SPEED    files that hold what kodak.sh, rd.sh and speed.sh have written, so that they need not run again; SPEED=no: no table
+#   QUALITIES, CODECS, N  as rd.sh and speed.sh take them
 set -euo pipefail
 export LC_ALL=C
 bench=$(cd "$(dirname "$0")" && pwd)
@@ -33,8 +33,8 @@ compgen -G "$folder/*.png" >/dev/null || fail "no *.png in $folder"
 
 # ---- what is measured ------------------------------------------------------------------------------------------------------
 
-if [ -n "${OURS:-}" ]; then cp "$OURS" "$work/ours.csv"; else "$bench/kodak.sh" "$model" "$folder" >"$work/ours.csv"; fi
-if [ -n "${PEERS:-}" ]; then cp "$PEERS" "$work/peers.csv"; else "$bench/peers.sh" "$folder" >"$work/peers.csv"; fi
+if [ -n "${OURS:-}" ]; then cp "$OURS" "$work/ours.csv"; else CODECS=ours MODEL=$model "$bench/rd.sh" "$folder" >"$work/ours.csv"; fi
+if [ -n "${PEERS:-}" ]; then cp "$PEERS" "$work/peers.csv"; else "$bench/rd.sh" "$folder" >"$work/peers.csv"; fi
 case ${SPEED:-} in
 no) ;;
 '') MODEL=$model "$bench/speed.sh" >"$work/speed.txt" ;;
