@@ -324,7 +324,7 @@ static struct bytes pack(struct bytes b, size_t size)
 static void test_codes_layout(void)
 {
 	static uint8_t payload[7] = {1, 2, 0, 3, 0xab, 0xcd, 0xef}; /* two alpha samples of 16 bits, then symbols */
-	struct vae_slice slice = {payload, 7};
+	struct vae_slice slice = {.payload = payload, .bytes = 7};
 	struct vae_codes c = {.geometry = {2, 1, 0x104, VAE_PAM, VAE_RGB_ALPHA}, .model_id = 0x0102030405060708, .quality = 0x1122, .method = VAE_METHOD_ZSTD,
 	                      .rows = 1, .columns = 1, .channels = 0x140, .slices = 1, .slice = &slice};
 	uint8_t want[34 + 8 + 7] = "VAEC\0\1\166\4\10\7\6\5\4\3\2\1\2\0\0\0\1\0\0\0\4\1\42\21\100\1";
