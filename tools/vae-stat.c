@@ -31,7 +31,7 @@ static const struct cli_option known[] = {
 	{ KEY_TSV, "tsv", NULL, "tab-separated values, a header line for each kind" },
 	{ KEY_JSON, "json", NULL, "one array of flat objects" },
 	{ KEY_HEATMAP, "heatmap", NULL, "of codes: a PGM of the bits that each cell takes" },
-	{ KEY_PLANES, "planes", NULL, "of latents: a PGM of each channel, the strongest first" },
+	{ KEY_PLANES, "planes", NULL, "of latents: a PGM of each channel, strongest first" },
 };
 
 static const struct cli_program program = {

@@ -59,7 +59,8 @@ slice() {
 	zstd -dcq <"$X/two.lat" | zstd -q >one.lat # two images in one frame
 	quiet vae-dec --salvage -o out one.lat
 	cmp out "$X/two.pam"
-	{ zstd -dcq <"$X/two.lat" | head -c 5000 | zstd -q; zstd -dcq <"$X/two.lat" | tail -c +5001 | zstd -q; } >span.lat # an image in two frames
+	zstd -dcq <"$X/two.lat" >content
+	{ head -c 5000 content | zstd -q; tail -c +5001 content | zstd -q; } >span.lat # an image in two frames
 	quiet vae-dec --salvage -o out span.lat
 	cmp out "$X/two.pam"
 	zstd -q </dev/null >empty.zst

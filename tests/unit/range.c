@@ -1,5 +1,6 @@
 /* The prior's integer tables and the entropy coder. */
 #include "base/random.h"
+#include "prior/draw.h"
 #include "prior/range.h"
 #include "tap.h"
 
@@ -539,6 +540,44 @@ static void test_damage(const struct vae_scales *scales)
 	ok(zeroed, "symbols of damaged payloads stay in range, and are 0 after a failure");
 }
 
+/* Chi-square of drawn symbols against the counts, the escape left out: neighbours with few expected are taken together. Its mean is the number of
+ * classes less 1, its deviation the root of twice that. */
+static void test_draw(const struct vae_scales *scales)
+{
+	enum { COUNT = 200000 };
+	static uint8_t index[COUNT];
+	static int32_t value[COUNT];
+	int wrong = 0, outside = 0;
+	for (int table = 0; table < VAE_SCALES; table += 7) {
+		int bound = scales->bound[table], classes = 0;
+		struct vae_draw draw = {.scales = scales};
+		double sum = 0, expected = 0, square = 0, total = whole - count_of(scales, table, 2 * bound + 1);
+		unsigned *seen = calloc(2 * (size_t)bound + 1, sizeof *seen), met = 0;
+		vae_random_init(&draw.random, 3, (uint64_t)table, 0);
+		memset(index, table, COUNT);
+		vae_draw_symbols(&draw, index, value, COUNT, NULL);
+		for (int i = 0; i < COUNT; i++)
+			if (value[i] < -bound || value[i] > bound)
+				outside++;
+			else
+				seen[value[i] + bound]++;
+		for (int s = 0; s <= 2 * bound; s++) {
+			expected += (double)COUNT * count_of(scales, table, s) / total;
+			met += seen[s];
+			if (expected < 20) /* what is left in the end does not count */
+				continue;
+			sum += (met - expected) * (met - expected) / expected;
+			classes++;
+			expected = met = 0;
+		}
+		square = (sum - (classes - 1)) / sqrt(2.0 * (classes > 1 ? classes - 1 : 1));
+		wrong += !(fabs(square) < 5);
+		free(seen);
+	}
+	ok(!outside, "drawn symbols are no escapes");
+	ok(!wrong, "drawn symbols are as frequent as their counts say");
+}
+
 int main(void)
 {
 	struct vae_scales scales = { 0 }, small = { 0 };
@@ -551,6 +590,7 @@ int main(void)
 	test_load(&scales);
 	test_round_trips(&scales);
 	test_size(&scales);
+	test_draw(&scales);
 	test_caller(&scales);
 	test_format(&small);
 	test_escape_limits(&small);
