@@ -179,8 +179,7 @@ crops() {
 
 # Bits spent on each cell of 16 x 16 pixels, where this build of vae-stat tells.
 heat_map() {
-	vae-stat --help | grep -q -e '--heatmap' || return 0
-	vae-stat --heatmap "$work/x.lat" >"$work/heat.pgm" || return 0
+	vae-stat --heatmap "$work/x.lat" >"$work/heat.pgm"
 	pnmnorm -bpercent=0 -wpercent=0.5 "$work/heat.pgm" 2>/dev/null | pamdepth 255 2>/dev/null | pgmtoppm '#10102a-#ffd27a' | pamtopng >"$work/heat.png"
 	cjpeg -quality 88 -outfile "$work/whole.jpg" "$work/x.ppm"
 	printf '<div class=pair><figure>%s<figcaption>The picture</figcaption></figure>' "$(picture image/jpeg "$work/whole.jpg" 'the picture')"
