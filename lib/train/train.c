@@ -48,8 +48,8 @@ struct vae_trainer {
 
 void vae_train_defaults(struct vae_train_options *o)
 {
-	*o = (struct vae_train_options){.arch = "photo", .checkpoint_minutes = 10, .patch = 256, .lr = 1e-3, .warmup = 200, .decay = 0.2, .clip = -1, .reduce_min = 1, .reduce_max = 1,
-	                                .ema = 0.999, .lambda_min = 0.0008, .lambda_max = 0.2, .seed = 1};
+	*o = (struct vae_train_options){.arch = VAE_PHOTO_NETWORK, .checkpoint_minutes = 10, .patch = 256, .lr = 1e-3, .warmup = 200, .decay = 0.2, .clip = -1, .reduce_min = 1, .reduce_max = 1,
+	                                .ema = 0.999, .lambda_min = 0.0004, .lambda_max = 0.6, .seed = 1};
 }
 
 /* Seconds of the clock that minutes are counted by: rank 0's, so that all stop, report and save after the same step. */
