@@ -5,6 +5,7 @@
 #   make check      dependencies, programs, all tests;  make check-sanitize: the same under ASan and UBSan
 #   make check-builds  the same bytes from gcc and clang, at every level of optimisation
 #   make check-cross  the same bytes on 64-bit Arm and on big-endian s390x, built by cross compilers, run by qemu
+#   make fuzz-run   FUZZ_SECONDS=60: libFuzzer (clang) on every reader; make mutations: 100,000 damaged codes (tests/fuzz/README.md)
 #   make install    PREFIX=/usr/local DESTDIR=;  make uninstall
 #   make deps       installs what is missing, with apt-get; DEPS=no keeps it from doing so wherever it is called
 #   make bench      what the programs cost, beside their peers: tests/bench/speed.sh; MODEL=NAME, N=RUNS
@@ -56,12 +57,14 @@ LIB_OBJ := $(ISAS:%=$(B)/obj/lib/kernel/kernels-%.o) $(LIB_SRC:%.c=$(B)/obj/%.o)
 TOOL_SRC := $(wildcard tools/vae-*.c)
 TOOL_COMMON := $(patsubst %.c,$(B)/obj/%.o,$(filter-out $(TOOL_SRC),$(wildcard tools/*.c)))
 TOOLS := $(TOOL_SRC:tools/%.c=$(B)/%)
+FUZZ := image latents codes model slice
+REPLAY := $(FUZZ:%=$(B)/tests/replay-%) $(B)/tests/mutations
 UNIT := $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/*.c))
 BENCH := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
 SCRIPTS := $(filter-out tests/deps.sh tests/demo.sh tests/cross.sh tests/builds.sh,$(wildcard tests/*.sh)) $(wildcard tests/*/*.bats)
 
 all: $(TOOLS) $(B)/libvae.a $(B)/vae.pc
-unit: $(UNIT)
+unit: $(UNIT) $(REPLAY)
 benches: $(BENCH)
 
 # ---- what is built ----------------------------------------------------------------------------------------------------
@@ -88,6 +91,18 @@ $(B)/tests/%: tests/unit/%.c $(B)/libvae.a
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(COMPILE) -Itests/unit $(USER_LDFLAGS) $< $(B)/libvae.a $(LIBS) -o $@
+$(B)/tests/replay-%: tests/fuzz/%.c tests/fuzz/replay.c $(B)/libvae.a
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(ALL_CFLAGS) -DTARGET='"$*"' -Itests/unit $(USER_LDFLAGS) $(filter %.c %.a,$^) $(LIBS) -o $@
+$(B)/tests/mutations: tests/fuzz/mutations.c $(B)/libvae.a
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(COMPILE) -Itests/unit $(USER_LDFLAGS) $< $(B)/libvae.a $(LIBS) -o $@
+$(REPLAY): tests/fuzz/fuzz.h tests/fuzz/content.h
+$(B)/fuzz-%: tests/fuzz/%.c $(B)/libvae.a tests/fuzz/fuzz.h tests/fuzz/content.h
+	$(call say,CC,$<)
+	$(Q)$(CC) $(ALL_CFLAGS) $(USER_LDFLAGS) -fsanitize=fuzzer $(filter %.c %.a,$^) $(LIBS) -o $@
 $(B)/bench/%: tests/bench/%.c $(B)/libvae.a
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
@@ -142,7 +157,7 @@ demo: deps
 	@PATH="$(abspath $(B)):$$PATH" tests/demo.sh
 check: deps
 	+@$(AGAIN) all unit benches
-	@$(TEST_ENV) prove -j$(JOBS) --timer --failures --comments --exec '' $(UNIT) $(SCRIPTS)
+	@$(TEST_ENV) prove -j$(JOBS) --timer --failures --comments --exec '' $(UNIT) $(REPLAY) $(SCRIPTS)
 
 bench: all benches
 	@B=$(B) tests/bench/speed.sh
@@ -155,6 +170,18 @@ check-sanitize:
 	@mkdir -p build/asan && ln -sfn ../models build/models
 	+@ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1:$$ASAN_OPTIONS UBSAN_OPTIONS=print_stacktrace=1 VAE_TEST_FAST=1 \
 		$(MAKE) --no-print-directory check B=build/asan CFLAGS='$(SANITIZE)'
+
+# libFuzzer comes with clang. The targets are built a second time for what coverage they reach.
+FUZZ_CC ?= clang
+FUZZ_SECONDS ?= 60
+fuzz:
+	+@$(MAKE) --no-print-directory fuzz-targets B=build/fuzz CC=$(FUZZ_CC) \
+		CFLAGS='-O1 -g -fno-omit-frame-pointer -Wno-pass-failed -fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow -fno-sanitize-recover=all'
+	+@$(MAKE) --no-print-directory fuzz-targets B=build/fuzz/coverage CC=$(FUZZ_CC) \
+		CFLAGS='-O1 -g -Wno-pass-failed -fsanitize=fuzzer-no-link -fprofile-instr-generate -fcoverage-mapping'
+fuzz-targets: $(FUZZ:%=$(B)/fuzz-%)
+fuzz-run: all fuzz
+	@tests/fuzz/run.sh $(FUZZ_SECONDS)
 
 # Debian's cross compilers and emulators; libraries of the other machines are unpacked under build/, not installed.
 check-cross:
@@ -196,6 +223,6 @@ clean:
 
 -include $(wildcard $(LIB_OBJ:.o=.d) $(TOOL_COMMON:.o=.d) $(TOOL_SRC:%.c=$(B)/obj/%.d) $(UNIT:=.d) $(BENCH:=.d))
 FORCE:
-.PHONY: all unit bench bench-train benches deps demo check check-sanitize check-builds check-cross install uninstall dist clean FORCE
+.PHONY: all unit bench bench-train benches deps demo check check-sanitize check-builds check-cross fuzz fuzz-targets fuzz-run mutations install uninstall dist clean FORCE
 .DELETE_ON_ERROR:
 .PRECIOUS: $(B)/obj/%.o $(B)/obj/lib/kernel/kernels-%.o $(B)/completion/%
