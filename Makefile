@@ -183,6 +183,9 @@ fuzz-targets: $(FUZZ:%=$(B)/fuzz-%)
 fuzz-run: all fuzz
 	@tests/fuzz/run.sh $(FUZZ_SECONDS)
 
+mutations: $(B)/tests/mutations
+	@$(B)/tests/mutations 100000
+
 # Debian's cross compilers and emulators; libraries of the other machines are unpacked under build/, not installed.
 check-cross:
 	@B=$(B) CC='$(CC)' DEPS='$(DEPS)' tests/cross.sh deps
