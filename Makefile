@@ -59,12 +59,13 @@ TOOL_COMMON := $(patsubst %.c,$(B)/obj/%.o,$(filter-out $(TOOL_SRC),$(wildcard t
 TOOLS := $(TOOL_SRC:tools/%.c=$(B)/%)
 FUZZ := image latents codes model slice
 REPLAY := $(FUZZ:%=$(B)/tests/replay-%) $(B)/tests/mutations
+FAULTS := $(B)/tests/exhaust $(B)/tests/measure $(B)/tests/shim.so
 UNIT := $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/*.c))
 BENCH := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
 SCRIPTS := $(filter-out tests/deps.sh tests/demo.sh tests/cross.sh tests/builds.sh,$(wildcard tests/*.sh)) $(wildcard tests/*/*.bats)
 
 all: $(TOOLS) $(B)/libvae.a $(B)/vae.pc
-unit: $(UNIT) $(REPLAY)
+unit: $(UNIT) $(REPLAY) $(FAULTS)
 benches: $(BENCH)
 
 # ---- what is built ----------------------------------------------------------------------------------------------------
@@ -99,6 +100,14 @@ $(B)/tests/mutations: tests/fuzz/mutations.c $(B)/libvae.a
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(COMPILE) -Itests/unit $(USER_LDFLAGS) $< $(B)/libvae.a $(LIBS) -o $@
+$(B)/tests/exhaust $(B)/tests/measure: $(B)/tests/%: tests/faults/%.c $(B)/flags
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(WARN) -O1 -g -std=gnu17 -D_GNU_SOURCE -Itests/unit $< -o $@
+$(B)/tests/shim.so: tests/faults/shim.c $(B)/flags
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) -O1 -g -std=gnu17 -D_GNU_SOURCE -fPIC -shared $< -o $@
 $(REPLAY): tests/fuzz/fuzz.h tests/fuzz/content.h
 $(B)/fuzz-%: tests/fuzz/%.c $(B)/libvae.a tests/fuzz/fuzz.h tests/fuzz/content.h
 	$(call say,CC,$<)
@@ -157,7 +166,7 @@ demo: deps
 	@PATH="$(abspath $(B)):$$PATH" tests/demo.sh
 check: deps
 	+@$(AGAIN) all unit benches
-	@$(TEST_ENV) prove -j$(JOBS) --timer --failures --comments --exec '' $(UNIT) $(REPLAY) $(SCRIPTS)
+	@$(TEST_ENV) prove -j$(JOBS) --timer --failures --comments --exec '' $(UNIT) $(REPLAY) $(B)/tests/exhaust $(SCRIPTS)
 
 bench: all benches
 	@B=$(B) tests/bench/speed.sh
@@ -185,6 +194,10 @@ fuzz-run: all fuzz
 
 mutations: $(B)/tests/mutations
 	@$(B)/tests/mutations 100000
+
+# Hours under a sanitizer: make faults B=build/asan, after make check-sanitize.
+faults: all $(B)/tests/exhaust $(B)/tests/shim.so
+	@PATH="$(abspath $(B)):$$PATH" B=$(B) $(B)/tests/exhaust 0
 
 # Debian's cross compilers and emulators; libraries of the other machines are unpacked under build/, not installed.
 check-cross:
@@ -226,6 +239,6 @@ clean:
 
 -include $(wildcard $(LIB_OBJ:.o=.d) $(TOOL_COMMON:.o=.d) $(TOOL_SRC:%.c=$(B)/obj/%.d) $(UNIT:=.d) $(BENCH:=.d))
 FORCE:
-.PHONY: all unit bench bench-train benches deps demo check check-sanitize check-builds check-cross fuzz fuzz-targets fuzz-run mutations install uninstall dist clean FORCE
+.PHONY: all unit bench bench-train benches deps demo check check-sanitize check-builds check-cross fuzz fuzz-targets fuzz-run mutations faults install uninstall dist clean FORCE
 .DELETE_ON_ERROR:
 .PRECIOUS: $(B)/obj/%.o $(B)/obj/lib/kernel/kernels-%.o $(B)/completion/%
