@@ -184,6 +184,16 @@ static int new_workers(struct vae_trainer *t, struct vae_error *error)
 	return 0;
 }
 
+static int open_log(struct vae_trainer *t, bool resumed, struct vae_error *error)
+{
+	if (!t->options.log)
+		return 0;
+	t->log = fopen(t->options.log, resumed ? "a" : "w");
+	if (t->log && !resumed)
+		fprintf(t->log, "step\tminutes\tset\tloss\tbpp\tz_bpp\tpsnr\telbo\tkl\tlr\tgradient_norm\timages_per_second\tskipped\tms_ssim\n");
+	return t->log && !fflush(t->log) && !ferror(t->log) ? 0 : vae_fail_errno(error, "log %s", t->options.log);
+}
+
 int vae_trainer_new(struct vae_trainer **out, const struct vae_train_options *options, struct vae_error *error)
 {
 	struct vae_trainer *t = NULL;
@@ -211,13 +221,7 @@ int vae_trainer_new(struct vae_trainer **out, const struct vae_train_options *op
 		goto out;
 	if (options->precision != VAE_PRECISION_FLOAT32)
 		t->weights.bf16 = vae_bf16();
-	if (options->log) {
-		t->log = fopen(options->log, head ? "a" : "w");
-		if (!t->log)
-			result = vae_fail_errno(error, "log %s", options->log);
-		else if (!head)
-			fprintf(t->log, "step\tminutes\tset\tloss\tbpp\tz_bpp\tpsnr\telbo\tkl\tlr\tgradient_norm\timages_per_second\tskipped\tms_ssim\n");
-	}
+	result = open_log(t, head != NULL, error);
 out:
 	if (result)
 		vae_trainer_free(t);
