@@ -5,6 +5,7 @@
 #   make check      dependencies, programs, all tests;  make check-sanitize: the same under ASan and UBSan
 #   make check-builds  the same bytes from gcc and clang, at every level of optimisation
 #   make check-cross  the same bytes on 64-bit Arm and on big-endian s390x, built by cross compilers, run by qemu
+#   make check-valgrind  the programs under valgrind;  make faults: every allocation made to fail, which takes an hour
 #   make fuzz-run   FUZZ_SECONDS=60: libFuzzer (clang) on every reader; make mutations: 100,000 damaged codes (tests/fuzz/README.md)
 #   make install    PREFIX=/usr/local DESTDIR=;  make uninstall
 #   make deps       installs what is missing, with apt-get; DEPS=no keeps it from doing so wherever it is called
@@ -62,7 +63,7 @@ REPLAY := $(FUZZ:%=$(B)/tests/replay-%) $(B)/tests/mutations
 FAULTS := $(B)/tests/exhaust $(B)/tests/measure $(B)/tests/shim.so
 UNIT := $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/*.c))
 BENCH := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
-SCRIPTS := $(filter-out tests/deps.sh tests/demo.sh tests/cross.sh tests/builds.sh,$(wildcard tests/*.sh)) $(wildcard tests/*/*.bats)
+SCRIPTS := $(filter-out tests/deps.sh tests/demo.sh tests/cross.sh tests/builds.sh tests/valgrind.sh,$(wildcard tests/*.sh)) $(wildcard tests/*/*.bats)
 
 all: $(TOOLS) $(B)/libvae.a $(B)/vae.pc
 unit: $(UNIT) $(REPLAY) $(FAULTS)
@@ -192,6 +193,9 @@ fuzz-targets: $(FUZZ:%=$(B)/fuzz-%)
 fuzz-run: all fuzz
 	@tests/fuzz/run.sh $(FUZZ_SECONDS)
 
+check-valgrind: all
+	@B=$(B) prove --verbose --timer --failures --exec '' tests/valgrind.sh
+
 mutations: $(B)/tests/mutations
 	@$(B)/tests/mutations 100000
 
@@ -239,6 +243,6 @@ clean:
 
 -include $(wildcard $(LIB_OBJ:.o=.d) $(TOOL_COMMON:.o=.d) $(TOOL_SRC:%.c=$(B)/obj/%.d) $(UNIT:=.d) $(BENCH:=.d))
 FORCE:
-.PHONY: all unit bench bench-train benches deps demo check check-sanitize check-builds check-cross fuzz fuzz-targets fuzz-run mutations faults install uninstall dist clean FORCE
+.PHONY: all unit bench bench-train benches deps demo check check-sanitize check-builds check-cross fuzz fuzz-targets fuzz-run mutations faults check-valgrind install uninstall dist clean FORCE
 .DELETE_ON_ERROR:
 .PRECIOUS: $(B)/obj/%.o $(B)/obj/lib/kernel/kernels-%.o $(B)/completion/%
