@@ -292,7 +292,8 @@ static int read_header(json_t **root, size_t *data, const struct mapping *map, s
 	if (length > map->size - 8)
 		return vae_fail(error, VAE_EMODEL, "truncated: a header of %llu bytes in a file of %zu", (unsigned long long)length, map->size);
 	if (!(*root = json_loadb((const char *)map->bytes + 8, length, JSON_REJECT_DUPLICATES, &fault)))
-		return vae_fail(error, VAE_EMODEL, "not a model: header byte %d: %.100s", fault.position, fault.text);
+		return !*fault.text || json_error_code(&fault) == json_error_out_of_memory ? vae_fail(error, VAE_EMEM, "out of memory") : /* mostly without words */
+		       vae_fail(error, VAE_EMODEL, "not a model: header byte %d: %.100s", fault.position, fault.text);
 	if (!json_is_object(*root))
 		return vae_fail(error, VAE_EMODEL, "not a model: its header is not an object");
 	*data = 8 + length;
@@ -489,9 +490,13 @@ int vae_model_load_id(struct vae_model **model, const char *path, uint64_t id, s
 	struct vae_model *m = NULL;
 	const char *hex;
 	uint64_t claimed;
-	int result = 0;
-	if (!begin(&m, &root, path, NULL) && !json_unpack(root, "{s:{s:s}}", "__metadata__", "id", &hex) && !parse_id(&claimed, hex, NULL) &&
-	    claimed == id) {
+	struct vae_error why;
+	int result = begin(&m, &root, path, &why);
+	if (result == VAE_EMEM) /* whose id it has is not known; but "no such model" would be a wrong word */
+		return blame(path, error, vae_fail(error, VAE_EMEM, "%s", why.text));
+	if (result)
+		return 0;
+	if (!json_unpack(root, "{s:{s:s}}", "__metadata__", "id", &hex) && !parse_id(&claimed, hex, NULL) && claimed == id) {
 		result = complete(m, root, path, error);
 		if (result) {
 			result = blame(path, error, result);

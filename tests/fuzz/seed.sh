@@ -18,7 +18,8 @@ vae-quant -d "$data/golden/tiny-alpha-25.range.lat" >"$out/latents/quantised-alp
 
 # slices: what zstd's frames hold
 for file in "$data"/golden/tiny-*.lat; do
-	zstd -dcq <"$file" >"$out/slice/$(basename "$file" .lat)"
+	name=$(basename "$file" .lat)
+	zstd -dcq <"$file" >"$out/slice/$name"
 done
 
 # pictures: plain ones, and more than one
