@@ -67,10 +67,18 @@ static bool fails(void)
 	return true;
 }
 
+/* libjansson (2.14) does not look whether the buffer of a word could grow, and runs past its end: no fault of ours, and nothing can be done
+ * about it from without. Such a buffer has a power of two bytes. */
+static bool is_word_of_jansson(const void *caller, size_t size)
+{
+	Dl_info info;
+	return size >= 32 && !(size & (size - 1)) && dladdr(caller, &info) && info.dli_fname && strstr(info.dli_fname, "libjansson");
+}
+
 void *malloc(size_t size)
 {
 	find();
-	return !real_malloc ? early_alloc(size) : fails() ? NULL : real_malloc(size);
+	return !real_malloc ? early_alloc(size) : !is_word_of_jansson(__builtin_return_address(0), size) && fails() ? NULL : real_malloc(size);
 }
 
 void *calloc(size_t n, size_t size)
