@@ -149,7 +149,9 @@ const char *input_name(const struct input *in)
 
 void input_report(const struct input *in, const struct vae_error *error)
 {
-	if (in->failure) {
+	if (!in->names) { /* it could not be opened */
+		cli_error("%s", error->text);
+	} else if (in->failure) {
 		cli_error("%s: %s", shown(in->name[in->opened - 1]), strerror(in->failure));
 	} else if (error->offset >= 0) {
 		int at = operand_at(in, error->offset);

@@ -1,5 +1,5 @@
 /* exhaust.c - every allocation of each program made to fail in turn: exhaust [MOST [PART]], MOST runs of each command at most (0: all;
- * default 12), only of commands that contain PART. Each run either fails in words, with exit status 1 and nothing left behind -o; or, where the allocation was one
+ * default 18), only of commands that contain PART. Each run either fails in words, with exit status 1 and nothing left behind -o; or, where the allocation was one
  * that can be done without (a buffer of stdio), does all its work. */
 #include <dirent.h>
 #include <fcntl.h>
@@ -156,13 +156,17 @@ static bool one_run(const char *command, long number, bool onwards, const char *
 	return false;
 }
 
-/* Run i of `runs`: the first half spread evenly, the others over the last allocations, for most of all are the parsing of a model's header. */
+/* Run i of `runs`: a third over the first 60 allocations, a third over the last 200, a third over all, which are mostly the parsing of a
+ * model's header. */
 static long choose(long i, long runs, long count)
 {
-	long half = runs / 2, tail = count < 200 ? count : 200;
+	long third = (runs + 2) / 3, head = count < 60 ? count : 60, tail = count < 200 ? count : 200;
 	if (runs == count)
 		return 1 + i;
-	return i < half ? 1 + i * count / half : count - (i - half) * tail / (runs - half);
+	if (i < third)
+		return 1 + i * head / third;
+	i -= third;
+	return i < third ? count - i * tail / third : 1 + (i - third) * count / third;
 }
 
 /* Of all, every tenth fails with all that follow too; of some, every second with all that follow. */
@@ -202,7 +206,7 @@ static void prepare(void)
 int main(int argc, char **argv)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	long most = argc > 1 ? atol(argv[1]) : 12;
+	long most = argc > 1 ? atol(argv[1]) : 18;
 	char text[128];
 	build = getenv("B") ? getenv("B") : "build";
 	snprintf(folder, sizeof folder, "%s/tests/exhaust.XXXXXX", build);
