@@ -5,6 +5,8 @@
 #   make check      dependencies, programs, all tests;  make check-sanitize: the same under ASan and UBSan
 #   make check-builds  the same bytes from gcc and clang, at every level of optimisation
 #   make check-cross  the same bytes on 64-bit Arm and on big-endian s390x, built by cross compilers, run by qemu
+#   make check-valgrind  the programs under valgrind;  make faults: every allocation made to fail, which takes an hour
+#   make fuzz-run   FUZZ_SECONDS=60: libFuzzer (clang) on every reader; make mutations: 100,000 damaged codes (tests/fuzz/README.md)
 #   make install    PREFIX=/usr/local DESTDIR= LIBDIR=lib (below PREFIX);  make uninstall, with the same
 #   make deps       installs what is missing, with apt-get; DEPS=no keeps it from doing so wherever it is called
 #   make MPI=1      vae-train for more than one machine, with whatever MPI pkg-config or mpicc knows;  make check-mpi: its tests, in build/mpi
@@ -66,12 +68,15 @@ LIB_OBJ := $(ISAS:%=$(B)/obj/lib/kernel/kernels-%.o) $(LIB_SRC:%.c=$(B)/obj/%.o)
 TOOL_SRC := $(wildcard tools/vae-*.c)
 TOOL_COMMON := $(patsubst %.c,$(B)/obj/%.o,$(filter-out $(TOOL_SRC) tools/cluster.c,$(wildcard tools/*.c)))
 TOOLS := $(TOOL_SRC:tools/%.c=$(B)/%)
+FUZZ := image latents codes model slice
+REPLAY := $(FUZZ:%=$(B)/tests/replay-%) $(B)/tests/mutations
+FAULTS := $(B)/tests/exhaust $(B)/tests/measure $(B)/tests/shim.so
 UNIT := $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/*.c))
 BENCH := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
-SCRIPTS := $(filter-out tests/deps.sh tests/demo.sh tests/cross.sh tests/builds.sh tests/mpi.sh,$(wildcard tests/*.sh)) $(wildcard tests/*/*.bats)
+SCRIPTS := $(filter-out $(addprefix tests/,deps.sh demo.sh cross.sh builds.sh mpi.sh valgrind.sh),$(wildcard tests/*.sh)) $(wildcard tests/*/*.bats)
 
 all: $(TOOLS) $(B)/libvae.a $(B)/vae.pc
-unit: $(UNIT)
+unit: $(UNIT) $(REPLAY) $(FAULTS)
 benches: $(BENCH)
 
 # ---- what is built ----------------------------------------------------------------------------------------------------
@@ -101,6 +106,26 @@ $(B)/tests/%: tests/unit/%.c $(B)/libvae.a
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(COMPILE) -Itests/unit $(USER_LDFLAGS) $< $(B)/libvae.a $(LIBS) -o $@
+$(B)/tests/replay-%: tests/fuzz/%.c tests/fuzz/replay.c $(B)/libvae.a
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(ALL_CFLAGS) -DTARGET='"$*"' -Itests/unit $(USER_LDFLAGS) $(filter %.c %.a,$^) $(LIBS) -o $@
+$(B)/tests/mutations: tests/fuzz/mutations.c $(B)/libvae.a
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(COMPILE) -Itests/unit $(USER_LDFLAGS) $< $(B)/libvae.a $(LIBS) -o $@
+$(B)/tests/exhaust $(B)/tests/measure: $(B)/tests/%: tests/faults/%.c $(B)/flags
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(WARN) -O1 -g -std=gnu17 -D_GNU_SOURCE -Itests/unit $< -o $@
+$(B)/tests/shim.so: tests/faults/shim.c $(B)/flags
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) -O1 -g -std=gnu17 -D_GNU_SOURCE -fPIC -shared $< -o $@
+$(REPLAY): tests/fuzz/fuzz.h tests/fuzz/content.h
+$(B)/fuzz-%: tests/fuzz/%.c $(B)/libvae.a tests/fuzz/fuzz.h tests/fuzz/content.h
+	$(call say,CC,$<)
+	$(Q)$(CC) $(ALL_CFLAGS) $(USER_LDFLAGS) -fsanitize=fuzzer $(filter %.c %.a,$^) $(LIBS) -o $@
 $(B)/bench/%: tests/bench/%.c $(B)/libvae.a
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
@@ -159,7 +184,7 @@ demo: deps
 	@PATH="$(abspath $(B)):$$PATH" tests/demo.sh
 check: deps
 	+@$(AGAIN) all unit benches
-	@$(TEST_ENV) prove -j$(JOBS) --timer --failures --comments --exec '' $(UNIT) $(SCRIPTS)
+	@$(TEST_ENV) prove -j$(JOBS) --timer --failures --comments --exec '' $(UNIT) $(REPLAY) $(B)/tests/exhaust $(SCRIPTS)
 
 bench: all benches
 	@B=$(B) tests/bench/speed.sh
@@ -179,6 +204,28 @@ check-mpi:
 	@mkdir -p $(B)/mpi && ln -sfn $(CURDIR)/models $(B)/models
 	+@$(AGAIN) all MPI=1 B=$(B)/mpi
 	@B=$(B)/mpi prove --verbose --timer --failures --exec '' tests/mpi.sh
+
+# libFuzzer comes with clang. The targets are built a second time for what coverage they reach.
+FUZZ_CC ?= clang
+FUZZ_SECONDS ?= 60
+fuzz:
+	+@$(MAKE) --no-print-directory fuzz-targets B=build/fuzz CC=$(FUZZ_CC) \
+		CFLAGS='-O1 -g -fno-omit-frame-pointer -Wno-pass-failed -fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow -fno-sanitize-recover=all'
+	+@$(MAKE) --no-print-directory fuzz-targets B=build/fuzz/coverage CC=$(FUZZ_CC) \
+		CFLAGS='-O1 -g -Wno-pass-failed -fsanitize=fuzzer-no-link -fprofile-instr-generate -fcoverage-mapping'
+fuzz-targets: $(FUZZ:%=$(B)/fuzz-%)
+fuzz-run: all fuzz
+	@tests/fuzz/run.sh $(FUZZ_SECONDS)
+
+check-valgrind: all
+	@B=$(B) prove --verbose --timer --failures --exec '' tests/valgrind.sh
+
+mutations: $(B)/tests/mutations
+	@$(B)/tests/mutations 100000
+
+# Hours under a sanitizer: make faults B=build/asan, after make check-sanitize.
+faults: all $(B)/tests/exhaust $(B)/tests/shim.so
+	@PATH="$(abspath $(B)):$$PATH" B=$(B) $(B)/tests/exhaust 0
 
 # Debian's cross compilers and emulators; libraries of the other machines are unpacked under build/, not installed.
 check-cross:
@@ -228,7 +275,7 @@ clean:
 
 -include $(wildcard $(LIB_OBJ:.o=.d) $(TOOL_COMMON:.o=.d) $(B)/obj/tools/cluster.d $(TOOL_SRC:%.c=$(B)/obj/%.d) $(UNIT:=.d) $(BENCH:=.d))
 FORCE:
-.PHONY: all unit bench bench-train benches deps demo check check-sanitize check-builds check-cross check-mpi install uninstall deb check-deb \
-	dist clean FORCE
+.PHONY: all unit bench bench-train benches deps demo check check-sanitize check-builds check-cross check-mpi check-valgrind fuzz fuzz-targets \
+	fuzz-run mutations faults install uninstall deb check-deb dist clean FORCE
 .DELETE_ON_ERROR:
 .PRECIOUS: $(B)/obj/%.o $(B)/obj/lib/kernel/kernels-%.o $(B)/completion/%

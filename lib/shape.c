@@ -79,7 +79,8 @@ static int decode_payload(struct vae_symbols *s, const struct vae_codes *codes, 
 	struct vae_payload payload;
 	if (slice->bytes < alpha_bytes)
 		return vae_fail(error, VAE_EDATA, "%u bytes, where there are %llu of alpha alone", slice->bytes, (unsigned long long)alpha_bytes);
-	int rc = vae_payload_start(&payload, s, &model->scales, codes->method, slice->payload + alpha_bytes, slice->bytes - alpha_bytes, error);
+	const uint8_t *data = slice->bytes ? slice->payload + alpha_bytes : NULL; /* an empty payload need not be anywhere */
+	int rc = vae_payload_start(&payload, s, &model->scales, codes->method, data, slice->bytes - alpha_bytes, error);
 	if (rc)
 		return rc;
 	rc = vae_hyper_synthesise(s, &prior, vae_payload_take, &payload, y, stride, error);

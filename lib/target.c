@@ -26,7 +26,7 @@ static int size_of(double *bytes, const struct vae_codes *codes, struct vae_erro
 	if (!file)
 		return vae_fail(error, VAE_EMEM, "out of memory");
 	int rc = vae_codes_write(codes, file, LEVEL, error);
-	if (fclose(file) && !rc)
+	if ((fclose(file) || !data) && !rc) /* where glibc cannot shrink the memory to its size at the end, it gives NULL and no error */
 		rc = vae_fail(error, VAE_EMEM, "out of memory");
 	free(data);
 	*bytes = (double)size;

@@ -322,6 +322,17 @@ int cli_next(void)
 	return -1;
 }
 
+char **cli_names(void)
+{
+	char **names = calloc(cli.argc, sizeof *names);
+
+	if (!names) {
+		cli_error("out of memory");
+		exit(EXIT_FAILED);
+	}
+	return names;
+}
+
 const char *cli_text(void)
 {
 	if (!*optarg)

@@ -59,6 +59,9 @@ void cli_window(struct vae_window *window);
 void cli_size(uint32_t *width, uint32_t *height);
 int cli_choice(void);
 
+/* Room for the arguments of an option that may be given more than once, as many as the command line can hold; the caller's, never NULL. */
+char **cli_names(void);
+
 /* Lines on stderr, each "PROGRAM: ...": an error; a note, which --quiet silences; a usage error, which exits with 2. */
 void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void cli_note(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -149,7 +149,9 @@ const char *input_name(const struct input *in)
 
 void input_report(const struct input *in, const struct vae_error *error)
 {
-	if (in->failure) {
+	if (!in->names) { /* it could not be opened */
+		cli_error("%s", error->text);
+	} else if (in->failure) {
 		cli_error("%s: %s", shown(in->name[in->opened - 1]), strerror(in->failure));
 	} else if (error->offset >= 0) {
 		int at = operand_at(in, error->offset);
@@ -188,6 +190,13 @@ static void remove_incomplete(int number)
 	raise(number);
 }
 
+/* Libraries may end the process too: OpenMP's does where it cannot have memory for its threads. */
+static void remove_at_exit(void)
+{
+	if (incomplete)
+		unlink(incomplete);
+}
+
 static void block_deadly(int how)
 {
 	sigset_t set;
@@ -201,7 +210,11 @@ static void block_deadly(int how)
 static void watch_deadly(void)
 {
 	struct sigaction now, then = { .sa_handler = remove_incomplete };
+	static bool watching;
 
+	if (!watching)
+		atexit(remove_at_exit);
+	watching = true;
 	for (size_t i = 0; i < sizeof deadly / sizeof *deadly; i++)
 		if (!sigaction(deadly[i], NULL, &now) && now.sa_handler != SIG_IGN)
 			sigaction(deadly[i], &then, NULL);

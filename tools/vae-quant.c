@@ -85,7 +85,8 @@ static int write_codes(const struct options *o, const struct input *in, struct o
 	FILE *memory = open_memstream(&bytes, &count);
 	int status = memory ? vae_codes_write(codes, memory, o->level, error) : fail(error, VAE_EMEM, "out of memory");
 
-	if (memory && fclose(memory) && !status)
+	/* where glibc cannot shrink the memory to its size at the end, it says nothing, and gives NULL */
+	if (memory && (fclose(memory) || !bytes) && !status)
 		status = fail(error, VAE_EMEM, "out of memory");
 	if (!status && o->common.verbose)
 		status = report(in, model, codes, count, error);

@@ -49,14 +49,11 @@ static void parse_options(struct options *o, int argc, char **argv)
 	int key;
 
 	*o = (struct options){ .layout = REPORT_PEOPLE };
-	o->reference = calloc(argc, sizeof *o->reference);
 	cli_begin(&program, &o->common, argc, argv);
+	o->reference = cli_names();
 	while ((key = cli_next()) != -1)
 		switch (key) {
-		case 'r':
-			if (o->reference)
-				o->reference[o->references++] = (char *)cli_text();
-			break;
+		case 'r': o->reference[o->references++] = (char *)cli_text(); break;
 		case KEY_TSV: o->layout = REPORT_TSV; break;
 		case KEY_JSON: o->layout = REPORT_JSON; break;
 		case KEY_HEATMAP: o->heatmap = true; break;
@@ -525,7 +522,7 @@ static int frame_size(const struct vae_codes *codes, uint64_t *bytes, struct vae
 	FILE *memory = open_memstream(&frame, &count);
 	int status = memory ? vae_codes_write(codes, memory, 3, error) : fail(error, VAE_EMEM, "out of memory");
 
-	if (memory && fclose(memory) && !status)
+	if (memory && (fclose(memory) || !frame) && !status) /* see vae-quant's write_codes */
 		status = fail(error, VAE_EMEM, "out of memory");
 	if (!status)
 		*bytes = count;

@@ -160,9 +160,11 @@ static void parse_options(struct options *o, int argc, char **argv)
 	bool steps = false, minutes = false, sized = false;
 	int key;
 
-	*o = (struct options){ .valid = calloc(argc, sizeof *o->valid), .lossless = calloc(argc, sizeof *o->lossless) };
+	*o = (struct options){ 0 };
 	vae_train_defaults(&o->train);
 	cli_begin(&program, &o->common, argc, argv);
+	o->valid = cli_names();
+	o->lossless = cli_names();
 	while ((key = cli_next()) != -1) {
 		steps |= key == KEY_STEPS;
 		minutes |= key == KEY_MINUTES;
@@ -173,9 +175,9 @@ static void parse_options(struct options *o, int argc, char **argv)
 			o->init = cli_text();
 		} else if (key == KEY_ARCH) {
 			arch = cli_text();
-		} else if (key == KEY_VALID && o->valid) {
+		} else if (key == KEY_VALID) {
 			o->valid[o->valids++] = (char *)cli_text();
-		} else if (key == KEY_LOSSLESS && o->lossless) {
+		} else if (key == KEY_LOSSLESS) {
 			o->lossless[o->losslesses++] = (char *)cli_text();
 		} else if (key >= KEY_SIZE) {
 			size[key - KEY_SIZE] = cli_whole(1, 65536);

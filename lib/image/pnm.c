@@ -82,7 +82,7 @@ static bool guarded(struct session *s, void (*work)(struct session *))
 static void session_init(struct session *s, const struct vae_geometry *g, FILE *file)
 {
 	memset(s, 0, sizeof *s);
-	s->pam.size = s->pam.len = PAM_STRUCT_SIZE(tuple_type);
+	s->pam.size = s->pam.len = offsetof(struct pam, tuple_type) + sizeof s->pam.tuple_type; /* PAM_STRUCT_SIZE looks through a null pointer */
 	s->pam.file = file;
 	s->pam.width = (int)g->width;
 	s->pam.height = (int)g->height;

@@ -10,6 +10,7 @@
 #include "base/memory.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,6 +133,8 @@ static int look_up_name(char **file, const char *directory, const char *name, st
 	*file = NULL;
 	DIR *listing = opendir(directory);
 	long newest = -1;
+	if (!listing && errno == ENOMEM) /* a directory that is not there has no models; of this one nothing is known */
+		return vae_fail(error, VAE_EMEM, "out of memory");
 	for (struct dirent *entry; listing && (entry = readdir(listing));) {
 		char *candidate;
 		long version = version_of(entry->d_name, name);
@@ -205,18 +208,26 @@ static int is_model_file(const struct dirent *entry)
 
 static int in_byte_order(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
 
+static int try_file(struct vae_model **model, uint64_t id, const char *directory, const char *name, struct vae_error *error)
+{
+	char *file;
+	if (asprintf(&file, "%s/%s", directory, name) < 0)
+		return vae_fail(error, VAE_EMEM, "out of memory");
+	int result = vae_model_load_id(model, file, id, error);
+	free(file);
+	return result;
+}
+
 /* vae_model_load_id for a whole directory; a damaged copy does not hide a sound one behind it. */
 static int try_directory(struct vae_model **model, uint64_t id, const char *directory, struct vae_error *error)
 {
 	struct dirent **entry;
 	int result = 0, count = scandir(directory, &entry, is_model_file, in_byte_order);
+	if (count < 0 && errno == ENOMEM)
+		return vae_fail(error, VAE_EMEM, "out of memory");
 	for (int i = 0; i < count; i++) {
-		char *file;
-		if (result != 1 && asprintf(&file, "%s/%s", directory, entry[i]->d_name) >= 0) {
-			int tried = vae_model_load_id(model, file, id, error);
-			result = tried ? tried : result;
-			free(file);
-		}
+		int tried = result == 1 ? 0 : try_file(model, id, directory, entry[i]->d_name, error);
+		result = tried ? tried : result;
 		free(entry[i]);
 	}
 	if (count >= 0)

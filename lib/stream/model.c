@@ -268,7 +268,7 @@ static int map_regular(struct mapping *map, const char *path, struct vae_error *
 	else if (st.st_size < 8)
 		result = vae_fail(error, VAE_EMODEL, "not a model: shorter than 8 bytes");
 	else if ((uintmax_t)st.st_size > PTRDIFF_MAX || (bytes = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0)) == MAP_FAILED)
-		result = vae_fail(error, VAE_EMODEL, "cannot be mapped into memory");
+		result = vae_fail(error, errno == ENOMEM ? VAE_EMEM : VAE_EMODEL, "cannot be mapped into memory");
 	else
 		*map = (struct mapping){bytes, (size_t)st.st_size};
 	close(fd);
@@ -291,8 +291,10 @@ static int read_header(json_t **root, size_t *data, const struct mapping *map, s
 		return vae_fail(error, VAE_EMODEL, "not a model: a header of %llu bytes, %d at most", (unsigned long long)length, VAE_MODEL_HEADER_BYTES);
 	if (length > map->size - 8)
 		return vae_fail(error, VAE_EMODEL, "truncated: a header of %llu bytes in a file of %zu", (unsigned long long)length, map->size);
+	errno = 0; /* jansson has no word for want of memory */
 	if (!(*root = json_loadb((const char *)map->bytes + 8, length, JSON_REJECT_DUPLICATES, &fault)))
-		return vae_fail(error, VAE_EMODEL, "not a model: header byte %d: %.100s", fault.position, fault.text);
+		return errno == ENOMEM ? vae_fail(error, VAE_EMEM, "out of memory")
+		                       : vae_fail(error, VAE_EMODEL, "not a model: header byte %d: %.100s", fault.position, fault.text);
 	if (!json_is_object(*root))
 		return vae_fail(error, VAE_EMODEL, "not a model: its header is not an object");
 	*data = 8 + length;
@@ -487,11 +489,15 @@ int vae_model_load_id(struct vae_model **model, const char *path, uint64_t id, s
 {
 	json_t *root = NULL;
 	struct vae_model *m = NULL;
-	const char *hex;
 	uint64_t claimed;
-	int result = 0;
-	if (!begin(&m, &root, path, NULL) && !json_unpack(root, "{s:{s:s}}", "__metadata__", "id", &hex) && !parse_id(&claimed, hex, NULL) &&
-	    claimed == id) {
+	struct vae_error why;
+	int result = begin(&m, &root, path, &why);
+	if (result == VAE_EMEM) /* whose id it has is not known; but "no such model" would be a wrong word */
+		return blame(path, error, vae_fail(error, VAE_EMEM, "%s", why.text));
+	if (result)
+		return 0;
+	const char *hex = json_string_value(json_object_get(json_object_get(root, "__metadata__"), "id"));
+	if (hex && !parse_id(&claimed, hex, NULL) && claimed == id) {
 		result = complete(m, root, path, error);
 		if (result) {
 			result = blame(path, error, result);

@@ -7,7 +7,7 @@
 
 #define VAE_SIGMOID_KNOTS 4097 /* of the stored logistic function, even over [-16, 16] */
 
-#define VAE_MODEL_HEADER_BYTES (1 << 20) /* the longest JSON header that is read */
+#define VAE_MODEL_HEADER_BYTES (1 << 18) /* the longest JSON header that is read: parsed, it may take 80 times its size */
 
 #define VAE_METADATA_ENTRIES 32
 struct vae_metadata {          /* __metadata__: strings by key, in file order */

@@ -142,3 +142,19 @@ ends() {
 only() {
 	assert_equal "$(find . -mindepth 1 -maxdepth 1 -printf '%f\n' | sort | xargs)" "$(printf '%s\n' "$@" | sort | xargs)"
 }
+
+# XXH64, seed 0, of a file of 30 bytes: its low 32 bits, little-endian. For so few bytes it is short
+# (doc/xxhash_spec.md of xxHash); "use integer" computes modulo 2^64.
+xxhsum64() {
+	perl -0777 -ne 'use integer;
+		my ($p1, $p2, $p3, $p4, $p5) = (0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5);
+		sub right { no integer; return $_[0] >> $_[1] }
+		sub turn { return ($_[0] << $_[1]) | right($_[0], 64 - $_[1]) }
+		my ($h, @byte) = ($p5 + length, unpack "x28 C*", $_);
+		$h = turn($h ^ turn($_ * $p2, 31) * $p1, 27) * $p1 + $p4 for unpack "q<3", $_;
+		$h = turn($h ^ unpack("x24 V", $_) * $p1, 23) * $p2 + $p3;
+		$h = turn($h ^ $_ * $p5, 11) * $p1 for @byte;
+		$h = ($h ^ right($h, 33)) * $p2;
+		$h = ($h ^ right($h, 29)) * $p3;
+		print pack "V", ($h ^ right($h, 32)) & 0xffffffff' "$1"
+}

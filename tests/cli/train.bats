@@ -147,9 +147,14 @@ falls() {
 	vae-train --arch mlp --hidden1 16 --hidden2 8 --z 4 --batch 8 --warmup 5 --seed 3 -T 1 --steps 20 --quiet -o a "$X/digits.pgm"
 	same_weights a "$X/mlp.safetensors"
 	[ -z "${VAE_TEST_FAST-}" ] || return 0
-	vae-train --enc 16 --enc-blocks 1 --latent 16 --hyper 16 --z 4 --dec 16 --dec-blocks 1 --grid 48 --grid-layers 1 --knots 3 --batch 2 --patch 64 \
+	vae-train --arch "photo ctx_blocks=1" --enc 16 --enc-blocks 1 --latent 16 --hyper 16 --z 4 --dec 16 --dec-blocks 1 --grid 48 --grid-layers 1 --knots 3 --batch 2 --patch 64 \
 		--warmup 2 --seed 3 -T 1 --steps 6 --quiet -o b "$X/x.ppm"
 	same_weights b "$X/fresh.safetensors"
+}
+
+@test "photo is the newest network, which sizes change" {
+	vae-train --enc 16 --enc-blocks 1 --latent 16 --dec 16 --knots 3 --patch 64 --batch 1 --steps 1 --quiet -o a "$X/x.ppm"
+	vae-stat a | grep ' enc=16 .* z=32 .* knots=3 geometric=1 ctx=96 lambda=0.0004:0.6'
 }
 
 @test "a dense network of another size" {

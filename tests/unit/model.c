@@ -364,7 +364,7 @@ static void test_damage(void)
 	memcpy(longer, b.data, b.size);
 	spill(path, longer, b.size + 1);
 	ok(refused(path, VAE_EMODEL, "too long"), "bytes behind the data");
-	vae_put64(longer, (1 << 20) + 1);
+	vae_put64(longer, VAE_MODEL_HEADER_BYTES + 1);
 	spill(path, longer, b.size);
 	ok(refused(path, VAE_EMODEL, "header"), "a header over the limit");
 	vae_put64(longer, UINT64_MAX);

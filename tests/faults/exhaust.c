@@ -1,0 +1,225 @@
+/* exhaust.c - every allocation of each program made to fail in turn: exhaust [MOST [PART]], MOST runs of each command at most (0: all;
+ * default 18), only of commands that contain PART. Each run either fails in words, with exit status 1 and nothing left behind -o; or, where the allocation was one
+ * that can be done without (a buffer of stdio), does all its work. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tap.h"
+
+#define G "tests/data/golden/"
+#define SMALL "--arch 'photo enc=16 enc_blocks=1 y=2 hyper=16 z=1 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=2' --patch 64 --batch 1"
+#define DENSE "--arch 'mlp width=16 height=16 hidden1=2 hidden2=2 z=1 knots=2' --batch 2"
+
+/* $O is the output; what the commands need is in $D. slow: one that takes seconds, for a tenth of the runs, and a thousand at most. */
+static const struct command {
+	const char *text;
+	bool slow;
+} commands[] = {
+	{"vae-enc -T 1 -m tiny -o $O " G "alpha.pam " G "bits.pbm", false},
+	{"vae-enc -T 2 -m ./tests/data/tiny.safetensors -o $O $D/plain.ppm", false},
+	{"vae-enc -T 1 -m tiny --refine 1 -o $O " G "cell.ppm", false},
+	{"vae-enc -T 1 -m tiny --target-psnr 35 -o $O " G "cell.ppm", false},
+	{"vae-quant -T 1 -o $O $D/two.latents", false},
+	{"vae-quant -T 2 -v --method zstd --effort 0 -o $O $D/two.latents", false},
+	{"vae-quant -T 1 -d -o $O " G "tiny-alpha-25.range.lat", false},
+	{"vae-quant -T 1 -t -m tiny " G "tiny-alpha-25.range.lat " G "tiny-one-50.zstd.lat", false},
+	{"vae-dec -T 1 -o $O " G "tiny-alpha-25.zstd.lat " G "tiny-bits-80.range.lat", false},
+	{"vae-dec -T 2 -o $O $D/two.latents", false},
+	{"vae-dec -T 1 --crop 3,4,5,6 -o $O " G "tiny-rgb-60.range.lat", false},
+	{"vae-dec -T 1 --reduce 4 -o $O " G "tiny-rgb-60.range.lat", false},
+	{"vae-dec -T 1 -m mnist-1 --sample 2 -o $O", false},
+	{"vae-stat -T 1 --json -o $O -r " G "rgb.ppm " G "rgb.ppm", false},
+	{"vae-stat -T 1 --tsv -o $O " G "tiny-alpha-25.range.lat $D/two.latents tests/data/tiny.safetensors", false},
+	{"vae-train -T 1 " DENSE " --steps 2 --valid $D/grey.pgm --log $D/log --checkpoint $D/checkpoint -o $O $D/grey.pgm", false},
+	{"vae-train -T 1 --resume --checkpoint $D/kept --steps 2 " DENSE " --loss bce -o $O $D/grey.pgm", false},
+	{"vae-train -T 1 " SMALL " --steps 1 --lossless $D/square.ppm --valid $D/square.ppm -o $O $D/square.ppm", true},
+	{"vae-train -T 2 --init tiny --steps 1 --patch 64 --batch 2 --optimiser muon -o $O $D/square.ppm", false}
+};
+
+static char folder[64];
+static const char *build;
+
+static char *in(char *path, size_t room, const char *name)
+{
+	snprintf(path, room, "%s/%s", folder, name);
+	return path;
+}
+
+/* The bytes of a file, NULL where it is not there. */
+static char *slurp(const char *name, size_t *size)
+{
+	char path[128], *bytes = NULL;
+	FILE *file = fopen(in(path, sizeof path, name), "rb");
+	*size = 0;
+	if (!file)
+		return NULL;
+	fseek(file, 0, SEEK_END);
+	*size = (size_t)ftell(file);
+	rewind(file);
+	bytes = malloc(*size + 1);
+	*size = fread(bytes, 1, *size, file);
+	bytes[*size] = 0;
+	fclose(file);
+	return bytes;
+}
+
+/* Runs a command with stderr in $D/err, the shim around it; its wait status. A run that hangs is ended by SIGALRM. */
+static int run(const char *command, const char *allocation)
+{
+	char text[2048], path[128];
+	setenv("D", folder, 1);
+	setenv("O", in(path, sizeof path, "out"), 1);
+	snprintf(text, sizeof text, "exec env ASAN_OPTIONS=\"$ASAN_OPTIONS:verify_asan_link_order=0:allocator_may_return_null=1\" LD_PRELOAD=%s/tests/shim.so %s%s FAULT_COUNT=$D/count %s >$D/stdout 2>$D/err </dev/null", build,
+	         *allocation ? "FAULT_ALLOCATION=" : "", allocation, command);
+	pid_t pid = fork();
+	if (pid == 0) {
+		alarm(300);
+		execl("/bin/sh", "sh", "-c", text, (char *)NULL);
+		_exit(127);
+	}
+	int status = -1;
+	waitpid(pid, &status, 0);
+	return status;
+}
+
+/* A file left by an unfinished -o or checkpoint. */
+static bool has_leftover(void)
+{
+	struct dirent *entry;
+	DIR *d = opendir(folder);
+	bool found = false;
+	while ((entry = readdir(d)))
+		found |= !strncmp(entry->d_name, ".out.", 5) || strstr(entry->d_name, ".tmp");
+	closedir(d);
+	return found;
+}
+
+static void clean(void)
+{
+	static const char *const made[] = {"out", "checkpoint", "log", "checkpoint.tmp", "kept.tmp", "kept"};
+	char path[128], text[256];
+	for (size_t i = 0; i < sizeof made / sizeof *made; i++)
+		unlink(in(path, sizeof path, made[i]));
+	snprintf(text, sizeof text, "rm -f %s/.out.*; cp %s/kept.whole %s/kept 2>/dev/null", folder, folder, folder);
+	if (system(text) < 0)
+		abort();
+}
+
+/* What is wrong with a run, or NULL. */
+static const char *judge(int status, const char *expected, size_t expected_size)
+{
+	size_t size, words;
+	char *out = slurp("out", &size), *err = slurp("err", &words);
+	const char *fault = NULL;
+	if (WIFSIGNALED(status))
+		fault = "it crashed";
+	else if (WEXITSTATUS(status) == 0)
+		fault = expected && (!out || size != expected_size || memcmp(out, expected, size)) ? "exit 0, and another output" : NULL;
+	else if (WEXITSTATUS(status) != 1)
+		fault = "an exit status that is neither 0 nor 1";
+	else if (!words)
+		fault = "no word of the failure";
+	else if (strstr(err, "not a model") || strstr(err, "no model"))
+		fault = "the model is blamed";
+	else if (out)
+		fault = "it failed and left its output";
+	if (!fault && has_leftover())
+		fault = "an unfinished file is left";
+	free(out);
+	free(err);
+	return fault;
+}
+
+/* One failing allocation, or all from there on. */
+static bool one_run(const char *command, long number, bool onwards, const char *expected, size_t size)
+{
+	char allocation[32];
+	size_t words;
+	clean();
+	snprintf(allocation, sizeof allocation, "%ld%s", number, onwards ? "+" : "");
+	int status = run(command, allocation);
+	const char *fault = judge(status, expected, size);
+	if (!fault)
+		return true;
+	char *err = slurp("err", &words), *line = err ? strtok(err, "\n") : NULL;
+	printf("# allocation %s: %s (wait status %d)\n", allocation, fault, status);
+	for (int i = 0; line && i < 20; i++, line = strtok(NULL, "\n"))
+		printf("#   %s\n", line);
+	free(err);
+	return false;
+}
+
+/* Run i of `runs`: a third over the first 60 allocations, a third over the last 200, a third over all, which are mostly the parsing of a
+ * model's header. */
+static long choose(long i, long runs, long count)
+{
+	long third = (runs + 2) / 3, head = count < 60 ? count : 60, tail = count < 200 ? count : 200;
+	if (runs == count)
+		return 1 + i;
+	if (i < third)
+		return 1 + i * head / third;
+	i -= third;
+	return i < third ? count - i * tail / third : 1 + (i - third) * count / third;
+}
+
+/* Of all, every tenth fails with all that follow too; of some, every second with all that follow. */
+static void exhaust(const char *command, long most, bool slow)
+{
+	size_t size, digits;
+	clean();
+	int status = run(command, "");
+	char *expected = slurp("out", &size), *text = slurp("count", &digits);
+	long count = text ? atol(text) : 0, runs = most && most < count ? most : count, bad = 0;
+	if (slow)
+		runs = runs / 10 < 1000 ? runs / 10 + 1 : 1000;
+	if (!ok(status == 0 && count > 0, "%.*s: %ld allocations", 60, command, count)) {
+		free(expected);
+		free(text);
+		return;
+	}
+	for (long i = 0; i < runs && bad < 10; i++)
+		bad += !one_run(command, choose(i, runs, count), i % 2 && runs < count, expected, size) ||
+		       (runs == count && i % 10 == 0 && !one_run(command, 1 + i, true, expected, size));
+	ok(!bad, "%.*s: %ld of them failing", 60, command, runs);
+	free(expected);
+	free(text);
+}
+
+static void prepare(void)
+{
+	static const char *const steps[] = {
+		"vae-enc -m tiny " G "grey-alpha.pam " G "cell.ppm > $D/two.latents", "pamcut -width 20 -height 3 " G "rgb.ppm | pnmtoplainpnm > $D/plain.ppm",
+		"pamcut -width 16 -height 16 " G "grey.pgm > $D/grey.pgm", "pngtopnm tests/data/photo.png | pamcut -width 64 -height 64 > $D/square.ppm",
+		"vae-train -T 1 --quiet " DENSE " --steps 1 --checkpoint $D/kept.whole -o $D/first $D/grey.pgm"};
+	setenv("D", folder, 1);
+	for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
+		ok(!system(steps[i]), "%.40s", steps[i]);
+}
+
+int main(int argc, char **argv)
+{
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	long most = argc > 1 ? atol(argv[1]) : 18;
+	char text[128];
+	build = getenv("B") ? getenv("B") : "build";
+	snprintf(folder, sizeof folder, "%s/tests/exhaust.XXXXXX", build);
+	if (!mkdtemp(folder))
+		return 1;
+	setenv("VAE_MODEL_PATH", "tests/data:models", 1);
+	setenv("OMP_WAIT_POLICY", "passive", 1);
+	prepare();
+	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+		if (argc < 3 || strstr(commands[i].text, argv[2]))
+			exhaust(commands[i].text, most, commands[i].slow);
+	snprintf(text, sizeof text, "rm -rf %s", folder);
+	if (system(text) < 0)
+		return 1;
+	return tap_done();
+}
