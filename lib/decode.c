@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alpha.h"
 #include "base/cpu.h"
 #include "base/memory.h"
 #include "image/image.h"
@@ -30,8 +31,8 @@ struct decoder {
 	struct vae_sweep *sweep;    /* NULL for mlp */
 	float *y;                   /* rows of cells from `top` on, those that the sweep is to load */
 	size_t top, y_room;
-	uint16_t *alpha;            /* rows of pixels of the picture from alpha_top on: those of the window that were read and not handed out */
-	size_t alpha_top, alpha_rows, alpha_room;
+	struct vae_alpha_queue alpha; /* of the picture's rows from alpha_top on */
+	size_t alpha_top;
 	uint16_t *colour;           /* where the caller of read wants row rows.row, and the rows up to `end` */
 	size_t end;
 	uint16_t *spare;            /* rows from `end` on: at most those of a cell */
@@ -147,17 +148,14 @@ static int store_means(void *context, const struct vae_block *block, const float
 static int read_cells(struct decoder *d, size_t count, struct vae_error *error)
 {
 	struct vae_latents_rows *l = d->latents;
-	size_t line = (size_t)l->head.columns * l->head.channels, width = l->head.geometry.width, samples = 0;
+	size_t line = (size_t)l->head.columns * l->head.channels;
+	uint16_t *alpha;
 	int rc;
 	d->top = l->row;
-	for (size_t i = 0; i < count; i++)
-		samples += vae_alpha_row_samples(&l->head, (uint32_t)(l->row + i));
 	if ((rc = vae_reserve(&d->y, &d->y_room, count, 0, line * sizeof *d->y, error)) ||
-	    (samples && (rc = vae_reserve(&d->alpha, &d->alpha_room, d->alpha_rows + samples / width, d->alpha_rows, width * sizeof *d->alpha, error))))
+	    (rc = vae_alpha_queue_add(&d->alpha, vae_alpha_rows(&l->head, l->row, count), &alpha, error)))
 		return rc;
-	rc = l->read(l, (uint32_t)count, d->y, samples ? d->alpha + d->alpha_rows * width : NULL, error);
-	d->alpha_rows += samples / width;
-	return rc;
+	return l->read(l, (uint32_t)count, d->y, alpha, error);
 }
 
 /* Up to row `end` of the output. */
@@ -227,7 +225,7 @@ static uint16_t mean_alpha(const struct decoder *d, struct part block)
 	size_t sum = 0;
 	for (size_t row = block.top; row < block.bottom; row++)
 		for (size_t column = block.left; column < block.right; column++)
-			sum += d->alpha[row * d->latents->head.geometry.width + column];
+			sum += d->alpha.sample[row * d->alpha.width + column];
 	return mean_of(sum, (block.bottom - block.top) * (block.right - block.left));
 }
 
@@ -235,20 +233,19 @@ static uint16_t mean_alpha(const struct decoder *d, struct part block)
 static void give_alpha(struct decoder *d, uint16_t *alpha)
 {
 	const struct vae_window *w = &d->window;
-	size_t width = d->latents->head.geometry.width, right = w->left + w->width;
+	size_t right = w->left + w->width;
 	size_t first = w->top + d->rows.row * d->reduce, last = least(w->top + d->end * d->reduce, w->top + w->height);
 	for (size_t row = first; row < last; row += d->reduce) {
 		size_t top = row - d->alpha_top, bottom = least(row + d->reduce, last) - d->alpha_top;
 		if (d->reduce == 1) {
-			memcpy(alpha, d->alpha + top * width + w->left, w->width * sizeof *alpha);
+			memcpy(alpha, d->alpha.sample + top * d->alpha.width + w->left, w->width * sizeof *alpha);
 			alpha += w->width;
 			continue;
 		}
 		for (size_t left = w->left; left < right; left += d->reduce)
 			*alpha++ = mean_alpha(d, (struct part){top, bottom, left, least(left + d->reduce, right)});
 	}
-	d->alpha_rows -= last - d->alpha_top;
-	memmove(d->alpha, d->alpha + (last - d->alpha_top) * width, d->alpha_rows * width * sizeof *d->alpha);
+	vae_alpha_queue_take(&d->alpha, last - d->alpha_top, NULL);
 	d->alpha_top = last;
 }
 
@@ -291,7 +288,7 @@ static void decoder_release(struct vae_image_rows *rows)
 	struct decoder *d = (struct decoder *)rows;
 	vae_sweep_free(d->sweep);
 	free(d->y);
-	free(d->alpha);
+	vae_alpha_queue_clear(&d->alpha);
 	free(d->spare);
 	free(d);
 }
@@ -309,7 +306,8 @@ static int decode_rows(struct vae_image_rows **image, const struct vae_model *mo
 		return rc;
 	g.width = (uint32_t)quotient_up(w.width, reduce);
 	g.height = (uint32_t)quotient_up(w.height, reduce);
-	*d = (struct decoder){.rows = {g, 0, decoder_read, decoder_release}, .model = model, .latents = latents, .window = w, .reduce = reduce};
+	*d = (struct decoder){.rows = {g, 0, decoder_read, decoder_release}, .model = model, .latents = latents, .window = w, .reduce = reduce,
+	                      .alpha.width = l->geometry.width};
 	if (model->nets->arch.kind == VAE_ARCH_PHOTO) {
 		struct vae_sweep_work work = {
 			.nets = model->nets, .weights = &model->weights, .part = VAE_SYNTHESIS, .load = load_latents,

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alpha.h"
 #include "base/cpu.h"
 #include "base/memory.h"
 #include "image/image.h"
@@ -19,8 +20,7 @@ struct encoder {
 	struct vae_sweep *sweep;    /* NULL for mlp */
 	uint16_t *colour;           /* rows of pixels from `top` on, those that the sweep is to load */
 	size_t top, room;           /* rows of pixels; room for so many */
-	uint16_t *alpha;            /* rows of pixels from the first cell not handed out, up to the last one read */
-	size_t alpha_rows, alpha_room;
+	struct vae_alpha_queue alpha; /* from the first cell not handed out, up to the last row of pixels read */
 	float *y;                   /* where the caller of read wants row rows.row */
 };
 
@@ -60,20 +60,18 @@ static int store_latents(void *context, const struct vae_block *block, const flo
 	return 0;
 }
 
-/* Reads the next `count` rows of pixels: their colour to e->colour, their alpha to the end of e->alpha. */
+/* Reads the next `count` rows of pixels: their colour to e->colour, their alpha to the queue. */
 static int read_pixels(struct encoder *e, size_t count, struct vae_error *error)
 {
 	const struct vae_geometry *g = &e->image->geometry;
-	size_t width = g->width, samples = width * (size_t)vae_colours(g->tuple);
+	size_t samples = g->width * (size_t)vae_colours(g->tuple);
+	uint16_t *alpha;
 	int rc;
 	e->top = e->image->row;
 	if ((rc = vae_reserve(&e->colour, &e->room, count, 0, samples * sizeof *e->colour, error)) ||
-	    (vae_has_alpha(g->tuple) &&
-	     (rc = vae_reserve(&e->alpha, &e->alpha_room, e->alpha_rows + count, e->alpha_rows, width * sizeof *e->alpha, error))))
+	    (rc = vae_alpha_queue_add(&e->alpha, vae_has_alpha(g->tuple) ? count : 0, &alpha, error)))
 		return rc;
-	rc = e->image->read(e->image, (uint32_t)count, e->colour, e->alpha ? e->alpha + e->alpha_rows * width : NULL, error);
-	e->alpha_rows += e->alpha ? count : 0;
-	return rc;
+	return e->image->read(e->image, (uint32_t)count, e->colour, alpha, error);
 }
 
 static int analyse_photo(struct encoder *e, uint32_t count, struct vae_error *error)
@@ -103,20 +101,6 @@ static int analyse_mlp(struct encoder *e, struct vae_error *error)
 	return all_finite(e->y, e->rows.head.channels) ? 0 : not_finite(error);
 }
 
-/* The alpha of the next `count` rows of cells leaves the queue. */
-static void give_alpha(struct encoder *e, uint32_t count, uint16_t *alpha)
-{
-	size_t samples = 0;
-	for (uint32_t i = 0; i < count; i++)
-		samples += vae_alpha_row_samples(&e->rows.head, e->rows.row + i);
-	if (!samples)
-		return;
-	e->alpha_rows -= samples / e->image->geometry.width;
-	if (alpha)
-		memcpy(alpha, e->alpha, samples * sizeof *alpha);
-	memmove(e->alpha, e->alpha + samples, e->alpha_rows * e->image->geometry.width * sizeof *alpha);
-}
-
 static int encoder_read(struct vae_latents_rows *rows, uint32_t count, float *y, uint16_t *alpha, struct vae_error *error)
 {
 	struct encoder *e = (struct encoder *)rows;
@@ -131,7 +115,7 @@ static int encoder_read(struct vae_latents_rows *rows, uint32_t count, float *y,
 	free(unwanted);
 	if (rc)
 		return rc;
-	give_alpha(e, count, y ? alpha : NULL);
+	vae_alpha_queue_take(&e->alpha, vae_alpha_rows(&rows->head, rows->row, count), y ? alpha : NULL);
 	rows->row += count;
 	return 0;
 }
@@ -141,7 +125,7 @@ static void encoder_release(struct vae_latents_rows *rows)
 	struct encoder *e = (struct encoder *)rows;
 	vae_sweep_free(e->sweep);
 	free(e->colour);
-	free(e->alpha);
+	vae_alpha_queue_clear(&e->alpha);
 	free(rows->head.model_hint);
 	free(e);
 }
@@ -165,6 +149,7 @@ int vae_encode_rows(struct vae_latents_rows **latents, const struct vae_model *m
 		.rows = (uint32_t)shape.rows, .columns = (uint32_t)shape.columns, .channels = (uint32_t)shape.channels};
 	e->model = model;
 	e->image = image;
+	e->alpha.width = g->width;
 	struct vae_sweep_work work = {
 		.nets = model->nets, .weights = &model->weights, .part = VAE_ANALYSIS, .load = load_pixels, .store = store_latents,
 		.at = vae_position_of(model->nets->arch.knots, head->quality), .context = e};

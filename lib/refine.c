@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alpha.h"
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "elbo/refine.h"
@@ -28,8 +29,7 @@ struct refiner {
 	size_t margin;                /* rows and columns of cells around a slice that have a part in it */
 	float *y;                     /* rows of cells from `top` on, as far as read from analysis */
 	size_t top, room;
-	uint16_t *alpha;              /* of the pixels of rows from rows.row on */
-	size_t alpha_rows, alpha_room;
+	struct vae_alpha_queue alpha; /* of the pixels of rows from rows.row on */
 	size_t refined;               /* rows above this one are done */
 	float *fresh;                 /* the slices of this row of them, refined; as y from row `refined` on */
 	struct vae_refine_cost *cost; /* [slices across][steps + 1] of this row of them */
@@ -57,18 +57,15 @@ static int tap_read(struct vae_image_rows *rows, uint32_t count, uint16_t *colou
 static int read_analysis(struct refiner *r, size_t end, struct vae_error *error)
 {
 	const struct vae_latents *head = &r->rows.head;
-	size_t line = (size_t)head->columns * head->channels, row = r->analysis->row, width = head->geometry.width, samples = 0;
+	size_t line = (size_t)head->columns * head->channels, row = r->analysis->row;
+	uint16_t *alpha;
 	int rc;
-	for (size_t i = row; i < end; i++)
-		samples += vae_alpha_row_samples(head, (uint32_t)i);
 	if (row >= end)
 		return 0;
 	if ((rc = vae_reserve(&r->y, &r->room, end - r->top, row - r->top, line * sizeof *r->y, error)) ||
-	    (samples && (rc = vae_reserve(&r->alpha, &r->alpha_room, r->alpha_rows + samples / width, r->alpha_rows, width * sizeof *r->alpha, error))))
+	    (rc = vae_alpha_queue_add(&r->alpha, vae_alpha_rows(head, row, end - row), &alpha, error)))
 		return rc;
-	rc = r->analysis->read(r->analysis, (uint32_t)(end - row), r->y + (row - r->top) * line, samples ? r->alpha + r->alpha_rows * width : NULL, error);
-	r->alpha_rows += samples / width;
-	return rc;
+	return r->analysis->read(r->analysis, (uint32_t)(end - row), r->y + (row - r->top) * line, alpha, error);
 }
 
 /* Forgets rows above `row` of y and of the picture. */
@@ -177,24 +174,18 @@ static void report(const struct refiner *r)
 static int refiner_read(struct vae_latents_rows *rows, uint32_t count, float *y, uint16_t *alpha, struct vae_error *error)
 {
 	struct refiner *r = (struct refiner *)rows;
-	size_t line = (size_t)rows->head.columns * rows->head.channels, width = rows->head.geometry.width;
+	size_t line = (size_t)rows->head.columns * rows->head.channels;
 	for (size_t given = 0; given < count;) {
-		size_t samples = 0, n;
+		size_t lines, n;
 		int rc = rows->row < r->refined ? 0 : refine_band(r, error);
 		if (rc)
 			return rc;
 		n = least(count - given, r->refined - rows->row);
 		if (y)
 			memcpy(y + given * line, r->y + (rows->row - r->top) * line, n * line * sizeof *y);
-		for (size_t i = 0; i < n; i++)
-			samples += vae_alpha_row_samples(&rows->head, (uint32_t)(rows->row + i));
-		if (alpha && y) {
-			memcpy(alpha, r->alpha, samples * sizeof *alpha);
-			alpha += samples;
-		}
-		r->alpha_rows -= samples / width;
-		if (samples)
-			memmove(r->alpha, r->alpha + samples, r->alpha_rows * width * sizeof *r->alpha);
+		lines = vae_alpha_rows(&rows->head, rows->row, n);
+		vae_alpha_queue_take(&r->alpha, lines, y ? alpha : NULL);
+		alpha += alpha ? lines * r->alpha.width : 0;
 		given += n;
 		rows->row += (uint32_t)n;
 		if (rows->row == r->refined)
@@ -212,7 +203,7 @@ static void refiner_release(struct vae_latents_rows *rows)
 	vae_weights_clear(&r->weights);
 	free(r->tap.colour);
 	free(r->y);
-	free(r->alpha);
+	vae_alpha_queue_clear(&r->alpha);
 	free(r->fresh);
 	free(r->cost);
 	free(r->sum);
@@ -238,6 +229,7 @@ int vae_refine_rows(struct vae_latents_rows **latents, const struct vae_model *m
 	    (rc = vae_weights_init(&r->weights, &model->nets->params, true, error)) || (rc = vae_model_values(model, r->weights.value, error)))
 		goto out;
 	r->rows = (struct vae_latents_rows){r->analysis->head, 0, refiner_read, refiner_release};
+	r->alpha.width = image->geometry.width;
 	const struct vae_latents *head = &r->rows.head;
 	size_t costs = (size_t)options->steps + 1;
 	if ((rc = vae_alloc_raw(&r->fresh, (size_t)head->columns * head->channels, VAE_SLICE_CELLS * sizeof *r->fresh, error)) ||
