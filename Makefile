@@ -66,7 +66,11 @@ BF16_FLAGS := $(if $(filter avx512,$(ISAS)),$(shell $(CC) -mavx512bf16 -E -x c /
 LIB_SRC := $(filter-out lib/kernel/kernels.c,$(wildcard lib/*.c lib/*/*.c))
 LIB_OBJ := $(ISAS:%=$(B)/obj/lib/kernel/kernels-%.o) $(LIB_SRC:%.c=$(B)/obj/%.o)
 TOOL_SRC := $(wildcard tools/vae-*.c)
-TOOL_COMMON := $(patsubst %.c,$(B)/obj/%.o,$(filter-out $(TOOL_SRC) tools/cluster.c,$(wildcard tools/*.c)))
+TOOL_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tools/*.c))
+# What one program alone is made of; the rest of tools/ goes into each.
+TRAIN_OBJ := $(B)/obj/tools/cluster.o
+STAT_OBJ := $(filter $(B)/obj/tools/stat_%,$(TOOL_OBJ))
+TOOL_COMMON := $(filter-out $(B)/obj/tools/vae-% $(TRAIN_OBJ) $(STAT_OBJ),$(TOOL_OBJ))
 TOOLS := $(TOOL_SRC:tools/%.c=$(B)/%)
 FUZZ := image latents codes model slice
 REPLAY := $(FUZZ:%=$(B)/tests/replay-%) $(B)/tests/mutations
@@ -98,9 +102,10 @@ $(B)/libvae.a: $(LIB_OBJ)
 	$(Q)$(AR) rcs $@.new $^ && mv $@.new $@
 $(B)/vae-%: $(B)/obj/tools/vae-%.o $(TOOL_COMMON) $(B)/libvae.a
 	$(call say,LD,$@)
-	$(Q)$(LINK) $(filter %.o %.a,$^) $(LIBS) -o $@
+	$(Q)$(LINK) $(filter %.o,$^) $(filter %.a,$^) $(LIBS) -o $@
+$(B)/vae-stat: $(STAT_OBJ)
+$(B)/vae-train: $(TRAIN_OBJ)
 $(B)/obj/tools/cluster.o: DEFINES = $(MPI_CFLAGS)
-$(B)/vae-train: $(B)/obj/tools/cluster.o
 $(B)/vae-train: LIBS += $(MPI_LIBS)
 $(B)/tests/%: tests/unit/%.c $(B)/libvae.a
 	@mkdir -p $(@D)
@@ -273,7 +278,7 @@ dist:
 clean:
 	rm -rf build
 
--include $(wildcard $(LIB_OBJ:.o=.d) $(TOOL_COMMON:.o=.d) $(B)/obj/tools/cluster.d $(TOOL_SRC:%.c=$(B)/obj/%.d) $(UNIT:=.d) $(BENCH:=.d))
+-include $(wildcard $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(UNIT:=.d) $(BENCH:=.d))
 FORCE:
 .PHONY: all unit bench bench-train benches deps demo check check-sanitize check-builds check-cross check-mpi check-valgrind fuzz fuzz-targets \
 	fuzz-run mutations faults install uninstall deb check-deb dist clean FORCE

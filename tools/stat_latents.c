@@ -1,0 +1,226 @@
+/* Latents: the geometry of each, and every channel's moments and entropy over all of one file. */
+#include "stat.h"
+#include "progress.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* How often each channel took each rounded value: an open-addressed table, doubled when half full. */
+struct tally {
+	struct tally_entry { uint64_t key, count; } *entry; /* [size]; count 0: free */
+	size_t size, used;
+};
+
+/* Statistics of the latents of one file, over all its images and cells. */
+struct channels {
+	uint64_t model_id;
+	uint32_t count;
+	uint64_t cells;
+	double *sum, *squares; /* [count] */
+	struct tally tally;
+};
+
+static struct tally_entry *tally_find(const struct tally *t, uint64_t key)
+{
+	size_t at = ((key ^ key >> 32) * 0x9e3779b97f4a7c15u) >> 32;
+
+	for (;; at++)
+		if (!t->entry[at & (t->size - 1)].count || t->entry[at & (t->size - 1)].key == key)
+			return &t->entry[at & (t->size - 1)];
+}
+
+static bool tally_grow(struct tally *t)
+{
+	struct tally larger = { .size = t->size ? 2 * t->size : 1 << 12, .used = t->used };
+
+	larger.entry = calloc(larger.size, sizeof *larger.entry);
+	if (!larger.entry)
+		return false;
+	for (size_t i = 0; i < t->size; i++)
+		if (t->entry[i].count)
+			*tally_find(&larger, t->entry[i].key) = t->entry[i];
+	free(t->entry);
+	*t = larger;
+	return true;
+}
+
+static bool tally_add(struct tally *t, uint32_t channel, int32_t value)
+{
+	uint64_t key = (uint64_t)channel << 32 | (uint32_t)value;
+	struct tally_entry *e;
+
+	if (2 * t->used >= t->size && !tally_grow(t))
+		return false;
+	e = tally_find(t, key);
+	if (!e->count++) {
+		e->key = key;
+		t->used++;
+	}
+	return true;
+}
+
+static void channels_clear(struct channels *c)
+{
+	free(c->sum);
+	free(c->squares);
+	free(c->tally.entry);
+	*c = (struct channels){ 0 };
+}
+
+/* The channels of these latents, which must be those of all before them. */
+static int channels_suit(struct channels *c, const struct vae_latents *head, struct vae_error *error)
+{
+	if (c->count)
+		return c->model_id == head->model_id && c->count == head->channels ? 0 :
+			fail(error, VAE_EDATA, "latents of another model follow; their channels do not compare");
+	c->sum = calloc(head->channels, sizeof *c->sum);
+	c->squares = calloc(head->channels, sizeof *c->squares);
+	if (!c->sum || !c->squares)
+		return fail(error, VAE_EMEM, "out of memory");
+	c->count = head->channels;
+	c->model_id = head->model_id;
+	return 0;
+}
+
+static int channels_add(struct channels *c, const float *y, size_t cells, struct vae_error *error)
+{
+	for (size_t i = 0; i < cells; i++)
+		for (uint32_t k = 0; k < c->count; k++) {
+			float value = *y++;
+			float bounded = value < -1e9f ? -1e9f : value > 1e9f ? 1e9f : value;
+
+			c->sum[k] += value;
+			c->squares[k] += (double)value * value;
+			if (!tally_add(&c->tally, k, (int32_t)lrintf(bounded)))
+				return fail(error, VAE_EMEM, "out of memory");
+		}
+	c->cells += cells;
+	return 0;
+}
+
+/* Row by row of cells. */
+static int channels_read(struct channels *c, struct vae_latents_rows *rows, bool quiet, struct vae_error *error)
+{
+	size_t columns = rows->head.columns;
+	float *y = calloc(columns * c->count, sizeof *y);
+	struct progress progress;
+	int status = y ? 0 : fail(error, VAE_EMEM, "out of memory");
+
+	progress_begin(&progress, rows, quiet);
+	while (!status && rows->row < rows->head.rows)
+		if (!(status = progress.rows.read(&progress.rows, 1, y, NULL, error)))
+			status = channels_add(c, y, columns, error);
+	progress_end(&progress);
+	free(y);
+	return status;
+}
+
+/* bits[k]: entropy of channel k's rounded values, in bits a value. */
+static void channels_entropy(const struct channels *c, double *bits)
+{
+	for (size_t i = 0; i < c->tally.size; i++) {
+		double share = (double)c->tally.entry[i].count / c->cells;
+
+		if (share > 0)
+			bits[c->tally.entry[i].key >> 32] -= share * log2(share);
+	}
+}
+
+/* KL(N(mean, deviation^2) || N(0, 1)) in nats: how far a channel is from the prior that a dense VAE samples from. */
+static double kl_to_normal(double mean, double variance)
+{
+	return variance > 0 ? (mean * mean + variance - 1 - log(variance)) / 2 : INFINITY;
+}
+
+static bool is_dense(struct run *run, uint64_t id, const char *hint)
+{
+	struct vae_error ignored;
+	const struct vae_model *model;
+
+	return !models_get(&run->models, &model, id, hint, &ignored) && !strncmp(vae_model_arch(model), "mlp", 3);
+}
+
+static int report_channels(struct run *run, const struct channels *c, const char *name, bool dense, struct vae_error *error)
+{
+	struct report *r = &run->report;
+	double *bits = calloc(c->count, sizeof *bits);
+
+	if (!bits)
+		return fail(error, VAE_EMEM, "out of memory");
+	channels_entropy(c, bits);
+	for (uint32_t k = 0; k < c->count; k++) {
+		double mean = c->sum[k] / c->cells, variance = c->squares[k] / c->cells - mean * mean;
+
+		variance = variance > 0 ? variance : 0;
+		report_open(r, "channel", name, false);
+		report_count(r, "channel", k);
+		report_real(r, "mean", mean, 4);
+		report_real(r, "deviation", sqrt(variance), 4);
+		report_real(r, "entropy_bits", bits[k], 4);
+		if (dense)
+			report_real(r, "kl_nats", c->cells > 1 ? kl_to_normal(mean, variance) : NAN, 4);
+		report_put(r);
+	}
+	free(bits);
+	return 0;
+}
+
+static void report_latents(struct run *run, const struct vae_latents *y, const char *name, uint64_t image, char *model)
+{
+	struct report *r = &run->report;
+
+	report_open(r, "latents", name, false);
+	report_count(r, "image", image);
+	report_count(r, "width", y->geometry.width);
+	report_count(r, "height", y->geometry.height);
+	report_text(r, "tuple", vae_tuple_name(y->geometry.tuple));
+	report_count(r, "maxval", y->geometry.maxval);
+	report_text(r, "model_id", model);
+	report_real(r, "quality", 100.0 * y->quality / VAE_QUALITY_ONE, 2);
+	report_count(r, "rows", y->rows);
+	report_count(r, "columns", y->columns);
+	report_count(r, "channels", y->channels);
+	report_put(r);
+}
+
+/* Latents of another model are read to their end and reported; that their channels do not suit is said then. */
+static int stat_latents_rows(struct run *run, struct input *in, struct channels *channels, struct vae_latents_rows *rows,
+                             struct vae_error *error)
+{
+	const struct vae_latents *head = &rows->head;
+	struct vae_error mismatch;
+	int misfit = channels_suit(channels, head, &mismatch);
+	int status = misfit ? rows->read(rows, head->rows, NULL, NULL, error) : channels_read(channels, rows, run->o->common.quiet, error);
+	char id[17];
+
+	if (status)
+		return status;
+	snprintf(id, sizeof id, "%016" PRIx64, head->model_id);
+	report_latents(run, head, input_name(in), in->items + 1, id);
+	if (misfit)
+		*error = mismatch;
+	return misfit;
+}
+
+int stat_latents(struct run *run, struct input *in, struct vae_error *error)
+{
+	struct channels channels = { 0 };
+	struct vae_latents_rows *rows;
+	bool dense = false;
+	int status = 0;
+
+	while (!status && (status = vae_latents_rows_open(&rows, in->file, run->o->common.max_pixels, error)) == 1) {
+		status = stat_latents_rows(run, in, &channels, rows, error);
+		if (!status && !in->items)
+			dense = is_dense(run, rows->head.model_id, rows->head.model_hint);
+		vae_latents_rows_free(rows);
+		if (!status)
+			input_mark(in);
+	}
+	if (!status && channels.cells)
+		status = report_channels(run, &channels, input_name(in), dense, error);
+	channels_clear(&channels);
+	return status;
+}
