@@ -8,7 +8,7 @@
 #define VAE_TOOLS_STAT_H
 
 #include "inout.h"
-#include "report.h"
+#include "stat_report.h"
 
 struct options {
 	struct cli_common common;

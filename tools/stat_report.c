@@ -1,5 +1,5 @@
-/* report.c - records laid out for people, as TSV or as JSON. */
-#include "report.h"
+/* stat_report.c - records laid out for people, as TSV or as JSON. */
+#include "stat_report.h"
 
 #include <assert.h>
 #include <inttypes.h>
