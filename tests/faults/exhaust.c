@@ -2,6 +2,7 @@
  * default 18), only of commands that contain PART. Each run either fails in words, with exit status 1 and nothing left behind -o; or, where the allocation was one
  * that can be done without (a buffer of stdio), does all its work. */
 #include <dirent.h>
+#include <limits.h>
 #include <fcntl.h>
 #include <spawn.h>
 #include <stdbool.h>
@@ -43,8 +44,7 @@ static const struct command {
 	{"vae-train -T 2 --init tiny --steps 1 --patch 64 --batch 2 --optimiser muon -o $O $D/square.ppm", false}
 };
 
-static char folder[64];
-static const char *build;
+static char folder[PATH_MAX - 64]; /* $D, with room for the names of its files */
 
 static char *in(char *path, size_t room, const char *name)
 {
@@ -55,7 +55,7 @@ static char *in(char *path, size_t room, const char *name)
 /* The bytes of a file, NULL where it is not there. */
 static char *slurp(const char *name, size_t *size)
 {
-	char path[128], *bytes = NULL;
+	char path[PATH_MAX], *bytes = NULL;
 	FILE *file = fopen(in(path, sizeof path, name), "rb");
 	*size = 0;
 	if (!file)
@@ -73,11 +73,10 @@ static char *slurp(const char *name, size_t *size)
 /* Runs a command with stderr in $D/err, the shim around it; its wait status. A run that hangs is ended by SIGALRM. */
 static int run(const char *command, const char *allocation)
 {
-	char text[2048], path[128];
-	setenv("D", folder, 1);
-	setenv("O", in(path, sizeof path, "out"), 1);
-	snprintf(text, sizeof text, "exec env ASAN_OPTIONS=\"$ASAN_OPTIONS:verify_asan_link_order=0:allocator_may_return_null=1\" LD_PRELOAD=%s/tests/shim.so %s%s FAULT_COUNT=$D/count %s >$D/stdout 2>$D/err </dev/null", build,
-	         *allocation ? "FAULT_ALLOCATION=" : "", allocation, command);
+	char text[2048];
+	snprintf(text, sizeof text,
+	         "exec env ASAN_OPTIONS=\"$ASAN_OPTIONS:verify_asan_link_order=0:allocator_may_return_null=1\" LD_PRELOAD=\"${B:-build}/tests/shim.so\" "
+	         "%s%s FAULT_COUNT=$D/count %s >$D/stdout 2>$D/err </dev/null", *allocation ? "FAULT_ALLOCATION=" : "", allocation, command);
 	pid_t pid = fork();
 	if (pid == 0) {
 		alarm(300);
@@ -89,27 +88,39 @@ static int run(const char *command, const char *allocation)
 	return status;
 }
 
-/* A file left by an unfinished -o or checkpoint. */
+/* A file of an unfinished -o or checkpoint. */
+static bool is_leftover(const char *name) { return !strncmp(name, ".out.", 5) || strstr(name, ".tmp"); }
+
 static bool has_leftover(void)
 {
 	struct dirent *entry;
 	DIR *d = opendir(folder);
 	bool found = false;
 	while ((entry = readdir(d)))
-		found |= !strncmp(entry->d_name, ".out.", 5) || strstr(entry->d_name, ".tmp");
+		found |= is_leftover(entry->d_name);
 	closedir(d);
 	return found;
 }
 
+/* Before a run: what the one before made is gone, and the checkpoint is whole again. */
 static void clean(void)
 {
-	static const char *const made[] = {"out", "checkpoint", "log", "checkpoint.tmp", "kept.tmp", "kept"};
-	char path[128], text[256];
+	static const char *const made[] = {"out", "checkpoint", "log"};
+	char path[PATH_MAX];
+	struct dirent *entry;
+	DIR *d = opendir(folder);
+	while ((entry = readdir(d)))
+		if (is_leftover(entry->d_name))
+			unlinkat(dirfd(d), entry->d_name, 0);
+	closedir(d);
 	for (size_t i = 0; i < sizeof made / sizeof *made; i++)
 		unlink(in(path, sizeof path, made[i]));
-	snprintf(text, sizeof text, "rm -f %s/.out.*; cp %s/kept.whole %s/kept 2>/dev/null", folder, folder, folder);
-	if (system(text) < 0)
+	size_t size;
+	char *whole = slurp("kept.whole", &size);
+	FILE *kept = whole ? fopen(in(path, sizeof path, "kept"), "wb") : NULL;
+	if (whole && (!kept || fwrite(whole, 1, size, kept) != size || fclose(kept)))
 		abort();
+	free(whole);
 }
 
 /* What is wrong with a run, or NULL. */
@@ -198,7 +209,6 @@ static void prepare(void)
 		"vae-enc -m tiny " G "grey-alpha.pam " G "cell.ppm > $D/two.latents", "pamcut -width 20 -height 3 " G "rgb.ppm | pnmtoplainpnm > $D/plain.ppm",
 		"pamcut -width 16 -height 16 " G "grey.pgm > $D/grey.pgm", "pngtopnm tests/data/photo.png | pamcut -width 64 -height 64 > $D/square.ppm",
 		"vae-train -T 1 --quiet " DENSE " --steps 1 --checkpoint $D/kept.whole -o $D/first $D/grey.pgm"};
-	setenv("D", folder, 1);
 	for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
 		ok(!system(steps[i]), "%.40s", steps[i]);
 }
@@ -207,19 +217,21 @@ int main(int argc, char **argv)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	long most = argc > 1 ? atol(argv[1]) : 18;
-	char text[128];
-	build = getenv("B") ? getenv("B") : "build";
-	snprintf(folder, sizeof folder, "%s/tests/exhaust.XXXXXX", build);
-	if (!mkdtemp(folder))
+	const char *build = getenv("B");
+	char path[PATH_MAX];
+	int length = snprintf(folder, sizeof folder, "%s/tests/exhaust.XXXXXX", build ? build : "build");
+	if (length >= (int)sizeof folder || !mkdtemp(folder)) {
+		fprintf(stderr, "exhaust: no folder %s\n", folder);
 		return 1;
+	}
+	setenv("D", folder, 1);
+	setenv("O", in(path, sizeof path, "out"), 1);
 	setenv("VAE_MODEL_PATH", "tests/data:models", 1);
 	setenv("OMP_WAIT_POLICY", "passive", 1);
 	prepare();
 	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
 		if (argc < 3 || strstr(commands[i].text, argv[2]))
 			exhaust(commands[i].text, most, commands[i].slow);
-	snprintf(text, sizeof text, "rm -rf %s", folder);
-	if (system(text) < 0)
-		return 1;
+	ok(!system("rm -rf -- \"$D\""), "nothing is left behind");
 	return tap_done();
 }

@@ -177,7 +177,10 @@ static void check_resume(struct vae_image *const *image)
 	struct rank whole[RANKS], part[RANKS];
 	struct vae_train_options o = options_of(VAE_OPTIMISER_MUON);
 	char path[] = "/tmp/vae-ranks-test-XXXXXX";
-	close(mkstemp(path));
+	int file = mkstemp(path);
+	if (!ok(file >= 0, "a temporary file"))
+		return;
+	close(file);
 	unlink(path);
 	run(whole, RANKS, &o, image);
 	o.checkpoint = path;
