@@ -21,7 +21,8 @@ crop=${CROP:-256}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-has() { command -v "$1" >/dev/null; }
+# shellcheck source=tests/bench/equal.sh
+. "$bench/equal.sh"
 fail() {
 	echo "report.sh: $*" >&2
 	exit 1
@@ -42,9 +43,6 @@ no) ;;
 esac
 sed -i '/^$/,$d' "$work/ours.csv" # BD-rates may follow
 gnuplot -e "ours='$work/ours.csv'; peers='$work/peers.csv'; out='$work/rd'" "$bench/rd.gp"
-
-bytes() { wc -c <"$1" | tr -d ' '; }
-field() { awk -F'\t' -v name="$1" '$1 == "kind" { for (i = 1; i <= NF; i++) at[$i] = i; next } { print $at[name]; exit }'; }
 
 # ---- the page's parts ------------------------------------------------------------------------------------------------------
 
@@ -106,74 +104,29 @@ speed() {
 
 # ---- crops at equal bytes ----------------------------------------------------------------------------------------------------
 
-# Each: encode Q from $work/x.ppm or x.png to $work/x.KIND, and decode that to $work/KIND.ppm. A larger Q makes a larger file.
-encode_jpeg() { cjpeg -optimize -progressive -quality "$1" -outfile "$work/x.jpeg" "$work/x.ppm"; }
-decode_jpeg() { djpeg -pnm -outfile "$work/jpeg.ppm" "$work/x.jpeg"; }
-encode_webp() { cwebp -quiet -m 6 -q "$(($1 / 4)).$((25 * ($1 % 4)))" "$work/x.ppm" -o "$work/x.webp"; }
-decode_webp() { dwebp -quiet -ppm "$work/x.webp" -o "$work/webp.ppm"; }
-encode_avif() {
-	avifenc -j 1 -s 6 -y 444 --min 0 --max 63 -a end-usage=q -a cq-level=$((63 - $1)) "$work/x.png" "$work/x.avif" >/dev/null 2>&1
-}
-decode_avif() { avifdec -j 1 "$work/x.avif" "$work/avif.png" >/dev/null 2>&1 && pngtopnm "$work/avif.png" >"$work/avif.ppm"; }
-
-# fit KIND LOW HIGH: the file of at most $budget bytes with the largest Q, or of the smallest Q there is
-fit() {
-	local low=$2 high=$3 middle
-	while ((high - low > 1)); do
-		middle=$(((low + high) / 2))
-		"encode_$1" $middle
-		if (($(bytes "$work/x.$1") <= budget)); then low=$middle; else high=$middle; fi
-	done
-	"encode_$1" "$low" && "decode_$1"
-}
-
-# Where there is most to see: the square of $crop pixels with the strongest edges, on a grid of half its side. "LEFT TOP"
-busiest() {
-	local step=$((crop / 2))
-	ppmtopgm "$work/x.ppm" | pamedge 2>/dev/null | pamcut -width $((width / step * step)) -height $((height / step * step)) |
-		pamscale -filter box -xsize $((width / step)) -ysize $((height / step)) 2>/dev/null | pamtopnm -plain | awk -v step=$step '
-		/^#/ { next }
-		{ for (i = 1; i <= NF; i++) v[n++] = $i }
-		END {
-			w = v[1]; h = v[2]; best = -1
-			for (y = 0; y < h - 1; y++)
-				for (x = 0; x < w - 1; x++) {
-					at = 4 + y * w + x; sum = v[at] + v[at + 1] + v[at + w] + v[at + w + 1]
-					if (sum > best) { best = sum; left = x * step; top = y * step }
-				}
-			print left, top
-		}'
-}
-
-# crop KIND NAME WHAT: a figure, and the figures of the whole picture
+# show_crop KIND NAME FILE: a figure; the bytes of FILE, PSNR and MS-SSIM of the whole picture
 show_crop() {
-	local measures
-	pamcut -left "$left" -top "$top" -width "$side" -height "$side" "$work/$1.ppm" | pamtopng >"$work/crop.png"
-	measures=$3
-	[ "$1" = x ] || measures=$(ppmtoppm <"$work/$1.ppm" | vae-stat --tsv -r "$work/x.ppm" - >"$work/stat.tsv" &&
-		awk -v b="$3" -v p="$(field psnr_db <"$work/stat.tsv")" -v s="$(field ms_ssim <"$work/stat.tsv")" \
-			'BEGIN { printf "%d bytes<br>%.2f dB, MS-SSIM %.4f", b, p, s }')
-	printf '<figure>%s<figcaption><b>%s</b><br>%s</figcaption></figure>\n' "$(picture image/png "$work/crop.png" "$2")" "$2" "$measures"
+	local caption
+	cut "$1" | pamtopng >"$work/crop.png"
+	if [ "$1" = x ]; then
+		caption="$((8 * $(bytes "$3") / width / height)) bits a pixel as PNG"
+	else
+		caption=$(measure "$1" | awk -v b="$(bytes "$3")" '{ printf "%d bytes<br>%.2f dB, MS-SSIM %.4f", b, $1, $2 }')
+	fi
+	printf '<figure>%s<figcaption><b>%s</b><br>%s</figcaption></figure>\n' "$(picture image/png "$work/crop.png" "$2")" "$2" "$caption"
 }
 
 crops() {
-	local left top side=$crop
-	((side <= width)) || side=$width
-	((side <= height)) || side=$height
-	if ((width >= 2 * crop && height >= crop)); then read -r left top < <(busiest); else left=0 top=0; fi
+	local kind
+	choose_crop
 	printf '<div class=crops>\n'
-	show_crop x 'Original' "$((8 * $(bytes "$1") / width / height)) bits a pixel as PNG"
-	fit jpeg 1 100
-	show_crop jpeg JPEG "$(bytes "$work/x.jpeg")"
-	if has cwebp && has dwebp; then
-		fit webp 0 400
-		show_crop webp WebP "$(bytes "$work/x.webp")"
-	fi
-	if has avifenc && has avifdec; then
-		fit avif 0 63
-		show_crop avif AVIF "$(bytes "$work/x.avif")"
-	fi
-	show_crop vae vae-tools "$(bytes "$work/x.lat")"
+	show_crop x 'Original' "$1"
+	for kind in jpeg webp avif; do
+		can $kind || continue
+		fit $kind
+		show_crop $kind "$(title_of $kind)" "$work/x.$kind"
+	done
+	show_crop vae vae-tools "$work/x.lat"
 	printf '</div>\n'
 }
 
@@ -188,22 +141,16 @@ heat_map() {
 }
 
 pictures() {
-	local file name width height budget shown=0
+	local file shown=0
 	for file in "$folder"/*.png; do
 		[ $((shown++)) -lt "${IMAGES:-3}" ] || break
-		name=$(basename "$file" .png)
-		pngtopnm "$file" | ppmtoppm >"$work/x.ppm"
-		pamtopng "$work/x.ppm" >"$work/x.png"
-		read -r width height < <(pamfile "$work/x.ppm" | sed 's/.*, \([0-9]*\) by \([0-9]*\).*/\1 \2/')
-		budget=$(awk -v b="$bpp" -v w="$width" -v h="$height" 'BEGIN { printf "%d", b * w * h / 8 }')
-		printf '<section>\n<h3>%s</h3>\n' "$(printf '%s' "$name, $width x $height" | escape)"
-		if vae-enc -m "$model" --target-size "$budget" "$work/x.ppm" | vae-quant -m "$model" >"$work/x.lat" &&
-			vae-dec -m "$model" "$work/x.lat" >"$work/vae.ppm"; then
-			budget=$(bytes "$work/x.lat") # ours meets a size within 2 %, the others get what it took
+		open_picture "$file"
+		printf '<section>\n<h3>%s</h3>\n' "$(printf '%s' "$(basename "$file" .png), $width x $height" | escape)"
+		if fit_ours "$bpp"; then
 			crops "$file"
 			heat_map
 		else
-			printf '<p>The model does not reach %s bytes with this picture.</p>\n' "$budget"
+			printf '<p>The model does not reach %s bits a pixel with this picture.</p>\n' "$bpp"
 		fi
 		printf '</section>\n'
 	done

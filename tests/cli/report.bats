@@ -31,6 +31,19 @@ setup_file() {
 	[ "$(grep -c '<figcaption><b>' report.html)" -ge 6 ]
 }
 
+@test "strips.sh: a row for each picture, a column for each codec" {
+	photo 192 128 | pnmtopng >a.png
+	photo 192 128 | pamflip -leftright | pnmtopng >b.png
+	MODEL=$DATA/tiny.safetensors BPP=0.25 CROP=64 "$ROOT/tests/bench/strips.sh" a.png b.png | pngtopnm >strips.ppm
+	read -r _ _ width height _ <<<"$(kinds strips.ppm)"
+	# the picture, JPEG, ours and AVIF where it is; each with a border of 8 pixels
+	((width == 8 + 3 * 72 || width == 8 + 4 * 72))
+	((height > 2 * 72)) # and the words above each
+	MODEL=$DATA/tiny.safetensors BPP=0.0001 run "$ROOT/tests/bench/strips.sh" a.png
+	[ "$status" = 1 ]
+	[[ $output == *'does not reach'* ]]
+}
+
 @test "plot-log.gp: a log of training becomes two figures, for either network" {
 	photo 100 80 >x.ppm
 	vae-train --steps 3 --batch 1 --patch 64 --quiet --log photo.tsv --checkpoint-minutes 0 --valid x.ppm -o m x.ppm
