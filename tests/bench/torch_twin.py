@@ -154,7 +154,7 @@ class Twin:
     def __init__(self, architecture, params):
         words = dict(word.split("=") for word in architecture.split()[1:])
         self.lambdas = [float(x) for x in words.pop("lambda").split(":")]
-        self.a = {"steps": 2, **{k: int(v) for k, v in words.items()}}
+        self.a = {k: int(v) for k, v in words.items()}
         self.p = params
 
     def at(self, name):
@@ -164,7 +164,7 @@ class Twin:
         return torch.addcmul(low, self.fraction, t[self.index + 1] - low)[:, None, None, :]
 
     def gain(self, name):
-        return torch.exp2(self.at(name)) if self.a.get("geometric") else self.at(name)
+        return torch.exp2(self.at(name))
 
     def linear(self, x, name, slope=None):
         w, b = self.p[name + ".weight"], self.p[name + ".bias"]
@@ -411,8 +411,6 @@ class Trainer:
             self.params[k], self.range[k] = p, slice(at, at + n)
             at += n
         self.twin, self.bf16, self.device, self.step = Twin(meta["architecture"], self.params), bf16, device, 0
-        middle = math.sqrt(math.prod(self.twin.lambdas))
-        self.gain_factor = math.sqrt(12 * 768 / (2 * math.log(2) * 256 * middle)) / 255     # of the rate, for dec.gain_y
 
     def train_step(self, x, quality, noise, rate, clip, ema):
         """Returns the pass's figures, or None where the gradient was not finite and nothing was changed."""
@@ -430,10 +428,7 @@ class Trainer:
                 g.mul_(clip / norm)
             self.first.lerp_(g, 1 - 0.9)
             self.second.mul_(0.999).addcmul_(g, g, value=1 - 0.999)
-            step = self.first / (self.second.sqrt() + 1e-8)
-            if not self.twin.a.get("geometric"):
-                step[self.range["dec.gain_y"]] *= self.gain_factor
-            self.value.add_(step, alpha=-rate * math.sqrt(1 - 0.999 ** t) / (1 - 0.9 ** t))
+            self.value.add_(self.first / (self.second.sqrt() + 1e-8), alpha=-rate * math.sqrt(1 - 0.999 ** t) / (1 - 0.9 ** t))
             self.average.lerp_(self.value, 1 - min(ema, (t + 1) / (t + 10)))
         return out
 
@@ -471,7 +466,7 @@ def train(options):
         words = f"{trainer.step} steps of {options.batch} samples by the PyTorch twin " \
                 f"(tests/bench/torch_twin.py) on {device.type} in {(time.monotonic() - begin) / 60:.0f} minutes, Adam {options.lr:g}, seed {options.seed}"
         start = "" if fresh else f", from model {meta['id']}"
-        text = {"format_version": "0", "architecture": meta["architecture"], "id": "",
+        text = {"format_version": "1", "architecture": meta["architecture"], "id": "",
                 "licence": options.licence if options.licence is not None else "" if fresh else meta.get("licence", ""),
                 "training": (options.summary + "; " if options.summary else "") + words + start}
         return write_model(options.out, text, tensors, trainer.values())

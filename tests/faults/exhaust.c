@@ -15,7 +15,7 @@
 #include "tap.h"
 
 #define G "tests/data/golden/"
-#define SMALL "--arch 'photo enc=16 enc_blocks=1 y=2 hyper=16 z=1 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=2' --patch 64 --batch 1"
+#define SMALL "--arch 'photo enc=16 enc_blocks=1 y=2 hyper=16 ctx=16 z=1 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=2' --patch 64 --batch 1"
 #define DENSE "--arch 'mlp width=16 height=16 hidden1=2 hidden2=2 z=1 knots=2' --batch 2"
 
 /* $O is the output; what the commands need is in $D. slow: one that takes seconds, for a tenth of the runs, and a thousand at most. */
