@@ -60,7 +60,7 @@ enum vae_op {
 	VAE_DEPTHWISE,      /* taps x taps for each channel */
 	VAE_SPACE_TO_DEPTH, /* factor 2^shift: channel (dy f + dx) C + c of a cell is channel c of its pixel (dy, dx); edges replicate */
 	VAE_DEPTH_TO_SPACE, /* the inverse; cells past the edge are cut */
-	VAE_GAIN,           /* times two to the power of one number a channel, interpolated over the quality knots: gains that cancel at the knots do between them */
+	VAE_GAIN,           /* times 2^t, one t a channel, interpolated over the quality knots: gains that cancel at the knots do between them */
 	VAE_SHIFT,          /* plus one number a channel, likewise */
 	VAE_CONCAT,         /* channels of src, then of aux */
 	VAE_MODULATE,       /* fma(src, 1 + scale, shift); scale and shift are channels [first, first + 2C) of aux, `shift` levels coarser */

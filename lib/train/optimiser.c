@@ -118,7 +118,8 @@ static void muon_step(const struct step *s, const struct vae_muon_part *part, bo
 	}
 }
 
-void vae_optimiser_step(struct vae_optimiser *o, const struct vae_params *params, float *value, const float *gradient, double norm, double clip, double rate, double ema, const struct vae_bf16 *bf16)
+void vae_optimiser_step(struct vae_optimiser *o, const struct vae_params *params, float *value, const float *gradient, double norm,
+                        double clip, double rate, double ema, const struct vae_bf16 *bf16)
 {
 	const double b1 = 0.9, b2 = 0.999;
 	double t = (double)++o->step;

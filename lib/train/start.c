@@ -134,16 +134,11 @@ static void transform_start(const struct vae_nets *nets, const double *values, c
 	}
 	for (int k = 0; k < 48; k++)
 		out[k * 48 + k] = 1;
-	for (int k = 0; k < a->knots; k++) {
+	for (int k = 0; k < a->knots; k++) { /* all other gains stay at 2^0 */
 		double gain = between(-spread, spread, k, a->knots);
 		fill(param_of(nets, value, "enc.gain_y") + k * a->y, 1, a->y, (float)(gain / log(2)));
 		fill(param_of(nets, value, "dec.gain_y") + k * a->y, 1, a->y, (float)(log2(step) - gain / log(2)));
 		fill(param_of(nets, value, "prior.hs.shift") + k * 2 * a->y + a->y, 1, a->y, (float)gain); /* deviations follow the gain */
-	}
-	for (int i = 0; i < nets->params.count; i++) { /* all other gains: 2^0 */
-		const struct vae_param *p = &nets->params.list[i];
-		if (strstr(p->name, ".gain") && !ends(p->name, ".gain_y"))
-			fill(value + p->offset, (int)p->rows, (int)p->columns, 0);
 	}
 }
 
