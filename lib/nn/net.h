@@ -39,6 +39,8 @@ struct vae_params {
 };
 /* Index of a parameter by name, or -1. */
 int vae_param_find(const struct vae_params *params, const char *name);
+/* Where a parameter that there is starts in the flat array, in floats. */
+static inline size_t vae_param_offset(const struct vae_params *params, const char *name) { return params->list[vae_param_find(params, name)].offset; }
 
 /* The numbers of a network: flat array and, for the kernels, packed matrices. */
 struct vae_weights {

@@ -106,7 +106,10 @@ void vae_build_photo(struct vae_nets *nets, struct vae_builder *b)
 		b->net->input_gradient = i != VAE_ANALYSIS;
 		parts[i].build(b, &nets->arch);
 	}
-	/* The density of z: a Gaussian a channel, its log-scale interpolated over quality. Read by the prior, not by a layer. */
+	/* The density of z: a Gaussian a channel, its mean moved by two neighbours, its log-scale interpolated over quality. Read by the prior, not
+	 * by a layer. */
 	vae_build_table(b, "prior.z.mean", 1, nets->arch.z);
+	vae_build_table(b, "prior.z.left", 1, nets->arch.z);
+	vae_build_table(b, "prior.z.up", 1, nets->arch.z);
 	vae_build_table(b, "prior.z.log_scale", nets->arch.knots, nets->arch.z);
 }

@@ -11,7 +11,7 @@
 
 static float *param_of(const struct vae_nets *nets, float *value, const char *name)
 {
-	return value + nets->params.list[vae_param_find(&nets->params, name)].offset;
+	return value + vae_param_offset(&nets->params, name);
 }
 
 static bool ends(const char *name, const char *tail)

@@ -257,15 +257,15 @@ forged() {
 }
 
 @test "a model that does not match: -m, and none at all" {
-	refused "made with model 30584a827aef48f6, not with other" vae-dec -m "$X/other.safetensors" -o out "$X/x.lat"
-	refused "made with model 30584a827aef48f6, not with other" vae-dec -m "$X/other.safetensors" -o out "$X/x.latents"
-	refused "made with model 30584a827aef48f6, not with other" vae-quant -m "$X/other.safetensors" -o out "$X/x.latents"
-	refused "made with model 30584a827aef48f6, not with other" vae-quant -d -m "$X/other.safetensors" -o out "$X/x.lat"
+	refused "made with model d0c73b1c42f729a4, not with other" vae-dec -m "$X/other.safetensors" -o out "$X/x.lat"
+	refused "made with model d0c73b1c42f729a4, not with other" vae-dec -m "$X/other.safetensors" -o out "$X/x.latents"
+	refused "made with model d0c73b1c42f729a4, not with other" vae-quant -m "$X/other.safetensors" -o out "$X/x.latents"
+	refused "made with model d0c73b1c42f729a4, not with other" vae-quant -d -m "$X/other.safetensors" -o out "$X/x.lat"
 	refused "made with model" vae-quant -t -m "$X/mlp.safetensors" "$X/x.lat"
 	refused "made with model" vae-stat -m "$X/other.safetensors" "$X/x.lat" >/dev/null
 	export VAE_MODEL_PATH=/nowhere
-	refused "30584a827aef48f6" vae-dec -o out "$X/x.lat"
-	refused "30584a827aef48f6" vae-quant -o out "$X/x.latents"
+	refused "d0c73b1c42f729a4" vae-dec -o out "$X/x.lat"
+	refused "d0c73b1c42f729a4" vae-quant -o out "$X/x.latents"
 	refused "tiny" vae-enc -o out "$X/x.ppm"
 	refused "no-such" vae-enc -m no-such -o out "$X/x.ppm"
 	refused "./no-such: " vae-enc -m ./no-such -o out "$X/x.ppm"
@@ -318,8 +318,8 @@ forged() {
 		refused "bad.safetensors: tensor enc.patch" vae-enc -T 1 -m ./bad.safetensors -o out "$X/x.ppm"
 	done
 	# of the coder: the last cumulative count and one before, the scales' bounds, the density of z
-	for edit in "substr(\$_, -194, 2) = pack 'v', 0" "substr(\$_, $base + 152000 + 20, 2) = pack 'v', 65535" \
-		"substr(\$_, $base + 151744, 4) = pack 'V', 0xffffffff" "substr(\$_, $base + 151744, 4) = pack 'V', 0x7fffffff" \
+	for edit in "substr(\$_, -194, 2) = pack 'v', 0" "substr(\$_, $base + 152032 + 20, 2) = pack 'v', 65535" \
+		"substr(\$_, $base + 151776, 4) = pack 'V', 0xffffffff" "substr(\$_, $base + 151776, 4) = pack 'V', 0x7fffffff" \
 		"substr(\$_, $base + 151696, 4) = pack 'V', 0x7fc00000"; do
 		perl -0777 -pe "$edit" "$good" >bad.safetensors
 		refused "bad.safetensors: *prior" vae-quant -T 1 -m ./bad.safetensors -o out "$X/x.latents"

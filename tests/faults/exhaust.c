@@ -26,7 +26,7 @@ static const struct command {
 	{"vae-enc -T 1 -m tiny -o $O " G "alpha.pam " G "bits.pbm", false},
 	{"vae-enc -T 2 -m ./tests/data/tiny.safetensors -o $O $D/plain.ppm", false},
 	{"vae-enc -T 1 -m tiny --refine 1 -o $O " G "cell.ppm", false},
-	{"vae-enc -T 1 -m tiny --target-psnr 35 -o $O " G "cell.ppm", false},
+	{"vae-enc -T 1 -m tiny --target-psnr 19.3 -o $O " G "rgb.ppm", false},
 	{"vae-quant -T 1 -o $O $D/two.latents", false},
 	{"vae-quant -T 2 -v --method zstd --effort 0 -o $O $D/two.latents", false},
 	{"vae-quant -T 1 -d -o $O " G "tiny-alpha-25.range.lat", false},

@@ -193,8 +193,15 @@ class Planes:
 
 def slice_photo(m, src, q, R, Q):
     Y, Z = m.i("y"), m.i("z")
-    ls, mean = m.at("prior.z.log_scale", q), m.t["prior.z.mean"]
-    z = A(up(R, 4), up(Q, 4), [[f32(src.take(table(ls[k])) + mean[k]) for k in range(Z)] for c in range(up(R, 4) * up(Q, 4))])
+    ls, z = m.at("prior.z.log_scale", q), A(up(R, 4), up(Q, 4), [])
+    for c in range(z.r * z.c):
+        cell = []
+        for k in range(Z):
+            mean = v = m.t["prior.z.mean"][k]
+            if c % z.c: v = fma(m.t["prior.z.left"][k], f32(z.v[c - 1][k] - mean), v)
+            if c >= z.c: v = fma(m.t["prior.z.up"][k], f32(z.v[c - z.c][k] - mean), v)
+            cell.append(f32(src.take(table(ls[k])) + v))
+        z.v.append(cell)
     f, guess = h_s(m, z, q, R, Q)
     y = [[0.0] * Y for _ in range(R * Q)]
     res = [[0.0] * Y for _ in range(R * Q)]

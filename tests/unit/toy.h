@@ -34,6 +34,8 @@ static void toy_fill(struct vae_model *m)
 			reach = 1;
 		} else if (!strcmp(p->name, "prior.z.mean")) {
 			reach = 0.6f;
+		} else if (!strcmp(p->name, "prior.z.left") || !strcmp(p->name, "prior.z.up")) {
+			reach = 0.5f;
 		}
 		for (size_t k = 0; k < p->rows * p->columns; k++)
 			v[k] = centre + toy_between(&r, -reach, reach);
