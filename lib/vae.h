@@ -436,13 +436,10 @@ struct vae_cluster {
 	int (*share)(void *context, void *data, size_t size_bytes, struct vae_error *error);     /* what rank 0 has in data goes to all */
 };
 
-/* The photo network of the newest released model, but for lambda: where a fresh training starts. */
-#define VAE_PHOTO_NETWORK "photo z=32 ctx=96 knots=12 geometric=1"
-
 /* What a training run is told; vae_train_defaults, then changes. Strings must outlive the trainer. What is out of range is VAE_EARG from
  * vae_trainer_new. */
 struct vae_train_options {
-	const char *arch;        /* architecture string, vae-model(5), default VAE_PHOTO_NETWORK; ignored where init or resume gives one */
+	const char *arch;        /* architecture string, vae-model(5), default "photo", which is the network of the newest photo model; ignored where init or resume gives one */
 	const char *init;        /* model file to start from, or NULL for a fresh start */
 	const char *checkpoint;  /* file written every checkpoint_minutes, at a stop and at the end; NULL for none */
 	bool resume;             /* start from the checkpoint if that file exists */
@@ -463,8 +460,8 @@ struct vae_train_options {
 	double decay;            /* 0 to 1, default 0.2: the last fraction of steps or minutes in which the rate falls linearly to 1 % */
 	double clip;             /* bound on the gradient's norm; 0: none; negative: 1 for photo, none for mlp */
 	double ema;              /* decay of the averaged weights for each step, 0 up to but not 1, default 0.999 */
-	double lambda_min, lambda_max; /* of the fresh photo model, at qualities 0 and 100, default 0.0004 and 0.6; on mean squared error in 255^2 units,
-	                          * whatever the loss */
+	double lambda_min, lambda_max; /* of the fresh photo model, at qualities 0 and 100, instead of what arch says; default 0 and 0: as arch says;
+	                          * on mean squared error in 255^2 units, whatever the loss */
 	int loss;                /* VAE_LOSS_*; default: mse for photo, bce for mlp */
 	int precision;           /* VAE_PRECISION_* */
 	uint64_t seed;           /* of all that is random, default 1; a checkpoint is resumed with its own */

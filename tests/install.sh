@@ -96,7 +96,7 @@ if command -v c++ >/dev/null; then
 fi
 
 # file(1) tells the formats apart.
-newest=$(printf '%s\n' models/photo-*.safetensors | sort -V | tail -n 1)
+newest=$(printf '%s\n' models/photo-[0-9]*.safetensors | sort -V | tail -n 1)
 kind() { check "file knows $1: $3" test "$(file -b -m "tools/vae.magic:/usr/share/misc/magic" "$2")" = "$3"; }
 # shellcheck disable=SC2016
 samples() (
@@ -106,11 +106,11 @@ samples() (
 )
 if check "files of all kinds" samples; then
 	id=$(sed -n 's/^MODEL //p' "$tmp/in.latents" | head -n 1)
-	kind latents "$tmp/in.latents" "VAE latents, version 0, 70 x 50, model $id"
-	kind "latents with a hint" "$tmp/hint.latents" "VAE latents, version 0, 70 x 50, model $id"
-	kind codes "$tmp/in.lat" "VAE codes in a zstd frame, version 0, 70 x 50, range-coded, model $id"
-	kind "codes unpacked" "$tmp/planes.raw" "VAE codes without their zstd frame, version 0, 70 x 50, integer planes, model $id"
-	kind "a model" "$newest" "VAE model, version 0, photo, model $id"
+	kind latents "$tmp/in.latents" "VAE latents, version 1, 70 x 50, model $id"
+	kind "latents with a hint" "$tmp/hint.latents" "VAE latents, version 1, 70 x 50, model $id"
+	kind codes "$tmp/in.lat" "VAE codes in a zstd frame, version 1, 70 x 50, range-coded, model $id"
+	kind "codes unpacked" "$tmp/planes.raw" "VAE codes without their zstd frame, version 1, 70 x 50, integer planes, model $id"
+	kind "a model" "$newest" "VAE model, version 1, photo, model $id"
 	kind "other zstd frames as before" "$tmp/in.ppm.zst" "Zstandard compressed data (v0.8+), Dictionary ID: None"
 fi
 check "vae.pc carries the version" grep -qx "Version: $(sed -n 's/^.define VAE_VERSION "\(.*\)"/\1/p' lib/vae.h)" "$tmp/moved/lib/pkgconfig/vae.pc"

@@ -4,7 +4,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 B=${B:-build}
 
-files=(tests/data/golden/tiny-{bits,cell,deep,one,grey-alpha}-*.lat tests/data/golden/mnist-*-50.*.lat)
+files=(tests/data/golden/tiny-{bits,cell,deep,one,grey-alpha}-*.lat tests/data/golden/mnist-*-50.*.lat tests/data/golden/photo-*-cell-*.lat)
 python3 -c 'from math import nextafter' 2>/dev/null || { echo "1..0 # SKIP no python3 of version 3.9 or later"; exit 0; }
 
 scratch=$(mktemp -d)
@@ -14,7 +14,7 @@ failed=0
 
 # Four steps, which no golden model has: one trained for a moment.
 pngtopnm tests/data/photo.png >"$scratch/photo.ppm"
-"$B/vae-train" --quiet --arch "photo enc=16 enc_blocks=1 y=8 hyper=16 z=4 dec=16 dec_blocks=1 grid=48 grid_layers=1 ctx_blocks=1 knots=3 geometric=1 steps=4 ctx=20" \
+"$B/vae-train" --quiet --arch "photo enc=16 enc_blocks=1 y=8 hyper=16 z=4 dec=16 dec_blocks=1 grid=48 grid_layers=1 ctx_blocks=1 knots=3 steps=4 ctx=20" \
 	--steps 20 --patch 64 --batch 2 -T 1 -o "$scratch/four.safetensors" "$scratch/photo.ppm"
 pamcut -width 50 -height 35 "$scratch/photo.ppm" | "$B/vae-enc" -m "$scratch/four.safetensors" -q 90 >"$scratch/latents"
 for method in range zstd; do
@@ -26,7 +26,7 @@ for file in "${files[@]}"; do
 	[ -e "$file" ] || continue
 	name=${file##*/}
 	case $name in
-	mnist-*) model=./models/mnist-1.safetensors ;;
+	mnist-* | photo-*) model=./models/$(grep -o '^[a-z-]*-[0-9]*' <<<"$name").safetensors ;;
 	four-*) model=$scratch/four.safetensors ;;
 	*) model=./tests/data/tiny.safetensors ;;
 	esac

@@ -23,9 +23,11 @@ disagree() { ! gradients "$@"; }
 
 check "the small model of the tests: outputs, loss, gradients" gradients "$tiny"
 if [ -z "${VAE_TEST_FAST-}" ]; then
-	check "photo-1: outputs, loss, gradients" gradients models/photo-1.safetensors --quality 0 40000 65535
+	for model in models/photo-*.safetensors; do
+		[ -e "$model" ] && check "$(basename "$model" .safetensors): outputs, loss, gradients" gradients "$model" --quality 0 40000 65535 --bound 3e-4 # gains are sums that nearly cancel
+	done
 fi
-"$B/vae-train" --quiet --arch "photo enc=16 enc_blocks=1 y=8 hyper=16 z=4 dec=16 dec_blocks=1 grid=48 grid_layers=1 ctx_blocks=1 knots=3 geometric=1 steps=4 ctx=20" \
+"$B/vae-train" --quiet --arch "photo enc=16 enc_blocks=1 y=8 hyper=16 z=4 dec=16 dec_blocks=1 grid=48 grid_layers=1 ctx_blocks=1 knots=3 steps=4 ctx=20" \
 	--steps 20 --patch 64 --batch 2 -T 1 -o "$scratch/four.safetensors" "$scratch/photo.ppm"
 check "four steps: outputs, loss, gradients" gradients "$scratch/four.safetensors"
 check "a bound that float32 cannot meet is not met" disagree "$tiny" --quality 40000 --bound 1e-9

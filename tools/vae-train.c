@@ -85,15 +85,13 @@ static void append_size(struct options *o, int which, uint64_t value)
 	snprintf(o->arch + length, sizeof o->arch - length, " %s=%" PRIu64, sizes[which].key, value);
 }
 
-/* --arch and the sizes may come in any order: the sizes go behind the line once all is read. A bare "photo" is the newest network. */
+/* --arch and the sizes may come in any order: the sizes go behind the line once all is read. */
 static void finish_arch(struct options *o, const char *arch, const uint64_t size[])
 {
 	size_t length = strcspn(arch, " ");
 
 	if (!(length == 5 && !memcmp(arch, "photo", 5)) && !(length == 3 && !memcmp(arch, "mlp", 3)))
 		cli_usage("--arch: '%s' begins with neither photo nor mlp", arch);
-	if (!strcmp(arch, "photo"))
-		arch = VAE_PHOTO_NETWORK;
 	if (strlen(arch) + 1 > sizeof o->arch)
 		cli_usage("--arch: longer than any architecture line");
 	strcpy(o->arch, arch);

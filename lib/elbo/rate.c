@@ -1,5 +1,6 @@
 #include "elbo/rate.h"
 #include "base/memory.h"
+#include "prior/near.h"
 #include "prior/order.h"
 
 #include <math.h>
@@ -10,10 +11,10 @@ int vae_elbo_rate_init(struct vae_elbo_rate *r, const struct vae_nets *nets, siz
                        struct vae_error *error)
 {
 	const struct vae_arch *a = &nets->arch;
-	*r = (struct vae_elbo_rate){.nets = nets, .rows = rows, .columns = columns, .cells = rows * columns, .hyper_cells = (rows + 3) / 4 * ((columns + 3) / 4),
+	*r = (struct vae_elbo_rate){.nets = nets, .rows = rows, .columns = columns, .cells = rows * columns, .hyper_columns = (columns + 3) / 4, .hyper_cells = (rows + 3) / 4 * ((columns + 3) / 4),
 	                            .y_channels = (size_t)a->y, .z_channels = (size_t)a->z, .steps = a->steps, .temperature = 1};
 	float **y[] = {&r->y, &r->mean, &r->log_scale, &r->residual, &r->quantised, &r->d, &r->slope, &r->dd, &r->dlog_scale, &r->dresidual};
-	float **z[] = {&r->z_d, &r->z_log_scale, &r->z_dd, &r->z_dlog_scale, &r->z_row};
+	float **z[] = {&r->z_d, &r->z_log_scale, &r->z_dd, &r->z_dlog_scale, &r->z_mean};
 	size_t y_arrays = sizeof y / sizeof *y, z_arrays = sizeof z / sizeof *z, y_size = r->cells * r->y_channels, z_size = r->hyper_cells * r->z_channels;
 	int result = vae_alloc(&r->work, y_size * y_arrays + z_size * z_arrays, sizeof(float), error);
 	for (int i = VAE_H_A; i < VAE_SYNTHESIS && !result; i++)
@@ -41,7 +42,7 @@ void vae_elbo_rate_clear(struct vae_elbo_rate *r)
 
 static float *param_of(const struct vae_nets *nets, float *flat, const char *name)
 {
-	return flat + nets->params.list[vae_param_find(&nets->params, name)].offset;
+	return flat + vae_param_offset(&nets->params, name);
 }
 
 static float noise(struct vae_elbo_rate *r, float d)
@@ -49,20 +50,22 @@ static float noise(struct vae_elbo_rate *r, float d)
 	return r->rounding == VAE_ROUND_NOISE ? d + vae_random_uniform(&r->random) - 0.5f : rintf(d);
 }
 
-/* z rounded about its mean goes on to h_s; z with noise pays. */
+/* z rounded about its mean goes on to h_s, and to the means of the cells to the right and below; z with noise pays. */
 static void quantise_z(struct vae_elbo_rate *r, const struct vae_weights *weights, struct vae_position at)
 {
-	const float *z = vae_run_output(&r->run[VAE_H_A], 0), *mean = param_of(r->nets, weights->value, "prior.z.mean");
+	struct vae_near near = vae_near_of(&r->nets->params, weights->value);
+	const float *z = vae_run_output(&r->run[VAE_H_A], 0), *table = param_of(r->nets, weights->value, "prior.z.log_scale");
 	float *rounded = vae_run_input(&r->run[VAE_H_S], 0);
-	vae_position_lerp(r->z_row, param_of(r->nets, weights->value, "prior.z.log_scale"), (int)r->z_channels, at);
-	for (size_t i = 0; i < r->hyper_cells; i++)
+	for (size_t i = 0; i < r->hyper_cells; i++) {
+		vae_near_mean(r->z_mean, &near, rounded, i, r->hyper_columns, r->z_channels);
+		vae_position_lerp(r->z_log_scale + i * r->z_channels, table, (int)r->z_channels, at);
 		for (size_t c = 0; c < r->z_channels; c++) {
 			size_t k = i * r->z_channels + c;
-			float d = z[k] - mean[c];
-			rounded[k] = rintf(d) + mean[c];
+			float d = z[k] - r->z_mean[c];
+			rounded[k] = rintf(d) + r->z_mean[c];
 			r->z_d[k] = noise(r, d);
-			r->z_log_scale[k] = r->z_row[c];
 		}
+	}
 }
 
 /* Stochastic Gumbel annealing (Yang, Bamler, Mandt 2020): v's two neighbours, mixed by a sample of the softmax over -atanh(distance) / t
@@ -163,20 +166,41 @@ static float *start_gradient(struct vae_run *run, int output)
 
 static const float *input_gradient(const struct vae_run *run, int i) { return run->gradient[run->net->input[i]]; }
 
-/* z's density, and z itself: what h_s and the rate leave on it. */
-static void z_gradient(const struct vae_elbo_rate *r, struct vae_position at, float *gradient, float *dz)
+/* What the mean of cell i does by way of a neighbour that it took `share` of: z^ follows z, and round(z - mean) + mean no mean. */
+static void neighbour_gradient(const struct vae_elbo_rate *r, const float *dd, size_t neighbour, const float *share, const float *mean, float *dshare,
+                               float *dmean, float *dz)
 {
+	const float *z = vae_run_input(&r->run[VAE_H_S], 0) + neighbour * r->z_channels;
+	for (size_t c = 0; c < r->z_channels; c++) {
+		dz[neighbour * r->z_channels + c] -= dd[c] * share[c];
+		if (dshare) {
+			dshare[c] -= dd[c] * (z[c] - mean[c]);
+			dmean[c] += dd[c] * share[c];
+		}
+	}
+}
+
+/* z's density, and z itself: what h_s and the rate leave on it. */
+static void z_gradient(const struct vae_elbo_rate *r, const struct vae_weights *weights, struct vae_position at, float *gradient, float *dz)
+{
+	struct vae_near near = vae_near_of(&r->nets->params, weights->value);
 	float *dmean = gradient ? param_of(r->nets, gradient, "prior.z.mean") : NULL;
+	float *dleft = gradient ? param_of(r->nets, gradient, "prior.z.left") : NULL, *dup = gradient ? param_of(r->nets, gradient, "prior.z.up") : NULL;
 	float *dtable = gradient ? param_of(r->nets, gradient, "prior.z.log_scale") + (size_t)at.index * r->z_channels : NULL;
 	memcpy(dz, input_gradient(&r->run[VAE_H_S], 0), r->hyper_cells * r->z_channels * sizeof(float));
 	vae_kernels()->add(dz, r->z_dd, r->hyper_cells * r->z_channels);
-	for (size_t i = 0; gradient && i < r->hyper_cells; i++)
-		for (size_t c = 0; c < r->z_channels; c++) {
-			size_t k = i * r->z_channels + c;
-			dmean[c] -= r->z_dd[k];
-			dtable[c] += (1 - at.fraction) * r->z_dlog_scale[k];
-			dtable[r->z_channels + c] += at.fraction * r->z_dlog_scale[k];
+	for (size_t i = 0; i < r->hyper_cells; i++) {
+		const float *dd = r->z_dd + i * r->z_channels, *dlog_scale = r->z_dlog_scale + i * r->z_channels;
+		if (i % r->hyper_columns)
+			neighbour_gradient(r, dd, i - 1, near.left, near.mean, dleft, dmean, dz);
+		if (i >= r->hyper_columns)
+			neighbour_gradient(r, dd, i - r->hyper_columns, near.up, near.mean, dup, dmean, dz);
+		for (size_t c = 0; gradient && c < r->z_channels; c++) {
+			dmean[c] -= dd[c];
+			dtable[c] += (1 - at.fraction) * dlog_scale[c];
+			dtable[r->z_channels + c] += at.fraction * dlog_scale[c];
 		}
+	}
 }
 
 void vae_elbo_rate_backward(struct vae_elbo_rate *r, const struct vae_weights *weights, struct vae_position at, const float *dquantised,
@@ -205,7 +229,7 @@ void vae_elbo_rate_backward(struct vae_elbo_rate *r, const struct vae_weights *w
 	vae_net_backward(h_s, r->nets, weights, at, gradient);
 
 	vae_run_start_backward(h_a);
-	z_gradient(r, at, gradient, start_gradient(h_a, 0));
+	z_gradient(r, weights, at, gradient, start_gradient(h_a, 0));
 	vae_net_backward(h_a, r->nets, weights, at, gradient);
 	kernels->add(dy, input_gradient(h_a, 0), y_size);
 }

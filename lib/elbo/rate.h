@@ -21,7 +21,7 @@ enum vae_rounding {
 /* One thread's prior with all activations, over one slice, or patch, of rows x columns cells. y and z arrays are cells x channels. */
 struct vae_elbo_rate {
 	const struct vae_nets *nets;
-	size_t rows, columns, cells, hyper_cells, y_channels, z_channels;
+	size_t rows, columns, cells, hyper_columns, hyper_cells, y_channels, z_channels;
 	int steps;
 	struct vae_run run[VAE_NETS];    /* those from VAE_H_A to the last context */
 	enum vae_rounding rounding;      /* VAE_ROUND at first; set by the caller, as are the next two */
@@ -32,7 +32,7 @@ struct vae_elbo_rate {
 	float *residual, *quantised;     /* r and y^ */
 	float *d, *slope;                /* the distance from the mean that pays; dr/dv */
 	float *dd, *dlog_scale, *dresidual;
-	float *z_d, *z_log_scale, *z_dd, *z_dlog_scale, *z_row;
+	float *z_d, *z_log_scale, *z_dd, *z_dlog_scale, *z_mean;
 	float *work;                     /* behind all of these, owned */
 };
 /* training: vae_elbo_rate_backward may be called. */

@@ -8,18 +8,15 @@ struct key {
 	const char *name;
 	size_t offset;
 	int low, high, fallback, multiple; /* multiple: the value must be divisible by it */
-	bool late;                         /* came later: left out of the line where it is the fallback, so that older lines stay as they are */
 };
-#define KEY(name, field, low, high, fallback, multiple) {name, offsetof(struct vae_arch, field), low, high, fallback, multiple, false}
-#define LATE(name, field, low, high, fallback, multiple) {name, offsetof(struct vae_arch, field), low, high, fallback, multiple, true}
+#define KEY(name, field, low, high, fallback, multiple) {name, offsetof(struct vae_arch, field), low, high, fallback, multiple}
 
 static const struct key photo_keys[] = {
 	KEY("enc", enc, 16, 1024, 320, 1), KEY("enc_blocks", enc_blocks, 1, VAE_MAX_BLOCKS, 4, 1),
-	KEY("y", y, 2, 768, 320, 2), KEY("hyper", hyper, 16, 1024, 160, 1), KEY("z", z, 1, 512, 64, 1),
-	KEY("ctx_blocks", ctx_blocks, 1, VAE_MAX_BLOCKS, 1, 1), KEY("dec", dec, 16, 1024, 160, 1),
-	KEY("dec_blocks", dec_blocks, 1, VAE_MAX_BLOCKS, 2, 1), KEY("grid", grid, 48, 256, 64, 1),
-	KEY("grid_layers", grid_layers, 1, VAE_MAX_BLOCKS, 2, 1), KEY("knots", knots, 2, 64, 8, 1),
-	LATE("geometric", geometric, 0, 1, 0, 1), LATE("steps", steps, 2, 4, 2, 2), LATE("ctx", ctx, 16, 1024, 0, 1), {0}};
+	KEY("y", y, 2, 768, 320, 2), KEY("hyper", hyper, 16, 1024, 160, 1), KEY("z", z, 1, 512, 32, 1),
+	KEY("steps", steps, 2, 4, 2, 2), KEY("ctx", ctx, 16, 1024, 96, 1), KEY("ctx_blocks", ctx_blocks, 1, VAE_MAX_BLOCKS, 1, 1),
+	KEY("dec", dec, 16, 1024, 160, 1), KEY("dec_blocks", dec_blocks, 1, VAE_MAX_BLOCKS, 2, 1),
+	KEY("grid", grid, 48, 256, 64, 1), KEY("grid_layers", grid_layers, 1, VAE_MAX_BLOCKS, 2, 1), KEY("knots", knots, 2, 64, 12, 1), {0}};
 static const struct key mlp_keys[] = {
 	KEY("width", width, 1, 256, 28, 1), KEY("height", height, 1, 256, 28, 1), KEY("hidden1", hidden1, 1, 4096, 128, 1),
 	KEY("hidden2", hidden2, 1, 4096, 64, 1), KEY("z", y, 1, 1024, 20, 1), KEY("knots", knots, 2, 64, 8, 1), {0}};
@@ -65,7 +62,7 @@ int vae_arch_parse(struct vae_arch *arch, const char *text, struct vae_error *er
 		return vae_fail(error, VAE_EARG, "architecture: longer than %d bytes", VAE_ARCH_TEXT - 1);
 	strcpy(copy, text);
 	char *word = strtok_r(copy, " ", &rest);
-	struct vae_arch a = {.lambda_min = 0.0008, .lambda_max = 0.2};
+	struct vae_arch a = {.lambda_min = 0.0004, .lambda_max = 0.6};
 	if (word && !strcmp(word, "photo"))
 		a.kind = VAE_ARCH_PHOTO;
 	else if (word && !strcmp(word, "mlp"))
@@ -87,8 +84,7 @@ void vae_arch_format(const struct vae_arch *arch, char text[VAE_ARCH_TEXT])
 {
 	int n = snprintf(text, VAE_ARCH_TEXT, "%s", arch->kind == VAE_ARCH_PHOTO ? "photo" : "mlp");
 	for (const struct key *key = keys_of(arch); key->name; key++)
-		if (!key->late || *field_of(arch, key) != key->fallback)
-			n += snprintf(text + n, (size_t)(VAE_ARCH_TEXT - n), " %s=%d", key->name, *field_of(arch, key));
+		n += snprintf(text + n, (size_t)(VAE_ARCH_TEXT - n), " %s=%d", key->name, *field_of(arch, key));
 	if (arch->kind == VAE_ARCH_PHOTO)
 		snprintf(text + n, (size_t)(VAE_ARCH_TEXT - n), " lambda=%.9g:%.9g", arch->lambda_min, arch->lambda_max);
 }

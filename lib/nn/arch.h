@@ -17,9 +17,8 @@ struct vae_arch {
 	/* photo: widths in channels */
 	int enc, enc_blocks;         /* analysis at 1/16: width, residual blocks */
 	int hyper, z;                /* prior: hidden width, channels of the hyper-latent at 1/64 */
-	int ctx, ctx_blocks;         /* each context step: width (0: hyper), residual blocks */
-	int geometric;               /* 1: tables of gains hold logarithms to base 2 */
 	int steps;                   /* in which y is coded, 2 or 4; all but the first have a context */
+	int ctx, ctx_blocks;         /* each context step: width, residual blocks */
 	int dec, dec_blocks;         /* synthesis body at 1/16 */
 	int grid, grid_layers;       /* renderer on the 1/4 grid: width, gated layers */
 	double lambda_min, lambda_max; /* quality 0 and 100, on mean squared error in 255^2 units */

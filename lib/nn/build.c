@@ -105,7 +105,6 @@ static int add_table(struct vae_builder *b, enum vae_op op, const char *name, in
 }
 
 int vae_build_gain(struct vae_builder *b, const char *name, int src, int knots) { return add_table(b, VAE_GAIN, name, src, knots); }
-int vae_build_power(struct vae_builder *b, const char *name, int src, int knots) { return add_table(b, VAE_POWER, name, src, knots); }
 int vae_build_shift(struct vae_builder *b, const char *name, int src, int knots) { return add_table(b, VAE_SHIFT, name, src, knots); }
 
 int vae_build_concat(struct vae_builder *b, int src, int aux)

@@ -21,7 +21,6 @@ int vae_build_depthwise(struct vae_builder *b, const char *name, int src, int ta
 int vae_build_space_to_depth(struct vae_builder *b, int src, int shift);
 int vae_build_depth_to_space(struct vae_builder *b, int src, int shift);
 int vae_build_gain(struct vae_builder *b, const char *name, int src, int knots);
-int vae_build_power(struct vae_builder *b, const char *name, int src, int knots);
 int vae_build_shift(struct vae_builder *b, const char *name, int src, int knots);
 int vae_build_concat(struct vae_builder *b, int src, int aux);
 int vae_build_modulate(struct vae_builder *b, int src, int aux, int first);

@@ -79,7 +79,7 @@ static int last_use(const struct vae_net *net, int slot)
 static bool in_place(const struct vae_net *net, int i)
 {
 	enum vae_op op = net->layer[i].op;
-	return (op == VAE_GAIN || op == VAE_POWER || op == VAE_SHIFT) && last_use(net, net->layer[i].src) == i;
+	return (op == VAE_GAIN || op == VAE_SHIFT) && last_use(net, net->layer[i].src) == i;
 }
 
 /* Blocks are handed out in the order of the layers; among the free ones the largest is taken and grown where needed, which is near
@@ -382,7 +382,7 @@ static void table_forward(const struct pass *p)
 	const struct vae_layer *l = p->layer;
 	float *vector = p->run->scratch;
 	vae_position_lerp(vector, param_value(p, l->weight), (int)p->out, p->at);
-	if (l->op == VAE_POWER)
+	if (l->op == VAE_GAIN)
 		vae_position_power(vector, (int)p->out);
 	(l->op == VAE_SHIFT ? p->kernels->shift : p->kernels->gain)(value(p, l->dst), value(p, l->src), vector, p->rows, p->out);
 }
@@ -392,12 +392,11 @@ static void table_backward(const struct pass *p)
 	const struct vae_layer *l = p->layer;
 	float *vector = p->run->scratch, *sum = vector + p->out, *dy = p->run->gradient[l->dst];
 	memset(sum, 0, p->out * sizeof(float));
-	if (l->op != VAE_SHIFT) {
+	if (l->op == VAE_GAIN) {
 		vae_position_lerp(vector, param_value(p, l->weight), (int)p->out, p->at);
-		if (l->op == VAE_POWER)
-			vae_position_power(vector, (int)p->out);
+		vae_position_power(vector, (int)p->out);
 		p->kernels->gain_backward(target(p, l->src), sum, dy, value(p, l->src), vector, p->rows, p->out);
-		for (size_t c = 0; l->op == VAE_POWER && c < p->out; c++)
+		for (size_t c = 0; c < p->out; c++)
 			sum[c] *= vector[c] * 0.69314718f; /* ln 2 */
 	} else {
 		pass_on(p, l->src, dy);
@@ -528,7 +527,6 @@ static const struct {
 	[VAE_SPACE_TO_DEPTH] = {space_to_depth_forward, space_to_depth_backward},
 	[VAE_DEPTH_TO_SPACE] = {depth_to_space_forward, depth_to_space_backward},
 	[VAE_GAIN] = {table_forward, table_backward},
-	[VAE_POWER] = {table_forward, table_backward},
 	[VAE_SHIFT] = {table_forward, table_backward},
 	[VAE_CONCAT] = {concat_forward, concat_backward},
 	[VAE_MODULATE] = {steered_forward, steered_backward},

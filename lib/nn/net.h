@@ -39,6 +39,8 @@ struct vae_params {
 };
 /* Index of a parameter by name, or -1. */
 int vae_param_find(const struct vae_params *params, const char *name);
+/* Where a parameter that there is starts in the flat array, in floats. */
+static inline size_t vae_param_offset(const struct vae_params *params, const char *name) { return params->list[vae_param_find(params, name)].offset; }
 
 /* The numbers of a network: flat array and, for the kernels, packed matrices. */
 struct vae_weights {
@@ -60,8 +62,7 @@ enum vae_op {
 	VAE_DEPTHWISE,      /* taps x taps for each channel */
 	VAE_SPACE_TO_DEPTH, /* factor 2^shift: channel (dy f + dx) C + c of a cell is channel c of its pixel (dy, dx); edges replicate */
 	VAE_DEPTH_TO_SPACE, /* the inverse; cells past the edge are cut */
-	VAE_GAIN,           /* times one factor a channel, interpolated over the quality knots */
-	VAE_POWER,          /* times two to the power of one number a channel, likewise: products of gains that cancel at the knots do between them */
+	VAE_GAIN,           /* times 2^t, one t a channel, interpolated over the quality knots: gains that cancel at the knots do between them */
 	VAE_SHIFT,          /* plus one number a channel, likewise */
 	VAE_CONCAT,         /* channels of src, then of aux */
 	VAE_MODULATE,       /* fma(src, 1 + scale, shift); scale and shift are channels [first, first + 2C) of aux, `shift` levels coarser */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "prior/near.h"
 #include "prior/order.h"
 
 /* ---- the symbols of a slice -------------------------------------------------------------------------------------------- */
@@ -89,7 +90,7 @@ struct walk {
 	struct view out;            /* y^, data NULL where nobody wants it */
 };
 
-/* One run of symbols, consecutive in coding order: all of z, or one step of y, or all of an mlp's latent. */
+/* One run of symbols, consecutive in coding order: a cell of z, or one step of y, or all of an mlp's latent. */
 struct group {
 	size_t first;               /* its first symbol */
 	size_t cells, columns;
@@ -97,9 +98,10 @@ struct group {
 	int step, steps;            /* of order.h, -1 where part is channels */
 };
 
-static struct group group_z(const struct vae_symbols *s)
+/* One cell of z: the next one has to wait for it. */
+static struct group group_z(const struct vae_symbols *s, size_t cell)
 {
-	return (struct group){0, s->z_rows * s->z_columns, s->z_columns, s->z_channels, s->z_channels, -1, 0};
+	return (struct group){cell * s->z_channels, 1, 1, s->z_channels, s->z_channels, -1, 0};
 }
 
 static struct group group_y(const struct vae_symbols *s, int step)
@@ -139,19 +141,6 @@ static void predict(struct vae_symbols *s, const struct group *g, const float *a
 		const float *of_cell = answer + cell * 2 * g->channels + first_channel(g, cell / g->columns, cell % g->columns);
 		memcpy(s->mean + at, of_cell, g->part * sizeof *s->mean);
 		memcpy(s->log_scale + at, of_cell + g->channels, g->part * sizeof *s->log_scale);
-	}
-}
-
-/* The same mean (NULL: 0) and log-scale for every cell. */
-static void predict_alike(struct vae_symbols *s, const struct group *g, const float *mean, const float *log_scale)
-{
-	size_t at = g->first;
-	for (size_t cell = 0; cell < g->cells; cell++, at += g->part) {
-		if (mean)
-			memcpy(s->mean + at, mean, g->part * sizeof *s->mean);
-		else
-			memset(s->mean + at, 0, g->part * sizeof *s->mean);
-		memcpy(s->log_scale + at, log_scale, g->part * sizeof *s->log_scale);
 	}
 }
 
@@ -219,7 +208,7 @@ static int code_step(const struct walk *w, int step, struct vae_error *error)
 
 static const float *table_of(const struct vae_prior *prior, const char *name)
 {
-	return prior->weights->value + prior->nets->params.list[vae_param_find(&prior->nets->params, name)].offset;
+	return prior->weights->value + vae_param_offset(&prior->nets->params, name);
 }
 
 /* A network's memory, ready for its inputs. NULL: error is filled. */
@@ -249,24 +238,25 @@ static const float *analyse_z(const struct walk *w, struct vae_error *error)
 	return vae_run_output(run, 0);
 }
 
-/* z to z^, into h_s's input. */
+/* z to z^, into h_s's input, which is where the cells' means come from. */
 static int code_z(const struct walk *w, float *input, struct vae_error *error)
 {
 	struct vae_symbols *s = w->s;
-	struct group g = group_z(s);
+	struct vae_near near = vae_near_of(&w->prior->nets->params, w->prior->weights->value);
 	const float *z = NULL;
-	float *log_scale;
-	int rc = vae_alloc_raw(&log_scale, s->z_channels, sizeof *log_scale, error);
-	if (rc)
-		return rc;
-	vae_position_lerp(log_scale, table_of(w->prior, "prior.z.log_scale"), (int)s->z_channels, w->prior->at);
-	predict_alike(s, &g, table_of(w->prior, "prior.z.mean"), log_scale);
-	free(log_scale);
 	if (w->y && !(z = analyse_z(w, error)))
 		return VAE_EMEM;
-	if ((rc = know(w, &g, z, error)))
-		return rc;
-	return reconstruct(input, s, &g) ? 0 : not_finite(error);
+	for (size_t cell = 0; cell < s->z_rows * s->z_columns; cell++) {
+		struct group g = group_z(s, cell);
+		vae_near_mean(s->mean + g.first, &near, input, cell, s->z_columns, s->z_channels);
+		vae_position_lerp(s->log_scale + g.first, table_of(w->prior, "prior.z.log_scale"), (int)s->z_channels, w->prior->at);
+		int rc = know(w, &g, z ? z + g.first : NULL, error);
+		if (rc)
+			return rc;
+		if (!reconstruct(input + g.first, s, &g))
+			return not_finite(error);
+	}
+	return 0;
 }
 
 /* Adds a step to what the contexts after it see: its residuals, 0 where nothing is known yet. */
@@ -329,7 +319,8 @@ static int walk_mlp(const struct walk *w, struct vae_error *error)
 	float *log_scale = gain + n, *line = gain + 2 * n;
 	vae_position_lerp(gain, table_of(w->prior, "prior.gain"), (int)n, w->prior->at);
 	vae_position_lerp(log_scale, table_of(w->prior, "prior.log_scale"), (int)n, w->prior->at);
-	predict_alike(s, &g, NULL, log_scale);
+	memset(s->mean, 0, n * sizeof *s->mean);
+	memcpy(s->log_scale, log_scale, n * sizeof *s->log_scale);
 	for (size_t i = 0; w->y && i < n; i++)
 		line[i] = w->y[i] * gain[i];
 	rc = know(w, &g, w->y ? line : NULL, error);

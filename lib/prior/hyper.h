@@ -4,8 +4,9 @@
  *                 \__ coded 1st                          \__ coded 2nd                  \__ coded 3rd
  *
  * Every symbol is r = round(y - mean), or near that (prior/choose.h), and y^ = r + mean. Encoder and decoder walk the same road (hyper.c, walk); they
- * differ in where a symbol comes from. Order: z cell by cell; then step 0, step 1 and so on (prior/order.h), cell by cell; rows from
- * the top, channels ascending in each. A model without networks for the prior (mlp) has one cell, no z and one step.
+ * differ in where a symbol comes from. Order: z cell by cell, since a cell's mean leans on its neighbours (prior/near.h); then step 0, step 1 and so
+ * on (prior/order.h), cell by cell; rows from the top, channels ascending in each. A model without networks for the prior (mlp) has one cell, no z
+ * and one step.
  *
  * All of it is exact (vae(7), EXACTNESS): call under vae_fp_enter.
  */

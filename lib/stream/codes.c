@@ -17,7 +17,7 @@
 #include <xxhash.h>
 #include <zstd.h>
 
-#define VERSION 0
+#define VERSION 1
 #define WINDOW_LOG_MAX 27     /* 128 MiB, what zstd itself reads without being asked twice */
 #define CHUNK 65536
 /* The largest model takes 12 bytes a pixel for symbols of 4 bytes. */

@@ -8,7 +8,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define MAGIC "VAELATENTS 0"
+#define MAGIC "VAELATENTS 1"
 #define HINT_LIMIT 4096                     /* bytes of a path before it is percent-encoded */
 #define LINE_LIMIT (3 * HINT_LIMIT + 16)
 #define CHUNK 65536                         /* bytes handled at a time */

@@ -16,7 +16,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-#define FORMAT_VERSION "0"
+#define FORMAT_VERSION "1"
 #define SENSITIVITY "prior.sensitivity"
 #define CHUNK 4096                                    /* elements converted at a time */
 #define MAX_ENTRIES (VAE_SCALES * (2 * VAE_BOUND_LIMIT + 2)) /* of the cumulative tables, were every bound the largest */

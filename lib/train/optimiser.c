@@ -103,10 +103,10 @@ static void gather_momentum(const struct step *s, const struct vae_muon_part *pa
 
 /* The orthogonal factor, at 0.2 of the rate for each number's root mean square: 1 / sqrt(the larger side) as it comes. One that is not due goes
  * on in its last direction. */
-static void muon_step(const struct step *s, const struct vae_muon_part *part, bool due, float factor, float *room)
+static void muon_step(const struct step *s, const struct vae_muon_part *part, bool due, float *room)
 {
 	const struct vae_param *p = &s->params->list[part->param];
-	float rate = (float)(0.2 * s->rate * sqrt((double)larger(p->rows, part->columns))) * factor;
+	float rate = (float)(0.2 * s->rate * sqrt((double)larger(p->rows, part->columns)));
 	gather_momentum(s, part, room);
 	if (due)
 		vae_orthogonal(room, p->rows, part->columns, room + part_floats(s->params, part), s->bf16);
@@ -118,7 +118,7 @@ static void muon_step(const struct step *s, const struct vae_muon_part *part, bo
 	}
 }
 
-void vae_optimiser_step(struct vae_optimiser *o, const struct vae_params *params, const float *factor, float *value, const float *gradient, double norm,
+void vae_optimiser_step(struct vae_optimiser *o, const struct vae_params *params, float *value, const float *gradient, double norm,
                         double clip, double rate, double ema, const struct vae_bf16 *bf16)
 {
 	const double b1 = 0.9, b2 = 0.999;
@@ -131,10 +131,10 @@ void vae_optimiser_step(struct vae_optimiser *o, const struct vae_params *params
 		size_t start = params->list[i].offset, n = params->list[i].rows * params->list[i].columns;
 		if (!o->parts || !params->list[i].matrix)
 			vae_kernels()->adam(value + start, o->first + start, o->second + start, o->average + start, gradient + start, n, s.scale,
-			                    (float)corrected * factor[i], (float)b1, (float)b2, 1e-8f, s.follow);
+			                    (float)corrected, (float)b1, (float)b2, 1e-8f, s.follow);
 	}
 #pragma omp parallel for schedule(dynamic) num_threads(o->threads > 0 ? o->threads : 1)
 	for (int i = 0; i < o->parts; i++)
-		muon_step(&s, &o->part[i], o->step == 1 || (o->step + (uint64_t)i) % MUON_STEPS == 0, factor[o->part[i].param],
+		muon_step(&s, &o->part[i], o->step == 1 || (o->step + (uint64_t)i) % MUON_STEPS == 0,
 		          o->room + o->room_floats * (size_t)omp_get_thread_num());
 }

@@ -30,8 +30,8 @@ void vae_optimiser_clear(struct vae_optimiser *o);
 /* Adds gradients[1..count-1] to gradients[0], always in the same order, and returns the sum's norm (not finite where any element is not). */
 double vae_optimiser_gather(float *const *gradients, int count, size_t size);
 /* One step with the gradient scaled to norm `clip` where it is longer (clip 0: never). ema: decay of the average.
- * factor[i] multiplies the rate for parameter i. bf16: what Muon multiplies with, NULL for float32. The same for any number of threads. */
-void vae_optimiser_step(struct vae_optimiser *o, const struct vae_params *params, const float *factor, float *value, const float *gradient, double norm,
+ * bf16: what Muon multiplies with, NULL for float32. The same for any number of threads. */
+void vae_optimiser_step(struct vae_optimiser *o, const struct vae_params *params, float *value, const float *gradient, double norm,
                         double clip, double rate, double ema, const struct vae_bf16 *bf16);
 
 #endif

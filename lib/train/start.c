@@ -11,7 +11,7 @@
 
 static float *param_of(const struct vae_nets *nets, float *value, const char *name)
 {
-	return value + nets->params.list[vae_param_find(&nets->params, name)].offset;
+	return value + vae_param_offset(&nets->params, name);
 }
 
 static bool ends(const char *name, const char *tail)
@@ -99,11 +99,6 @@ static double middle_step(const struct vae_arch *a)
 	return sqrt(12 * 768 / (2 * log(2) * 256 * lambda)) / 255;
 }
 
-float vae_start_rate(const struct vae_nets *nets, int param)
-{
-	return nets->arch.geometric || strcmp(nets->params.list[param].name, "dec.gain_y") ? 1 : (float)middle_step(&nets->arch);
-}
-
 int vae_start_parts(const struct vae_nets *nets, int param)
 {
 	const char *name = nets->params.list[param].name;
@@ -116,9 +111,6 @@ int vae_start_parts(const struct vae_nets *nets, int param)
 	bool pairs = !strcmp(name, "enc.posterior.weight") || (!strncmp(name, "prior.", 6) && ends(name, ".head.weight"));
 	return pairs ? 2 : 1;
 }
-
-/* A gain as its table holds it. */
-static float stored(const struct vae_arch *a, double gain) { return (float)(a->geometric ? log2(gain) : gain); }
 
 static void transform_start(const struct vae_nets *nets, const double *values, const double *vectors, float *value)
 {
@@ -142,16 +134,11 @@ static void transform_start(const struct vae_nets *nets, const double *values, c
 	}
 	for (int k = 0; k < 48; k++)
 		out[k * 48 + k] = 1;
-	for (int k = 0; k < a->knots; k++) {
+	for (int k = 0; k < a->knots; k++) { /* all other gains stay at 2^0 */
 		double gain = between(-spread, spread, k, a->knots);
-		fill(param_of(nets, value, "enc.gain_y") + k * a->y, 1, a->y, stored(a, exp(gain)));
-		fill(param_of(nets, value, "dec.gain_y") + k * a->y, 1, a->y, stored(a, step * exp(-gain)));
+		fill(param_of(nets, value, "enc.gain_y") + k * a->y, 1, a->y, (float)(gain / log(2)));
+		fill(param_of(nets, value, "dec.gain_y") + k * a->y, 1, a->y, (float)(log2(step) - gain / log(2)));
 		fill(param_of(nets, value, "prior.hs.shift") + k * 2 * a->y + a->y, 1, a->y, (float)gain); /* deviations follow the gain */
-	}
-	for (int i = 0; i < nets->params.count; i++) { /* all other gains */
-		const struct vae_param *p = &nets->params.list[i];
-		if (strstr(p->name, ".gain") && !ends(p->name, ".gain_y"))
-			fill(value + p->offset, (int)p->rows, (int)p->columns, stored(a, 1));
 	}
 }
 

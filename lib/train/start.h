@@ -10,10 +10,6 @@
  * the step follows rate theory and the prior's deviations are those of the components. value is flat, all 0 on entry. */
 int vae_start(const struct vae_nets *nets, const struct vae_data *data, uint64_t seed, float *value, struct vae_error *error);
 
-/* The factor on Adam's rate for a parameter: 1, but for the gains that turn steps into pixel units, which start at about the step's size.
- * (With the step in dec.content instead, the body saw latents of up to 100 and the noise of a rate of 1e-3 drowned it.) */
-float vae_start_rate(const struct vae_nets *nets, int param);
-
 /* How many matrices of the same size stand side by side in one: outputs that have nothing to do with each other but their input, such as means
  * and log-scales, or the pixels of a cell. 1 for all others. */
 int vae_start_parts(const struct vae_nets *nets, int param);

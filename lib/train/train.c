@@ -34,7 +34,6 @@ struct vae_trainer {
 	struct vae_nets *nets;
 	struct vae_weights weights;
 	struct vae_optimiser optimiser;
-	float factor[VAE_MAX_PARAMS]; /* on the rate of each parameter */
 	struct vae_data data, validation;
 	struct worker *worker;
 	int workers;
@@ -48,8 +47,8 @@ struct vae_trainer {
 
 void vae_train_defaults(struct vae_train_options *o)
 {
-	*o = (struct vae_train_options){.arch = VAE_PHOTO_NETWORK, .checkpoint_minutes = 10, .patch = 256, .lr = 1e-3, .warmup = 200, .decay = 0.2, .clip = -1, .reduce_min = 1, .reduce_max = 1,
-	                                .ema = 0.999, .lambda_min = 0.0004, .lambda_max = 0.6, .seed = 1};
+	*o = (struct vae_train_options){.arch = "photo", .checkpoint_minutes = 10, .patch = 256, .lr = 1e-3, .warmup = 200, .decay = 0.2, .clip = -1, .reduce_min = 1, .reduce_max = 1,
+	                                .ema = 0.999, .seed = 1};
 }
 
 /* Seconds of the clock that minutes are counted by: rank 0's, so that all stop, report and save after the same step. */
@@ -107,7 +106,7 @@ static int choose_arch(struct vae_trainer *t, const struct vae_checkpoint_head *
 	const struct vae_train_options *o = &t->options;
 	if (vae_arch_parse(&arch, head ? head->arch : init ? init->arch : o->arch, error))
 		return VAE_EARG;
-	if (!head && !init && !strstr(o->arch, "lambda=")) {
+	if (!head && !init && o->lambda_max > 0) {
 		arch.lambda_min = o->lambda_min;
 		arch.lambda_max = o->lambda_max;
 	}
@@ -174,10 +173,8 @@ static int new_optimiser(struct vae_trainer *t, struct vae_error *error)
 {
 	const struct vae_params *params = &t->nets->params;
 	int parts[VAE_MAX_PARAMS];
-	for (int i = 0; i < params->count; i++) {
-		t->factor[i] = vae_start_rate(t->nets, i);
+	for (int i = 0; i < params->count; i++)
 		parts[i] = vae_start_parts(t->nets, i);
-	}
 	int result = vae_optimiser_init(&t->optimiser, params->total, error);
 	if (!result && t->options.optimiser == VAE_OPTIMISER_MUON)
 		result = vae_optimiser_use_muon(&t->optimiser, params, parts, error);
@@ -384,7 +381,7 @@ static int one_step(struct vae_trainer *t, double rate, struct vae_objective_sum
 		return 0;
 	}
 	vae_objective_add(sums, &batch);
-	vae_optimiser_step(&t->optimiser, &t->nets->params, t->factor, t->weights.value, gradients[0], *norm, t->options.clip, rate, t->options.ema,
+	vae_optimiser_step(&t->optimiser, &t->nets->params, t->weights.value, gradients[0], *norm, t->options.clip, rate, t->options.ema,
 	                   t->weights.bf16);
 	vae_weights_pack(&t->weights, &t->nets->params);
 	return 1;

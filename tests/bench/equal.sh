@@ -10,6 +10,7 @@
 #   choose_crop             sets left, top and side: where there is most to see
 #   cut KIND                that square of KIND.ppm (x: the picture itself), as a PPM on stdout
 #   measure KIND            "PSNR MS-SSIM" of the whole KIND.ppm
+#   heat                    where the bits of x.lat go, a sample for each cell of 16 x 16 pixels, brighter for more: a PPM on stdout
 
 has() { command -v "$1" >/dev/null; }
 can() {
@@ -84,4 +85,8 @@ cut() { pamcut -left "$left" -top "$top" -width "$side" -height "$side" "$work/$
 measure() {
 	ppmtoppm <"$work/$1.ppm" | vae-stat --tsv -r "$work/x.ppm" - >"$work/stat.tsv"
 	echo "$(field psnr_db <"$work/stat.tsv") $(field ms_ssim <"$work/stat.tsv")"
+}
+
+heat() {
+	vae-stat --heatmap "$work/x.lat" | pnmnorm -bpercent=0 -wpercent=0.5 2>/dev/null | pamdepth 255 2>/dev/null | pgmtoppm '#10102a-#ffd27a'
 }

@@ -6,6 +6,7 @@
  * residuals of z and y, what the five networks put out, the gradient of the sample's loss by parameter (gradient.NAME), and as sums
  * the loss, bits a pixel of all and of z, and the mean squared error. Shapes of arrays are rows, columns, channels.
  */
+#include "prior/near.h"
 #include "prior/order.h"
 #include "stream/model.h"
 #include "train/data.h"
@@ -99,12 +100,16 @@ static void add_noise(struct dump *d, const struct vae_objective *o)
 static void add_rounded(struct dump *d, const struct vae_objective *o, const struct vae_weights *w, const float *y, const float *z, const float *const guess[4])
 {
 	const struct vae_params *p = &o->nets->params;
-	const float *z_mean = w->value + p->list[vae_param_find(p, "prior.z.mean")].offset;
+	struct vae_near near = vae_near_of(p, w->value);
 	size_t rows = o->rows / 16, columns = o->columns / 16, channels = (size_t)o->nets->arch.y, z_channels = (size_t)o->nets->arch.z;
 	size_t z_size = rows / 4 * (columns / 4) * z_channels;
-	float *ry = floats(rows * columns * channels), *rz = floats(z_size);
-	for (size_t k = 0; k < z_size; k++)
-		rz[k] = rintf(z[k] - z_mean[k % z_channels]);
+	float *ry = floats(rows * columns * channels), *rz = floats(z_size), *z_hat = floats(z_size), *mean = floats(z_channels);
+	for (size_t k = 0; k < z_size; k++) {
+		if (k % z_channels == 0)
+			vae_near_mean(mean, &near, z_hat, k / z_channels, columns / 4, z_channels);
+		rz[k] = rintf(z[k] - mean[k % z_channels]);
+		z_hat[k] = rz[k] + mean[k % z_channels];
+	}
 	int steps = o->nets->arch.steps;
 	for (int step = 0; step < steps; step++)
 		for (size_t i = 0; i < rows * columns; i++) {

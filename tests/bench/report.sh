@@ -130,10 +130,8 @@ crops() {
 	printf '</div>\n'
 }
 
-# Bits spent on each cell of 16 x 16 pixels, where this build of vae-stat tells.
 heat_map() {
-	vae-stat --heatmap "$work/x.lat" >"$work/heat.pgm"
-	pnmnorm -bpercent=0 -wpercent=0.5 "$work/heat.pgm" 2>/dev/null | pamdepth 255 2>/dev/null | pgmtoppm '#10102a-#ffd27a' | pamtopng >"$work/heat.png"
+	heat | pamtopng >"$work/heat.png"
 	cjpeg -quality 88 -outfile "$work/whole.jpg" "$work/x.ppm"
 	printf '<div class=pair><figure>%s<figcaption>The picture</figcaption></figure>' "$(picture image/jpeg "$work/whole.jpg" 'the picture')"
 	printf '<figure class=map>%s<figcaption>Where its bits go: a cell for each 16 x 16 pixels, brighter for more</figcaption></figure></div>\n' \

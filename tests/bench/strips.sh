@@ -1,5 +1,6 @@
 #!/bin/bash
-# strips.sh - crops of files of equal size, side by side: the picture, JPEG, AVIF (where installed) and this suite; a row for each picture.
+# strips.sh - crops of files of equal size, side by side: the picture, JPEG, AVIF (where installed), this suite, and where its bits go; a row
+# for each picture.
 #
 #   tests/bench/strips.sh IMAGE.png... > strips.png
 #
@@ -46,6 +47,8 @@ for file in "$@"; do
 		column $kind "${kind^^}" "$(measure $kind | awk -v b="$(bytes "$work/x.$kind")" '{ printf "%d bytes, %.2f dB", b, $1 }')"
 	done
 	column vae 'vae-tools' "$(measure vae | awk -v b="$budget" '{ printf "%d bytes, %.2f dB", b, $1 }')"
+	heat | pamenlarge 16 >"$work/heat.ppm"
+	column heat 'where its bits go' 'in cells of 16 x 16 pixels'
 	pnmcat -white -leftright "${columns[@]}" >"$work/row${#rows[@]}.ppm"
 	rows+=("$work/row${#rows[@]}.ppm")
 done

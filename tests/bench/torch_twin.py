@@ -80,6 +80,9 @@ def read_tensors(data):
     return meta, tensors
 
 
+Z_VECTORS = ("prior.z.mean", "prior.z.left", "prior.z.up")    # of shape [Z], here [1,Z] as a layer's table is
+
+
 def read_model(path):
     with open(path, "rb") as f:
         meta, tensors = read_tensors(f.read())
@@ -154,7 +157,7 @@ class Twin:
     def __init__(self, architecture, params):
         words = dict(word.split("=") for word in architecture.split()[1:])
         self.lambdas = [float(x) for x in words.pop("lambda").split(":")]
-        self.a = {"steps": 2, **{k: int(v) for k, v in words.items()}}
+        self.a = {k: int(v) for k, v in words.items()}
         self.p = params
 
     def at(self, name):
@@ -164,7 +167,7 @@ class Twin:
         return torch.addcmul(low, self.fraction, t[self.index + 1] - low)[:, None, None, :]
 
     def gain(self, name):
-        return torch.exp2(self.at(name)) if self.a.get("geometric") else self.at(name)
+        return torch.exp2(self.at(name))
 
     def linear(self, x, name, slope=None):
         w, b = self.p[name + ".weight"], self.p[name + ".bias"]
@@ -240,8 +243,8 @@ class Twin:
         full = torch.float64 if x.dtype == torch.float64 else torch.float32
         y = self.analysis(x).to(full)
         z = self.h_a(y).to(full)
-        z_d = z - self.p["prior.z.mean"][0]
-        features, guess0 = self.h_s(straight_through(z_d, rounded[0]) + self.p["prior.z.mean"][0])
+        z_hat, z_d = self.round_z(z, rounded[0])
+        features, guess0 = self.h_s(z_hat)
         guess0, channels, steps = guess0.to(full), y.shape[3], self.a["steps"]
         guesses, guess, residual = [guess0], guess0, torch.zeros_like(y)
         for step in range(1, steps):
@@ -263,6 +266,23 @@ class Twin:
         return {**{f"guess{i}": g for i, g in enumerate(guesses)}, "y": y, "z": z, "features": features, "x_hat": x_hat, "z_d": z_d, "y_d": d,
                 "loss": loss.mean(), "bpp": bpp.mean(), "z_bpp": z_bpp.mean(), "mse": mse.mean()}
 
+    def round_z(self, z, rounded):
+        """z rounded about its mean, and the distance from it: cell by cell, since the mean leans on the cells to the left and above."""
+        mean, left, up = (self.p["prior.z." + k][0] for k in ("mean", "left", "up"))
+        z_hat, z_d = [], []
+        for row in range(z.shape[1]):
+            z_hat.append([])
+            z_d.append([])
+            for column in range(z.shape[2]):
+                m = mean
+                if column:
+                    m = m + left * (z_hat[row][column - 1] - mean)
+                if row:
+                    m = m + up * (z_hat[row - 1][column] - mean)
+                z_d[row].append(z[:, row, column] - m)
+                z_hat[row].append(straight_through(z_d[row][column], None if rounded is None else rounded[:, row, column]) + m)
+        return tuple(torch.stack([torch.stack(r, 1) for r in v], 1) for v in (z_hat, z_d))
+
     def noise(self, batch, size, generator, device):
         return [torch.rand((batch, size // f, size // f, self.a[k]), generator=generator, device=device) - 0.5 for f, k in ((64, "z"), (16, "y"))]
 
@@ -277,7 +297,7 @@ def check(options):
         ours = {k: torch.from_numpy(v.astype(np.float64)) for k, v in read_tensors(dump.stdout)[1].items()}
         # One row of a vector or table stands for its shape [1,n], as in the dump.
         params = {k: torch.from_numpy(np.atleast_2d(v.astype(np.float64))).requires_grad_() for k, v in tensors.items() if trained(k)}
-        vectors = {k: p if tensors[k].ndim == 2 or k == "prior.z.mean" else p[0] for k, p in params.items()}
+        vectors = {k: p if tensors[k].ndim == 2 or k in Z_VECTORS else p[0] for k, p in params.items()}
         twin = Twin(meta["architecture"], vectors)
         out = twin.forward(ours["x"][None], torch.tensor([quality]), [ours["noise.z"][None], ours["noise.y"][None]],
                            [ours["rounded.z"][None], ours["rounded.y"][None]])
@@ -405,14 +425,12 @@ class Trainer:
         self.value, self.gradient, self.first, self.second, self.average = flat, *(torch.zeros_like(flat) for _ in range(3)), flat.clone()
         self.params, self.range, at = {}, {}, 0
         for k in names:
-            n, shape = tensors[k].size, (1, tensors[k].size) if k == "prior.z.mean" else tensors[k].shape
+            n, shape = tensors[k].size, (1, tensors[k].size) if k in Z_VECTORS else tensors[k].shape
             p = flat[at:at + n].view(shape).detach().requires_grad_()
             p.grad = self.gradient[at:at + n].view(shape)
             self.params[k], self.range[k] = p, slice(at, at + n)
             at += n
         self.twin, self.bf16, self.device, self.step = Twin(meta["architecture"], self.params), bf16, device, 0
-        middle = math.sqrt(math.prod(self.twin.lambdas))
-        self.gain_factor = math.sqrt(12 * 768 / (2 * math.log(2) * 256 * middle)) / 255     # of the rate, for dec.gain_y
 
     def train_step(self, x, quality, noise, rate, clip, ema):
         """Returns the pass's figures, or None where the gradient was not finite and nothing was changed."""
@@ -430,10 +448,7 @@ class Trainer:
                 g.mul_(clip / norm)
             self.first.lerp_(g, 1 - 0.9)
             self.second.mul_(0.999).addcmul_(g, g, value=1 - 0.999)
-            step = self.first / (self.second.sqrt() + 1e-8)
-            if not self.twin.a.get("geometric"):
-                step[self.range["dec.gain_y"]] *= self.gain_factor
-            self.value.add_(step, alpha=-rate * math.sqrt(1 - 0.999 ** t) / (1 - 0.9 ** t))
+            self.value.add_(self.first / (self.second.sqrt() + 1e-8), alpha=-rate * math.sqrt(1 - 0.999 ** t) / (1 - 0.9 ** t))
             self.average.lerp_(self.value, 1 - min(ema, (t + 1) / (t + 10)))
         return out
 
@@ -471,7 +486,7 @@ def train(options):
         words = f"{trainer.step} steps of {options.batch} samples by the PyTorch twin " \
                 f"(tests/bench/torch_twin.py) on {device.type} in {(time.monotonic() - begin) / 60:.0f} minutes, Adam {options.lr:g}, seed {options.seed}"
         start = "" if fresh else f", from model {meta['id']}"
-        text = {"format_version": "0", "architecture": meta["architecture"], "id": "",
+        text = {"format_version": "1", "architecture": meta["architecture"], "id": "",
                 "licence": options.licence if options.licence is not None else "" if fresh else meta.get("licence", ""),
                 "training": (options.summary + "; " if options.summary else "") + words + start}
         return write_model(options.out, text, tensors, trainer.values())

@@ -136,11 +136,11 @@ changed() {
 model() { perl -0777 -e 'binmode STDOUT; $j = <STDIN>; print pack("Q<", length $j), $j, "\0" x ($ARGV[0] // 0)' "$@" >hostile.safetensors; }
 
 @test "models" {
-	local wide='photo enc=1024 enc_blocks=8 y=768 hyper=1024 z=512 ctx_blocks=8 dec=1024 dec_blocks=8 grid=256 grid_layers=8 knots=64 lambda=0.0008:0.2'
+	local wide='photo enc=1024 enc_blocks=8 y=768 hyper=1024 z=512 steps=2 ctx=1024 ctx_blocks=8 dec=1024 dec_blocks=8 grid=256 grid_layers=8 knots=64 lambda=0.0008:0.2'
 	local dense='mlp width=256 height=256 hidden1=4096 hidden2=4096 z=1024 knots=64'
 	local arch head
 	for arch in "$wide" "$dense"; do
-		head="\"__metadata__\":{\"format_version\":\"0\",\"architecture\":\"$arch\",\"id\":\"0123456789abcdef\"}"
+		head="\"__metadata__\":{\"format_version\":\"1\",\"architecture\":\"$arch\",\"id\":\"0123456789abcdef\"}"
 		model <<<"{$head}"
 		bomb "hostile.safetensors: " vae-enc -T 1 -m ./hostile.safetensors -o out "$X/x.ppm"
 		bomb "hostile.safetensors: " vae-dec -T 1 -m ./hostile.safetensors -o out "$X/x.lat"

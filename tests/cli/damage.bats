@@ -14,7 +14,7 @@ setup_file() {
 	vae-quant a.latents >a.lat
 	zstd -dcq <x.lat >x.content
 	cp "$DATA/tiny.safetensors" good.safetensors
-	vae-train --arch "photo enc=16 enc_blocks=1 y=16 hyper=16 z=4 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=3" \
+	vae-train --arch "photo enc=16 enc_blocks=1 y=16 hyper=16 ctx=16 z=4 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=3" \
 		--steps 1 --patch 64 --batch 1 --seed 5 --quiet -o other.safetensors <(photo 64 64)
 	vae-train --arch "mlp hidden1=8 hidden2=8 z=2" --steps 1 --batch 2 --quiet -o mlp.safetensors <(photo 28 28 | ppmtopgm)
 	export X=$BATS_FILE_TMPDIR
@@ -139,7 +139,7 @@ edited() { perl -0777 -pe "$1" "$X/x.latents" >hostile; }
 
 @test "hostile headers of latents" {
 	local edit
-	for edit in 's/^VAELATENTS 0/VAELATENTS 1/' 's/WIDTH 40/WIDTH 99999999/; s/HEIGHT 24/HEIGHT 99999999/' 's/WIDTH 40/WIDTH 0/' 's/WIDTH 40/WIDTH -40/' \
+	for edit in 's/^VAELATENTS 1/VAELATENTS 2/' 's/WIDTH 40/WIDTH 99999999/; s/HEIGHT 24/HEIGHT 99999999/' 's/WIDTH 40/WIDTH 0/' 's/WIDTH 40/WIDTH -40/' \
 		's/WIDTH 40/WIDTH 041/' 's/WIDTH 40/WIDTH 40 /' 's/WIDTH 40/WIDTH 4000/' 's/WIDTH 40\n//' 's/WIDTH 40\n/WIDTH 40\nWIDTH 40\n/' 's/MAXVAL 255/MAXVAL 65536/' \
 		's/MAXVAL 255/MAXVAL 0/' 's/FORMAT P6/FORMAT P9/' 's/FORMAT P6/FORMAT P4/' 's/TUPLTYPE RGB/TUPLTYPE CMYK/' 's/TUPLTYPE RGB/TUPLTYPE RGB_ALPHA/' \
 		's/QUALITY \d+/QUALITY 65536/' 's/ROWS \d+/ROWS 2147483647/' 's/COLUMNS \d+/COLUMNS 1/' 's/CHANNELS 16/CHANNELS 0/' 's/CHANNELS 16/CHANNELS 99999/' \
@@ -218,7 +218,7 @@ forged() {
 	forged 28 v 16 # nothing changed: the forger forges well
 	vae-dec forged | cmp - <(vae-dec "$X/x.lat")
 	local forgery
-	for forgery in "4 C 1" "4 C 255" "5 C 2" "5 C 255" "6 C 0" "6 C 255" "6 C 112" "6 C 102" "7 C 0" "7 C 3" "7 C 200" "8 V 1" "16 V 0" "16 V 2147483647" \
+	for forgery in "4 C 0" "4 C 2" "4 C 255" "5 C 2" "5 C 255" "6 C 0" "6 C 255" "6 C 112" "6 C 102" "7 C 0" "7 C 3" "7 C 200" "8 V 1" "16 V 0" "16 V 2147483647" \
 		"16 V 4294967295" "16 V 99999999" "20 V 0" "20 V 99999999" "20 V 25000" "24 v 0" "28 v 0" "28 v 65535" "28 v 17"; do
 		# shellcheck disable=SC2086 # three words
 		forged $forgery
@@ -257,15 +257,15 @@ forged() {
 }
 
 @test "a model that does not match: -m, and none at all" {
-	refused "made with model 701dc9bb916c9e47, not with other" vae-dec -m "$X/other.safetensors" -o out "$X/x.lat"
-	refused "made with model 701dc9bb916c9e47, not with other" vae-dec -m "$X/other.safetensors" -o out "$X/x.latents"
-	refused "made with model 701dc9bb916c9e47, not with other" vae-quant -m "$X/other.safetensors" -o out "$X/x.latents"
-	refused "made with model 701dc9bb916c9e47, not with other" vae-quant -d -m "$X/other.safetensors" -o out "$X/x.lat"
+	refused "made with model d0c73b1c42f729a4, not with other" vae-dec -m "$X/other.safetensors" -o out "$X/x.lat"
+	refused "made with model d0c73b1c42f729a4, not with other" vae-dec -m "$X/other.safetensors" -o out "$X/x.latents"
+	refused "made with model d0c73b1c42f729a4, not with other" vae-quant -m "$X/other.safetensors" -o out "$X/x.latents"
+	refused "made with model d0c73b1c42f729a4, not with other" vae-quant -d -m "$X/other.safetensors" -o out "$X/x.lat"
 	refused "made with model" vae-quant -t -m "$X/mlp.safetensors" "$X/x.lat"
 	refused "made with model" vae-stat -m "$X/other.safetensors" "$X/x.lat" >/dev/null
 	export VAE_MODEL_PATH=/nowhere
-	refused "701dc9bb916c9e47" vae-dec -o out "$X/x.lat"
-	refused "701dc9bb916c9e47" vae-quant -o out "$X/x.latents"
+	refused "d0c73b1c42f729a4" vae-dec -o out "$X/x.lat"
+	refused "d0c73b1c42f729a4" vae-quant -o out "$X/x.latents"
 	refused "tiny" vae-enc -o out "$X/x.ppm"
 	refused "no-such" vae-enc -m no-such -o out "$X/x.ppm"
 	refused "./no-such: " vae-enc -m ./no-such -o out "$X/x.ppm"
@@ -292,8 +292,8 @@ forged() {
 	{ cat "$good"; echo more; } >bad.safetensors
 	refused "bad.safetensors" vae-enc -m ./bad.safetensors -o out "$X/x.ppm"
 	for edit in 'substr($_, 0, 8) = pack "Q<", 2**62' 'substr($_, 0, 8) = pack "Q<", 0' 'substr($_, 0, 8) = pack "Q<", 1000000' 'substr($_, 8, 1) = "["' \
-		's/"format_version":"0"/"format_version":"9"/' 's/photo enc=16/photo enc=99/' 's/photo enc=16/gan   enc=16/' 's/"architecture"/"archetecture"/' \
-		's/"id":"7/"id":"x/' 's/"F16","shape":\[768,16\]/"F16","shape":[16,768]/' 's/"F16","shape":\[768/"F32","shape":[768/' 's/\[0,24576\]/[0,94576]/' \
+		's/"format_version":"1"/"format_version":"9"/' 's/photo enc=16/photo enc=99/' 's/photo enc=16/gan   enc=16/' 's/"architecture"/"archetecture"/' \
+		's/"id":"./"id":"x/' 's/"F16","shape":\[768,16\]/"F16","shape":[16,768]/' 's/"F16","shape":\[768/"F32","shape":[768/' 's/\[0,24576\]/[0,94576]/' \
 		's/\[0,24576\]/[2,24578]/' 's/enc.patch.weight/enc.patch.wait  /' 's/"F16"/"F61"/' 's/"shape":\[768,16\]/"shape":[-1,16]/' 's/\{"dtype"/["dtype"/' \
 		's/"id"/"\xff\xff"/' 's/grid=48/grid=49/' 's/z=4 /z=5 /' 's/knots=3/knots=1/'; do
 		perl -0777 -pe "$edit" "$good" >bad.safetensors
@@ -318,8 +318,8 @@ forged() {
 		refused "bad.safetensors: tensor enc.patch" vae-enc -T 1 -m ./bad.safetensors -o out "$X/x.ppm"
 	done
 	# of the coder: the last cumulative count and one before, the scales' bounds, the density of z
-	for edit in "substr(\$_, -2) = pack 'v', 0" "substr(\$_, $base + 152000 + 20, 2) = pack 'v', 65535" \
-		"substr(\$_, $base + 151744, 4) = pack 'V', 0xffffffff" "substr(\$_, $base + 151744, 4) = pack 'V', 0x7fffffff" \
+	for edit in "substr(\$_, -194, 2) = pack 'v', 0" "substr(\$_, $base + 152032 + 20, 2) = pack 'v', 65535" \
+		"substr(\$_, $base + 151776, 4) = pack 'V', 0xffffffff" "substr(\$_, $base + 151776, 4) = pack 'V', 0x7fffffff" \
 		"substr(\$_, $base + 151696, 4) = pack 'V', 0x7fc00000"; do
 		perl -0777 -pe "$edit" "$good" >bad.safetensors
 		refused "bad.safetensors: *prior" vae-quant -T 1 -m ./bad.safetensors -o out "$X/x.latents"

@@ -49,6 +49,18 @@ golden() {
 @test "tiny: avx2" { golden tiny avx2; }
 @test "tiny: avx512" { golden tiny avx512; }
 @test "tiny: neon" { golden tiny neon; }
+# The photographs' models, the newest of each name.
+photos() {
+	local model
+	for model in photo photo-ms; do
+		model=$(compgen -G "$ROOT/models/$model-[0-9]*.safetensors" | sort -V | tail -n 1) || continue
+		golden "$(basename "$model" .safetensors)" "$1"
+	done
+}
+@test "photo: scalar" { photos scalar; }
+@test "photo: avx2" { photos avx2; }
+@test "photo: avx512" { photos avx512; }
+@test "photo: neon" { photos neon; }
 @test "mnist-1: scalar" { golden mnist-1 scalar; }
 @test "mnist-1: avx2" { golden mnist-1 avx2; }
 @test "mnist-1: avx512" { golden mnist-1 avx512; }
@@ -78,8 +90,9 @@ golden() {
 
 @test "the golden files stand in the lists, each with both methods" {
 	local model
-	for model in tiny mnist-1; do
-		[ -e "$GOLDEN/$model.sums" ] || continue
+	for model in tiny "$ROOT"/models/*.safetensors; do
+		model=$(basename "$model" .safetensors)
+		[ -e "$GOLDEN/$model.sums" ] || fail "no golden files of $model"
 		awk -v m="$model" '{ sub(/\.[^.]*$/, "", $1); for (i = 0; i < 2; i++) print m "-" $1 "-" $2 (i ? ".zstd.lat" : ".range.lat") }' \
 			"$GOLDEN/$model.sums" | sort >expected
 		(cd "$GOLDEN" && printf '%s\n' "$model"-*.lat | sort) | diff expected -

@@ -228,7 +228,7 @@ A() { echo "$BATS_FILE_TMPDIR/$1"; }
 
 @test "the latents' header is text that anyone can read" {
 	run -0 bash -c 'sed "/^ENDHDR$/q" "$0"' "$(A a.latents)"
-	assert_line --index 0 "VAELATENTS 0"
+	assert_line --index 0 "VAELATENTS 1"
 	assert_line "WIDTH 48"
 	assert_line "HEIGHT 40"
 	assert_line "FORMAT P6"

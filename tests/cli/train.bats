@@ -3,7 +3,7 @@
 load helper
 
 # A fresh photo network starts from principal components, which take a second or two: most runs start from the tiny model.
-PHOTO="photo enc=16 enc_blocks=1 y=16 hyper=16 z=4 dec=16 dec_blocks=1 grid=48 grid_layers=1 ctx_blocks=1 knots=3"
+PHOTO="photo enc=16 enc_blocks=1 y=16 hyper=16 ctx=16 z=4 dec=16 dec_blocks=1 grid=48 grid_layers=1 ctx_blocks=1 knots=3"
 MLP="mlp hidden1=16 hidden2=8 z=4"
 
 setup_file() {
@@ -95,12 +95,12 @@ falls() {
 }
 
 @test "--loss ms-ssim: learns, resumes to the bit, says so in the log and in the model" {
-	ms_run() { vae-train --init tiny --batch 1 --patch 192 --warmup 2 --lr 0.001 --seed 3 -T 1 --loss ms-ssim --decay 0 "$@" "$X/photo.ppm"; }
+	ms_run() { vae-train --init tiny --batch 1 --patch 192 --warmup 2 --lr 0.0001 --seed 3 -T 1 --loss ms-ssim --decay 0 "$@" "$X/photo.ppm"; }
 	local last=100
 	run --separate-stderr -0 ms_run --steps $last --log log.tsv --valid "$X/photo.ppm" --checkpoint ckpt --checkpoint-minutes 0 -o whole
 	assert_regex "$stderr" "validation, loss [0-9.]+, [0-9.]+ bpp \(z [0-9.]+\), [0-9.]+ dB, MS-SSIM [0-9.]+ dB"
 	awk -F'\t' 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next } $at["set"] == "valid" { if (!n++) first = $at["loss"]; last = $at["loss"] }
-		!($at["ms_ssim"] > 0) { exit } END { exit !(last < 0.97 * first) }' log.tsv || { cat log.tsv | fail; }
+		!($at["ms_ssim"] > 0) { exit } END { exit !(last < 0.985 * first) }' log.tsv || { cat log.tsv | fail; }
 	ms_run --steps 3 --checkpoint ckpt2 --quiet -o m
 	ms_run --steps $last --checkpoint ckpt2 --resume --quiet -o m
 	same_weights m whole
@@ -147,14 +147,14 @@ falls() {
 	vae-train --arch mlp --hidden1 16 --hidden2 8 --z 4 --batch 8 --warmup 5 --seed 3 -T 1 --steps 20 --quiet -o a "$X/digits.pgm"
 	same_weights a "$X/mlp.safetensors"
 	[ -z "${VAE_TEST_FAST-}" ] || return 0
-	vae-train --arch "photo ctx_blocks=1" --enc 16 --enc-blocks 1 --latent 16 --hyper 16 --z 4 --dec 16 --dec-blocks 1 --grid 48 --grid-layers 1 --knots 3 --batch 2 --patch 64 \
+	vae-train --arch "photo ctx=16" --enc 16 --enc-blocks 1 --latent 16 --hyper 16 --z 4 --dec 16 --dec-blocks 1 --grid 48 --grid-layers 1 --knots 3 --batch 2 --patch 64 \
 		--warmup 2 --seed 3 -T 1 --steps 6 --quiet -o b "$X/x.ppm"
 	same_weights b "$X/fresh.safetensors"
 }
 
 @test "photo is the newest network, which sizes change" {
 	vae-train --enc 16 --enc-blocks 1 --latent 16 --dec 16 --knots 3 --patch 64 --batch 1 --steps 1 --quiet -o a "$X/x.ppm"
-	vae-stat a | grep ' enc=16 .* z=32 .* knots=3 geometric=1 ctx=96 lambda=0.0004:0.6'
+	vae-stat a | grep ' enc=16 .* z=32 steps=2 ctx=96 .* knots=3 lambda=0.0004:0.6'
 }
 
 @test "a dense network of another size" {
@@ -253,7 +253,7 @@ falls() {
 	photo_run --steps 0 --quiet -o a
 	photo_run --steps 0 --quiet -T 2 -o b
 	cmp a b
-	weights "$DATA/tiny.safetensors" | tail -c +18 >before # without the id
+	weights "$DATA/tiny.safetensors" | tail -c +18 | head -c -192 >before # without the id and prior.sensitivity
 	weights a | tail -c +18 | head -c "$(wc -c <before)" | cmp - before
 	differ a "$DATA/tiny.safetensors"
 	vae-stat -v --json "$DATA/tiny.safetensors" | perl -MJSON::PP -0777 -ne 'print decode_json($_)->[0]{training}' >then

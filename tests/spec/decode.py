@@ -36,7 +36,7 @@ class Model:
         m.shape = {k: v["shape"] for k, v in h.items()}
         m.bounds = m.t["prior.scales.bound"]
         m.first = [sum(2 * x + 2 for x in m.bounds[:i]) for i in range(64)]
-    def i(m, k): return int(m.a.get(k, {"steps": 2}.get(k)))
+    def i(m, k): return int(m.a[k])
     def at(m, name, q):
         K, C = m.shape[name]
         i = min(q * (K - 1) // 65535, K - 2)
@@ -97,8 +97,7 @@ def power(t):
     for c in SERIES[1:]: s = fma(s, f32(t - n), c)
     return f32(s * 2.0 ** n)
 def gain(m, x, n, q):
-    g = m.at(n, q)
-    if m.a.get("geometric") == "1": g = [power(t) for t in g]
+    g = [power(t) for t in m.at(n, q)]
     return A(x.r, x.c, [[f32(v * g[c]) for c, v in enumerate(cell)] for cell in x.v])
 def shift(m, x, n, q):
     g = m.at(n, q)
@@ -194,8 +193,15 @@ class Planes:
 
 def slice_photo(m, src, q, R, Q):
     Y, Z = m.i("y"), m.i("z")
-    ls, mean = m.at("prior.z.log_scale", q), m.t["prior.z.mean"]
-    z = A(up(R, 4), up(Q, 4), [[f32(src.take(table(ls[k])) + mean[k]) for k in range(Z)] for c in range(up(R, 4) * up(Q, 4))])
+    ls, z = m.at("prior.z.log_scale", q), A(up(R, 4), up(Q, 4), [])
+    for c in range(z.r * z.c):
+        cell = []
+        for k in range(Z):
+            mean = v = m.t["prior.z.mean"][k]
+            if c % z.c: v = fma(m.t["prior.z.left"][k], f32(z.v[c - 1][k] - mean), v)
+            if c >= z.c: v = fma(m.t["prior.z.up"][k], f32(z.v[c - z.c][k] - mean), v)
+            cell.append(f32(src.take(table(ls[k])) + v))
+        z.v.append(cell)
     f, guess = h_s(m, z, q, R, Q)
     y = [[0.0] * Y for _ in range(R * Q)]
     res = [[0.0] * Y for _ in range(R * Q)]
@@ -215,7 +221,7 @@ def main():
 
 def picture(m, b, at):
     magic, ver, method, ft, cell, mid, W, H, maxval, q, Y, csum = struct.unpack("<4sBBBBQIIHHHI", b[at:at + 34])
-    assert magic == b"VAEC" and ver == 0 and "%016x" % mid == m.meta["id"]
+    assert magic == b"VAEC" and ver == 1 and "%016x" % mid == m.meta["id"]
     fmt, tup, at = ft >> 4, ft & 15, at + 34
     R, Q = up(H, 1 << cell), up(W, 1 << cell)
     w = 2 if maxval > 255 else 1

@@ -167,7 +167,7 @@ static void test_round_trip(const char *line)
 /* The encoder's table, which a model may lack. */
 static void test_sensitivity(void)
 {
-	struct vae_nets *nets = nets_of("photo enc=16 enc_blocks=1 y=8 hyper=16 z=4 ctx_blocks=1 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=2");
+	struct vae_nets *nets = nets_of("photo enc=16 enc_blocks=1 y=8 hyper=16 ctx=16 z=4 ctx_blocks=1 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=2");
 	const char *path = in_folder("sensitivity.safetensors");
 	float *values = values_new(nets, 4), table[16];
 	for (int bad = -1; bad < 2; bad++) {
@@ -204,7 +204,7 @@ static void test_sensitivity(void)
 /* Each part is taken over when it is asked for, however many ask at once, and one that is not wanted is not looked at. */
 static void test_parts(void)
 {
-	struct vae_nets *nets = nets_of("photo enc=16 enc_blocks=1 y=8 hyper=16 z=4 ctx_blocks=1 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=2");
+	struct vae_nets *nets = nets_of("photo enc=16 enc_blocks=1 y=8 hyper=16 ctx=16 z=4 ctx_blocks=1 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=2");
 	static const struct { const char *name; int part; } first[] = {{"enc.patch.weight", VAE_ANALYSIS}, {"prior.ha.in.weight", VAE_H_A},
 		{"prior.hs.up0.weight", VAE_H_S}, {"prior.z.mean", VAE_H_S}, {"prior.ctx.in.bias", VAE_CONTEXT}, {"dec.gain_y", VAE_SYNTHESIS}};
 	const char *path = in_folder("parts.safetensors");
@@ -263,7 +263,7 @@ static void test_layout(void)
 	const char *name, *hex = "", *arch = "", *version = "";
 	json_t *entry;
 	json_unpack(root, "{s:{s:s,s:s,s:s}}", "__metadata__", "id", &hex, "architecture", &arch, "format_version", &version);
-	ok(!strcmp(version, "0") && !strcmp(arch, "mlp width=4 height=3 hidden1=5 hidden2=3 z=2 knots=2"), "version and architecture");
+	ok(!strcmp(version, "1") && !strcmp(arch, "mlp width=4 height=3 hidden1=5 hidden2=3 z=2 knots=2"), "version and architecture");
 	json_int_t place = 0;
 	bool tiled = true;
 	int count = 0;
@@ -385,16 +385,16 @@ static void test_damage(void)
 	free(longer);
 
 	static const struct { const char *from, *to, *word, *what; } edits[] = {
-		{"\"format_version\":\"0\"", "\"format_version\":\"1\"", "format version", "another version"},
-		{"\"format_version\":\"0\"", "\"format_version\":0", "not a string", "metadata that is no string"},
-		{"\"format_version\":\"0\",", "", "lacks", "no version"},
+		{"\"format_version\":\"1\"", "\"format_version\":\"2\"", "format version", "another version"},
+		{"\"format_version\":\"1\"", "\"format_version\":0", "not a string", "metadata that is no string"},
+		{"\"format_version\":\"1\",", "", "lacks", "no version"},
 		{"\"id\":\"", "\"id\":\"x", "id", "an id of 17 digits"},
 		{"mlp width=4", "mlp  width=4", "canonical", "an architecture in another form"},
 		{"mlp width=4", "mlq width=4", "neither", "an unknown architecture"},
 		{"z=2", "z=3", "shape", "an architecture that does not fit"},
 		{"hidden1=5", "hidden1=4096", "shape", "an architecture that asks for more"},
 		{"mlp width=4 height=3 hidden1=5 hidden2=3 z=2 knots=2",
-		 "photo enc=1024 enc_blocks=2 y=768 hyper=1024 z=512 ctx_blocks=2 dec=1024 dec_blocks=2 grid=256 grid_layers=2 knots=64 lambda=0.0008:0.2",
+		 "photo enc=1024 enc_blocks=2 y=768 hyper=1024 z=512 steps=2 ctx=1024 ctx_blocks=2 dec=1024 dec_blocks=2 grid=256 grid_layers=2 knots=64 lambda=0.0008:0.2",
 		 "no tensor", "a huge architecture"},
 		{"\"enc.dense0.bias\"", "\"enc.dense0.bies\"", "no tensor enc.dense0.bias", "a missing tensor"},
 		{"\"enc.dense0.weight\"", "\"x\":{\"dtype\":\"F16\",\"shape\":[1],\"data_offsets\":[0,2]},\"enc.dense0.weight\"", "tensors, where", "one tensor too many"},
@@ -545,7 +545,7 @@ int main(void)
 	if (!mkdtemp(folder) || vae_scales_make(&scales, &error))
 		return 1;
 	test_round_trip("mlp width=4 height=3 hidden1=5 hidden2=3 z=2 knots=2");
-	test_round_trip("photo enc=16 enc_blocks=1 y=6 hyper=16 z=3 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=3");
+	test_round_trip("photo enc=16 enc_blocks=1 y=6 hyper=16 ctx=16 z=3 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=3");
 	test_sensitivity();
 	test_parts();
 	test_layout();

@@ -154,7 +154,7 @@ int main(void)
 	check_power();
 	omp_set_num_threads(1); /* tiny products: threads would only wait for each other */
 	vae_random_init(&rnd, 1, 0, 0);
-	ok(vae_arch_parse(&arch, "photo enc=16 enc_blocks=1 y=6 hyper=16 z=3 dec=16 dec_blocks=1 grid=48 grid_layers=2 knots=3", &e) == 0, "a small photo line");
+	ok(vae_arch_parse(&arch, "photo enc=16 enc_blocks=1 y=6 hyper=16 ctx=16 z=3 dec=16 dec_blocks=1 grid=48 grid_layers=2 knots=3", &e) == 0, "a small photo line");
 	vae_arch_format(&arch, line);
 	struct vae_arch again;
 	char second[VAE_ARCH_TEXT];

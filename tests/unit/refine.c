@@ -28,7 +28,7 @@ static void make_smooth(struct vae_model *m, bool contexts)
 		for (size_t k = 0; k < p->rows * p->columns && !strcmp(p->name, "prior.hs.shift"); k++)
 			m->weights.value[p->offset + k] += k % p->columns >= p->columns / 2 ? 0.5f : 0;
 		for (size_t k = 0; k < p->rows * p->columns && !strcmp(p->name, "prior.ha.gain_z"); k++)
-			m->weights.value[p->offset + k] = 0;
+			m->weights.value[p->offset + k] = -30;
 	}
 }
 

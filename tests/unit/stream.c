@@ -134,7 +134,7 @@ static bool latents_refused(const char *text, int code, const char *word)
 	return good;
 }
 
-#define HEAD "VAELATENTS 0\nMODEL 0123456789abcdef\n"
+#define HEAD "VAELATENTS 1\nMODEL 0123456789abcdef\n"
 #define TAIL "FORMAT P7\nTUPLTYPE GRAYSCALE_ALPHA\nMAXVAL 3\nQUALITY 9\nROWS 1\nCOLUMNS 1\nCHANNELS 2\nENDHDR\n"
 
 static void test_latents_layout(void)
@@ -172,9 +172,9 @@ static void test_latents_layout(void)
 
 static void test_latents_header(void)
 {
-	ok(latents_refused("VAELATENTS 1\n", VAE_EDATA, "first line"), "latents: another version");
+	ok(latents_refused("VAELATENTS 2\n", VAE_EDATA, "first line"), "latents: another version");
 	ok(latents_refused("P6\n", VAE_EDATA, "not latents"), "latents: a picture");
-	ok(latents_refused("VAELATENTS 00\n", VAE_EDATA, "not latents"), "latents: more behind the version");
+	ok(latents_refused("VAELATENTS 11\n", VAE_EDATA, "not latents"), "latents: more behind the version");
 	ok(latents_refused(HEAD "WIDTH 2\nHEIGHT 1\nWIDTH 2\n" TAIL, VAE_EDATA, "WIDTH is there twice"), "latents: a key twice");
 	ok(latents_refused(HEAD "WIDTH 2\n" TAIL, VAE_EDATA, "no HEIGHT"), "latents: a key missing");
 	ok(latents_refused(HEAD "DEPTH 2\n" TAIL, VAE_EDATA, "no keyword"), "latents: an unknown key");
@@ -185,7 +185,7 @@ static void test_latents_header(void)
 	ok(latents_refused(HEAD "WIDTH 99999999999999999999\n" TAIL, VAE_EDATA, "WIDTH 9999"), "latents: 10^20 - 1");
 	ok(latents_refused(HEAD "WIDTH\n" TAIL, VAE_EDATA, "no keyword"), "latents: a key alone");
 	ok(latents_refused(HEAD "WIDTH 2\r\n" TAIL, VAE_EDATA, "malformed"), "latents: a carriage return");
-	ok(latents_refused("VAELATENTS 0\nMODEL 0123456789abcde\n", VAE_EDATA, "MODEL"), "latents: a short id");
+	ok(latents_refused("VAELATENTS 1\nMODEL 0123456789abcde\n", VAE_EDATA, "MODEL"), "latents: a short id");
 	ok(latents_refused(HEAD "HINT a\n", VAE_EDATA, "HINT"), "latents: a relative hint");
 	ok(latents_refused(HEAD "HINT /%0\n", VAE_EDATA, "HINT"), "latents: half a triplet");
 	ok(latents_refused(HEAD "HINT /%00\n", VAE_EDATA, "HINT"), "latents: a NUL in the hint");
@@ -327,7 +327,7 @@ static void test_codes_layout(void)
 	struct vae_slice slice = {.payload = payload, .bytes = 7};
 	struct vae_codes c = {.geometry = {2, 1, 0x104, VAE_PAM, VAE_RGB_ALPHA}, .model_id = 0x0102030405060708, .quality = 0x1122, .method = VAE_METHOD_ZSTD,
 	                      .rows = 1, .columns = 1, .channels = 0x140, .slices = 1, .slice = &slice};
-	uint8_t want[34 + 8 + 7] = "VAEC\0\1\166\4\10\7\6\5\4\3\2\1\2\0\0\0\1\0\0\0\4\1\42\21\100\1";
+	uint8_t want[34 + 8 + 7] = "VAEC\1\1\166\4\10\7\6\5\4\3\2\1\2\0\0\0\1\0\0\0\4\1\42\21\100\1";
 	vae_put32(want + 30, (uint32_t)XXH64(want, 30, 0));
 	vae_put32(want + 34, 7);
 	vae_put32(want + 38, (uint32_t)XXH64(payload, 7, 0));
@@ -494,7 +494,7 @@ static void test_codes_hostile(void)
 	uint8_t h[34];
 	clock_t start = clock();
 	static const struct { int at, byte; const char *word, *what; } edits[] = {
-		{0, 'W', "VAEC", "another magic"}, {4, 1, "version", "another version"}, {5, 2, "method", "the reserved method"},
+		{0, 'W', "VAEC", "another magic"}, {4, 2, "version", "another version"}, {5, 2, "method", "the reserved method"},
 		{6, 0x32, "format", "format P3"}, {6, 0x63, "tuple", "no tuple type"}, {6, 0x61, "does not hold", "PPM of grey"},
 		{7, 3, "cells", "cells of 8 pixels"}, {7, 32, "cells", "cells of 2^32 pixels"}, {29, 5, "channels", "1285 channels"}};
 	for (size_t i = 0; i < sizeof edits / sizeof *edits; i++) {
@@ -612,7 +612,7 @@ static void test_kind(void)
 #define BYTES(text) text, sizeof text - 1
 	static const struct { const char *data; size_t size; enum vae_kind kind; bool pipe; } cases[] = {
 		{BYTES(""), VAE_KIND_END, true}, {BYTES("P6\n1 1 255\nabc"), VAE_KIND_IMAGE, true}, {BYTES("P1 1 1 0"), VAE_KIND_IMAGE, true},
-		{BYTES("P7\n"), VAE_KIND_IMAGE, true}, {BYTES("VAELATENTS 0\n"), VAE_KIND_LATENTS, true},
+		{BYTES("P7\n"), VAE_KIND_IMAGE, true}, {BYTES("VAELATENTS 1\n"), VAE_KIND_LATENTS, true},
 		{BYTES("\x28\xb5\x2f\xfd\x24"), VAE_KIND_CODES, true}, {BYTES("\x50\x2a\x4d\x18\0\0\0\0"), VAE_KIND_CODES, true},
 		{BYTES("\x56\x2a\x4d\x18\0\0\0\0"), VAE_KIND_CODES, true}, {BYTES("P8"), VAE_KIND_UNKNOWN, true}, {BYTES("P"), VAE_KIND_UNKNOWN, true},
 		{BYTES("\x89PNG\r\n"), VAE_KIND_UNKNOWN, true}, {BYTES("\x28\1\0\0\0\0\0\0{\"a\":1}"), VAE_KIND_MODEL, false},

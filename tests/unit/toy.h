@@ -9,7 +9,7 @@
 #include "base/random.h"
 #include "stream/model.h"
 
-#define TOY_PHOTO "photo enc=16 enc_blocks=1 y=8 hyper=16 z=4 dec=16 dec_blocks=1 grid=48 grid_layers=1 ctx_blocks=1 knots=2"
+#define TOY_PHOTO "photo enc=16 enc_blocks=1 y=8 hyper=16 ctx=16 z=4 dec=16 dec_blocks=1 grid=48 grid_layers=1 ctx_blocks=1 knots=2"
 #define TOY_STEPS TOY_PHOTO " steps=4 ctx=20" /* four steps, contexts of another width than the hyperprior's */
 #define TOY_MLP "mlp width=7 height=9 hidden1=12 hidden2=10 z=6 knots=3"
 
@@ -24,13 +24,18 @@ static void toy_fill(struct vae_model *m)
 		const struct vae_param *p = &m->nets->params.list[i];
 		float *v = m->weights.value + p->offset, reach = p->matrix ? sqrtf(3.0f / (float)p->rows) : strstr(p->name, ".dw") ? 0.5f : 0.1f;
 		float centre = 0;
-		if (strstr(p->name, "gain")) {
-			centre = strstr(p->name, "enc.gain_y") ? 6 : 1;
-			reach = 0.3f * centre;
+		if (!strcmp(p->name, "prior.gain")) {
+			centre = 1;
+			reach = 0.3f;
+		} else if (strstr(p->name, "gain")) { /* logarithms to base 2 */
+			centre = strstr(p->name, "enc.gain_y") ? 2.6f : 0;
+			reach = 0.4f;
 		} else if (strstr(p->name, "log_scale")) {
 			reach = 1;
 		} else if (!strcmp(p->name, "prior.z.mean")) {
 			reach = 0.6f;
+		} else if (!strcmp(p->name, "prior.z.left") || !strcmp(p->name, "prior.z.up")) {
+			reach = 0.5f;
 		}
 		for (size_t k = 0; k < p->rows * p->columns; k++)
 			v[k] = centre + toy_between(&r, -reach, reach);
