@@ -15,7 +15,8 @@ B=$(realpath -m "${B:-build}")
 JOBS=${JOBS:-2}
 read -ra machines <<<"${VAE_TEST_CROSS:-arm64 s390x}"
 libraries=(libnetpbm-dev libzstd-dev libjansson-dev libxxhash-dev)
-models=(tiny mnist-1)
+models=(tiny)
+for model in models/*.safetensors; do models+=("$(basename "$model" .safetensors)"); done
 
 # What a machine, by Debian's name, is called elsewhere, and which kernels it has.
 triple() { case $1 in arm64) echo aarch64-linux-gnu ;; *) echo "$1-linux-gnu" ;; esac; }
