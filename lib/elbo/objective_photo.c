@@ -43,11 +43,17 @@ static double squared_error(struct vae_objective *o, float scale)
 	return sum;
 }
 
-/* 1 - MS-SSIM of the synthesis against x, and its gradient times weight in the place of that of squared_error. */
-static double ms_ssim_loss(struct vae_objective *o, double weight)
+/* What the synthesis's output costs in bits a pixel, and its gradient times weight in its place; what it is made of to s. */
+static double distortion(struct vae_objective *o, double lambda, double weight, struct vae_objective_sums *s)
 {
 	struct vae_run *run = &o->run[VAE_SYNTHESIS];
-	return vae_ms_ssim_loss(o->x, vae_run_output(run, 0), o->rows, o->columns, weight, run->gradient[run->net->output[0]], o->ms_ssim_room);
+	double samples = 3 * (double)(o->rows * o->columns);
+	s->mse = squared_error(o, (float)(weight * lambda * 65025 / samples)) / samples;
+	if (o->loss != VAE_LOSS_MS_SSIM)
+		return lambda * 65025 * s->mse;
+	s->ms_ssim = vae_ms_ssim_loss(o->x, vae_run_output(run, 0), o->rows, o->columns, weight * ms_ssim_lambda(lambda),
+	                              run->gradient[run->net->output[0]], o->ms_ssim_room);
+	return ms_ssim_lambda(lambda) * s->ms_ssim;
 }
 
 static void forward(struct vae_objective *o, const struct vae_weights *weights, struct vae_position at, bool training)
@@ -83,14 +89,23 @@ void vae_objective_photo(struct vae_objective *o, const struct vae_weights *weig
 	double lambda = vae_arch_lambda(&o->nets->arch, quality), pixels = (double)(o->rows * o->columns), typical = typical_loss(o->loss, lambda);
 	forward(o, weights, at, training);
 
+	struct vae_objective_sums s = {.samples = 1};
 	double z_bits, y_bits = vae_elbo_rate_bits(&o->rate, (float)(weight / typical / pixels), &z_bits);
-	double mse = squared_error(o, (float)(weight / typical * lambda * 65025 / (3 * pixels))) / (3 * pixels), ms_ssim = 0;
-	if (o->loss == VAE_LOSS_MS_SSIM)
-		ms_ssim = ms_ssim_loss(o, weight / typical * ms_ssim_lambda(lambda));
+	s.bpp = (y_bits + z_bits) / pixels;
+	s.z_bpp = z_bits / pixels;
+	s.loss = (s.bpp + distortion(o, lambda, weight / typical, &s)) / typical;
 	if (gradient)
 		backward(o, weights, at, gradient);
-
-	struct vae_objective_sums s = {.samples = 1, .bpp = (y_bits + z_bits) / pixels, .z_bpp = z_bits / pixels, .mse = mse, .ms_ssim = ms_ssim};
-	s.loss = (s.bpp + (o->loss == VAE_LOSS_MS_SSIM ? ms_ssim_lambda(lambda) * ms_ssim : lambda * 65025 * mse)) / typical;
 	vae_objective_add(sums, &s);
+}
+
+double vae_objective_distortion(struct vae_objective *o, const struct vae_weights *weights, uint16_t quality)
+{
+	struct vae_position at = vae_position_of(o->nets->arch.knots, quality);
+	struct vae_run *synthesis = &o->run[VAE_SYNTHESIS];
+	struct vae_objective_sums unused;
+	vae_net_forward(synthesis, o->nets, weights, at);
+	double bits = distortion(o, vae_arch_lambda(&o->nets->arch, quality), 1, &unused);
+	vae_net_backward(synthesis, o->nets, weights, at, NULL);
+	return bits;
 }

@@ -630,8 +630,7 @@ static void measure_sensitivity(struct vae_trainer *t, float *table)
 	for (int i = 0; i < t->workers; i++) {
 		uint64_t state = vae_fp_enter();
 		for (int k = i; k < knots; k += t->workers)
-			vae_sensitivity_row(table + (size_t)k * (size_t)t->nets->arch.y, k, &t->worker[i].objective, &t->weights, &t->data, t->options.seed,
-			                    t->worker[i].gradient);
+			vae_sensitivity_row(table + (size_t)k * (size_t)t->nets->arch.y, k, &t->worker[i].objective, &t->weights, &t->data, t->options.seed);
 		vae_fp_leave(state);
 	}
 	use_live(t, live);
