@@ -270,7 +270,7 @@ int vae_encode_rows(struct vae_latents_rows **latents, const struct vae_model *m
 /* The same, and then so many steps of gradient descent on the y of this very picture, for bpp + lambda 255^2 MSE: a smaller file at the same
  * quality, read by any decoder. A row of slices (1024 rows of pixels) is refined at a time; memory goes with the width, some hundred MB for
  * each thread beside. The same bytes for any number of threads, but not on every machine. VAE_EARG: steps out of range, or a model that is not
- * photo. */
+ * photo or was learned by another loss. */
 #define VAE_REFINE_MOST 10000
 struct vae_refine_progress {
 	int step, steps;        /* 0: what analysis gave; steps: what came of it, both rounded; in between as the descent saw them, not quite rounded */
@@ -418,7 +418,7 @@ struct vae_part {
 };
 /* Fills parts (room for `room`), returns how many the model has. */
 int vae_model_parts(const struct vae_model *model, struct vae_part *parts, int room);
-/* The value of a __metadata__ key ("licence", "training", ...) or NULL; owned by the model. */
+/* The value of a __metadata__ key ("licence", "loss", "training", ...) or NULL; owned by the model. */
 const char *vae_model_metadata(const struct vae_model *model, const char *key);
 
 /* ---- training ---------------------------------------------------------------------------------------------------------- */
@@ -462,7 +462,7 @@ struct vae_train_options {
 	double ema;              /* decay of the averaged weights for each step, 0 up to but not 1, default 0.999 */
 	double lambda_min, lambda_max; /* of the fresh photo model, at qualities 0 and 100, instead of what arch says; default 0 and 0: as arch says;
 	                          * on mean squared error in 255^2 units, whatever the loss */
-	int loss;                /* VAE_LOSS_*; default: mse for photo, bce for mlp */
+	int loss;                /* VAE_LOSS_*; default: what init or the checkpoint was learned by, else mse for photo, bce for mlp */
 	int precision;           /* VAE_PRECISION_* */
 	uint64_t seed;           /* of all that is random, default 1; a checkpoint is resumed with its own */
 	int threads;             /* 0: OpenMP's choice; part of what determines the bits of a training run, as is the number of ranks */

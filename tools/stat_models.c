@@ -32,6 +32,7 @@ static void report_model(struct run *run, const struct vae_model *model, const c
 	report_real(r, "encoder_kmac_pixel", cost[0], 3);
 	report_real(r, "decoder_kmac_pixel", cost[1], 3);
 	report_text(r, "licence", vae_model_metadata(model, "licence"));
+	report_text(r, "loss", vae_model_metadata(model, "loss"));
 	report_text(r, "training", vae_model_metadata(model, "training"));
 	report_put(r);
 	for (int i = 0; i < parts; i++) {

@@ -63,7 +63,18 @@ static int now(const struct vae_trainer *trainer, double *seconds, struct vae_er
 
 static const char *optimiser_name(const struct vae_trainer *t) { return t->options.optimiser == VAE_OPTIMISER_MUON ? "Muon" : "Adam"; }
 
-static const char *loss_name(int loss) { return loss == VAE_LOSS_MS_SSIM ? "ms-ssim" : loss == VAE_LOSS_BCE ? "bce" : "mse"; }
+static const char *const loss_name[] = {[VAE_LOSS_MSE] = "mse", [VAE_LOSS_BCE] = "bce", [VAE_LOSS_MS_SSIM] = "ms-ssim"};
+
+/* What a run has that is told nothing: the checkpoint's, the model's that it starts from, or the network's own. */
+static int default_loss(const struct vae_checkpoint_head *head, const struct vae_model *init, bool photo)
+{
+	const char *name = init ? vae_model_metadata(init, "loss") : NULL;
+	int loss = head && head->loss <= VAE_LOSS_MS_SSIM ? (int)head->loss : VAE_LOSS_DEFAULT;
+	for (int i = VAE_LOSS_MSE; name && i <= VAE_LOSS_MS_SSIM; i++)
+		if (!strcmp(name, loss_name[i]))
+			loss = i;
+	return loss != VAE_LOSS_DEFAULT ? loss : photo ? VAE_LOSS_MSE : VAE_LOSS_BCE;
+}
 
 static double decibels(double distortion) { return -10 * log10(distortion); }
 
@@ -115,7 +126,7 @@ static int choose_arch(struct vae_trainer *t, const struct vae_checkpoint_head *
 		return VAE_EARG;
 	bool photo = arch.kind == VAE_ARCH_PHOTO;
 	if (t->options.loss == VAE_LOSS_DEFAULT)
-		t->options.loss = photo ? VAE_LOSS_MSE : VAE_LOSS_BCE;
+		t->options.loss = default_loss(head, init, photo);
 	if (!t->options.batch)
 		t->options.batch = photo ? 8 : 128;
 	if (t->options.clip < 0)
@@ -150,8 +161,8 @@ static int load_start(struct vae_trainer *t, const struct vae_checkpoint_head *h
 		if (head->optimiser != (uint32_t)t->options.optimiser)
 			return vae_fail(error, VAE_EARG, "checkpoint %s: of another optimiser than %s", t->options.checkpoint, optimiser_name(t));
 		if (head->loss && head->loss != (uint32_t)t->options.loss)
-			return vae_fail(error, VAE_EARG, "checkpoint %s: of loss %s, not %s", t->options.checkpoint, loss_name((int)head->loss),
-			                loss_name(t->options.loss));
+			return vae_fail(error, VAE_EARG, "checkpoint %s: of loss %s, not %s", t->options.checkpoint, head->loss <= VAE_LOSS_MS_SSIM ? loss_name[head->loss] : "?",
+			                loss_name[t->options.loss]);
 		int result = leads(&t->options) ? vae_checkpoint_read(t->options.checkpoint, head, t->weights.value, &t->optimiser, error) : 0;
 		if (result)
 			return result;
@@ -608,7 +619,7 @@ static int describe(const struct vae_trainer *t, char *text, size_t room)
 		snprintf(ranks, sizeof ranks, "%zu ranks of ", vae_ranks(o->cluster));
 	int n = snprintf(text, room, "%s%s%llu steps of %d samples in %.0f minutes on %s%d threads in %s, %s %g, loss %s, seed %llu", o->summary ? o->summary : "",
 	                 o->summary ? "; " : "", (unsigned long long)t->optimiser.step, o->batch, (t->earlier_seconds + t->run_seconds) / 60, ranks, t->workers,
-	                 t->weights.bf16 ? "bf16" : "float32", optimiser_name(t), o->lr, loss_name(o->loss), (unsigned long long)o->seed);
+	                 t->weights.bf16 ? "bf16" : "float32", optimiser_name(t), o->lr, loss_name[o->loss], (unsigned long long)o->seed);
 	const struct vae_objective_sums *v = &t->last_valid;
 	if (!(v->samples > 0 && n > 0 && (size_t)n < room))
 		return n;
@@ -650,7 +661,8 @@ int vae_trainer_save(struct vae_trainer *t, FILE *file, struct vae_error *error)
 	if (result)
 		goto out;
 	describe(t, text, sizeof text);
-	struct vae_metadata metadata = {.count = 2, .key = {"licence", "training"}, .value = {(char *)(t->options.licence ? t->options.licence : ""), text}};
+	struct vae_metadata metadata = {.count = 3, .key = {"licence", "loss", "training"},
+	                                .value = {(char *)(t->options.licence ? t->options.licence : ""), (char *)loss_name[t->options.loss], text}};
 	result = vae_model_write(file, t->nets, t->optimiser.average, &scales, sigmoid, sensitivity, t->init && !t->optimiser.step ? &t->init->metadata : &metadata, error);
 out:
 	vae_scales_clear(&scales);
