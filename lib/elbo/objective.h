@@ -47,7 +47,7 @@ void vae_objective_pass(struct vae_objective *o, const struct vae_weights *weigh
  * left in the run. */
 double vae_objective_distortion(struct vae_objective *o, const struct vae_weights *weights, uint16_t quality);
 
-/* The two kinds, chosen by vae_objective_pass. */
+/* The two kinds, chosen by vae_objective_pass; sums are zero before, and of this pass alone after. */
 void vae_objective_photo(struct vae_objective *o, const struct vae_weights *weights, uint16_t quality, bool training, double weight, float *gradient,
                          struct vae_objective_sums *sums);
 void vae_objective_mlp(struct vae_objective *o, const struct vae_weights *weights, bool training, double weight, float *gradient,

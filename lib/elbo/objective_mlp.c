@@ -34,7 +34,7 @@ void vae_objective_mlp(struct vae_objective *o, const struct vae_weights *weight
 	struct vae_position nowhere = {0, 0};
 	size_t n = (size_t)(o->nets->arch.width * o->nets->arch.height), z_channels = (size_t)o->nets->arch.y;
 	float *epsilon = o->noise, *deviation = epsilon + o->rows * z_channels;
-	struct vae_objective_sums s = {.samples = (double)o->samples};
+	sums->samples = (double)o->samples;
 	(void)training; /* the ELBO is a mean over samples of z, in validation too */
 
 	memcpy(vae_run_input(analysis, 0), o->x, o->samples * n * sizeof(float));
@@ -47,15 +47,14 @@ void vae_objective_mlp(struct vae_objective *o, const struct vae_weights *weight
 			size_t k = i * z_channels + c;
 			deviation[k] = expf(0.5f * log_variance);
 			z[k] = mean + deviation[k] * epsilon[k];
-			s.kl += 0.5 * (mean * mean + deviation[k] * deviation[k] - 1 - log_variance);
+			sums->kl += 0.5 * (mean * mean + deviation[k] * deviation[k] - 1 - log_variance);
 		}
 	vae_net_forward(synthesis, o->nets, weights, nowhere);
 	vae_run_start_backward(synthesis);
 	int logits = synthesis->net->output[0];
 	synthesis->has_gradient[logits] = true;
-	s.elbo = s.kl + likelihood(o->loss, synthesis->value[logits], o->x, o->samples * n, (float)weight, synthesis->gradient[logits]);
-	s.loss = s.elbo;
-	vae_objective_add(sums, &s);
+	sums->elbo = sums->kl + likelihood(o->loss, synthesis->value[logits], o->x, o->samples * n, (float)weight, synthesis->gradient[logits]);
+	sums->loss = sums->elbo;
 	if (!gradient)
 		return; /* with a gradient all rows are in use */
 

@@ -89,14 +89,13 @@ void vae_objective_photo(struct vae_objective *o, const struct vae_weights *weig
 	double lambda = vae_arch_lambda(&o->nets->arch, quality), pixels = (double)(o->rows * o->columns), typical = typical_loss(o->loss, lambda);
 	forward(o, weights, at, training);
 
-	struct vae_objective_sums s = {.samples = 1};
 	double z_bits, y_bits = vae_elbo_rate_bits(&o->rate, (float)(weight / typical / pixels), &z_bits);
-	s.bpp = (y_bits + z_bits) / pixels;
-	s.z_bpp = z_bits / pixels;
-	s.loss = (s.bpp + distortion(o, lambda, weight / typical, &s)) / typical;
+	sums->samples = 1;
+	sums->bpp = (y_bits + z_bits) / pixels;
+	sums->z_bpp = z_bits / pixels;
+	sums->loss = (sums->bpp + distortion(o, lambda, weight / typical, sums)) / typical;
 	if (gradient)
 		backward(o, weights, at, gradient);
-	vae_objective_add(sums, &s);
 }
 
 double vae_objective_distortion(struct vae_objective *o, const struct vae_weights *weights, uint16_t quality)
