@@ -31,7 +31,8 @@
  *    thread-safe: one thread at a time may be reading an image from a FILE (vae_image_read, or rows of vae_image_rows_open) or writing
  *    one (vae_image_write, vae_image_rows_write). Environment variables are read when models are found and, once, when the kernels for this
  *    CPU are chosen (VAE_CPU): they should not be changed meanwhile.
- *  - Encoding, decoding and training run on as many threads as OpenMP would give the caller (omp_set_num_threads).
+ *  - Encoding, decoding and training run on as many threads as OpenMP would give the caller (omp_set_num_threads). Their number, as that of
+ *    ranks, is part of what determines the bits of a training run, and of nothing else.
  *  - The same input, model and quality give the same bytes on every machine, for any number of threads (vae(7), EXACTNESS). The caller's
  *    rounding mode and flushing of small numbers make no difference, and are left as they were.
  *
@@ -375,6 +376,8 @@ int vae_salvage_new(struct vae_salvage **salvage, FILE *file, uint64_t max_pixel
 /* The next image whose header is whole; slices that are not are marked lost. Returns 1, or 0 at the end. VAE_EMEM, and VAE_EIO where the input could
  * not be read to its end (after the images in what could be); damage is no failure. */
 int vae_salvage_read(struct vae_codes **codes, struct vae_salvage *salvage, struct vae_error *error);
+/* The byte of the input at which that image begins. */
+int64_t vae_salvage_start(const struct vae_salvage *salvage);
 /* Decodes the symbols of that image's slices once, to mark lost, and report, those that cannot be although their checksum is right. */
 int vae_salvage_check(struct vae_codes *codes, struct vae_salvage *salvage, const struct vae_model *model, struct vae_error *error);
 /* The rows of `image`, decoded from these codes, with the pixels of lost slices grey: (maxval + 1) / 2, rounded down. Pixels beside them are the
@@ -453,7 +456,7 @@ struct vae_train_options {
 	int batch;               /* samples a step; 0: 8 for photo, 128 for mlp */
 	int patch;               /* pixels a side, a multiple of 64, 64 to 4096, default 256; photo only */
 	double reduce_min, reduce_max; /* bounds of the factor that a patch is reduced by, 1/16 to 1, default 1; photo only; see enum vae_train_use */
-	int optimiser;           /* VAE_OPTIMISER_*; a checkpoint is resumed with its own */
+	int optimiser;           /* VAE_OPTIMISER_*; VAE_EARG where a checkpoint is of another */
 	double lr;               /* above 0, below 1, default 1e-3. Adam's rate after the warm-up; Muon's steps are scaled to the size of Adam's,
 	                          * and bear twice the rate or more */
 	uint64_t warmup;         /* steps in which the rate rises linearly, default 200 */
@@ -465,7 +468,6 @@ struct vae_train_options {
 	int loss;                /* VAE_LOSS_*; default: what init or the checkpoint was learned by, else mse for photo, bce for mlp */
 	int precision;           /* VAE_PRECISION_* */
 	uint64_t seed;           /* of all that is random, default 1; a checkpoint is resumed with its own */
-	int threads;             /* 0: OpenMP's choice; part of what determines the bits of a training run, as is the number of ranks */
 	const struct vae_cluster *cluster; /* not owned; NULL: this process trains alone */
 };
 /* bce: mlp alone. ms-ssim: photo alone, and patches of 192 pixels or more; its weight, 4000 lambda^1.06, gives about the bits that lambda gives on

@@ -80,19 +80,19 @@ static FILE *spool(struct input *in, struct vae_error *error)
 /* A model is loaded by its path; one that has none, as it comes through a pipe, is laid down for that moment. */
 static int load_model(struct vae_model **model, struct input *in, struct vae_error *error)
 {
-	const char *name = input_name(in);
+	const char *path = input_path(in);
 	struct stat file;
 	FILE *copy;
-	char path[32];
+	char spooled[32];
 	int status;
 
-	if (!stat(name, &file) && S_ISREG(file.st_mode))
-		return vae_model_load(model, name, error);
+	if (path && !stat(path, &file) && S_ISREG(file.st_mode))
+		return vae_model_load(model, path, error);
 	copy = spool(in, error);
 	if (!copy)
 		return VAE_EIO;
-	snprintf(path, sizeof path, "/proc/self/fd/%d", fileno(copy));
-	status = vae_model_load(model, path, error);
+	snprintf(spooled, sizeof spooled, "/proc/self/fd/%d", fileno(copy));
+	status = vae_model_load(model, spooled, error);
 	fclose(copy);
 	return status;
 }

@@ -36,7 +36,7 @@ struct vae_trainer {
 	struct vae_optimiser optimiser;
 	struct vae_data data, validation;
 	struct worker *worker;
-	int workers;
+	int workers, threads;     /* a worker is a thread that has samples */
 	bool started;             /* the weights are those of a model or checkpoint */
 	double earlier_seconds;   /* of training before this run */
 	double run_seconds;       /* of this run, by the clock of rank 0 */
@@ -57,7 +57,7 @@ static int now(const struct vae_trainer *trainer, double *seconds, struct vae_er
 	bool cpu = trainer->options.cpu_clock;
 	struct timespec t;
 	clock_gettime(cpu ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &t);
-	*seconds = ((double)t.tv_sec + 1e-9 * (double)t.tv_nsec) / (cpu ? trainer->workers : 1);
+	*seconds = ((double)t.tv_sec + 1e-9 * (double)t.tv_nsec) / (cpu ? trainer->threads : 1);
 	return vae_ranks_share(trainer->options.cluster, seconds, sizeof *seconds, error);
 }
 
@@ -102,6 +102,12 @@ static int check_options(const struct vae_train_options *o, struct vae_error *er
 		return vae_fail(error, VAE_EARG, "the rate, decay, ema or clip is out of range");
 	if (o->optimiser != VAE_OPTIMISER_ADAM && o->optimiser != VAE_OPTIMISER_MUON)
 		return vae_fail(error, VAE_EARG, "optimiser %d is neither Adam nor Muon", o->optimiser);
+	if (o->loss < VAE_LOSS_DEFAULT || o->loss > VAE_LOSS_MS_SSIM)
+		return vae_fail(error, VAE_EARG, "loss %d is none of those that there are", o->loss);
+	if (o->precision < VAE_PRECISION_AUTO || o->precision > VAE_PRECISION_BF16)
+		return vae_fail(error, VAE_EARG, "precision %d is none of those that there are", o->precision);
+	if (!(o->checkpoint_minutes >= 0) || isnan(o->minutes) || !(o->lambda_min >= 0) || !(o->lambda_max >= 0))
+		return vae_fail(error, VAE_EARG, "minutes or lambdas are not numbers from 0 on");
 	if (o->precision == VAE_PRECISION_BF16 && !vae_bf16())
 		return vae_fail(error, VAE_EARG, "no products in bf16 here: they need a CPU with AVX512-BF16");
 	if (o->resume && !o->checkpoint)
@@ -197,7 +203,7 @@ static int new_workers(struct vae_trainer *t, struct vae_error *error)
 	const struct vae_train_options *o = &t->options;
 	size_t rank = vae_rank(o->cluster), ranks = vae_ranks(o->cluster), batch = (size_t)o->batch;
 	size_t first = vae_deal(batch, rank, ranks), samples = vae_deal(batch, rank + 1, ranks) - first;
-	size_t threads = (size_t)(o->threads > 0 ? o->threads : omp_get_max_threads());
+	size_t threads = (size_t)(t->threads = omp_get_max_threads());
 	if (batch < ranks)
 		return vae_fail(error, VAE_EARG, "batch %d leaves some of %zu ranks without a sample", o->batch, ranks);
 	t->workers = (int)(threads < samples ? threads : samples);
@@ -618,7 +624,7 @@ static int describe(const struct vae_trainer *t, char *text, size_t room)
 	if (vae_ranks(o->cluster) > 1)
 		snprintf(ranks, sizeof ranks, "%zu ranks of ", vae_ranks(o->cluster));
 	int n = snprintf(text, room, "%s%s%llu steps of %d samples in %.0f minutes on %s%d threads in %s, %s %g, loss %s, seed %llu", o->summary ? o->summary : "",
-	                 o->summary ? "; " : "", (unsigned long long)t->optimiser.step, o->batch, (t->earlier_seconds + t->run_seconds) / 60, ranks, t->workers,
+	                 o->summary ? "; " : "", (unsigned long long)t->optimiser.step, o->batch, (t->earlier_seconds + t->run_seconds) / 60, ranks, t->threads,
 	                 t->weights.bf16 ? "bf16" : "float32", optimiser_name(t), o->lr, loss_name[o->loss], (unsigned long long)o->seed);
 	const struct vae_objective_sums *v = &t->last_valid;
 	if (!(v->samples > 0 && n > 0 && (size_t)n < room))

@@ -172,6 +172,36 @@ static void check_sensitivity(void)
 	vae_nets_free(nets);
 }
 
+/* What a program may hand over by mistake, one field at a time. */
+static void check_refused(void)
+{
+	struct vae_train_options bad[14];
+	struct vae_trainer *trainer;
+	struct vae_error e;
+	int n = 0, refused = 0;
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		vae_train_defaults(&bad[i]);
+		bad[i].steps = 1;
+	}
+	bad[n++].loss = VAE_LOSS_MS_SSIM + 1;
+	bad[n++].loss = -1;
+	bad[n++].precision = VAE_PRECISION_BF16 + 1;
+	bad[n++].optimiser = 2;
+	bad[n++].checkpoint_minutes = -1;
+	bad[n++].checkpoint_minutes = NAN;
+	bad[n++].minutes = NAN;
+	bad[n++].lambda_max = NAN;
+	bad[n++].lr = NAN;
+	bad[n++].ema = 1;
+	bad[n++].decay = 1.5;
+	bad[n++].batch = -1;
+	bad[n++].patch = 100;
+	bad[n++].steps = 0;
+	for (int i = 0; i < n; i++)
+		refused += vae_trainer_new(&trainer, &bad[i], &e) == VAE_EARG;
+	ok(refused == n, "%d of %d options out of range are refused", refused, n);
+}
+
 static void check_order(void)
 {
 	for (int steps = 2; steps <= 4; steps += 2) {
@@ -518,5 +548,6 @@ int main(void)
 	check_factors();
 	check_objective("photo enc=16 enc_blocks=1 y=6 hyper=16 ctx=16 z=3 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=3", VAE_LOSS_MS_SSIM, 192, 256);
 	check_sensitivity();
+	check_refused();
 	return tap_done();
 }
