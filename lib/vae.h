@@ -14,7 +14,7 @@
  *     vae_image_read(&x, stdin, 0, &e);           // readers return 1 for a thing read, 0 at the end of the stream
  *     vae_encode(&y, m, x, 50, &e);
  *     vae_quantise(&c, m, y, VAE_METHOD_RANGE, VAE_EFFORT_DEFAULT, &e);
- *     vae_codes_write(c, stdout, 3, &e);
+ *     vae_codes_write(c, stdout, VAE_LEVEL_DEFAULT, &e);
  *
  * Rules that hold for every function here:
  *  - Returns 0 (readers: 1 or 0) or a negative enum vae_err; on failure *error says why in one line, and the outputs are untouched,
@@ -246,7 +246,10 @@ int vae_codes_begin(struct vae_codes **codes, struct vae_codes_reader *reader, s
  * it with free, or puts it into codes->slice[i]. */
 int vae_codes_next(struct vae_slice *slice, const struct vae_codes *codes, uint32_t i, struct vae_codes_reader *reader, struct vae_error *error);
 /* Writes one zstd frame (content size pledged, checksum on) at zstd level 1 to 19. VAE_EARG: another level, or a shape or length that cannot be. */
+#define VAE_LEVEL_DEFAULT 3
 int vae_codes_write(const struct vae_codes *codes, FILE *file, int level, struct vae_error *error);
+/* The same into memory, which the caller frees. */
+int vae_codes_pack(char **bytes, size_t *count, const struct vae_codes *codes, int level, struct vae_error *error);
 /* Bytes of the image before zstd packs them: the header, and slices, each with its length and checksum. */
 uint64_t vae_codes_content_bytes(const struct vae_codes *codes);
 /* How many of the bytes of slice number `slice` are alpha samples, 0 where the picture has none. */

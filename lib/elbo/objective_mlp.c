@@ -51,9 +51,7 @@ void vae_objective_mlp(struct vae_objective *o, const struct vae_weights *weight
 		}
 	vae_net_forward(synthesis, o->nets, weights, nowhere);
 	vae_run_start_backward(synthesis);
-	int logits = synthesis->net->output[0];
-	synthesis->has_gradient[logits] = true;
-	sums->elbo = sums->kl + likelihood(o->loss, synthesis->value[logits], o->x, o->samples * n, (float)weight, synthesis->gradient[logits]);
+	sums->elbo = sums->kl + likelihood(o->loss, vae_run_output(synthesis, 0), o->x, o->samples * n, (float)weight, vae_run_start_gradient(synthesis, 0));
 	sums->loss = sums->elbo;
 	if (!gradient)
 		return; /* with a gradient all rows are in use */
@@ -61,8 +59,7 @@ void vae_objective_mlp(struct vae_objective *o, const struct vae_weights *weight
 	vae_net_backward(synthesis, o->nets, weights, nowhere, gradient);
 	const float *dz = synthesis->gradient[synthesis->net->input[0]];
 	vae_run_start_backward(analysis);
-	analysis->has_gradient[analysis->net->output[0]] = true;
-	float *dposterior = analysis->gradient[analysis->net->output[0]];
+	float *dposterior = vae_run_start_gradient(analysis, 0);
 	for (size_t i = 0; i < o->samples; i++)
 		for (size_t c = 0; c < z_channels; c++) {
 			size_t k = i * z_channels + c, m = i * 2 * z_channels + c;

@@ -15,20 +15,13 @@ static double typical_loss(int loss, double lambda)
 	return loss == VAE_LOSS_MS_SSIM ? 11.3 * pow(lambda, 0.54) : 6.5 * pow(lambda, 0.48);
 }
 
-static float *start_gradient(struct vae_run *run, int output)
-{
-	int slot = run->net->output[output];
-	run->has_gradient[slot] = true;
-	return run->gradient[slot];
-}
-
 /* Squared error of the synthesis against x, and its gradient times scale into the synthesis's output. */
 static double squared_error(struct vae_objective *o, float scale)
 {
 	struct vae_run *run = &o->run[VAE_SYNTHESIS];
 	const float *output = vae_run_output(run, 0);
 	vae_run_start_backward(run);
-	float *gradient = start_gradient(run, 0);
+	float *gradient = vae_run_start_gradient(run, 0);
 	double sum = 0;
 	size_t line = o->columns * 3;
 	for (size_t r = 0; r < o->rows; r++) {
@@ -78,7 +71,7 @@ static void backward(struct vae_objective *o, const struct vae_weights *weights,
 	struct vae_run *analysis = &o->run[VAE_ANALYSIS], *synthesis = &o->run[VAE_SYNTHESIS];
 	vae_net_backward(synthesis, o->nets, weights, at, gradient);
 	vae_run_start_backward(analysis);
-	vae_elbo_rate_backward(&o->rate, weights, at, synthesis->gradient[synthesis->net->input[0]], gradient, start_gradient(analysis, 0));
+	vae_elbo_rate_backward(&o->rate, weights, at, synthesis->gradient[synthesis->net->input[0]], gradient, vae_run_start_gradient(analysis, 0));
 	vae_net_backward(analysis, o->nets, weights, at, gradient);
 }
 

@@ -118,6 +118,12 @@ falls() {
 	refute same_weights mse m
 }
 
+@test "--clock cpu: minutes are those of the processor, for each thread" {
+	fails 2 "--clock" mlp_run --clock sun --steps 1 -o out
+	mlp_run --clock cpu --minutes 0.01 --quiet --log log.tsv -o out
+	awk -F'\t' 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next } { last = $at["minutes"] } END { exit !(last > 0 && last < 0.03) }' log.tsv
+}
+
 @test "training lowers the loss" {
 	mlp_run --steps 150 --lr 0.01 --optimiser muon --log log.tsv --valid "$X/digits.pgm" --checkpoint ckpt --checkpoint-minutes 0 --quiet -o m
 	falls log.tsv
