@@ -53,7 +53,7 @@ setup_file() {
 		pngtopnm "$log.png" >figure.ppm
 		assert_equal "$(kinds figure.ppm | cut -d " " -f 3,4)" "1500 480"
 		grep -q '</svg>' "$log.svg"
-		refute grep -qv 'warning' words
+		refute grep -qvi 'warning' words
 	done
 	grep -q 'PSNR' photo.svg
 	grep -q 'ELBO' mlp.svg
