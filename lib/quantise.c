@@ -106,6 +106,8 @@ static int new_choice(struct vae_choice *choice, const struct vae_model *model, 
 	if (rc)
 		return rc;
 	vae_position_lerp(choice->sensitivity, model->sensitivity, channels, vae_position_of(knots, quality));
+	for (int i = 0; i < channels; i++)
+		choice->sensitivity[i] *= vae_choice_factor(quality);
 	return 1;
 }
 

@@ -219,6 +219,9 @@ int vae_refine_rows(struct vae_latents_rows **latents, const struct vae_model *m
 		return vae_fail(error, VAE_EARG, "%d steps of refinement are not 1 to %d", options->steps, VAE_REFINE_MOST);
 	if (model->nets->arch.kind != VAE_ARCH_PHOTO)
 		return vae_fail(error, VAE_EARG, "only latents of photo models can be refined");
+	const char *loss = vae_model_metadata(model, "loss");
+	if (loss && strcmp(loss, "mse") != 0)
+		return vae_fail(error, VAE_EARG, "refinement is for squared error, and the model was learned by %.60s", loss);
 	if ((rc = vae_alloc(&r, 1, sizeof *r, error)))
 		return rc;
 	r->model = model;

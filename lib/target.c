@@ -5,7 +5,6 @@
 #include "base/error.h"
 #include "vae.h"
 
-#define LEVEL 3         /* of zstd: vae-quant's own */
 #define CLOSE 0.005     /* of the logarithm of the size: a quarter of what is promised */
 #define CLOSE_DB 0.03
 #define BOUND 0.02      /* what is promised */
@@ -20,17 +19,14 @@ struct search {
 
 static int size_of(double *bytes, const struct vae_codes *codes, struct vae_error *error)
 {
-	char *data = NULL;
-	size_t size = 0;
-	FILE *file = open_memstream(&data, &size);
-	if (!file)
-		return vae_fail(error, VAE_EMEM, "out of memory");
-	int rc = vae_codes_write(codes, file, LEVEL, error);
-	if ((fclose(file) || !data) && !rc) /* where glibc cannot shrink the memory to its size at the end, it gives NULL and no error */
-		rc = vae_fail(error, VAE_EMEM, "out of memory");
-	free(data);
-	*bytes = (double)size;
-	return rc;
+	char *packed;
+	size_t count;
+	int rc = vae_codes_pack(&packed, &count, codes, VAE_LEVEL_DEFAULT, error);
+	if (rc)
+		return rc;
+	free(packed);
+	*bytes = (double)count;
+	return 0;
 }
 
 static int psnr_of(double *db, const struct search *s, const struct vae_codes *codes, struct vae_error *error)

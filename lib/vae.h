@@ -14,7 +14,7 @@
  *     vae_image_read(&x, stdin, 0, &e);           // readers return 1 for a thing read, 0 at the end of the stream
  *     vae_encode(&y, m, x, 50, &e);
  *     vae_quantise(&c, m, y, VAE_METHOD_RANGE, VAE_EFFORT_DEFAULT, &e);
- *     vae_codes_write(c, stdout, 3, &e);
+ *     vae_codes_write(c, stdout, VAE_LEVEL_DEFAULT, &e);
  *
  * Rules that hold for every function here:
  *  - Returns 0 (readers: 1 or 0) or a negative enum vae_err; on failure *error says why in one line, and the outputs are untouched,
@@ -31,7 +31,8 @@
  *    thread-safe: one thread at a time may be reading an image from a FILE (vae_image_read, or rows of vae_image_rows_open) or writing
  *    one (vae_image_write, vae_image_rows_write). Environment variables are read when models are found and, once, when the kernels for this
  *    CPU are chosen (VAE_CPU): they should not be changed meanwhile.
- *  - Encoding, decoding and training run on as many threads as OpenMP would give the caller (omp_set_num_threads).
+ *  - Encoding, decoding and training run on as many threads as OpenMP would give the caller (omp_set_num_threads). Their number, as that of
+ *    ranks, is part of what determines the bits of a training run, and of nothing else.
  *  - The same input, model and quality give the same bytes on every machine, for any number of threads (vae(7), EXACTNESS). The caller's
  *    rounding mode and flushing of small numbers make no difference, and are left as they were.
  *
@@ -245,7 +246,10 @@ int vae_codes_begin(struct vae_codes **codes, struct vae_codes_reader *reader, s
  * it with free, or puts it into codes->slice[i]. */
 int vae_codes_next(struct vae_slice *slice, const struct vae_codes *codes, uint32_t i, struct vae_codes_reader *reader, struct vae_error *error);
 /* Writes one zstd frame (content size pledged, checksum on) at zstd level 1 to 19. VAE_EARG: another level, or a shape or length that cannot be. */
+#define VAE_LEVEL_DEFAULT 3
 int vae_codes_write(const struct vae_codes *codes, FILE *file, int level, struct vae_error *error);
+/* The same into memory, which the caller frees. */
+int vae_codes_pack(char **bytes, size_t *count, const struct vae_codes *codes, int level, struct vae_error *error);
 /* Bytes of the image before zstd packs them: the header, and slices, each with its length and checksum. */
 uint64_t vae_codes_content_bytes(const struct vae_codes *codes);
 /* How many of the bytes of slice number `slice` are alpha samples, 0 where the picture has none. */
@@ -270,7 +274,7 @@ int vae_encode_rows(struct vae_latents_rows **latents, const struct vae_model *m
 /* The same, and then so many steps of gradient descent on the y of this very picture, for bpp + lambda 255^2 MSE: a smaller file at the same
  * quality, read by any decoder. A row of slices (1024 rows of pixels) is refined at a time; memory goes with the width, some hundred MB for
  * each thread beside. The same bytes for any number of threads, but not on every machine. VAE_EARG: steps out of range, or a model that is not
- * photo. */
+ * photo or was learned by another loss. */
 #define VAE_REFINE_MOST 10000
 struct vae_refine_progress {
 	int step, steps;        /* 0: what analysis gave; steps: what came of it, both rounded; in between as the descent saw them, not quite rounded */
@@ -375,6 +379,8 @@ int vae_salvage_new(struct vae_salvage **salvage, FILE *file, uint64_t max_pixel
 /* The next image whose header is whole; slices that are not are marked lost. Returns 1, or 0 at the end. VAE_EMEM, and VAE_EIO where the input could
  * not be read to its end (after the images in what could be); damage is no failure. */
 int vae_salvage_read(struct vae_codes **codes, struct vae_salvage *salvage, struct vae_error *error);
+/* The byte of the input at which that image begins. */
+int64_t vae_salvage_start(const struct vae_salvage *salvage);
 /* Decodes the symbols of that image's slices once, to mark lost, and report, those that cannot be although their checksum is right. */
 int vae_salvage_check(struct vae_codes *codes, struct vae_salvage *salvage, const struct vae_model *model, struct vae_error *error);
 /* The rows of `image`, decoded from these codes, with the pixels of lost slices grey: (maxval + 1) / 2, rounded down. Pixels beside them are the
@@ -418,7 +424,7 @@ struct vae_part {
 };
 /* Fills parts (room for `room`), returns how many the model has. */
 int vae_model_parts(const struct vae_model *model, struct vae_part *parts, int room);
-/* The value of a __metadata__ key ("licence", "training", ...) or NULL; owned by the model. */
+/* The value of a __metadata__ key ("licence", "loss", "training", ...) or NULL; owned by the model. */
 const char *vae_model_metadata(const struct vae_model *model, const char *key);
 
 /* ---- training ---------------------------------------------------------------------------------------------------------- */
@@ -453,7 +459,7 @@ struct vae_train_options {
 	int batch;               /* samples a step; 0: 8 for photo, 128 for mlp */
 	int patch;               /* pixels a side, a multiple of 64, 64 to 4096, default 256; photo only */
 	double reduce_min, reduce_max; /* bounds of the factor that a patch is reduced by, 1/16 to 1, default 1; photo only; see enum vae_train_use */
-	int optimiser;           /* VAE_OPTIMISER_*; a checkpoint is resumed with its own */
+	int optimiser;           /* VAE_OPTIMISER_*; VAE_EARG where a checkpoint is of another */
 	double lr;               /* above 0, below 1, default 1e-3. Adam's rate after the warm-up; Muon's steps are scaled to the size of Adam's,
 	                          * and bear twice the rate or more */
 	uint64_t warmup;         /* steps in which the rate rises linearly, default 200 */
@@ -462,10 +468,9 @@ struct vae_train_options {
 	double ema;              /* decay of the averaged weights for each step, 0 up to but not 1, default 0.999 */
 	double lambda_min, lambda_max; /* of the fresh photo model, at qualities 0 and 100, instead of what arch says; default 0 and 0: as arch says;
 	                          * on mean squared error in 255^2 units, whatever the loss */
-	int loss;                /* VAE_LOSS_*; default: mse for photo, bce for mlp */
+	int loss;                /* VAE_LOSS_*; default: what init or the checkpoint was learned by, else mse for photo, bce for mlp */
 	int precision;           /* VAE_PRECISION_* */
 	uint64_t seed;           /* of all that is random, default 1; a checkpoint is resumed with its own */
-	int threads;             /* 0: OpenMP's choice; part of what determines the bits of a training run, as is the number of ranks */
 	const struct vae_cluster *cluster; /* not owned; NULL: this process trains alone */
 };
 /* bce: mlp alone. ms-ssim: photo alone, and patches of 192 pixels or more; its weight, 4000 lambda^1.06, gives about the bits that lambda gives on

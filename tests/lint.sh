@@ -18,12 +18,16 @@ for script in .ci/run tests/*.sh tests/*/*.sh models/*.sh; do
 done
 for script in tests/*/*.bats; do
 	none "executable $script" "$([ -x "$script" ] || echo 'it is not')"
+	none "no bare ! in $script, which stops bats only at the end of a test" "$(grep -nE '^[[:space:]]*! ' "$script" | grep -v '||')"
 	none "bats runs $script" "$(head -n 1 "$script" | grep -v '^#!/usr/bin/env bats$')"
 done
 
 # The long options of a help text; those that a manual lists as items (.It Fl o , Fl -output Ar FILE); all that it names.
 help_options() { "$B/$1" --help 2>&1 | grep -oE -- '(^|[[:space:],[])--[a-z][a-z0-9-]*' | grep -oE -- '--.*' | sort -u; }
 item_options() { grep '^\.It .*Fl -' "$1" | grep -oE 'Fl -[a-z][a-z0-9-]*' | sed 's/^Fl -/--/' | sort -u; }
+# Those that a manual lists without a letter, and those of its synopsis.
+long_items() { grep '^\.It Fl -' "$1" | grep -oE 'Fl -[a-z][a-z0-9-]*' | sort -u; }
+synopsis_options() { sed -n '/^\.Sh SYNOPSIS/,/^\.Sh DESCRIPTION/p' "$1" | grep -oE 'Fl -[a-z][a-z0-9-]*' | sort -u; }
 
 for source in tools/vae-*.c; do
 	program=$(basename "$source" .c)
@@ -34,6 +38,8 @@ for source in tools/vae-*.c; do
 	fi
 	none "$program: each option of --help is in the manual" "$(comm -23 <(help_options "$program") <(item_options "$page"))"
 	none "$program: each option of the manual is in --help" "$(comm -13 <(help_options "$program") <(item_options "$page"))"
+	[ "$program" = vae-train ] || # whose synopsis would be a page: it says "option ..."
+		none "$program: each option of the manual is in its synopsis" "$(comm -23 <(long_items "$page") <(synopsis_options "$page"))"
 	none "$program: its completion is a script" "$("$B/$program" --completion=bash | bash -n 2>&1)"
 done
 

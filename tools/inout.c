@@ -147,6 +147,13 @@ const char *input_name(const struct input *in)
 	return shown(in->name[operand_at(in, in->item)]);
 }
 
+const char *input_path(const struct input *in)
+{
+	const char *name = in->name[operand_at(in, in->item)];
+
+	return strcmp(name, "-") ? name : NULL;
+}
+
 void input_report(const struct input *in, const struct vae_error *error)
 {
 	if (!in->names) { /* it could not be opened */
@@ -326,13 +333,24 @@ int output_flush(struct output *out, struct vae_error *error)
 	return fflush(out->file) || ferror(out->file) ? output_failed(error) : 0;
 }
 
+/* Standard output stays open, as the diagnostics flush it, but its descriptor has been closed once: some file systems fail there. */
+static int close_file(FILE *file)
+{
+	int copy;
+
+	if (file != stdout)
+		return fclose(file);
+	copy = dup(STDOUT_FILENO);
+	return copy < 0 ? -1 : close(copy);
+}
+
 int output_close(struct output *out, struct vae_error *error)
 {
 	int status = output_flush(out, error);
 	FILE *file = out->file;
 
 	out->file = NULL;
-	if (fclose(file) && !status)
+	if (close_file(file) && !status)
 		status = output_failed(error);
 	if (!status && out->temporary) {
 		if (rename(out->temporary, out->target))

@@ -19,6 +19,7 @@ int fail(struct vae_error *error, enum vae_err code, const char *format, ...) __
 struct input {
 	FILE *file;        /* the stream; ftello tells its position */
 	uint64_t items;    /* things read completely, counted by input_mark */
+	int64_t item;      /* position where the thing now being worked on begins: the last mark */
 	/* private */
 	char **name;       /* [names], not owned; "-" is standard input */
 	int names;
@@ -26,7 +27,6 @@ struct input {
 	int fd;            /* of the operand being read, -1 between two */
 	int64_t position;  /* bytes taken from all of them */
 	int64_t *begin;    /* [names], position where each opened operand begins, owned */
-	int64_t item;      /* position where the thing now being worked on begins */
 	int failure;       /* errno of the operand that could not be opened or read, 0 */
 };
 
@@ -36,8 +36,9 @@ int input_open(struct input *in, char **name, int names, struct vae_error *error
 void input_mark(struct input *in);
 /* One line on stderr: the operand's name, what is wrong, and the byte within it where that is known. */
 void input_report(const struct input *in, const struct vae_error *error);
-/* The operand that the thing being worked on comes from. */
+/* The operand that the thing being worked on comes from, as people are shown it, and as a path, which is NULL where it is standard input. */
 const char *input_name(const struct input *in);
+const char *input_path(const struct input *in);
 /* VAE_EDATA where what comes next is something else that the suite knows: "these are codes; vae-quant -d makes latents of them". */
 int input_expect(struct input *in, enum vae_kind wanted, struct vae_error *error);
 void input_close(struct input *in);

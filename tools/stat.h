@@ -22,7 +22,7 @@ struct options {
 struct run {
 	const struct options *o;
 	struct report report;
-	FILE *pictures; /* where they go, or NULL: the report is made */
+	struct output *pictures; /* where they go, or NULL: the report is made */
 	struct models models;
 	/* pictures to compare with: a single one serves for all */
 	struct input reference_in;

@@ -9,17 +9,15 @@
 /* What codes take as a frame of their own. */
 static int frame_size(const struct vae_codes *codes, uint64_t *bytes, struct vae_error *error)
 {
-	char *frame = NULL;
-	size_t count = 0;
-	FILE *memory = open_memstream(&frame, &count);
-	int status = memory ? vae_codes_write(codes, memory, 3, error) : fail(error, VAE_EMEM, "out of memory");
+	char *packed;
+	size_t count;
+	int status = vae_codes_pack(&packed, &count, codes, VAE_LEVEL_DEFAULT, error);
 
-	if (memory && (fclose(memory) || !frame) && !status) /* see vae-quant's write_codes */
-		status = fail(error, VAE_EMEM, "out of memory");
-	if (!status)
-		*bytes = count;
-	free(frame);
-	return status;
+	if (status < 0)
+		return status;
+	free(packed);
+	*bytes = count;
+	return 0;
 }
 
 /* Bytes of the same symbols packed by the other method. */

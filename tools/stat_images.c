@@ -46,7 +46,7 @@ static int source_end(struct source *s)
 	if (!s->status && s->rows.row < g->height && !(row = malloc((colours + g->width) * sizeof *row)))
 		s->status = fail(&s->error, VAE_EMEM, "out of memory");
 	while (!s->status && s->rows.row < g->height)
-		source_read(&s->rows, 1, row, row + colours, &ignored);
+		source_read(&s->rows, 1, row, vae_has_alpha(g->tuple) ? row + colours : NULL, &ignored);
 	free(row);
 	return s->status;
 }

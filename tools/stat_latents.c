@@ -6,11 +6,14 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
-/* How often each channel took each rounded value: an open-addressed table, doubled when half full. */
+/* How often each channel took each rounded value: an open-addressed table, doubled when half full. Where a key goes hangs on a random
+ * number, as the keys are whatever a file says: many that fall together cannot be chosen. */
 struct tally {
 	struct tally_entry { uint64_t key, count; } *entry; /* [size]; count 0: free */
 	size_t size, used;
+	uint64_t seed;
 };
 
 /* Statistics of the latents of one file, over all its images and cells. */
@@ -24,7 +27,11 @@ struct channels {
 
 static struct tally_entry *tally_find(const struct tally *t, uint64_t key)
 {
-	size_t at = ((key ^ key >> 32) * 0x9e3779b97f4a7c15u) >> 32;
+	uint64_t at = key ^ t->seed;
+
+	for (int i = 0; i < 2; i++) /* the finaliser of MurmurHash3 (Appleby 2011), with the seed once more between its halves */
+		at = ((at ^ at >> 33) + t->seed) * (i ? 0xc4ceb9fe1a85ec53u : 0xff51afd7ed558ccdu);
+	at ^= at >> 33;
 
 	for (;; at++)
 		if (!t->entry[at & (t->size - 1)].count || t->entry[at & (t->size - 1)].key == key)
@@ -33,8 +40,10 @@ static struct tally_entry *tally_find(const struct tally *t, uint64_t key)
 
 static bool tally_grow(struct tally *t)
 {
-	struct tally larger = { .size = t->size ? 2 * t->size : 1 << 12, .used = t->used };
+	struct tally larger = { .size = t->size ? 2 * t->size : 1 << 12, .used = t->used, .seed = t->seed };
 
+	if (!t->size && getrandom(&larger.seed, sizeof larger.seed, GRND_NONBLOCK) < 0)
+		larger.seed = (uint64_t)(uintptr_t)t;
 	larger.entry = calloc(larger.size, sizeof *larger.entry);
 	if (!larger.entry)
 		return false;
@@ -117,9 +126,18 @@ static int channels_read(struct channels *c, struct vae_latents_rows *rows, bool
 	return status;
 }
 
-/* bits[k]: entropy of channel k's rounded values, in bits a value. */
+static int by_key(const void *a, const void *b)
+{
+	const struct tally_entry *x = a, *y = b;
+
+	return (x->key > y->key) - (x->key < y->key);
+}
+
+/* bits[k]: entropy of channel k's rounded values, in bits a value. The tally is sorted, so that its seed does not decide on the sum's last bits. */
 static void channels_entropy(const struct channels *c, double *bits)
 {
+	if (c->tally.size)
+		qsort(c->tally.entry, c->tally.size, sizeof *c->tally.entry, by_key);
 	for (size_t i = 0; i < c->tally.size; i++) {
 		double share = (double)c->tally.entry[i].count / c->cells;
 

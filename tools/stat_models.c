@@ -32,6 +32,7 @@ static void report_model(struct run *run, const struct vae_model *model, const c
 	report_real(r, "encoder_kmac_pixel", cost[0], 3);
 	report_real(r, "decoder_kmac_pixel", cost[1], 3);
 	report_text(r, "licence", vae_model_metadata(model, "licence"));
+	report_text(r, "loss", vae_model_metadata(model, "loss"));
 	report_text(r, "training", vae_model_metadata(model, "training"));
 	report_put(r);
 	for (int i = 0; i < parts; i++) {
@@ -79,19 +80,19 @@ static FILE *spool(struct input *in, struct vae_error *error)
 /* A model is loaded by its path; one that has none, as it comes through a pipe, is laid down for that moment. */
 static int load_model(struct vae_model **model, struct input *in, struct vae_error *error)
 {
-	const char *name = input_name(in);
+	const char *path = input_path(in);
 	struct stat file;
 	FILE *copy;
-	char path[32];
+	char spooled[32];
 	int status;
 
-	if (!stat(name, &file) && S_ISREG(file.st_mode))
-		return vae_model_load(model, name, error);
+	if (path && !stat(path, &file) && S_ISREG(file.st_mode))
+		return vae_model_load(model, path, error);
 	copy = spool(in, error);
 	if (!copy)
 		return VAE_EIO;
-	snprintf(path, sizeof path, "/proc/self/fd/%d", fileno(copy));
-	status = vae_model_load(model, path, error);
+	snprintf(spooled, sizeof spooled, "/proc/self/fd/%d", fileno(copy));
+	status = vae_model_load(model, spooled, error);
 	fclose(copy);
 	return status;
 }

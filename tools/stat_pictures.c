@@ -20,9 +20,9 @@ static int picture_new(struct vae_image **image, uint32_t width, uint32_t height
 
 static int write_picture(struct run *run, const struct vae_image *image, struct vae_error *error)
 {
-	int status = vae_image_write(image, run->pictures, error);
+	int status = vae_image_write(image, run->pictures->file, error);
 
-	return !status && fflush(run->pictures) ? fail(error, VAE_EIO, "%s", strerror(errno)) : status;
+	return !status && fflush(run->pictures->file) ? fail(error, VAE_EIO, "%s", strerror(errno)) : status;
 }
 
 static int heatmap(struct run *run, const struct input *in, const struct vae_codes *codes, struct vae_error *error)

@@ -190,8 +190,10 @@ static int salvage_codes(const struct options *o, struct models *models, struct 
 {
 	const struct vae_model *model;
 	struct vae_latents_rows *latents;
-	int status = models_get(models, &model, codes->model_id, NULL, error);
+	int status;
 
+	in->item = vae_salvage_start(salvage);
+	status = models_get(models, &model, codes->model_id, NULL, error);
 	if (!status)
 		status = vae_salvage_check(codes, salvage, model, error);
 	if (!status)

@@ -38,7 +38,7 @@ static void parse_options(struct options *o, int argc, char **argv)
 {
 	int key;
 
-	*o = (struct options){ .method = VAE_METHOD_RANGE, .level = 3, .effort = VAE_EFFORT_DEFAULT };
+	*o = (struct options){ .method = VAE_METHOD_RANGE, .level = VAE_LEVEL_DEFAULT, .effort = VAE_EFFORT_DEFAULT };
 	cli_begin(&program, &o->common, argc, argv);
 	while ((key = cli_next()) != -1)
 		switch (key) {
@@ -80,15 +80,13 @@ static int report(const struct input *in, const struct vae_model *model, const s
 static int write_codes(const struct options *o, const struct input *in, struct output *out, const struct vae_model *model,
 	const struct vae_codes *codes, struct vae_error *error)
 {
-	char *bytes = NULL;
-	size_t count = 0;
-	FILE *memory = open_memstream(&bytes, &count);
-	int status = memory ? vae_codes_write(codes, memory, o->level, error) : fail(error, VAE_EMEM, "out of memory");
+	char *bytes;
+	size_t count;
+	int status = vae_codes_pack(&bytes, &count, codes, o->level, error);
 
-	/* where glibc cannot shrink the memory to its size at the end, it says nothing, and gives NULL */
-	if (memory && (fclose(memory) || !bytes) && !status)
-		status = fail(error, VAE_EMEM, "out of memory");
-	if (!status && o->common.verbose)
+	if (status < 0)
+		return status;
+	if (o->common.verbose)
 		status = report(in, model, codes, count, error);
 	if (!status) {
 		fwrite(bytes, 1, count, out->file);

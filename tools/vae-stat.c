@@ -91,6 +91,11 @@ static bool stat_files(struct run *run)
 			return false;
 		}
 		if (stat_stream(run, &in, &error) < 0) {
+			if (run->pictures && ferror(run->pictures->file)) {
+				cli_error("%s: %s", run->pictures->name, error.text);
+				input_close(&in);
+				return false;
+			}
 			input_report(&in, &error);
 			stat_skip_reference(run, taken, in.items);
 			good = false;
@@ -116,7 +121,7 @@ int main(int argc, char **argv)
 		cli_error("%s", error.text);
 		good = false;
 	} else if (pictures) {
-		run.pictures = out.file;
+		run.pictures = &out;
 		good = stat_files(&run);
 	} else {
 		report_begin(&run.report, out.file, o.layout);

@@ -142,7 +142,6 @@ static void finish_train(struct vae_train_options *t, const struct options *o, b
 		t->steps = 0;
 	if (steps && !minutes)
 		t->minutes = 0;
-	t->threads = o->common.threads;
 	if (!t->steps && !t->minutes && !(steps && o->init))
 		cli_usage(steps ? "--steps 0 needs --init MODEL, which it measures" : "--steps or --minutes must say when to stop");
 	if (t->resume && !t->checkpoint)
@@ -194,7 +193,6 @@ struct watch {
 	struct progress start; /* until there is something to report */
 	bool silent, terminal;
 	double said;   /* seconds_now of the last line */
-	int shown;     /* characters standing on the terminal's line */
 	uint64_t step; /* the last one reported */
 	const struct vae_cluster *cluster;
 	bool stop;     /* a signal asked this process, or that of another rank, to stop */
@@ -278,29 +276,17 @@ static bool report(void *context, const struct vae_train_progress *p)
 	if (w->silent || !(w->terminal || p->valid || now - w->said >= SPARSE_SECONDS))
 		return !w->stop;
 	print_progress(text, sizeof text, p);
-	if (w->terminal) {
-		fprintf(stderr, "\r%-*s", w->shown, text);
-		w->shown = p->valid ? 0 : (int)strlen(text);
-		if (p->valid)
-			putc('\n', stderr);
-	} else {
+	if (w->terminal && !p->valid)
+		cli_line(text);
+	else
 		cli_note("%s", text);
-	}
 	if (!p->valid)
 		w->said = now;
 	return !w->stop;
 }
 
-static void end_line(struct watch *w)
-{
-	if (w->shown)
-		putc('\n', stderr);
-	w->shown = 0;
-}
-
 /* ---- the run ----------------------------------------------------------------------------------------------------------- */
 
-/* Reads every picture of the operands into the trainer. One that does not suit the training is left out. */
 static bool reads_stdin(char **name, int names)
 {
 	bool reads = false;
@@ -327,6 +313,7 @@ static void join(struct options *o)
 		cli_usage("every rank reads the images: they must be in files, not on standard input");
 }
 
+/* Reads every picture of the operands into the trainer. One that does not suit the training is left out. */
 static int add_images(struct vae_trainer *trainer, const struct options *o, char **name, int names, enum vae_train_use use)
 {
 	struct vae_error error = { 0 };
@@ -399,7 +386,7 @@ static int run(struct vae_trainer *trainer, const struct options *o, const struc
 	progress_start(&watch.start, NULL, o->common.quiet);
 	status = vae_trainer_run(trainer, report, &watch, &error);
 	progress_end(&watch.start);
-	end_line(&watch);
+	cli_line(NULL);
 	if (status == VAE_ESTOP && watch.stop) {
 		if (t->checkpoint)
 			cli_note("stopped at step %" PRIu64 "; --resume goes on from %s", watch.step, t->checkpoint);

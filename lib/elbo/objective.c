@@ -54,8 +54,10 @@ void vae_objective_clear(struct vae_objective *o)
 void vae_objective_pass(struct vae_objective *o, const struct vae_weights *weights, uint16_t quality, bool training, double weight, float *gradient,
                         struct vae_objective_sums *sums)
 {
+	struct vae_objective_sums s = {0};
 	if (o->nets->arch.kind == VAE_ARCH_PHOTO)
-		vae_objective_photo(o, weights, quality, training, weight, gradient, sums);
+		vae_objective_photo(o, weights, quality, training, weight, gradient, &s);
 	else
-		vae_objective_mlp(o, weights, training, weight, gradient, sums);
+		vae_objective_mlp(o, weights, training, weight, gradient, &s);
+	vae_objective_add(sums, &s);
 }

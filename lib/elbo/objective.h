@@ -43,7 +43,11 @@ void vae_objective_noise(struct vae_objective *o, size_t row);
 void vae_objective_pass(struct vae_objective *o, const struct vae_weights *weights, uint16_t quality, bool training, double weight, float *gradient,
                         struct vae_objective_sums *sums);
 
-/* The two kinds, chosen by vae_objective_pass. */
+/* photo: the distortion against x, in bits a pixel as in L above, of what the synthesis makes of its input, vae_run_input; its gradient there is
+ * left in the run. */
+double vae_objective_distortion(struct vae_objective *o, const struct vae_weights *weights, uint16_t quality);
+
+/* The two kinds, chosen by vae_objective_pass; sums are zero before, and of this pass alone after. */
 void vae_objective_photo(struct vae_objective *o, const struct vae_weights *weights, uint16_t quality, bool training, double weight, float *gradient,
                          struct vae_objective_sums *sums);
 void vae_objective_mlp(struct vae_objective *o, const struct vae_weights *weights, bool training, double weight, float *gradient,

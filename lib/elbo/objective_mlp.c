@@ -34,7 +34,7 @@ void vae_objective_mlp(struct vae_objective *o, const struct vae_weights *weight
 	struct vae_position nowhere = {0, 0};
 	size_t n = (size_t)(o->nets->arch.width * o->nets->arch.height), z_channels = (size_t)o->nets->arch.y;
 	float *epsilon = o->noise, *deviation = epsilon + o->rows * z_channels;
-	struct vae_objective_sums s = {.samples = (double)o->samples};
+	sums->samples = (double)o->samples;
 	(void)training; /* the ELBO is a mean over samples of z, in validation too */
 
 	memcpy(vae_run_input(analysis, 0), o->x, o->samples * n * sizeof(float));
@@ -47,23 +47,19 @@ void vae_objective_mlp(struct vae_objective *o, const struct vae_weights *weight
 			size_t k = i * z_channels + c;
 			deviation[k] = expf(0.5f * log_variance);
 			z[k] = mean + deviation[k] * epsilon[k];
-			s.kl += 0.5 * (mean * mean + deviation[k] * deviation[k] - 1 - log_variance);
+			sums->kl += 0.5 * (mean * mean + deviation[k] * deviation[k] - 1 - log_variance);
 		}
 	vae_net_forward(synthesis, o->nets, weights, nowhere);
 	vae_run_start_backward(synthesis);
-	int logits = synthesis->net->output[0];
-	synthesis->has_gradient[logits] = true;
-	s.elbo = s.kl + likelihood(o->loss, synthesis->value[logits], o->x, o->samples * n, (float)weight, synthesis->gradient[logits]);
-	s.loss = s.elbo;
-	vae_objective_add(sums, &s);
+	sums->elbo = sums->kl + likelihood(o->loss, vae_run_output(synthesis, 0), o->x, o->samples * n, (float)weight, vae_run_start_gradient(synthesis, 0));
+	sums->loss = sums->elbo;
 	if (!gradient)
 		return; /* with a gradient all rows are in use */
 
 	vae_net_backward(synthesis, o->nets, weights, nowhere, gradient);
 	const float *dz = synthesis->gradient[synthesis->net->input[0]];
 	vae_run_start_backward(analysis);
-	analysis->has_gradient[analysis->net->output[0]] = true;
-	float *dposterior = analysis->gradient[analysis->net->output[0]];
+	float *dposterior = vae_run_start_gradient(analysis, 0);
 	for (size_t i = 0; i < o->samples; i++)
 		for (size_t c = 0; c < z_channels; c++) {
 			size_t k = i * z_channels + c, m = i * 2 * z_channels + c;

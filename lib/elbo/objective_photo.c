@@ -15,20 +15,13 @@ static double typical_loss(int loss, double lambda)
 	return loss == VAE_LOSS_MS_SSIM ? 11.3 * pow(lambda, 0.54) : 6.5 * pow(lambda, 0.48);
 }
 
-static float *start_gradient(struct vae_run *run, int output)
-{
-	int slot = run->net->output[output];
-	run->has_gradient[slot] = true;
-	return run->gradient[slot];
-}
-
 /* Squared error of the synthesis against x, and its gradient times scale into the synthesis's output. */
 static double squared_error(struct vae_objective *o, float scale)
 {
 	struct vae_run *run = &o->run[VAE_SYNTHESIS];
 	const float *output = vae_run_output(run, 0);
 	vae_run_start_backward(run);
-	float *gradient = start_gradient(run, 0);
+	float *gradient = vae_run_start_gradient(run, 0);
 	double sum = 0;
 	size_t line = o->columns * 3;
 	for (size_t r = 0; r < o->rows; r++) {
@@ -43,11 +36,17 @@ static double squared_error(struct vae_objective *o, float scale)
 	return sum;
 }
 
-/* 1 - MS-SSIM of the synthesis against x, and its gradient times weight in the place of that of squared_error. */
-static double ms_ssim_loss(struct vae_objective *o, double weight)
+/* What the synthesis's output costs in bits a pixel, and its gradient times weight in its place; what it is made of to s. */
+static double distortion(struct vae_objective *o, double lambda, double weight, struct vae_objective_sums *s)
 {
 	struct vae_run *run = &o->run[VAE_SYNTHESIS];
-	return vae_ms_ssim_loss(o->x, vae_run_output(run, 0), o->rows, o->columns, weight, run->gradient[run->net->output[0]], o->ms_ssim_room);
+	double samples = 3 * (double)(o->rows * o->columns);
+	s->mse = squared_error(o, (float)(weight * lambda * 65025 / samples)) / samples;
+	if (o->loss != VAE_LOSS_MS_SSIM)
+		return lambda * 65025 * s->mse;
+	s->ms_ssim = vae_ms_ssim_loss(o->x, vae_run_output(run, 0), o->rows, o->columns, weight * ms_ssim_lambda(lambda),
+	                              run->gradient[run->net->output[0]], o->ms_ssim_room);
+	return ms_ssim_lambda(lambda) * s->ms_ssim;
 }
 
 static void forward(struct vae_objective *o, const struct vae_weights *weights, struct vae_position at, bool training)
@@ -72,7 +71,7 @@ static void backward(struct vae_objective *o, const struct vae_weights *weights,
 	struct vae_run *analysis = &o->run[VAE_ANALYSIS], *synthesis = &o->run[VAE_SYNTHESIS];
 	vae_net_backward(synthesis, o->nets, weights, at, gradient);
 	vae_run_start_backward(analysis);
-	vae_elbo_rate_backward(&o->rate, weights, at, synthesis->gradient[synthesis->net->input[0]], gradient, start_gradient(analysis, 0));
+	vae_elbo_rate_backward(&o->rate, weights, at, synthesis->gradient[synthesis->net->input[0]], gradient, vae_run_start_gradient(analysis, 0));
 	vae_net_backward(analysis, o->nets, weights, at, gradient);
 }
 
@@ -84,13 +83,21 @@ void vae_objective_photo(struct vae_objective *o, const struct vae_weights *weig
 	forward(o, weights, at, training);
 
 	double z_bits, y_bits = vae_elbo_rate_bits(&o->rate, (float)(weight / typical / pixels), &z_bits);
-	double mse = squared_error(o, (float)(weight / typical * lambda * 65025 / (3 * pixels))) / (3 * pixels), ms_ssim = 0;
-	if (o->loss == VAE_LOSS_MS_SSIM)
-		ms_ssim = ms_ssim_loss(o, weight / typical * ms_ssim_lambda(lambda));
+	sums->samples = 1;
+	sums->bpp = (y_bits + z_bits) / pixels;
+	sums->z_bpp = z_bits / pixels;
+	sums->loss = (sums->bpp + distortion(o, lambda, weight / typical, sums)) / typical;
 	if (gradient)
 		backward(o, weights, at, gradient);
+}
 
-	struct vae_objective_sums s = {.samples = 1, .bpp = (y_bits + z_bits) / pixels, .z_bpp = z_bits / pixels, .mse = mse, .ms_ssim = ms_ssim};
-	s.loss = (s.bpp + (o->loss == VAE_LOSS_MS_SSIM ? ms_ssim_lambda(lambda) * ms_ssim : lambda * 65025 * mse)) / typical;
-	vae_objective_add(sums, &s);
+double vae_objective_distortion(struct vae_objective *o, const struct vae_weights *weights, uint16_t quality)
+{
+	struct vae_position at = vae_position_of(o->nets->arch.knots, quality);
+	struct vae_run *synthesis = &o->run[VAE_SYNTHESIS];
+	struct vae_objective_sums unused;
+	vae_net_forward(synthesis, o->nets, weights, at);
+	double bits = distortion(o, vae_arch_lambda(&o->nets->arch, quality), 1, &unused);
+	vae_net_backward(synthesis, o->nets, weights, at, NULL);
+	return bits;
 }

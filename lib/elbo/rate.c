@@ -157,13 +157,6 @@ static void guess_gradient(const struct vae_elbo_rate *r, int step, const float 
 	}
 }
 
-static float *start_gradient(struct vae_run *run, int output)
-{
-	int slot = run->net->output[output];
-	run->has_gradient[slot] = true;
-	return run->gradient[slot];
-}
-
 static const float *input_gradient(const struct vae_run *run, int i) { return run->gradient[run->net->input[i]]; }
 
 /* What the mean of cell i does by way of a neighbour that it took `share` of: z^ follows z, and round(z - mean) + mean no mean. */
@@ -210,14 +203,14 @@ void vae_elbo_rate_backward(struct vae_elbo_rate *r, const struct vae_weights *w
 	struct vae_run *h_a = &r->run[VAE_H_A], *h_s = &r->run[VAE_H_S];
 	size_t y_size = vae_elbo_rate_size(r), features = vae_run_size(h_s, h_s->net->output[0]);
 	vae_run_start_backward(h_s);
-	float *dfeatures = start_gradient(h_s, 0), *dguess0 = start_gradient(h_s, 1);
+	float *dfeatures = vae_run_start_gradient(h_s, 0), *dguess0 = vae_run_start_gradient(h_s, 1);
 	clear(dfeatures, features);
 	clear(dguess0, 2 * y_size);
 	clear(r->dresidual, y_size);
 	for (int step = r->steps - 1; step > 0; step--) {
 		struct vae_run *context = &r->run[VAE_CONTEXT + step - 1];
 		vae_run_start_backward(context);
-		float *dguess = start_gradient(context, 0);
+		float *dguess = vae_run_start_gradient(context, 0);
 		clear(dguess, 2 * y_size);
 		guess_gradient(r, step, dquantised, dguess, dy);
 		vae_net_backward(context, r->nets, weights, at, gradient);
@@ -229,7 +222,7 @@ void vae_elbo_rate_backward(struct vae_elbo_rate *r, const struct vae_weights *w
 	vae_net_backward(h_s, r->nets, weights, at, gradient);
 
 	vae_run_start_backward(h_a);
-	z_gradient(r, weights, at, gradient, start_gradient(h_a, 0));
+	z_gradient(r, weights, at, gradient, vae_run_start_gradient(h_a, 0));
 	vae_net_backward(h_a, r->nets, weights, at, gradient);
 	kernels->add(dy, input_gradient(h_a, 0), y_size);
 }

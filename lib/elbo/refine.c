@@ -1,13 +1,13 @@
 #include "elbo/refine.h"
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "nn/sweep.h"
 
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define CELL_PX 16
 #define TILE_CELLS 32 /* of the pixels that count, a side: with larger ones less is computed twice, but more memory is taken */
 
 /* Cells of the region; counted pixels are those of `own`, and `all` is what the synthesis of them sees. */
@@ -94,10 +94,10 @@ static struct vae_run *run_for(const struct vae_refine *r, const struct vae_refi
 		rows = most(rows, r->tile[i].all.rows);
 		columns = most(columns, r->tile[i].all.columns);
 	}
-	if (!run->net && vae_run_init(run, &r->nets->net[VAE_SYNTHESIS], 0, rows * CELL_PX, columns * CELL_PX, true, error))
+	if (!run->net && vae_run_init(run, &r->nets->net[VAE_SYNTHESIS], 0, rows * VAE_CELL_PX, columns * VAE_CELL_PX, true, error))
 		return NULL;
-	vae_run_shrink(run, 0, least(t->all.rows * CELL_PX, r->place.height_px - t->all.row * CELL_PX),
-	               least(t->all.columns * CELL_PX, r->place.width_px - t->all.column * CELL_PX));
+	vae_run_shrink(run, 0, least(t->all.rows * VAE_CELL_PX, r->place.height_px - t->all.row * VAE_CELL_PX),
+	               least(t->all.columns * VAE_CELL_PX, r->place.width_px - t->all.column * VAE_CELL_PX));
 	return run;
 }
 
@@ -112,7 +112,7 @@ static void copy_cells(float *to, size_t to_columns, const float *from, size_t f
 /* Whether a pixel of the region lies in an area of cells. */
 static bool within(const struct area *a, size_t row, size_t column)
 {
-	return row / CELL_PX - a->row < a->rows && column / CELL_PX - a->column < a->columns;
+	return row / VAE_CELL_PX - a->row < a->rows && column / VAE_CELL_PX - a->column < a->columns;
 }
 
 /* Squared error of the tile's own pixels, and its gradient times scale into the synthesis's output; 0 in the halo. */
@@ -120,14 +120,13 @@ static void tile_error(const struct vae_refine *r, struct vae_refine_tile *t, st
 {
 	const float *output = vae_run_output(run, 0);
 	vae_run_start_backward(run);
-	int slot = run->net->output[0];
-	run->has_gradient[slot] = true;
+	float *gradients = vae_run_start_gradient(run, 0);
 	const struct area slice = {r->place.above, r->place.left, r->place.rows, r->place.columns};
 	t->counted = t->of_slice = 0;
 	for (size_t row = 0; row < run->rows[0]; row++)
 		for (size_t column = 0; column < run->columns[0]; column++) {
-			size_t at = 3 * (row * run->columns[0] + column), y = t->all.row * CELL_PX + row, x = t->all.column * CELL_PX + column;
-			float *gradient = run->gradient[slot] + at, sum = 0;
+			size_t at = 3 * (row * run->columns[0] + column), y = t->all.row * VAE_CELL_PX + row, x = t->all.column * VAE_CELL_PX + column;
+			float *gradient = gradients + at, sum = 0;
 			if (!within(&t->own, y, x)) {
 				memset(gradient, 0, 3 * sizeof *gradient);
 				continue;

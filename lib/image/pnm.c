@@ -442,7 +442,7 @@ static int read_rows(struct vae_image_rows *rows, uint32_t count, uint16_t *colo
 
 	s->rows = count;
 	s->colour = colour;
-	s->alpha = alpha;
+	s->alpha = s->has_alpha ? alpha : NULL;
 	if (is_packed(s) ? read_packed(s) : guarded(s, read_raster)) {
 		rows->row += count;
 		return 0;

@@ -144,6 +144,12 @@ int vae_net_share(const struct vae_net *net, const size_t size[VAE_MAX_SLOTS], i
  * with vae_run_start_backward). Adds the parameters' gradients to `gradient` (flat, params->total; NULL: those are not wanted) and leaves
  * those of the inputs. */
 void vae_run_start_backward(struct vae_run *run);
+/* Where the gradient of output i goes, which is thereby said to be there. */
+static inline float *vae_run_start_gradient(struct vae_run *run, int i)
+{
+	run->has_gradient[run->net->output[i]] = true;
+	return run->gradient[run->net->output[i]];
+}
 void vae_net_backward(struct vae_run *run, const struct vae_nets *nets, const struct vae_weights *weights, struct vae_position at, float *gradient);
 
 #endif

@@ -376,6 +376,23 @@ out:
 	return result;
 }
 
+int vae_codes_pack(char **bytes, size_t *count, const struct vae_codes *codes, int level, struct vae_error *error)
+{
+	char *packed = NULL;
+	size_t size = 0;
+	FILE *file = open_memstream(&packed, &size);
+	int rc = file ? vae_codes_write(codes, file, level, error) : vae_fail(error, VAE_EMEM, "out of memory");
+	if (file && (fclose(file) || !packed) && !rc) /* where glibc cannot shrink the memory to its size at the end, it says nothing, and gives NULL */
+		rc = vae_fail(error, VAE_EMEM, "out of memory");
+	if (rc) {
+		free(packed);
+		return rc;
+	}
+	*bytes = packed;
+	*count = size;
+	return 0;
+}
+
 void vae_codes_free(struct vae_codes *codes)
 {
 	if (!codes)

@@ -238,23 +238,26 @@ static int try_directory(struct vae_model **model, uint64_t id, const char *dire
 int vae_model_find_id(struct vae_model **model, uint64_t id, const char *hint, struct vae_error *error)
 {
 	struct path path;
+	struct vae_error why; /* of a copy that a sound one may follow */
 	char looked[240];
-	int failed = path_init(&path, error), result = failed;
+	int failed = path_init(&path, &why), result = failed;
 	for (int i = 0; !failed && result != 1 && i < path.count; i++) {
-		int tried = try_directory(model, id, path.directory[i], error);
+		int tried = try_directory(model, id, path.directory[i], &why);
 		result = tried ? tried : result;
 		if (tried == 1)
 			(*model)->by_path = false;
 	}
 	if (!failed && result != 1 && hint) {
-		int tried = vae_model_load_id(model, hint, id, error);
+		int tried = vae_model_load_id(model, hint, id, &why);
 		result = tried ? tried : result;
 	}
 	if (result == 0) {
 		path_text(&path, looked, sizeof looked);
-		result = vae_fail(error, VAE_EMODEL, "no model with the id %016llx%s: looked in %s", (unsigned long long)id,
+		result = vae_fail(&why, VAE_EMODEL, "no model with the id %016llx%s: looked in %s", (unsigned long long)id,
 		                  hint ? ", not in the file it came from either" : "", looked);
 	}
 	path_clear(&path);
+	if (result < 0 && error)
+		*error = why;
 	return result == 1 ? 0 : result;
 }

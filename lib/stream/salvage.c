@@ -22,6 +22,7 @@ struct vae_salvage {
 	uint64_t max_pixels, image;
 	vae_damage_report *report;
 	void *context;
+	int64_t start;     /* of the image last read */
 	int64_t *offset;   /* [offsets] of the image's slices; owned */
 	size_t offsets;
 	bool said, had;    /* of this frame: damage was reported; an image, or a part of one, was read */
@@ -202,6 +203,7 @@ void vae_salvage_lose(struct vae_salvage *s, struct vae_codes *c, uint32_t i, co
 }
 
 int64_t vae_salvage_offset(const struct vae_salvage *s, uint32_t i) { return s->offset[i]; }
+int64_t vae_salvage_start(const struct vae_salvage *s) { return s->start; }
 
 /* ---- images ------------------------------------------------------------------------------------------------------------ */
 
@@ -276,6 +278,7 @@ static int read_image(struct vae_codes **codes, struct vae_salvage *s, struct va
 	if (rc)
 		return rc;
 	s->image++;
+	s->start = vae_frames_offset(&s->frames, 0);
 	if (!(rc = vae_codes_header_get(p.codes, content(s, 0), vae_frames_offset(&s->frames, 0), s->max_pixels, &why)) &&
 	    !(rc = vae_codes_slices_new(p.codes, &why)) && !(rc = vae_reserve(&s->offset, &s->offsets, p.codes->slices, 0, sizeof *s->offset, &why)))
 		rc = read_slices(s, &p, &at, &why);

@@ -5,14 +5,9 @@
 #include "train/data.h"
 #include "elbo/objective.h"
 
-/* One row of the table, [y]: what a squared error of 1 of a symbol of each channel is worth in bits at that knot's quality, lambda times
- * the squared error of the picture in 255^2 units, times a factor found by trial. photo alone. o is one thread's; its rows and columns are
- * equal, and every picture of data holds such a patch. weights are packed for training; gradient (params->total) is overwritten. The same seed
- * gives the same row in whichever thread. Call under vae_fp_enter. */
-void vae_sensitivity_row(float *row, int knot, struct vae_objective *o, const struct vae_weights *weights, const struct vae_data *data, uint64_t seed,
-                         float *gradient);
-
-/* The factor at a quality. */
-double vae_sensitivity_factor(uint16_t quality);
+/* One row of the table, [y]: what a squared error of 1 of a symbol of each channel is worth in bits at that knot's quality, by the loss that o has.
+ * photo alone. o is one thread's; its rows and columns are equal, and every picture of data holds such a patch.
+ * weights are packed for training. The same seed gives the same row in whichever thread. Call under vae_fp_enter. */
+void vae_sensitivity_row(float *row, int knot, struct vae_objective *o, const struct vae_weights *weights, const struct vae_data *data, uint64_t seed);
 
 #endif

@@ -36,7 +36,7 @@ struct vae_trainer {
 	struct vae_optimiser optimiser;
 	struct vae_data data, validation;
 	struct worker *worker;
-	int workers;
+	int workers, threads;     /* a worker is a thread that has samples */
 	bool started;             /* the weights are those of a model or checkpoint */
 	double earlier_seconds;   /* of training before this run */
 	double run_seconds;       /* of this run, by the clock of rank 0 */
@@ -57,13 +57,24 @@ static int now(const struct vae_trainer *trainer, double *seconds, struct vae_er
 	bool cpu = trainer->options.cpu_clock;
 	struct timespec t;
 	clock_gettime(cpu ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &t);
-	*seconds = ((double)t.tv_sec + 1e-9 * (double)t.tv_nsec) / (cpu ? trainer->workers : 1);
+	*seconds = ((double)t.tv_sec + 1e-9 * (double)t.tv_nsec) / (cpu ? trainer->threads : 1);
 	return vae_ranks_share(trainer->options.cluster, seconds, sizeof *seconds, error);
 }
 
 static const char *optimiser_name(const struct vae_trainer *t) { return t->options.optimiser == VAE_OPTIMISER_MUON ? "Muon" : "Adam"; }
 
-static const char *loss_name(int loss) { return loss == VAE_LOSS_MS_SSIM ? "ms-ssim" : loss == VAE_LOSS_BCE ? "bce" : "mse"; }
+static const char *const loss_name[] = {[VAE_LOSS_MSE] = "mse", [VAE_LOSS_BCE] = "bce", [VAE_LOSS_MS_SSIM] = "ms-ssim"};
+
+/* What a run has that is told nothing: the checkpoint's, the model's that it starts from, or the network's own. */
+static int default_loss(const struct vae_checkpoint_head *head, const struct vae_model *init, bool photo)
+{
+	const char *name = init ? vae_model_metadata(init, "loss") : NULL;
+	int loss = head && head->loss <= VAE_LOSS_MS_SSIM ? (int)head->loss : VAE_LOSS_DEFAULT;
+	for (int i = VAE_LOSS_MSE; name && i <= VAE_LOSS_MS_SSIM; i++)
+		if (!strcmp(name, loss_name[i]))
+			loss = i;
+	return loss != VAE_LOSS_DEFAULT ? loss : photo ? VAE_LOSS_MSE : VAE_LOSS_BCE;
+}
 
 static double decibels(double distortion) { return -10 * log10(distortion); }
 
@@ -91,6 +102,12 @@ static int check_options(const struct vae_train_options *o, struct vae_error *er
 		return vae_fail(error, VAE_EARG, "the rate, decay, ema or clip is out of range");
 	if (o->optimiser != VAE_OPTIMISER_ADAM && o->optimiser != VAE_OPTIMISER_MUON)
 		return vae_fail(error, VAE_EARG, "optimiser %d is neither Adam nor Muon", o->optimiser);
+	if (o->loss < VAE_LOSS_DEFAULT || o->loss > VAE_LOSS_MS_SSIM)
+		return vae_fail(error, VAE_EARG, "loss %d is none of those that there are", o->loss);
+	if (o->precision < VAE_PRECISION_AUTO || o->precision > VAE_PRECISION_BF16)
+		return vae_fail(error, VAE_EARG, "precision %d is none of those that there are", o->precision);
+	if (!(o->checkpoint_minutes >= 0) || isnan(o->minutes) || !(o->lambda_min >= 0) || !(o->lambda_max >= 0))
+		return vae_fail(error, VAE_EARG, "minutes or lambdas are not numbers from 0 on");
 	if (o->precision == VAE_PRECISION_BF16 && !vae_bf16())
 		return vae_fail(error, VAE_EARG, "no products in bf16 here: they need a CPU with AVX512-BF16");
 	if (o->resume && !o->checkpoint)
@@ -115,7 +132,7 @@ static int choose_arch(struct vae_trainer *t, const struct vae_checkpoint_head *
 		return VAE_EARG;
 	bool photo = arch.kind == VAE_ARCH_PHOTO;
 	if (t->options.loss == VAE_LOSS_DEFAULT)
-		t->options.loss = photo ? VAE_LOSS_MSE : VAE_LOSS_BCE;
+		t->options.loss = default_loss(head, init, photo);
 	if (!t->options.batch)
 		t->options.batch = photo ? 8 : 128;
 	if (t->options.clip < 0)
@@ -150,8 +167,8 @@ static int load_start(struct vae_trainer *t, const struct vae_checkpoint_head *h
 		if (head->optimiser != (uint32_t)t->options.optimiser)
 			return vae_fail(error, VAE_EARG, "checkpoint %s: of another optimiser than %s", t->options.checkpoint, optimiser_name(t));
 		if (head->loss && head->loss != (uint32_t)t->options.loss)
-			return vae_fail(error, VAE_EARG, "checkpoint %s: of loss %s, not %s", t->options.checkpoint, loss_name((int)head->loss),
-			                loss_name(t->options.loss));
+			return vae_fail(error, VAE_EARG, "checkpoint %s: of loss %s, not %s", t->options.checkpoint, head->loss <= VAE_LOSS_MS_SSIM ? loss_name[head->loss] : "?",
+			                loss_name[t->options.loss]);
 		int result = leads(&t->options) ? vae_checkpoint_read(t->options.checkpoint, head, t->weights.value, &t->optimiser, error) : 0;
 		if (result)
 			return result;
@@ -186,7 +203,7 @@ static int new_workers(struct vae_trainer *t, struct vae_error *error)
 	const struct vae_train_options *o = &t->options;
 	size_t rank = vae_rank(o->cluster), ranks = vae_ranks(o->cluster), batch = (size_t)o->batch;
 	size_t first = vae_deal(batch, rank, ranks), samples = vae_deal(batch, rank + 1, ranks) - first;
-	size_t threads = (size_t)(o->threads > 0 ? o->threads : omp_get_max_threads());
+	size_t threads = (size_t)(t->threads = omp_get_max_threads());
 	if (batch < ranks)
 		return vae_fail(error, VAE_EARG, "batch %d leaves some of %zu ranks without a sample", o->batch, ranks);
 	t->workers = (int)(threads < samples ? threads : samples);
@@ -607,8 +624,8 @@ static int describe(const struct vae_trainer *t, char *text, size_t room)
 	if (vae_ranks(o->cluster) > 1)
 		snprintf(ranks, sizeof ranks, "%zu ranks of ", vae_ranks(o->cluster));
 	int n = snprintf(text, room, "%s%s%llu steps of %d samples in %.0f minutes on %s%d threads in %s, %s %g, loss %s, seed %llu", o->summary ? o->summary : "",
-	                 o->summary ? "; " : "", (unsigned long long)t->optimiser.step, o->batch, (t->earlier_seconds + t->run_seconds) / 60, ranks, t->workers,
-	                 t->weights.bf16 ? "bf16" : "float32", optimiser_name(t), o->lr, loss_name(o->loss), (unsigned long long)o->seed);
+	                 o->summary ? "; " : "", (unsigned long long)t->optimiser.step, o->batch, (t->earlier_seconds + t->run_seconds) / 60, ranks, t->threads,
+	                 t->weights.bf16 ? "bf16" : "float32", optimiser_name(t), o->lr, loss_name[o->loss], (unsigned long long)o->seed);
 	const struct vae_objective_sums *v = &t->last_valid;
 	if (!(v->samples > 0 && n > 0 && (size_t)n < room))
 		return n;
@@ -630,8 +647,7 @@ static void measure_sensitivity(struct vae_trainer *t, float *table)
 	for (int i = 0; i < t->workers; i++) {
 		uint64_t state = vae_fp_enter();
 		for (int k = i; k < knots; k += t->workers)
-			vae_sensitivity_row(table + (size_t)k * (size_t)t->nets->arch.y, k, &t->worker[i].objective, &t->weights, &t->data, t->options.seed,
-			                    t->worker[i].gradient);
+			vae_sensitivity_row(table + (size_t)k * (size_t)t->nets->arch.y, k, &t->worker[i].objective, &t->weights, &t->data, t->options.seed);
 		vae_fp_leave(state);
 	}
 	use_live(t, live);
@@ -651,7 +667,8 @@ int vae_trainer_save(struct vae_trainer *t, FILE *file, struct vae_error *error)
 	if (result)
 		goto out;
 	describe(t, text, sizeof text);
-	struct vae_metadata metadata = {.count = 2, .key = {"licence", "training"}, .value = {(char *)(t->options.licence ? t->options.licence : ""), text}};
+	struct vae_metadata metadata = {.count = 3, .key = {"licence", "loss", "training"},
+	                                .value = {(char *)(t->options.licence ? t->options.licence : ""), (char *)loss_name[t->options.loss], text}};
 	result = vae_model_write(file, t->nets, t->optimiser.average, &scales, sigmoid, sensitivity, t->init && !t->optimiser.step ? &t->init->metadata : &metadata, error);
 out:
 	vae_scales_clear(&scales);

@@ -3,7 +3,8 @@
 #   gnuplot -e "ours='photo.csv'; peers='peers.csv'; out='rd'" tests/bench/rd.gp
 #   more: title='...'; published='kodak_published.csv' (codec,metric,quality,bpp,psnr,ms_ssim)
 #
-# ours and peers are tables of rd.sh (codec,q,bpp,psnr,msssim), without blank lines. MS-SSIM is drawn as
+# ours and peers are tables of rd.sh (codec,q,bpp,psnr,msssim), without blank lines; lines of the codec ours-ms in ours are of a model that was
+# learned by MS-SSIM. MS-SSIM is drawn as
 # -10 log10(1 - MS-SSIM), since what differs is how near it comes to 1.
 if (!exists("title")) title = ''
 set datafile separator ','
@@ -20,7 +21,8 @@ public = 'cai:bmshj2018-hyperprior cai:mbt2018-mean paper:elic2022 vtm'
 public_names = 'hyperprior mean-scale ELIC VTM'
 db(s) = s < 1 ? -10 * log10(1 - s) : NaN
 is(name) = strcol(1) eq name
-there(name) = int(system("grep -c '^".name.",' '".peers."' || true"))
+lines_in(file, name) = int(system("grep -c '^".name.",' '".file."' || true"))
+there(name) = lines_in(peers, name)
 of_mse(name) = strcol(1) eq name && strcol(2) ne 'ms-ssim'
 
 do for [kind in 'png svg'] {
@@ -36,7 +38,8 @@ do for [kind in 'png svg'] {
 	set ylabel 'MS-SSIM, dB'
 	set yrange [5:27]
 	plot for [i = 1:words(codecs)] peers using (is(word(codecs, i)) ? $3 : NaN):(db($5)) with linespoints lc rgb word(colours, i) lw 1.5 pt 7 ps 0.5 title there(word(codecs, i)) ? word(names, i) : '', \
-		ours using (is('ours') ? $3 : NaN):(db($5)) with linespoints lc rgb '#0050d0' lw 3 pt 7 ps 0.9 title 'vae-tools'
+		ours using (is('ours') ? $3 : NaN):(db($5)) with linespoints lc rgb '#0050d0' lw 3 pt 7 ps 0.9 title 'vae-tools', \
+		ours using (is('ours-ms') ? $3 : NaN):(db($5)) with linespoints lc rgb '#00a0d0' lw 3 pt 7 ps 0.9 title lines_in(ours, 'ours-ms') ? 'vae-tools, photo-ms' : ''
 	unset multiplot
 	set output
 }

@@ -199,6 +199,7 @@ terminated() {
 	local i pid status
 	for i in 0 1 2 3 4 5 6 7 8 9 10 12 14 17 20 25 30; do
 		echo old >out
+		: >err # the signal may come before the shell has made it
 		# shellcheck disable=SC2086
 		plainly $1 -T 1 -o out "$2" 3>&- 2>err &
 		pid=$!

@@ -141,6 +141,8 @@ setup_file() {
 	fails 1 "standard output: *No space left" shell 'vae-dec "$X/x.lat" > /dev/full'
 	fails 1 "standard output: *No space left" shell 'vae-stat "$X/x.ppm" > /dev/full'
 	fails 1 "standard output: *No space left" shell 'vae-stat --json "$X/x.lat" > /dev/full'
+	fails 1 "standard output: *No space left" shell 'vae-stat --heatmap "$X/x.lat" "$X/x.lat" > /dev/full'
+	fails 1 "standard output: *No space left" shell 'vae-stat --planes "$X/x.latents" > /dev/full'
 	fails 1 "/dev/full: *No space left" vae-dec -o /dev/full "$X/x.lat"
 	fails 1 "/dev/full: *No space left" vae-stat -o /dev/full "$X/x.lat"
 }

@@ -212,7 +212,12 @@ fails_with_nothing() {
 	assert_equal "${#stderr_lines[@]}" 1
 	assert_regex "$stderr" "vae-dec: bad.lat: image 2, slice in row 0, column 0 .*\(byte [0-9]{1,3}\)"
 	second
+	run --separate-stderr -0 vae-dec --salvage -v -o out "$X/x.lat" "$X/a.lat"
+	assert_regex "${stderr_lines[0]}" "vae-dec: [^ ]*/x\.lat"
+	assert_regex "${stderr_lines[1]}" "vae-dec: [^ ]*/a\.lat"
 	VAE_MODEL_PATH=/nowhere fails_with_nothing "$X/a.lat"
+	VAE_MODEL_PATH=/nowhere run --separate-stderr -1 vae-dec --salvage -o out "$X/x.lat" "$X/a.lat"
+	assert_regex "${stderr_lines[1]}" "vae-dec: [^ ]*/a\.lat: no model"
 }
 
 @test "alpha is opaque where it is lost, grey is mid-grey for any maxval" {

@@ -56,6 +56,19 @@ needs() {
 	at_least "$(pamcut -width 1 -height 1 rgb.ppm | vae-enc -q 100 | vae-quant | vae-dec | vae-stat --tsv -r one.ppm | column psnr_db)" 15
 }
 
+@test "photo-ms: in as many bytes, more structural similarity and less PSNR than photo" {
+	needs photo-ms
+	local bpp model
+	for bpp in 0.2 0.8; do
+		for model in photo photo-ms; do
+			vae-enc -m $model --target-bpp $bpp "$X" | vae-quant | vae-dec >$model.ppm
+		done
+		at_least "$(vae-stat --tsv -r "$X" photo-ms.ppm | column ms_ssim)" "$(vae-stat --tsv -r "$X" photo.ppm | column ms_ssim)"
+		at_least "$(psnr photo.ppm "$X")" "$(psnr photo-ms.ppm "$X")"
+	done
+	vae-stat --json "$(compgen -G "$ROOT/models/photo-ms-*.safetensors" | sort -V | tail -n 1)" | json_is '$j->[0]{loss} eq "ms-ssim"'
+}
+
 @test "photo: a copy of the model by its path, on vae-enc alone" {
 	needs photo
 	local model

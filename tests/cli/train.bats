@@ -105,11 +105,23 @@ falls() {
 	ms_run --steps $last --checkpoint ckpt2 --resume --quiet -o m
 	same_weights m whole
 	fails 2 "checkpoint ckpt2: of loss ms-ssim, not mse" ms_run --steps $last --checkpoint ckpt2 --resume --loss mse -o none
-	vae-stat --json whole | json_is '$j->[0]{training} =~ /, loss ms-ssim, .* dB, MS-SSIM [0-9.]+ dB$/'
+	vae-stat --json whole | json_is '$j->[0]{loss} eq "ms-ssim" && $j->[0]{training} =~ /, loss ms-ssim, .* dB, MS-SSIM [0-9.]+ dB$/'
+	# without --loss, that of the start
+	vae-train --init ./whole --batch 1 --patch 192 --seed 3 -T 1 --steps 1 --quiet -o more "$X/photo.ppm"
+	vae-stat --json more | json_is '$j->[0]{loss} eq "ms-ssim"'
+	vae-train --checkpoint ckpt2 --resume --batch 1 --patch 192 --seed 3 -T 1 --steps $((last + 1)) --quiet -o more "$X/photo.ppm"
+	vae-stat --json more | json_is '$j->[0]{loss} eq "ms-ssim"'
+	fails 1 "refinement is for squared error, and the model was learned by ms-ssim" vae-enc -m ./whole --refine 1 -o none "$X/photo.ppm"
 	vae-stat --json "$X/photo.safetensors" | json_is '$j->[0]{training} =~ /, loss mse, /'
 	fails 2 "160 pixels" photo_run --steps 1 --loss ms-ssim -o none
 	vae-train --init tiny --batch 1 --patch 192 --warmup 2 --lr 0.001 --seed 3 -T 1 --decay 0 --steps 3 --quiet -o mse "$X/photo.ppm"
 	refute same_weights mse m
+}
+
+@test "--clock cpu: minutes are those of the processor, for each thread" {
+	fails 2 "--clock" mlp_run --clock sun --steps 1 -o out
+	mlp_run --clock cpu --minutes 0.01 --quiet --log log.tsv -o out
+	awk -F'\t' 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next } { last = $at["minutes"] } END { exit !(last > 0 && last < 0.03) }' log.tsv
 }
 
 @test "training lowers the loss" {

@@ -5,6 +5,7 @@
 #include "train/ranks.h"
 
 #include <math.h>
+#include <omp.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,6 +94,7 @@ static void *train(void *context)
 {
 	struct rank *r = context;
 	struct vae_trainer *trainer = NULL;
+	omp_set_num_threads(1);
 	r->result = vae_trainer_new(&trainer, &r->options, &r->error);
 	for (int i = 0; i < PICTURES && !r->result; i++)
 		r->result = vae_trainer_add(trainer, r->image[i], i % 2 ? VAE_TRAIN_VALIDATION : VAE_TRAIN_LOSSLESS, &r->error);
@@ -150,7 +152,6 @@ static struct vae_train_options options_of(int optimiser)
 	o.patch = 64;
 	o.warmup = 2;
 	o.decay = 0;
-	o.threads = 1;
 	o.steps = 6;
 	o.precision = VAE_PRECISION_FLOAT32;
 	return o;

@@ -120,10 +120,10 @@ static void check_objective(const char *line, int loss, size_t rows, size_t colu
 	vae_nets_free(nets);
 }
 
-/* Against the columns of the synthesis' Jacobian, each by finite differences. */
+/* Against the second derivatives of the distortion, each by finite differences. */
 static void check_sensitivity(void)
 {
-	enum { Y = 6, SIDE = 64, CELLS = SIDE / 16 * (SIDE / 16), PIXELS = SIDE * SIDE * 3 };
+	enum { Y = 6, SIDE = 64, CELLS = SIDE / 16 * (SIDE / 16), PIXELS = SIDE * SIDE };
 	struct vae_error e;
 	struct vae_arch arch;
 	struct vae_nets *nets = NULL;
@@ -144,39 +144,62 @@ static void check_sensitivity(void)
 			w.value[p->offset + k] = centre + bound * centred();
 	}
 	vae_weights_pack(&w, &nets->params);
-	float row[Y], again[Y], *gradient = calloc(nets->params.total, sizeof(float)), *base = malloc(PIXELS * sizeof *base);
+	float row[Y], again[Y];
 	const uint16_t quality = VAE_QUALITY_ONE / 2; /* knot 1 of 3 */
-	vae_sensitivity_row(row, 1, &o, &w, &data, 3, gradient);
+	vae_sensitivity_row(row, 1, &o, &w, &data, 3);
 
-	struct vae_run *run = &o.run[VAE_SYNTHESIS];
-	struct vae_position at = vae_position_of(arch.knots, quality);
-	double worst = 0, scale = vae_sensitivity_factor(quality) * vae_arch_lambda(&arch, quality) * 65025 / 3;
-	vae_net_forward(run, nets, &w, at); /* at the latents of the last patch */
-	memcpy(base, vae_run_output(run, 0), PIXELS * sizeof *base);
+	float *y = vae_run_input(&o.run[VAE_SYNTHESIS], 0), *slope = o.run[VAE_SYNTHESIS].gradient[o.run[VAE_SYNTHESIS].net->input[0]];
+	double worst = 0;
+	memcpy(y, o.rate.quantised, CELLS * Y * sizeof *y); /* the latents of the last patch */
 	for (int c = 0; c < Y; c++) {
 		double sum = 0;
-		for (int cell = 0; cell < CELLS; cell++) {
-			float *number = vae_run_input(run, 0) + cell * Y + c, kept = *number;
-			*number = kept + 0.01f;
-			vae_net_forward(run, nets, &w, at);
-			*number = kept;
-			for (int p = 0; p < PIXELS; p++) {
-				double slope = (vae_run_output(run, 0)[p] - base[p]) / 0.01;
-				sum += slope * slope;
+		for (int i = c; i < CELLS * Y; i += Y)
+			for (int sign = -1; sign <= 1; sign += 2) {
+				y[i] += sign * 0.01f;
+				vae_objective_distortion(&o, &w, quality);
+				sum += sign * slope[i] / 0.01;
+				y[i] = o.rate.quantised[i];
 			}
-		}
-		worst = fmax(worst, fabs(log(row[c] / (scale * sum / CELLS))));
+		worst = fmax(worst, fabs(log(row[c] / (PIXELS * sum / 4 / CELLS))));
 	}
-	ok(worst < 0.25, "sensitivities are the Jacobian's, to %.3f of themselves", worst);
-	vae_sensitivity_row(again, 1, &o, &w, &data, 3, gradient);
+	ok(worst < 0.25, "sensitivities are second derivatives, to %.3f of themselves", worst);
+	vae_sensitivity_row(again, 1, &o, &w, &data, 3);
 	ok(!memcmp(row, again, sizeof row), "the same each time");
-	free(gradient);
-	free(base);
 	vae_image_free(image);
 	vae_data_clear(&data);
 	vae_objective_clear(&o);
 	vae_weights_clear(&w);
 	vae_nets_free(nets);
+}
+
+/* What a program may hand over by mistake, one field at a time. */
+static void check_refused(void)
+{
+	struct vae_train_options bad[14];
+	struct vae_trainer *trainer;
+	struct vae_error e;
+	int n = 0, refused = 0;
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		vae_train_defaults(&bad[i]);
+		bad[i].steps = 1;
+	}
+	bad[n++].loss = VAE_LOSS_MS_SSIM + 1;
+	bad[n++].loss = -1;
+	bad[n++].precision = VAE_PRECISION_BF16 + 1;
+	bad[n++].optimiser = 2;
+	bad[n++].checkpoint_minutes = -1;
+	bad[n++].checkpoint_minutes = NAN;
+	bad[n++].minutes = NAN;
+	bad[n++].lambda_max = NAN;
+	bad[n++].lr = NAN;
+	bad[n++].ema = 1;
+	bad[n++].decay = 1.5;
+	bad[n++].batch = -1;
+	bad[n++].patch = 100;
+	bad[n++].steps = 0;
+	for (int i = 0; i < n; i++)
+		refused += vae_trainer_new(&trainer, &bad[i], &e) == VAE_EARG;
+	ok(refused == n, "%d of %d options out of range are refused", refused, n);
 }
 
 static void check_order(void)
@@ -525,5 +548,6 @@ int main(void)
 	check_factors();
 	check_objective("photo enc=16 enc_blocks=1 y=6 hyper=16 ctx=16 z=3 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=3", VAE_LOSS_MS_SSIM, 192, 256);
 	check_sensitivity();
+	check_refused();
 	return tap_done();
 }

@@ -1,5 +1,5 @@
 #!/bin/bash
-# make.sh - writes the golden files of one model: what every later version must write, and read to the same pixels.
+# make.sh - writes the golden files of one model: what every later version must write, and decode to the same pixels.
 #
 #   tests/data/golden/make.sh tiny|mnist-1|photo-N        with vae-enc and the others on PATH
 #
@@ -24,7 +24,7 @@ mnist-1)
 	exit 2 ;;
 esac
 if compgen -G "$model-*.lat" >/dev/null || [ -e "$model.sums" ]; then
-	echo "make.sh: golden files of $model are there already; they are not to change" >&2
+	echo "make.sh: golden files of $model are there already; README.md says when they may change" >&2
 	exit 1
 fi
 
