@@ -37,8 +37,8 @@ clean vae-dec -o "$work/y" --crop 3,2,7,9 "$work/x.lat"
 clean vae-dec -o "$work/y" --reduce 4 "$work/x.lat"
 clean vae-dec -o "$work/y" -m mnist-1 --sample 2
 clean vae-stat -o "$work/report" --json "$work/x.lat" "$work/x.latents" tests/data/tiny.safetensors "$work/x.pam"
-pamstretch -xscale 66 "$golden/bits.pbm" >"$work/wide.pbm"
-pamdepth 255 "$work/wide.pbm" | pamtopnm -plain >"$work/wide.pgm"
+pbmmake -gray 4100 2 >"$work/wide.pbm" # wider than the pieces that rows are read in
+pamdepth 255 "$work/wide.pbm" | pnmtoplainpnm >"$work/wide.pgm"
 clean vae-stat -o "$work/report" "$work/wide.pbm" "$work/wide.pgm"
 clean vae-stat -o "$work/report" -r "$golden/rgb.ppm" "$golden/rgb.ppm"
 for steps in 1 3; do
