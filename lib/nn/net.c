@@ -139,20 +139,24 @@ static void wants_gradient(const struct vae_net *net, bool wanted[VAE_MAX_SLOTS]
 	}
 }
 
+/* All in one block, whose pages are large; a little apart, as sizes are powers of two and would share the places of a cache. */
 static int plan_kept(struct vae_run *run, struct vae_error *error)
 {
 	const struct vae_net *net = run->net;
 	bool wanted[VAE_MAX_SLOTS];
+	float *room = NULL;
 	wants_gradient(net, wanted);
-	for (int slot = 0; slot < net->slots; slot++) {
-		if (vae_alloc(&run->value[slot], vae_run_size(run, slot), sizeof(float), error))
+	for (int pass = 0; pass < 2; pass++) {
+		size_t floats = 0;
+		for (int slot = 0; slot < net->slots; slot++)
+			for (int gradient = 0; gradient <= wanted[slot]; gradient++) {
+				if (room)
+					(gradient ? run->gradient : run->value)[slot] = room + floats;
+				floats += (vae_run_size(run, slot) + 15) / 16 * 16 + 17 * 16;
+			}
+		if (!room && vae_alloc_huge(&room, floats, sizeof *room, error))
 			return VAE_EMEM;
-		run->owned[2 * slot] = run->value[slot];
-		if (!wanted[slot])
-			continue;
-		if (vae_alloc(&run->gradient[slot], vae_run_size(run, slot), sizeof(float), error))
-			return VAE_EMEM;
-		run->owned[2 * slot + 1] = run->gradient[slot];
+		run->owned[0] = room;
 	}
 	return 0;
 }
