@@ -59,9 +59,9 @@ ARCH := $(shell $(CC) -dumpmachine 2>/dev/null)
 ISAS := scalar $(if $(findstring x86_64,$(ARCH)),avx2 avx512) $(if $(findstring aarch64,$(ARCH)),neon)
 ISA_FLAGS_avx2 = -mavx2 -mfma
 ISA_FLAGS_avx512 = -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mprefer-vector-width=512
-# bf16.c is empty where the compiler does not know the instructions.
-BF16_FLAGS := $(if $(filter avx512,$(ISAS)),$(shell $(CC) -mavx512bf16 -E -x c /dev/null >/dev/null 2>&1 && \
-	echo $(ISA_FLAGS_avx512) -mavx512bf16))
+# Of bf16.c there is what the compiler knows the instructions for.
+knows = $(shell $(CC) $1 -E -x c /dev/null >/dev/null 2>&1 && echo $1)
+BF16_FLAGS := $(if $(filter avx512,$(ISAS)),$(ISA_FLAGS_avx512) $(call knows,-mavx512bf16) $(call knows,-mamx-tile -mamx-bf16))
 
 LIB_SRC := $(filter-out lib/kernel/kernels.c,$(wildcard lib/*.c lib/*/*.c))
 LIB_OBJ := $(ISAS:%=$(B)/obj/lib/kernel/kernels-%.o) $(LIB_SRC:%.c=$(B)/obj/%.o)

@@ -6,6 +6,8 @@
 #if defined __x86_64__
 #include <cpuid.h>
 #include <immintrin.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
 #ifdef __FAST_MATH__
@@ -47,10 +49,27 @@ bool vae_bf16_runs(void)
 #endif
 }
 
-enum vae_isa vae_isa_choose(void)
+/* Linux keeps the registers, 8 KB a thread, for processes that ask: ARCH_REQ_XCOMP_PERM (0x1023) of XFEATURE_XTILEDATA (18). */
+bool vae_amx_runs(void)
+{
+#if defined __x86_64__ && defined __linux__
+	unsigned a, b, c, d;
+	return vae_bf16_runs() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && d >> 22 & d >> 24 & 1 && !syscall(SYS_arch_prctl, 0x1023, 18);
+#else
+	return false;
+#endif
+}
+
+bool vae_isa_named(void)
 {
 	const char *want = getenv("VAE_CPU");
-	if (want && *want) {
+	return want && *want;
+}
+
+enum vae_isa vae_isa_choose(void)
+{
+	if (vae_isa_named()) {
+		const char *want = getenv("VAE_CPU");
 		for (int i = 0; i < VAE_ISA_COUNT; i++)
 			if (!strcmp(want, names[i]) && vae_isa_runs((enum vae_isa)i))
 				return (enum vae_isa)i;

@@ -10,8 +10,11 @@ enum vae_isa { VAE_ISA_SCALAR, VAE_ISA_NEON, VAE_ISA_AVX2, VAE_ISA_AVX512, VAE_I
 const char *vae_isa_name(enum vae_isa isa);    /* "scalar", "neon", "avx2", "avx512" */
 bool vae_isa_runs(enum vae_isa isa);           /* the CPU and the operating system support it, and this build has it */
 bool vae_bf16_runs(void);                      /* the CPU has AVX512-BF16, and AVX-512 runs */
+/* The CPU multiplies matrices of bf16 (AMX), and the operating system lets this process; AVX512-BF16 runs. */
+bool vae_amx_runs(void);
 /* The best that runs, or what $VAE_CPU names where that runs; an unknown or unsupported $VAE_CPU means scalar. */
 enum vae_isa vae_isa_choose(void);
+bool vae_isa_named(void);                      /* $VAE_CPU chooses */
 
 /* Exact arithmetic needs round-to-nearest, no flush-to-zero, no traps. Enter on every thread that computes; leave restores. */
 uint64_t vae_fp_enter(void);       /* returns the state to hand to vae_fp_leave */

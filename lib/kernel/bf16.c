@@ -1,9 +1,11 @@
-/* The products of training in mixed precision, on AVX512-BF16: vdpbf16ps adds a pair of bf16 products to each of 16 sums. */
+/* The products of training in mixed precision. On AVX512-BF16, vdpbf16ps adds a pair of bf16 products to each of 16 sums; on AMX,
+ * tdpbf16ps adds 16 such pairs to each of 16 x 16, between registers of a kilobyte. Both take b packed alike. */
 #include "kernel/kernel.h"
 
 #ifdef __AVX512BF16__
 
 #include <immintrin.h>
+#include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
 #if defined __clang__
@@ -12,11 +14,12 @@
 #define UNROLL _Pragma("GCC unroll 32")
 #endif
 
-/* A tile of 12 x 32 sums fills 24 registers. A block's a, two numbers in 4 bytes, stays in the second-level cache; a strip of b
- * (BLOCK_PAIRS x 32 pairs) and a tile of a share the first. */
+/* A tile of 12 x 32 sums fills 24 registers (AMX: 32 x 32, four of eight). A block's a, two numbers in 4 bytes, stays in the second-level cache;
+ * a strip of b (BLOCK_PAIRS x 32 pairs) and a tile of a share the first. */
 enum { ROWS = 12, LANES = 16, BLOCK_ROWS = 96, BLOCK_COLUMNS = 384, BLOCK_PAIRS = 256 };
 
 INLINE size_t least(size_t a, size_t b) { return a < b ? a : b; }
+INLINE size_t up_to_lanes(size_t n) { return (n + LANES - 1) / LANES * LANES; }
 INLINE __mmask16 mask_of(size_t count) { return (__mmask16)(count < LANES ? (1u << count) - 1 : 0xffff); }
 
 /* 32 floats rounded to bf16: low ones first, as they lie in memory. */
@@ -185,7 +188,7 @@ INLINE const uint32_t *strip(const struct vae_gemm *g, size_t p, size_t j)
 /* One pass of the block at (i0, j0) over `pairs` pairs from p0. */
 static void pass(const struct vae_gemm *g, struct place at, uint32_t *packed, float *chains, size_t i0, size_t j0, size_t p0)
 {
-	size_t rows = least(BLOCK_ROWS, g->m - i0), end = least(j0 + BLOCK_COLUMNS, g->n), up = (at.pairs + LANES - 1) / LANES * LANES;
+	size_t rows = least(BLOCK_ROWS, g->m - i0), end = least(j0 + BLOCK_COLUMNS, g->n), up = up_to_lanes(at.pairs);
 	bool transposed = g->a_step != 1;
 	if (transposed)
 		take_columns(packed, g, i0, 2 * p0, rows, at.pairs);
@@ -205,26 +208,214 @@ static void pass(const struct vae_gemm *g, struct place at, uint32_t *packed, fl
 	}
 }
 
-static void gemm(const struct vae_gemm *g)
+typedef void pass_function(const struct vae_gemm *, struct place, uint32_t *, float *, size_t, size_t, size_t);
+
+/* Block by block, each in passes that are alike but for the last. */
+INLINE void gemm_by(pass_function *one_pass, const struct vae_gemm *g)
 {
 	_Alignas(64) float chains[BLOCK_ROWS * BLOCK_COLUMNS];
 	_Alignas(64) uint32_t packed[BLOCK_ROWS * BLOCK_PAIRS];
 	size_t pairs = (g->k + 1) / 2, passes = pairs ? (pairs + BLOCK_PAIRS - 1) / BLOCK_PAIRS : 1;
-	size_t step = (pairs + passes - 1) / passes;
+	size_t step = up_to_lanes((pairs + passes - 1) / passes);
 
 	for (size_t i0 = 0; i0 < g->m; i0 += BLOCK_ROWS)
 		for (size_t j0 = 0; j0 < g->n; j0 += BLOCK_COLUMNS)
 			for (size_t p0 = 0, n = 0; n < passes; n++, p0 += step)
-				pass(g, (struct place){.pairs = least(step, pairs - p0), .first = n == 0, .last = n == passes - 1}, packed, chains,
+				one_pass(g, (struct place){.pairs = least(step, pairs - p0), .first = n == 0, .last = n == passes - 1}, packed, chains,
 					i0, j0, p0);
 }
 
-static const struct vae_bf16 table = {.gemm = gemm, .pack = pack};
-#define TABLE &table
+static void gemm(const struct vae_gemm *g) { gemm_by(pass, g); }
 
+static const struct vae_bf16 by_avx512 = {.kind = VAE_BF16_AVX512, .name = "avx512-bf16", .gemm = gemm, .pack = pack};
+#define AVX512 &by_avx512
 #else
-#define TABLE NULL
+#define AVX512 NULL
 #endif
 
-extern const struct vae_bf16 *const vae_bf16_avx512; /* named by dispatch.c alone */
-const struct vae_bf16 *const vae_bf16_avx512 = TABLE;
+/* ---- the same on AMX --------------------------------------------------------------------------------------------------- */
+
+#if defined __AVX512BF16__ && defined __AMX_BF16__
+
+/* Of the eight registers: 0 to 3 hold sums, 4 and 5 a, 6 and 7 b. All are 16 rows of 64 bytes. The intrinsics do not tell the compiler
+ * that they touch memory. */
+enum { TILE = LANES * LANES, AHEAD = 2 * LANES * 2 * LANES / BLOCK_ROWS + 1 }; /* lines of the next strip of b that a step fetches */
+#define TOUCHED __asm__ volatile("" ::: "memory")
+
+static void configure(void)
+{
+	struct {
+		uint8_t palette, start, reserved[14];
+		uint16_t row_bytes[16];
+		uint8_t rows[16];
+	} __attribute__((aligned(64))) c = {.palette = 1};
+	for (int i = 0; i < 8; i++) {
+		c.row_bytes[i] = 64;
+		c.rows[i] = LANES;
+	}
+	_tile_loadconfig(&c);
+}
+
+/* v[i]'s lane j changes places with v[j]'s lane i. */
+INLINE void turn(__m512i v[LANES])
+{
+	__m512i w[LANES];
+	UNROLL for (int i = 0; i < LANES; i += 2) {
+		w[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]);
+		w[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
+	}
+	UNROLL for (int i = 0; i < LANES; i += 4)
+		UNROLL for (int j = 0; j < 2; j++) {
+			v[i + 2 * j] = _mm512_unpacklo_epi64(w[i + j], w[i + j + 2]);
+			v[i + 2 * j + 1] = _mm512_unpackhi_epi64(w[i + j], w[i + j + 2]);
+		}
+	/* v[4 h + j]: in each quarter q, the lanes 4 q + j of four rows from 4 h on. */
+	UNROLL for (int j = 0; j < 4; j++) {
+		w[j] = _mm512_shuffle_i32x4(v[j], v[4 + j], 0x88);
+		w[4 + j] = _mm512_shuffle_i32x4(v[j], v[4 + j], 0xdd);
+		w[8 + j] = _mm512_shuffle_i32x4(v[8 + j], v[12 + j], 0x88);
+		w[12 + j] = _mm512_shuffle_i32x4(v[8 + j], v[12 + j], 0xdd);
+	}
+	UNROLL for (int j = 0; j < 4; j++) {
+		v[j] = _mm512_shuffle_i32x4(w[j], w[8 + j], 0x88);
+		v[4 + j] = _mm512_shuffle_i32x4(w[4 + j], w[12 + j], 0x88);
+		v[8 + j] = _mm512_shuffle_i32x4(w[j], w[8 + j], 0xdd);
+		v[12 + j] = _mm512_shuffle_i32x4(w[4 + j], w[12 + j], 0xdd);
+	}
+}
+
+/* A block of a as registers take it: 16 rows x 16 pairs, tile after tile along k, filled up with 0. Read as it lies in memory, row by row. */
+static void take_row_tiles(uint32_t *packed, const struct vae_gemm *g, size_t i0, size_t p0, size_t rows, size_t up)
+{
+	size_t steps = least(g->k - p0, 2 * up);
+	for (size_t i = 0; i < (rows + LANES - 1) / LANES * LANES; i++) {
+		const float *a = g->a + (i0 + i) * g->a_row + p0;
+		uint32_t *out = packed + i / LANES * LANES * up + i % LANES * LANES;
+		for (size_t p = 0; p < 2 * up; p += 2 * LANES, out += TILE) {
+			size_t left = i < rows ? steps - p : 0;
+			_mm512_store_si512(out, round_to_bf16(_mm512_maskz_loadu_ps(mask_of(left), a + p),
+				_mm512_maskz_loadu_ps(mask_of(left > LANES ? left - LANES : 0), a + p + LANES)));
+		}
+	}
+}
+
+/* The same of a transposed. */
+static void take_column_tiles(uint32_t *packed, const struct vae_gemm *g, size_t i0, size_t p0, size_t rows, size_t up)
+{
+	size_t steps = g->k - p0;
+	for (size_t p = 0; p < up; p += LANES)
+		for (size_t i = 0; i < rows; i += LANES) {
+			const float *a = g->a + i0 + i + (p0 + 2 * p) * g->a_step;
+			__mmask16 there = mask_of(rows - i);
+			__m512i v[LANES];
+			UNROLL for (size_t q = 0; q < LANES; q++, a += 2 * g->a_step) {
+				size_t at = 2 * (p + q);
+				_mm_prefetch((const char *)(a + 2 * LANES * g->a_step), _MM_HINT_T0);
+				_mm_prefetch((const char *)(a + (2 * LANES + 1) * g->a_step), _MM_HINT_T0);
+				v[q] = pair_up(_mm512_maskz_loadu_ps(at < steps ? there : 0, a),
+					_mm512_maskz_loadu_ps(at + 1 < steps ? there : 0, a + g->a_step));
+			}
+			turn(v);
+			UNROLL for (size_t r = 0; r < LANES; r++)
+				_mm512_store_si512(packed + i * up + p * LANES + r * LANES, v[r]);
+		}
+}
+
+INLINE void multiply_tiles(const int rows, const int columns, const uint32_t *a, size_t a_next, const uint32_t *b)
+{
+	_tile_loadd(6, b, VAE_PANEL * 4);
+	_tile_loadd(4, a, 64);
+	_tile_dpbf16ps(0, 4, 6);
+	if (columns > 1) {
+		_tile_loadd(7, b + LANES, VAE_PANEL * 4);
+		_tile_dpbf16ps(1, 4, 7);
+	}
+	if (rows > 1) {
+		_tile_loadd(5, a + a_next, 64);
+		_tile_dpbf16ps(2, 5, 6);
+		if (columns > 1)
+			_tile_dpbf16ps(3, 5, 7);
+	}
+}
+
+/* rows and columns, in registers, are constants where this is inlined. tail: the pairs of b that fill no register, then 0. ahead: this tile's
+ * share of the next strip of b, to be fetched. */
+INLINE void sum_tiles(const struct place *at, const int rows, const int columns, const uint32_t *a, const uint32_t *b,
+	const uint32_t *tail, const uint32_t *ahead, float *sums)
+{
+	size_t a_next = up_to_lanes(at->pairs) * LANES;
+	TOUCHED;
+	if (at->first) {
+		_tile_zero(0);
+		_tile_zero(1);
+		_tile_zero(2);
+		_tile_zero(3);
+	} else {
+		_tile_loadd(0, sums, VAE_PANEL * 4);
+		_tile_loadd(1, sums + LANES, VAE_PANEL * 4);
+		_tile_loadd(2, sums + LANES * VAE_PANEL, VAE_PANEL * 4);
+		_tile_loadd(3, sums + LANES * VAE_PANEL + LANES, VAE_PANEL * 4);
+	}
+	for (size_t p = 0; p < at->pairs / LANES; p++, a += TILE, b += LANES * VAE_PANEL) {
+		UNROLL for (size_t i = 0; i < AHEAD; i++, ahead += LANES)
+			_mm_prefetch((const char *)ahead, _MM_HINT_T1);
+		multiply_tiles(rows, columns, a, a_next, b);
+	}
+	if (at->pairs % LANES)
+		multiply_tiles(rows, columns, a, a_next, tail);
+	_tile_stored(0, sums, VAE_PANEL * 4);
+	_tile_stored(1, sums + LANES, VAE_PANEL * 4);
+	_tile_stored(2, sums + LANES * VAE_PANEL, VAE_PANEL * 4);
+	_tile_stored(3, sums + LANES * VAE_PANEL + LANES, VAE_PANEL * 4);
+	TOUCHED;
+}
+
+static void pass_amx(const struct vae_gemm *g, struct place at, uint32_t *packed, float *chains, size_t i0, size_t j0, size_t p0)
+{
+	_Alignas(64) uint32_t tail[LANES * VAE_PANEL] = {0};
+	size_t rows = least(BLOCK_ROWS, g->m - i0), end = least(j0 + BLOCK_COLUMNS, g->n), up = up_to_lanes(at.pairs), whole = at.pairs / LANES * LANES;
+	(g->a_step == 1 ? take_row_tiles : take_column_tiles)(packed, g, i0, 2 * p0, rows, up);
+	for (size_t j = j0; j < end; j += VAE_PANEL) {
+		const uint32_t *b = strip(g, p0, j);
+		const uint32_t *next = j + VAE_PANEL < end ? strip(g, p0, j + VAE_PANEL) : at.last ? strip(g, 0, j0) : strip(g, p0 + at.pairs, j0);
+		memcpy(tail, b + whole * VAE_PANEL, (at.pairs - whole) * VAE_PANEL * sizeof *tail);
+		at.columns = least(end - j, VAE_PANEL);
+		for (size_t i = 0; i < rows; i += 2 * LANES, next += AHEAD * whole) {
+			const uint32_t *a = packed + i * up;
+			float *sums = chains + (j - j0) * BLOCK_ROWS + i * VAE_PANEL;
+			at.rows = least(rows - i, 2 * LANES);
+			if (at.rows > LANES && at.columns > LANES)
+				sum_tiles(&at, 2, 2, a, b, tail, next, sums);
+			else if (at.rows > LANES)
+				sum_tiles(&at, 2, 1, a, b, tail, next, sums);
+			else if (at.columns > LANES)
+				sum_tiles(&at, 1, 2, a, b, tail, next, sums);
+			else
+				sum_tiles(&at, 1, 1, a, b, tail, next, sums);
+		}
+	}
+	/* Row by row, as the outputs lie in memory, and what is added to them, which comes from afar. */
+	for (size_t i = 0; at.last && i < rows; i++)
+		for (size_t j = j0; j < end; j += LANES) {
+			__builtin_prefetch(g->c + (i0 + i + 2) * g->c_row + j, 1);
+			if (g->residual && g->residual != g->c)
+				__builtin_prefetch(g->residual + (i0 + i + 2) * g->residual_row + j);
+			put(g, _mm512_load_ps(chains + (j - j0) / VAE_PANEL * VAE_PANEL * BLOCK_ROWS + i * VAE_PANEL + j % VAE_PANEL), i0 + i, j, mask_of(end - j));
+		}
+}
+
+static void gemm_amx(const struct vae_gemm *g)
+{
+	configure();
+	gemm_by(pass_amx, g);
+	_tile_release();
+}
+
+static const struct vae_bf16 by_amx = {.kind = VAE_BF16_AMX, .name = "amx-bf16", .gemm = gemm_amx, .pack = pack};
+#define AMX &by_amx
+#else
+#define AMX NULL
+#endif
+
+extern const struct vae_bf16 *const vae_bf16_avx512, *const vae_bf16_amx; /* named by dispatch.c alone */
+const struct vae_bf16 *const vae_bf16_avx512 = AVX512, *const vae_bf16_amx = AMX;

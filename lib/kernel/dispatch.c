@@ -38,11 +38,23 @@ const struct vae_kernels *vae_kernels(void)
 	return kernels;
 }
 
-extern const struct vae_bf16 *const vae_bf16_avx512;
+extern const struct vae_bf16 *const vae_bf16_avx512, *const vae_bf16_amx;
+
+const struct vae_bf16 *vae_bf16_for(enum vae_bf16_kind kind)
+{
+	switch (kind) {
+	case VAE_BF16_AMX: return vae_amx_runs() ? vae_bf16_amx : NULL;
+	case VAE_BF16_AVX512: return vae_bf16_runs() ? vae_bf16_avx512 : NULL;
+	default: return NULL;
+	}
+}
 
 const struct vae_bf16 *vae_bf16(void)
 {
-	return vae_isa_choose() == VAE_ISA_AVX512 && vae_bf16_runs() ? vae_bf16_avx512 : NULL;
+	if (vae_isa_choose() != VAE_ISA_AVX512)
+		return NULL;
+	const struct vae_bf16 *best = vae_isa_named() ? NULL : vae_bf16_for(VAE_BF16_AMX);
+	return best ? best : vae_bf16_for(VAE_BF16_AVX512);
 }
 
 size_t vae_packed_size(size_t k, size_t n)

@@ -45,7 +45,10 @@ void vae_pack(float *packed, const float *source, size_t k, size_t n, size_t row
 /* The same product for training, in mixed precision: a and b rounded to bf16 (8 bits of mantissa; numbers under 2^-126 count as 0),
  * sums in binary32, in an order of their own. Nothing that encodes or decodes may use it. a_step or a_row is 1.
  * b: what pack made, in which bits p and p + 1 of a column share the place of a float; an odd k is filled up with 0. */
+enum vae_bf16_kind { VAE_BF16_AMX, VAE_BF16_AVX512, VAE_BF16_KINDS }; /* of instructions, the best first: whoever has one has the next, too */
 struct vae_bf16 {
+	enum vae_bf16_kind kind;
+	const char *name;        /* "amx-bf16", "avx512-bf16" */
 	void (*gemm)(const struct vae_gemm *g);
 	/* As vae_pack, for (row, 1) and (1, row) alone; takes vae_packed_size((k + 1) / 2, n) floats, no more than vae_pack. */
 	void (*pack)(float *packed, const float *source, size_t k, size_t n, size_t row, size_t step);
@@ -163,7 +166,10 @@ struct vae_kernels {
 const struct vae_kernels *vae_kernels(void);
 /* The table of one instruction set, or NULL where this build or machine cannot run it. For tests and benchmarks. */
 const struct vae_kernels *vae_kernels_for(enum vae_isa isa);
-/* The products in bf16, or NULL where this build or machine has none, or $VAE_CPU names a lesser instruction set. */
+/* The products in bf16, or NULL where this build or machine has none, or $VAE_CPU names a lesser instruction set; where it names avx512,
+ * those without AMX. */
 const struct vae_bf16 *vae_bf16(void);
+/* Those of one kind, or NULL where this build or machine cannot run it. For ranks on unlike machines, tests and benchmarks. */
+const struct vae_bf16 *vae_bf16_for(enum vae_bf16_kind kind);
 
 #endif

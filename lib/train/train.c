@@ -221,6 +221,23 @@ static int new_workers(struct vae_trainer *t, struct vae_error *error)
 	return 0;
 }
 
+/* Of the kinds of bf16 the best that all ranks have: Muon multiplies with it too, and must come to the same everywhere. */
+static int choose_products(struct vae_trainer *t, struct vae_error *error)
+{
+	const struct vae_bf16 *mine = t->options.precision != VAE_PRECISION_FLOAT32 ? vae_bf16() : NULL;
+	for (int kind = 0; kind < VAE_BF16_KINDS; kind++) {
+		bool all = mine && (int)mine->kind <= kind;
+		int result = vae_ranks_all(t->options.cluster, &all, error);
+		if (result)
+			return result;
+		if (all) {
+			t->weights.bf16 = vae_bf16_for((enum vae_bf16_kind)kind);
+			break;
+		}
+	}
+	return 0;
+}
+
 static int open_log(struct vae_trainer *t, bool append, struct vae_error *error)
 {
 	t->log = fopen(t->options.log, append ? "a" : "w");
@@ -256,10 +273,8 @@ int vae_trainer_new(struct vae_trainer **out, const struct vae_train_options *op
 	    (result = new_optimiser(t, error)) || (result = load_start(t, head, t->init, error)) ||
 	    (result = new_workers(t, error)))
 		goto out;
-	bool bf16 = options->precision != VAE_PRECISION_FLOAT32 && vae_bf16();
-	if ((result = vae_ranks_all(options->cluster, &bf16, error))) /* Muon multiplies with it too, and must come to the same everywhere */
+	if ((result = choose_products(t, error)))
 		goto out;
-	t->weights.bf16 = bf16 ? vae_bf16() : NULL;
 	if (options->log && leads(options))
 		result = open_log(t, head, error);
 out:

@@ -1,5 +1,6 @@
 /* The kernels against what the core can do: GFLOP/s of the matrix products beside the measured rate of fused multiply-adds
- * between registers (of bf16: twice that rate, two products in place of one), GB/s of the depthwise convolutions beside a copy. One core. Usage: kernels [SECONDS-A-FIGURE] [ISA|bf16...]
+ * between registers (of bf16: what the instructions are meant for, twice that rate, 16 times on AMX), GB/s of the depthwise convolutions beside
+ * a copy. One core. Usage: kernels [SECONDS-A-FIGURE] [ISA|amx-bf16|avx512-bf16...]
  * The clock is the thread's own CPU time: a busy machine disturbs the figures only through caches and memory. */
 #include "kernel/kernel.h"
 
@@ -206,13 +207,13 @@ static void products(const char *name, struct product product_of, double top)
 	};
 	static const size_t cells[] = {256, 2048, 4096};
 	if (top > 0)
-		printf("%-7s peak %.1f GFLOP/s between registers\n", name, top);
-	printf("%-7s %5s %5s %5s %17s %17s\n", name, "cells", "k", "n", "forward", "weight gradient");
+		printf("%-11s peak %.1f GFLOP/s between registers\n", name, top);
+	printf("%-11s %5s %5s %5s %17s %17s\n", name, "cells", "k", "n", "forward", "weight gradient");
 	for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
 		for (size_t i = 0; i < (top > 0 ? 3 : 1); i++) {
 			size_t m = cells[i], k = shapes[s][0], n = shapes[s][1];
 			double forward = product(product_of, m, k, n, false), gradient = product(product_of, m, k, n, true);
-			printf("%-7s %5zu %5zu %5zu %8.1f", name, m, k, n, forward);
+			printf("%-11s %5zu %5zu %5zu %8.1f", name, m, k, n, forward);
 			if (top > 0)
 				printf(" (%3.0f %%) %8.1f (%3.0f %%)\n", 100 * forward / top, gradient, 100 * gradient / top);
 			else
@@ -230,21 +231,26 @@ static void bench(const struct vae_kernels *kernels)
 	training(kernels);
 }
 
+static bool wanted(int argc, char **argv, const char *name)
+{
+	bool is = argc < 3;
+	for (int i = 2; i < argc; i++)
+		is |= !strcmp(argv[i], name);
+	return is;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc > 1)
 		budget = atof(argv[1]);
-	bool bf16 = argc < 3;
-	for (int i = 2; i < argc; i++)
-		bf16 |= !strcmp(argv[i], "bf16");
-	if (bf16 && vae_bf16())
-		products("bf16", (struct product){.gemm = vae_bf16()->gemm, .pack = vae_bf16()->pack}, 2 * peak(VAE_ISA_AVX512));
+	for (int kind = 0; kind < VAE_BF16_KINDS; kind++) {
+		const struct vae_bf16 *by = vae_bf16_for((enum vae_bf16_kind)kind);
+		if (by && wanted(argc, argv, by->name))
+			products(by->name, (struct product){.gemm = by->gemm, .pack = by->pack}, (kind == VAE_BF16_AMX ? 16 : 2) * peak(VAE_ISA_AVX512));
+	}
 	for (int isa = VAE_ISA_COUNT - 1; isa >= 0; isa--) {
 		const struct vae_kernels *kernels = vae_kernels_for((enum vae_isa)isa);
-		bool wanted = argc < 3;
-		for (int i = 2; i < argc; i++)
-			wanted |= !strcmp(argv[i], vae_isa_name((enum vae_isa)isa));
-		if (kernels && wanted)
+		if (kernels && wanted(argc, argv, vae_isa_name((enum vae_isa)isa)))
 			bench(kernels);
 	}
 	return 0;

@@ -45,7 +45,9 @@ for isa in avx512 avx2 neon scalar; do
 	[ -z "$("$B/bench/kernels" 0.001 $isa)" ] || break
 done
 kinds=("float32 $isa")
-[ -z "$("$B/bench/kernels" 0.001 bf16)" ] || kinds+=("bf16 bf16")
+for by in avx512-bf16 amx-bf16; do
+	[ -z "$("$B/bench/kernels" 0.001 $by)" ] || kinds[1]="bf16 $by"
+done
 
 for ((round = 0; round < N; round++)); do
 	for kind in "${kinds[@]}"; do
