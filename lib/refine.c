@@ -23,7 +23,8 @@ struct refiner {
 	struct vae_latents_rows rows;
 	const struct vae_model *model;
 	struct vae_refine_options options;
-	struct vae_weights weights;   /* with transposes */
+	struct vae_weights weights;   /* with transposes, unless there are */
+	struct vae_weights in_bf16;   /* these, which steps are taken with where the CPU can */
 	struct tap tap;
 	struct vae_latents_rows *analysis;
 	size_t margin;                /* rows and columns of cells around a slice that have a part in it */
@@ -126,7 +127,7 @@ static int refine_slice(void *context, size_t i, int thread, struct vae_error *e
 	struct vae_slice_place p = vae_slice_at(head->rows, head->columns, n);
 	struct vae_refine_place place = place_of(r, &p);
 	struct vae_refine slice;
-	int rc = vae_refine_init(&slice, r->model->nets, &r->weights, head->quality, &place, error);
+	int rc = vae_refine_init(&slice, r->model->nets, &r->weights, r->in_bf16.bf16 ? &r->in_bf16 : &r->weights, head->quality, &place, error);
 	(void)thread;
 	if (rc)
 		return rc;
@@ -201,6 +202,7 @@ static void refiner_release(struct vae_latents_rows *rows)
 	struct refiner *r = (struct refiner *)rows;
 	vae_latents_rows_free(r->analysis);
 	vae_weights_clear(&r->weights);
+	vae_weights_clear(&r->in_bf16);
 	free(r->tap.colour);
 	free(r->y);
 	vae_alpha_queue_clear(&r->alpha);
@@ -210,9 +212,21 @@ static void refiner_release(struct vae_latents_rows *rows)
 	free(r);
 }
 
+static int load_weights(struct vae_weights *weights, const struct vae_model *model, const struct vae_bf16 *bf16, bool transposes, struct vae_error *error)
+{
+	const struct vae_params *params = &model->nets->params;
+	int rc = vae_weights_init(weights, params, transposes, error);
+	if (rc || (rc = vae_model_values(model, weights->value, error)))
+		return rc;
+	weights->bf16 = bf16;
+	vae_weights_pack(weights, params);
+	return 0;
+}
+
 int vae_refine_rows(struct vae_latents_rows **latents, const struct vae_model *model, struct vae_image_rows *image, double quality,
                     const struct vae_refine_options *options, struct vae_error *error)
 {
+	const struct vae_bf16 *bf16 = vae_bf16();
 	struct refiner *r;
 	int rc;
 	if (options->steps < 1 || options->steps > VAE_REFINE_MOST)
@@ -229,7 +243,7 @@ int vae_refine_rows(struct vae_latents_rows **latents, const struct vae_model *m
 	r->margin = 2 * vae_net_halo(&model->nets->net[VAE_SYNTHESIS]);
 	r->tap = (struct tap){.rows = {image->geometry, image->row, tap_read, NULL}, .image = image};
 	if ((rc = vae_encode_rows(&r->analysis, model, &r->tap.rows, quality, error)) ||
-	    (rc = vae_weights_init(&r->weights, &model->nets->params, true, error)) || (rc = vae_model_values(model, r->weights.value, error)))
+	    (rc = load_weights(&r->weights, model, NULL, !bf16, error)) || (bf16 && (rc = load_weights(&r->in_bf16, model, bf16, true, error))))
 		goto out;
 	r->rows = (struct vae_latents_rows){r->analysis->head, 0, refiner_read, refiner_release};
 	r->alpha.width = image->geometry.width;
@@ -238,7 +252,6 @@ int vae_refine_rows(struct vae_latents_rows **latents, const struct vae_model *m
 	if ((rc = vae_alloc_raw(&r->fresh, (size_t)head->columns * head->channels, VAE_SLICE_CELLS * sizeof *r->fresh, error)) ||
 	    (rc = vae_alloc(&r->cost, vae_cells(head->columns, 6) * costs, sizeof *r->cost, error)) || (rc = vae_alloc(&r->sum, costs, sizeof *r->sum, error)))
 		goto out;
-	vae_weights_pack(&r->weights, &model->nets->params);
 	*latents = &r->rows;
 	return 0;
 out:

@@ -49,11 +49,11 @@ static int plan_tiles(struct vae_refine *r, struct vae_error *error)
 	return rc;
 }
 
-int vae_refine_init(struct vae_refine *r, const struct vae_nets *nets, const struct vae_weights *weights, uint16_t quality,
-                    const struct vae_refine_place *place, struct vae_error *error)
+int vae_refine_init(struct vae_refine *r, const struct vae_nets *nets, const struct vae_weights *weights, const struct vae_weights *fast,
+                    uint16_t quality, const struct vae_refine_place *place, struct vae_error *error)
 {
 	size_t channels = (size_t)nets->arch.y;
-	*r = (struct vae_refine){.nets = nets, .weights = weights, .at = vae_position_of(nets->arch.knots, quality),
+	*r = (struct vae_refine){.nets = nets, .weights = weights, .fast = fast, .at = vae_position_of(nets->arch.knots, quality),
 	                         .lambda = vae_arch_lambda(&nets->arch, quality), .place = *place, .total_rows = place->above + place->rows + place->below,
 	                         .total_columns = place->left + place->columns + place->right, .threads = (size_t)omp_get_max_threads()};
 	size_t slice = place->rows * place->columns;
@@ -142,7 +142,7 @@ static void tile_error(const struct vae_refine *r, struct vae_refine_tile *t, st
 		}
 }
 
-struct distortion { struct vae_refine *r; bool gradient; };
+struct distortion { struct vae_refine *r; const struct vae_weights *weights; bool gradient; };
 
 static int do_tile(void *context, size_t i, int thread, struct vae_error *error)
 {
@@ -155,11 +155,11 @@ static int do_tile(void *context, size_t i, int thread, struct vae_error *error)
 		return VAE_EMEM;
 	copy_cells(vae_run_input(run, 0), t->all.columns, r->y + (t->all.row * r->total_columns + t->all.column) * channels, r->total_columns,
 	           t->all.rows, t->all.columns, channels);
-	vae_net_forward(run, r->nets, r->weights, r->at);
+	vae_net_forward(run, r->nets, d->weights, r->at);
 	tile_error(r, t, run, (float)(r->lambda * 65025 / 3));
 	if (!d->gradient)
 		return 0;
-	vae_net_backward(run, r->nets, r->weights, r->at, NULL);
+	vae_net_backward(run, r->nets, d->weights, r->at, NULL);
 	memcpy(t->dy, run->gradient[run->net->input[0]], t->all.rows * t->all.columns * channels * sizeof(float));
 	return 0;
 }
@@ -180,15 +180,16 @@ static void gather(struct vae_refine *r)
 	}
 }
 
-int vae_refine_cost(struct vae_refine *r, bool gradient, struct vae_refine_cost *cost, struct vae_error *error)
+static int count_cost(const struct distortion *d, struct vae_refine_cost *cost, struct vae_error *error)
 {
+	struct vae_refine *r = d->r;
 	const struct vae_refine_place *p = &r->place;
 	size_t channels = r->rate.y_channels;
 	double z_bits, counted = 0, of_slice = 0;
-	vae_elbo_rate_forward(&r->rate, r->weights, r->at);
+	vae_elbo_rate_forward(&r->rate, d->weights, r->at);
 	double bits = vae_elbo_rate_bits(&r->rate, 1, &z_bits) + z_bits;
 	copy_cells(r->y + (p->above * r->total_columns + p->left) * channels, r->total_columns, r->rate.quantised, p->columns, p->rows, p->columns, channels);
-	int rc = vae_parallel(r->tiles, do_tile, &(struct distortion){r, gradient}, error);
+	int rc = vae_parallel(r->tiles, do_tile, (void *)d, error);
 	if (rc)
 		return rc;
 	for (size_t i = 0; i < r->tiles; i++) {
@@ -196,10 +197,21 @@ int vae_refine_cost(struct vae_refine *r, bool gradient, struct vae_refine_cost 
 		of_slice += r->tile[i].of_slice;
 	}
 	*cost = (struct vae_refine_cost){bits, of_slice, bits + r->lambda * 65025 / 3 * counted};
-	if (gradient) {
-		gather(r);
-		vae_elbo_rate_backward_direct(&r->rate, r->dquantised, r->dy);
-	}
+	return 0;
+}
+
+int vae_refine_cost(struct vae_refine *r, struct vae_refine_cost *cost, struct vae_error *error)
+{
+	return count_cost(&(struct distortion){r, r->weights, false}, cost, error);
+}
+
+int vae_refine_gradient(struct vae_refine *r, struct vae_refine_cost *cost, struct vae_error *error)
+{
+	int rc = count_cost(&(struct distortion){r, r->fast, true}, cost, error);
+	if (rc)
+		return rc;
+	gather(r);
+	vae_elbo_rate_backward_direct(&r->rate, r->dquantised, r->dy);
 	return 0;
 }
 
@@ -232,17 +244,17 @@ int vae_refine_descend(struct vae_refine *r, int steps, uint64_t seed, struct va
 	memset(r->moment, 0, 2 * n * sizeof *y);
 	vae_random_init(&r->rate.random, seed, 0, 0);
 	r->rate.rounding = VAE_ROUND;
-	rc = vae_refine_cost(r, false, &cost[0], error);
+	rc = vae_refine_cost(r, &cost[0], error);
 	for (int i = 0; i < steps && !rc; i++) {
 		struct vae_refine_cost *now = &cost[i ? i : steps]; /* the last is made anew below */
 		r->rate.rounding = VAE_ROUND_GUMBEL;
 		r->rate.temperature = (float)(HOT * pow(COLD / HOT, (double)i / steps));
-		if (!(rc = vae_refine_cost(r, true, now, error)))
+		if (!(rc = vae_refine_gradient(r, now, error)))
 			step(r, i, steps, start);
 	}
 	r->rate.rounding = VAE_ROUND;
 	if (!rc)
-		rc = vae_refine_cost(r, false, &cost[steps], error);
+		rc = vae_refine_cost(r, &cost[steps], error);
 	if (rc || !(cost[steps].loss < cost[0].loss)) {
 		memcpy(y, start, n * sizeof *y);
 		cost[steps] = cost[0];

@@ -29,7 +29,8 @@ struct vae_refine_tile;
 
 struct vae_refine {
 	const struct vae_nets *nets;
-	const struct vae_weights *weights; /* packed_t too */
+	const struct vae_weights *weights; /* what costs are counted with; packed_t too where gradients are asked for */
+	const struct vae_weights *fast;    /* what descent takes its gradients with, packed_t too: the same numbers, for products in bf16, say */
 	struct vae_position at;
 	double lambda;
 	struct vae_refine_place place;
@@ -43,12 +44,15 @@ struct vae_refine {
 	struct vae_refine_tile *tile;     /* [tiles]; owned */
 	struct vae_run *run;              /* [threads], synthesis; owned */
 };
-int vae_refine_init(struct vae_refine *r, const struct vae_nets *nets, const struct vae_weights *weights, uint16_t quality,
-                    const struct vae_refine_place *place, struct vae_error *error);
+/* weights and fast may be the same, and stay the caller's. */
+int vae_refine_init(struct vae_refine *r, const struct vae_nets *nets, const struct vae_weights *weights, const struct vae_weights *fast,
+                    uint16_t quality, const struct vae_refine_place *place, struct vae_error *error);
 void vae_refine_clear(struct vae_refine *r);
 
-/* The cost of rate.y under rate.rounding; gradient: and its gradient, to dy, as if means and scales stood (vae_elbo_rate_backward_direct). Threads: tiles are shared among OpenMP's. */
-int vae_refine_cost(struct vae_refine *r, bool gradient, struct vae_refine_cost *cost, struct vae_error *error);
+/* The cost of rate.y under rate.rounding. Threads: tiles are shared among OpenMP's. */
+int vae_refine_cost(struct vae_refine *r, struct vae_refine_cost *cost, struct vae_error *error);
+/* The same by `fast`, and its gradient, to dy, as if means and scales stood (vae_elbo_rate_backward_direct). */
+int vae_refine_gradient(struct vae_refine *r, struct vae_refine_cost *cost, struct vae_error *error);
 
 /* `steps` steps from rate.y, which is left as the best rounded to: never worse than it was. cost[steps + 1]: rounded at first and last, in between as
  * the steps saw it. The same bits for any number of threads. */

@@ -12,7 +12,7 @@ static struct vae_refine_cost cost_of(struct vae_refine *r, bool gradient)
 	struct vae_error e;
 	struct vae_refine_cost cost = {.loss = NAN};
 	vae_random_init(&r->rate.random, 5, 0, 0); /* the same draws each time */
-	vae_refine_cost(r, gradient, &cost, &e);
+	(gradient ? vae_refine_gradient : vae_refine_cost)(r, &cost, &e);
 	return cost;
 }
 
@@ -39,7 +39,7 @@ static bool make(struct vae_refine *r, struct vae_weights *w, struct vae_model *
 		return false;
 	memcpy(w->value, m->weights.value, m->nets->params.total * sizeof(float));
 	vae_weights_pack(w, &m->nets->params);
-	if (vae_refine_init(r, m->nets, w, 40000, place, &e))
+	if (vae_refine_init(r, m->nets, w, w, 40000, place, &e))
 		return false;
 	for (size_t k = 0; k < r->total_rows * r->total_columns * r->rate.y_channels; k++)
 		r->y[k] = toy_between(&rnd, -2, 2);
