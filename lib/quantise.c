@@ -102,13 +102,10 @@ static int new_choice(struct vae_choice *choice, const struct vae_model *model, 
 	int channels = model->nets->arch.y, knots = model->nets->arch.knots;
 	if (!effort || !model->sensitivity)
 		return 0;
-	int rc = vae_choice_init(choice, &model->scales, (size_t)channels, effort, error);
-	if (rc)
-		return rc;
-	vae_position_lerp(choice->sensitivity, model->sensitivity, channels, vae_position_of(knots, quality));
-	for (int i = 0; i < channels; i++)
-		choice->sensitivity[i] *= vae_choice_factor(quality);
-	return 1;
+	float sensitivity[channels];
+	vae_position_lerp(sensitivity, model->sensitivity, channels, vae_position_of(knots, quality));
+	int rc = vae_choice_init(choice, &model->scales, sensitivity, (size_t)channels, quality, effort, error);
+	return rc ? rc : 1;
 }
 
 int vae_quantise_rows(struct vae_codes **codes, const struct vae_model *model, struct vae_latents_rows *latents, enum vae_method method, int effort,

@@ -22,12 +22,16 @@ static uint32_t log2_units(uint32_t n)
 	return (result + (1u << (15 - UNIT_BITS))) >> (16 - UNIT_BITS);
 }
 
-int vae_choice_init(struct vae_choice *choice, const struct vae_scales *scales, size_t channels, int reach, struct vae_error *error)
+/* f at a quality of 0 to 65535. */
+static float factor(uint16_t quality) { return (10.0f * 65535 - 7.0f * quality) / 65535; }
+
+int vae_choice_init(struct vae_choice *choice, const struct vae_scales *scales, const float *sensitivity, size_t channels, uint16_t quality, int reach,
+                    struct vae_error *error)
 {
 	struct vae_choice c = {.scales = scales, .reach = reach};
 	int rc;
 	if ((rc = vae_alloc_raw(&c.bits, scales->entries, sizeof *c.bits, error)) ||
-	    (rc = vae_alloc(&c.sensitivity, channels, sizeof *c.sensitivity, error))) {
+	    (rc = vae_alloc_raw(&c.sensitivity, channels, sizeof *c.sensitivity, error))) {
 		vae_choice_clear(&c);
 		return rc;
 	}
@@ -35,6 +39,8 @@ int vae_choice_init(struct vae_choice *choice, const struct vae_scales *scales, 
 		uint16_t count = (uint16_t)(scales->cumulative[i + 1] - scales->cumulative[i]);
 		c.bits[i] = (uint16_t)(((uint32_t)VAE_SCALE_BITS << UNIT_BITS) - log2_units(count));
 	}
+	for (size_t i = 0; i < channels; i++)
+		c.sensitivity[i] = sensitivity[i] * factor(quality);
 	*choice = c;
 	return 0;
 }

@@ -25,9 +25,6 @@
 
 #define VAE_CHOICE_SHIFT 0.04f
 
-/* f at a quality of 0 to 65535. */
-static inline float vae_choice_factor(uint16_t quality) { return (10.0f * 65535 - 7.0f * quality) / 65535; }
-
 struct vae_choice {
 	const struct vae_scales *scales; /* borrowed */
 	uint16_t *bits;                  /* [scales->entries] of each symbol of each table, escapes' digits apart, in 1/2048 bit; owned */
@@ -35,8 +32,9 @@ struct vae_choice {
 	int reach;                       /* the most that a choice is nearer to zero than round(d); at least 1 */
 };
 
-/* Sensitivities are all 0, for the caller to fill. scales must outlive it. */
-int vae_choice_init(struct vae_choice *choice, const struct vae_scales *scales, size_t channels, int reach, struct vae_error *error);
+/* sensitivity: s above, of each channel, at this quality. scales must outlive it. */
+int vae_choice_init(struct vae_choice *choice, const struct vae_scales *scales, const float *sensitivity, size_t channels, uint16_t quality, int reach,
+                    struct vae_error *error);
 void vae_choice_clear(struct vae_choice *choice);
 
 /* What a symbol costs under a table, escape digits included: vae_range_bits, in 1/2048 bit. */

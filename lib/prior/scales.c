@@ -26,13 +26,45 @@ static double upper_tail(double a)
 	return 0.5 * erfc(a / sqrt(2));
 }
 
-/* Masses of symbols -bound .. bound, escape, of N(0, sigma) rounded. */
+/* What one table is made for: a Gaussian, and what was seen. */
+struct source {
+	double sigma;
+	const uint64_t *seen; /* [VAE_BOUND_LIMIT + 2], or NULL */
+	double total;         /* of what was seen */
+	double gaussian;      /* the weight of the Gaussian, in symbols: some for each that a table has to tell apart */
+};
+
+static struct source source_of(int i, const struct vae_scales_seen *seen)
+{
+	struct source s = {.sigma = deviation(i), .seen = seen ? seen->count[i] : NULL};
+	s.gaussian = 64 + 64 * s.sigma;
+	for (int r = 0; s.seen && r < VAE_BOUND_LIMIT + 2; r++)
+		s.total += (double)s.seen[r];
+	return s;
+}
+
+/* Masses of symbols -bound .. bound, escape: of N(0, sigma) rounded, */
 static void gaussian_masses(double *mass, int bound, double sigma)
 {
 	for (int r = 0; r <= bound; r++)
 		mass[bound - r] = mass[bound + r] =
 			r ? upper_tail((r - 0.5) / sigma) - upper_tail((r + 0.5) / sigma) : 1 - 2 * upper_tail(0.5 / sigma);
 	mass[2 * bound + 1] = 2 * upper_tail((bound + 0.5) / sigma);
+}
+
+/* and of that and what was seen. */
+static void masses(double *mass, int bound, const struct source *s)
+{
+	double escapes = s->total, all = s->gaussian + s->total;
+	gaussian_masses(mass, bound, s->sigma);
+	if (!s->seen)
+		return;
+	for (int r = 0; r <= bound; r++) {
+		double n = (double)s->seen[r];
+		mass[bound - r] = mass[bound + r] = (s->gaussian * mass[bound + r] + (r ? n / 2 : n)) / all;
+		escapes -= n;
+	}
+	mass[2 * bound + 1] = (s->gaussian * mass[2 * bound + 1] + escapes) / all;
 }
 
 static double share(double mass, double k)
@@ -74,27 +106,36 @@ static void allocate_counts(uint32_t *count, struct remainder *rest, const doubl
 		count[rest[i % symbols].symbol]++;
 }
 
-/* Expected bits of a symbol. An escape's digits: a sign, and an Exp-Golomb code that takes 2 floor(log2(excess + 1)) + 1 bits; the
- * excess has a mean near sigma / c, and log2 is concave. */
-static double expected_bits(const uint32_t *count, const double *mass, int bound, double sigma)
+/* Expected bits of an escape's digits: a sign, and an Exp-Golomb code that takes 2 floor(log2(excess)) + 1 bits. A Gaussian's excess has a mean
+ * near sigma / c, and log2 is concave. */
+static double digit_bits(int bound, const struct source *s)
 {
-	double bits = mass[2 * bound + 1] * (2 + 2 * log2(1 + sigma * sigma / bound));
+	double bits = s->gaussian * 2 * upper_tail((bound + 0.5) / s->sigma) * (2 + 2 * log2(1 + s->sigma * s->sigma / bound));
+	for (int r = bound + 1; s->seen && r < VAE_BOUND_LIMIT + 2; r++)
+		bits += (double)s->seen[r] * 2 * (32 - __builtin_clz((unsigned)(r - bound)));
+	return bits / (s->gaussian + s->total);
+}
+
+/* Of a symbol. */
+static double expected_bits(const uint32_t *count, const double *mass, int bound, const struct source *source)
+{
+	double bits = digit_bits(bound, source);
 	for (int s = 0; s < 2 * bound + 2; s++)
 		bits += mass[s] * (VAE_SCALE_BITS - log2(count[s]));
 	return bits;
 }
 
 /* The bound is a trade: every symbol in a far tail takes a count of 1 from the others, every escape costs its digits. Small
- * deviations want their table to reach 5 deviations, the largest only 3 to 4. */
-static int choose_bound(double sigma, double *mass, uint32_t *count, struct remainder *rest)
+ * deviations want their table to reach 5 deviations, the largest only 3 to 4; what was seen may have longer tails. */
+static int choose_bound(const struct source *s, double *mass, uint32_t *count, struct remainder *rest)
 {
 	int best = 1;
 	double best_bits = INFINITY;
-	for (double c = 3; c <= 5; c += 0.125) {
-		int bound = (int)ceil(c * sigma) + 1;
-		gaussian_masses(mass, bound, sigma);
+	for (double c = 3; c <= (s->seen ? 8 : 5); c += 0.125) {
+		int bound = (int)fmin(ceil(c * s->sigma) + 1, VAE_BOUND_LIMIT);
+		masses(mass, bound, s);
 		allocate_counts(count, rest, mass, 2 * bound + 2);
-		double bits = expected_bits(count, mass, bound, sigma);
+		double bits = expected_bits(count, mass, bound, s);
 		if (bits < best_bits) {
 			best_bits = bits;
 			best = bound;
@@ -103,7 +144,15 @@ static int choose_bound(double sigma, double *mass, uint32_t *count, struct rema
 	return best;
 }
 
-int vae_scales_make(struct vae_scales *scales, struct vae_error *error)
+void vae_scales_see(struct vae_scales_seen *seen, const uint8_t *index, const int32_t *value, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		int32_t magnitude = value[i] < 0 ? -value[i] : value[i];
+		seen->count[index[i]][magnitude <= VAE_BOUND_LIMIT ? magnitude : VAE_BOUND_LIMIT + 1]++;
+	}
+}
+
+int vae_scales_make(struct vae_scales *scales, const struct vae_scales_seen *seen, struct vae_error *error)
 {
 	enum { SYMBOLS = 2 * VAE_BOUND_LIMIT + 2 };
 	int code;
@@ -118,9 +167,9 @@ int vae_scales_make(struct vae_scales *scales, struct vae_error *error)
 	    (code = vae_alloc_raw(&cumulative, (size_t)VAE_SCALES * SYMBOLS, sizeof *cumulative, error)))
 		goto out;
 	for (int i = 0; i < VAE_SCALES; i++) {
-		double sigma = deviation(i);
-		bound[i] = choose_bound(sigma, mass, count, rest);
-		gaussian_masses(mass, bound[i], sigma);
+		struct source source = source_of(i, seen);
+		bound[i] = choose_bound(&source, mass, count, rest);
+		masses(mass, bound[i], &source);
 		allocate_counts(count, rest, mass, 2 * bound[i] + 2);
 		uint32_t sum = 0;
 		for (int s = 0; s < 2 * bound[i] + 2; s++) {

@@ -1,6 +1,7 @@
 /* train.c - vae_trainer: the loop that draws samples, gathers gradients, steps, reports and saves. */
 #include "base/cpu.h"
 #include "base/memory.h"
+#include "base/parallel.h"
 #include "elbo/ms_ssim.h"
 #include "elbo/objective.h"
 #include "stream/model.h"
@@ -9,6 +10,7 @@
 #include "train/ranks.h"
 #include "train/sensitivity.h"
 #include "train/start.h"
+#include "train/tables.h"
 
 #include <math.h>
 #include <omp.h>
@@ -653,19 +655,49 @@ static int describe(const struct vae_trainer *t, char *text, size_t room)
 	return n;
 }
 
-/* One knot at a time to each thread. */
-static void measure_sensitivity(struct vae_trainer *t, float *table)
+/* What photo models hold besides weights, of training pictures: how rounding weighs errors, and the entropy tables of what it leaves. */
+struct measure {
+	struct vae_trainer *trainer;
+	struct vae_tables_source source;
+	float *sensitivity;            /* knots x y */
+	struct vae_scales_seen *seen;  /* [workers] */
+};
+
+/* A worker's share of the knots. */
+static int measure_knots(void *context, size_t i, int thread, struct vae_error *error)
 {
-	struct vae_weights live = use_average(t);
-	int knots = t->nets->arch.knots;
-#pragma omp parallel for schedule(static, 1) num_threads(t->workers)
-	for (int i = 0; i < t->workers; i++) {
-		uint64_t state = vae_fp_enter();
-		for (int k = i; k < knots; k += t->workers)
-			vae_sensitivity_row(table + (size_t)k * (size_t)t->nets->arch.y, k, &t->worker[i].objective, &t->weights, &t->data, t->options.seed);
-		vae_fp_leave(state);
+	const struct measure *m = context;
+	struct vae_trainer *t = m->trainer;
+	int rc = 0;
+	(void)thread;
+	for (int k = (int)i; k < t->nets->arch.knots && !rc; k += t->workers) {
+		float *row = m->sensitivity + (size_t)k * (size_t)t->nets->arch.y;
+		vae_sensitivity_row(row, k, &t->worker[i].objective, &t->weights, &t->data, t->options.seed);
+		rc = vae_tables_see(&m->seen[i], &m->source, row, k, &t->worker[i].objective, error);
 	}
+	return rc;
+}
+
+/* scales: Gaussian ones at first, which make way for those that were seen. */
+static int measure(struct vae_trainer *t, float *sensitivity, struct vae_scales *scales, struct vae_error *error)
+{
+	struct measure m = {t, {&t->weights, scales, &t->data, t->options.seed}, sensitivity, NULL};
+	int rc = vae_alloc(&m.seen, (size_t)t->workers, sizeof *m.seen, error);
+	if (rc)
+		return rc;
+	struct vae_weights live = use_average(t);
+	rc = vae_parallel((size_t)t->workers, measure_knots, &m, error);
 	use_live(t, live);
+	for (int i = 1; i < t->workers; i++)
+		for (int table = 0; table < VAE_SCALES; table++)
+			for (int r = 0; r < VAE_BOUND_LIMIT + 2; r++)
+				m.seen[0].count[table][r] += m.seen[i].count[table][r];
+	if (!rc) {
+		vae_scales_clear(scales);
+		rc = vae_scales_make(scales, m.seen, error);
+	}
+	free(m.seen);
+	return rc;
 }
 
 int vae_trainer_save(struct vae_trainer *t, FILE *file, struct vae_error *error)
@@ -673,12 +705,12 @@ int vae_trainer_save(struct vae_trainer *t, FILE *file, struct vae_error *error)
 	char text[1024];
 	struct vae_scales scales = {0};
 	float *sigmoid = NULL, *sensitivity = NULL;
-	int result = vae_scales_make(&scales, error);
+	int result = vae_scales_make(&scales, NULL, error);
 	if (!result && !is_photo(t) && !(result = vae_alloc(&sigmoid, VAE_SIGMOID_KNOTS, sizeof(float), error)))
 		vae_sigmoid_make(sigmoid);
 	if (!result && is_photo(t) && t->data.count &&
 	    !(result = vae_alloc(&sensitivity, (size_t)t->nets->arch.knots * (size_t)t->nets->arch.y, sizeof(float), error)))
-		measure_sensitivity(t, sensitivity);
+		result = measure(t, sensitivity, &scales, error);
 	if (result)
 		goto out;
 	describe(t, text, sizeof text);

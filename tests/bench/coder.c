@@ -75,7 +75,7 @@ int main(void)
 {
 	struct vae_scales scales;
 	struct vae_error error;
-	if (vae_scales_make(&scales, &error)) {
+	if (vae_scales_make(&scales, NULL, &error)) {
 		fprintf(stderr, "coder: %s\n", error.text);
 		return 1;
 	}

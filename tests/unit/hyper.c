@@ -108,9 +108,10 @@ static void test_choice(const struct vae_model *m)
 	struct vae_buffer buffer = {0};
 	size_t rows = 9, columns = 6, channels = 8, other = 0, wrong = 0;
 	float *y = random_y(rows * columns * channels, 1.5f), *z = malloc(rows * columns * channels * sizeof *z);
-	vae_choice_init(&choice, &m->scales, channels, 1, &error);
+	float sensitivity[8];
 	for (size_t c = 0; c < channels; c++)
-		choice.sensitivity[c] = 0.5f * (float)(c + 1);
+		sensitivity[c] = 0.05f * (float)(c + 1);
+	vae_choice_init(&choice, &m->scales, sensitivity, channels, 0, 1, &error);
 	vae_symbols_fit(&plain, m->nets, rows, columns, &error);
 	vae_symbols_fit(&chosen, m->nets, rows, columns, &error);
 	vae_symbols_fit(&back, m->nets, rows, columns, &error);

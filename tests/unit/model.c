@@ -542,7 +542,7 @@ static void test_find(void)
 
 int main(void)
 {
-	if (!mkdtemp(folder) || vae_scales_make(&scales, &error))
+	if (!mkdtemp(folder) || vae_scales_make(&scales, NULL, &error))
 		return 1;
 	test_round_trip("mlp width=4 height=3 hidden1=5 hidden2=3 z=2 knots=2");
 	test_round_trip("photo enc=16 enc_blocks=1 y=6 hyper=16 ctx=16 z=3 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=3");

@@ -578,15 +578,58 @@ static void test_draw(const struct vae_scales *scales)
 	ok(!wrong, "drawn symbols are as frequent as their counts say");
 }
 
+/* Bits of what was seen, without escapes, by one table. */
+static double seen_bits(const struct vae_scales *scales, const struct vae_scales_seen *seen, int table)
+{
+	double bits = 0;
+	for (int r = 0; r <= scales->bound[table]; r++)
+		bits += (double)seen->count[table][r] * (VAE_SCALE_BITS - log2(count_of(scales, table, scales->bound[table] + r)));
+	return bits;
+}
+
+/* Tables of what was seen: a table that saw nothing is the Gaussian's, another has the frequencies, both signs alike. */
+static void test_seen(const struct vae_scales *gaussian)
+{
+	enum { MANY = 9, FEW = 40 };
+	static const int32_t value[] = {0, 0, 0, 0, 0, 0, 0, 1, -1, 1, 3, -4};
+	struct vae_scales made = { 0 };
+	struct vae_error error;
+	struct vae_scales_seen *seen = calloc(1, sizeof *seen);
+	const uint8_t index[12] = {MANY, MANY, MANY, MANY, MANY, MANY, MANY, MANY, MANY, MANY, MANY, MANY};
+	for (int i = 0; i < 10000; i++)
+		vae_scales_see(seen, index, value, 12);
+	vae_scales_see(seen, (const uint8_t[]){FEW, FEW, FEW}, (const int32_t[]){VAE_SYMBOL_LIMIT, -VAE_BOUND_LIMIT - 1, VAE_BOUND_LIMIT}, 3);
+	ok(seen->count[MANY][1] == 30000 && seen->count[MANY][4] == 10000 && seen->count[FEW][VAE_BOUND_LIMIT + 1] == 2 && seen->count[FEW][VAE_BOUND_LIMIT] == 1,
+	   "symbols are counted by magnitude");
+	if (!ok(!vae_scales_make(&made, seen, &error), "tables are made of them"))
+		return;
+	int others = 0, bound = made.bound[MANY];
+	for (int i = 0; i < VAE_SCALES; i++)
+		others += i != MANY && i != FEW && (made.bound[i] != gaussian->bound[i] || count_of(&made, i, 0) != count_of(gaussian, i, 0) ||
+		                                    count_of(&made, i, made.bound[i]) != count_of(gaussian, i, gaussian->bound[i]));
+	ok(!others, "without symbols a table is the Gaussian's");
+	bool frequent = bound >= 4, even = true;
+	for (int r = 0; r <= 4 && frequent; r++) {
+		double part = (double)seen->count[MANY][r] / 120000 / (r ? 2 : 1), count = count_of(&made, MANY, bound + r);
+		frequent = fabs(count / whole - part) < 0.003;
+		even &= count_of(&made, MANY, bound + r) == count_of(&made, MANY, bound - r) || abs((int)count - (int)count_of(&made, MANY, bound - r)) == 1;
+	}
+	ok(frequent && even, "with many it has their frequencies");
+	ok(seen_bits(&made, seen, MANY) < 0.8 * seen_bits(gaussian, seen, MANY), "and codes them in fewer bits");
+	vae_scales_clear(&made);
+	free(seen);
+}
+
 int main(void)
 {
 	struct vae_scales scales = { 0 }, small = { 0 };
 	struct vae_error error;
 	test_rounding();
-	if (!ok(!vae_scales_make(&scales, &error), "tables are made") || !ok(!load_small(&small), "small tables are loaded"))
+	if (!ok(!vae_scales_make(&scales, NULL, &error), "tables are made") || !ok(!load_small(&small), "small tables are loaded"))
 		return tap_done();
 	test_made_tables(&scales);
 	test_cost(&scales);
+	test_seen(&scales);
 	test_load(&scales);
 	test_round_trips(&scales);
 	test_size(&scales);

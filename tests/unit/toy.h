@@ -50,7 +50,7 @@ static struct vae_model *toy_new(const char *text)
 	struct vae_error error;
 	struct vae_model *m = calloc(1, sizeof *m);
 	if (!m || vae_arch_parse(&arch, text, &error) || vae_nets_new(&m->nets, &arch, &error) ||
-	    vae_weights_init(&m->weights, &m->nets->params, false, &error) || vae_scales_make(&m->scales, &error))
+	    vae_weights_init(&m->weights, &m->nets->params, false, &error) || vae_scales_make(&m->scales, NULL, &error))
 		return NULL;
 	vae_arch_format(&arch, m->arch);
 	m->id = 0x0123456789abcdef;
