@@ -1,7 +1,9 @@
+/* model.c - a model from a file: loading, parts that are taken over when they are needed, what is reported of it. */
 #include "stream/model.h"
 #include "base/bytes.h"
 #include "base/cpu.h"
 #include "base/memory.h"
+#include "stream/tensors.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,234 +18,9 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-#define FORMAT_VERSION "1"
-#define SENSITIVITY "prior.sensitivity"
-#define CHUNK 4096                                    /* elements converted at a time */
 #define MAX_ENTRIES (VAE_SCALES * (2 * VAE_BOUND_LIMIT + 2)) /* of the cumulative tables, were every bound the largest */
 
-/* ---- what the file holds, in its order --------------------------------------------------------------------------------- */
-
-enum dtype { F16, F32, I32, U16 };
-static const struct { const char *name; size_t bytes; } dtypes[] = {[F16] = {"F16", 2}, [F32] = {"F32", 4}, [I32] = {"I32", 4}, [U16] = {"U16", 2}};
-
-struct tensor {
-	const char *name;
-	enum dtype dtype;
-	int rank;              /* 1 or 2 */
-	size_t shape[2];
-	uint64_t count;        /* elements */
-	uint64_t begin, end;   /* bytes from the start of the data */
-	void *data;            /* floats for F16 and F32, else the type itself; only read where a model is written */
-};
-
-struct layout {
-	int count;
-	int sensitivity;       /* which of them it is, -1 for none */
-	struct tensor tensor[VAE_MAX_PARAMS + 3];
-	uint64_t bytes;
-};
-
-static void add(struct layout *l, const char *name, enum dtype dtype, int rank, size_t rows, size_t columns)
-{
-	struct tensor *t = &l->tensor[l->count++];
-	*t = (struct tensor){.name = name, .dtype = dtype, .rank = rank, .count = (uint64_t)rows * columns, .begin = l->bytes};
-	t->shape[0] = rank == 2 ? rows : columns;
-	t->shape[1] = rank == 2 ? columns : 1;
-	l->bytes = t->end = t->begin + t->count * dtypes[dtype].bytes;
-}
-
-/* Parameters in the order in which data flows through them, then the integer tables, then mlp's logistic function, or photo's
- * sensitivities where there are any. */
-static void layout_init(struct layout *l, const struct vae_nets *nets, size_t entries, bool sensitivity)
-{
-	memset(l, 0, sizeof *l);
-	l->sensitivity = -1;
-	for (int i = 0; i < nets->params.count; i++) {
-		const struct vae_param *p = &nets->params.list[i];
-		add(l, p->name, p->matrix ? F16 : F32, p->matrix || p->rows > 1 ? 2 : 1, p->rows, p->columns);
-	}
-	add(l, "prior.scales.bound", I32, 1, 1, VAE_SCALES);
-	add(l, "prior.scales.cumulative", U16, 1, 1, entries);
-	if (nets->arch.kind == VAE_ARCH_MLP)
-		add(l, "dec.sigmoid", F32, 1, 1, VAE_SIGMOID_KNOTS);
-	if (sensitivity) {
-		l->sensitivity = l->count;
-		add(l, SENSITIVITY, F32, 2, (size_t)nets->arch.knots, (size_t)nets->arch.y);
-	}
-}
-
-static void layout_bind(struct layout *l, const struct vae_nets *nets, const float *values, const int32_t *bound, const uint16_t *cumulative,
-                        const float *sigmoid, const float *sensitivity)
-{
-	struct tensor *t = l->tensor;
-	for (int i = 0; i < nets->params.count; i++)
-		t++->data = (void *)(values + nets->params.list[i].offset);
-	t++->data = (void *)bound;
-	t++->data = (void *)cumulative;
-	if (nets->arch.kind == VAE_ARCH_MLP)
-		t++->data = (void *)sigmoid;
-	if (l->sensitivity >= 0)
-		t++->data = (void *)sensitivity;
-}
-
-/* Elements [first, first + n) as they stand in the file. Returns how many are finite before the first that is not. */
-static size_t put(uint8_t *out, const struct tensor *t, size_t first, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		switch (t->dtype) {
-		case F16: {
-			uint16_t half = vae_half_from_float(((const float *)t->data)[first + i]);
-			if ((half & 0x7c00) == 0x7c00)
-				return i;
-			vae_put16(out + 2 * i, half);
-			break;
-		}
-		case F32: {
-			float f = ((const float *)t->data)[first + i];
-			if (!isfinite(f))
-				return i;
-			vae_put_float(out + 4 * i, f);
-			break;
-		}
-		case I32:
-			vae_put32(out + 4 * i, (uint32_t)((const int32_t *)t->data)[first + i]);
-			break;
-		case U16:
-			vae_put16(out + 2 * i, ((const uint16_t *)t->data)[first + i]);
-		}
-	return n;
-}
-
-/* The inverse, of a whole tensor into `out` (floats for F16 and F32, else the type itself), returning the same. */
-static size_t get(void *out, const struct tensor *t, const uint8_t *in)
-{
-	float *floats = out;
-	size_t good = 0;
-	switch (t->dtype) {
-	case F16:
-		while (good < t->count && isfinite(floats[good] = vae_float_from_half(vae_get16(in + 2 * good))))
-			good++;
-		return good;
-	case F32:
-		while (good < t->count && isfinite(floats[good] = vae_get_float(in + 4 * good)))
-			good++;
-		return good;
-	case I32:
-		for (size_t i = 0; i < t->count; i++)
-			((int32_t *)out)[i] = (int32_t)vae_get32(in + 4 * i);
-		break;
-	case U16:
-		for (size_t i = 0; i < t->count; i++)
-			((uint16_t *)out)[i] = vae_get16(in + 2 * i);
-	}
-	return t->count;
-}
-
-/* ---- writing ----------------------------------------------------------------------------------------------------------- */
-
-/* All tensor bytes in file order into a hash, or a file, or both. */
-static int emit(const struct layout *l, XXH64_state_t *hash, FILE *file, struct vae_error *error)
-{
-	uint8_t bytes[CHUNK * 4];
-	for (const struct tensor *t = l->tensor; t < l->tensor + l->count; t++)
-		for (size_t first = 0; first < t->count; first += CHUNK) {
-			size_t n = t->count - first < CHUNK ? t->count - first : CHUNK, good = put(bytes, t, first, n), size = n * dtypes[t->dtype].bytes;
-			if (good < n)
-				return vae_fail(error, VAE_EMODEL, "tensor %s: number %zu is not finite, or too large for %s", t->name, first + good,
-				                dtypes[t->dtype].name);
-			if (hash)
-				XXH64_update(hash, bytes, size);
-			if (file && fwrite(bytes, 1, size, file) != size)
-				return vae_fail_errno(error, "cannot write the model");
-		}
-	return 0;
-}
-
-static int compute_id(uint64_t *id, const struct layout *l, const char *arch, struct vae_error *error)
-{
-	XXH64_state_t *hash = XXH64_createState();
-	if (!hash)
-		return vae_fail(error, VAE_EMEM, "out of memory");
-	XXH64_reset(hash, 0);
-	XXH64_update(hash, arch, strlen(arch));
-	int result = emit(l, hash, NULL, error);
-	if (!result)
-		*id = XXH64_digest(hash);
-	XXH64_freeState(hash);
-	return result;
-}
-
-static bool is_fixed_key(const char *key)
-{
-	return !strcmp(key, "format_version") || !strcmp(key, "architecture") || !strcmp(key, "id");
-}
-
-/* The header as an object, or NULL: out of memory, a string that is not UTF-8, or too many of them. */
-static json_t *header_new(const struct layout *l, const char *arch, uint64_t id, const struct vae_metadata *metadata)
-{
-	char hex[17];
-	snprintf(hex, sizeof hex, "%016llx", (unsigned long long)id);
-	json_t *fixed = json_pack("{s:s, s:s, s:s}", "format_version", FORMAT_VERSION, "architecture", arch, "id", hex);
-	json_t *root = json_pack("{s:o}", "__metadata__", fixed);
-	bool good = root != NULL;
-	for (int i = 0; good && metadata && i < metadata->count; i++) /* of a loaded model, the fixed three are among them */
-		if (!is_fixed_key(metadata->key[i]))
-			good = !json_object_set_new(fixed, metadata->key[i], json_string(metadata->value[i]));
-	for (const struct tensor *t = l->tensor; good && t < l->tensor + l->count; t++) {
-		json_t *shape = t->rank == 1 ? json_pack("[I]", (json_int_t)t->shape[0]) : json_pack("[I,I]", (json_int_t)t->shape[0], (json_int_t)t->shape[1]);
-		good = !json_object_set_new(root, t->name, json_pack("{s:s, s:o, s:[I,I]}", "dtype", dtypes[t->dtype].name, "shape", shape,
-		                                                     "data_offsets", (json_int_t)t->begin, (json_int_t)t->end));
-	}
-	if (good && json_object_size(fixed) <= VAE_METADATA_ENTRIES)
-		return root;
-	json_decref(root);
-	return NULL;
-}
-
-int vae_model_write(FILE *file, const struct vae_nets *nets, const float *values, const struct vae_scales *scales, const float *sigmoid,
-                    const float *sensitivity, const struct vae_metadata *metadata, struct vae_error *error)
-{
-	int result = VAE_EMEM;
-	struct layout *l = NULL;
-	json_t *root = NULL;
-	char *text = NULL, arch[VAE_ARCH_TEXT];
-	uint64_t id = 0;
-	if (vae_alloc(&l, 1, sizeof *l, error))
-		goto out;
-	layout_init(l, nets, scales->entries, sensitivity != NULL);
-	layout_bind(l, nets, values, scales->bound, scales->cumulative, sigmoid, sensitivity);
-	vae_arch_format(&nets->arch, arch);
-	if ((result = compute_id(&id, l, arch, error)))
-		goto out;
-	if (!(root = header_new(l, arch, id, metadata)) || !(text = json_dumps(root, JSON_COMPACT))) {
-		result = vae_fail(error, VAE_EARG, "the model's description is not UTF-8 text, has too many entries, or memory is short");
-		goto out;
-	}
-	size_t length = strlen(text), padding = -length & 7;
-	if (length + padding > VAE_MODEL_HEADER_BYTES) {
-		result = vae_fail(error, VAE_EARG, "the model's description is longer than %d bytes", VAE_MODEL_HEADER_BYTES);
-		goto out;
-	}
-	uint8_t head[8];
-	vae_put64(head, length + padding);
-	if (fwrite(head, 1, 8, file) != 8 || fwrite(text, 1, length, file) != length || fprintf(file, "%*s", (int)padding, "") < 0)
-		result = vae_fail_errno(error, "cannot write the model");
-	else
-		result = emit(l, NULL, file, error);
-out:
-	free(text);
-	json_decref(root);
-	free(l);
-	return result;
-}
-
-void vae_sigmoid_make(float *knots)
-{
-	for (int i = 0; i < VAE_SIGMOID_KNOTS; i++)
-		knots[i] = (float)(1 / (1 + exp(-(-16 + 32.0 * i / (VAE_SIGMOID_KNOTS - 1)))));
-}
-
-/* ---- reading ----------------------------------------------------------------------------------------------------------- */
+/* ---- loading ----------------------------------------------------------------------------------------------------------- */
 
 /* A model file, mapped; its pages are read when they are looked at. */
 struct mapping {
@@ -346,8 +123,8 @@ static int take_description(struct vae_model *m, json_t *root, struct vae_error 
 	const char *id = metadata_get(&m->metadata, "id");
 	if (!version || !line || !id)
 		return vae_fail(error, VAE_EMODEL, "not a model of vae-tools: __metadata__ lacks format_version, architecture or id");
-	if (strcmp(version, FORMAT_VERSION))
-		return vae_fail(error, VAE_EMODEL, "format version %.20s; this program reads version " FORMAT_VERSION, version);
+	if (strcmp(version, VAE_MODEL_VERSION))
+		return vae_fail(error, VAE_EMODEL, "format version %.20s; this program reads version " VAE_MODEL_VERSION, version);
 	struct vae_arch arch;
 	if ((result = parse_id(&m->id, id, error)) || (result = vae_arch_parse(&arch, line, error)))
 		return result;
@@ -358,7 +135,7 @@ static int take_description(struct vae_model *m, json_t *root, struct vae_error 
 }
 
 /* The header's entry of one tensor is exactly what the architecture says. */
-static int check_tensor(const struct tensor *t, json_t *root, struct vae_error *error)
+static int check_tensor(const struct vae_tensor *t, json_t *root, struct vae_error *error)
 {
 	json_t *entry = json_object_get(root, t->name), *shape;
 	const char *dtype;
@@ -372,17 +149,17 @@ static int check_tensor(const struct tensor *t, json_t *root, struct vae_error *
 		json_t *number = json_array_get(shape, (size_t)i);
 		same = json_is_integer(number) && json_integer_value(number) == (json_int_t)t->shape[i];
 	}
-	if (!same || strcmp(dtype, dtypes[t->dtype].name))
-		return vae_fail(error, VAE_EMODEL, "tensor %s: not %s of the architecture's shape", t->name, dtypes[t->dtype].name);
+	if (!same || strcmp(dtype, vae_dtypes[t->dtype].name))
+		return vae_fail(error, VAE_EMODEL, "tensor %s: not %s of the architecture's shape", t->name, vae_dtypes[t->dtype].name);
 	if (begin != (json_int_t)t->begin || end != (json_int_t)t->end)
 		return vae_fail(error, VAE_EMODEL, "tensor %s: bytes %lld to %lld, where %llu to %llu are its place", t->name, (long long)begin, (long long)end,
 		                (unsigned long long)t->begin, (unsigned long long)t->end);
 	return 0;
 }
 
-static int check_layout(const struct layout *l, json_t *root, uint64_t data, uint64_t size, struct vae_error *error)
+static int check_tensors(const struct vae_tensors *l, json_t *root, uint64_t data, uint64_t size, struct vae_error *error)
 {
-	for (const struct tensor *t = l->tensor; t < l->tensor + l->count; t++)
+	for (const struct vae_tensor *t = l->tensor; t < l->tensor + l->count; t++)
 		if (check_tensor(t, root, error))
 			return VAE_EMODEL;
 	if (json_object_size(root) != (size_t)l->count + 1)
@@ -397,7 +174,7 @@ static int check_layout(const struct layout *l, json_t *root, uint64_t data, uin
 struct vae_model_file {
 	struct mapping map;
 	const uint8_t *data;   /* where the tensors start in the map */
-	struct layout layout;  /* checked against the header */
+	struct vae_tensors tensors; /* checked against the header */
 	pthread_mutex_t lock;  /* held while parts are taken over */
 	atomic_uint ready;     /* 1 << part for each that has been */
 };
@@ -419,8 +196,8 @@ static int check_file(struct vae_model *m, json_t *root, struct vae_error *error
 	json_unpack(root, "{s:{s:[I]}}", "prior.scales.cumulative", "shape", &entries);
 	if (entries < 1 || entries > MAX_ENTRIES)
 		return vae_fail(error, VAE_EMODEL, "tensor prior.scales.cumulative is missing, or of no possible size");
-	layout_init(&f->layout, m->nets, (size_t)entries, m->nets->arch.kind == VAE_ARCH_PHOTO && json_object_get(root, SENSITIVITY));
-	int result = check_layout(&f->layout, root, (uint64_t)(f->data - f->map.bytes), f->map.size, error);
+	vae_tensors_init(&f->tensors, m->nets, (size_t)entries, m->nets->arch.kind == VAE_ARCH_PHOTO && json_object_get(root, VAE_TENSOR_SENSITIVITY));
+	int result = check_tensors(&f->tensors, root, (uint64_t)(f->data - f->map.bytes), f->map.size, error);
 	return result ? result : vae_weights_reserve(&m->weights, &m->nets->params, error);
 }
 
@@ -514,16 +291,16 @@ int vae_model_load_id(struct vae_model **model, const char *path, uint64_t id, s
 
 /* ---- taking over parts ------------------------------------------------------------------------------------------------- */
 
-static int not_finite(const struct tensor *t, size_t number, struct vae_error *error)
+static int not_finite(const struct vae_tensor *t, size_t number, struct vae_error *error)
 {
 	return vae_fail(error, VAE_EMODEL, "tensor %s: number %zu is not finite", t->name, number);
 }
 
 /* Where a tensor stands in memory. */
-static const uint8_t *bytes_of(const struct vae_model_file *f, const struct tensor *t) { return f->data + t->begin; }
+static const uint8_t *bytes_of(const struct vae_model_file *f, const struct vae_tensor *t) { return f->data + t->begin; }
 
 /* A matrix goes from the file straight into its packed form. */
-static int take_matrix(float *packed, const struct tensor *t, const uint8_t *bytes, struct vae_error *error)
+static int take_matrix(float *packed, const struct vae_tensor *t, const uint8_t *bytes, struct vae_error *error)
 {
 	size_t n = 0;
 	if (vae_kernels()->pack_half(packed, bytes, t->shape[0], t->shape[1]))
@@ -533,23 +310,23 @@ static int take_matrix(float *packed, const struct tensor *t, const uint8_t *byt
 	return not_finite(t, n, error);
 }
 
-static int take_floats(float *values, const struct tensor *t, const uint8_t *bytes, struct vae_error *error)
+static int take_floats(float *values, const struct vae_tensor *t, const uint8_t *bytes, struct vae_error *error)
 {
-	size_t good = get(values, t, bytes);
+	size_t good = vae_tensor_get(values, t, bytes);
 	return good == t->count ? 0 : not_finite(t, good, error);
 }
 
 /* The integer tables, which follow the parameters. */
 static int take_scales(struct vae_model *m, struct vae_error *error)
 {
-	const struct tensor *t = &m->file->layout.tensor[m->nets->params.count];
+	const struct vae_tensor *t = &m->file->tensors.tensor[m->nets->params.count];
 	int32_t bound[VAE_SCALES];
 	uint16_t *cumulative;
 	int result = vae_alloc_raw(&cumulative, t[1].count, sizeof *cumulative, error);
 	if (result)
 		return result;
-	get(bound, &t[0], bytes_of(m->file, &t[0]));
-	get(cumulative, &t[1], bytes_of(m->file, &t[1]));
+	vae_tensor_get(bound, &t[0], bytes_of(m->file, &t[0]));
+	vae_tensor_get(cumulative, &t[1], bytes_of(m->file, &t[1]));
 	result = vae_scales_load(&m->scales, bound, cumulative, t[1].count, error);
 	free(cumulative);
 	return result;
@@ -566,7 +343,7 @@ static int check_sigmoid(const float *knots, struct vae_error *error)
 /* mlp's logistic function, the last tensor. */
 static int take_sigmoid(struct vae_model *m, struct vae_error *error)
 {
-	const struct tensor *t = &m->file->layout.tensor[m->nets->params.count + 2];
+	const struct vae_tensor *t = &m->file->tensors.tensor[m->nets->params.count + 2];
 	float *knots;
 	int result = vae_alloc_raw(&knots, VAE_SIGMOID_KNOTS, sizeof *knots, error);
 	if (result)
@@ -580,7 +357,7 @@ static int take_sigmoid(struct vae_model *m, struct vae_error *error)
 
 static int take_sensitivity(struct vae_model *m, struct vae_error *error)
 {
-	const struct tensor *t = &m->file->layout.tensor[m->file->layout.sensitivity];
+	const struct vae_tensor *t = &m->file->tensors.tensor[m->file->tensors.sensitivity];
 	float *table;
 	int result = vae_alloc_raw(&table, t->count, sizeof *table, error);
 	if (result)
@@ -613,7 +390,7 @@ static int take_part(struct vae_model *m, int part, struct vae_error *error)
 	int result = 0;
 	for (int i = 0; !result && i < params->count; i++) {
 		const struct vae_param *p = &params->list[i];
-		const struct tensor *t = &m->file->layout.tensor[i];
+		const struct vae_tensor *t = &m->file->tensors.tensor[i];
 		if (part_of(p->name) != part)
 			continue;
 		if (p->matrix)
@@ -623,7 +400,7 @@ static int take_part(struct vae_model *m, int part, struct vae_error *error)
 	}
 	if (!result && part == VAE_H_S)
 		result = take_scales(m, error);
-	if (!result && part == VAE_H_A && m->file->layout.sensitivity >= 0)
+	if (!result && part == VAE_H_A && m->file->tensors.sensitivity >= 0)
 		result = take_sensitivity(m, error);
 	if (!result && part == VAE_SYNTHESIS && m->nets->arch.kind == VAE_ARCH_MLP)
 		result = take_sigmoid(m, error);
@@ -659,7 +436,7 @@ int vae_model_values(const struct vae_model *model, float *values, struct vae_er
 		memcpy(values, model->weights.value, model->nets->params.total * sizeof *values);
 		return 0;
 	}
-	const struct tensor *t = f->layout.tensor;
+	const struct vae_tensor *t = f->tensors.tensor;
 	for (int i = 0; i < model->nets->params.count; i++, t++)
 		if (take_floats(values + model->nets->params.list[i].offset, t, bytes_of(f, t), error))
 			return blame(model->path, error, VAE_EMODEL);
@@ -673,7 +450,7 @@ int vae_model_verify(const struct vae_model *model, struct vae_error *error)
 		return vae_fail(error, VAE_EMEM, "out of memory");
 	XXH64_reset(hash, 0);
 	XXH64_update(hash, model->arch, strlen(model->arch));
-	XXH64_update(hash, model->file->data, model->file->layout.bytes);
+	XXH64_update(hash, model->file->data, model->file->tensors.bytes);
 	uint64_t id = XXH64_digest(hash);
 	XXH64_freeState(hash);
 	if (id == model->id)

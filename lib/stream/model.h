@@ -5,6 +5,7 @@
 #include "nn/net.h"
 #include "prior/scales.h"
 
+#define VAE_MODEL_VERSION "1"  /* of the format */
 #define VAE_SIGMOID_KNOTS 4097 /* of the stored logistic function, even over [-16, 16] */
 
 #define VAE_MODEL_HEADER_BYTES (1 << 18) /* the longest JSON header that is read: parsed, it may take 80 times its size */
