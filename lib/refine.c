@@ -8,6 +8,7 @@
 #include "base/parallel.h"
 #include "elbo/refine.h"
 #include "nn/sweep.h"
+#include "prior/hyper.h"
 #include "pixels.h"
 #include "shape.h"
 
@@ -23,8 +24,7 @@ struct refiner {
 	struct vae_latents_rows rows;
 	const struct vae_model *model;
 	struct vae_refine_options options;
-	struct vae_weights weights;   /* with transposes, unless there are */
-	struct vae_weights in_bf16;   /* these, which steps are taken with where the CPU can */
+	struct vae_weights weights;   /* what steps are taken with: the model's, with transposes, in bf16 where the CPU can */
 	struct tap tap;
 	struct vae_latents_rows *analysis;
 	size_t margin;                /* rows and columns of cells around a slice that have a part in it */
@@ -127,7 +127,7 @@ static int refine_slice(void *context, size_t i, int thread, struct vae_error *e
 	struct vae_slice_place p = vae_slice_at(head->rows, head->columns, n);
 	struct vae_refine_place place = place_of(r, &p);
 	struct vae_refine slice;
-	int rc = vae_refine_init(&slice, r->model->nets, &r->weights, r->in_bf16.bf16 ? &r->in_bf16 : &r->weights, head->quality, &place, error);
+	int rc = vae_refine_init(&slice, r->model->nets, &r->model->weights, &r->weights, head->quality, &place, error);
 	(void)thread;
 	if (rc)
 		return rc;
@@ -202,7 +202,6 @@ static void refiner_release(struct vae_latents_rows *rows)
 	struct refiner *r = (struct refiner *)rows;
 	vae_latents_rows_free(r->analysis);
 	vae_weights_clear(&r->weights);
-	vae_weights_clear(&r->in_bf16);
 	free(r->tap.colour);
 	free(r->y);
 	vae_alpha_queue_clear(&r->alpha);
@@ -212,13 +211,13 @@ static void refiner_release(struct vae_latents_rows *rows)
 	free(r);
 }
 
-static int load_weights(struct vae_weights *weights, const struct vae_model *model, const struct vae_bf16 *bf16, bool transposes, struct vae_error *error)
+static int load_weights(struct vae_weights *weights, const struct vae_model *model, struct vae_error *error)
 {
 	const struct vae_params *params = &model->nets->params;
-	int rc = vae_weights_init(weights, params, transposes, error);
+	int rc = vae_weights_init(weights, params, true, error);
 	if (rc || (rc = vae_model_values(model, weights->value, error)))
 		return rc;
-	weights->bf16 = bf16;
+	weights->bf16 = vae_bf16();
 	vae_weights_pack(weights, params);
 	return 0;
 }
@@ -226,7 +225,6 @@ static int load_weights(struct vae_weights *weights, const struct vae_model *mod
 int vae_refine_rows(struct vae_latents_rows **latents, const struct vae_model *model, struct vae_image_rows *image, double quality,
                     const struct vae_refine_options *options, struct vae_error *error)
 {
-	const struct vae_bf16 *bf16 = vae_bf16();
 	struct refiner *r;
 	int rc;
 	if (options->steps < 1 || options->steps > VAE_REFINE_MOST)
@@ -243,7 +241,7 @@ int vae_refine_rows(struct vae_latents_rows **latents, const struct vae_model *m
 	r->margin = 2 * vae_net_halo(&model->nets->net[VAE_SYNTHESIS]);
 	r->tap = (struct tap){.rows = {image->geometry, image->row, tap_read, NULL}, .image = image};
 	if ((rc = vae_encode_rows(&r->analysis, model, &r->tap.rows, quality, error)) ||
-	    (rc = load_weights(&r->weights, model, NULL, !bf16, error)) || (bf16 && (rc = load_weights(&r->in_bf16, model, bf16, true, error))))
+	    (rc = vae_model_prepare(model, 1u << VAE_H_A | VAE_PRIOR_PARTS | 1u << VAE_SYNTHESIS, error)) || (rc = load_weights(&r->weights, model, error)))
 		goto out;
 	r->rows = (struct vae_latents_rows){r->analysis->head, 0, refiner_read, refiner_release};
 	r->alpha.width = image->geometry.width;

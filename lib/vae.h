@@ -480,7 +480,8 @@ enum { VAE_LOSS_DEFAULT, VAE_LOSS_MSE, VAE_LOSS_BCE, VAE_LOSS_MS_SSIM };
 enum { VAE_OPTIMISER_ADAM, VAE_OPTIMISER_MUON };
 /* Of the matrix products of training. bf16: operands rounded to 8 bits of mantissa; sums, weights, moments and activations stay float32.
  * It needs a CPU with AVX512-BF16 (VAE_EARG where there is none), and is fastest on one with AMX; auto is bf16 there and float32 elsewhere.
- * Validation is float32 always. */
+ * Validation is float32 always. To use AMX the library asks Linux for its registers, which the process then keeps (so does vae_refine_rows): each
+ * signal's frame takes 8 KB more. */
 enum { VAE_PRECISION_AUTO, VAE_PRECISION_FLOAT32, VAE_PRECISION_BF16 };
 
 /* Handed to the caller about once a second and at the end. Means since the last report, each sample counting the same; NaN where all steps were skipped. */

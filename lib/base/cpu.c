@@ -6,8 +6,10 @@
 #if defined __x86_64__
 #include <cpuid.h>
 #include <immintrin.h>
+#if defined __linux__
 #include <sys/syscall.h>
 #include <unistd.h>
+#endif
 #endif
 
 #ifdef __FAST_MATH__
@@ -49,7 +51,7 @@ bool vae_bf16_runs(void)
 #endif
 }
 
-/* Linux keeps the registers, 8 KB a thread, for processes that ask: ARCH_REQ_XCOMP_PERM (0x1023) of XFEATURE_XTILEDATA (18). */
+/* ARCH_REQ_XCOMP_PERM (0x1023) of XFEATURE_XTILEDATA (18). */
 bool vae_amx_runs(void)
 {
 #if defined __x86_64__ && defined __linux__
@@ -60,16 +62,18 @@ bool vae_amx_runs(void)
 #endif
 }
 
-bool vae_isa_named(void)
+static const char *named(void)
 {
 	const char *want = getenv("VAE_CPU");
-	return want && *want;
+	return want && *want ? want : NULL;
 }
+
+bool vae_isa_named(void) { return named() != NULL; }
 
 enum vae_isa vae_isa_choose(void)
 {
-	if (vae_isa_named()) {
-		const char *want = getenv("VAE_CPU");
+	const char *want = named();
+	if (want) {
 		for (int i = 0; i < VAE_ISA_COUNT; i++)
 			if (!strcmp(want, names[i]) && vae_isa_runs((enum vae_isa)i))
 				return (enum vae_isa)i;

@@ -10,7 +10,8 @@ enum vae_isa { VAE_ISA_SCALAR, VAE_ISA_NEON, VAE_ISA_AVX2, VAE_ISA_AVX512, VAE_I
 const char *vae_isa_name(enum vae_isa isa);    /* "scalar", "neon", "avx2", "avx512" */
 bool vae_isa_runs(enum vae_isa isa);           /* the CPU and the operating system support it, and this build has it */
 bool vae_bf16_runs(void);                      /* the CPU has AVX512-BF16, and AVX-512 runs */
-/* The CPU multiplies matrices of bf16 (AMX), and the operating system lets this process; AVX512-BF16 runs. */
+/* The CPU multiplies matrices of bf16 (AMX), and Linux lets this process; AVX512-BF16 runs. Asks Linux, which then keeps 8 KB more a thread, and
+ * in the frame of each signal, as long as the process lives. */
 bool vae_amx_runs(void);
 /* The best that runs, or what $VAE_CPU names where that runs; an unknown or unsupported $VAE_CPU means scalar. */
 enum vae_isa vae_isa_choose(void);

@@ -51,7 +51,7 @@ int vae_alloc_huge(void *pointer_to_pointer, size_t count, size_t size, struct v
 int vae_alloc(void *pointer_to_pointer, size_t count, size_t size, struct vae_error *error)
 {
 	void *p;
-	if (vae_alloc_huge(&p, count, size, error)) /* all of it is written here: large pages take no more */
+	if (vae_alloc_huge(&p, count, size, error)) /* all of it is written here: large pages waste no more than their last */
 		return VAE_EMEM;
 	memset(p, 0, count * size);
 	memcpy(pointer_to_pointer, &p, sizeof p);

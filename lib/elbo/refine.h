@@ -29,8 +29,8 @@ struct vae_refine_tile;
 
 struct vae_refine {
 	const struct vae_nets *nets;
-	const struct vae_weights *weights; /* what costs are counted with; packed_t too where gradients are asked for */
-	const struct vae_weights *fast;    /* what descent takes its gradients with, packed_t too: the same numbers, for products in bf16, say */
+	const struct vae_weights *weights; /* what costs are counted with */
+	const struct vae_weights *fast;    /* what gradients are taken with, packed_t too: the same numbers, for products in bf16 perhaps */
 	struct vae_position at;
 	double lambda;
 	struct vae_refine_place place;

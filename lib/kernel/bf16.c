@@ -1,4 +1,4 @@
-/* The products of training in mixed precision. On AVX512-BF16, vdpbf16ps adds a pair of bf16 products to each of 16 sums; on AMX,
+/* The products of training and refinement in mixed precision. On AVX512-BF16, vdpbf16ps adds a pair of bf16 products to each of 16 sums; on AMX,
  * tdpbf16ps adds 16 such pairs to each of 16 x 16, between registers of a kilobyte. Both take b packed alike. */
 #include "kernel/kernel.h"
 
@@ -108,7 +108,8 @@ static void take_columns(uint32_t *packed, const struct vae_gemm *g, size_t i0, 
 
 /* The place of a tile in a pass of up to BLOCK_PAIRS pairs along k. */
 struct place {
-	size_t i, j, rows, columns; /* outputs that there are, at most 12 x 32 */
+	size_t i, j;                /* of its first output; not on AMX, which writes a block's outputs at once */
+	size_t rows, columns;       /* outputs that there are, at most 12 x 32, on AMX 32 x 32 */
 	size_t pairs;
 	bool first, last;
 };
@@ -239,22 +240,19 @@ static const struct vae_bf16 by_avx512 = {.kind = VAE_BF16_AVX512, .name = "avx5
 
 /* Of the eight registers: 0 to 3 hold sums, 4 and 5 a, 6 and 7 b. All are 16 rows of 64 bytes. The intrinsics do not tell the compiler
  * that they touch memory. */
-enum { TILE = LANES * LANES, AHEAD = 2 * LANES * 2 * LANES / BLOCK_ROWS + 1 }; /* lines of the next strip of b that a step fetches */
+enum { TILE = LANES * LANES };
+/* A step along k multiplies 16 pairs of a strip, 2 lines each, and one strip is multiplied once for each 32 rows of a block: so many lines of the
+ * next strip are fetched with each step that it is there after the last. */
+enum { AHEAD = (2 * LANES + BLOCK_ROWS / (2 * LANES) - 1) / (BLOCK_ROWS / (2 * LANES)) };
 #define TOUCHED __asm__ volatile("" ::: "memory")
 
-static void configure(void)
-{
-	struct {
-		uint8_t palette, start, reserved[14];
-		uint16_t row_bytes[16];
-		uint8_t rows[16];
-	} __attribute__((aligned(64))) c = {.palette = 1};
-	for (int i = 0; i < 8; i++) {
-		c.row_bytes[i] = 64;
-		c.rows[i] = LANES;
-	}
-	_tile_loadconfig(&c);
-}
+static const struct {
+	uint8_t palette, start, reserved[14];
+	uint16_t row_bytes[16];
+	uint8_t rows[16];
+} __attribute__((aligned(64))) registers = {
+	.palette = 1, .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64}, .rows = {LANES, LANES, LANES, LANES, LANES, LANES, LANES, LANES},
+};
 
 /* v[i]'s lane j changes places with v[j]'s lane i. */
 INLINE void turn(__m512i v[LANES])
@@ -377,7 +375,7 @@ static void pass_amx(const struct vae_gemm *g, struct place at, uint32_t *packed
 	(g->a_step == 1 ? take_row_tiles : take_column_tiles)(packed, g, i0, 2 * p0, rows, up);
 	for (size_t j = j0; j < end; j += VAE_PANEL) {
 		const uint32_t *b = strip(g, p0, j);
-		const uint32_t *next = j + VAE_PANEL < end ? strip(g, p0, j + VAE_PANEL) : at.last ? strip(g, 0, j0) : strip(g, p0 + at.pairs, j0);
+		const uint32_t *next = j + VAE_PANEL < end ? strip(g, p0, j + VAE_PANEL) : strip(g, at.last ? 0 : p0 + at.pairs, !at.last ? j0 : end < g->n ? end : 0);
 		memcpy(tail, b + whole * VAE_PANEL, (at.pairs - whole) * VAE_PANEL * sizeof *tail);
 		at.columns = least(end - j, VAE_PANEL);
 		for (size_t i = 0; i < rows; i += 2 * LANES, next += AHEAD * whole) {
@@ -406,7 +404,7 @@ static void pass_amx(const struct vae_gemm *g, struct place at, uint32_t *packed
 
 static void gemm_amx(const struct vae_gemm *g)
 {
-	configure();
+	_tile_loadconfig(&registers);
 	gemm_by(pass_amx, g);
 	_tile_release();
 }

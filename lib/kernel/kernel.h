@@ -42,8 +42,8 @@ size_t vae_packed_size(size_t k, size_t n);
 /* Packs b (k x n, b[p][j] = source[p * row + j * step]); packed is 64-byte aligned. (row, 1) packs a matrix, (1, row) its transpose. */
 void vae_pack(float *packed, const float *source, size_t k, size_t n, size_t row, size_t step);
 
-/* The same product for training, in mixed precision: a and b rounded to bf16 (8 bits of mantissa; numbers under 2^-126 count as 0),
- * sums in binary32, in an order of their own. Nothing that encodes or decodes may use it. a_step or a_row is 1.
+/* The same product for training and refinement, in mixed precision: a and b rounded to bf16 (8 bits of mantissa; numbers under 2^-126 count as 0),
+ * sums in binary32, in an order of their own. Nothing that has to be exact may use it. a_step or a_row is 1.
  * b: what pack made, in which bits p and p + 1 of a column share the place of a float; an odd k is filled up with 0. */
 enum vae_bf16_kind { VAE_BF16_AMX, VAE_BF16_AVX512, VAE_BF16_KINDS }; /* of instructions, the best first: whoever has one has the next, too */
 struct vae_bf16 {

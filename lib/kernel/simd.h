@@ -1,5 +1,5 @@
 /* simd.h - one vector of floats, whatever the instruction set: the only file that knows intrinsics
- * (but for bf16.c, which exists for one instruction set).
+ * (but for bf16.c, which exists for two sets of instructions).
  *
  * The Makefile compiles kernels.c once for each instruction set with VAE_ISA_<name> defined. A vec holds LANES floats;
  * its lanes never meet (no horizontal operation exists here), which is why the width cannot change a result.

@@ -38,6 +38,8 @@ double vae_arch_lambda(const struct vae_arch *arch, uint16_t quality);
 /* Where a quality stands among the knots: value = fma(fraction, knot[index + 1] - knot[index], knot[index]). */
 struct vae_position { int index; float fraction; };
 struct vae_position vae_position_of(int knots, uint16_t quality);
+/* The quality, 0 to 65535, that a knot is for. */
+static inline uint16_t vae_knot_quality(int knots, int knot) { return (uint16_t)(VAE_QUALITY_ONE * knot / (knots - 1)); }
 /* out[c] of a knots x channels table at a position. */
 void vae_position_lerp(float *out, const float *table, int channels, struct vae_position at);
 /* v = 2^v, v clamped to +-30, within 2e-7 of it: 2^n for the nearest integer n (halves to even), times the first seven terms of the

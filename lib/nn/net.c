@@ -154,7 +154,7 @@ static int plan_kept(struct vae_run *run, struct vae_error *error)
 					(gradient ? run->gradient : run->value)[slot] = room + floats;
 				floats += (vae_run_size(run, slot) + 15) / 16 * 16 + 17 * 16;
 			}
-		if (!room && vae_alloc_huge(&room, floats, sizeof *room, error))
+		if (!room && vae_alloc(&room, floats, sizeof *room, error))
 			return VAE_EMEM;
 		run->owned[0] = room;
 	}
@@ -194,7 +194,7 @@ int vae_run_init(struct vae_run *run, const struct vae_net *net, int level, size
 
 void vae_run_clear(struct vae_run *run)
 {
-	for (int i = 0; i < 2 * VAE_MAX_SLOTS; i++)
+	for (int i = 0; i < VAE_MAX_SLOTS; i++)
 		free(run->owned[i]);
 	free(run->scratch);
 	memset(run, 0, sizeof *run);

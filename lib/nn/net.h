@@ -46,8 +46,8 @@ static inline size_t vae_param_offset(const struct vae_params *params, const cha
 struct vae_weights {
 	float *value;         /* params->total, owned */
 	float *packed;        /* params->packed_total, owned */
-	float *packed_t;      /* params->packed_t_total, owned; NULL outside training */
-	const struct vae_bf16 *bf16; /* training: what packs the matrices and multiplies; NULL for float32, and always outside training */
+	float *packed_t;      /* params->packed_t_total, owned; for backward passes, else NULL */
+	const struct vae_bf16 *bf16; /* training and refinement: what packs the matrices and multiplies; NULL for float32, and always where results are exact */
 };
 int vae_weights_init(struct vae_weights *weights, const struct vae_params *params, bool training, struct vae_error *error); /* all 0 */
 /* For inference, undefined: memory is used as far as it is written. */
@@ -116,7 +116,7 @@ struct vae_run {
 	float *value[VAE_MAX_SLOTS];
 	float *gradient[VAE_MAX_SLOTS];               /* training only; NULL where nothing before the slot is trained */
 	bool has_gradient[VAE_MAX_SLOTS];             /* set by whoever wrote gradient[slot] */
-	void *owned[2 * VAE_MAX_SLOTS];               /* allocations behind value and gradient */
+	void *owned[VAE_MAX_SLOTS];                   /* allocations behind value and gradient */
 	float *scratch;                               /* packing, interpolated gains */
 };
 /* rows x columns is the size at `level`, the finest that the network uses. training keeps every slot and makes room for gradients. */

@@ -1,7 +1,7 @@
 /* scales.h - the integer tables of the prior: one for each of 64 log-spaced deviations.
  *
  * Table i codes an integer symbol r, -bound[i] <= r <= bound[i], of deviation scale_i, and an escape for all others: as a rounded Gaussian would have
- * them, or as symbols of training pictures do, which have a sharper peak and longer tails: it saves half a per cent of the bytes.
+ * them, or as symbols of training pictures do, which have a sharper peak and longer tails; that saves half a per cent of the bytes.
  * The counts are integers of sum 2^16, made once, at training, with libm, and from then on stored in the model,
  * so that no two machines can disagree. Deviations are 0.11 x (512 / 0.11)^(i / 63).
  */

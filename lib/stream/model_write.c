@@ -12,8 +12,8 @@
 
 #define CHUNK 4096 /* elements converted at a time */
 
-static void bind(struct vae_tensors *l, const struct vae_nets *nets, const float *values, const int32_t *bound, const uint16_t *cumulative,
-                        const float *sigmoid, const float *sensitivity)
+static void bind_data(struct vae_tensors *l, const struct vae_nets *nets, const float *values, const int32_t *bound, const uint16_t *cumulative,
+                      const float *sigmoid, const float *sensitivity)
 {
 	struct vae_tensor *t = l->tensor;
 	for (int i = 0; i < nets->params.count; i++)
@@ -96,7 +96,7 @@ int vae_model_write(FILE *file, const struct vae_nets *nets, const float *values
 	if (vae_alloc(&l, 1, sizeof *l, error))
 		goto out;
 	vae_tensors_init(l, nets, scales->entries, sensitivity != NULL);
-	bind(l, nets, values, scales->bound, scales->cumulative, sigmoid, sensitivity);
+	bind_data(l, nets, values, scales->bound, scales->cumulative, sigmoid, sensitivity);
 	vae_arch_format(&nets->arch, arch);
 	if ((result = compute_id(&id, l, arch, error)))
 		goto out;

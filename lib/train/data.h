@@ -31,6 +31,12 @@ void vae_data_clear(struct vae_data *data);
 /* Of all pictures in their order, and how they are reduced. */
 uint64_t vae_data_hash(const struct vae_data *data);
 
+/* What vae_random_init is told, beside the seed, where it is not the number of a step: streams that no step's samples share. */
+#define VAE_STREAM_START UINT64_MAX
+#define VAE_STREAM_VALIDATION (UINT64_MAX - 1)
+#define VAE_STREAM_SENSITIVITY (UINT64_MAX - 2)
+#define VAE_STREAM_TABLES (UINT64_MAX - 3)
+
 /* A random size x size patch in a random one of the eight orientations, pictures weighted by their pixels as reduced: size x size x channels,
  * samples / 255 - offset. Its factor is drawn evenly in the logarithm between the picture's bounds, which are raised to what the picture
  * needs to hold the window. data is not empty and every picture is at least size x size. */

@@ -22,14 +22,14 @@ static void add_slopes(double *sum, struct vae_objective *o, const struct vae_we
 void vae_sensitivity_row(float *row, int knot, struct vae_objective *o, const struct vae_weights *weights, const struct vae_data *data, uint64_t seed)
 {
 	const struct vae_arch *a = &o->nets->arch;
-	uint16_t quality = (uint16_t)(VAE_QUALITY_ONE * knot / (a->knots - 1));
+	uint16_t quality = vae_knot_quality(a->knots, knot);
 	size_t channels = (size_t)a->y, n = vae_elbo_rate_size(&o->rate);
 	struct vae_objective_sums unused = {0};
 	double sum[channels];
 	float *y = vae_run_input(&o->run[VAE_SYNTHESIS], 0);
 	memset(sum, 0, sizeof sum);
 	for (uint64_t i = 0; i < PATCHES; i++) {
-		vae_random_init(&o->random, seed, UINT64_MAX - 2, i); /* the same patches at every knot */
+		vae_random_init(&o->random, seed, VAE_STREAM_SENSITIVITY, i); /* the same patches at every knot */
 		vae_data_patch(data, &o->random, (uint32_t)o->rows, 0.5f, o->x);
 		vae_objective_pass(o, weights, quality, false, 0, NULL, &unused);
 		for (size_t k = 0; k < n; k++)

@@ -39,7 +39,7 @@ static void random_weights(const struct vae_nets *nets, uint64_t seed, float *va
 		if (!ends(p->name, ".weight") || (nets->arch.kind == VAE_ARCH_PHOTO && starts_at_zero(p->name)))
 			continue;
 		struct vae_random random;
-		vae_random_init(&random, seed, UINT64_MAX, (uint64_t)i);
+		vae_random_init(&random, seed, VAE_STREAM_START, (uint64_t)i);
 		float bound = sqrtf((nets->arch.kind == VAE_ARCH_MLP ? 3.0f : 1.0f) / (float)p->rows);
 		if (!strcmp(p->name, "prior.hs.head.weight"))
 			bound *= 0.1f;
@@ -69,7 +69,7 @@ static int components(const struct vae_data *data, uint64_t seed, double *values
 		return VAE_EMEM;
 	}
 	struct vae_random random;
-	vae_random_init(&random, seed, UINT64_MAX, UINT64_MAX);
+	vae_random_init(&random, seed, VAE_STREAM_START, UINT64_MAX);
 	for (int n = 0; n < PATCHES; n += 64) {
 		for (int i = 0; i < 64; i++)
 			vae_data_patch(data, &random, PATCH, 0.5f, block[i]);

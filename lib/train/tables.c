@@ -11,7 +11,7 @@ int vae_tables_see(struct vae_scales_seen *seen, const struct vae_tables_source 
 {
 	const struct vae_arch *a = &o->nets->arch;
 	struct vae_run *analysis = &o->run[VAE_ANALYSIS];
-	uint16_t quality = (uint16_t)(VAE_QUALITY_ONE * knot / (a->knots - 1));
+	uint16_t quality = vae_knot_quality(a->knots, knot);
 	size_t columns = o->columns / VAE_CELL_PX, cells = columns < VAE_SLICE_CELLS ? columns : VAE_SLICE_CELLS; /* of a larger patch the first slice */
 	struct vae_symbols symbols = {0};
 	struct vae_choice choice;
@@ -21,7 +21,7 @@ int vae_tables_see(struct vae_scales_seen *seen, const struct vae_tables_source 
 		return rc;
 	rc = vae_symbols_fit(&symbols, o->nets, cells, cells, error);
 	for (uint64_t i = 0; i < PATCHES && !rc; i++) {
-		vae_random_init(&o->random, source->seed, UINT64_MAX - 3, i); /* the same patches at every knot */
+		vae_random_init(&o->random, source->seed, VAE_STREAM_TABLES, i); /* the same patches at every knot */
 		vae_data_patch(source->data, &o->random, (uint32_t)o->rows, 0.5f, vae_run_input(analysis, 0));
 		vae_net_forward(analysis, o->nets, source->weights, prior.at);
 		if (!(rc = vae_hyper_analyse(&symbols, &prior, vae_run_output(analysis, 0), columns * (size_t)a->y, error)))

@@ -8,7 +8,7 @@
 
 /* What tables are made for, and where pictures come from. Borrowed. */
 struct vae_tables_source {
-	const struct vae_weights *weights; /* packed for float32 */
+	const struct vae_weights *weights; /* packed for float32; before their rounding to 16 bits, which changes next to no symbol */
 	const struct vae_scales *scales;   /* by which numbers are rounded while there are no others */
 	const struct vae_data *data;
 	uint64_t seed;

@@ -456,7 +456,7 @@ static int validate(struct vae_trainer *t, struct vae_objective_sums *sums, stru
 		for (size_t p = from + vae_deal(count, (size_t)i, (size_t)t->workers); p < end; p += group) {
 			o->samples = group < end - p ? group : end - p;
 			for (size_t k = 0; k < o->samples; k++) {
-				vae_random_init(&o->random, t->options.seed, UINT64_MAX - 1, p + k);
+				vae_random_init(&o->random, t->options.seed, VAE_STREAM_VALIDATION, p + k);
 				vae_data_middle(&t->validation, p + k, width, height, offset, o->x + k * floats);
 				if (!is_photo(t))
 					vae_objective_noise(o, k);

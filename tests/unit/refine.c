@@ -140,8 +140,8 @@ static void check_contexts(const char *text)
 	toy_free(m);
 }
 
-/* 1 and 3 threads, a few steps. */
-static void check_descent(void)
+/* 1 and 3 threads, a few steps, by products of one kind: what they began with and came to is counted in float32. */
+static void check_descent(const struct vae_bf16 *bf16)
 {
 	const struct vae_refine_place place = {.rows = 40, .columns = 36, .below = 5, .height_px = 45 * 16, .width_px = 36 * 16 - 5};
 	struct vae_model *m = toy_new(TOY_PHOTO);
@@ -153,13 +153,25 @@ static void check_descent(void)
 		struct vae_weights w;
 		vae_random_init(&rnd, 3, 0, 0);
 		omp_set_num_threads(i ? 3 : 1);
-		if (!make(&r, &w, m, &place) || !ok(!vae_refine_descend(&r, 8, 9, cost[i], &e), "descent"))
+		if (!make(&r, &w, m, &place))
+			return;
+		struct vae_weights steps = {0};
+		if (!ok(!vae_weights_init(&steps, &m->nets->params, true, &e), "descent by %s", bf16 ? bf16->name : "float32"))
+			return;
+		memcpy(steps.value, w.value, m->nets->params.total * sizeof(float));
+		steps.bf16 = bf16;
+		vae_weights_pack(&steps, &m->nets->params);
+		r.fast = &steps;
+		if (!ok(!vae_refine_descend(&r, 8, 9, cost[i], &e), "descends"))
 			return;
 		size_t bytes = vae_elbo_rate_size(&r.rate) * sizeof(float);
 		y[i] = malloc(bytes);
 		memcpy(y[i], r.rate.y, bytes);
 		ok(i == 0 || !memcmp(y[0], y[1], bytes), "the same bits");
 		ok(cost[i][8].loss < cost[i][0].loss, "from %g to %g", cost[i][0].loss, cost[i][8].loss);
+		r.rate.rounding = VAE_ROUND;
+		ok(cost_of(&r, false).loss == cost[i][8].loss, "as float32 counts it");
+		vae_weights_clear(&steps);
 		vae_refine_clear(&r);
 		vae_weights_clear(&w);
 	}
@@ -177,6 +189,9 @@ int main(void)
 	check_gradient(TOY_PHOTO, 1e-8, &(struct vae_refine_place){.rows = 9, .columns = 8, .height_px = 9 * 16 - 1, .width_px = 8 * 16});
 	check_contexts(TOY_PHOTO);
 	check_contexts(TOY_STEPS);
-	check_descent();
+	check_descent(NULL);
+	for (int kind = 0; kind < VAE_BF16_KINDS; kind++)
+		if (vae_bf16_for((enum vae_bf16_kind)kind))
+			check_descent(vae_bf16_for((enum vae_bf16_kind)kind));
 	return tap_done();
 }

@@ -532,14 +532,15 @@ int main(void)
 	check_objective("mlp width=6 height=5 hidden1=12 hidden2=9 z=4", VAE_LOSS_MSE, 5, 1);
 	check_eigen();
 	check_optimiser();
-	for (const struct vae_bf16 *bf16 = NULL;; bf16 = vae_bf16()) {
+	for (int kind = -1; kind < VAE_BF16_KINDS; kind++) { /* -1: float32 */
+		const struct vae_bf16 *bf16 = kind < 0 ? NULL : vae_bf16_for((enum vae_bf16_kind)kind);
+		if (kind >= 0 && !bf16)
+			continue;
 		check_orthogonal(150, 400, bf16);
 		check_orthogonal(200, 100, bf16);
 		check_orthogonal(33, 77, bf16);
 		check_orthogonal(70, 7, bf16);
 		check_muon(bf16);
-		if (bf16 || !vae_bf16())
-			break;
 	}
 	check_data();
 	check_reduction(32, 16);
