@@ -518,6 +518,10 @@ int vae_trainer_add(struct vae_trainer *trainer, const struct vae_image *image, 
 /* Runs to the last step, the time limit, or the report's stop (VAE_ESTOP after writing the checkpoint). report (may be NULL) is called in the
  * caller's thread. VAE_ESTOP also where training diverged, and the checkpoint is then the last good one. */
 int vae_trainer_run(struct vae_trainer *trainer, vae_train_report *report, void *context, struct vae_error *error);
+/* Returns the PSNR, in dB, that a fresh photo network starts from where nothing is quantised: that of the training patches' first
+ * principal components, as many as there are channels of y. No training lifts quality 100 far above it. Known from the first report on,
+ * to rank 0; NAN for mlp, and for a run that goes on from a model or a checkpoint. */
+double vae_trainer_start_psnr(const struct vae_trainer *trainer);
 /* Writes the model of the averaged weights (vae-model(5)), at any time between two runs. Not collective: any rank can, and one is enough. */
 int vae_trainer_save(struct vae_trainer *trainer, FILE *file, struct vae_error *error);
 void vae_trainer_free(struct vae_trainer *trainer);

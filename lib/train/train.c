@@ -43,6 +43,7 @@ struct vae_trainer {
 	double earlier_seconds;   /* of training before this run */
 	double run_seconds;       /* of this run, by the clock of rank 0 */
 	uint64_t skipped;
+	double start_psnr;        /* see vae_trainer_start_psnr */
 	FILE *log;                /* rank 0's, or NULL */
 	struct vae_objective_sums last_valid;
 };
@@ -260,6 +261,7 @@ int vae_trainer_new(struct vae_trainer **out, const struct vae_train_options *op
 	if (result)
 		goto out;
 	t->options = *options;
+	t->start_psnr = NAN;
 	if (options->resume) {
 		result = find_checkpoint(options, &found, error);
 		if (result < 0)
@@ -318,6 +320,8 @@ void vae_trainer_free(struct vae_trainer *t)
 		fclose(t->log);
 	free(t);
 }
+
+double vae_trainer_start_psnr(const struct vae_trainer *t) { return t->start_psnr; }
 
 /* ---- one step ---------------------------------------------------------------------------------------------------------- */
 
@@ -569,7 +573,7 @@ static int begin(struct vae_trainer *t, struct vae_error *error)
 	float *array[] = {t->weights.value, o->first, o->second, o->average};
 	int result = c ? vae_ranks_same(c, vae_data_hash(&t->data) ^ 3 * vae_data_hash(&t->validation), "pictures", error) : 0;
 	if (!result && !t->started && leads(&t->options)) {
-		result = vae_start(t->nets, &t->data, t->options.seed, t->weights.value, error);
+		result = vae_start(t->nets, &t->data, t->options.seed, t->weights.value, &t->start_psnr, error);
 		memcpy(o->average, t->weights.value, o->size * sizeof(float));
 	}
 	if (!result)

@@ -421,3 +421,25 @@ long_run() {
 	fails 1 "28 x 28" vae-dec -m ./mine.safetensors --sample 1 --size 28x29 -o out
 	assert_not_exist out
 }
+
+@test "progress: figures are means over many steps, and what is done before and after them has a name" {
+	export -f fresh_photo_run
+	export PHOTO
+	script -qec "fresh_photo_run --steps 100000 --minutes 0.1 --log log.tsv -o a" /dev/null </dev/null | tr '\r' '\n' >said
+	awk -F'\t' 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next } $at["set"] == "train" { step = $at["step"]; loss = $at["loss"]
+		d = before ? step - before : 0; all += d; share = d ? d / (all < 200 ? all : 200) : 1; if (share > 1) share = 1
+		mean += share * (loss - mean); mse += share * (exp(-log(10) * $at["psnr"] / 10) - mse); before = step }
+		END { printf "%.3f %.2f\n", mean, -10 * log(mse) / log(10) }' log.tsv >mean
+	grep -o 'step [0-9].* left' said | tail -n 1 | sed 's/.* loss \([0-9.]*\)[0-9],.* \([0-9.]*\) dB.*/\1 \2/' >last
+	[ "$(grep -c train log.tsv)" -ge 2 ]
+	awk 'NR == FNR { a = $1; b = $2; next } { exit !(($1 - a) ^ 2 < 0.002 ^ 2 && ($2 - b) ^ 2 < 0.02 ^ 2) }' mean last || { cat mean last | fail; }
+	grep -q "principal components, first steps, [0-9]* s" said
+	grep -q "measuring the model for its tables, [0-9]* s" said
+}
+
+@test "a network that has too few latents for the images says so" {
+	run --separate-stderr -0 fresh_photo_run --steps 1 -o a
+	assert_regex "$stderr" "principal components, as many as there are latents, keep [12][0-9]\.[0-9] dB of the images: *.*; more --latent"
+	run --separate-stderr -0 photo_run --steps 1 -o b
+	refute_regex "$stderr" "principal components"
+}
