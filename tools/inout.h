@@ -11,6 +11,7 @@
 #define VAE_TOOLS_INOUT_H
 
 #include "cli.h"
+#include "output.h"
 
 /* Fills *error as the library does, and returns code. */
 int fail(struct vae_error *error, enum vae_err code, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -42,24 +43,6 @@ const char *input_path(const struct input *in);
 /* VAE_EDATA where what comes next is something else that the suite knows: "these are codes; vae-quant -d makes latents of them". */
 int input_expect(struct input *in, enum vae_kind wanted, struct vae_error *error);
 void input_close(struct input *in);
-
-/* Standard output, or a file that takes its name only when it is complete. INT, TERM and HUP remove what is incomplete. */
-struct output {
-	FILE *file;
-	const char *name;  /* for diagnostics */
-	/* private */
-	char *target;      /* the name that the finished file takes; NULL where FILE is written directly (a device, a pipe) */
-	char *temporary;   /* beside it */
-};
-
-/* path NULL: standard output. binary: refuse a terminal. The error names the file here, but not in the two calls below. */
-int output_open(struct output *out, const char *path, bool binary, struct vae_error *error);
-/* Whether output_open would succeed, for a program that has hours of work to do first. */
-int output_check(const char *path, bool binary, struct vae_error *error);
-int output_flush(struct output *out, struct vae_error *error);
-/* Makes the file appear. On failure nothing is left behind. */
-int output_close(struct output *out, struct vae_error *error);
-void output_abandon(struct output *out);
 
 /* The start of a filter: its operands, and an output for binary data. On failure neither is open. */
 int inout_open(struct input *in, struct output *out, const struct cli_common *common, struct vae_error *error);

@@ -131,6 +131,19 @@ plainly() {
 	exec perl -e '$SIG{$_} = "DEFAULT" for qw(INT QUIT TERM HUP PIPE); exec { $ARGV[0] } @ARGV or die' "$@"
 }
 
+# has_nameless: the file system here has files without a name (O_TMPFILE), so that nothing is left of one whatever ends a program
+has_nameless() {
+	perl -MFcntl -e 'exit !sysopen F, ".", O_RDWR | O_DIRECTORY | 020000000, 0600'
+}
+
+# unprivileged COMMAND...: for root, too, a folder that is not writable is none
+unprivileged() {
+	if [ "$(id -u)" = 0 ]; then setpriv --bounding-set=-all --inh-caps=-all "$@"; else "$@"; fi
+}
+
+# shimmed COMMAND...: with the library that makes the machine fail, as the environment tells it (tests/faults/shim.c)
+shimmed() { LD_PRELOAD=$B/tests/shim.so ASAN_OPTIONS=$ASAN_OPTIONS:verify_asan_link_order=0 "$@"; }
+
 # ends STATUS PID: the child of this shell leaves with that status
 ends() {
 	local status=0

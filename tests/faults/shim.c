@@ -3,11 +3,14 @@
  *   FAULT_ALLOCATION=N   the N-th allocation fails (from 1), mappings of files among them;  N+: and all that follow
  *   FAULT_COUNT=FILE     how many allocations there were is written there at the end
  *   FAULT_ALARM=MICROS   SIGALRM so often, caught by a handler that lets system calls be interrupted
+ *   FAULT_NAMELESS=1     the file systems have no files without a name (O_TMPFILE)
+ *   FAULT_SYNC=1         no file can be flushed to its disk (fsync)
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -121,6 +124,34 @@ void free(void *p)
 	find();
 	if (!is_early(p) && real_free)
 		real_free(p);
+}
+
+int open(const char *path, int flags, ...)
+{
+	static int (*real_open)(const char *, int, ...);
+	va_list arguments;
+	va_start(arguments, flags);
+	int mode = flags & O_CREAT || (flags & O_TMPFILE) == O_TMPFILE ? va_arg(arguments, int) : 0;
+	va_end(arguments);
+	if (!real_open)
+		*(void **)&real_open = dlsym(RTLD_NEXT, "open");
+	if ((flags & O_TMPFILE) == O_TMPFILE && getenv("FAULT_NAMELESS")) {
+		errno = EOPNOTSUPP;
+		return -1;
+	}
+	return real_open(path, flags, mode);
+}
+
+int fsync(int fd)
+{
+	static int (*real_fsync)(int);
+	if (!real_fsync)
+		*(void **)&real_fsync = dlsym(RTLD_NEXT, "fsync");
+	if (getenv("FAULT_SYNC")) {
+		errno = EIO;
+		return -1;
+	}
+	return real_fsync(fd);
 }
 
 static void on_alarm(int number) { (void)number; }
