@@ -141,25 +141,28 @@ int vae_image_rows_write(struct vae_image_rows *rows, uint32_t band, FILE *file,
 
 struct vae_model; /* weights, tables and description; opaque */
 
-/* Loads a model file. VAE_EMODEL says what is wrong with it. The file is mapped: its description and sizes are checked here, the numbers of
- * a network when it is first run, so that the calls further down may return VAE_EMODEL too. While the model is in use its file may be
- * replaced (rename(2)), but not be cut short. A model can be used by several threads at once; whatever was made with it must be gone before it
- * is freed, codes, latents and images in memory excepted. */
+/* Loads a model file. VAE_EMODEL says what is wrong with it. The file stays open and is read, never mapped: its description and sizes are
+ * checked here, the numbers of a network are read and checked when it is first run, so that the calls further down may return VAE_EMODEL
+ * too. While the model is in use its file may be replaced (rename(2)); where it is written to, or its time of change is set, networks that
+ * were not read before return VAE_EMODEL. A model can be used by several threads at once; whatever was made with it must be gone before
+ * it is freed, codes, latents and images in memory excepted. */
 int vae_model_load(struct vae_model **model, const char *path, struct vae_error *error);
 
 /* Finds a model by NAME or path (anything with a '/' is a path), NULL meaning $VAE_MODEL or else "photo".
+ * A path's contents are hashed (vae_model_verify): VAE_EMODEL where they were edited under an old id.
  * Names are looked up as NAME.safetensors along $VAE_MODEL_PATH, $XDG_DATA_HOME/vae-tools/models (or ~/.local/share/...),
  * EXE/../models, EXE/../share/vae-tools/models and the compiled-in prefix; without a file of that name, the newest NAME-N is taken.
  * VAE_EMODEL where there is none, and its text says where it was looked for. */
 int vae_model_find(struct vae_model **model, const char *name, struct vae_error *error);
 
-/* Finds the model with this id along the same path; hint (may be NULL) is a file tried last, if regular and its id matches.
+/* Finds the model with this id along the same path; hint (may be NULL) is a file tried last, if regular and its id matches,
+ * both as it says and as its contents hash.
  * VAE_EMODEL where there is none. */
 int vae_model_find_id(struct vae_model **model, uint64_t id, const char *hint, struct vae_error *error);
 void vae_model_free(struct vae_model *model);
 
 uint64_t vae_model_id(const struct vae_model *model);         /* XXH64 over the architecture and all tensor bytes */
-/* Computes the id again from the whole file, which loading does not. VAE_EMODEL where it differs: the file is damaged. */
+/* Computes the id again from the whole file, which vae_model_load does not. VAE_EMODEL where it differs: the file was edited or damaged. */
 int vae_model_verify(const struct vae_model *model, struct vae_error *error);
 const char *vae_model_arch(const struct vae_model *model);    /* the architecture string, owned by the model; see vae-model(5) */
 const char *vae_model_path(const struct vae_model *model);    /* absolute path it was loaded from, owned by the model */

@@ -163,6 +163,20 @@ static bool is_name(const char *name)
 	return n && n <= 100 && !name[n] && *name != '.';
 }
 
+/* A model that is given by its path may have been edited: its contents must be those of its id, by which others would find another file. */
+static int find_path(struct vae_model **model, const char *path, struct vae_error *error)
+{
+	struct vae_model *m;
+	int result = vae_model_load(&m, path, error);
+	if (result)
+		return result;
+	if ((result = vae_model_verify(m, error)))
+		vae_model_free(m);
+	else
+		*model = m;
+	return result;
+}
+
 static int find_name(struct vae_model **model, const char *name, struct vae_error *error)
 {
 	struct path path;
@@ -192,7 +206,7 @@ int vae_model_find(struct vae_model **model, const char *name, struct vae_error 
 			name = "photo";
 	}
 	if (strchr(name, '/'))
-		return vae_model_load(model, name, error);
+		return find_path(model, name, error);
 	if (!is_name(name))
 		return vae_fail(error, VAE_EMODEL, "'%.100s' is no model's name: letters, digits and -_.+, not starting with a dot; a path has a '/'", name);
 	return find_name(model, name, error);
@@ -235,6 +249,21 @@ static int try_directory(struct vae_model **model, uint64_t id, const char *dire
 	return result;
 }
 
+/* vae_model_load_id for a path that a stream names, with its contents checked as in find_path. */
+static int try_hint(struct vae_model **model, uint64_t id, const char *hint, struct vae_error *error)
+{
+	struct vae_model *m;
+	int result = vae_model_load_id(&m, hint, id, error);
+	if (result != 1)
+		return result;
+	if ((result = vae_model_verify(m, error))) {
+		vae_model_free(m);
+		return result;
+	}
+	*model = m;
+	return 1;
+}
+
 int vae_model_find_id(struct vae_model **model, uint64_t id, const char *hint, struct vae_error *error)
 {
 	struct path path;
@@ -248,7 +277,7 @@ int vae_model_find_id(struct vae_model **model, uint64_t id, const char *hint, s
 			(*model)->by_path = false;
 	}
 	if (!failed && result != 1 && hint) {
-		int tried = vae_model_load_id(model, hint, id, &why);
+		int tried = try_hint(model, id, hint, &why);
 		result = tried ? tried : result;
 	}
 	if (result == 0) {

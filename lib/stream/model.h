@@ -16,7 +16,7 @@ struct vae_metadata {          /* __metadata__: strings by key, in file order */
 	char *key[VAE_METADATA_ENTRIES], *value[VAE_METADATA_ENTRIES]; /* owned; the fixed ones ("id", "architecture", "format_version") are among them after loading */
 };
 
-struct vae_model_file;         /* a mapped file */
+struct vae_model_file;         /* the open file of a model */
 
 /* Loading checks the header and every size, and takes nothing else from the file; weights, scales and sigmoid are filled part by part
  * by vae_model_prepare. In a model made in memory (file NULL) everything is there from the start. */

@@ -1,6 +1,6 @@
 /* shim.c - preloaded into a program, it makes the machine fail. From the environment:
  *
- *   FAULT_ALLOCATION=N   the N-th allocation fails (from 1), mappings of files among them;  N+: and all that follow
+ *   FAULT_ALLOCATION=N   the N-th allocation fails (from 1);  N+: and all that follow
  *   FAULT_COUNT=FILE     how many allocations there were is written there at the end
  *   FAULT_ALARM=MICROS   SIGALRM so often, caught by a handler that lets system calls be interrupted
  *   FAULT_NAMELESS=1     the file systems have no files without a name (O_TMPFILE)
@@ -16,12 +16,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/time.h>
 #include <unistd.h>
 
 static void *(*real_malloc)(size_t), *(*real_calloc)(size_t, size_t), *(*real_realloc)(void *, size_t), *(*real_aligned)(size_t, size_t);
-static void *(*real_mmap)(void *, size_t, int, int, int, off_t);
 static int (*real_posix)(void **, size_t, size_t);
 static void (*real_free)(void *);
 static bool ready, onwards; /* ready: from main on */
@@ -54,7 +52,6 @@ static void find(void)
 	*(void **)&real_realloc = dlsym(RTLD_NEXT, "realloc");
 	*(void **)&real_aligned = dlsym(RTLD_NEXT, "aligned_alloc");
 	*(void **)&real_posix = dlsym(RTLD_NEXT, "posix_memalign");
-	*(void **)&real_mmap = dlsym(RTLD_NEXT, "mmap");
 	*(void **)&real_free = dlsym(RTLD_NEXT, "free");
 	searching = false;
 }
@@ -111,12 +108,6 @@ int posix_memalign(void **p, size_t align, size_t size)
 {
 	find();
 	return fails() ? ENOMEM : real_posix(p, align, size);
-}
-
-void *mmap(void *where, size_t size, int protection, int flags, int fd, off_t offset)
-{
-	find();
-	return fd >= 0 && fails() ? MAP_FAILED : real_mmap(where, size, protection, flags, fd, offset);
 }
 
 void free(void *p)
