@@ -48,6 +48,7 @@ missing() {
 	command -v mandoc >/dev/null || echo mandoc
 	command -v shellcheck >/dev/null || echo shellcheck
 	command -v objdump >/dev/null || echo binutils
+	[ -e /usr/share/i18n/locales/de_DE ] || echo locales
 	for pair; do
 		command -v "${pair%%:*}" >/dev/null || [ -e "${pair%%:*}" ] || echo "${pair#*:}"
 	done

@@ -2,6 +2,7 @@
 #include "base/cpu.h"
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "base/text.h"
 #include "elbo/ms_ssim.h"
 #include "elbo/objective.h"
 #include "stream/model.h"
@@ -490,7 +491,7 @@ static int write_log(const struct vae_trainer *t, const struct vae_train_progres
 {
 	if (!t->log)
 		return 0;
-	int n = fprintf(t->log, "%llu\t%.2f\t%s\t%.5f\t%.5f\t%.5f\t%.3f\t%.3f\t%.3f\t%.3g\t%.3g\t%.1f\t%llu\t%.3f\n", (unsigned long long)p->step,
+	int n = vae_text_write(t->log, "%llu\t%.2f\t%s\t%.5f\t%.5f\t%.5f\t%.3f\t%.3f\t%.3f\t%.3g\t%.3g\t%.1f\t%llu\t%.3f\n", (unsigned long long)p->step,
 	        (t->earlier_seconds + t->run_seconds) / 60, p->valid ? "valid" : "train", p->loss, p->bpp, p->z_bpp, p->psnr, p->elbo, p->kl, p->lr,
 	        p->gradient_norm, p->images_per_second, (unsigned long long)p->skipped, p->ms_ssim);
 	return n < 0 || fflush(t->log) ? vae_fail_errno(error, "log %s", t->options.log) : 0;
@@ -644,18 +645,18 @@ static int describe(const struct vae_trainer *t, char *text, size_t room)
 	char ranks[32] = "";
 	if (vae_ranks(o->cluster) > 1)
 		snprintf(ranks, sizeof ranks, "%zu ranks of ", vae_ranks(o->cluster));
-	int n = snprintf(text, room, "%s%s%llu steps of %d samples in %.0f minutes on %s%d threads in %s, %s %g, loss %s, seed %llu", o->summary ? o->summary : "",
+	int n = vae_text(text, room, "%s%s%llu steps of %d samples in %.0f minutes on %s%d threads in %s, %s %g, loss %s, seed %llu", o->summary ? o->summary : "",
 	                 o->summary ? "; " : "", (unsigned long long)t->optimiser.step, o->batch, (t->earlier_seconds + t->run_seconds) / 60, ranks, t->threads,
 	                 t->weights.bf16 ? "bf16" : "float32", optimiser_name(t), o->lr, loss_name[o->loss], (unsigned long long)o->seed);
 	const struct vae_objective_sums *v = &t->last_valid;
 	if (!(v->samples > 0 && n > 0 && (size_t)n < room))
 		return n;
 	if (!is_photo(t))
-		return n + snprintf(text + n, room - (size_t)n, "; validation negative ELBO %.2f nats, KL %.2f", v->elbo / v->samples, v->kl / v->samples);
-	n += snprintf(text + n, room - (size_t)n, "; validation loss %.4f, %.4f bpp, %.2f dB", v->loss / v->samples, v->bpp / v->samples,
+		return n + vae_text(text + n, room - (size_t)n, "; validation negative ELBO %.2f nats, KL %.2f", v->elbo / v->samples, v->kl / v->samples);
+	n += vae_text(text + n, room - (size_t)n, "; validation loss %.4f, %.4f bpp, %.2f dB", v->loss / v->samples, v->bpp / v->samples,
 	              decibels(v->mse / v->samples));
 	if (o->loss == VAE_LOSS_MS_SSIM && (size_t)n < room)
-		n += snprintf(text + n, room - (size_t)n, ", MS-SSIM %.2f dB", decibels(v->ms_ssim / v->samples));
+		n += vae_text(text + n, room - (size_t)n, ", MS-SSIM %.2f dB", decibels(v->ms_ssim / v->samples));
 	return n;
 }
 
