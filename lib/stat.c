@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cpu.h"
 #include "base/memory.h"
 #include "image/image.h"
 #include "kernel/kernel.h"
@@ -262,8 +263,10 @@ int vae_compare_rows(struct vae_distortion *distortion, struct vae_image_rows *i
 {
 	const struct vae_geometry *g = &image->geometry, *r = &reference->geometry;
 	struct comparison c = { 0 };
-	int rc = 0;
+	int rc = vae_isa_check(error);
 
+	if (rc)
+		return rc;
 	if (g->width != r->width || g->height != r->height || vae_colours(g->tuple) != vae_colours(r->tuple))
 		return vae_fail(error, VAE_EARG, "cannot compare a picture of %u x %u pixels and %d colours with one of %u x %u and %d", g->width,
 		                g->height, vae_colours(g->tuple), r->width, r->height, vae_colours(r->tuple));

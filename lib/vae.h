@@ -30,7 +30,8 @@
  *    by one thread at a time, but a model, which is read-only after loading and may be shared. The exception is libnetpbm, which is not
  *    thread-safe: one thread at a time may be reading an image from a FILE (vae_image_read, or rows of vae_image_rows_open) or writing
  *    one (vae_image_write, vae_image_rows_write). Environment variables are read when models are found and, once, when the kernels for this
- *    CPU are chosen (VAE_CPU): they should not be changed meanwhile.
+ *    CPU are chosen (VAE_CPU): they should not be changed meanwhile. A VAE_CPU that is no name of kernels is VAE_EARG from whatever
+ *    loads a model, trains or compares.
  *  - Encoding, decoding and training run on as many threads as OpenMP would give the caller (omp_set_num_threads). Their number, as that of
  *    ranks, is part of what determines the bits of a training run, and of nothing else.
  *  - The caller's locale makes no difference: numbers are read and written as in the C locale, in error texts too.

@@ -7,6 +7,7 @@
  *     VAE_MODELS                                     installed, as it was compiled
  */
 #include "stream/model.h"
+#include "base/cpu.h"
 #include "base/memory.h"
 
 #include <dirent.h>
@@ -269,7 +270,10 @@ int vae_model_find_id(struct vae_model **model, uint64_t id, const char *hint, s
 	struct path path;
 	struct vae_error why; /* of a copy that a sound one may follow */
 	char looked[240];
-	int failed = path_init(&path, &why), result = failed;
+	int failed = vae_isa_check(error), result;
+	if (failed)
+		return failed;
+	result = failed = path_init(&path, &why);
 	for (int i = 0; !failed && result != 1 && i < path.count; i++) {
 		int tried = try_directory(model, id, path.directory[i], &why);
 		result = tried ? tried : result;

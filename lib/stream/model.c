@@ -265,7 +265,10 @@ int vae_model_load(struct vae_model **model, const char *path, struct vae_error 
 {
 	json_t *root = NULL;
 	struct vae_model *m = NULL;
-	int result = begin(&m, &root, path, error);
+	int result = vae_isa_check(error);
+	if (result)
+		return result;
+	result = begin(&m, &root, path, error);
 	if (!result)
 		result = complete(m, root, path, error);
 	json_decref(root);

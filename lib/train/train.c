@@ -91,6 +91,9 @@ static bool is_photo(const struct vae_trainer *t) { return t->nets->arch.kind ==
 
 static int check_options(const struct vae_train_options *o, struct vae_error *error)
 {
+	int result = vae_isa_check(error);
+	if (result)
+		return result;
 	if (o->batch < 0 || o->batch > 65536)
 		return vae_fail(error, VAE_EARG, "batch %d is not 1 to 65536", o->batch);
 	if (o->patch < 64 || o->patch > 4096 || o->patch % 64)

@@ -190,6 +190,24 @@ setup_file() {
 	quiet shell 'vae-enc -v --quiet "$X" | vae-quant -v --quiet | vae-dec -v --quiet > y.ppm; vae-stat -v --quiet y.ppm'
 }
 
+@test "VAE_CPU: a word that is no name of kernels is an error that lists the names" {
+	local bad p
+	for bad in avx51 AVX2 "avx2 " none; do
+		export VAE_CPU=$bad
+		for p in "vae-enc $X" "vae-quant $LATENTS" "vae-quant -d $LAT" "vae-dec $LAT" "vae-dec --salvage $LAT" "vae-dec --sample 1" \
+			"vae-stat $DATA/tiny.safetensors"; do
+			# shellcheck disable=SC2086 # a program and its options
+			fails 1 "VAE_CPU: '$bad' is none of scalar, neon, avx2, avx512" $p -o y
+		done
+		fails 2 "VAE_CPU: '$bad' is none of scalar, neon, avx2, avx512" vae-train --steps 1 --patch 64 -o y "$X"
+		run --separate-stderr -1 vae-stat -r "$X" "$X"
+		assert_regex "$stderr" "VAE_CPU: '$bad' is none of scalar, neon, avx2, avx512"
+	done
+	assert_not_exist y
+	VAE_CPU='' vae-dec "$LAT" >a
+	VAE_CPU=scalar vae-dec "$LAT" | cmp - a
+}
+
 @test "-T: any number of threads gives the same bytes" {
 	local threads
 	photo 300 200 >large.ppm
