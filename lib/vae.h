@@ -456,8 +456,8 @@ struct vae_train_options {
 	bool resume;             /* start from the checkpoint if that file exists */
 	double checkpoint_minutes; /* between checkpoints, and validations, 0 or more; default 10 */
 	const char *log;         /* TSV file, appended on resume; NULL for none */
-	const char *licence;     /* metadata "licence" of the model, UTF-8; NULL: empty */
-	const char *summary;     /* metadata "training": a sentence on the data; steps and figures are added */
+	const char *licence;     /* metadata "licence" of the model, UTF-8, 16384 bytes at most; NULL: empty */
+	const char *summary;     /* metadata "training": a sentence on the data, which follows steps and figures; bounds as for licence */
 	uint64_t steps;          /* last step, counted from the first run on; 0: no limit but minutes, and without either init is only measured */
 	double minutes;          /* of this run; 0 or less: no limit but steps */
 	bool cpu_clock;          /* minutes, and those of checkpoints, are processor time for each thread, not what a clock on the wall shows */
@@ -527,7 +527,8 @@ int vae_trainer_run(struct vae_trainer *trainer, vae_train_report *report, void 
  * principal components, as many as there are channels of y. No training lifts quality 100 far above it. Known from the first report on,
  * to rank 0; NAN for mlp, and for a run that goes on from a model or a checkpoint. */
 double vae_trainer_start_psnr(const struct vae_trainer *trainer);
-/* Writes the model of the averaged weights (vae-model(5)), at any time between two runs. Not collective: any rank can, and one is enough. */
+/* Writes the model of the averaged weights (vae-model(5)), at any time between two runs. Not collective: any rank can, and one is enough.
+ * VAE_EARG before the first run, unless init or a checkpoint brought weights. */
 int vae_trainer_save(struct vae_trainer *trainer, FILE *file, struct vae_error *error);
 void vae_trainer_free(struct vae_trainer *trainer);
 

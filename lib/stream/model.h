@@ -34,6 +34,12 @@ struct vae_model {
 	bool by_path;
 };
 
+#define VAE_METADATA_BYTES (1 << 14) /* of one text that a trainer is given: two of them, escaped, fit the header beside the tensors */
+
+/* Checks a text that is to become the metadata entry `key`, so that it is refused before hours of training and not after. VAE_EARG: it is
+ * not UTF-8, or longer than VAE_METADATA_BYTES. */
+int vae_metadata_check(const char *key, const char *text, struct vae_error *error);
+
 /* Writes a model: the networks' parameters (matrices as F16, tables and vectors as F32), then the prior's integer tables
  * ("prior.scales.bound" I32 [64], "prior.scales.cumulative" U16 [entries]) and, for mlp, "dec.sigmoid" F32,
  * for photo, unless it is NULL, "prior.sensitivity" F32 [knots, y].

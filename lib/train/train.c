@@ -40,7 +40,7 @@ struct vae_trainer {
 	struct vae_data data, validation;
 	struct worker *worker;
 	int workers, threads;     /* a worker is a thread that has samples */
-	bool started;             /* the weights are those of a model or checkpoint */
+	bool started;             /* the weights are there: those of a model, a checkpoint, or the first step */
 	double earlier_seconds;   /* of training before this run */
 	double run_seconds;       /* of this run, by the clock of rank 0 */
 	uint64_t skipped;
@@ -119,7 +119,8 @@ static int check_options(const struct vae_train_options *o, struct vae_error *er
 		return vae_fail(error, VAE_EARG, "no products in bf16 here: they need a CPU with AVX512-BF16");
 	if (o->resume && !o->checkpoint)
 		return vae_fail(error, VAE_EARG, "resuming needs a checkpoint file");
-	return 0;
+	int result = o->licence ? vae_metadata_check("licence", o->licence, error) : 0;
+	return !result && o->summary ? vae_metadata_check("summary", o->summary, error) : result;
 }
 
 /* The architecture comes from the checkpoint, else from the initial model, else from the options. */
@@ -182,7 +183,7 @@ static int load_start(struct vae_trainer *t, const struct vae_checkpoint_head *h
 		t->options.seed = head->seed;
 		t->earlier_seconds = head->seconds;
 		t->skipped = head->skipped;
-		t->started = true;
+		t->started = leads(&t->options); /* the other ranks have them in begin */
 	} else if (init) {
 		int result = vae_model_values(init, t->weights.value, error);
 		if (result)
@@ -642,14 +643,15 @@ int vae_trainer_run(struct vae_trainer *t, vae_train_report *report, void *conte
 
 /* ---- the model --------------------------------------------------------------------------------------------------------- */
 
-static int describe(const struct vae_trainer *t, char *text, size_t room)
+/* Writes what the run came to, in ASCII. */
+static int print_figures(const struct vae_trainer *t, char *text, size_t room)
 {
 	const struct vae_train_options *o = &t->options;
 	char ranks[32] = "";
 	if (vae_ranks(o->cluster) > 1)
 		snprintf(ranks, sizeof ranks, "%zu ranks of ", vae_ranks(o->cluster));
-	int n = vae_text(text, room, "%s%s%llu steps of %d samples in %.0f minutes on %s%d threads in %s, %s %g, loss %s, seed %llu", o->summary ? o->summary : "",
-	                 o->summary ? "; " : "", (unsigned long long)t->optimiser.step, o->batch, (t->earlier_seconds + t->run_seconds) / 60, ranks, t->threads,
+	int n = vae_text(text, room, "%llu steps of %d samples in %.0f minutes on %s%d threads in %s, %s %g, loss %s, seed %llu",
+	                 (unsigned long long)t->optimiser.step, o->batch, (t->earlier_seconds + t->run_seconds) / 60, ranks, t->threads,
 	                 t->weights.bf16 ? "bf16" : "float32", optimiser_name(t), o->lr, loss_name[o->loss], (unsigned long long)o->seed);
 	const struct vae_objective_sums *v = &t->last_valid;
 	if (!(v->samples > 0 && n > 0 && (size_t)n < room))
@@ -661,6 +663,19 @@ static int describe(const struct vae_trainer *t, char *text, size_t room)
 	if (o->loss == VAE_LOSS_MS_SSIM && (size_t)n < room)
 		n += vae_text(text + n, room - (size_t)n, ", MS-SSIM %.2f dB", decibels(v->ms_ssim / v->samples));
 	return n;
+}
+
+/* Makes the text of the metadata entry "training": the figures, then the caller's summary. The caller frees *text. */
+static int describe(char **text, const struct vae_trainer *t, struct vae_error *error)
+{
+	char figures[600];
+	const char *summary = t->options.summary ? t->options.summary : "";
+	print_figures(t, figures, sizeof figures);
+	size_t room = strlen(figures) + strlen(summary) + 3;
+	int result = vae_alloc_raw(text, room, 1, error);
+	if (!result)
+		snprintf(*text, room, "%s%s%s", figures, *summary ? "; " : "", summary);
+	return result;
 }
 
 /* What photo models hold besides weights, of training pictures: how rounding weighs errors, and the entropy tables of what it leaves. */
@@ -710,18 +725,19 @@ static int measure(struct vae_trainer *t, float *sensitivity, struct vae_scales 
 
 int vae_trainer_save(struct vae_trainer *t, FILE *file, struct vae_error *error)
 {
-	char text[1024];
+	char *text = NULL;
 	struct vae_scales scales = {0};
 	float *sigmoid = NULL, *sensitivity = NULL;
+	if (!t->started)
+		return vae_fail(error, VAE_EARG, "nothing was trained yet: there are no weights to save");
 	int result = vae_scales_make(&scales, NULL, error);
 	if (!result && !is_photo(t) && !(result = vae_alloc(&sigmoid, VAE_SIGMOID_KNOTS, sizeof(float), error)))
 		vae_sigmoid_make(sigmoid);
 	if (!result && is_photo(t) && t->data.count &&
 	    !(result = vae_alloc(&sensitivity, (size_t)t->nets->arch.knots * (size_t)t->nets->arch.y, sizeof(float), error)))
 		result = measure(t, sensitivity, &scales, error);
-	if (result)
+	if (result || (result = describe(&text, t, error)))
 		goto out;
-	describe(t, text, sizeof text);
 	struct vae_metadata metadata = {.count = 3, .key = {"licence", "loss", "training"},
 	                                .value = {(char *)(t->options.licence ? t->options.licence : ""), (char *)loss_name[t->options.loss], text}};
 	result = vae_model_write(file, t->nets, t->optimiser.average, &scales, sigmoid, sensitivity, t->init && !t->optimiser.step ? &t->init->metadata : &metadata, error);
@@ -729,5 +745,6 @@ out:
 	vae_scales_clear(&scales);
 	free(sigmoid);
 	free(sensitivity);
+	free(text);
 	return result;
 }

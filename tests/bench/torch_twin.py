@@ -488,7 +488,7 @@ def train(options):
         start = "" if fresh else f", from model {meta['id']}"
         text = {"format_version": "1", "architecture": meta["architecture"], "id": "",
                 "licence": options.licence if options.licence is not None else "" if fresh else meta.get("licence", ""),
-                "training": (options.summary + "; " if options.summary else "") + words + start}
+                "training": words + start + ("; " + options.summary if options.summary else "")}
         return write_model(options.out, text, tensors, trainer.values())
 
     while trainer.step < options.steps:

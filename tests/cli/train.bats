@@ -219,11 +219,26 @@ falls() {
 	only
 }
 
+@test "a licence or a summary that no model can hold is refused before the training" {
+	fails 2 "the licence is not UTF-8 text" mlp_run --steps 1 --licence $'caf\xe9' -o none
+	fails 2 "the summary is not UTF-8 text" mlp_run --steps 1 --summary $'caf\xe9' -o none
+	fails 2 "the summary has 20000 bytes, more than 16384" mlp_run --steps 1 --summary "$(head -c 20000 /dev/zero | tr '\0' x)" -o none
+	assert_not_exists none
+}
+
+@test "a summary of the longest kind is kept whole" {
+	local summary
+	summary=x$(head -c 8191 /dev/zero | sed 's/\x00/ä/g')
+	assert_equal "$(wc -c <<<"$summary")" 16384
+	mlp_run --steps 1 --summary "$summary" --licence "$(head -c 16384 /dev/zero | tr '\0' '\001')" --quiet -o a
+	vae-stat --json a | SUMMARY=$summary json_is '$j->[0]{training} =~ /; (x\x{e4}{8191})$/ && length $j->[0]{licence} == 16384'
+}
+
 @test "licence and summary are kept in the model" {
 	mlp_run --steps 2 --licence "CC0-1.0" --summary "bars and ramps" --quiet -o a
 	vae-stat --json a >report
 	json_is '$j->[0]{training} =~ / in (float32|bf16), Adam /' <report
-	json_is '$j->[0]{licence} eq "CC0-1.0" && $j->[0]{training} =~ /^bars and ramps; 2 steps of 8 samples/' <report
+	json_is '$j->[0]{licence} eq "CC0-1.0" && $j->[0]{training} =~ /^2 steps of 8 samples.*; bars and ramps$/' <report
 }
 
 @test "--valid: every picture counts once, however unevenly the batch is shared among threads" {

@@ -1,6 +1,7 @@
 /* The objective's gradient against finite differences, the eigenvectors, Adam and Muon, checkpoints, and patches. */
 #include "base/memory.h"
 #include "prior/order.h"
+#include "stream/model.h"
 #include "tap.h"
 #include "train/checkpoint.h"
 #include "train/data.h"
@@ -175,7 +176,8 @@ static void check_sensitivity(void)
 /* What a program may hand over by mistake, one field at a time. */
 static void check_refused(void)
 {
-	struct vae_train_options bad[14];
+	static char endless[VAE_METADATA_BYTES + 2];
+	struct vae_train_options bad[17];
 	struct vae_trainer *trainer;
 	struct vae_error e;
 	int n = 0, refused = 0;
@@ -197,9 +199,43 @@ static void check_refused(void)
 	bad[n++].batch = -1;
 	bad[n++].patch = 100;
 	bad[n++].steps = 0;
+	bad[n++].licence = "caf\351";
+	bad[n++].summary = "a good sentence \303";
+	bad[n++].summary = memset(endless, 'x', sizeof endless - 1);
 	for (int i = 0; i < n; i++)
 		refused += vae_trainer_new(&trainer, &bad[i], &e) == VAE_EARG;
 	ok(refused == n, "%d of %d options out of range are refused", refused, n);
+}
+
+/* A trainer has nothing to save before it ran, unless it started from a model. */
+static void check_save(void)
+{
+	struct vae_train_options o;
+	struct vae_trainer *t = NULL;
+	struct vae_error e = {0};
+	char path[] = "/tmp/vae-test-save-XXXXXX";
+	int fd = mkstemp(path);
+	FILE *file = fd < 0 ? NULL : fdopen(fd, "wb");
+	vae_train_defaults(&o);
+	o.arch = "mlp width=8 height=8 hidden1=4 hidden2=4 z=2";
+	o.steps = 1;
+	struct vae_geometry g = {.width = 8, .height = 8, .maxval = 255, .format = VAE_PGM, .tuple = VAE_GRAYSCALE};
+	struct vae_image *image = NULL;
+	if (!file || vae_image_new(&image, &g, 0, &e) || vae_trainer_new(&t, &o, &e) || vae_trainer_add(t, image, VAE_TRAIN_LOSSY, &e)) {
+		ok(0, "a trainer: %s", e.text);
+		return;
+	}
+	ok(vae_trainer_save(t, file, &e) == VAE_EARG && ftell(file) == 0, "nothing to save before the first run: %s", e.text);
+	ok(!vae_trainer_run(t, NULL, NULL, &e) && !vae_trainer_save(t, file, &e) && !fclose(file), "saved behind it");
+	vae_trainer_free(t);
+	o.init = path;
+	t = NULL;
+	file = tmpfile();
+	ok(!vae_trainer_new(&t, &o, &e) && !vae_trainer_save(t, file, &e) && ftell(file) > 0, "a model that it starts from can be saved at once");
+	vae_trainer_free(t);
+	vae_image_free(image);
+	fclose(file);
+	unlink(path);
 }
 
 static void check_order(void)
@@ -553,5 +589,6 @@ int main(void)
 	check_objective("photo enc=16 enc_blocks=1 y=6 hyper=16 ctx=16 z=3 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=3", VAE_LOSS_MS_SSIM, 192, 256);
 	check_sensitivity();
 	check_refused();
+	check_save();
 	return tap_done();
 }
