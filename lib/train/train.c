@@ -119,7 +119,7 @@ static int check_options(const struct vae_train_options *o, struct vae_error *er
 		return vae_fail(error, VAE_EARG, "no products in bf16 here: they need a CPU with AVX512-BF16");
 	if (o->resume && !o->checkpoint)
 		return vae_fail(error, VAE_EARG, "resuming needs a checkpoint file");
-	int result = o->licence ? vae_metadata_check("licence", o->licence, error) : 0;
+	result = o->licence ? vae_metadata_check("licence", o->licence, error) : 0;
 	return !result && o->summary ? vae_metadata_check("summary", o->summary, error) : result;
 }
 
