@@ -46,8 +46,20 @@ static int open_next(struct input *in)
 	const char *name = in->name[in->opened];
 
 	in->begin[in->opened++] = in->position;
+	in->head_bytes = 0;
 	in->fd = strcmp(name, "-") ? open(name, O_RDONLY | O_CLOEXEC) : dup(STDIN_FILENO);
 	return in->fd;
+}
+
+/* Keeps the first bytes of an operand, for those that are of a foreign kind. */
+static void keep_head(struct input *in, const char *bytes, size_t count)
+{
+	size_t room = sizeof in->head - in->head_bytes;
+
+	if (count > room)
+		count = room;
+	memcpy(in->head + in->head_bytes, bytes, count);
+	in->head_bytes += count;
 }
 
 /* A read never spans two operands, so a picture is written before the next operand is so much as opened. */
@@ -71,6 +83,7 @@ static ssize_t read_operands(void *cookie, char *buffer, size_t room)
 			break;
 		if (got > 0) {
 			in->position += got;
+			keep_head(in, buffer, got);
 			return got;
 		}
 		close(in->fd);
@@ -152,6 +165,29 @@ const char *input_path(const struct input *in)
 	return strcmp(name, "-") ? name : NULL;
 }
 
+static const char *const other_kind[] = {
+	[VAE_KIND_IMAGE] = "this is an image; vae-enc makes latents of it",
+	[VAE_KIND_LATENTS] = "these are latents; vae-quant makes codes of them, vae-dec an image",
+	[VAE_KIND_CODES] = "these are codes; vae-quant -d makes latents of them, vae-dec an image",
+	[VAE_KIND_MODEL] = "this is a model; -m names it",
+	[VAE_KIND_UNKNOWN] = NULL,
+};
+
+/* Returns what an operand is that begins with in->head and is not what is wanted, NULL: nothing known. */
+static const char *mistaken_for(const struct input *in)
+{
+	enum vae_kind kind = VAE_KIND_UNKNOWN;
+	FILE *head = in->head_bytes ? fmemopen((void *)in->head, in->head_bytes, "r") : NULL;
+
+	if (head) {
+		kind = vae_kind_peek(head);
+		fclose(head);
+	}
+	if (kind == VAE_KIND_UNKNOWN)
+		return foreign_kind(in->head, in->head_bytes);
+	return in->wanted == VAE_KIND_END || kind == in->wanted ? NULL : other_kind[kind];
+}
+
 void input_report(const struct input *in, const struct vae_error *error)
 {
 	if (!in->names) { /* it could not be opened */
@@ -160,8 +196,13 @@ void input_report(const struct input *in, const struct vae_error *error)
 		cli_error("%s: %s", shown(in->name[in->opened - 1]), strerror(in->failure));
 	} else if (error->offset >= 0) {
 		int at = operand_at(in, error->offset);
+		bool first = at == in->opened - 1 && error->offset == in->begin[at];
+		const char *other = first ? mistaken_for(in) : NULL;
 
-		cli_error("%s: %s (byte %" PRId64 ")", shown(in->name[at]), error->text, error->offset - in->begin[at]);
+		if (other)
+			cli_error("%s: %s", shown(in->name[at]), other);
+		else
+			cli_error("%s: %s (byte %" PRId64 ")", shown(in->name[at]), error->text, error->offset - in->begin[at]);
 	} else {
 		cli_error("%s: %s", input_name(in), error->text);
 	}
@@ -169,17 +210,19 @@ void input_report(const struct input *in, const struct vae_error *error)
 
 int input_expect(struct input *in, enum vae_kind wanted, struct vae_error *error)
 {
-	static const char *const what[] = {
-		[VAE_KIND_IMAGE] = "this is an image; vae-enc makes latents of it",
-		[VAE_KIND_LATENTS] = "these are latents; vae-quant makes codes of them, vae-dec an image",
-		[VAE_KIND_CODES] = "these are codes; vae-quant -d makes latents of them, vae-dec an image",
-		[VAE_KIND_MODEL] = "this is a model; -m names it",
-	};
 	enum vae_kind kind = vae_kind_peek(in->file);
 
+	in->wanted = wanted;
 	if (kind == wanted || kind == VAE_KIND_END || kind == VAE_KIND_UNKNOWN)
 		return 0;
-	return fail(error, VAE_EDATA, "%s", what[kind]);
+	return fail(error, VAE_EDATA, "%s", other_kind[kind]);
+}
+
+int input_unknown(const struct input *in, const char *text, struct vae_error *error)
+{
+	fail(error, VAE_EDATA, "%s", text);
+	error->offset = in->item;
+	return VAE_EDATA;
 }
 
 /* ---- a filter ------------------------------------------------------------------------------------------------------------ */
@@ -247,14 +290,28 @@ int models_open(struct models *models, const char *name, struct vae_error *error
 	return name ? vae_model_find(&models->asked, name, error) : 0;
 }
 
+/* -m named another model than the stream has. */
+static int other_model(const struct vae_model *asked, uint64_t id, const char *hint, struct vae_error *error)
+{
+	struct vae_error ignored;
+	struct vae_model *maker;
+	char name[64], asked_name[64];
+
+	model_name(asked, asked_name, sizeof asked_name);
+	if (vae_model_find_id(&maker, id, hint, &ignored))
+		return fail(error, VAE_EMODEL, "made with the model %016" PRIx64 ", which is not here, and not with %s (%016" PRIx64 ")",
+			id, asked_name, vae_model_id(asked));
+	model_name(maker, name, sizeof name);
+	vae_model_free(maker);
+	return fail(error, VAE_EMODEL, "made with the model %s (%016" PRIx64 "), not with %s (%016" PRIx64 ")", name, id, asked_name,
+		vae_model_id(asked));
+}
+
 int models_get(struct models *models, const struct vae_model **model, uint64_t id, const char *hint, struct vae_error *error)
 {
-	char name[64];
-
 	if (models->asked) {
 		if (vae_model_id(models->asked) != id)
-			return fail(error, VAE_EMODEL, "made with model %016" PRIx64 ", not with %s (%016" PRIx64 ")", id,
-				model_name(models->asked, name, sizeof name), vae_model_id(models->asked));
+			return other_model(models->asked, id, hint, error);
 		*model = models->asked;
 		return 0;
 	}

@@ -54,7 +54,7 @@ static int stat_stream(struct run *run, struct input *in, struct vae_error *erro
 	int status;
 
 	if (run->pictures && kind != VAE_KIND_END) {
-		status = kind == VAE_KIND_UNKNOWN ? fail(error, VAE_EDATA, "neither image, latents, codes nor a model")
+		status = kind == VAE_KIND_UNKNOWN ? input_unknown(in, "neither image, latents, codes nor a model", error)
 			: input_expect(in, run->o->planes ? VAE_KIND_LATENTS : VAE_KIND_CODES, error);
 		if (!status)
 			status = run->o->planes ? stat_planes(run, in, error) : stat_heatmap(run, in, error);
@@ -69,7 +69,7 @@ static int stat_stream(struct run *run, struct input *in, struct vae_error *erro
 	case VAE_KIND_CODES: status = stat_codes(run, in, error); break;
 	case VAE_KIND_MODEL: status = stat_model(run, in, error); break;
 	case VAE_KIND_END: status = in->failure ? VAE_EIO : fail(error, VAE_EDATA, "empty input"); break;
-	default: status = fail(error, VAE_EDATA, "neither image, latents, codes nor a model");
+	default: status = input_unknown(in, "neither image, latents, codes nor a model", error);
 	}
 	return !status && in->failure ? VAE_EIO : status;
 }

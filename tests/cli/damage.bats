@@ -257,12 +257,12 @@ forged() {
 }
 
 @test "a model that does not match: -m, and none at all" {
-	refused "made with model d0c73b1c42f729a4, not with other" vae-dec -m "$X/other.safetensors" -o out "$X/x.lat"
-	refused "made with model d0c73b1c42f729a4, not with other" vae-dec -m "$X/other.safetensors" -o out "$X/x.latents"
-	refused "made with model d0c73b1c42f729a4, not with other" vae-quant -m "$X/other.safetensors" -o out "$X/x.latents"
-	refused "made with model d0c73b1c42f729a4, not with other" vae-quant -d -m "$X/other.safetensors" -o out "$X/x.lat"
-	refused "made with model" vae-quant -t -m "$X/mlp.safetensors" "$X/x.lat"
-	refused "made with model" vae-stat -m "$X/other.safetensors" "$X/x.lat" >/dev/null
+	refused "made with the model tiny (d0c73b1c42f729a4), not with other" vae-dec -m "$X/other.safetensors" -o out "$X/x.lat"
+	refused "made with the model tiny (d0c73b1c42f729a4), not with other" vae-dec -m "$X/other.safetensors" -o out "$X/x.latents"
+	refused "made with the model tiny (d0c73b1c42f729a4), not with other" vae-quant -m "$X/other.safetensors" -o out "$X/x.latents"
+	refused "made with the model tiny (d0c73b1c42f729a4), not with other" vae-quant -d -m "$X/other.safetensors" -o out "$X/x.lat"
+	refused "made with the model tiny" vae-quant -t -m "$X/mlp.safetensors" "$X/x.lat"
+	refused "made with the model tiny" vae-stat -m "$X/other.safetensors" "$X/x.lat" >/dev/null
 	export VAE_MODEL_PATH=/nowhere
 	refused "d0c73b1c42f729a4" vae-dec -o out "$X/x.lat"
 	refused "d0c73b1c42f729a4" vae-quant -o out "$X/x.latents"
