@@ -24,6 +24,21 @@ setup_file() {
 	done
 }
 
+@test "-h is --help, and other spellings are understood" {
+	local p
+	for p in "${PROGRAMS[@]}"; do
+		"$p" --help >long
+		quiet "$p" -h
+		diff long <(echo "$output")
+		assert_output --partial "-h, --help"
+	done
+	vae-train --quiet --arch "mlp width=16 height=16 hidden1=8 hidden2=8 z=2" --steps 1 --license CC0-1.0 --optimizer muon \
+		-o m <(photo 16 16 | ppmtopgm)
+	vae-stat --json m | json_is '$j->[0]{licence} eq "CC0-1.0" && $j->[0]{training} =~ /Muon/i'
+	fails 2 "--optimiser: 'sgd' is none of adam|muon" vae-train --steps 1 --optimizer sgd -o m "$X"
+	fails 2 "unrecognized option '--license'" vae-enc --license x "$X"
+}
+
 @test "--version and -V: name and version" {
 	local p
 	for p in "${PROGRAMS[@]}"; do
