@@ -257,13 +257,14 @@ install: all $(NAMES:%=$(B)/completion/%)
 	install -m 644 lib/vae.h $(DEST)/include
 	install -m 644 $(NAMES:%=$(B)/completion/%) $(COMPLETIONS)
 	install -m 644 tools/batch.mk tools/vae.magic $(SHARE)
+	install tools/batch.sh tools/topnm $(SHARE)
 	set -e; for m in $(MODELS); do install -m 644 $$m $(SHARE)/models; done
 	set -e; for m in $(MAN); do install -d $(DEST)/share/man/man$${m##*.}; install -m 644 $$m $(DEST)/share/man/man$${m##*.}; done
 # What install put there, and nothing else: somebody may keep models of his own beside ours.
 uninstall:
 	rm -f $(NAMES:%=$(DEST)/bin/%) $(DEST)/$(LIBDIR)/libvae.a $(DEST)/$(LIBDIR)/pkgconfig/vae.pc $(DEST)/include/vae.h
 	rm -f $(NAMES:%=$(COMPLETIONS)/%) $(foreach m,$(MAN),$(DEST)/share/man/man$(subst .,,$(suffix $m))/$(notdir $m))
-	rm -f $(SHARE)/batch.mk $(SHARE)/vae.magic $(MODELS:models/%=$(SHARE)/models/%)
+	rm -f $(addprefix $(SHARE)/,batch.mk batch.sh topnm vae.magic) $(MODELS:models/%=$(SHARE)/models/%)
 	[ ! -d $(SHARE)/models ] || rmdir --ignore-fail-on-non-empty $(SHARE)/models
 	[ ! -d $(SHARE) ] || rmdir --ignore-fail-on-non-empty $(SHARE)
 # Debian packages, into B/deb; and whether lintian likes them, and they install, work and go away without a trace (as root).
