@@ -15,6 +15,7 @@
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static struct vae_random rnd;
@@ -282,6 +283,77 @@ static void check_eigen(void)
 	ok(!vae_eigen(zero, 3, zero_values, zero_vectors, &e) && zero_values[0] == 0 && zero_vectors[0] == 1, "the zero matrix");
 }
 
+static size_t read_file(const char *path, uint8_t *bytes, size_t room)
+{
+	FILE *file = fopen(path, "rb");
+	size_t n = file ? fread(bytes, 1, room, file) : 0;
+	if (file)
+		fclose(file);
+	return n;
+}
+
+static void write_file(const char *path, const void *bytes, size_t size)
+{
+	FILE *file = fopen(path, "wb");
+	fwrite(bytes, 1, size, file);
+	fclose(file);
+}
+
+/* No bit of a checkpoint can change unnoticed; one of version 2, which has no hash of its head, is read. The file is left as it was. */
+static void check_head(const char *path, const struct vae_checkpoint_head *head, const float *value, struct vae_optimiser *o)
+{
+	static uint8_t bytes[4096], old[4096];
+	struct vae_checkpoint_head back;
+	struct vae_optimiser again;
+	struct vae_error e;
+	float value_again[48];
+	size_t n = read_file(path, bytes, sizeof bytes), accepted = 0, before = offsetof(struct vae_checkpoint_head, head_hash);
+	if (vae_optimiser_init(&again, o->size, &e))
+		return;
+	for (size_t i = 0; i < n; i += i < sizeof back ? 1 : 37) {
+		bytes[i] ^= 1 << i % 8;
+		write_file(path, bytes, n);
+		accepted += vae_checkpoint_head_read(path, &back, &e) == 1 && !vae_checkpoint_read(path, &back, value_again, &again, &e);
+		bytes[i] ^= 1 << i % 8;
+	}
+	ok(n > sizeof back && accepted == 0, "flipped bits in a checkpoint of %zu bytes: %zu accepted", n, accepted);
+	memcpy(old, bytes, before);
+	memcpy(old, "VAECKPT2", 8);
+	memcpy(old + before, bytes + sizeof back, n - sizeof back);
+	write_file(path, old, n - sizeof back + before);
+	ok(vae_checkpoint_head_read(path, &back, &e) == 1 && back.step == head->step && !vae_checkpoint_read(path, &back, value_again, &again, &e) &&
+	   !memcmp(value, value_again, sizeof value_again), "a checkpoint of version 2 is read");
+	write_file(path, bytes, n);
+	vae_optimiser_clear(&again);
+}
+
+/* A checkpoint is written beside other files of the user, through a link, over no device, with the mode of the one before. */
+static void check_places(const struct vae_checkpoint_head *head, const float *value, const struct vae_optimiser *o)
+{
+	char folder[] = "/tmp/vae-train-test-XXXXXX", command[200];
+	uint8_t text[16] = {0};
+	struct stat st;
+	struct vae_error e;
+	if (!mkdtemp(folder) || chdir(folder))
+		return;
+	write_file("c.tmp", "mine", 4);
+	write_file("target", "target", 6);
+	chmod("target", 0600);
+	int rc = symlink("c.tmp", "d.tmp") || symlink("target", "link");
+	rc = rc || vae_checkpoint_write("c", head, value, o, &e) || vae_checkpoint_write("d", head, value, o, &e) ||
+	     vae_checkpoint_write("link", head, value, o, &e);
+	ok(!rc && read_file("c.tmp", text, sizeof text) == 4 && !memcmp(text, "mine", 4), "a file c.tmp, and one that d.tmp links to, are left alone");
+	ok(!lstat("link", &st) && S_ISLNK(st.st_mode) && !stat("target", &st) && st.st_size > 1000 && (st.st_mode & 0777) == 0600,
+	   "a link is followed to its file, which keeps its mode");
+	mkfifo("fifo", 0600);
+	ok(vae_checkpoint_write("fifo", head, value, o, &e) == VAE_EIO && !lstat("fifo", &st) && S_ISFIFO(st.st_mode), "no FIFO is replaced: %s", e.text);
+	snprintf(command, sizeof command, "test \"$(ls -A | xargs)\" = 'c c.tmp d d.tmp fifo link target'");
+	ok(!system(command), "nothing else is left");
+	snprintf(command, sizeof command, "rm -r %s", folder);
+	if (chdir("/") || system(command))
+		printf("# %s is left\n", folder);
+}
+
 /* Adam's first step is the rate in the direction of the sign, whatever the gradient's size; the average starts fast. */
 static void check_optimiser(void)
 {
@@ -318,10 +390,12 @@ static void check_optimiser(void)
 	ok(!vae_checkpoint_write(path, &head, value, &o, &e) && vae_checkpoint_head_read(path, &back, &e) == 1 && back.seed == 3 &&
 	       !vae_checkpoint_read(path, &back, value_again, &again, &e) && !memcmp(value, value_again, sizeof value) &&
 	       !memcmp(o.second, again.second, 48 * sizeof(float)) && again.step == 1, "a checkpoint comes back");
+	check_head(path, &head, value, &o);
 	ok(truncate(path, 1000) == 0 && vae_checkpoint_read(path, &back, value_again, &again, &e) == VAE_EDATA, "truncated: %s", e.text);
 	unlink(path);
 	ok(vae_checkpoint_head_read(path, &back, &e) == 0, "no checkpoint is no error");
 	ok(vae_checkpoint_write("/nonexistent/x", &head, value, &o, &e) == VAE_EIO, "nowhere to write: %s", e.text);
+	check_places(&head, value, &o);
 	vae_optimiser_clear(&o);
 	vae_optimiser_clear(&again);
 }
