@@ -250,8 +250,9 @@ int vae_codes_begin(struct vae_codes **codes, struct vae_codes_reader *reader, s
 /* Then each slice in turn, i = 0 to codes->slices - 1; with the last, the image has been read to its end. The payload is the caller's, who frees
  * it with free, or puts it into codes->slice[i]. */
 int vae_codes_next(struct vae_slice *slice, const struct vae_codes *codes, uint32_t i, struct vae_codes_reader *reader, struct vae_error *error);
-/* Writes one zstd frame (content size pledged, checksum on) at zstd level 1 to 19. VAE_EARG: another level, or a shape or length that cannot be. */
-#define VAE_LEVEL_DEFAULT 3
+/* Writes one zstd frame (content size pledged, checksum on) at zstd level 1 to 19, or VAE_LEVEL_DEFAULT: 3 without alpha, with it the
+ * smaller of what 13 and 19 make. VAE_EARG: another level, or a shape or length that cannot be. */
+#define VAE_LEVEL_DEFAULT 0
 int vae_codes_write(const struct vae_codes *codes, FILE *file, int level, struct vae_error *error);
 /* The same into memory, which the caller frees. */
 int vae_codes_pack(char **bytes, size_t *count, const struct vae_codes *codes, int level, struct vae_error *error);

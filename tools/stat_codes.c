@@ -33,6 +33,32 @@ static int other_method(const struct vae_model *model, const struct vae_codes *c
 	return status;
 }
 
+/* What alpha takes of a file of `bytes` bytes, packed: what is left without it, as a frame of the same content, is subtracted. */
+static int packed_alpha(const struct vae_codes *codes, uint64_t bytes, uint64_t *packed, struct vae_error *error)
+{
+	struct vae_codes bare = *codes;
+	uint64_t rest = bytes;
+	int status = 0;
+
+	*packed = 0;
+	if (!vae_has_alpha(codes->geometry.tuple))
+		return 0;
+	bare.geometry.tuple &= ~VAE_BLACKANDWHITE_ALPHA;
+	bare.slice = calloc(codes->slices, sizeof *bare.slice);
+	if (!bare.slice)
+		return fail(error, VAE_EMEM, "out of memory");
+	for (uint32_t i = 0; i < codes->slices; i++) {
+		uint32_t alpha = (uint32_t)vae_codes_alpha_bytes(codes, i);
+
+		bare.slice[i].payload = codes->slice[i].payload + alpha;
+		bare.slice[i].bytes = codes->slice[i].bytes - alpha;
+	}
+	status = frame_size(&bare, &rest, error);
+	free(bare.slice);
+	*packed = bytes > rest ? bytes - rest : 0;
+	return status;
+}
+
 static uint64_t slice_bytes(const struct vae_codes *codes)
 {
 	uint64_t sum = 0;
@@ -61,7 +87,7 @@ static int report_codes(struct run *run, const struct input *in, const struct va
 	uint64_t bytes = ftello(in->file) - in->item; /* of the image's frame */
 	double pixels = (double)codes->geometry.width * codes->geometry.height;
 	uint64_t content = vae_codes_content_bytes(codes), other = 0, slices = slice_bytes(codes);
-	uint64_t alpha = 0;
+	uint64_t alpha = 0, packed = 0;
 	struct vae_rate rate = { NAN, NAN, NAN, 0 };
 	const struct vae_model *model = NULL;
 	struct progress progress;
@@ -74,6 +100,8 @@ static int report_codes(struct run *run, const struct input *in, const struct va
 	progress_start(&progress, NULL, run->o->common.quiet);
 	if (!status)
 		status = vae_rate_estimate(&rate, model, codes, error);
+	if (!status)
+		status = packed_alpha(codes, bytes, &packed, error);
 	if (!status)
 		status = other_method(model, codes, &other, error);
 	progress_end(&progress);
@@ -89,6 +117,7 @@ static int report_codes(struct run *run, const struct input *in, const struct va
 	report_count(r, "content_bytes", content);
 	report_count(r, "header_bytes", content - alpha - slices);
 	report_count(r, "alpha_bytes", alpha);
+	report_count(r, "alpha_packed_bytes", packed);
 	report_count(r, "slices", codes->slices);
 	report_count(r, "slice_bytes", slices);
 	report_real(r, "z_estimate_bytes", rate.z_bits / 8, 1);

@@ -126,6 +126,19 @@ alpha_kept() {
 	alpha_kept "$PICTURES/bits.pbm" alpha.pbm BLACKANDWHITE_ALPHA
 }
 
+# packed MASK LEVEL: bytes of codes with that alpha
+packed() { pamstack -quiet -tupletype RGB_ALPHA grey.ppm "$1" | vae-enc | vae-quant ${2+--level "$2"} | wc -c; }
+
+@test "alpha is packed at the level that suits it" {
+	ppmmake gray 512 384 >grey.ppm
+	pgmramp -ellipse 512 384 >soft.pgm
+	ppmmake black 512 384 | ppmdraw -script 'setcolor white; filledcircle 256 192 150' | ppmtopgm >disc.pgm
+	assert_equal "$(packed soft.pgm)" "$(packed soft.pgm 19)"
+	[ "$(packed soft.pgm)" -lt $(($(packed soft.pgm 3) * 2 / 3)) ]
+	assert_equal "$(packed disc.pgm)" "$(packed disc.pgm 13)"
+	[ "$(packed disc.pgm)" -lt "$(packed disc.pgm 19)" ]
+}
+
 @test "alpha of 16 bits and of an odd maxval is lossless" {
 	local maxval
 	for maxval in 65535 777; do

@@ -113,6 +113,11 @@ value() { column "$1" | head -n 1; }
 		json_is '$j->[0]{model} eq "tiny" && $j->[0]{model_id} eq "d0c73b1c42f729a4"' <<<"$output"
 	done
 	json_is '$j->[0]{alpha_bytes} == 48 * 40 && $j->[0]{tuple} eq "GRAYSCALE_ALPHA"' <<<"$output"
+	# packed: what the file without alpha is smaller by
+	pamchannel -infile "$X/x.pam" -tupletype GRAYSCALE 0 | vae-enc -m tiny | vae-quant >plain.lat
+	json_is "\$j->[0]{alpha_packed_bytes} == $(($(size "$X/a.lat") - $(size plain.lat))) && \$j->[0]{alpha_packed_bytes} < 300" <<<"$output"
+	quiet vae-stat --json plain.lat
+	json_is '$j->[0]{alpha_packed_bytes} == 0' <<<"$output"
 }
 
 @test "codes: each method's size against the other's" {
