@@ -362,7 +362,7 @@ tabulate() {
 		{ psnr += $6; n++ }
 		END {
 			if (!NR) exit
-			printf "summary.tsv: %d pictures, %d bytes, %.4f bpp", NR, bytes, 8 * bytes / pixels
+			printf "summary.tsv: %d picture%s, %d bytes, %.4f bpp", NR, NR == 1 ? "" : "s", bytes, 8 * bytes / pixels
 			if (n) printf ", mean PSNR %.2f dB", psnr / n
 			if (exact) printf ", %d exact%s", exact, n ? " (not in the mean)" : ""
 			printf "\n"
@@ -382,7 +382,7 @@ run() {
 	if [ "$1" = summary ]; then
 		tabulate
 	else
-		awk -F '\t' '{ bytes += $2 } END { printf "codes: %d pictures, %d bytes\n", NR, bytes }' "$run/rows"
+		awk -F '\t' '{ bytes += $2 } END { printf "codes: %d picture%s, %d bytes\n", NR, NR == 1 ? "" : "s", bytes }' "$run/rows"
 	fi
 	tell_left_out
 	if [ -s "$run/refused" ]; then
