@@ -19,6 +19,8 @@ done
 for script in tests/*/*.bats; do
 	none "executable $script" "$([ -x "$script" ] || echo 'it is not')"
 	none "no bare ! in $script, which stops bats only at the end of a test" "$(grep -nE '^[[:space:]]*! ' "$script" | grep -v '||')"
+	none "no grep -q behind a pipe in $script: what it leaves unread may kill the writer, which pipefail takes for a failure" \
+		"$(grep -nE '\| *grep -[a-zA-Z]*q' "$script")"
 	none "bats runs $script" "$(head -n 1 "$script" | grep -v '^#!/usr/bin/env bats$')"
 done
 
