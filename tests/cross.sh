@@ -55,7 +55,7 @@ unpack() {
 
 deps() {
 	local machine name wanted=()
-	[ "${DEPS:-yes}" != no ] || return 0
+	[ "${DEPS-}" != no ] || return 0
 	for machine in "${machines[@]}"; do
 		name=$(triple "$machine")
 		wanted+=("$name-gcc:gcc-$name" "/usr/$name/include/stdio.h:libc6-dev-$machine-cross" "qemu-${name%%-*}-static:qemu-user-static")
