@@ -348,3 +348,24 @@ waiting() {
 	assert_equal "$(find tmp -mindepth 1)" ""
 	only out report tmp
 }
+
+# few COMMAND...: with 16 descriptors at most
+few() (
+	ulimit -n 16
+	"$@" 3>&- 4>&-
+)
+
+@test "each operand's descriptor is closed again: forty operands, sixteen descriptors" {
+	local x=() g=() l=() c=() m=() i
+	ppmtopgm "$X/x.ppm" >x.pgm
+	for ((i = 0; i < 40; i++)); do x+=("$X/x.ppm") g+=(x.pgm) l+=("$X/x.latents") c+=("$X/x.lat") m+=("$DATA/tiny.safetensors"); done
+	few vae-enc -o out "${x[@]}"
+	few vae-quant -o out "${l[@]}"
+	few vae-quant -d -o out "${c[@]}"
+	few vae-dec -o out "${c[@]}"
+	few vae-stat -o out "${x[@]}" "${l[@]}" "${c[@]}" "${m[@]}"
+	few vae-train --arch mlp --width 48 --height 40 --hidden1 8 --hidden2 8 --z 2 --steps 1 --quiet -o out "${g[@]}"
+	# the limit is one
+	run few bash -c 'for i in {3..16}; do eval "exec $i</dev/null"; done'
+	assert_output --partial "Too many open files"
+}

@@ -11,6 +11,7 @@ load "$BATS_LIB_PATH/bats-file/load.bash"
 
 ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
 export ROOT
+. "$ROOT/tests/unit/isa.sh"
 B=$(cd "$ROOT" && realpath "${B:-build}")
 export B
 DATA=$ROOT/tests/data
@@ -93,6 +94,10 @@ differ() {
 	if cmp -s "$1" "$2"; then fail "$1 and $2 are the same"; return 1; fi
 	[ -e "$1" ] && [ -e "$2" ]
 }
+
+# needs_isa ISA, needs_program PROGRAM: skip the test where this machine lacks it. The reasons' first words: tests/skips.sh.
+needs_isa() { runs "$1" || skip "CPU without $1"; }
+needs_program() { command -v "$1" >/dev/null || skip "no $1"; }
 
 # The bytes of FILE with byte number OFFSET (from 0; negative: from the end) inverted: flip FILE OFFSET
 flip() {

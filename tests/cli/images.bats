@@ -249,7 +249,6 @@ cut_out() {
 }
 
 @test "dense models: --crop cuts, --reduce is refused" {
-	[ -e "$ROOT/models/mnist-1.safetensors" ] || skip "no mnist model"
 	pamcut -width 28 -height 28 "$PICTURES/grey.pgm" | vae-enc -m "$ROOT/models/mnist-1.safetensors" | vae-quant >x.lat
 	vae-dec -m "$ROOT/models/mnist-1.safetensors" x.lat >y.pgm
 	vae-dec -m "$ROOT/models/mnist-1.safetensors" --crop 3,4,20,10 x.lat >crop.pgm
