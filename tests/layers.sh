@@ -67,6 +67,18 @@ only libxxhash lib/stream '^(xxhash|xxh3)\.h$'
 none "real numbers are printed by base/text.c alone, which knows locales" \
 	"$(grep -nE 'printf\(.*%[-+ #0-9.*]*[aefgAEFG]' "${lib[@]}" | grep -v '^lib/base/text')"
 
+# compiles STATEMENT: as the body of a function that includes base/memory.h
+compiles() {
+	printf '#include "base/memory.h"\nstruct q { double a[4]; };\nint f(struct vae_error *e);\nint f(struct vae_error *e) { struct q *p; void *v; (void)v; %s; }\n' "$1" |
+		${CC:-cc} -std=gnu17 -D_GNU_SOURCE -Ilib -fsyntax-only -x c -
+}
+refuses() { ! compiles "$1"; }
+for size in 'sizeof *p' 'sizeof(struct q)' '5 * sizeof *p' '(size_t)e * sizeof *p'; do
+	check "an allocation by $size compiles" compiles "return vae_alloc(&p, 3, $size, e)"
+done
+check "an allocation by the size of another type does not" refuses 'return vae_alloc(&p, 3, sizeof(float), e)'
+check "nor one of no type" refuses 'return vae_alloc_raw(&v, 3, sizeof(float), e)'
+
 # What the objects ask of the linker says the same about calls.
 calls() { # pattern of symbols, then objects
 	local pattern=$1
