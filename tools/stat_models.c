@@ -24,6 +24,15 @@ static void report_model(struct run *run, const struct vae_model *model, const c
 		cost[part[i].decoder] += part[i].kmac_pixel;
 	}
 	snprintf(id, sizeof id, "%016" PRIx64, vae_model_id(model));
+	if (run->brief) {
+		report_open(r, "model", name, false);
+		report_text(r, "id", id);
+		report_count(r, "parameters", parameters);
+		report_real(r, "encoder_kmac_pixel", cost[0], 3);
+		report_real(r, "decoder_kmac_pixel", cost[1], 3);
+		report_put(r);
+		return;
+	}
 	report_open(r, "model", name, true);
 	report_text(r, "id", id);
 	report_text(r, "architecture", vae_model_arch(model));
