@@ -132,6 +132,10 @@ struct vae_image_rows {
 int vae_image_rows_open(struct vae_image_rows **rows, FILE *file, uint64_t max_pixels, struct vae_error *error);
 /* A picture in memory, which is kept, not copied. VAE_EARG where geometry and alpha do not go together. */
 int vae_image_rows_new(struct vae_image_rows **rows, const struct vae_image *image, struct vae_error *error);
+/* The same picture with invisible colours, those of pixels whose alpha is 0, replaced by smooth ones between the visible around them, which
+ * cost few bits; mid-grey where there are none. Alpha and visible colours stay. Reads from image, of which no row has been read, 64 rows
+ * at a time. What it makes depends on the picture alone. */
+int vae_image_rows_fill(struct vae_image_rows **filled, struct vae_image_rows *image, struct vae_error *error);
 void vae_image_rows_free(struct vae_image_rows *rows); /* calls release; NULL is allowed */
 /* Reads all rows into memory: none has been read yet. */
 int vae_image_rows_collect(struct vae_image **image, struct vae_image_rows *rows, struct vae_error *error);
@@ -401,7 +405,8 @@ struct vae_distortion {
 	double psnr;    /* dB, 10 log10(1 / mse); infinity for equal pictures */
 	double ms_ssim; /* 0 to 1, five scales, mean of the channels (Wang, Simoncelli, Bovik 2003); NAN for pictures under 161 pixels a side */
 };
-/* Alpha is not compared. Samples are scaled by their own picture's maxval. VAE_EARG where size or number of colours differ. */
+/* Alpha is not compared. Pixels that both pictures have as invisible, with alpha 0, are not in the mean of squared errors, and black in both
+ * to MS-SSIM. Samples are scaled by their own picture's maxval. VAE_EARG where size or number of colours differ. */
 int vae_compare(struct vae_distortion *distortion, const struct vae_image *image, const struct vae_image *reference, struct vae_error *error);
 /* The same figures, to the last bit, from rows of which neither has given any yet: `band` of them are read at a time (0: so many that a band has
  * about two million pixels), first the image's, then the reference's. Memory goes with the band, not with the height. */

@@ -148,6 +148,26 @@ packed() { pamstack -quiet -tupletype RGB_ALPHA grey.ppm "$1" | vae-enc | vae-qu
 	done
 }
 
+@test "colours that nobody sees cost little; --keep-invisible keeps them" {
+	photo 300 200 >x.ppm
+	ppmmake black 300 200 | ppmdraw -script 'setcolor white; filledcircle 150 100 80' | ppmtopgm >disc.pgm
+	pamstack -tupletype RGB_ALPHA x.ppm disc.pgm >x.pam
+	vae-enc -m photo x.pam | vae-quant >x.lat
+	vae-enc -m photo --keep-invisible x.pam | vae-quant >kept.lat
+	[ "$(size x.lat)" -lt $(($(size kept.lat) * 3 / 4)) ] || fail "$(size x.lat) of $(size kept.lat) bytes"
+	# black, and all that is visible as good
+	ppmtopgm disc.pgm | pamdepth 1 | pamarith -multiply - x.ppm 2>/dev/null | pamstack -tupletype RGB_ALPHA - disc.pgm >black.pam
+	vae-enc -m photo --keep-invisible black.pam | vae-quant >black.lat
+	[ "$(size x.lat)" -lt "$(size black.lat)" ]
+	vae-dec x.lat >y.pam
+	at_least "$(psnr y.pam x.pam)" "$(vae-dec black.lat >b.pam && psnr b.pam x.pam)"
+	pamchannel -infile y.pam 3 | cmp - <(pamchannel -infile x.pam 3)
+	# the whole picture, as if there were no alpha
+	vae-dec kept.lat | pamchannel -tupletype RGB 0 1 2 | pamtopnm >y.ppm
+	vae-enc -m photo x.ppm | vae-quant | vae-dec | cmp - y.ppm
+	for band in 16 64 100; do vae-enc -m photo --band $band x.pam | cmp - <(vae-enc -m photo x.pam); done
+}
+
 @test "transparency of PNG, there and back" {
 	pamstack -tupletype RGB_ALPHA "$PICTURES/rgb.ppm" "$PICTURES/alpha.pgm" | pamtopng >x.png
 	pngtopam -alphapam x.png | vae-enc | vae-quant >x.lat
