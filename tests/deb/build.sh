@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 B=$(realpath -m "${B:-build}")
 
-tests/deps.sh dh:debhelper dpkg-buildpackage:dpkg-dev
+DEPS=${DEPS:-yes} tests/deps.sh dh:debhelper dpkg-buildpackage:dpkg-dev
 missing=''
 for pair in dh:debhelper dpkg-buildpackage:dpkg-dev pkg-config:pkg-config; do
 	command -v "${pair%%:*}" >/dev/null || missing+=" ${pair#*:}"

@@ -1,0 +1,206 @@
+#include "exact/exact.h"
+
+#include <stdlib.h>
+
+#include "exact/part.h"
+
+/* ---- numbers and cells ----------------------------------------------------------------------- */
+
+uint32_t vae_exact_part_read(struct vae_exact_bytes *bytes)
+{
+	uint32_t number = 0;
+	for (unsigned shift = 0; shift < 28 && bytes->next < bytes->end; shift += 7) {
+		uint8_t byte = *bytes->next++;
+		number |= (uint32_t)(byte & 127) << shift;
+		if (byte < 128)
+			return number;
+	}
+	bytes->failed = true;
+	return 0;
+}
+
+int vae_exact_part_write(struct vae_buffer *buffer, uint32_t number, struct vae_error *error)
+{
+	uint8_t byte[5];
+	unsigned bytes = 0;
+	for (; number > 127; number >>= 7)
+		byte[bytes++] = (uint8_t)(number | 128);
+	byte[bytes++] = (uint8_t)number;
+	return vae_buffer_append(buffer, byte, bytes, error);
+}
+
+uint32_t vae_exact_part_run(const struct vae_exact_tile *tile, uint32_t row, uint32_t *cell)
+{
+	uint32_t columns = (tile->width + VAE_EXACT_CELL - 1) / VAE_EXACT_CELL, first;
+	const uint8_t *cells = tile->cells ? tile->cells + (size_t)row * columns : NULL;
+	while (cells && *cell < columns && !cells[*cell])
+		++*cell;
+	first = *cell;
+	uint32_t end = cells ? first : columns;
+	while (end < columns && cells[end])
+		end++;
+	return end - first;
+}
+
+/* ---- tiles ----------------------------------------------------------------------------------- */
+
+static int check(const struct vae_exact_tile *t, struct vae_error *error)
+{
+	if (t->width < 1 || t->width > VAE_EXACT_SIDE || t->height < 1 ||
+	    t->height > VAE_EXACT_SIDE || t->planes < 1 || t->planes > VAE_EXACT_PLANES ||
+	    t->maxval < 1 || t->maxval > 65535)
+		return vae_fail(error, VAE_EARG, "no tile of exact samples is %ux%ux%u, maxval %u",
+				t->width, t->height, t->planes, t->maxval);
+	return 0;
+}
+
+/* What a glance tells of a part. */
+struct glance {
+	unsigned repeats; /* pixels of 1000 that equal the one to the left or the one above */
+	bool few;         /* there are at most 256 colours */
+};
+
+static uint64_t colour_at(const struct vae_exact_part *part, uint32_t x, uint32_t y)
+{
+	uint64_t colour = 0;
+	for (unsigned i = 0; i < part->planes; i++) {
+		const struct vae_exact_plane *p = &part->tile->plane[part->first + i];
+		colour = colour << 16 | p->sample[y * p->stride + x * p->step];
+	}
+	return colour;
+}
+
+/* Adds colour to an open-addressed table of 1024 that holds colour + 1, unless it has 256 already.
+ */
+static bool add_colour(uint64_t *table, unsigned *count, uint64_t colour)
+{
+	unsigned at = (unsigned)(colour * 0x9e3779b97f4a7c15u >> 54);
+	while (table[at] && table[at] != colour + 1)
+		at = (at + 1) % 1024;
+	if (!table[at] && ++*count <= 256)
+		table[at] = colour + 1;
+	return *count <= 256;
+}
+
+/* Colours of four planes of 16 bits could make colour + 1 overflow to 0: such a colour is never
+ * found, and is counted each time. */
+static struct glance look(const struct vae_exact_part *part)
+{
+	const struct vae_exact_tile *tile = part->tile;
+	struct glance g = { .few = true };
+	uint64_t table[1024] = { 0 }, repeats = 0, pixels = 0;
+	unsigned colours = 0;
+	for (uint32_t row = 0; row * VAE_EXACT_CELL < tile->height; row++)
+		for (uint32_t cell = 0, cells; (cells = vae_exact_part_run(tile, row, &cell));
+		     cell += cells)
+			for (uint32_t y = row * VAE_EXACT_CELL;
+			     y < (row + 1) * VAE_EXACT_CELL && y < tile->height; y++) {
+				uint64_t w = UINT64_MAX;
+				for (uint32_t x = cell * VAE_EXACT_CELL;
+				     x < (cell + cells) * VAE_EXACT_CELL && x < tile->width; x++) {
+					uint64_t c = colour_at(part, x, y);
+					bool above = y % VAE_EXACT_CELL &&
+						     c == colour_at(part, x, y - 1);
+					repeats += c == w || above;
+					pixels++;
+					if (g.few && c != w)
+						g.few = add_colour(table, &colours, c);
+					w = c;
+				}
+			}
+	g.repeats = pixels ? (unsigned)(repeats * 1000 / pixels) : 1000;
+	return g;
+}
+
+/* Both modes are tried where either may win, and the shorter is kept. */
+static int encode_part(struct vae_buffer *buffer, const struct vae_exact_part *part,
+		       struct vae_error *error)
+{
+	struct vae_buffer natural = { 0 }, graphic = { 0 };
+	struct glance glance = look(part);
+	bool try_graphic = glance.repeats >= 600 || glance.few, try_natural = glance.repeats <= 985;
+	int rc = try_natural ? vae_exact_photo_encode(&natural, part, error) : 0;
+	if (!rc && try_graphic)
+		rc = vae_exact_graphic_encode(&graphic, part, error);
+	const struct vae_buffer *best = try_graphic && (!try_natural || graphic.size < natural.size)
+						? &graphic
+						: &natural;
+	if (!rc && best->size >= vae_exact_stored_size(part))
+		rc = vae_exact_stored_encode(buffer, part, error);
+	else if (!rc)
+		rc = vae_buffer_append(buffer, best->data, best->size, error);
+	vae_buffer_clear(&natural);
+	vae_buffer_clear(&graphic);
+	return rc;
+}
+
+static int decode_part(const struct vae_exact_part *part, struct vae_exact_bytes *bytes,
+		       struct vae_error *error)
+{
+	unsigned mode = vae_exact_part_read(bytes);
+	if (bytes->failed)
+		return vae_fail(error, VAE_EDATA, "no mode of exact samples");
+	switch (mode % 4) {
+	case VAE_EXACT_STORED:
+		return vae_exact_stored_decode(part, bytes, error);
+	case VAE_EXACT_NATURAL:
+		return vae_exact_photo_decode(part, mode, bytes, error);
+	case VAE_EXACT_GRAPHIC:
+		return vae_exact_graphic_decode(part, bytes, error);
+	default:
+		return vae_fail(error, VAE_EDATA, "exact samples have mode %u, which is unknown",
+				mode % 4);
+	}
+}
+
+/* Colours and alpha. */
+static unsigned parts_of(const struct vae_exact_tile *tile, struct vae_exact_part part[2])
+{
+	unsigned alpha = tile->planes % 2 == 0;
+	part[0] = (struct vae_exact_part) { tile, 0, tile->planes - alpha };
+	part[1] = (struct vae_exact_part) { tile, tile->planes - 1, 1 };
+	return 1 + alpha;
+}
+
+int vae_exact_encode(struct vae_buffer *buffer, const struct vae_exact_tile *tile,
+		     struct vae_error *error)
+{
+	struct vae_exact_part part[2];
+	struct vae_buffer coded[2] = { { 0 } };
+	unsigned parts = parts_of(tile, part);
+	int rc = check(tile, error);
+	for (unsigned i = 0; i < parts && !rc; i++)
+		rc = encode_part(&coded[i], &part[i], error);
+	if (!rc && parts == 2)
+		rc = vae_exact_part_write(buffer, (uint32_t)coded[0].size, error);
+	for (unsigned i = 0; i < parts && !rc; i++)
+		rc = vae_buffer_append(buffer, coded[i].data, coded[i].size, error);
+	for (unsigned i = 0; i < parts; i++)
+		vae_buffer_clear(&coded[i]);
+	return rc;
+}
+
+int vae_exact_decode(const struct vae_exact_tile *tile, const uint8_t *data, size_t bytes,
+		     struct vae_error *error)
+{
+	struct vae_exact_part part[2];
+	struct vae_exact_bytes all = { .next = data, .end = data + bytes };
+	unsigned parts = parts_of(tile, part);
+	int rc = check(tile, error);
+	for (unsigned i = 0; i < parts && !rc; i++) {
+		struct vae_exact_bytes one = all;
+		if (i + 1 < parts) {
+			uint32_t length = vae_exact_part_read(&all);
+			if (all.failed || length > (size_t)(all.end - all.next))
+				return vae_fail(
+					error, VAE_EDATA,
+					"exact colours of %u bytes are longer than their tile",
+					length);
+			one = (struct vae_exact_bytes) { .next = all.next,
+							 .end = all.next + length };
+			all.next += length;
+		}
+		rc = decode_part(&part[i], &one, error);
+	}
+	return rc;
+}

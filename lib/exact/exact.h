@@ -1,0 +1,51 @@
+/* exact.h - tiles of exact samples: lossless coding by prediction from pixels that are known
+ * already.
+ *
+ * A tile is a rectangle of at most VAE_EXACT_SIDE pixels a side, of 1 to 4 planes: grey; grey and
+ * alpha; red, green, blue; those and alpha. It is divided into cells of 16x16 pixels from its upper
+ * left corner on, those at its right and lower edge being smaller. A map says which cells are
+ * exact; nothing is known, or written, of the others. Tiles do not depend on each other. A tile's
+ * length is kept by the stream, which also guards against damage: a damaged tile gives VAE_EDATA or
+ * wrong samples.
+ *
+ * FORMAT. Numbers are unsigned LEB128: 7 bits a byte, lowest first, bit 7 set in all bytes but the
+ * last.
+ *
+ *     tile = part                      planes 1 or 3, or a joint one of 2 or 4 (bit 7 of its first
+ *     byte is set)
+ *          | length part part          colours, length being the bytes of that part plus 0; then
+ *          alpha
+ */
+#ifndef VAE_EXACT_EXACT_H
+#define VAE_EXACT_EXACT_H
+
+#include "base/memory.h"
+
+enum {
+	VAE_EXACT_SIDE = 1024, /* pixels of a tile's side, at most */
+	VAE_EXACT_CELL = 16,   /* pixels of a cell's side */
+	VAE_EXACT_PLANES = 4   /* at most */
+};
+
+struct vae_exact_tile {
+	uint32_t width, height; /* pixels, 1 to VAE_EXACT_SIDE */
+	unsigned planes;        /* 1 to VAE_EXACT_PLANES */
+	uint32_t maxval;        /* 1 to 65535 */
+	const uint8_t *cells; /* not 0 where a cell is exact, row by row; NULL: all are. Borrowed */
+	/* Samples of cells that are not exact are neither read nor written. */
+	struct vae_exact_plane {
+		uint16_t *sample; /* of the tile's first pixel, 0 to maxval; borrowed */
+		size_t step;      /* samples from a pixel to the next one of its row */
+		size_t stride;    /* samples from a row to the next */
+	} plane[VAE_EXACT_PLANES];
+};
+
+/* Appends a tile's coded form. */
+int vae_exact_encode(struct vae_buffer *buffer, const struct vae_exact_tile *tile,
+		     struct vae_error *error);
+/* Decodes exactly `bytes` bytes. VAE_EDATA where damage is seen: some samples may have been written
+ * then; all are 0 to maxval. */
+int vae_exact_decode(const struct vae_exact_tile *tile, const uint8_t *data, size_t bytes,
+		     struct vae_error *error);
+
+#endif

@@ -1,0 +1,60 @@
+/* walk.h - between natural.c and walk.c, which is compiled once for each instruction set. */
+#ifndef VAE_EXACT_WALK_H
+#define VAE_EXACT_WALK_H
+
+#include "exact/natural.h"
+
+enum {
+	WALK_LANES = VAE_NATURAL_ROWS,
+	WALK_SKEW = VAE_NATURAL_SKEW,
+	WALK_TOKENS = 32,
+	WALK_WHOLE = VAE_RANS_ONE /
+		     2, /* the sum of a distribution's counts: two of them are added */
+	WALK_LEVELS = 32,
+	WALK_INPUTS = 20,
+	WALK_RATES = 2048,
+	WALK_NEAR = WALK_LEVELS * 4 * 5,
+	WALK_EDGE = WALK_LEVELS / 2 * 7 * 7,
+	WALK_MEMORY_BITS = 14,
+	WALK_MEMORY = 1 << WALK_MEMORY_BITS,
+	WALK_GAMMA = 20,
+	WALK_EXCESS = 1 << 20, /* no residual is larger */
+	WALK_FIRST = 4,        /* a step's place for lane 0; lanes -1 to -3 are above the strip */
+	WALK_STRIDE = WALK_LANES + WALK_FIRST,
+	WALK_PAD = 4 * WALK_SKEW + 1 /* steps before pixel 0 of row 0 */
+};
+
+struct walk_plane {
+	int32_t *value, *error; /* of a strip, WALK_STRIDE a step; owned */
+	int32_t *
+		above; /* 3 rows of (value, error), nearest first, and WALK_SKEW columns around; owned */
+	int32_t low, high;
+	unsigned number; /* of planes before this one */
+	int32_t weight[WALK_INPUTS][WALK_LANES];
+	int32_t bias[128][4];
+	uint16_t near[WALK_NEAR][WALK_TOKENS],
+		edge[WALK_EDGE][WALK_TOKENS];               /* cumulative counts; [0] is 0 */
+	uint8_t near_uses[WALK_NEAR], edge_uses[WALK_EDGE]; /* up to 48 */
+	int32_t memory[WALK_MEMORY]; /* the value that followed a hash last; INT32_MIN: none */
+	uint16_t gamma[WALK_GAMMA];
+};
+
+struct vae_natural {
+	uint32_t width;
+	unsigned planes, grain, shift;
+	int32_t rate[WALK_RATES];
+	struct walk_plane plane[VAE_NATURAL_PLANES];
+};
+
+/* Pixel x of row y of the strip. */
+static inline int32_t *walk_at(int32_t *steps, int x, int y)
+{
+	return steps + (ptrdiff_t)(WALK_PAD + x + WALK_SKEW * y) * WALK_STRIDE + WALK_FIRST + y;
+}
+
+typedef int walk_strip(struct vae_natural *natural, struct walk_plane *plane,
+		       struct vae_rans *coder, bool decode, uint32_t width, uint32_t rows,
+		       struct vae_error *error);
+walk_strip walk_strip_scalar, walk_strip_avx2, walk_strip_avx512, walk_strip_neon;
+
+#endif
