@@ -2,14 +2,16 @@
 #
 #   make            the programs, into build/ (they find models/ beside it); never touches the system
 #   make demo       dependencies, programs, then a photograph there and back
-#   make check      dependencies, programs, all tests;  make check-sanitize: the same under ASan and UBSan
+#   make check      dependencies, programs, all tests, and what they skipped;  make check-sanitize: the same under ASan and UBSan
 #   make check-builds  the same bytes from gcc and clang, at every level of optimisation
 #   make check-cross  the same bytes on 64-bit Arm and on big-endian s390x, built by cross compilers, run by qemu
 #   make check-valgrind  the programs under valgrind;  make faults: every allocation made to fail, which takes an hour
 #   make fuzz-run   FUZZ_SECONDS=60: libFuzzer (clang) on every reader; make mutations: 100,000 damaged codes (tests/fuzz/README.md)
 #   make install    PREFIX=/usr/local DESTDIR= LIBDIR=lib (below PREFIX);  make uninstall, with the same
-#   make deps       installs what is missing, with apt-get; DEPS=no keeps it from doing so wherever it is called
+#   make deps       installs the Debian packages that are missing, with apt-get, and asks where it can; DEPS=yes: without asking;
+#                   DEPS=no: says what is missing and installs nothing; wherever it is called
 #   make MPI=1      vae-train for more than one machine, with whatever MPI pkg-config or mpicc knows;  make check-mpi: its tests, in build/mpi
+#   make bench-bombs  whether small files that claim much are refused in 50 ms
 #   make bench      what the programs cost, beside their peers: tests/bench/speed.sh; MODEL=NAME, N=RUNS
 #   make bench-train  how much of the machine the trainer uses: tests/bench/train.sh; MODEL=NAME, N=ROUNDS, THREADS=N
 #   make deb        Debian packages, into build/deb/;  make check-deb: lintian, install, use, purge
@@ -77,7 +79,10 @@ REPLAY := $(FUZZ:%=$(B)/tests/replay-%) $(B)/tests/mutations
 FAULTS := $(B)/tests/exhaust $(B)/tests/measure $(B)/tests/shim.so
 UNIT := $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/*.c))
 BENCH := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
-SCRIPTS := $(filter-out $(addprefix tests/,deps.sh demo.sh cross.sh builds.sh mpi.sh valgrind.sh),$(wildcard tests/*.sh)) $(wildcard tests/*/*.bats)
+# Tests that are scripts: the longest first, so that none of them runs alone at the end.
+LONG := $(addprefix tests/,cli/train.bats cli/golden.bats spec.sh cli/examples.bats)
+SCRIPTS := $(LONG) $(filter-out $(LONG) $(addprefix tests/,deps.sh demo.sh cross.sh builds.sh mpi.sh valgrind.sh skips.sh),\
+	$(wildcard tests/*.sh) $(wildcard tests/*/*.bats))
 
 all: $(TOOLS) $(B)/libvae.a $(B)/vae.pc
 unit: $(UNIT) $(REPLAY) $(FAULTS)
@@ -193,10 +198,15 @@ demo: deps
 	@PATH="$(abspath $(B)):$$PATH" tests/demo.sh
 check: deps
 	+@$(AGAIN) all unit benches
-	@$(TEST_ENV) prove -j$(JOBS) --timer --failures --comments --exec '' $(UNIT) $(REPLAY) $(B)/tests/exhaust $(SCRIPTS)
+	@rm -rf $(B)/tap
+	@$(TEST_ENV) prove -j$(JOBS) --timer --failures --comments --exec 'tests/skips.sh run' $(SCRIPTS) $(UNIT) $(REPLAY) $(B)/tests/exhaust; \
+		status=$$?; B=$(B) tests/skips.sh list; exit $$status
 
 bench: all benches
 	@B=$(B) tests/bench/speed.sh
+# Apart from make check: processor time depends on the machine.
+bench-bombs: all unit
+	@$(TEST_ENV) BOMB_MS=50 prove --verbose --exec '' tests/cli/bombs.bats
 bench-train: all benches
 	@B=$(B) tests/bench/train.sh
 
@@ -261,13 +271,14 @@ install: all $(NAMES:%=$(B)/completion/%)
 	install -m 644 lib/vae.h $(DEST)/include
 	install -m 644 $(NAMES:%=$(B)/completion/%) $(COMPLETIONS)
 	install -m 644 tools/batch.mk tools/vae.magic $(SHARE)
+	install tools/batch.sh tools/topnm $(SHARE)
 	set -e; for m in $(MODELS); do install -m 644 $$m $(SHARE)/models; done
 	set -e; for m in $(MAN); do install -d $(DEST)/share/man/man$${m##*.}; install -m 644 $$m $(DEST)/share/man/man$${m##*.}; done
 # What install put there, and nothing else: somebody may keep models of his own beside ours.
 uninstall:
 	rm -f $(NAMES:%=$(DEST)/bin/%) $(DEST)/$(LIBDIR)/libvae.a $(DEST)/$(LIBDIR)/pkgconfig/vae.pc $(DEST)/include/vae.h
 	rm -f $(NAMES:%=$(COMPLETIONS)/%) $(foreach m,$(MAN),$(DEST)/share/man/man$(subst .,,$(suffix $m))/$(notdir $m))
-	rm -f $(SHARE)/batch.mk $(SHARE)/vae.magic $(MODELS:models/%=$(SHARE)/models/%)
+	rm -f $(addprefix $(SHARE)/,batch.mk batch.sh topnm vae.magic) $(MODELS:models/%=$(SHARE)/models/%)
 	[ ! -d $(SHARE)/models ] || rmdir --ignore-fail-on-non-empty $(SHARE)/models
 	[ ! -d $(SHARE) ] || rmdir --ignore-fail-on-non-empty $(SHARE)
 # Debian packages, into B/deb; and whether lintian likes them, and they install, work and go away without a trace (as root).
@@ -284,7 +295,7 @@ clean:
 
 -include $(wildcard $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(UNIT:=.d) $(BENCH:=.d))
 FORCE:
-.PHONY: all unit bench bench-train benches deps demo check check-sanitize check-builds check-cross check-mpi check-valgrind fuzz fuzz-targets \
+.PHONY: all unit bench bench-bombs bench-train benches deps demo check check-sanitize check-builds check-cross check-mpi check-valgrind fuzz fuzz-targets \
 	fuzz-run mutations faults install uninstall deb check-deb dist clean FORCE
 .DELETE_ON_ERROR:
 .PRECIOUS: $(B)/obj/%.o $(B)/obj/lib/kernel/kernels-%.o $(B)/obj/lib/exact/walk-%.o $(B)/completion/%

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cpu.h"
 #include "base/memory.h"
 #include "image/image.h"
 #include "kernel/kernel.h"
@@ -51,6 +52,7 @@ struct comparison {
 	uint32_t band;
 	/* squared error: a / ma - b / mb = (fa a - fb b) / unit */
 	double fa, fb, unit, squares;
+	uint64_t unseen;                /* pixels that are invisible in both */
 	uint16_t *colour[2], *alpha[2]; /* a band of both pictures, owned */
 	struct stage stage[SCALES];
 	float *black;                   /* a line of it, owned */
@@ -154,6 +156,23 @@ static double colour_similarity(const struct comparison *c, int colour)
 
 /* ---- both -------------------------------------------------------------------------------------------------------------- */
 
+/* Makes pixels of row y of the band that are invisible in both pictures black, and returns how many there are. */
+static size_t blacken_unseen(const struct comparison *c, size_t y)
+{
+	size_t width = c->geometry.width, colours = (size_t)c->colours, count = 0;
+
+	if (!c->alpha[0] || !c->alpha[1])
+		return 0;
+	for (size_t i = y * width; i < (y + 1) * width; i++) {
+		if (c->alpha[0][i] || c->alpha[1][i])
+			continue;
+		for (int k = 0; k < 2; k++)
+			memset(c->colour[k] + i * colours, 0, colours * sizeof **c->colour);
+		count++;
+	}
+	return count;
+}
+
 /* Row y of the band to the first stage, which has `held` rows already. */
 static void take_row(const struct comparison *c, size_t held, size_t y)
 {
@@ -167,14 +186,18 @@ static void take_row(const struct comparison *c, size_t held, size_t y)
 
 static void take_band(struct comparison *c, uint32_t rows)
 {
-#pragma omp parallel for schedule(dynamic, 4)
+	uint64_t unseen = 0;
+
+#pragma omp parallel for schedule(dynamic, 4) reduction(+ : unseen)
 	for (uint32_t y = 0; y < rows; y++) {
+		unseen += blacken_unseen(c, y);
 		c->row[y] = row_error(c, y);
 		if (c->multi_scale)
 			take_row(c, c->stage[0].count, y);
 	}
 	for (uint32_t y = 0; y < rows; y++)
 		c->squares += c->row[y];
+	c->unseen += unseen;
 	c->stage[0].count += rows;
 }
 
@@ -248,9 +271,9 @@ static int comparison_init(struct comparison *c, const struct vae_geometry *g, c
 
 static void result(struct vae_distortion *d, const struct comparison *c)
 {
-	size_t samples = (size_t)c->geometry.width * (size_t)c->colours;
+	double pixels = (double)c->geometry.width * c->geometry.height - (double)c->unseen;
 
-	d->mse = c->squares / (c->unit * c->unit) / ((double)samples * c->geometry.height);
+	d->mse = pixels > 0 ? c->squares / (c->unit * c->unit) / (pixels * c->colours) : 0;
 	d->psnr = d->mse > 0 ? -10 * log10(d->mse) : INFINITY;
 	d->ms_ssim = c->multi_scale ? 0 : NAN;
 	for (int i = 0; c->multi_scale && i < c->colours; i++)
@@ -262,8 +285,10 @@ int vae_compare_rows(struct vae_distortion *distortion, struct vae_image_rows *i
 {
 	const struct vae_geometry *g = &image->geometry, *r = &reference->geometry;
 	struct comparison c = { 0 };
-	int rc = 0;
+	int rc = vae_isa_check(error);
 
+	if (rc)
+		return rc;
 	if (g->width != r->width || g->height != r->height || vae_colours(g->tuple) != vae_colours(r->tuple))
 		return vae_fail(error, VAE_EARG, "cannot compare a picture of %u x %u pixels and %d colours with one of %u x %u and %d", g->width,
 		                g->height, vae_colours(g->tuple), r->width, r->height, vae_colours(r->tuple));

@@ -30,9 +30,11 @@
  *    by one thread at a time, but a model, which is read-only after loading and may be shared. The exception is libnetpbm, which is not
  *    thread-safe: one thread at a time may be reading an image from a FILE (vae_image_read, or rows of vae_image_rows_open) or writing
  *    one (vae_image_write, vae_image_rows_write). Environment variables are read when models are found and, once, when the kernels for this
- *    CPU are chosen (VAE_CPU): they should not be changed meanwhile.
+ *    CPU are chosen (VAE_CPU): they should not be changed meanwhile. A VAE_CPU that is no name of kernels is VAE_EARG from whatever
+ *    loads a model, trains or compares.
  *  - Encoding, decoding and training run on as many threads as OpenMP would give the caller (omp_set_num_threads). Their number, as that of
  *    ranks, is part of what determines the bits of a training run, and of nothing else.
+ *  - The caller's locale makes no difference: numbers are read and written as in the C locale, in error texts too.
  *  - The same input, model and quality give the same bytes on every machine, for any number of threads (vae(7), EXACTNESS). The caller's
  *    rounding mode and flushing of small numbers make no difference, and are left as they were.
  *
@@ -130,6 +132,10 @@ struct vae_image_rows {
 int vae_image_rows_open(struct vae_image_rows **rows, FILE *file, uint64_t max_pixels, struct vae_error *error);
 /* A picture in memory, which is kept, not copied. VAE_EARG where geometry and alpha do not go together. */
 int vae_image_rows_new(struct vae_image_rows **rows, const struct vae_image *image, struct vae_error *error);
+/* The same picture with invisible colours, those of pixels whose alpha is 0, replaced by smooth ones between the visible around them, which
+ * cost few bits; mid-grey where there are none. Alpha and visible colours stay. Reads from image, of which no row has been read, 64 rows
+ * at a time. What it makes depends on the picture alone. */
+int vae_image_rows_fill(struct vae_image_rows **filled, struct vae_image_rows *image, struct vae_error *error);
 void vae_image_rows_free(struct vae_image_rows *rows); /* calls release; NULL is allowed */
 /* Reads all rows into memory: none has been read yet. */
 int vae_image_rows_collect(struct vae_image **image, struct vae_image_rows *rows, struct vae_error *error);
@@ -141,25 +147,28 @@ int vae_image_rows_write(struct vae_image_rows *rows, uint32_t band, FILE *file,
 
 struct vae_model; /* weights, tables and description; opaque */
 
-/* Loads a model file. VAE_EMODEL says what is wrong with it. The file is mapped: its description and sizes are checked here, the numbers of
- * a network when it is first run, so that the calls further down may return VAE_EMODEL too. While the model is in use its file may be
- * replaced (rename(2)), but not be cut short. A model can be used by several threads at once; whatever was made with it must be gone before it
- * is freed, codes, latents and images in memory excepted. */
+/* Loads a model file. VAE_EMODEL says what is wrong with it. The file stays open and is read, never mapped: its description and sizes are
+ * checked here, the numbers of a network are read and checked when it is first run, so that the calls further down may return VAE_EMODEL
+ * too. While the model is in use its file may be replaced (rename(2)); where it is written to, or its time of change is set, networks that
+ * were not read before return VAE_EMODEL. A model can be used by several threads at once; whatever was made with it must be gone before
+ * it is freed, codes, latents and images in memory excepted. */
 int vae_model_load(struct vae_model **model, const char *path, struct vae_error *error);
 
 /* Finds a model by NAME or path (anything with a '/' is a path), NULL meaning $VAE_MODEL or else "photo".
+ * A path's contents are hashed (vae_model_verify): VAE_EMODEL where they were edited under an old id.
  * Names are looked up as NAME.safetensors along $VAE_MODEL_PATH, $XDG_DATA_HOME/vae-tools/models (or ~/.local/share/...),
  * EXE/../models, EXE/../share/vae-tools/models and the compiled-in prefix; without a file of that name, the newest NAME-N is taken.
  * VAE_EMODEL where there is none, and its text says where it was looked for. */
 int vae_model_find(struct vae_model **model, const char *name, struct vae_error *error);
 
-/* Finds the model with this id along the same path; hint (may be NULL) is a file tried last, if regular and its id matches.
+/* Finds the model with this id along the same path; hint (may be NULL) is a file tried last, if regular and its id matches,
+ * both as it says and as its contents hash.
  * VAE_EMODEL where there is none. */
 int vae_model_find_id(struct vae_model **model, uint64_t id, const char *hint, struct vae_error *error);
 void vae_model_free(struct vae_model *model);
 
 uint64_t vae_model_id(const struct vae_model *model);         /* XXH64 over the architecture and all tensor bytes */
-/* Computes the id again from the whole file, which loading does not. VAE_EMODEL where it differs: the file is damaged. */
+/* Computes the id again from the whole file, which vae_model_load does not. VAE_EMODEL where it differs: the file was edited or damaged. */
 int vae_model_verify(const struct vae_model *model, struct vae_error *error);
 const char *vae_model_arch(const struct vae_model *model);    /* the architecture string, owned by the model; see vae-model(5) */
 const char *vae_model_path(const struct vae_model *model);    /* absolute path it was loaded from, owned by the model */
@@ -245,8 +254,9 @@ int vae_codes_begin(struct vae_codes **codes, struct vae_codes_reader *reader, s
 /* Then each slice in turn, i = 0 to codes->slices - 1; with the last, the image has been read to its end. The payload is the caller's, who frees
  * it with free, or puts it into codes->slice[i]. */
 int vae_codes_next(struct vae_slice *slice, const struct vae_codes *codes, uint32_t i, struct vae_codes_reader *reader, struct vae_error *error);
-/* Writes one zstd frame (content size pledged, checksum on) at zstd level 1 to 19. VAE_EARG: another level, or a shape or length that cannot be. */
-#define VAE_LEVEL_DEFAULT 3
+/* Writes one zstd frame (content size pledged, checksum on) at zstd level 1 to 19, or VAE_LEVEL_DEFAULT: 3 without alpha, with it the
+ * smaller of what 13 and 19 make. VAE_EARG: another level, or a shape or length that cannot be. */
+#define VAE_LEVEL_DEFAULT 0
 int vae_codes_write(const struct vae_codes *codes, FILE *file, int level, struct vae_error *error);
 /* The same into memory, which the caller frees. */
 int vae_codes_pack(char **bytes, size_t *count, const struct vae_codes *codes, int level, struct vae_error *error);
@@ -395,7 +405,8 @@ struct vae_distortion {
 	double psnr;    /* dB, 10 log10(1 / mse); infinity for equal pictures */
 	double ms_ssim; /* 0 to 1, five scales, mean of the channels (Wang, Simoncelli, Bovik 2003); NAN for pictures under 161 pixels a side */
 };
-/* Alpha is not compared. Samples are scaled by their own picture's maxval. VAE_EARG where size or number of colours differ. */
+/* Alpha is not compared. Pixels that both pictures have as invisible, with alpha 0, are not in the mean of squared errors, and black in both
+ * to MS-SSIM. Samples are scaled by their own picture's maxval. VAE_EARG where size or number of colours differ. */
 int vae_compare(struct vae_distortion *distortion, const struct vae_image *image, const struct vae_image *reference, struct vae_error *error);
 /* The same figures, to the last bit, from rows of which neither has given any yet: `band` of them are read at a time (0: so many that a band has
  * about two million pixels), first the image's, then the reference's. Memory goes with the band, not with the height. */
@@ -451,8 +462,8 @@ struct vae_train_options {
 	bool resume;             /* start from the checkpoint if that file exists */
 	double checkpoint_minutes; /* between checkpoints, and validations, 0 or more; default 10 */
 	const char *log;         /* TSV file, appended on resume; NULL for none */
-	const char *licence;     /* metadata "licence" of the model, UTF-8; NULL: empty */
-	const char *summary;     /* metadata "training": a sentence on the data; steps and figures are added */
+	const char *licence;     /* metadata "licence" of the model, UTF-8, 16384 bytes at most; NULL: empty */
+	const char *summary;     /* metadata "training": a sentence on the data, which follows steps and figures; bounds as for licence */
 	uint64_t steps;          /* last step, counted from the first run on; 0: no limit but minutes, and without either init is only measured */
 	double minutes;          /* of this run; 0 or less: no limit but steps */
 	bool cpu_clock;          /* minutes, and those of checkpoints, are processor time for each thread, not what a clock on the wall shows */
@@ -518,7 +529,12 @@ int vae_trainer_add(struct vae_trainer *trainer, const struct vae_image *image, 
 /* Runs to the last step, the time limit, or the report's stop (VAE_ESTOP after writing the checkpoint). report (may be NULL) is called in the
  * caller's thread. VAE_ESTOP also where training diverged, and the checkpoint is then the last good one. */
 int vae_trainer_run(struct vae_trainer *trainer, vae_train_report *report, void *context, struct vae_error *error);
-/* Writes the model of the averaged weights (vae-model(5)), at any time between two runs. Not collective: any rank can, and one is enough. */
+/* Returns the PSNR, in dB, that a fresh photo network starts from where nothing is quantised: that of the training patches' first
+ * principal components, as many as there are channels of y. No training lifts quality 100 far above it. Known from the first report on,
+ * to rank 0; NAN for mlp, and for a run that goes on from a model or a checkpoint. */
+double vae_trainer_start_psnr(const struct vae_trainer *trainer);
+/* Writes the model of the averaged weights (vae-model(5)), at any time between two runs. Not collective: any rank can, and one is enough.
+ * VAE_EARG before the first run, unless init or a checkpoint brought weights. */
 int vae_trainer_save(struct vae_trainer *trainer, FILE *file, struct vae_error *error);
 void vae_trainer_free(struct vae_trainer *trainer);
 

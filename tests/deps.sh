@@ -1,7 +1,10 @@
 #!/bin/sh
-# Finds what the build, the demo and the tests need, and installs with apt-get what is missing. Where all is there it does
-# nothing and needs no network. CC names the compiler; DEPS=no turns it off. Exit status 1: something is still missing.
-# Arguments PROBE:PACKAGE, a command or a file and the package that brings it, are needed besides.
+# Finds what the build, the demo and the tests need, and installs what is missing: Debian packages, with apt-get, as root or by
+# sudo. It says which before it does so, and on a terminal it asks. Where all is there it does nothing and needs no network.
+#
+# CC names the compiler. DEPS=yes installs without asking; DEPS=no says what is missing and leaves it at that, with exit status 0.
+# Exit status 1: something is still missing. Arguments PROBE:PACKAGE, a command or a file and the package that brings it, are
+# needed besides.
 set -eu
 
 CC=${CC:-cc}
@@ -38,6 +41,9 @@ missing() {
 	command -v pamtopng >/dev/null || echo netpbm
 	command -v zstd >/dev/null || echo zstd
 	command -v file >/dev/null || echo file
+	command -v script >/dev/null || echo bsdutils
+	python3 -c 'from math import nextafter' 2>/dev/null || echo python3
+	command -v gnuplot >/dev/null || echo gnuplot-nox
 	command -v cjpeg >/dev/null || echo libjpeg-turbo-progs
 	command -v cwebp >/dev/null || echo webp
 	command -v prove >/dev/null || echo perl
@@ -48,16 +54,19 @@ missing() {
 	command -v mandoc >/dev/null || echo mandoc
 	command -v shellcheck >/dev/null || echo shellcheck
 	command -v objdump >/dev/null || echo binutils
+	[ -e /usr/share/i18n/locales/de_DE ] || echo locales
 	for pair; do
 		command -v "${pair%%:*}" >/dev/null || [ -e "${pair%%:*}" ] || echo "${pair#*:}"
 	done
 }
 
-[ "${DEPS:-yes}" != no ] || exit 0
 # Without a C library's headers omp.h cannot be judged: a name twice does no harm.
 packages=$(missing "$@" | sort -u | tr '\n' ' ')
 [ -n "$packages" ] || exit 0
-
+if [ "${DEPS-}" = no ]; then
+	printf 'missing, and left out because of DEPS=no (these are the names in Debian): %s\n' "$packages" >&2
+	exit 0
+fi
 if ! command -v apt-get >/dev/null; then
 	printf 'missing, and there is no apt-get to install it (these are the names in Debian): %s\n' "$packages" >&2
 	exit 1
@@ -70,7 +79,15 @@ if [ "$(id -u)" -ne 0 ]; then
 	fi
 	as_root=sudo
 fi
-printf 'installing: %s\n' "$packages"
+printf 'These Debian packages are missing: %s\nThey are installed now: %s (DEPS=no leaves the system as it is)\n' "$packages" \
+	"${as_root:+$as_root }apt-get install $packages"
+if [ -z "${DEPS-}" ] && [ -t 0 ] && [ -t 1 ]; then
+	printf 'Go on? [Y/n] '
+	read -r answer
+	case $answer in
+	[nN]*) exit 1 ;;
+	esac
+fi
 $as_root apt-get update -qq
 # shellcheck disable=SC2086 # a list of names
 $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $packages

@@ -10,10 +10,7 @@ trap 'rm -rf "$tmp"' EXIT
 
 . tests/unit/tap.sh
 
-if ! command -v objdump >/dev/null; then
-	echo "1..0 # skip no objdump"
-	exit 0
-fi
+command -v objdump >/dev/null || { echo "1..0 # SKIP no objdump"; exit 0; }
 
 # The matrix product's functions hold at least so many fused multiply-adds on the register named, and nothing calls fmaf.
 fused() { # object, pattern, least
@@ -26,8 +23,8 @@ no_call() { ! nm -u "$1" | grep -w fmaf; }
 kernels() { # ISA, pattern
 	local object=$B/obj/lib/kernel/kernels-$1.o
 	if [ ! -e "$object" ]; then
-		skip "kernels-$1: fused multiply-adds" "not built for this machine"
-		skip "kernels-$1: no calls of fmaf" "not built for this machine"
+		skip "kernels-$1: fused multiply-adds" "CPU of another architecture than $1's"
+		skip "kernels-$1: no calls of fmaf" "CPU of another architecture than $1's"
 	else
 		check "kernels-$1: fused multiply-adds" fused "$object" "$2" 16
 		check "kernels-$1: no calls of fmaf" no_call "$object"
@@ -59,20 +56,20 @@ esac
 
 # The compiler's command as make would give it, on the probe.
 exact() { # CFLAGS
-	local command
+	local command code
 	command=$(make -s -n B="$tmp/b" CC="$CC" CFLAGS="$1" "$tmp/b/obj/lib/base/error.o" 2>/dev/null | grep -- ' -c ' | sed 's/ -MMD.*//')
 	[ -n "$command" ] || return 1
 	eval "$command $isa -c $tmp/probe.c -o $tmp/probe.o" 2>/dev/null || return 1
-	! objdump -d --no-show-raw-insn "$tmp/probe.o" | grep -E "$changed" >/dev/null
+	code=$(objdump -d --no-show-raw-insn "$tmp/probe.o") && ! grep -qE "$changed" <<<"$code"
 }
 # The probe does show the difference where nothing forbids it: else this test proves nothing.
 probe_works() {
 	sed '/__FAST_MATH__/,$d' "$tmp/probe.c" >"$tmp/free.c"
 	$CC -O3 -ffast-math ${isa:+"$isa"} -c "$tmp/free.c" -o "$tmp/free.o" &&
-		objdump -d --no-show-raw-insn "$tmp/free.o" | grep -E "$changed" >/dev/null
+		grep -qE "$changed" <<<"$(objdump -d --no-show-raw-insn "$tmp/free.o")"
 }
 if [ "$isa" = none ]; then
-	skip "flags" "no pattern for this machine"
+	skip "flags" "CPU whose fused and vector instructions this test does not know"
 else
 	check "the probe tells fast from exact" probe_works
 	for flags in '-O2 -g' '-O3 -ffast-math' '-Ofast' '-O3 -ffp-contract=fast -funsafe-math-optimizations'; do

@@ -33,9 +33,10 @@ done
 for model in models/*.safetensors; do
 	check "$model" cmp "$model" "$tmp/moved/share/vae-tools/models/${model##*/}"
 done
-for file in batch.mk vae.magic; do
+for file in batch.mk batch.sh topnm vae.magic; do
 	check "$file" cmp "tools/$file" "$tmp/moved/share/vae-tools/$file"
 done
+check "topnm can be run" "$tmp/moved/share/vae-tools/topnm" --formats
 
 # The pipe, with no other program or model in reach.
 # shellcheck disable=SC2016 # the inner shell's own $1 and $2
@@ -47,6 +48,10 @@ pipe() (
 		pipe "$photo" "$tmp"
 )
 check "the installed programs find the installed model" pipe
+folder() (
+	cd "$tmp" && env -i PATH="$tmp/moved/bin:/usr/bin:/bin" HOME="$tmp" make -s -f moved/share/vae-tools/batch.mk in.lat && cmp in.lat x.lat
+)
+check "the installed batch.mk makes the same codes" folder
 
 # The library as others use it.
 cat >"$tmp/user.c" <<'END'

@@ -66,6 +66,21 @@ only libzstd lib/stream '^(zstd|zstd_errors|zdict)\.h$'
 only libjansson lib/stream '^jansson\.h$'
 only libxxhash lib/stream '^(xxhash|xxh3)\.h$'
 
+none "real numbers are printed by base/text.c alone, which knows locales" \
+	"$(grep -nE 'printf\(.*%[-+ #0-9.*]*[aefgAEFG]' "${lib[@]}" | grep -v '^lib/base/text')"
+
+# compiles STATEMENT: as the body of a function that includes base/memory.h
+compiles() {
+	printf '#include "base/memory.h"\nstruct q { double a[4]; };\nint f(struct vae_error *e);\nint f(struct vae_error *e) { struct q *p; void *v; (void)v; %s; }\n' "$1" |
+		${CC:-cc} -std=gnu17 -D_GNU_SOURCE -Ilib -fsyntax-only -x c -
+}
+refuses() { ! compiles "$1"; }
+for size in 'sizeof *p' 'sizeof(struct q)' '5 * sizeof *p' '(size_t)e * sizeof *p'; do
+	check "an allocation by $size compiles" compiles "return vae_alloc(&p, 3, $size, e)"
+done
+check "an allocation by the size of another type does not" refuses 'return vae_alloc(&p, 3, sizeof(float), e)'
+check "nor one of no type" refuses 'return vae_alloc_raw(&v, 3, sizeof(float), e)'
+
 # What the objects ask of the linker says the same about calls.
 calls() { # pattern of symbols, then objects
 	local pattern=$1
@@ -80,12 +95,14 @@ objects=("$B"/obj/lib/*.o "$B"/obj/lib/*/*.o)
 if [ ${#objects[@]} -gt 0 ] && command -v nm >/dev/null; then
 	train=("$B"/obj/lib/train/*.o)
 	codec=("$B"/obj/lib/*.o)
+	none "real numbers are read by base/text.c alone, which knows locales" \
+		"$(calls '(__isoc[0-9]*_)?(v?[sf]?scanf|strto(d|f|ld))|ato[fil]l?|setlocale|__ctype_b_loc' "${objects[@]}" | grep -v base/text.o)"
 	none "the library does not print" "$(calls 'printf|__printf_chk|puts|putchar|perror|stdout|stderr' "${objects[@]}")"
 	none "the library does not exit" "$(calls 'exit|_exit|quick_exit|abort|err|errx' "${objects[@]}")"
 	none "train does not call the codec" "$(calls "$(defined "$B"/obj/lib/*.o)" "${train[@]}")"
 	none "the codec does not call train" "$(calls "$(defined "${train[@]}")" "${codec[@]}")"
 else
-	for what in print exit codec train; do
+	for what in reals print exit codec train; do
 		count=$((count + 1))
 		echo "ok $count - $what # skip no objects in $B or no nm"
 	done

@@ -12,13 +12,15 @@ for page in man/*.[1-8]; do
 done
 
 # SC2317: a function called through "$@" is not unreachable.
-for script in .ci/run tests/*.sh tests/*/*.sh models/*.sh; do
+for script in .ci/run tests/*.sh tests/*/*.sh models/*.sh tools/batch.sh tools/topnm; do
 	none "shellcheck $script" "$(shellcheck -x -e SC2317 "$script" 2>&1)"
 	none "executable $script" "$([ -x "$script" ] || echo 'it is not')"
 done
 for script in tests/*/*.bats; do
 	none "executable $script" "$([ -x "$script" ] || echo 'it is not')"
 	none "no bare ! in $script, which stops bats only at the end of a test" "$(grep -nE '^[[:space:]]*! ' "$script" | grep -v '||')"
+	none "no grep -q behind a pipe in $script: what it leaves unread may kill the writer, which pipefail takes for a failure" \
+		"$(grep -nE '\| *grep -[a-zA-Z]*q' "$script")"
 	none "bats runs $script" "$(head -n 1 "$script" | grep -v '^#!/usr/bin/env bats$')"
 done
 

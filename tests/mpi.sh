@@ -78,7 +78,7 @@ begin() {
 	while [ ! -e ckpt ] && [ $SECONDS -lt $deadline ]; do sleep 0.1; done
 	sleep 0.5
 	for process in $(pgrep -P $job); do
-		tr '\0' '\n' <"/proc/$process/environ" | grep -qx "OMPI_COMM_WORLD_RANK=$rank" && victim=$process
+		grep -zqx "OMPI_COMM_WORLD_RANK=$rank" "/proc/$process/environ" && victim=$process
 	done
 	[ -n "$victim" ]
 }
@@ -130,7 +130,7 @@ check "standard input" refused 2 "rank 1: every rank reads the images" ranks 2 $
 check "more ranks than samples" refused 2 "batch 1 leaves some of 2 ranks without a sample" ranks 2 $(photo $short --batch 1 photo.ppm)
 check "a wrong option" refused 2 "Try 'vae-train --help'" ranks 2 $(photo $short --no-such photo.ppm)
 check "none of them wrote a model" test ! -e none.m
-if [ -x "$root/build/vae-train" ] && ! ldd "$root/build/vae-train" | grep -q libmpi; then
+if [ -x "$root/build/vae-train" ] && [[ $(ldd "$root/build/vae-train") != *libmpi* ]]; then
 	check "a program without MPI" refused 1 "built without MPI: each of 2 processes would train alone" \
 		ranks 2 "$root/build/vae-train" --arch mlp --steps 3 -o none.m digits.pgm
 else

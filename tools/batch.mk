@@ -1,114 +1,92 @@
-# batch.mk - pattern rules of GNU make between pictures and codes, for many files at once.
+# batch.mk - makes codes of many pictures, and pictures of codes, with GNU make.
 #
-#     make -j4 -f /usr/local/share/vae-tools/batch.mk a.lat b.lat       (from a.png, b.jpg, ... beside them)
-#     make -j4 -f /usr/local/share/vae-tools/batch.mk a.dec.png
-#     make -j4 -f /usr/local/share/vae-tools/batch.mk summary           (of all pictures here, to summary.tsv)
+#     make -f batch.mk -j8 summary              encode all pictures of this folder, and measure them: summary.tsv
+#     make -f batch.mk -j8 codes                encode them only
+#     make -f batch.mk -j8 a.lat b.lat          from a.png, b.JPG, ...: from whatever picture of that name is there
+#     make -f batch.mk a.dec.png a.dec.ppm      decode a.lat, which is made from its picture first
+#     make -f batch.mk clean                    remove all that was made from a picture that is still there
 #
-# or in a makefile of your own:
+# Pictures are PNM, PAM, PNG, JPEG, GIF, TIFF, BMP, WebP, HEIC, AVIF and JPEG XL, in so far as a converter is installed
+# (topnm --formats, beside this file, lists them). Transparency is kept. The codes of a.jpg are a.lat; where there is
+# a.png, too, they are a.jpg.lat and a.png.lat. File names may hold anything but a newline. As a goal of make, a name may
+# hold no "=" and not begin with a blank, and is best begun with ./ where others have chosen it.
+#
+# A file is made again when its picture, the quality, the model or the flags have changed, or with make -B. It appears only
+# when it is complete. A picture that fails does not stop the others: summary ends with a list of them and exit status 2.
+#
+# summary.tsv has a line for each picture: file, pixels, bytes of the picture and of the codes, bits a pixel, PSNR in dB
+# (of the mean squared error over all images of the file; inf: exact), and quality. What was measured before and has not
+# changed is not measured again.
+#
+# Variables, on the command line or before an include:
+#     VAE_QUALITY      of vae-enc, 0 to 100                     (50)
+#     VAE_MODEL        model to encode with, a name, or a path with a slash in it ($VAE_MODEL of the environment, else photo)
+#     VAE_FLAGS        for every program; with -j, -T1 is the better use of the cores
+#     VAE_ENCFLAGS VAE_QUANTFLAGS VAE_DECFLAGS                  for one program, such as VAE_QUANTFLAGS='--effort 5'
+#     VAE_PICTURES     for summary and codes: names, or patterns of the shell      (all pictures of this folder)
+#     VAE_BINDIR       folder of the programs, with its slash   (none: PATH)
+# Flags and VAE_PICTURES are split at blanks; there are no quotes.
+#
+# In a makefile of your own, where help, codes and clean are left to you:
 #
 #     VAE_QUALITY = 40
 #     include /usr/local/share/vae-tools/batch.mk
 #     all: $(patsubst %.png,%.lat,$(wildcard *.png))
-#
-# Rules:      %.lat from %.png %.jpg %.jpeg %.ppm %.pgm %.pbm %.pnm %.pam;  %.dec.png and %.dec.ppm from %.lat
-#             (.dec.ppm is PNM or PAM, whatever the picture was);  %.lat.tsv, a line of measures, from %.lat and its picture.
-#             A target appears only when the whole pipe has succeeded.
-#             Names must be without spaces, as always in make. With -j, -T 1 is the better use of the cores.
-#
-# summary:    summary.tsv, a line for each picture: file, pixels, bytes of the picture and of the codes, bits a pixel, PSNR in dB.
-#             What is not there yet is encoded first; only what is new or has changed is measured. Several images in
-#             one file count as one picture. PSNR is that of the mean squared error, 8 bits or not.
-#
-# Variables, to be set before the include or on make's command line:
-#     VAE_QUALITY      of vae-enc, 0 to 100                     (50)
-#     VAE_MODEL        name or path of the model to encode with ($VAE_MODEL of the environment, else photo)
-#     VAE_FLAGS        for every program, such as -T 1          (none)
-#     VAE_ENCFLAGS VAE_QUANTFLAGS VAE_DECFLAGS                  (none), such as VAE_QUANTFLAGS = --level 19
-#     VAE_PICTURES     for summary                              (all in this folder, but for *.dec.png and *.dec.ppm)
-#     VAE_BINDIR       folder of the programs, with its slash   (none: PATH)
-#     PNGTOPNM JPEGTOPNM PNMTOPNG                               (pngtopnm, jpegtopnm -quiet, pamtopng)
-#                      PNGTOPNM = pngtopam -alphapam keeps transparency
 VAE_QUALITY ?= 50
 VAE_MODEL ?=
-PNGTOPNM ?= pngtopnm
-JPEGTOPNM ?= jpegtopnm -quiet
-PNMTOPNG ?= pamtopng
-VAE_PICTURES ?= $(filter-out %.dec.png %.dec.ppm,$(wildcard $(addprefix *.,png jpg jpeg ppm pgm pbm pnm pam)))
 
-vae-encode = $(VAE_BINDIR)vae-enc -q $(VAE_QUALITY) $(if $(VAE_MODEL),-m $(VAE_MODEL)) $(VAE_FLAGS) $(VAE_ENCFLAGS)
-vae-pack = $(VAE_BINDIR)vae-quant $(VAE_FLAGS) $(VAE_QUANTFLAGS)
-# Codes name their model: -m would refuse all of another. Only one that has no place among the others must be shown.
-vae-decode = $(VAE_BINDIR)vae-dec $(if $(findstring /,$(VAE_MODEL)),-m $(VAE_MODEL)) $(VAE_FLAGS) $(VAE_DECFLAGS)
-# The pipe writes beside the target, and the target takes its name last. The trap also runs when a signal ends the shell.
-vae-whole = trap 'rm -f $@.tmp' EXIT; ($(1)) > $@.tmp && mv -f $@.tmp $@
-
-# Codes against their picture, which $(1) reads: a line of summary.tsv.
-vae-measure = $(call vae-whole,$(vae-decode) $< | $(VAE_BINDIR)vae-stat $(VAE_FLAGS) --tsv -r $(1) | $(vae-line))
-vae-line = awk -F'\t' -v file='$(word 2,$^)' -v picture="$$(wc -c < $(word 2,$^))" -v codes="$$(wc -c < $<)" '\
-	NR == 1 { for (i = 1; i <= NF; i++) at[$$i] = i; next } \
-	{ n = $$at["width"] * $$at["height"]; pixels += n; error += n * $$at["mse"] } \
-	END { if (!pixels) exit 1; \
-		printf "%s\t%d\t%d\t%d\t%.4f\t%s\n", file, pixels, picture, codes, 8 * codes / pixels, \
-			error ? sprintf("%.2f", -10 * log(error / pixels) / log(10)) : "inf" }'
-
-# A pipe fails where any part of it does, not only the last. Only these targets get another shell than yours.
-%.lat %.lat.tsv %.dec.png %.dec.ppm: private SHELL = bash
-%.lat %.lat.tsv %.dec.png %.dec.ppm: private .SHELLFLAGS = -o pipefail -c
-
-%.lat: %.png
-	$(call vae-whole,$(PNGTOPNM) $< | $(vae-encode) | $(vae-pack))
-%.lat: %.jpg
-	$(call vae-whole,$(JPEGTOPNM) $< | $(vae-encode) | $(vae-pack))
-%.lat: %.jpeg
-	$(call vae-whole,$(JPEGTOPNM) $< | $(vae-encode) | $(vae-pack))
-%.lat: %.ppm
-	$(call vae-whole,$(vae-encode) $< | $(vae-pack))
-%.lat: %.pgm
-	$(call vae-whole,$(vae-encode) $< | $(vae-pack))
-%.lat: %.pbm
-	$(call vae-whole,$(vae-encode) $< | $(vae-pack))
-%.lat: %.pnm
-	$(call vae-whole,$(vae-encode) $< | $(vae-pack))
-%.lat: %.pam
-	$(call vae-whole,$(vae-encode) $< | $(vae-pack))
-
-%.dec.png: %.lat
-	$(call vae-whole,$(vae-decode) $< | $(PNMTOPNG))
-%.dec.ppm: %.lat
-	$(call vae-whole,$(vae-decode) $<)
-
-%.lat.tsv: %.lat %.png
-	@echo measure $(word 2,$^); $(call vae-measure,<($(PNGTOPNM) $(word 2,$^)))
-%.lat.tsv: %.lat %.jpg
-	@echo measure $(word 2,$^); $(call vae-measure,<($(JPEGTOPNM) $(word 2,$^)))
-%.lat.tsv: %.lat %.jpeg
-	@echo measure $(word 2,$^); $(call vae-measure,<($(JPEGTOPNM) $(word 2,$^)))
-%.lat.tsv: %.lat %.ppm
-	@echo measure $(word 2,$^); $(call vae-measure,$(word 2,$^))
-%.lat.tsv: %.lat %.pgm
-	@echo measure $(word 2,$^); $(call vae-measure,$(word 2,$^))
-%.lat.tsv: %.lat %.pbm
-	@echo measure $(word 2,$^); $(call vae-measure,$(word 2,$^))
-%.lat.tsv: %.lat %.pnm
-	@echo measure $(word 2,$^); $(call vae-measure,$(word 2,$^))
-%.lat.tsv: %.lat %.pam
-	@echo measure $(word 2,$^); $(call vae-measure,$(word 2,$^))
-
-# Put together anew each time, since a picture that is gone leaves nothing behind that is newer; the names go through a file, for there
-# may be more of them than a command line holds. The makefile that includes this one keeps its own first target.
+vae-quote = '$(subst ','\'',$(1))'
 vae-goal := $(.DEFAULT_GOAL)
-vae-lines = $(sort $(addsuffix .lat.tsv,$(basename $(VAE_PICTURES))))
-summary: summary.tsv
-	@awk -F'\t' 'NR > 1 { pixels += $$2; bytes += $$4; psnr += $$6; n++ } END { if (n) printf "summary.tsv: %d pictures, %d bytes, " \
-		"%.4f bpp, mean PSNR %.2f dB\n", n, bytes, 8 * bytes / pixels, psnr / n }' summary.tsv
-summary.tsv: $(vae-lines) vae-always
-	$(file >$@.list.tmp,$(vae-lines))@trap 'rm -f $@.tmp $@.list.tmp' EXIT; \
-	(printf 'file\tpixels\tpicture_bytes\tbytes\tbpp\tpsnr_db\n' && xargs cat < $@.list.tmp) > $@.tmp && \
-	if cmp -s $@.tmp $@; then :; else mv -f $@.tmp $@; fi
+vae-self := $(lastword $(MAKEFILE_LIST))
+vae-alone := $(filter $(words $(MAKEFILE_LIST)),1)
+vae-batch-sh := $(wildcard $(dir $(vae-self))batch.sh)
+ifeq ($(vae-batch-sh),)
+# The words of MAKEFILE_LIST are not its files where a folder has a blank in its name. The only makefile can be told.
+vae-self := $(shell printf '%s\n' $(call vae-quote,$(MAKEFILE_LIST)) | sed 's/^ *//')
+vae-alone := 1
+vae-batch-sh := $(shell f=$(call vae-quote,$(vae-self)); f="$${f%/*}/batch.sh"; [ ! -f "$$f" ] || printf %s "$$f")
+$(if $(vae-batch-sh),,$(error batch.mk: no batch.sh beside it, or a blank in the name of its folder))
+endif
+
+define vae-newline
+
+
+endef
+# Letters of options that make was given: B s n.
+vae-letters = $(filter-out --%,$(firstword -$(MAKEFLAGS)))
+vae-set = $(1)=$(call vae-quote,$($(1)))
+vae-batch = $(foreach v,QUALITY MODEL FLAGS ENCFLAGS QUANTFLAGS DECFLAGS PICTURES BINDIR,$(call vae-set,VAE_$(v))) \
+	VAE_AGAIN=$(findstring B,$(vae-letters)) VAE_QUIET=$(findstring s,$(vae-letters)) \
+	VAE_MAKE=$(call vae-quote,$(MAKE)) sh $(call vae-quote,$(vae-batch-sh))
+# A newline in a name would end the line of the recipe, and what follows would be a command.
+vae-one-line = $(if $(findstring $(vae-newline),$@),@echo 'batch.mk: a name has more than one line: rename it' >&2; false,$(1))
+vae-recursive = $(if $(findstring n,$(vae-letters)),,+)
+
+# Whether a file is up to date depends on more than times: batch.sh looks, each time.
+%.lat: vae-always
+	$(call vae-one-line,@$(vae-batch) codes $(call vae-quote,$@))
+%.dec.png: %.lat vae-always
+	$(call vae-one-line,@$(vae-batch) decoded $(call vae-quote,$@))
+%.dec.ppm: %.lat vae-always
+	$(call vae-one-line,@$(vae-batch) decoded $(call vae-quote,$@))
+summary:
+	$(vae-recursive)@$(vae-batch) run summary
 vae-always:
 .PHONY: summary vae-always
-.DEFAULT_GOAL := $(vae-goal)
 
-# Codes and lines that were made on the way to another target stay.
-.PRECIOUS: %.lat %.lat.tsv
-.DELETE_ON_ERROR:
+ifneq ($(vae-alone),)
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' $(call vae-quote,$(vae-self))
+codes:
+	$(vae-recursive)@$(vae-batch) run codes
+clean:
+	@$(vae-batch) clean
+.PHONY: help codes clean
+.DEFAULT_GOAL := help
+else
+.DEFAULT_GOAL := $(vae-goal)
+endif
+
+%.lat %.dec.png %.dec.ppm summary help codes clean: private SHELL = /bin/sh
+%.lat %.dec.png %.dec.ppm summary help codes clean: private .SHELLFLAGS = -c
+.PRECIOUS: %.lat

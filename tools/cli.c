@@ -16,7 +16,7 @@
 #define MARGIN 27  /* column where the help texts begin */
 #define WIDTH 79
 
-enum { KEY_QUIET = 1000, KEY_MAX_PIXELS, KEY_HELP, KEY_COMPLETION };
+enum { KEY_QUIET = 1000, KEY_MAX_PIXELS, KEY_COMPLETION };
 
 static const struct cli_option common_options[] = {
 	{ 'm', "model", "NAME|FILE", "the model to use" },
@@ -26,9 +26,16 @@ static const struct cli_option common_options[] = {
 	{ 'f', "force", NULL, "write binary even to a terminal" },
 	{ 'v', "verbose", NULL, "report each image on standard error" },
 	{ KEY_QUIET, "quiet", NULL, "no notes, errors only" },
-	{ KEY_HELP, "help", NULL, "print this and leave" },
+	{ 'h', "help", NULL, "print this and leave" },
 	{ 'V', "version", NULL, "print the version and leave" },
 };
+
+/* Spellings that are understood, too, and not shown. */
+static const struct { const char *spelling, *name; } other_spellings[] = {
+	{ "license", "licence" },
+	{ "optimizer", "optimiser" },
+};
+enum { SPELLINGS = sizeof other_spellings / sizeof *other_spellings };
 
 /* The command line being read; a program has one. */
 static struct {
@@ -38,7 +45,7 @@ static struct {
 	char **argv;
 	struct cli_option row[ROOM]; /* own rows, then common rows */
 	int rows;
-	struct option longs[ROOM + 2];
+	struct option longs[ROOM + SPELLINGS + 2];
 	char letters[3 * ROOM + 1];
 	const struct cli_option *current;
 	const char *prefix;          /* of errors */
@@ -243,6 +250,17 @@ static void occupy_standard_descriptors(void)
 			exit(EXIT_FAILED);
 }
 
+/* Adds the other spellings of the program's options behind everything else in cli.longs. */
+static void add_spellings(int at)
+{
+	for (int i = 0; i < SPELLINGS; i++)
+		for (int k = 0; k < cli.rows; k++)
+			if (!strcmp(cli.longs[k].name, other_spellings[i].name)) {
+				cli.longs[at] = cli.longs[k];
+				cli.longs[at++].name = other_spellings[i].spelling;
+			}
+}
+
 void cli_begin(const struct cli_program *program, struct cli_common *common, int argc, char **argv)
 {
 	const int commons = sizeof common_options / sizeof *common_options;
@@ -259,6 +277,7 @@ void cli_begin(const struct cli_program *program, struct cli_common *common, int
 		if (!program->without || common_options[i].key >= CLI_LONG || !strchr(program->without, common_options[i].key))
 			add_row(&common_options[i]);
 	cli.longs[cli.rows] = (struct option){ "completion", required_argument, NULL, KEY_COMPLETION };
+	add_spellings(cli.rows + 1);
 	if (argc > 0)
 		argv[0] = (char *)program->name; /* getopt_long's own messages begin with it */
 }
@@ -276,7 +295,7 @@ static bool take_common(int key)
 	case 'v': c->verbose = true; break;
 	case KEY_QUIET: c->quiet = true; break;
 	case KEY_MAX_PIXELS: c->max_pixels = cli_whole(1, (uint64_t)1 << 48); break;
-	case KEY_HELP:
+	case 'h':
 		print_help();
 		leave_after_printing();
 	case 'V':

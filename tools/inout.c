@@ -1,14 +1,12 @@
-/* inout.c - operands as one stream, output that is whole or not there, models. */
+/* inout.c - operands as one stream, the start and end of a filter, models. */
 #include "inout.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -48,8 +46,20 @@ static int open_next(struct input *in)
 	const char *name = in->name[in->opened];
 
 	in->begin[in->opened++] = in->position;
+	in->head_bytes = 0;
 	in->fd = strcmp(name, "-") ? open(name, O_RDONLY | O_CLOEXEC) : dup(STDIN_FILENO);
 	return in->fd;
+}
+
+/* Keeps the first bytes of an operand, for those that are of a foreign kind. */
+static void keep_head(struct input *in, const char *bytes, size_t count)
+{
+	size_t room = sizeof in->head - in->head_bytes;
+
+	if (count > room)
+		count = room;
+	memcpy(in->head + in->head_bytes, bytes, count);
+	in->head_bytes += count;
 }
 
 /* A read never spans two operands, so a picture is written before the next operand is so much as opened. */
@@ -73,6 +83,7 @@ static ssize_t read_operands(void *cookie, char *buffer, size_t room)
 			break;
 		if (got > 0) {
 			in->position += got;
+			keep_head(in, buffer, got);
 			return got;
 		}
 		close(in->fd);
@@ -154,6 +165,29 @@ const char *input_path(const struct input *in)
 	return strcmp(name, "-") ? name : NULL;
 }
 
+static const char *const other_kind[] = {
+	[VAE_KIND_IMAGE] = "this is an image; vae-enc makes latents of it",
+	[VAE_KIND_LATENTS] = "these are latents; vae-quant makes codes of them, vae-dec an image",
+	[VAE_KIND_CODES] = "these are codes; vae-quant -d makes latents of them, vae-dec an image",
+	[VAE_KIND_MODEL] = "this is a model; -m names it",
+	[VAE_KIND_UNKNOWN] = NULL,
+};
+
+/* Returns what an operand is that begins with in->head and is not what is wanted, NULL: nothing known. */
+static const char *mistaken_for(const struct input *in)
+{
+	enum vae_kind kind = VAE_KIND_UNKNOWN;
+	FILE *head = in->head_bytes ? fmemopen((void *)in->head, in->head_bytes, "r") : NULL;
+
+	if (head) {
+		kind = vae_kind_peek(head);
+		fclose(head);
+	}
+	if (kind == VAE_KIND_UNKNOWN)
+		return foreign_kind(in->head, in->head_bytes);
+	return in->wanted == VAE_KIND_END || kind == in->wanted ? NULL : other_kind[kind];
+}
+
 void input_report(const struct input *in, const struct vae_error *error)
 {
 	if (!in->names) { /* it could not be opened */
@@ -162,8 +196,13 @@ void input_report(const struct input *in, const struct vae_error *error)
 		cli_error("%s: %s", shown(in->name[in->opened - 1]), strerror(in->failure));
 	} else if (error->offset >= 0) {
 		int at = operand_at(in, error->offset);
+		bool first = at == in->opened - 1 && error->offset == in->begin[at];
+		const char *other = first ? mistaken_for(in) : NULL;
 
-		cli_error("%s: %s (byte %" PRId64 ")", shown(in->name[at]), error->text, error->offset - in->begin[at]);
+		if (other)
+			cli_error("%s: %s", shown(in->name[at]), other);
+		else
+			cli_error("%s: %s (byte %" PRId64 ")", shown(in->name[at]), error->text, error->offset - in->begin[at]);
 	} else {
 		cli_error("%s: %s", input_name(in), error->text);
 	}
@@ -171,207 +210,22 @@ void input_report(const struct input *in, const struct vae_error *error)
 
 int input_expect(struct input *in, enum vae_kind wanted, struct vae_error *error)
 {
-	static const char *const what[] = {
-		[VAE_KIND_IMAGE] = "this is an image; vae-enc makes latents of it",
-		[VAE_KIND_LATENTS] = "these are latents; vae-quant makes codes of them, vae-dec an image",
-		[VAE_KIND_CODES] = "these are codes; vae-quant -d makes latents of them, vae-dec an image",
-		[VAE_KIND_MODEL] = "this is a model; -m names it",
-	};
 	enum vae_kind kind = vae_kind_peek(in->file);
 
+	in->wanted = wanted;
 	if (kind == wanted || kind == VAE_KIND_END || kind == VAE_KIND_UNKNOWN)
 		return 0;
-	return fail(error, VAE_EDATA, "%s", what[kind]);
+	return fail(error, VAE_EDATA, "%s", other_kind[kind]);
 }
 
-/* ---- output ------------------------------------------------------------------------------------------------------------ */
-
-static const int deadly[] = { SIGINT, SIGTERM, SIGHUP };
-static char *volatile incomplete; /* the file to remove when a deadly signal comes */
-
-static void remove_incomplete(int number)
+int input_unknown(const struct input *in, const char *text, struct vae_error *error)
 {
-	if (incomplete)
-		unlink(incomplete);
-	signal(number, SIG_DFL);
-	raise(number);
+	fail(error, VAE_EDATA, "%s", text);
+	error->offset = in->item;
+	return VAE_EDATA;
 }
 
-/* Libraries may end the process too: OpenMP's does where it cannot have memory for its threads. */
-static void remove_at_exit(void)
-{
-	if (incomplete)
-		unlink(incomplete);
-}
-
-static void block_deadly(int how)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	for (size_t i = 0; i < sizeof deadly / sizeof *deadly; i++)
-		sigaddset(&set, deadly[i]);
-	sigprocmask(how, &set, NULL);
-}
-
-static void watch_deadly(void)
-{
-	struct sigaction now, then = { .sa_handler = remove_incomplete };
-	static bool watching;
-
-	if (!watching)
-		atexit(remove_at_exit);
-	watching = true;
-	for (size_t i = 0; i < sizeof deadly / sizeof *deadly; i++)
-		if (!sigaction(deadly[i], NULL, &now) && now.sa_handler != SIG_IGN)
-			sigaction(deadly[i], &then, NULL);
-}
-
-/* A new file gets what umask leaves, one that is replaced keeps its mode. */
-static mode_t mode_for(const struct stat *existing)
-{
-	mode_t mask;
-
-	if (existing)
-		return existing->st_mode & 0777;
-	mask = umask(0);
-	umask(mask);
-	return 0666 & ~mask;
-}
-
-/* Opens out->temporary beside out->target. */
-static FILE *open_temporary(struct output *out, const struct stat *existing)
-{
-	const char *slash = strrchr(out->target, '/');
-	int folder = slash ? (int)(slash + 1 - out->target) : 0, fd;
-	FILE *file = NULL;
-
-	if (asprintf(&out->temporary, "%.*s.%.200s.XXXXXX", folder, out->target, out->target + folder) < 0) { /* names have 255 bytes at most */
-		out->temporary = NULL;
-		return NULL;
-	}
-	block_deadly(SIG_BLOCK);
-	fd = mkostemp(out->temporary, O_CLOEXEC);
-	if (fd >= 0) {
-		incomplete = out->temporary;
-		watch_deadly();
-	}
-	block_deadly(SIG_UNBLOCK);
-	if (fd < 0) {
-		free(out->temporary);
-		out->temporary = NULL;
-	} else if (fchmod(fd, mode_for(existing)) || !(file = fdopen(fd, "w"))) {
-		close(fd);
-	}
-	return file;
-}
-
-/* Frees everything; what is still called temporary is removed. */
-static void output_clear(struct output *out)
-{
-	int kept = errno;
-
-	if (out->file && out->file != stdout)
-		fclose(out->file);
-	if (out->temporary)
-		unlink(out->temporary);
-	incomplete = NULL;
-	free(out->temporary);
-	free(out->target);
-	*out = (struct output){ .name = out->name };
-	errno = kept;
-}
-
-static int output_failed(struct vae_error *error)
-{
-	return fail(error, VAE_EIO, "%s", strerror(errno));
-}
-
-int output_open(struct output *out, const char *path, bool binary, struct vae_error *error)
-{
-	struct stat status;
-	bool exists;
-
-	if (path && !strcmp(path, "-"))
-		path = NULL;
-	*out = (struct output){ .name = path ? path : "standard output" };
-	if (!path) {
-		out->file = stdout;
-	} else if ((exists = !stat(path, &status)) && S_ISDIR(status.st_mode)) {
-		errno = EISDIR;
-	} else if (exists && !S_ISREG(status.st_mode)) {
-		out->file = fopen(path, "we");
-	} else if ((out->target = exists ? realpath(path, NULL) : strdup(path))) { /* through a symbolic link, to what it names */
-		out->file = open_temporary(out, exists ? &status : NULL);
-	}
-	if (!out->file) {
-		output_clear(out);
-		return fail(error, VAE_EIO, "%s: %s", out->name, strerror(errno));
-	}
-	if (binary && isatty(fileno(out->file))) {
-		output_clear(out);
-		return fail(error, VAE_EIO, "%s is a terminal, and this is binary data; -f writes it all the same", out->name);
-	}
-	return 0;
-}
-
-int output_check(const char *path, bool binary, struct vae_error *error)
-{
-	struct stat status;
-	struct output out;
-
-	if (path && !stat(path, &status) && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode))
-		return 0; /* opening a pipe and closing it again would end it for its reader */
-	if (output_open(&out, path, binary, error))
-		return VAE_EIO;
-	output_abandon(&out);
-	return 0;
-}
-
-int output_flush(struct output *out, struct vae_error *error)
-{
-	return fflush(out->file) || ferror(out->file) ? output_failed(error) : 0;
-}
-
-/* Standard output stays open, as the diagnostics flush it, but its descriptor has been closed once: some file systems fail there. */
-static int close_file(FILE *file)
-{
-	int copy;
-
-	if (file != stdout)
-		return fclose(file);
-	copy = dup(STDOUT_FILENO);
-	return copy < 0 ? -1 : close(copy);
-}
-
-int output_close(struct output *out, struct vae_error *error)
-{
-	int status = output_flush(out, error);
-	FILE *file = out->file;
-
-	out->file = NULL;
-	if (close_file(file) && !status)
-		status = output_failed(error);
-	if (!status && out->temporary) {
-		if (rename(out->temporary, out->target))
-			status = output_failed(error);
-		else
-			incomplete = NULL;
-	}
-	if (!status) {
-		free(out->temporary);
-		out->temporary = NULL;
-	}
-	output_clear(out);
-	return status;
-}
-
-void output_abandon(struct output *out)
-{
-	if (out->file == stdout)
-		fflush(stdout);
-	output_clear(out);
-}
+/* ---- a filter ------------------------------------------------------------------------------------------------------------ */
 
 int inout_open(struct input *in, struct output *out, const struct cli_common *common, struct vae_error *error)
 {
@@ -436,14 +290,28 @@ int models_open(struct models *models, const char *name, struct vae_error *error
 	return name ? vae_model_find(&models->asked, name, error) : 0;
 }
 
+/* -m named another model than the stream has. */
+static int other_model(const struct vae_model *asked, uint64_t id, const char *hint, struct vae_error *error)
+{
+	struct vae_error ignored;
+	struct vae_model *maker;
+	char name[64], asked_name[64];
+
+	model_name(asked, asked_name, sizeof asked_name);
+	if (vae_model_find_id(&maker, id, hint, &ignored))
+		return fail(error, VAE_EMODEL, "made with the model %016" PRIx64 ", which is not here, and not with %s (%016" PRIx64 ")",
+			id, asked_name, vae_model_id(asked));
+	model_name(maker, name, sizeof name);
+	vae_model_free(maker);
+	return fail(error, VAE_EMODEL, "made with the model %s (%016" PRIx64 "), not with %s (%016" PRIx64 ")", name, id, asked_name,
+		vae_model_id(asked));
+}
+
 int models_get(struct models *models, const struct vae_model **model, uint64_t id, const char *hint, struct vae_error *error)
 {
-	char name[64];
-
 	if (models->asked) {
 		if (vae_model_id(models->asked) != id)
-			return fail(error, VAE_EMODEL, "made with model %016" PRIx64 ", not with %s (%016" PRIx64 ")", id,
-				model_name(models->asked, name, sizeof name), vae_model_id(models->asked));
+			return other_model(models->asked, id, hint, error);
 		*model = models->asked;
 		return 0;
 	}

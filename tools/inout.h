@@ -11,6 +11,8 @@
 #define VAE_TOOLS_INOUT_H
 
 #include "cli.h"
+#include "foreign.h"
+#include "output.h"
 
 /* Fills *error as the library does, and returns code. */
 int fail(struct vae_error *error, enum vae_err code, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -28,38 +30,27 @@ struct input {
 	int64_t position;  /* bytes taken from all of them */
 	int64_t *begin;    /* [names], position where each opened operand begins, owned */
 	int failure;       /* errno of the operand that could not be opened or read, 0 */
+	unsigned char head[FOREIGN_BYTES]; /* first bytes of the operand being read */
+	size_t head_bytes; /* how many of them have been read */
+	enum vae_kind wanted; /* of the last input_expect, VAE_KIND_END: any */
 };
 
 /* No names: standard input. The names must stay as long as the input. VAE_EMEM. */
 int input_open(struct input *in, char **name, int names, struct vae_error *error);
 /* The thing that began at the last mark has been dealt with. */
 void input_mark(struct input *in);
-/* One line on stderr: the operand's name, what is wrong, and the byte within it where that is known. */
+/* Prints one line on stderr: the operand's name, what is wrong, and the byte within it where that is known. A fault at the first
+ * byte of an operand that is of another kind than wanted, or of none that the suite knows, is named as that. */
 void input_report(const struct input *in, const struct vae_error *error);
 /* The operand that the thing being worked on comes from, as people are shown it, and as a path, which is NULL where it is standard input. */
 const char *input_name(const struct input *in);
 const char *input_path(const struct input *in);
-/* VAE_EDATA where what comes next is something else that the suite knows: "these are codes; vae-quant -d makes latents of them". */
+/* Returns VAE_EDATA where what comes next is something else that the suite knows: "these are codes; vae-quant -d makes latents of
+ * them". All of the input should be of the kind that is wanted. */
 int input_expect(struct input *in, enum vae_kind wanted, struct vae_error *error);
+/* Returns VAE_EDATA with this text and the place of what comes next, which is of no kind that the program reads. */
+int input_unknown(const struct input *in, const char *text, struct vae_error *error);
 void input_close(struct input *in);
-
-/* Standard output, or a file that takes its name only when it is complete. INT, TERM and HUP remove what is incomplete. */
-struct output {
-	FILE *file;
-	const char *name;  /* for diagnostics */
-	/* private */
-	char *target;      /* the name that the finished file takes; NULL where FILE is written directly (a device, a pipe) */
-	char *temporary;   /* beside it */
-};
-
-/* path NULL: standard output. binary: refuse a terminal. The error names the file here, but not in the two calls below. */
-int output_open(struct output *out, const char *path, bool binary, struct vae_error *error);
-/* Whether output_open would succeed, for a program that has hours of work to do first. */
-int output_check(const char *path, bool binary, struct vae_error *error);
-int output_flush(struct output *out, struct vae_error *error);
-/* Makes the file appear. On failure nothing is left behind. */
-int output_close(struct output *out, struct vae_error *error);
-void output_abandon(struct output *out);
 
 /* The start of a filter: its operands, and an output for binary data. On failure neither is open. */
 int inout_open(struct input *in, struct output *out, const struct cli_common *common, struct vae_error *error);
@@ -75,7 +66,8 @@ struct models {
 };
 /* name NULL: none asked for. */
 int models_open(struct models *models, const char *name, struct vae_error *error);
-/* The model for a stream's id, owned by models and good until the next call. VAE_EMODEL where -m named another. */
+/* Finds the model for a stream's id, owned by models and good until the next call. VAE_EMODEL where -m named another: the text
+ * names both. */
 int models_get(struct models *models, const struct vae_model **model, uint64_t id, const char *hint, struct vae_error *error);
 void models_close(struct models *models);
 /* The model's file name without folder and ending, in text. Returns text. */

@@ -24,16 +24,19 @@ static void draw_bar(char *text, size_t room, double share)
 static void draw(const struct progress *p)
 {
 	char text[80];
-	double share = p->share, seconds = seconds_now() - first_start;
+	double share = p->share, now = seconds_now();
+	const char *name = p->name;
 
-	if (seconds < PATIENCE)
+	if (now - first_start < PATIENCE)
 		return;
 	if (p->unit)
 		snprintf(text, sizeof text, "%llu %s", p->count, p->unit);
 	else if (share > 0)
 		draw_bar(text, sizeof text, share < 1 ? share : 1);
+	else if (name)
+		snprintf(text, sizeof text, "%s, %.0f s", name, now - p->begun);
 	else
-		snprintf(text, sizeof text, "%.0f s", seconds);
+		snprintf(text, sizeof text, "%.0f s", now - first_start);
 	cli_line(text);
 }
 
@@ -73,7 +76,8 @@ void progress_start(struct progress *p, const char *unit, bool quiet)
 	p->unit = unit;
 	if (quiet || !isatty(STDERR_FILENO))
 		return;
-	first_start = first_start ? first_start : seconds_now();
+	p->begun = seconds_now();
+	first_start = first_start ? first_start : p->begun;
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->end, NULL);
 	sigfillset(&all);
@@ -98,6 +102,13 @@ void progress_begin(struct progress *p, struct vae_latents_rows *watched, bool q
 	p->rows = *watched;
 	p->rows.read = read_watched;
 	p->watched = watched;
+}
+
+void progress_name(struct progress *p, const char *name)
+{
+	p->name = name;
+	if (p->drawn)
+		draw(p);
 }
 
 void progress_share(struct progress *p, double share) { p->share = share; }

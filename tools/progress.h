@@ -2,6 +2,7 @@
  *
  *     vae-dec: [============>                 ]  42 %         where the share of the work is known
  *     vae-enc: 12 s                                           where it is not, or not yet
+ *     vae-train: first steps, 12 s                            the same, with a name for what is done
  *     vae-train: 1234 images                                  where things are counted
  *
  * A thread draws it, since a call of the library may take long. Between progress_start (or _begin) and progress_end the struct stays
@@ -24,6 +25,8 @@ struct progress {
 	_Atomic double share;           /* 0 to 1; 0: not known */
 	atomic_ullong count;            /* with a unit */
 	const char *unit;
+	const char *_Atomic name;
+	double begun;                   /* seconds_now of its start */
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t end;
@@ -33,6 +36,8 @@ struct progress {
 void progress_start(struct progress *progress, const char *unit, bool quiet);
 /* The same, standing between latents and whoever reads their rows, which are what is done. */
 void progress_begin(struct progress *progress, struct vae_latents_rows *watched, bool quiet);
+/* Puts name, which stays the caller's, in front of the seconds, which then count from progress_start. */
+void progress_name(struct progress *progress, const char *name);
 /* So much of the work is done, 0 to 1; so many of the unit. */
 void progress_share(struct progress *progress, double share);
 void progress_count(struct progress *progress, uint64_t count);

@@ -22,6 +22,7 @@ struct options {
 struct run {
 	const struct options *o;
 	struct report report;
+	bool brief; /* a line a thing: several files, for people */
 	struct output *pictures; /* where they go, or NULL: the report is made */
 	struct models models;
 	/* pictures to compare with: a single one serves for all */
@@ -32,6 +33,9 @@ struct run {
 	/* sums over what was compared */
 	double mse, psnr, ms_ssim;
 	uint64_t compared;
+	/* sums over all codes */
+	uint64_t codes, codes_bytes;
+	double codes_pixels;
 };
 
 int stat_images(struct run *run, struct input *in, struct vae_error *error);
@@ -49,6 +53,18 @@ int stat_planes(struct run *run, struct input *in, struct vae_error *error);
 void stat_skip_reference(struct run *run, uint64_t taken_before, uint64_t items);
 /* Reports the means over all images compared, of which there is at least one. */
 void stat_average(struct run *run);
+/* Reports how many codes there were and what they take together: at least one. */
+void stat_total(struct run *run);
+/* Says which reference no image was left for. Returns whether there was one. */
+bool stat_references_left(struct run *run);
+/* Decodes latents, of which no row has been read, to their end, and compares the picture with the next reference. Without
+ * references nothing is read, and the figures are NAN. On failure *distortion is NAN. */
+int stat_compare_decoded(struct run *run, struct vae_distortion *distortion, const struct vae_model *model,
+                         struct vae_latents_rows *latents, struct vae_error *error);
+/* Adds the fields of a distortion, where there are references. */
+void stat_report_distortion(struct run *run, const struct vae_distortion *distortion);
+/* Adds the field quality, 0 to 100, with the fewest decimals that give these 16 bits again: as it was given, as a rule. */
+void stat_report_quality(struct report *r, uint16_t quality);
 
 /* Calls act with each image's codes in turn, which stay the caller's; while it is called in->file stands at the end of the image's frame.
  * act returns 0 to go on, or a negative enum vae_err. Returns as the parts do. */

@@ -33,6 +33,32 @@ static int other_method(const struct vae_model *model, const struct vae_codes *c
 	return status;
 }
 
+/* What alpha takes of a file of `bytes` bytes, packed: what is left without it, as a frame of the same content, is subtracted. */
+static int packed_alpha(const struct vae_codes *codes, uint64_t bytes, uint64_t *packed, struct vae_error *error)
+{
+	struct vae_codes bare = *codes;
+	uint64_t rest = bytes;
+	int status = 0;
+
+	*packed = 0;
+	if (!vae_has_alpha(codes->geometry.tuple))
+		return 0;
+	bare.geometry.tuple &= ~VAE_BLACKANDWHITE_ALPHA;
+	bare.slice = calloc(codes->slices, sizeof *bare.slice);
+	if (!bare.slice)
+		return fail(error, VAE_EMEM, "out of memory");
+	for (uint32_t i = 0; i < codes->slices; i++) {
+		uint32_t alpha = (uint32_t)vae_codes_alpha_bytes(codes, i);
+
+		bare.slice[i].payload = codes->slice[i].payload + alpha;
+		bare.slice[i].bytes = codes->slice[i].bytes - alpha;
+	}
+	status = frame_size(&bare, &rest, error);
+	free(bare.slice);
+	*packed = bytes > rest ? bytes - rest : 0;
+	return status;
+}
+
 static uint64_t slice_bytes(const struct vae_codes *codes)
 {
 	uint64_t sum = 0;
@@ -42,63 +68,165 @@ static uint64_t slice_bytes(const struct vae_codes *codes)
 	return sum;
 }
 
+/* What is found out about codes. */
+struct figures {
+	uint64_t bytes;                /* of the image's frame */
+	uint64_t packed_alpha;         /* how many of them alpha takes; 0 where not asked for */
+	const struct vae_model *model; /* NULL: it is missing */
+	struct vae_rate rate;          /* NAN where not asked for */
+	double other_bytes;            /* packed by the other method; NAN where not asked for */
+	struct vae_distortion distortion;
+};
+
+static double bits_a_pixel(double bytes, double pixels)
+{
+	return 8 * bytes / pixels;
+}
+
+static double pixels_of(const struct vae_codes *codes)
+{
+	return (double)codes->geometry.width * codes->geometry.height;
+}
+
+static int compare(struct run *run, struct figures *f, const struct vae_codes *codes, struct vae_error *error)
+{
+	struct vae_latents_rows *latents;
+	int status;
+
+	if (!run->o->references)
+		return 0;
+	status = vae_dequantise_rows(&latents, f->model, codes, NULL, NULL, error);
+	if (status < 0)
+		return status;
+	status = stat_compare_decoded(run, &f->distortion, f->model, latents, error);
+	vae_latents_rows_free(latents);
+	return status;
+}
+
+/* A model that is missing leaves its figures out, and is an error all the same. */
+static int measure(struct run *run, struct figures *f, const struct vae_codes *codes, struct vae_error *error)
+{
+	uint64_t other;
+	int status = models_get(&run->models, &f->model, codes->model_id, NULL, error);
+
+	if (!status && !run->brief)
+		status = vae_rate_estimate(&f->rate, f->model, codes, error);
+	if (!status && !run->brief)
+		status = packed_alpha(codes, f->bytes, &f->packed_alpha, error);
+	if (!status && run->o->common.verbose && !(status = other_method(f->model, codes, &other, error)))
+		f->other_bytes = (double)other;
+	return status ? status : compare(run, f, codes, error);
+}
+
 static void report_geometry(struct report *r, const struct vae_codes *codes)
 {
 	report_count(r, "width", codes->geometry.width);
 	report_count(r, "height", codes->geometry.height);
 	report_text(r, "tuple", vae_tuple_name(codes->geometry.tuple));
 	report_count(r, "maxval", codes->geometry.maxval);
-	report_real(r, "quality", 100.0 * codes->quality / VAE_QUALITY_ONE, 2);
+	stat_report_quality(r, codes->quality);
 	report_count(r, "rows", codes->rows);
 	report_count(r, "columns", codes->columns);
 	report_count(r, "channels", codes->channels);
 }
 
-/* A model that is missing leaves its figures out, and is an error all the same. */
-static int report_codes(struct run *run, const struct input *in, const struct vae_codes *codes, struct vae_error *error)
+static const char *method_name(enum vae_method method)
+{
+	return method == VAE_METHOD_RANGE ? "range" : "zstd";
+}
+
+static void report_line(struct run *run, const struct vae_codes *codes, const struct figures *f)
 {
 	struct report *r = &run->report;
-	uint64_t bytes = ftello(in->file) - in->item; /* of the image's frame */
-	double pixels = (double)codes->geometry.width * codes->geometry.height;
-	uint64_t content = vae_codes_content_bytes(codes), other = 0, slices = slice_bytes(codes);
-	uint64_t alpha = 0;
-	struct vae_rate rate = { NAN, NAN, NAN, 0 };
-	const struct vae_model *model = NULL;
-	struct progress progress;
+	char name[64];
+
+	report_count(r, "file_bytes", f->bytes);
+	report_real(r, "bpp", bits_a_pixel(f->bytes, pixels_of(codes)), 4);
+	report_count(r, "width", codes->geometry.width);
+	report_count(r, "height", codes->geometry.height);
+	report_text(r, "tuple", vae_tuple_name(codes->geometry.tuple));
+	stat_report_quality(r, codes->quality);
+	report_text(r, "method", method_name(codes->method));
+	stat_report_distortion(run, &f->distortion);
+	report_text(r, "model", f->model ? model_name(f->model, name, sizeof name) : NULL);
+	report_put(r);
+}
+
+static void report_whole(struct run *run, const struct vae_codes *codes, const struct figures *f, uint64_t image)
+{
+	struct report *r = &run->report;
+	uint64_t content = vae_codes_content_bytes(codes), slices = slice_bytes(codes), alpha = 0;
 	char name[64], id[17];
-	int status = models_get(&run->models, &model, codes->model_id, NULL, error);
 
 	for (uint32_t i = 0; i < codes->slices; i++)
 		alpha += vae_codes_alpha_bytes(codes, i);
 	slices -= alpha;
-	progress_start(&progress, NULL, run->o->common.quiet);
-	if (!status)
-		status = vae_rate_estimate(&rate, model, codes, error);
-	if (!status)
-		status = other_method(model, codes, &other, error);
-	progress_end(&progress);
 	snprintf(id, sizeof id, "%016" PRIx64, codes->model_id);
-	report_open(r, "codes", input_name(in), true);
-	report_count(r, "image", in->items + 1);
-	report_text(r, "model", model ? model_name(model, name, sizeof name) : NULL);
+	report_count(r, "image", image);
+	report_text(r, "model", f->model ? model_name(f->model, name, sizeof name) : NULL);
 	report_text(r, "model_id", id);
 	report_geometry(r, codes);
-	report_text(r, "method", codes->method == VAE_METHOD_RANGE ? "range" : "zstd");
-	report_count(r, "file_bytes", bytes);
-	report_real(r, "bpp", 8 * bytes / pixels, 4);
+	report_text(r, "method", method_name(codes->method));
+	report_count(r, "file_bytes", f->bytes);
+	report_real(r, "bpp", bits_a_pixel(f->bytes, pixels_of(codes)), 4);
 	report_count(r, "content_bytes", content);
 	report_count(r, "header_bytes", content - alpha - slices);
 	report_count(r, "alpha_bytes", alpha);
+	report_count(r, "alpha_packed_bytes", f->packed_alpha);
 	report_count(r, "slices", codes->slices);
 	report_count(r, "slice_bytes", slices);
-	report_real(r, "z_estimate_bytes", rate.z_bits / 8, 1);
-	report_real(r, "y_estimate_bytes", rate.y_bits / 8, 1);
-	report_real(r, "estimate_bytes", (rate.z_bits + rate.y_bits) / 8, 1);
-	report_real(r, "y_float_bytes", rate.y_float_bits / 8, 1);
-	report_text(r, "other_method", codes->method == VAE_METHOD_RANGE ? "zstd" : "range");
-	report_real(r, "other_method_bytes", status ? NAN : (double)other, 0);
+	report_real(r, "z_estimate_bytes", f->rate.z_bits / 8, 1);
+	report_real(r, "y_estimate_bytes", f->rate.y_bits / 8, 1);
+	report_real(r, "estimate_bytes", (f->rate.z_bits + f->rate.y_bits) / 8, 1);
+	report_real(r, "y_float_bytes", f->rate.y_float_bits / 8, 1);
+	if (run->o->common.verbose) {
+		report_text(r, "other_method", method_name(codes->method == VAE_METHOD_RANGE ? VAE_METHOD_ZSTD : VAE_METHOD_RANGE));
+		report_real(r, "other_method_bytes", f->other_bytes, 0);
+	}
+	stat_report_distortion(run, &f->distortion);
 	report_put(r);
+}
+
+static int report_codes(struct run *run, const struct input *in, const struct vae_codes *codes, struct vae_error *error)
+{
+	struct figures f = { .bytes = ftello(in->file) - in->item, .rate = { NAN, NAN, NAN, 0 }, .other_bytes = NAN,
+		.distortion = { NAN, NAN, NAN } };
+	struct progress progress;
+	int status;
+
+	progress_start(&progress, NULL, run->o->common.quiet);
+	status = measure(run, &f, codes, error);
+	progress_end(&progress);
+	report_open(&run->report, "codes", input_name(in), !run->brief);
+	if (run->brief)
+		report_line(run, codes, &f);
+	else
+		report_whole(run, codes, &f, in->items + 1);
+	run->codes++;
+	run->codes_bytes += f.bytes;
+	run->codes_pixels += pixels_of(codes);
 	return status;
+}
+
+void stat_total(struct run *run)
+{
+	report_open(&run->report, "total", "total", false);
+	report_count(&run->report, "images", run->codes);
+	report_count(&run->report, "file_bytes", run->codes_bytes);
+	report_real(&run->report, "bpp", bits_a_pixel(run->codes_bytes, run->codes_pixels), 4);
+	report_put(&run->report);
+}
+
+void stat_report_quality(struct report *r, uint16_t quality)
+{
+	double value = 100.0 * quality / VAE_QUALITY_ONE, unit = 1, rounded;
+	int decimals = 0;
+
+	while ((rounded = rint(value * unit) / unit, lrint(rounded / 100 * VAE_QUALITY_ONE) != quality)) {
+		unit *= 10;
+		decimals++;
+	}
+	report_real(r, "quality", rounded, decimals);
 }
 
 int stat_codes(struct run *run, struct input *in, struct vae_error *error)

@@ -154,7 +154,7 @@ static int compare(struct run *run, struct vae_distortion *d, struct source *ima
 	return 0;
 }
 
-static void report_distortion(struct run *run, const struct vae_distortion *d)
+void stat_report_distortion(struct run *run, const struct vae_distortion *d)
 {
 	if (!run->o->references)
 		return;
@@ -174,7 +174,7 @@ static void report_image(struct run *run, const struct input *in, const struct v
 	report_text(r, "tuple", vae_tuple_name(g->tuple));
 	report_count(r, "depth", vae_colours(g->tuple) + vae_has_alpha(g->tuple));
 	report_count(r, "maxval", g->maxval);
-	report_distortion(run, d);
+	stat_report_distortion(run, d);
 	report_put(r);
 }
 
@@ -213,8 +213,50 @@ void stat_average(struct run *run)
 
 	report_open(&run->report, "average", "average", false);
 	report_count(&run->report, "images", run->compared);
-	report_distortion(run, &d);
+	stat_report_distortion(run, &d);
 	report_put(&run->report);
+}
+
+int stat_compare_decoded(struct run *run, struct vae_distortion *d, const struct vae_model *model, struct vae_latents_rows *latents,
+                         struct vae_error *error)
+{
+	struct vae_image_rows *rows;
+	struct source image;
+	int status;
+
+	*d = (struct vae_distortion){ NAN, NAN, NAN };
+	if (!run->o->references)
+		return 0;
+	status = vae_decode_rows(&rows, model, latents, NULL, error);
+	if (status < 0)
+		return status;
+	image = source_of(rows);
+	status = compare(run, d, &image, error);
+	if (source_end(&image)) {
+		*error = image.error;
+		status = image.status;
+	}
+	vae_image_rows_free(rows);
+	return status;
+}
+
+bool stat_references_left(struct run *run)
+{
+	struct input *in = &run->reference_in;
+	struct vae_image_rows *rows;
+	struct vae_error error;
+	int got;
+
+	if (!run->o->references || run->ran_out)
+		return false;
+	got = vae_image_rows_open(&rows, in->file, run->o->common.max_pixels, &error);
+	if (got == 1) {
+		vae_image_rows_free(rows);
+		cli_error("%s: no image is left to compare with this one", input_name(in));
+	} else if (got < 0 || in->failure) {
+		input_report(in, &error);
+	}
+	return got || in->failure;
 }
 
 void stat_skip_reference(struct run *run, uint64_t taken_before, uint64_t items)

@@ -109,6 +109,26 @@ static int channels_add(struct channels *c, const float *y, size_t cells, struct
 	return 0;
 }
 
+/* Latents that are counted on their way to whoever reads them. */
+struct counted {
+	struct vae_latents_rows rows;
+	struct vae_latents_rows *from;
+	struct channels *channels; /* NULL: they are not counted */
+	bool failed;               /* nothing more can be read */
+};
+
+static int read_counted(struct vae_latents_rows *rows, uint32_t count, float *y, uint16_t *alpha, struct vae_error *error)
+{
+	struct counted *c = (struct counted *)rows;
+	int status = c->from->read(c->from, count, y, alpha, error);
+
+	rows->row = c->from->row;
+	c->failed = status != 0;
+	if (!status && c->channels && y)
+		status = channels_add(c->channels, y, (size_t)count * rows->head.columns, error);
+	return status;
+}
+
 /* Row by row of cells. */
 static int channels_read(struct channels *c, struct vae_latents_rows *rows, bool quiet, struct vae_error *error)
 {
@@ -185,10 +205,14 @@ static int report_channels(struct run *run, const struct channels *c, const char
 	return 0;
 }
 
-static void report_latents(struct run *run, const struct vae_latents *y, const char *name, uint64_t image, char *model)
+static void report_latents(struct run *run, const struct vae_latents *y, const char *name, uint64_t image,
+                           const struct vae_distortion *distortion)
 {
+	char model[17];
+
 	struct report *r = &run->report;
 
+	snprintf(model, sizeof model, "%016" PRIx64, y->model_id);
 	report_open(r, "latents", name, false);
 	report_count(r, "image", image);
 	report_count(r, "width", y->geometry.width);
@@ -196,11 +220,35 @@ static void report_latents(struct run *run, const struct vae_latents *y, const c
 	report_text(r, "tuple", vae_tuple_name(y->geometry.tuple));
 	report_count(r, "maxval", y->geometry.maxval);
 	report_text(r, "model_id", model);
-	report_real(r, "quality", 100.0 * y->quality / VAE_QUALITY_ONE, 2);
+	stat_report_quality(r, y->quality);
 	report_count(r, "rows", y->rows);
 	report_count(r, "columns", y->columns);
 	report_count(r, "channels", y->channels);
+	stat_report_distortion(run, distortion);
 	report_put(r);
+}
+
+/* Reads latents to their end, decodes them where there are references, and counts their channels unless channels is NULL. */
+static int read_latents(struct run *run, struct vae_latents_rows *rows, struct channels *channels, struct vae_distortion *distortion,
+                        struct vae_error *error)
+{
+	const struct vae_latents *head = &rows->head;
+	struct counted counted = { .rows = *rows, .from = rows, .channels = channels };
+	const struct vae_model *model;
+	struct progress progress;
+	int status, read = 0;
+
+	if (!run->o->references)
+		return channels ? channels_read(channels, rows, run->o->common.quiet, error) : rows->read(rows, head->rows, NULL, NULL, error);
+	status = models_get(&run->models, &model, head->model_id, head->model_hint, error);
+	counted.rows.read = read_counted;
+	progress_begin(&progress, &counted.rows, run->o->common.quiet);
+	if (!status)
+		status = stat_compare_decoded(run, distortion, model, &progress.rows, error);
+	progress_end(&progress);
+	if (!counted.failed && rows->row < head->rows)
+		read = channels ? channels_read(channels, rows, true, error) : rows->read(rows, head->rows - rows->row, NULL, NULL, error);
+	return read ? read : status;
 }
 
 /* Latents of another model are read to their end and reported; that their channels do not suit is said then. */
@@ -209,17 +257,16 @@ static int stat_latents_rows(struct run *run, struct input *in, struct channels 
 {
 	const struct vae_latents *head = &rows->head;
 	struct vae_error mismatch;
-	int misfit = channels_suit(channels, head, &mismatch);
-	int status = misfit ? rows->read(rows, head->rows, NULL, NULL, error) : channels_read(channels, rows, run->o->common.quiet, error);
-	char id[17];
+	struct vae_distortion distortion = { NAN, NAN, NAN };
+	int misfit = run->brief ? 0 : channels_suit(channels, head, &mismatch);
+	int status = read_latents(run, rows, run->brief || misfit ? NULL : channels, &distortion, error);
 
-	if (status)
+	if (status && rows->row < head->rows)
 		return status;
-	snprintf(id, sizeof id, "%016" PRIx64, head->model_id);
-	report_latents(run, head, input_name(in), in->items + 1, id);
-	if (misfit)
+	report_latents(run, head, input_name(in), in->items + 1, &distortion);
+	if (misfit && !status)
 		*error = mismatch;
-	return misfit;
+	return status ? status : misfit;
 }
 
 int stat_latents(struct run *run, struct input *in, struct vae_error *error)

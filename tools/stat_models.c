@@ -2,7 +2,6 @@
 #include "stat.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +24,15 @@ static void report_model(struct run *run, const struct vae_model *model, const c
 		cost[part[i].decoder] += part[i].kmac_pixel;
 	}
 	snprintf(id, sizeof id, "%016" PRIx64, vae_model_id(model));
+	if (run->brief) {
+		report_open(r, "model", name, false);
+		report_text(r, "id", id);
+		report_count(r, "parameters", parameters);
+		report_real(r, "encoder_kmac_pixel", cost[0], 3);
+		report_real(r, "decoder_kmac_pixel", cost[1], 3);
+		report_put(r);
+		return;
+	}
 	report_open(r, "model", name, true);
 	report_text(r, "id", id);
 	report_text(r, "architecture", vae_model_arch(model));
@@ -48,17 +56,14 @@ static void report_model(struct run *run, const struct vae_model *model, const c
 /* Copies the rest of the stream to a new file that has no name, so that nothing of it is left however this ends. */
 static FILE *spool(struct input *in, struct vae_error *error)
 {
-	const char *folder = getenv("TMPDIR");
-	FILE *copy = NULL;
-	char path[4096], block[1 << 14];
+	const char *folder = output_scratch_folder();
+	int fd = output_scratch();
+	FILE *copy = fd < 0 ? NULL : fdopen(fd, "w");
+	char block[1 << 14];
 	int64_t bytes = 0;
 	size_t got;
-	int fd;
 
-	folder = folder && *folder ? folder : "/tmp";
-	snprintf(path, sizeof path, "%s/vae-stat.XXXXXX", folder);
-	fd = mkostemp(path, O_CLOEXEC);
-	if (fd >= 0 && (unlink(path) || !(copy = fdopen(fd, "w"))))
+	if (fd >= 0 && !copy)
 		close(fd);
 	if (!copy) {
 		fail(error, VAE_EIO, "%s: %s", folder, strerror(errno));

@@ -165,12 +165,6 @@ static void put_people_text(FILE *file, const char *text)
 		putc((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text, file);
 }
 
-static void put_people_key(FILE *file, const char *key)
-{
-	for (; *key; key++)
-		putc(*key == '_' ? ' ' : *key, file);
-}
-
 static void put_people_value(FILE *file, const struct report_field *f, int width)
 {
 	if (f->type == REPORT_TEXT) {
@@ -204,9 +198,7 @@ static void put_block(struct report *r)
 	for (int i = 1; i < r->fields; i++) {
 		if (r->field[i].type == REPORT_TEXT && (!r->field[i].text || !*r->field[i].text))
 			continue;
-		fprintf(r->file, "  ");
-		put_people_key(r->file, r->field[i].key);
-		fprintf(r->file, "%*s  ", widest - (int)strlen(r->field[i].key), "");
+		fprintf(r->file, "  %-*s  ", widest, r->field[i].key);
 		put_people_value(r->file, &r->field[i], 0);
 		putc('\n', r->file);
 	}
@@ -235,11 +227,8 @@ static void put_line(struct report *r)
 		if (r->records)
 			putc('\n', r->file);
 		set_widths(r);
-		for (int i = 1; i < r->fields; i++) {
-			fprintf(r->file, "%*s", r->width[i] - (int)strlen(r->field[i].key), "");
-			put_people_key(r->file, r->field[i].key);
-			fputs("  ", r->file);
-		}
+		for (int i = 1; i < r->fields; i++)
+			fprintf(r->file, "%*s  ", r->width[i], r->field[i].key);
 		fputs("file\n", r->file);
 	}
 	for (int i = 1; i < r->fields; i++) {

@@ -1,7 +1,7 @@
 /* stat_report.h - records of named values, laid out for people, as TSV or as JSON.
  *
  * Every record has a kind and a file. For people a record is either a block, or a line in the table of its neighbours of the same
- * kind. TSV has a header line wherever the kind changes. JSON is one array of flat objects, whatever the kind.
+ * kind; values are named by the same words in all three. TSV has a header line wherever the kind changes. JSON is one array of flat objects, whatever the kind.
  */
 #ifndef VAE_TOOLS_STAT_REPORT_H
 #define VAE_TOOLS_STAT_REPORT_H
@@ -11,6 +11,8 @@
 #include <stdio.h>
 
 enum report_layout { REPORT_PEOPLE, REPORT_TSV, REPORT_JSON };
+
+#define REPORT_FIELDS 48 /* the most that a record has */
 
 struct report_field {
 	const char *key;
@@ -27,9 +29,9 @@ struct report {
 	const char *kind, *last_kind; /* constant strings; last_kind NULL before the first record */
 	bool block;
 	uint64_t records;
-	struct report_field field[32];
+	struct report_field field[REPORT_FIELDS];
 	int fields;
-	int width[32]; /* of the columns for people, set by a table's first line */
+	int width[REPORT_FIELDS]; /* of the columns for people, set by a table's first line */
 };
 
 void report_begin(struct report *r, FILE *file, enum report_layout layout);

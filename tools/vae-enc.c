@@ -11,9 +11,10 @@ struct options {
 	struct vae_target target; /* value 0: none */
 	uint32_t band;  /* rows of pixels, 0: the library's choice */
 	int refine;     /* steps */
+	bool keep_invisible; /* colours under alpha 0 */
 };
 
-enum { KEY_BAND = CLI_LONG, KEY_REFINE, KEY_TARGET_BPP, KEY_TARGET_SIZE, KEY_TARGET_PSNR };
+enum { KEY_BAND = CLI_LONG, KEY_REFINE, KEY_TARGET_BPP, KEY_TARGET_SIZE, KEY_TARGET_PSNR, KEY_INVISIBLE };
 
 static const struct cli_option rows[] = {
 	{ 'q', "quality", "Q", "0 (smallest file) to 100 (best picture), default 50" },
@@ -21,6 +22,7 @@ static const struct cli_option rows[] = {
 	{ KEY_TARGET_SIZE, "target-size", "BYTES", "find the quality that gives a file of so many bytes" },
 	{ KEY_TARGET_PSNR, "target-psnr", "DB", "find the quality that gives so many dB" },
 	{ KEY_REFINE, "refine", "N", "N steps towards a smaller file of equal quality" },
+	{ KEY_INVISIBLE, "keep-invisible", NULL, "keep colours under alpha 0 as they are" },
 	{ KEY_BAND, "band", "ROWS", "work on so many rows of pixels at a time" },
 };
 
@@ -52,6 +54,7 @@ static void parse_options(struct options *o, int argc, char **argv)
 		case KEY_TARGET_SIZE: set_target(o, VAE_TARGET_BYTES, (double)cli_whole(1, (uint64_t)1 << 48)); break;
 		case KEY_TARGET_PSNR: set_target(o, VAE_TARGET_PSNR, cli_real(1, 200)); break;
 		case KEY_REFINE: o->refine = (int)cli_whole(0, VAE_REFINE_MOST); break;
+		case KEY_INVISIBLE: o->keep_invisible = true; break;
 		case KEY_BAND: o->band = (uint32_t)cli_whole(1, INT32_MAX); break;
 		}
 	if (o->target.value && o->quality >= 0)
@@ -125,6 +128,20 @@ static int encode_to_target(const struct options *o, const struct input *in, str
 	return status;
 }
 
+static int encode_image(const struct options *o, const struct input *in, struct output *out, const struct vae_model *model,
+	struct vae_image_rows *image, struct vae_error *error)
+{
+	struct vae_image_rows *filled = NULL;
+	int status = o->keep_invisible ? 0 : vae_image_rows_fill(&filled, image, error);
+
+	if (!status && o->target.value)
+		status = encode_to_target(o, in, out, model, filled ? filled : image, error);
+	else if (!status)
+		status = encode(o, in, out, model, filled ? filled : image, o->quality, error);
+	vae_image_rows_free(filled);
+	return status;
+}
+
 int main(int argc, char **argv)
 {
 	struct vae_error error = { 0 };
@@ -140,10 +157,7 @@ int main(int argc, char **argv)
 		return inout_refuse(&in, &out, &error);
 	status = input_expect(&in, VAE_KIND_IMAGE, &error);
 	while (!status && (status = vae_image_rows_open(&image, in.file, o.common.max_pixels, &error)) == 1) {
-		if (o.target.value)
-			status = encode_to_target(&o, &in, &out, model, image, &error);
-		else
-			status = encode(&o, &in, &out, model, image, o.quality, &error);
+		status = encode_image(&o, &in, &out, model, image, &error);
 		vae_image_rows_free(image);
 		if (!status)
 			input_mark(&in);

@@ -7,11 +7,12 @@
 enum { KEY_TSV = CLI_LONG, KEY_JSON, KEY_HEATMAP, KEY_PLANES };
 
 static const struct cli_option known[] = {
-	{ 'r', "reference", "FILE", "compare images with those of FILE, pair by pair" },
+	{ 'r', "reference", "FILE", "compare images, or what is decoded, with FILE's" },
 	{ KEY_TSV, "tsv", NULL, "tab-separated values, a header line for each kind" },
 	{ KEY_JSON, "json", NULL, "one array of flat objects" },
 	{ KEY_HEATMAP, "heatmap", NULL, "of codes: a PGM of the bits that each cell takes" },
 	{ KEY_PLANES, "planes", NULL, "of latents: a PGM of each channel, strongest first" },
+	{ 'v', "verbose", NULL, "all of several files; codes also by the other method" },
 };
 
 static const struct cli_program program = {
@@ -19,9 +20,11 @@ static const struct cli_program program = {
 	.usage = "[OPTION]... [FILE]...",
 	.about = "Reads images, latents, codes or models, tells which they are, and reports on\n"
 		 "each FILE: images with PSNR and MS-SSIM against a reference, latents channel by\n"
-		 "channel, codes part by part, models with their cost. Without FILE, or where it\nis -, reads standard input.",
+		 "channel, codes part by part, models with their cost; on several FILEs with a\n"
+		 "line each. Without FILE, or where it is -, reads standard input.",
 	.options = known,
 	.count = sizeof known / sizeof *known,
+	.without = "v",
 };
 
 static void parse_options(struct options *o, int argc, char **argv)
@@ -38,6 +41,7 @@ static void parse_options(struct options *o, int argc, char **argv)
 		case KEY_JSON: o->layout = REPORT_JSON; break;
 		case KEY_HEATMAP: o->heatmap = true; break;
 		case KEY_PLANES: o->planes = true; break;
+		case 'v': o->common.verbose = true; break;
 		}
 	if (o->heatmap && o->planes)
 		cli_usage("--heatmap and --planes do not go together");
@@ -47,29 +51,26 @@ static void parse_options(struct options *o, int argc, char **argv)
 
 static int stat_stream(struct run *run, struct input *in, struct vae_error *error)
 {
-	static const char *const name[] = {
-		[VAE_KIND_IMAGE] = "images", [VAE_KIND_LATENTS] = "latents", [VAE_KIND_CODES] = "codes", [VAE_KIND_MODEL] = "a model",
-	};
 	enum vae_kind kind = vae_kind_peek(in->file);
 	int status;
 
 	if (run->pictures && kind != VAE_KIND_END) {
-		status = kind == VAE_KIND_UNKNOWN ? fail(error, VAE_EDATA, "neither image, latents, codes nor a model")
+		status = kind == VAE_KIND_UNKNOWN ? input_unknown(in, "neither image, latents, codes nor a model", error)
 			: input_expect(in, run->o->planes ? VAE_KIND_LATENTS : VAE_KIND_CODES, error);
 		if (!status)
 			status = run->o->planes ? stat_planes(run, in, error) : stat_heatmap(run, in, error);
 		return !status && in->failure ? VAE_EIO : status;
 	}
-	if (run->o->common.verbose && kind != VAE_KIND_END && kind != VAE_KIND_UNKNOWN)
-		cli_note("%s: %s", input_name(in), name[kind]);
-
 	switch (kind) {
 	case VAE_KIND_IMAGE: status = stat_images(run, in, error); break;
 	case VAE_KIND_LATENTS: status = stat_latents(run, in, error); break;
 	case VAE_KIND_CODES: status = stat_codes(run, in, error); break;
-	case VAE_KIND_MODEL: status = stat_model(run, in, error); break;
+	case VAE_KIND_MODEL:
+		status = run->o->references ? fail(error, VAE_EDATA, "this is a model; -r is for images, latents and codes")
+			: stat_model(run, in, error);
+		break;
 	case VAE_KIND_END: status = in->failure ? VAE_EIO : fail(error, VAE_EDATA, "empty input"); break;
-	default: status = fail(error, VAE_EDATA, "neither image, latents, codes nor a model");
+	default: status = input_unknown(in, "neither image, latents, codes nor a model", error);
 	}
 	return !status && in->failure ? VAE_EIO : status;
 }
@@ -125,7 +126,12 @@ int main(int argc, char **argv)
 		good = stat_files(&run);
 	} else {
 		report_begin(&run.report, out.file, o.layout);
+		run.brief = o.layout == REPORT_PEOPLE && o.common.operands > 1 && !o.common.verbose;
 		good = stat_files(&run);
+		if (good && stat_references_left(&run))
+			good = false;
+		if (run.brief && run.codes > 1)
+			stat_total(&run);
 		if (run.compared > 1)
 			stat_average(&run);
 		report_end(&run.report);

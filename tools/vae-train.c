@@ -14,6 +14,8 @@
 
 #define ARCH_BYTES 512
 #define SPARSE_SECONDS 30 /* between progress lines that no terminal shows */
+#define MEAN_STEPS 200    /* that the figures of a progress line are means of */
+#define LOW_PSNR 40       /* dB: a network that starts below this says so without -v */
 
 struct options {
 	struct cli_common common;
@@ -194,6 +196,10 @@ struct watch {
 	bool silent, terminal;
 	double said;   /* seconds_now of the last line */
 	uint64_t step; /* the last one reported */
+	uint64_t counted; /* steps that went into the mean */
+	struct vae_train_progress mean; /* loss and its parts, over about the last MEAN_STEPS steps */
+	const struct vae_trainer *trainer;
+	bool verbose;
 	const struct vae_cluster *cluster;
 	bool stop;     /* a signal asked this process, or that of another rank, to stop */
 };
@@ -263,19 +269,66 @@ static void print_progress(char *text, size_t room, const struct vae_train_progr
 	}
 }
 
+/* Returns mean, moved by `share` of the way to value. */
+static double blend(double mean, double value, double share)
+{
+	return mean + share * (value - mean);
+}
+
+/* The same for decibels, whose errors are blended. */
+static double blend_db(double mean, double db, double share)
+{
+	return -10 * log10(blend(pow(10, -mean / 10), pow(10, -db / 10), share));
+}
+
+/* Returns p with means over about the last MEAN_STEPS steps: a report is of one second, of so few samples that its loss jumps.
+ * The first report, of who knows how many steps where a run is resumed, makes way for the second. */
+static struct vae_train_progress with_means(struct watch *w, const struct vae_train_progress *p)
+{
+	struct vae_train_progress *m = &w->mean, mean = *p;
+	uint64_t steps = m->step ? p->step - m->step : 0;
+	double share = steps ? steps / fmin(w->counted += steps, MEAN_STEPS) : 1;
+
+	if (!isfinite(p->loss))
+		return mean;
+	share = fmin(share, 1);
+	mean.loss = blend(m->loss, p->loss, share);
+	mean.bpp = blend(m->bpp, p->bpp, share);
+	mean.z_bpp = blend(m->z_bpp, p->z_bpp, share);
+	mean.psnr = blend_db(m->psnr, p->psnr, share);
+	mean.ms_ssim = blend_db(m->ms_ssim, p->ms_ssim, share);
+	mean.elbo = blend(m->elbo, p->elbo, share);
+	mean.kl = blend(m->kl, p->kl, share);
+	*m = mean;
+	return mean;
+}
+
+/* Before the first line, of a fresh photo network. */
+static void note_start(const struct watch *w)
+{
+	double psnr = vae_trainer_start_psnr(w->trainer);
+
+	if (isfinite(psnr) && (w->verbose || psnr < LOW_PSNR))
+		cli_note("principal components, as many as there are latents, keep %.1f dB of the images: quality 100 starts from there%s", psnr,
+			psnr < LOW_PSNR ? "; more --latent, and --enc, raises that" : "");
+}
+
 /* On a terminal one line that is written over, elsewhere a line now and then. */
 static bool report(void *context, const struct vae_train_progress *p)
 {
 	struct watch *w = context;
+	struct vae_train_progress shown = p->valid ? *p : with_means(w, p);
 	double now = seconds_now();
 	char text[256];
 
-	w->step = p->step;
 	w->stop = cluster_any(w->cluster, stop_asked);
 	progress_end(&w->start);
+	if (!w->step)
+		note_start(w);
+	w->step = p->step;
 	if (w->silent || !(w->terminal || p->valid || now - w->said >= SPARSE_SECONDS))
 		return !w->stop;
-	print_progress(text, sizeof text, p);
+	print_progress(text, sizeof text, &shown);
 	if (w->terminal && !p->valid)
 		cli_line(text);
 	else
@@ -357,13 +410,17 @@ static int save(struct vae_trainer *trainer, const struct options *o, const char
 {
 	struct vae_error error = { 0 };
 	struct output out;
+	struct progress progress;
 	int status = output_open(&out, o->common.output, !o->common.force, &error);
 
 	if (status < 0) {
 		cli_error("%s", error.text);
 		return EXIT_FAILED;
 	}
+	progress_start(&progress, NULL, o->common.quiet);
+	progress_name(&progress, "measuring the model for its tables");
 	status = vae_trainer_save(trainer, out.file, &error);
+	progress_end(&progress);
 	if (!status)
 		status = output_close(&out, &error);
 	if (status < 0) {
@@ -377,13 +434,16 @@ static int save(struct vae_trainer *trainer, const struct options *o, const char
 
 static int run(struct vae_trainer *trainer, const struct options *o, const struct vae_train_options *t)
 {
-	struct watch watch = { .silent = o->common.quiet, .terminal = isatty(STDERR_FILENO), .said = seconds_now(), .cluster = t->cluster };
+	struct watch watch = { .silent = o->common.quiet, .terminal = isatty(STDERR_FILENO), .said = seconds_now(),
+		.cluster = t->cluster, .trainer = trainer, .verbose = o->common.verbose };
 	struct vae_error error = { 0 };
-	bool leads = !t->cluster || t->cluster->rank == 0;
+	bool leads = !t->cluster || t->cluster->rank == 0, resumed = t->resume && !access(t->checkpoint, F_OK);
+	bool fresh = !t->init && !resumed && !strncmp(t->arch, "photo", 5);
 	int status;
 
 	watch_signals();
 	progress_start(&watch.start, NULL, o->common.quiet);
+	progress_name(&watch.start, fresh ? "principal components, first steps" : "first steps");
 	status = vae_trainer_run(trainer, report, &watch, &error);
 	progress_end(&watch.start);
 	cli_line(NULL);

@@ -1,4 +1,5 @@
 #include "base/cpu.h"
+#include "base/error.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -69,6 +70,18 @@ static const char *named(void)
 }
 
 bool vae_isa_named(void) { return named() != NULL; }
+
+int vae_isa_check(struct vae_error *error)
+{
+	const char *want = named();
+	char known[64] = "";
+	for (int i = 0; i < VAE_ISA_COUNT; i++) {
+		if (!want || !strcmp(want, names[i]))
+			return 0;
+		strcat(strcat(known, i ? ", " : ""), names[i]);
+	}
+	return vae_fail(error, VAE_EARG, "VAE_CPU: '%.40s' is none of %s", want, known);
+}
 
 enum vae_isa vae_isa_choose(void)
 {

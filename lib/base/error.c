@@ -1,4 +1,5 @@
 #include "base/error.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -10,7 +11,7 @@ static void fill(struct vae_error *error, enum vae_err code, int64_t offset, con
 		return;
 	error->code = code;
 	error->offset = offset;
-	vsnprintf(error->text, sizeof error->text, format, args);
+	vae_text_v(error->text, sizeof error->text, format, args);
 	for (char *c = error->text; *c; c++) /* names inside come from files: keep the message one printable line */
 		if ((unsigned char)*c < 0x20 || *c == 0x7f)
 			*c = '?';

@@ -29,18 +29,18 @@ static int alloc_aligned(void *pointer_to_pointer, size_t *whole, size_t align, 
 	return 0;
 }
 
-int vae_alloc_raw(void *pointer_to_pointer, size_t count, size_t size, struct vae_error *error)
+int (vae_alloc_raw)(void *pointer_to_pointer, size_t count, size_t size, struct vae_error *error)
 {
 	size_t whole;
 	return alloc_aligned(pointer_to_pointer, &whole, VAE_ALIGN, count, size, error);
 }
 
-int vae_alloc_huge(void *pointer_to_pointer, size_t count, size_t size, struct vae_error *error)
+int (vae_alloc_huge)(void *pointer_to_pointer, size_t count, size_t size, struct vae_error *error)
 {
 	void *p;
 	size_t whole;
 	if (!size || count < HUGE_PAGE / size)
-		return vae_alloc_raw(pointer_to_pointer, count, size, error);
+		return (vae_alloc_raw)(pointer_to_pointer, count, size, error);
 	if (alloc_aligned(&p, &whole, HUGE_PAGE, count, size, error))
 		return VAE_EMEM;
 	madvise(p, whole, MADV_HUGEPAGE); /* advice: where it is not taken nothing is lost */
@@ -48,22 +48,22 @@ int vae_alloc_huge(void *pointer_to_pointer, size_t count, size_t size, struct v
 	return 0;
 }
 
-int vae_alloc(void *pointer_to_pointer, size_t count, size_t size, struct vae_error *error)
+int (vae_alloc)(void *pointer_to_pointer, size_t count, size_t size, struct vae_error *error)
 {
 	void *p;
-	if (vae_alloc_huge(&p, count, size, error)) /* all of it is written here: large pages waste no more than their last */
+	if ((vae_alloc_huge)(&p, count, size, error)) /* all of it is written here: large pages waste no more than their last */
 		return VAE_EMEM;
 	memset(p, 0, count * size);
 	memcpy(pointer_to_pointer, &p, sizeof p);
 	return 0;
 }
 
-int vae_reserve(void *pointer_to_pointer, size_t *room, size_t count, size_t keep, size_t size, struct vae_error *error)
+int (vae_reserve)(void *pointer_to_pointer, size_t *room, size_t count, size_t keep, size_t size, struct vae_error *error)
 {
 	void *old, *p;
 	if (count <= *room)
 		return 0;
-	if (vae_alloc_huge(&p, count, size, error))
+	if ((vae_alloc_huge)(&p, count, size, error))
 		return VAE_EMEM;
 	memcpy(&old, pointer_to_pointer, sizeof old);
 	if (keep)

@@ -16,6 +16,18 @@ int vae_alloc_huge(void *pointer_to_pointer, size_t count, size_t size, struct v
 /* Room for `count` things of `size` bytes in an array that has *room of them: the first `keep` stay as they are, the others are undefined.
  * *room is updated. */
 int vae_reserve(void *pointer_to_pointer, size_t *room, size_t count, size_t keep, size_t size, struct vae_error *error);
+/* The same four, which do not compile where `size` is a constant and not that of what the pointer's pointer points to, or of several such. */
+#define VAE_SIZE_OF(pointer, size) \
+	((size) + 0 * sizeof(struct { \
+		_Static_assert(!__builtin_types_compatible_p(__typeof__(**(pointer)), void) && \
+			__builtin_choose_expr(__builtin_constant_p(size), size, 0) % sizeof **(pointer) == 0, "the size of another type"); \
+		char c; \
+	}))
+#define vae_alloc(pointer, count, size, error) (vae_alloc)(pointer, count, VAE_SIZE_OF(pointer, size), error)
+#define vae_alloc_raw(pointer, count, size, error) (vae_alloc_raw)(pointer, count, VAE_SIZE_OF(pointer, size), error)
+#define vae_alloc_huge(pointer, count, size, error) (vae_alloc_huge)(pointer, count, VAE_SIZE_OF(pointer, size), error)
+#define vae_reserve(pointer, room, count, keep, size, error) (vae_reserve)(pointer, room, count, keep, VAE_SIZE_OF(pointer, size), error)
+
 /* a x b x c in *product, or VAE_EMEM where it does not fit size_t. */
 int vae_multiply(size_t *product, size_t a, size_t b, size_t c, struct vae_error *error);
 

@@ -75,8 +75,10 @@ int vae_image_alloc(uint16_t **colour, uint16_t **alpha, const struct vae_geomet
 	if (rc || (rc = vae_alloc_huge(colour, samples, sizeof **colour, error)))
 		return rc;
 	*alpha = NULL;
-	if (vae_has_alpha(geometry->tuple) && (rc = vae_alloc_raw(alpha, (size_t)geometry->width * rows, sizeof **alpha, error)))
+	if (vae_has_alpha(geometry->tuple) && (rc = vae_alloc_raw(alpha, (size_t)geometry->width * rows, sizeof **alpha, error))) {
 		free(*colour);
+		*colour = NULL;
+	}
 	return rc;
 }
 

@@ -15,7 +15,6 @@
  * Rows pass in pieces of at most PIECE pixels (a multiple of 8, so PBM's packed rows split at bytes): libnetpbm's tuples take up to
  * 40 bytes a pixel, and a row may be as wide as a header of 30 bytes claims.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdlib.h>
@@ -25,6 +24,7 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "image/image.h"
 
 #define PIECE 4096
@@ -239,7 +239,7 @@ static int skip_space(FILE *file)
 	int c;
 	do
 		c = getc(file);
-	while (c != EOF && isspace(c));
+	while (c != EOF && vae_is_space(c));
 	return c;
 }
 
@@ -267,9 +267,9 @@ static bool read_number(FILE *file, uint32_t *value)
 	do
 		c = header_char(file);
 	while (is_gap(c));
-	if (!isdigit(c))
+	if (!vae_is_digit(c))
 		return false;
-	for (; isdigit(c); c = header_char(file)) {
+	for (; vae_is_digit(c); c = header_char(file)) {
 		v = v * 10 + (uint64_t)(c - '0');
 		if (v > INT32_MAX)
 			return false;
@@ -307,11 +307,11 @@ static bool read_line(FILE *file, char line[LINE])
 		for (; c != EOF && c != '\n'; c = getc(file)) {
 			if (!c || n == LINE - 1)
 				return false;
-			if (n || !isspace(c))
+			if (n || !vae_is_space(c))
 				line[n++] = (char)c;
 		}
 	}
-	while (n && isspace((unsigned char)line[n - 1]))
+	while (n && vae_is_space(line[n - 1]))
 		n--;
 	line[n] = 0;
 	return c == '\n';
@@ -323,7 +323,7 @@ static bool parse_number(const char *text, uint32_t *value)
 	if (!*text)
 		return false;
 	for (; *text; text++) {
-		if (!isdigit((unsigned char)*text))
+		if (!vae_is_digit(*text))
 			return false;
 		v = v * 10 + (uint64_t)(*text - '0');
 		if (v > INT32_MAX)

@@ -1,4 +1,5 @@
 #include "nn/arch.h"
+#include "base/text.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -27,7 +28,7 @@ static const struct key *keys_of(const struct vae_arch *arch) { return arch->kin
 static int parse_lambda(struct vae_arch *arch, const char *value, struct vae_error *error)
 {
 	char *end;
-	double low = strtod(value, &end), high = *end == ':' ? strtod(end + 1, &end) : 0;
+	double low = vae_text_real(value, &end), high = *end == ':' ? vae_text_real(end + 1, &end) : 0;
 	if (*end || !(low >= 1e-6) || !(high > low) || !(high <= 100))
 		return vae_fail(error, VAE_EARG, "architecture: lambda=%s is not MIN:MAX between 0.000001 and 100", value);
 	arch->lambda_min = low;
@@ -86,7 +87,7 @@ void vae_arch_format(const struct vae_arch *arch, char text[VAE_ARCH_TEXT])
 	for (const struct key *key = keys_of(arch); key->name; key++)
 		n += snprintf(text + n, (size_t)(VAE_ARCH_TEXT - n), " %s=%d", key->name, *field_of(arch, key));
 	if (arch->kind == VAE_ARCH_PHOTO)
-		snprintf(text + n, (size_t)(VAE_ARCH_TEXT - n), " lambda=%.9g:%.9g", arch->lambda_min, arch->lambda_max);
+		vae_text(text + n, (size_t)(VAE_ARCH_TEXT - n), " lambda=%.9g:%.9g", arch->lambda_min, arch->lambda_max);
 }
 
 double vae_arch_lambda(const struct vae_arch *arch, uint16_t quality)

@@ -116,7 +116,7 @@ struct vae_run {
 	float *value[VAE_MAX_SLOTS];
 	float *gradient[VAE_MAX_SLOTS];               /* training only; NULL where nothing before the slot is trained */
 	bool has_gradient[VAE_MAX_SLOTS];             /* set by whoever wrote gradient[slot] */
-	void *owned[VAE_MAX_SLOTS];                   /* allocations behind value and gradient */
+	float *owned[VAE_MAX_SLOTS];                  /* allocations behind value and gradient */
 	float *scratch;                               /* packing, interpolated gains */
 };
 /* rows x columns is the size at `level`, the finest that the network uses. training keeps every slot and makes room for gradients. */

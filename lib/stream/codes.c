@@ -20,6 +20,9 @@
 #define VERSION 1
 #define WINDOW_LOG_MAX 27     /* 128 MiB, what zstd itself reads without being asked twice */
 #define CHUNK 65536
+#define LEVEL_PLAIN 3
+#define LEVEL_FLAT_ALPHA 13
+#define LEVEL_SOFT_ALPHA 19
 /* The largest model takes 12 bytes a pixel for symbols of 4 bytes. */
 #define PAYLOAD_PIXEL_BYTES 16
 #define PAYLOAD_SPARE_BYTES ((uint64_t)1 << 24)
@@ -300,18 +303,18 @@ struct writer {
 	size_t room;
 };
 
-/* Compresses bytes and writes what comes out; end: and closes the frame. */
-static int feed(struct writer *w, const void *data, size_t bytes, bool end, struct vae_error *error)
+/* Compresses bytes and writes what comes out. upto: ZSTD_e_flush also closes the block, ZSTD_e_end the frame. */
+static int feed(struct writer *w, const void *data, size_t bytes, ZSTD_EndDirective upto, struct vae_error *error)
 {
 	ZSTD_inBuffer in = {data, bytes, 0};
 	for (;;) {
 		ZSTD_outBuffer out = {w->output, w->room, 0};
-		size_t left = ZSTD_compressStream2(w->zstd, &out, &in, end ? ZSTD_e_end : ZSTD_e_continue);
+		size_t left = ZSTD_compressStream2(w->zstd, &out, &in, upto);
 		if (ZSTD_isError(left))
 			return vae_fail(error, VAE_EMEM, "zstd: %s", ZSTD_getErrorName(left));
 		if (out.pos && fwrite(w->output, 1, out.pos, w->file) != out.pos)
 			return vae_fail_errno(error, "cannot write codes");
-		if (end ? !left : in.pos == in.size)
+		if (upto == ZSTD_e_continue ? in.pos == in.size : !left)
 			return 0;
 	}
 }
@@ -323,7 +326,7 @@ static int check(const struct vae_codes *c, int level, int *cell, struct vae_err
 		return result;
 	if (c->method != VAE_METHOD_RANGE && c->method != VAE_METHOD_ZSTD)
 		return vae_fail(error, VAE_EARG, "codes: no method %d", (int)c->method);
-	if (level < 1 || level > 19)
+	if (level < 0 || level > 19)
 		return vae_fail(error, VAE_EARG, "zstd level %d is not 1 to 19", level);
 	if (c->slices != vae_slice_count(c->rows, c->columns))
 		return vae_fail(error, VAE_EARG, "codes: %u slices, where the picture has %llu", c->slices, (unsigned long long)vae_slice_count(c->rows, c->columns));
@@ -341,21 +344,25 @@ uint64_t vae_codes_content_bytes(const struct vae_codes *c)
 	return bytes;
 }
 
-static int write_slice(struct writer *w, const struct vae_slice *s, struct vae_error *error)
+/* alpha: bytes of the payload, which have blocks of their own. What is before and behind stays as it is then, so that damage to alpha, or to
+ * symbols, is no damage to all that shares a block with them. */
+static int write_slice(struct writer *w, const struct vae_slice *s, size_t alpha, bool last, struct vae_error *error)
 {
 	uint8_t head[8];
+	ZSTD_EndDirective upto = alpha ? ZSTD_e_flush : ZSTD_e_continue;
 	vae_put32(head, s->bytes);
 	vae_put32(head + 4, vae_codes_checksum(s->payload, s->bytes));
-	int result = feed(w, head, sizeof head, false, error);
-	return result ? result : feed(w, s->payload, s->bytes, false, error);
+	int result = feed(w, head, sizeof head, upto, error);
+	if (!result && alpha)
+		result = feed(w, s->payload, alpha, upto, error);
+	return result ? result : feed(w, s->payload + alpha, s->bytes - alpha, last ? ZSTD_e_end : upto, error);
 }
 
-int vae_codes_write(const struct vae_codes *c, FILE *file, int level, struct vae_error *error)
+/* Writes the frame of codes that were checked. */
+static int write_frame(const struct vae_codes *c, FILE *file, int cell, int level, struct vae_error *error)
 {
 	uint8_t head[VAE_CODES_HEADER_BYTES];
-	int cell, result = check(c, level, &cell, error);
-	if (result)
-		return result;
+	int result;
 	struct writer w = {file, ZSTD_createCCtx(), malloc(ZSTD_CStreamOutSize()), ZSTD_CStreamOutSize()};
 	if (!w.zstd || !w.output || ZSTD_isError(ZSTD_CCtx_setParameter(w.zstd, ZSTD_c_compressionLevel, level)) ||
 	    ZSTD_isError(ZSTD_CCtx_setParameter(w.zstd, ZSTD_c_checksumFlag, 1)) ||
@@ -364,24 +371,22 @@ int vae_codes_write(const struct vae_codes *c, FILE *file, int level, struct vae
 		goto out;
 	}
 	header_put(head, c, cell);
-	if ((result = feed(&w, head, sizeof head, false, error)))
+	if ((result = feed(&w, head, sizeof head, ZSTD_e_continue, error)))
 		goto out;
-	for (uint32_t i = 0; i < c->slices; i++)
-		if ((result = write_slice(&w, &c->slice[i], error)))
-			goto out;
-	result = feed(&w, NULL, 0, true, error);
+	for (uint32_t i = 0; i < c->slices && !result; i++)
+		result = write_slice(&w, &c->slice[i], (size_t)vae_codes_alpha_bytes(c, i), i + 1 == c->slices, error);
 out:
 	ZSTD_freeCCtx(w.zstd);
 	free(w.output);
 	return result;
 }
 
-int vae_codes_pack(char **bytes, size_t *count, const struct vae_codes *codes, int level, struct vae_error *error)
+static int pack_frame(char **bytes, size_t *count, const struct vae_codes *codes, int cell, int level, struct vae_error *error)
 {
 	char *packed = NULL;
 	size_t size = 0;
 	FILE *file = open_memstream(&packed, &size);
-	int rc = file ? vae_codes_write(codes, file, level, error) : vae_fail(error, VAE_EMEM, "out of memory");
+	int rc = file ? write_frame(codes, file, cell, level, error) : vae_fail(error, VAE_EMEM, "out of memory");
 	if (file && (fclose(file) || !packed) && !rc) /* where glibc cannot shrink the memory to its size at the end, it says nothing, and gives NULL */
 		rc = vae_fail(error, VAE_EMEM, "out of memory");
 	if (rc) {
@@ -391,6 +396,52 @@ int vae_codes_pack(char **bytes, size_t *count, const struct vae_codes *codes, i
 	*bytes = packed;
 	*count = size;
 	return 0;
+}
+
+/* Packs at both levels that suit alpha and keeps the smaller: soft edges want the long search of the higher, which spends more on offsets
+ * where areas are flat. */
+static int pack_alpha(char **bytes, size_t *count, const struct vae_codes *codes, int cell, struct vae_error *error)
+{
+	char *flat, *soft;
+	size_t flat_size, soft_size;
+	int rc = pack_frame(&flat, &flat_size, codes, cell, LEVEL_FLAT_ALPHA, error);
+	if (rc)
+		return rc;
+	if ((rc = pack_frame(&soft, &soft_size, codes, cell, LEVEL_SOFT_ALPHA, error))) {
+		free(flat);
+		return rc;
+	}
+	free(soft_size < flat_size ? flat : soft);
+	*bytes = soft_size < flat_size ? soft : flat;
+	*count = soft_size < flat_size ? soft_size : flat_size;
+	return 0;
+}
+
+int vae_codes_pack(char **bytes, size_t *count, const struct vae_codes *codes, int level, struct vae_error *error)
+{
+	int cell, rc = check(codes, level, &cell, error);
+	if (rc)
+		return rc;
+	if (level == VAE_LEVEL_DEFAULT && vae_has_alpha(codes->geometry.tuple))
+		return pack_alpha(bytes, count, codes, cell, error);
+	return pack_frame(bytes, count, codes, cell, level ? level : LEVEL_PLAIN, error);
+}
+
+int vae_codes_write(const struct vae_codes *codes, FILE *file, int level, struct vae_error *error)
+{
+	char *bytes;
+	size_t count;
+	int cell, rc = check(codes, level, &cell, error);
+	if (rc)
+		return rc;
+	if (level || !vae_has_alpha(codes->geometry.tuple))
+		return write_frame(codes, file, cell, level ? level : LEVEL_PLAIN, error);
+	if ((rc = vae_codes_pack(&bytes, &count, codes, level, error)))
+		return rc;
+	if (fwrite(bytes, 1, count, file) != count)
+		rc = vae_fail_errno(error, "cannot write codes");
+	free(bytes);
+	return rc;
 }
 
 void vae_codes_free(struct vae_codes *codes)

@@ -7,6 +7,7 @@
  *     VAE_MODELS                                     installed, as it was compiled
  */
 #include "stream/model.h"
+#include "base/cpu.h"
 #include "base/memory.h"
 
 #include <dirent.h>
@@ -163,6 +164,20 @@ static bool is_name(const char *name)
 	return n && n <= 100 && !name[n] && *name != '.';
 }
 
+/* A model that is given by its path may have been edited: its contents must be those of its id, by which others would find another file. */
+static int find_path(struct vae_model **model, const char *path, struct vae_error *error)
+{
+	struct vae_model *m;
+	int result = vae_model_load(&m, path, error);
+	if (result)
+		return result;
+	if ((result = vae_model_verify(m, error)))
+		vae_model_free(m);
+	else
+		*model = m;
+	return result;
+}
+
 static int find_name(struct vae_model **model, const char *name, struct vae_error *error)
 {
 	struct path path;
@@ -192,7 +207,7 @@ int vae_model_find(struct vae_model **model, const char *name, struct vae_error 
 			name = "photo";
 	}
 	if (strchr(name, '/'))
-		return vae_model_load(model, name, error);
+		return find_path(model, name, error);
 	if (!is_name(name))
 		return vae_fail(error, VAE_EMODEL, "'%.100s' is no model's name: letters, digits and -_.+, not starting with a dot; a path has a '/'", name);
 	return find_name(model, name, error);
@@ -235,12 +250,30 @@ static int try_directory(struct vae_model **model, uint64_t id, const char *dire
 	return result;
 }
 
+/* vae_model_load_id for a path that a stream names, with its contents checked as in find_path. */
+static int try_hint(struct vae_model **model, uint64_t id, const char *hint, struct vae_error *error)
+{
+	struct vae_model *m;
+	int result = vae_model_load_id(&m, hint, id, error);
+	if (result != 1)
+		return result;
+	if ((result = vae_model_verify(m, error))) {
+		vae_model_free(m);
+		return result;
+	}
+	*model = m;
+	return 1;
+}
+
 int vae_model_find_id(struct vae_model **model, uint64_t id, const char *hint, struct vae_error *error)
 {
 	struct path path;
 	struct vae_error why; /* of a copy that a sound one may follow */
 	char looked[240];
-	int failed = path_init(&path, &why), result = failed;
+	int failed = vae_isa_check(error), result;
+	if (failed)
+		return failed;
+	result = failed = path_init(&path, &why);
 	for (int i = 0; !failed && result != 1 && i < path.count; i++) {
 		int tried = try_directory(model, id, path.directory[i], &why);
 		result = tried ? tried : result;
@@ -248,7 +281,7 @@ int vae_model_find_id(struct vae_model **model, uint64_t id, const char *hint, s
 			(*model)->by_path = false;
 	}
 	if (!failed && result != 1 && hint) {
-		int tried = vae_model_load_id(model, hint, id, &why);
+		int tried = try_hint(model, id, hint, &why);
 		result = tried ? tried : result;
 	}
 	if (result == 0) {

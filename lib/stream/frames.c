@@ -49,25 +49,60 @@ static void consume(struct vae_frames *f, size_t bytes)
 	f->base += (int64_t)bytes;
 }
 
-/* The place of the next frame's magic from `at` on, or the end of what there is. */
-static int find_magic(size_t *place, struct vae_frames *f, size_t at, struct vae_error *error)
+static bool is_skippable(uint32_t magic) { return (magic & ~15u) == SKIPPABLE; }
+
+/* Sets *bytes to the size of the skippable frame at `at`, or to 0 where there is none: its length must lead to another frame or to
+ * the end of the input, as a damaged one would hide what follows. Nothing in it is looked at: it may hold images. */
+static int skippable_at(size_t *bytes, struct vae_frames *f, size_t at, struct vae_error *error)
 {
-	int rc;
-	for (; (rc = have(f, at + MAGIC_BYTES, error)) == 1; at++)
-		if (vae_get32(f->input.data + at) == MAGIC)
-			break;
-	*place = rc ? at : f->input.size;
-	return rc < 0 ? rc : 0;
+	*bytes = 0;
+	int rc = have(f, at + 2 * MAGIC_BYTES, error);
+	if (rc != 1 || !is_skippable(vae_get32(f->input.data + at)))
+		return rc < 0 ? rc : 0;
+	uint64_t size = 2 * MAGIC_BYTES + (uint64_t)vae_get32(f->input.data + at + MAGIC_BYTES);
+	if (size > SIZE_MAX - at - MAGIC_BYTES)
+		return 0;
+	size_t end = at + (size_t)size;
+	if ((rc = have(f, end + MAGIC_BYTES, error)) < 0)
+		return rc;
+	uint32_t magic = rc ? vae_get32(f->input.data + end) : 0;
+	if (rc ? magic == MAGIC || is_skippable(magic) : f->ended && f->input.size == end)
+		*bytes = (size_t)size;
+	return 0;
 }
 
-/* Consumes what is in front of the next magic: *skipped bytes. */
+/* Whether a frame, skippable or not, begins at `at`, where four bytes are there: 1, 0, or a negative code. */
+static int begins(struct vae_frames *f, size_t at, struct vae_error *error)
+{
+	uint32_t magic = vae_get32(f->input.data + at);
+	size_t bytes;
+	if (!is_skippable(magic))
+		return magic == MAGIC;
+	int rc = skippable_at(&bytes, f, at, error);
+	return rc ? rc : bytes > 0;
+}
+
+/* The place of the next frame from `at` on, or the end of what there is. */
+static int find_frame(size_t *place, struct vae_frames *f, size_t at, struct vae_error *error)
+{
+	int rc, there = 0;
+	for (; (rc = have(f, at + MAGIC_BYTES, error)) == 1; at++)
+		if ((there = begins(f, at, error)))
+			break;
+	*place = rc ? at : f->input.size;
+	return rc < 0 ? rc : there < 0 ? there : 0;
+}
+
+/* Consumes what is in front of the next frame: *skipped bytes. */
 static int skip(uint64_t *skipped, struct vae_frames *f, struct vae_error *error)
 {
 	int rc;
 	for (*skipped = 0; (rc = have(f, CHUNK, error)) >= 0;) {
 		size_t at = 0;
-		while (at + MAGIC_BYTES <= f->input.size && vae_get32(f->input.data + at) != MAGIC)
+		while (at + MAGIC_BYTES <= f->input.size && !(rc = begins(f, at, error)))
 			at++;
+		if (rc < 0)
+			return rc;
 		bool found = at + MAGIC_BYTES <= f->input.size;
 		at = !found && f->ended ? f->input.size : at;
 		consume(f, at);
@@ -138,7 +173,7 @@ static int find_damage(struct vae_frames *f, size_t before, size_t bad, struct v
 	struct block b;
 	size_t at = f->next, first = f->next, sync, tail;
 	uint8_t *leads;
-	int rc = find_magic(&f->end, f, MAGIC_BYTES, error);
+	int rc = find_frame(&f->end, f, MAGIC_BYTES, error);
 	tail = f->end > CHECKSUM_BYTES ? f->end - CHECKSUM_BYTES : 0;
 	if (rc || (rc = find_ways(&leads, f, tail, error)))
 		return rc;
@@ -182,7 +217,7 @@ static int ends_well(struct vae_frames *f, size_t at, struct vae_error *error)
 	if (rc <= 0)
 		return rc ? rc : f->input.size <= at;
 	uint32_t magic = vae_get32(f->input.data + at);
-	return magic == MAGIC || (magic & ~15u) == SKIPPABLE;
+	return magic == MAGIC || is_skippable(magic);
 }
 
 /* The content's size as the frame's header has it, UINT64_MAX where it does not; the header is there. */
@@ -343,20 +378,23 @@ int vae_frames_open(struct vae_frames *f, int64_t *at, uint64_t *skipped, struct
 {
 	*skipped = 0;
 	for (consume(f, f->end), f->end = f->next = 0;;) {
-		int rc = have(f, 2 * MAGIC_BYTES, error);
+		size_t bytes;
+		uint64_t there;
+		int64_t here = f->base;
+		int rc = have(f, MAGIC_BYTES, error);
 		if (rc < 0 || (!rc && !f->input.size))
 			return rc;
-		uint32_t magic = f->input.size >= MAGIC_BYTES ? vae_get32(f->input.data) : 0;
-		if (magic == MAGIC)
+		if (rc && vae_get32(f->input.data) == MAGIC)
 			return (rc = find_extent(f, error)) ? rc : 1;
-		uint64_t expected = rc && (magic & ~15u) == SKIPPABLE ? 2 * MAGIC_BYTES + (uint64_t)vae_get32(f->input.data + MAGIC_BYTES) : 0, there;
-		int64_t here = f->base;
+		if ((rc = skippable_at(&bytes, f, 0, error)))
+			return rc;
+		consume(f, bytes);
+		if (bytes)
+			continue;
 		if ((rc = skip(&there, f, error)))
 			return rc;
-		if (there != expected) {
-			*at = *skipped ? *at : here;
-			*skipped += there;
-		}
+		*at = *skipped ? *at : here;
+		*skipped += there;
 	}
 }
 

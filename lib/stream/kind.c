@@ -15,7 +15,8 @@ static int peek(unsigned char start[9], FILE *file)
 	return n;
 }
 
-/* 'P' starts a picture and a skippable zstd frame, 'V' latents and another: the second byte tells. */
+/* 'P' starts a picture and a skippable zstd frame, 'V' latents and another: the second byte tells. The
+ * content of codes begins with VAEC: without zstd's frames around it, it is nothing that anyone reads. */
 enum vae_kind vae_kind_peek(FILE *file)
 {
 	unsigned char start[9] = {0};
@@ -26,7 +27,7 @@ enum vae_kind vae_kind_peek(FILE *file)
 		return VAE_KIND_MODEL;
 	if (start[0] == 'P' && start[1] >= '1' && start[1] <= '7')
 		return VAE_KIND_IMAGE;
-	if (start[0] == 'V' && start[1] == 'A')
+	if (start[0] == 'V' && start[1] == 'A' && (n < 4 || start[3] != 'C'))
 		return VAE_KIND_LATENTS;
 	if ((start[0] == 0x28 && start[1] == 0xb5) || (start[0] >= 0x50 && start[0] <= 0x5f && start[1] == 0x2a))
 		return VAE_KIND_CODES;

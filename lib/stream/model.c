@@ -2,80 +2,84 @@
 #include "stream/model.h"
 #include "base/bytes.h"
 #include "base/cpu.h"
+#include "base/file.h"
 #include "base/memory.h"
 #include "stream/tensors.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <limits.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <xxhash.h>
 
 #define MAX_ENTRIES (VAE_SCALES * (2 * VAE_BOUND_LIMIT + 2)) /* of the cumulative tables, were every bound the largest */
+#define MAX_DEPTH 8           /* of nesting in the header: a model's own is 3 deep */
+#define HASHED_BYTES (1 << 16) /* read at a time to be hashed */
 
 /* ---- loading ----------------------------------------------------------------------------------------------------------- */
 
-/* A model file, mapped; its pages are read when they are looked at. */
-struct mapping {
-	const uint8_t *bytes;
-	size_t size;
-};
-
-/* Maps a regular file. What else has that name is not so much as opened, for some devices act on that; O_NONBLOCK for a FIFO that
- * took the name in between. */
-static int map_regular(struct mapping *map, const char *path, struct vae_error *error)
+/* Returns whether arrays and objects of a JSON text are nested deeper than any model's. jansson takes some 50 bytes of stack for each level,
+ * 2048 of them at most, which a small thread does not have. */
+static bool is_deep(const char *text, size_t length)
 {
-	struct stat st;
-	int result = 0;
-	void *bytes;
-	if (!stat(path, &st) && !S_ISREG(st.st_mode))
-		return vae_fail(error, VAE_EMODEL, "not a regular file");
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0)
-		return vae_fail(error, VAE_EMODEL, "%s", strerror(errno));
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
-		result = vae_fail(error, VAE_EMODEL, "not a regular file");
-	else if (st.st_size < 8)
-		result = vae_fail(error, VAE_EMODEL, "not a model: shorter than 8 bytes");
-	else if ((uintmax_t)st.st_size > PTRDIFF_MAX || (bytes = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0)) == MAP_FAILED)
-		result = vae_fail(error, errno == ENOMEM ? VAE_EMEM : VAE_EMODEL, "cannot be mapped into memory");
-	else
-		*map = (struct mapping){bytes, (size_t)st.st_size};
-	close(fd);
-	return result;
+	int depth = 0;
+	bool quoted = false;
+	for (const char *c = text; c < text + length; c++) {
+		if (quoted && *c == '\\')
+			c++;
+		else if (*c == '"')
+			quoted = !quoted;
+		else if (!quoted && (*c == '[' || *c == '{') && ++depth > MAX_DEPTH)
+			return true;
+		else if (!quoted && (*c == ']' || *c == '}'))
+			depth--;
+	}
+	return false;
 }
 
-static void unmap(struct mapping *map)
+static int parse_header(json_t **root, const char *text, size_t length, struct vae_error *error)
 {
-	if (map->bytes)
-		munmap((void *)map->bytes, map->size);
-	map->bytes = NULL;
-}
-
-/* Parses the JSON header; *data is where the tensors start in the file. The caller releases *root, also after a failure. */
-static int read_header(json_t **root, size_t *data, const struct mapping *map, struct vae_error *error)
-{
-	uint64_t length = vae_get64(map->bytes);
 	json_error_t fault;
-	if (length > VAE_MODEL_HEADER_BYTES)
-		return vae_fail(error, VAE_EMODEL, "not a model: a header of %llu bytes, %d at most", (unsigned long long)length, VAE_MODEL_HEADER_BYTES);
-	if (length > map->size - 8)
-		return vae_fail(error, VAE_EMODEL, "truncated: a header of %llu bytes in a file of %zu", (unsigned long long)length, map->size);
+	if (is_deep(text, length))
+		return vae_fail(error, VAE_EMODEL, "not a model: its header is nested deeper than %d", MAX_DEPTH);
 	errno = 0; /* jansson has no word for want of memory */
-	if (!(*root = json_loadb((const char *)map->bytes + 8, length, JSON_REJECT_DUPLICATES, &fault)))
+	if (!(*root = json_loadb(text, length, JSON_REJECT_DUPLICATES, &fault)))
 		return errno == ENOMEM ? vae_fail(error, VAE_EMEM, "out of memory")
 		                       : vae_fail(error, VAE_EMODEL, "not a model: header byte %d: %.100s", fault.position, fault.text);
-	if (!json_is_object(*root))
+	if (!json_is_object(*root)) {
+		json_decref(*root);
+		*root = NULL;
 		return vae_fail(error, VAE_EMODEL, "not a model: its header is not an object");
-	*data = 8 + length;
+	}
 	return 0;
+}
+
+/* Reads and parses the JSON header; *data is where the tensors start in the file. The caller releases *root, which is NULL after a failure. */
+static int read_header(json_t **root, uint64_t *data, const struct vae_file *file, struct vae_error *error)
+{
+	uint8_t head[8];
+	char *text;
+	if (file->size < sizeof head)
+		return vae_fail(error, VAE_EMODEL, "not a model: shorter than 8 bytes");
+	int result = vae_file_read(file, head, sizeof head, 0, error);
+	if (result)
+		return result;
+	uint64_t length = vae_get64(head);
+	if (length > VAE_MODEL_HEADER_BYTES)
+		return vae_fail(error, VAE_EMODEL, "not a model: a header of %llu bytes, %d at most", (unsigned long long)length, VAE_MODEL_HEADER_BYTES);
+	if (length > file->size - sizeof head)
+		return vae_fail(error, VAE_EMODEL, "truncated: a header of %llu bytes in a file of %llu", (unsigned long long)length,
+		                (unsigned long long)file->size);
+	if ((result = vae_alloc_raw(&text, length, 1, error)))
+		return result;
+	if (!(result = vae_file_read(file, text, length, sizeof head, error)))
+		result = parse_header(root, text, length, error);
+	free(text);
+	*data = sizeof head + length;
+	return result;
 }
 
 static int parse_id(uint64_t *id, const char *hex, struct vae_error *error)
@@ -152,8 +156,9 @@ static int check_tensor(const struct vae_tensor *t, json_t *root, struct vae_err
 	if (!same || strcmp(dtype, vae_dtypes[t->dtype].name))
 		return vae_fail(error, VAE_EMODEL, "tensor %s: not %s of the architecture's shape", t->name, vae_dtypes[t->dtype].name);
 	if (begin != (json_int_t)t->begin || end != (json_int_t)t->end)
-		return vae_fail(error, VAE_EMODEL, "tensor %s: bytes %lld to %lld, where %llu to %llu are its place", t->name, (long long)begin, (long long)end,
-		                (unsigned long long)t->begin, (unsigned long long)t->end);
+		return vae_fail(error, VAE_EMODEL,
+		                "tensor %s: at bytes %lld to %lld, not %llu to %llu: the tensors must lie in the order of vae-model(5), without gaps",
+		                t->name, (long long)begin, (long long)end, (unsigned long long)t->begin, (unsigned long long)t->end);
 	return 0;
 }
 
@@ -172,8 +177,8 @@ static int check_tensors(const struct vae_tensors *l, json_t *root, uint64_t dat
 
 /* The file behind a model, and which of its parts the model has taken over from it. */
 struct vae_model_file {
-	struct mapping map;
-	const uint8_t *data;   /* where the tensors start in the map */
+	struct vae_file file;
+	uint64_t data;         /* where the tensors start in it */
 	struct vae_tensors tensors; /* checked against the header */
 	pthread_mutex_t lock;  /* held while parts are taken over */
 	atomic_uint ready;     /* 1 << part for each that has been */
@@ -183,7 +188,7 @@ static void file_free(struct vae_model_file *file)
 {
 	if (!file)
 		return;
-	unmap(&file->map);
+	vae_file_close(&file->file);
 	pthread_mutex_destroy(&file->lock);
 	free(file);
 }
@@ -197,14 +202,14 @@ static int check_file(struct vae_model *m, json_t *root, struct vae_error *error
 	if (entries < 1 || entries > MAX_ENTRIES)
 		return vae_fail(error, VAE_EMODEL, "tensor prior.scales.cumulative is missing, or of no possible size");
 	vae_tensors_init(&f->tensors, m->nets, (size_t)entries, m->nets->arch.kind == VAE_ARCH_PHOTO && json_object_get(root, VAE_TENSOR_SENSITIVITY));
-	int result = check_tensors(&f->tensors, root, (uint64_t)(f->data - f->map.bytes), f->map.size, error);
+	int result = check_tensors(&f->tensors, root, f->data, f->file.size, error);
 	return result ? result : vae_weights_reserve(&m->weights, &m->nets->params, error);
 }
 
 /* Puts the file's name (its end, where it is long) before a message. What the file holds is a fault of the model, whoever saw it. */
 static int blame(const char *path, struct vae_error *error, int result)
 {
-	if (result == VAE_EARG || result == VAE_EDATA)
+	if (result != VAE_EMEM)
 		result = VAE_EMODEL;
 	if (error) {
 		struct vae_error inner = *error;
@@ -214,22 +219,32 @@ static int blame(const char *path, struct vae_error *error, int result)
 	return result;
 }
 
-/* A model whose file is mapped and its header parsed, and nothing more. */
+static int file_new(struct vae_model_file **file, const char *path, struct vae_error *error)
+{
+	struct vae_model_file *f;
+	int result = vae_alloc(&f, 1, sizeof *f, error);
+	if (result)
+		return result;
+	if ((result = vae_file_open(&f->file, path, error))) {
+		free(f);
+		return result;
+	}
+	pthread_mutex_init(&f->lock, NULL);
+	*file = f;
+	return 0;
+}
+
+/* Makes a model whose file is open and its header parsed, and nothing more. *root is the caller's after a success. */
 static int begin(struct vae_model **model, json_t **root, const char *path, struct vae_error *error)
 {
-	struct vae_model *m = NULL;
-	size_t data = 0;
-	int result;
-	if ((result = vae_alloc(&m, 1, sizeof *m, error)) || (result = vae_alloc(&m->file, 1, sizeof *m->file, error)))
-		goto out;
-	pthread_mutex_init(&m->file->lock, NULL);
-	if ((result = map_regular(&m->file->map, path, error)) || (result = read_header(root, &data, &m->file->map, error)))
-		goto out;
-	m->file->data = m->file->map.bytes + data;
-	*model = m;
-	m = NULL;
-out:
-	vae_model_free(m);
+	struct vae_model *m;
+	int result = vae_alloc(&m, 1, sizeof *m, error);
+	if (result)
+		return result;
+	if ((result = file_new(&m->file, path, error)) || (result = read_header(root, &m->file->data, &m->file->file, error)))
+		vae_model_free(m);
+	else
+		*model = m;
 	return result;
 }
 
@@ -250,7 +265,10 @@ int vae_model_load(struct vae_model **model, const char *path, struct vae_error 
 {
 	json_t *root = NULL;
 	struct vae_model *m = NULL;
-	int result = begin(&m, &root, path, error);
+	int result = vae_isa_check(error);
+	if (result)
+		return result;
+	result = begin(&m, &root, path, error);
 	if (!result)
 		result = complete(m, root, path, error);
 	json_decref(root);
@@ -296,28 +314,48 @@ static int not_finite(const struct vae_tensor *t, size_t number, struct vae_erro
 	return vae_fail(error, VAE_EMODEL, "tensor %s: number %zu is not finite", t->name, number);
 }
 
-/* Where a tensor stands in memory. */
-static const uint8_t *bytes_of(const struct vae_model_file *f, const struct vae_tensor *t) { return f->data + t->begin; }
+/* Memory that tensors are read into, one after another. */
+struct reader {
+	const struct vae_model_file *file;
+	uint8_t *bytes; /* of the largest tensor; owned */
+};
 
-/* A matrix goes from the file straight into its packed form. */
-static int take_matrix(float *packed, const struct vae_tensor *t, const uint8_t *bytes, struct vae_error *error)
+static int reader_init(struct reader *r, const struct vae_model_file *file, struct vae_error *error)
+{
+	uint64_t most = 0;
+	for (const struct vae_tensor *t = file->tensors.tensor; t < file->tensors.tensor + file->tensors.count; t++)
+		most = t->end - t->begin > most ? t->end - t->begin : most;
+	r->file = file;
+	return vae_alloc_raw(&r->bytes, (size_t)most, 1, error);
+}
+
+/* Reads a tensor into r->bytes. */
+static int fetch(const struct reader *r, const struct vae_tensor *t, struct vae_error *error)
+{
+	return vae_file_read(&r->file->file, r->bytes, (size_t)(t->end - t->begin), r->file->data + t->begin, error);
+}
+
+/* A matrix goes straight into its packed form. */
+static int take_matrix(float *packed, const struct vae_tensor *t, const struct reader *r, struct vae_error *error)
 {
 	size_t n = 0;
-	if (vae_kernels()->pack_half(packed, bytes, t->shape[0], t->shape[1]))
-		return 0;
-	while (n < t->count && isfinite(vae_float_from_half(vae_get16(bytes + 2 * n))))
+	int result = fetch(r, t, error);
+	if (result || vae_kernels()->pack_half(packed, r->bytes, t->shape[0], t->shape[1]))
+		return result;
+	while (n < t->count && isfinite(vae_float_from_half(vae_get16(r->bytes + 2 * n))))
 		n++;
 	return not_finite(t, n, error);
 }
 
-static int take_floats(float *values, const struct vae_tensor *t, const uint8_t *bytes, struct vae_error *error)
+static int take_floats(float *values, const struct vae_tensor *t, const struct reader *r, struct vae_error *error)
 {
-	size_t good = vae_tensor_get(values, t, bytes);
-	return good == t->count ? 0 : not_finite(t, good, error);
+	int result = fetch(r, t, error);
+	size_t good = result ? 0 : vae_tensor_get(values, t, r->bytes);
+	return result || good == t->count ? result : not_finite(t, good, error);
 }
 
 /* The integer tables, which follow the parameters. */
-static int take_scales(struct vae_model *m, struct vae_error *error)
+static int take_scales(struct vae_model *m, const struct reader *r, struct vae_error *error)
 {
 	const struct vae_tensor *t = &m->file->tensors.tensor[m->nets->params.count];
 	int32_t bound[VAE_SCALES];
@@ -325,9 +363,14 @@ static int take_scales(struct vae_model *m, struct vae_error *error)
 	int result = vae_alloc_raw(&cumulative, t[1].count, sizeof *cumulative, error);
 	if (result)
 		return result;
-	vae_tensor_get(bound, &t[0], bytes_of(m->file, &t[0]));
-	vae_tensor_get(cumulative, &t[1], bytes_of(m->file, &t[1]));
-	result = vae_scales_load(&m->scales, bound, cumulative, t[1].count, error);
+	if (!(result = fetch(r, &t[0], error))) {
+		vae_tensor_get(bound, &t[0], r->bytes);
+		result = fetch(r, &t[1], error);
+	}
+	if (!result) {
+		vae_tensor_get(cumulative, &t[1], r->bytes);
+		result = vae_scales_load(&m->scales, bound, cumulative, t[1].count, error);
+	}
 	free(cumulative);
 	return result;
 }
@@ -341,28 +384,28 @@ static int check_sigmoid(const float *knots, struct vae_error *error)
 }
 
 /* mlp's logistic function, the last tensor. */
-static int take_sigmoid(struct vae_model *m, struct vae_error *error)
+static int take_sigmoid(struct vae_model *m, const struct reader *r, struct vae_error *error)
 {
 	const struct vae_tensor *t = &m->file->tensors.tensor[m->nets->params.count + 2];
 	float *knots;
 	int result = vae_alloc_raw(&knots, VAE_SIGMOID_KNOTS, sizeof *knots, error);
 	if (result)
 		return result;
-	if ((result = take_floats(knots, t, bytes_of(m->file, t), error)) || (result = check_sigmoid(knots, error)))
+	if ((result = take_floats(knots, t, r, error)) || (result = check_sigmoid(knots, error)))
 		free(knots);
 	else
 		m->sigmoid = knots;
 	return result;
 }
 
-static int take_sensitivity(struct vae_model *m, struct vae_error *error)
+static int take_sensitivity(struct vae_model *m, const struct reader *r, struct vae_error *error)
 {
 	const struct vae_tensor *t = &m->file->tensors.tensor[m->file->tensors.sensitivity];
 	float *table;
 	int result = vae_alloc_raw(&table, t->count, sizeof *table, error);
 	if (result)
 		return result;
-	result = take_floats(table, t, bytes_of(m->file, t), error);
+	result = take_floats(table, t, r, error);
 	for (size_t i = 0; !result && i < t->count; i++)
 		if (!(table[i] >= 0))
 			result = vae_fail(error, VAE_EMODEL, "tensor %s: number %zu is negative", t->name, i);
@@ -384,7 +427,7 @@ static int part_of(const char *name)
 	return VAE_H_S;
 }
 
-static int take_part(struct vae_model *m, int part, struct vae_error *error)
+static int take_part(struct vae_model *m, int part, const struct reader *r, struct vae_error *error)
 {
 	const struct vae_params *params = &m->nets->params;
 	int result = 0;
@@ -394,36 +437,50 @@ static int take_part(struct vae_model *m, int part, struct vae_error *error)
 		if (part_of(p->name) != part)
 			continue;
 		if (p->matrix)
-			result = take_matrix(m->weights.packed + p->packed, t, bytes_of(m->file, t), error);
+			result = take_matrix(m->weights.packed + p->packed, t, r, error);
 		else
-			result = take_floats(m->weights.value + p->offset, t, bytes_of(m->file, t), error);
+			result = take_floats(m->weights.value + p->offset, t, r, error);
 	}
 	if (!result && part == VAE_H_S)
-		result = take_scales(m, error);
+		result = take_scales(m, r, error);
 	if (!result && part == VAE_H_A && m->file->tensors.sensitivity >= 0)
-		result = take_sensitivity(m, error);
+		result = take_sensitivity(m, r, error);
 	if (!result && part == VAE_SYNTHESIS && m->nets->arch.kind == VAE_ARCH_MLP)
-		result = take_sigmoid(m, error);
+		result = take_sigmoid(m, r, error);
+	return result;
+}
+
+/* Takes over those of `parts` that are not ready, under the lock. A part is marked only when its file was still the one that was loaded. */
+static int take_parts(struct vae_model *m, unsigned parts, struct vae_error *error)
+{
+	struct vae_model_file *f = m->file;
+	struct reader r;
+	int result = reader_init(&r, f, error);
+	if (result)
+		return result;
+	for (int i = 0; !result && i < VAE_NETS; i++) {
+		unsigned part = 1u << i;
+		if (!(parts & part & ~atomic_load_explicit(&f->ready, memory_order_relaxed)))
+			continue;
+		result = take_part(m, i, &r, error);
+		int changed = vae_file_unchanged(&f->file, error); /* which says more than what came of it */
+		result = changed ? changed : result;
+		if (!result)
+			atomic_fetch_or_explicit(&f->ready, part, memory_order_release);
+	}
+	free(r.bytes);
 	return result;
 }
 
 int vae_model_prepare(const struct vae_model *model, unsigned parts, struct vae_error *error)
 {
 	struct vae_model_file *f = model->file;
-	int result = 0;
 	if (!f || !(parts & ~atomic_load_explicit(&f->ready, memory_order_acquire)))
 		return 0;
 	uint64_t state = vae_fp_enter();
 	pthread_mutex_lock(&f->lock);
-	for (int i = 0; !result && i < VAE_NETS; i++) {
-		unsigned part = 1u << i;
-		if (!(parts & part & ~atomic_load_explicit(&f->ready, memory_order_relaxed)))
-			continue;
-		/* The model changes under the lock alone, and where nobody may look before the part is marked ready: const to all the others. */
-		result = take_part((struct vae_model *)model, i, error);
-		if (!result)
-			atomic_fetch_or_explicit(&f->ready, part, memory_order_release);
-	}
+	/* The model changes under the lock alone, and where nobody may look before the part is marked ready: const to all the others. */
+	int result = take_parts((struct vae_model *)model, parts, error);
 	pthread_mutex_unlock(&f->lock);
 	vae_fp_leave(state);
 	return result ? blame(model->path, error, result) : 0;
@@ -432,31 +489,55 @@ int vae_model_prepare(const struct vae_model *model, unsigned parts, struct vae_
 int vae_model_values(const struct vae_model *model, float *values, struct vae_error *error)
 {
 	const struct vae_model_file *f = model->file;
+	struct reader r;
 	if (!f) {
 		memcpy(values, model->weights.value, model->nets->params.total * sizeof *values);
 		return 0;
 	}
+	int result = reader_init(&r, f, error);
+	if (result)
+		return result;
 	const struct vae_tensor *t = f->tensors.tensor;
-	for (int i = 0; i < model->nets->params.count; i++, t++)
-		if (take_floats(values + model->nets->params.list[i].offset, t, bytes_of(f, t), error))
-			return blame(model->path, error, VAE_EMODEL);
-	return 0;
+	for (int i = 0; !result && i < model->nets->params.count; i++, t++)
+		result = take_floats(values + model->nets->params.list[i].offset, t, &r, error);
+	if (!result)
+		result = vae_file_unchanged(&f->file, error);
+	free(r.bytes);
+	return result ? blame(model->path, error, result) : 0;
+}
+
+/* Hashes the architecture and all tensors as they lie in the file. */
+static int hash_contents(uint64_t *id, const struct vae_model *m, XXH64_state_t *hash, struct vae_error *error)
+{
+	const struct vae_model_file *f = m->file;
+	uint8_t *bytes;
+	int result = vae_alloc_raw(&bytes, HASHED_BYTES, 1, error);
+	if (result)
+		return result;
+	XXH64_reset(hash, 0);
+	XXH64_update(hash, m->arch, strlen(m->arch));
+	for (uint64_t at = 0; !result && at < f->tensors.bytes; at += HASHED_BYTES) {
+		size_t n = f->tensors.bytes - at < HASHED_BYTES ? (size_t)(f->tensors.bytes - at) : HASHED_BYTES;
+		if (!(result = vae_file_read(&f->file, bytes, n, f->data + at, error)))
+			XXH64_update(hash, bytes, n);
+	}
+	free(bytes);
+	*id = XXH64_digest(hash);
+	return result ? result : vae_file_unchanged(&f->file, error);
 }
 
 int vae_model_verify(const struct vae_model *model, struct vae_error *error)
 {
+	uint64_t id = model->id;
 	XXH64_state_t *hash = XXH64_createState();
 	if (!hash)
 		return vae_fail(error, VAE_EMEM, "out of memory");
-	XXH64_reset(hash, 0);
-	XXH64_update(hash, model->arch, strlen(model->arch));
-	XXH64_update(hash, model->file->data, model->file->tensors.bytes);
-	uint64_t id = XXH64_digest(hash);
+	int result = hash_contents(&id, model, hash, error);
 	XXH64_freeState(hash);
-	if (id == model->id)
-		return 0;
-	return vae_fail(error, VAE_EMODEL, "the model's id is %016llx, but its contents hash to %016llx", (unsigned long long)model->id,
-	                (unsigned long long)id);
+	if (!result && id != model->id)
+		result = vae_fail(error, VAE_EMODEL, "its id is %016llx, but its contents hash to %016llx: it was edited or damaged",
+		                  (unsigned long long)model->id, (unsigned long long)id);
+	return result ? blame(model->path, error, result) : 0;
 }
 
 void vae_model_free(struct vae_model *model)

@@ -16,7 +16,7 @@ struct vae_metadata {          /* __metadata__: strings by key, in file order */
 	char *key[VAE_METADATA_ENTRIES], *value[VAE_METADATA_ENTRIES]; /* owned; the fixed ones ("id", "architecture", "format_version") are among them after loading */
 };
 
-struct vae_model_file;         /* a mapped file */
+struct vae_model_file;         /* the open file of a model */
 
 /* Loading checks the header and every size, and takes nothing else from the file; weights, scales and sigmoid are filled part by part
  * by vae_model_prepare. In a model made in memory (file NULL) everything is there from the start. */
@@ -33,6 +33,12 @@ struct vae_model {
 	char *path;                /* absolute, owned; NULL for a model that is not from a file */
 	bool by_path;
 };
+
+#define VAE_METADATA_BYTES (1 << 14) /* of one text that a trainer is given: two of them, escaped, fit the header beside the tensors */
+
+/* Checks a text that is to become the metadata entry `key`, so that it is refused before hours of training and not after. VAE_EARG: it is
+ * not UTF-8, or longer than VAE_METADATA_BYTES. */
+int vae_metadata_check(const char *key, const char *text, struct vae_error *error);
 
 /* Writes a model: the networks' parameters (matrices as F16, tables and vectors as F32), then the prior's integer tables
  * ("prior.scales.bound" I32 [64], "prior.scales.cumulative" U16 [entries]) and, for mlp, "dec.sigmoid" F32,

@@ -4,6 +4,7 @@
 #include "stream/model.h"
 #include "stream/tensors.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
@@ -83,6 +84,19 @@ static json_t *header_new(const struct vae_tensors *l, const char *arch, uint64_
 		return root;
 	json_decref(root);
 	return NULL;
+}
+
+/* jansson is the judge here as in header_new. It has no word for want of memory. */
+int vae_metadata_check(const char *key, const char *text, struct vae_error *error)
+{
+	if (strlen(text) > VAE_METADATA_BYTES)
+		return vae_fail(error, VAE_EARG, "the %s has %zu bytes, more than %d", key, strlen(text), VAE_METADATA_BYTES);
+	errno = 0;
+	json_t *string = json_string(text);
+	if (!string)
+		return errno == ENOMEM ? vae_fail(error, VAE_EMEM, "out of memory") : vae_fail(error, VAE_EARG, "the %s is not UTF-8 text", key);
+	json_decref(string);
+	return 0;
 }
 
 int vae_model_write(FILE *file, const struct vae_nets *nets, const float *values, const struct vae_scales *scales, const float *sigmoid,

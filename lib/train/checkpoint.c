@@ -1,12 +1,17 @@
 #include "train/checkpoint.h"
-#include "base/memory.h"
+#include "base/replace.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-static const char magic[8] = "VAECKPT2";
+/* Version 2 is version 3 without head_hash. */
+static const char magic[8] = "VAECKPT3", magic2[8] = "VAECKPT2";
+
+static uint64_t hash_word(uint64_t hash, uint32_t word)
+{
+	hash = (hash ^ word) * 0x9e3779b97f4a7c15;
+	return hash ^ hash >> 29;
+}
 
 /* A word-wise sum that any damaged bit changes. */
 static uint64_t hash_floats(uint64_t hash, const float *array, size_t n)
@@ -14,10 +19,29 @@ static uint64_t hash_floats(uint64_t hash, const float *array, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		uint32_t word;
 		memcpy(&word, array + i, sizeof word);
-		hash = (hash ^ word) * 0x9e3779b97f4a7c15;
-		hash ^= hash >> 29;
+		hash = hash_word(hash, word);
 	}
 	return hash;
+}
+
+/* The same sum of all that stands in front of head_hash. */
+static uint64_t hash_head(const struct vae_checkpoint_head *head)
+{
+	uint64_t hash = 1;
+	for (size_t at = 0; at < offsetof(struct vae_checkpoint_head, head_hash); at += sizeof(uint32_t)) {
+		uint32_t word;
+		memcpy(&word, (const char *)head + at, sizeof word);
+		hash = hash_word(hash, word);
+	}
+	return hash;
+}
+
+static bool is_version2(const struct vae_checkpoint_head *head) { return !memcmp(head->magic, magic2, sizeof magic2); }
+
+/* Returns the bytes of the head in the file. */
+static size_t head_bytes(const struct vae_checkpoint_head *head)
+{
+	return is_version2(head) ? offsetof(struct vae_checkpoint_head, head_hash) : sizeof *head;
 }
 
 uint64_t vae_checkpoint_hash(const float *value, const struct vae_optimiser *o)
@@ -28,43 +52,58 @@ uint64_t vae_checkpoint_hash(const float *value, const struct vae_optimiser *o)
 	return hash_floats(hash, o->average, o->size);
 }
 
+static bool write_arrays(FILE *file, const float *value, const struct vae_optimiser *o)
+{
+	const float *array[] = {value, o->first, o->second, o->average};
+	bool good = true;
+	for (size_t i = 0; i < sizeof array / sizeof *array; i++)
+		good = good && fwrite(array[i], sizeof(float), o->size, file) == o->size;
+	return good;
+}
+
+static bool read_arrays(FILE *file, float *value, struct vae_optimiser *o)
+{
+	float *array[] = {value, o->first, o->second, o->average};
+	bool good = true;
+	for (size_t i = 0; i < sizeof array / sizeof *array; i++)
+		good = good && fread(array[i], sizeof(float), o->size, file) == o->size;
+	return good && fgetc(file) == EOF;
+}
+
 int vae_checkpoint_write(const char *path, const struct vae_checkpoint_head *head, const float *value, const struct vae_optimiser *o, struct vae_error *error)
 {
-	struct vae_buffer name = {0};
+	struct vae_replacement r;
 	struct vae_checkpoint_head h = *head;
+	struct vae_error why;
 	memcpy(h.magic, magic, sizeof magic);
 	h.hash = vae_checkpoint_hash(value, o);
-	int result = VAE_EMEM;
-	FILE *file = NULL;
-	if (vae_buffer_append(&name, path, strlen(path), error) || vae_buffer_append(&name, ".tmp", 5, error))
-		goto out;
-	const char *temporary = (const char *)name.data;
-	file = fopen(temporary, "wb");
-	size_t n = o->size;
-	bool good = file && fwrite(&h, sizeof h, 1, file) == 1 && fwrite(value, sizeof(float), n, file) == n &&
-	            fwrite(o->first, sizeof(float), n, file) == n && fwrite(o->second, sizeof(float), n, file) == n &&
-	            fwrite(o->average, sizeof(float), n, file) == n && fflush(file) == 0 && fsync(fileno(file)) == 0;
-	if (file && fclose(file))
-		good = false;
-	result = good && rename(temporary, path) == 0 ? 0 : vae_fail_errno(error, "checkpoint %s", path);
-	if (result && file) {
-		int saved = errno;
-		unlink(temporary);
-		errno = saved;
+	h.head_hash = hash_head(&h);
+	int result = vae_replace_begin(&r, path, &why);
+	if (result)
+		return vae_fail(error, VAE_EIO, "checkpoint %s: %s", path, why.text);
+	if (fwrite(&h, sizeof h, 1, r.file) != 1 || !write_arrays(r.file, value, o)) {
+		vae_replace_abandon(&r);
+		return vae_fail_errno(error, "checkpoint %s", path);
 	}
-out:
-	vae_buffer_clear(&name);
-	return result;
+	result = vae_replace_commit(&r, &why);
+	return result ? vae_fail(error, VAE_EIO, "checkpoint %s: %s", path, why.text) : 0;
 }
 
 int vae_checkpoint_head_read(const char *path, struct vae_checkpoint_head *head, struct vae_error *error)
 {
+	const size_t common = offsetof(struct vae_checkpoint_head, head_hash);
 	FILE *file = fopen(path, "rb");
 	if (!file)
 		return errno == ENOENT ? 0 : vae_fail_errno(error, "checkpoint %s", path);
-	bool good = fread(head, sizeof *head, 1, file) == 1 && !memcmp(head->magic, magic, sizeof magic) && memchr(head->arch, 0, sizeof head->arch);
+	memset(head, 0, sizeof *head);
+	bool good = fread(head, common, 1, file) == 1, old = good && is_version2(head);
+	good = good && (old || (!memcmp(head->magic, magic, sizeof magic) && fread(&head->head_hash, sizeof head->head_hash, 1, file) == 1));
 	fclose(file);
-	return good ? 1 : vae_fail(error, VAE_EDATA, "checkpoint %s: not a checkpoint of this program", path);
+	if (!good)
+		return vae_fail(error, VAE_EDATA, "checkpoint %s: not a checkpoint of this program", path);
+	if ((!old && head->head_hash != hash_head(head)) || !memchr(head->arch, 0, sizeof head->arch))
+		return vae_fail(error, VAE_EDATA, "checkpoint %s: damaged", path);
+	return 1;
 }
 
 int vae_checkpoint_read(const char *path, const struct vae_checkpoint_head *head, float *value, struct vae_optimiser *o, struct vae_error *error)
@@ -72,9 +111,7 @@ int vae_checkpoint_read(const char *path, const struct vae_checkpoint_head *head
 	FILE *file = fopen(path, "rb");
 	if (!file)
 		return vae_fail_errno(error, "checkpoint %s", path);
-	size_t n = o->size;
-	bool good = !fseek(file, sizeof *head, SEEK_SET) && fread(value, sizeof(float), n, file) == n && fread(o->first, sizeof(float), n, file) == n &&
-	            fread(o->second, sizeof(float), n, file) == n && fread(o->average, sizeof(float), n, file) == n && fgetc(file) == EOF;
+	bool good = !fseek(file, (long)head_bytes(head), SEEK_SET) && read_arrays(file, value, o);
 	fclose(file);
 	if (!good || vae_checkpoint_hash(value, o) != head->hash)
 		return vae_fail(error, VAE_EDATA, "checkpoint %s: truncated or damaged", path);

@@ -142,7 +142,17 @@ static void transform_start(const struct vae_nets *nets, const double *values, c
 	}
 }
 
-static int start_photo(const struct vae_nets *nets, const struct vae_data *data, uint64_t seed, float *value, struct vae_error *error)
+/* What the mean squared error is without the components that the latents have no room for. values descend. */
+static double kept_psnr(const struct vae_arch *a, const double *values)
+{
+	double lost = 0;
+	for (int i = a->enc < a->y ? a->enc : a->y; i < PATCH_FLOATS; i++)
+		lost += fmax(values[i], 0);
+	return -10 * log10(lost / PATCH_FLOATS);
+}
+
+static int start_photo(const struct vae_nets *nets, const struct vae_data *data, uint64_t seed, float *value, double *psnr,
+                       struct vae_error *error)
 {
 	double *values, *vectors = NULL;
 	if (vae_alloc(&values, PATCH_FLOATS, sizeof(double), error))
@@ -150,8 +160,10 @@ static int start_photo(const struct vae_nets *nets, const struct vae_data *data,
 	int result = vae_alloc(&vectors, PATCH_FLOATS * PATCH_FLOATS, sizeof(double), error);
 	if (!result)
 		result = components(data, seed, values, vectors, error);
-	if (!result)
+	if (!result) {
 		transform_start(nets, values, vectors, value);
+		*psnr = kept_psnr(&nets->arch, values);
+	}
 	free(values);
 	free(vectors);
 	return result;
@@ -168,11 +180,13 @@ static void start_mlp(const struct vae_nets *nets, float *value)
 	}
 }
 
-int vae_start(const struct vae_nets *nets, const struct vae_data *data, uint64_t seed, float *value, struct vae_error *error)
+int vae_start(const struct vae_nets *nets, const struct vae_data *data, uint64_t seed, float *value, double *psnr,
+              struct vae_error *error)
 {
+	*psnr = NAN;
 	random_weights(nets, seed, value);
 	if (nets->arch.kind == VAE_ARCH_PHOTO)
-		return start_photo(nets, data, seed, value, error);
+		return start_photo(nets, data, seed, value, psnr, error);
 	start_mlp(nets, value);
 	return 0;
 }

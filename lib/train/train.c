@@ -2,6 +2,7 @@
 #include "base/cpu.h"
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "base/text.h"
 #include "elbo/ms_ssim.h"
 #include "elbo/objective.h"
 #include "stream/model.h"
@@ -39,10 +40,11 @@ struct vae_trainer {
 	struct vae_data data, validation;
 	struct worker *worker;
 	int workers, threads;     /* a worker is a thread that has samples */
-	bool started;             /* the weights are those of a model or checkpoint */
+	bool started;             /* the weights are there: those of a model, a checkpoint, or the first step */
 	double earlier_seconds;   /* of training before this run */
 	double run_seconds;       /* of this run, by the clock of rank 0 */
 	uint64_t skipped;
+	double start_psnr;        /* see vae_trainer_start_psnr */
 	FILE *log;                /* rank 0's, or NULL */
 	struct vae_objective_sums last_valid;
 };
@@ -89,6 +91,9 @@ static bool is_photo(const struct vae_trainer *t) { return t->nets->arch.kind ==
 
 static int check_options(const struct vae_train_options *o, struct vae_error *error)
 {
+	int result = vae_isa_check(error);
+	if (result)
+		return result;
 	if (o->batch < 0 || o->batch > 65536)
 		return vae_fail(error, VAE_EARG, "batch %d is not 1 to 65536", o->batch);
 	if (o->patch < 64 || o->patch > 4096 || o->patch % 64)
@@ -114,7 +119,8 @@ static int check_options(const struct vae_train_options *o, struct vae_error *er
 		return vae_fail(error, VAE_EARG, "no products in bf16 here: they need a CPU with AVX512-BF16");
 	if (o->resume && !o->checkpoint)
 		return vae_fail(error, VAE_EARG, "resuming needs a checkpoint file");
-	return 0;
+	result = o->licence ? vae_metadata_check("licence", o->licence, error) : 0;
+	return !result && o->summary ? vae_metadata_check("summary", o->summary, error) : result;
 }
 
 /* The architecture comes from the checkpoint, else from the initial model, else from the options. */
@@ -177,7 +183,7 @@ static int load_start(struct vae_trainer *t, const struct vae_checkpoint_head *h
 		t->options.seed = head->seed;
 		t->earlier_seconds = head->seconds;
 		t->skipped = head->skipped;
-		t->started = true;
+		t->started = leads(&t->options); /* the other ranks have them in begin */
 	} else if (init) {
 		int result = vae_model_values(init, t->weights.value, error);
 		if (result)
@@ -260,6 +266,7 @@ int vae_trainer_new(struct vae_trainer **out, const struct vae_train_options *op
 	if (result)
 		goto out;
 	t->options = *options;
+	t->start_psnr = NAN;
 	if (options->resume) {
 		result = find_checkpoint(options, &found, error);
 		if (result < 0)
@@ -318,6 +325,8 @@ void vae_trainer_free(struct vae_trainer *t)
 		fclose(t->log);
 	free(t);
 }
+
+double vae_trainer_start_psnr(const struct vae_trainer *t) { return t->start_psnr; }
 
 /* ---- one step ---------------------------------------------------------------------------------------------------------- */
 
@@ -486,7 +495,7 @@ static int write_log(const struct vae_trainer *t, const struct vae_train_progres
 {
 	if (!t->log)
 		return 0;
-	int n = fprintf(t->log, "%llu\t%.2f\t%s\t%.5f\t%.5f\t%.5f\t%.3f\t%.3f\t%.3f\t%.3g\t%.3g\t%.1f\t%llu\t%.3f\n", (unsigned long long)p->step,
+	int n = vae_text_write(t->log, "%llu\t%.2f\t%s\t%.5f\t%.5f\t%.5f\t%.3f\t%.3f\t%.3f\t%.3g\t%.3g\t%.1f\t%llu\t%.3f\n", (unsigned long long)p->step,
 	        (t->earlier_seconds + t->run_seconds) / 60, p->valid ? "valid" : "train", p->loss, p->bpp, p->z_bpp, p->psnr, p->elbo, p->kl, p->lr,
 	        p->gradient_norm, p->images_per_second, (unsigned long long)p->skipped, p->ms_ssim);
 	return n < 0 || fflush(t->log) ? vae_fail_errno(error, "log %s", t->options.log) : 0;
@@ -569,7 +578,7 @@ static int begin(struct vae_trainer *t, struct vae_error *error)
 	float *array[] = {t->weights.value, o->first, o->second, o->average};
 	int result = c ? vae_ranks_same(c, vae_data_hash(&t->data) ^ 3 * vae_data_hash(&t->validation), "pictures", error) : 0;
 	if (!result && !t->started && leads(&t->options)) {
-		result = vae_start(t->nets, &t->data, t->options.seed, t->weights.value, error);
+		result = vae_start(t->nets, &t->data, t->options.seed, t->weights.value, &t->start_psnr, error);
 		memcpy(o->average, t->weights.value, o->size * sizeof(float));
 	}
 	if (!result)
@@ -634,25 +643,39 @@ int vae_trainer_run(struct vae_trainer *t, vae_train_report *report, void *conte
 
 /* ---- the model --------------------------------------------------------------------------------------------------------- */
 
-static int describe(const struct vae_trainer *t, char *text, size_t room)
+/* Writes what the run came to, in ASCII. */
+static int print_figures(const struct vae_trainer *t, char *text, size_t room)
 {
 	const struct vae_train_options *o = &t->options;
 	char ranks[32] = "";
 	if (vae_ranks(o->cluster) > 1)
 		snprintf(ranks, sizeof ranks, "%zu ranks of ", vae_ranks(o->cluster));
-	int n = snprintf(text, room, "%s%s%llu steps of %d samples in %.0f minutes on %s%d threads in %s, %s %g, loss %s, seed %llu", o->summary ? o->summary : "",
-	                 o->summary ? "; " : "", (unsigned long long)t->optimiser.step, o->batch, (t->earlier_seconds + t->run_seconds) / 60, ranks, t->threads,
+	int n = vae_text(text, room, "%llu steps of %d samples in %.0f minutes on %s%d threads in %s, %s %g, loss %s, seed %llu",
+	                 (unsigned long long)t->optimiser.step, o->batch, (t->earlier_seconds + t->run_seconds) / 60, ranks, t->threads,
 	                 t->weights.bf16 ? "bf16" : "float32", optimiser_name(t), o->lr, loss_name[o->loss], (unsigned long long)o->seed);
 	const struct vae_objective_sums *v = &t->last_valid;
 	if (!(v->samples > 0 && n > 0 && (size_t)n < room))
 		return n;
 	if (!is_photo(t))
-		return n + snprintf(text + n, room - (size_t)n, "; validation negative ELBO %.2f nats, KL %.2f", v->elbo / v->samples, v->kl / v->samples);
-	n += snprintf(text + n, room - (size_t)n, "; validation loss %.4f, %.4f bpp, %.2f dB", v->loss / v->samples, v->bpp / v->samples,
+		return n + vae_text(text + n, room - (size_t)n, "; validation negative ELBO %.2f nats, KL %.2f", v->elbo / v->samples, v->kl / v->samples);
+	n += vae_text(text + n, room - (size_t)n, "; validation loss %.4f, %.4f bpp, %.2f dB", v->loss / v->samples, v->bpp / v->samples,
 	              decibels(v->mse / v->samples));
 	if (o->loss == VAE_LOSS_MS_SSIM && (size_t)n < room)
-		n += snprintf(text + n, room - (size_t)n, ", MS-SSIM %.2f dB", decibels(v->ms_ssim / v->samples));
+		n += vae_text(text + n, room - (size_t)n, ", MS-SSIM %.2f dB", decibels(v->ms_ssim / v->samples));
 	return n;
+}
+
+/* Makes the text of the metadata entry "training": the figures, then the caller's summary. The caller frees *text. */
+static int describe(char **text, const struct vae_trainer *t, struct vae_error *error)
+{
+	char figures[600];
+	const char *summary = t->options.summary ? t->options.summary : "";
+	print_figures(t, figures, sizeof figures);
+	size_t room = strlen(figures) + strlen(summary) + 3;
+	int result = vae_alloc_raw(text, room, 1, error);
+	if (!result)
+		snprintf(*text, room, "%s%s%s", figures, *summary ? "; " : "", summary);
+	return result;
 }
 
 /* What photo models hold besides weights, of training pictures: how rounding weighs errors, and the entropy tables of what it leaves. */
@@ -702,18 +725,19 @@ static int measure(struct vae_trainer *t, float *sensitivity, struct vae_scales 
 
 int vae_trainer_save(struct vae_trainer *t, FILE *file, struct vae_error *error)
 {
-	char text[1024];
+	char *text = NULL;
 	struct vae_scales scales = {0};
 	float *sigmoid = NULL, *sensitivity = NULL;
+	if (!t->started)
+		return vae_fail(error, VAE_EARG, "nothing was trained yet: there are no weights to save");
 	int result = vae_scales_make(&scales, NULL, error);
 	if (!result && !is_photo(t) && !(result = vae_alloc(&sigmoid, VAE_SIGMOID_KNOTS, sizeof(float), error)))
 		vae_sigmoid_make(sigmoid);
 	if (!result && is_photo(t) && t->data.count &&
 	    !(result = vae_alloc(&sensitivity, (size_t)t->nets->arch.knots * (size_t)t->nets->arch.y, sizeof(float), error)))
 		result = measure(t, sensitivity, &scales, error);
-	if (result)
+	if (result || (result = describe(&text, t, error)))
 		goto out;
-	describe(t, text, sizeof text);
 	struct vae_metadata metadata = {.count = 3, .key = {"licence", "loss", "training"},
 	                                .value = {(char *)(t->options.licence ? t->options.licence : ""), (char *)loss_name[t->options.loss], text}};
 	result = vae_model_write(file, t->nets, t->optimiser.average, &scales, sigmoid, sensitivity, t->init && !t->optimiser.step ? &t->init->metadata : &metadata, error);
@@ -721,5 +745,6 @@ out:
 	vae_scales_clear(&scales);
 	free(sigmoid);
 	free(sensitivity);
+	free(text);
 	return result;
 }

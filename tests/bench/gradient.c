@@ -3,8 +3,8 @@
  *     gradient MODEL IMAGE QUALITY PATCH > dump.safetensors
  *
  * QUALITY is 0 to 65535, PATCH the side of the patch in pixels. The dump has float32 tensors: the patch (x), the noise and the rounded
- * residuals of z and y, what the five networks put out, the gradient of the sample's loss by parameter (gradient.NAME), and as sums
- * the loss, bits a pixel of all and of z, and the mean squared error. Shapes of arrays are rows, columns, channels.
+ * residuals of z and y, what the five networks put out, the outputs of the layers with a leaky ReLU (leaky.NAME), the gradient of the
+ * sample's loss by parameter (gradient.NAME), and as sums the loss, bits a pixel of all and of z, and the mean squared error. Shapes of arrays are rows, columns, channels.
  */
 #include "prior/near.h"
 #include "prior/order.h"
@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TENSORS = VAE_MAX_PARAMS + 16, SEED = 5 };
+enum { TENSORS = VAE_MAX_PARAMS + VAE_NETS * VAE_MAX_LAYERS + 16, SEED = 5 };
 
 struct dump {
 	int count;
@@ -70,15 +70,40 @@ static float *floats(size_t n)
 	return p;
 }
 
-/* The output of a net, copied: its memory belongs to the next pass. */
-static const float *add_output(struct dump *d, const char *name, const struct vae_objective *o, int net, int output)
+static const struct vae_run *run_of(const struct vae_objective *o, int net)
 {
-	const struct vae_run *run = net == VAE_ANALYSIS || net == VAE_SYNTHESIS ? &o->run[net] : &o->rate.run[net];
-	int slot = run->net->output[output], level = run->net->slot[slot].level;
+	return net == VAE_ANALYSIS || net == VAE_SYNTHESIS ? &o->run[net] : &o->rate.run[net];
+}
+
+/* Adds a copy of a slot, whose memory belongs to the next pass. */
+static const float *add_slot(struct dump *d, const char *name, const struct vae_run *run, int slot)
+{
+	int level = run->net->slot[slot].level;
 	float *copy = floats(vae_run_size(run, slot));
-	memcpy(copy, vae_run_output(run, output), vae_run_size(run, slot) * sizeof *copy);
+	memcpy(copy, run->value[slot], vae_run_size(run, slot) * sizeof *copy);
 	add(d, name, copy, run->rows[level], run->columns[level], (size_t)run->net->slot[slot].channels);
 	return copy;
+}
+
+static const float *add_output(struct dump *d, const char *name, const struct vae_objective *o, int net, int output)
+{
+	return add_slot(d, name, run_of(o, net), run_of(o, net)->net->output[output]);
+}
+
+/* Adds what each layer with a leaky ReLU put out, by the name of its weight without the last word. */
+static void add_leaky(struct dump *d, const struct vae_objective *o)
+{
+	for (int net = 0; net < VAE_NETS; net++) {
+		const struct vae_net *n = &o->nets->net[net];
+		for (const struct vae_layer *layer = n->layer; layer < n->layer + n->layers; layer++) {
+			char name[64];
+			if (layer->op != VAE_LINEAR || layer->slope == 1)
+				continue;
+			snprintf(name, sizeof name, "leaky.%s", o->nets->params.list[layer->weight].name);
+			*strrchr(name, '.') = '\0';
+			add_slot(d, name, run_of(o, net), layer->dst);
+		}
+	}
 }
 
 /* What the pass drew, in its order: z's noise, then y's. */
@@ -139,6 +164,7 @@ static int pass(struct vae_objective *o, const struct vae_weights *w, uint16_t q
 	add_output(&d, "x_hat", o, VAE_SYNTHESIS, 0);
 	add_noise(&d, o);
 	add_rounded(&d, o, w, y, z, guess);
+	add_leaky(&d, o);
 
 	sums = (struct vae_objective_sums){0};
 	vae_random_init(&o->random, SEED, 0, 0);

@@ -152,13 +152,16 @@ def depth_to_space(x, f):
 
 
 class Twin:
-    """The five networks over parameters by name, for a batch of patches with a quality each (0 to 65535)."""
+    """The five networks over parameters by name, for a batch of patches with a quality each (0 to 65535).
 
-    def __init__(self, architecture, params):
+    leaky, by layer, are outputs of leaky ReLUs computed elsewhere, whose signs choose the slope here, too."""
+
+    def __init__(self, architecture, params, leaky=None):
         words = dict(word.split("=") for word in architecture.split()[1:])
         self.lambdas = [float(x) for x in words.pop("lambda").split(":")]
         self.a = {k: int(v) for k, v in words.items()}
         self.p = params
+        self.leaky, self.kink = leaky or {}, 0.0
 
     def at(self, name):
         """A table at the batch's qualities: batch x 1 x 1 x channels."""
@@ -175,7 +178,13 @@ class Twin:
             x = F.linear(x, w.t(), b)
         else:                               # a convolution over channels_last memory: oneDNN's kernels, whatever the BLAS
             x = F.conv2d(x.permute(0, 3, 1, 2), w.t()[:, :, None, None], b).permute(0, 2, 3, 1)
-        return x if slope is None else F.leaky_relu(x, slope)
+        if slope is None:
+            return x
+        if name not in self.leaky:
+            return F.leaky_relu(x, slope)
+        above, t = self.leaky[name] > 0, x.detach()
+        self.kink = max(self.kink, float(t.abs().masked_fill(above == (t > 0), 0).max() / t.square().mean().sqrt()))
+        return torch.where(above, x, x * slope)
 
     def depthwise(self, x, name):
         w, c = self.p[name + ".weight"], x.shape[3]
@@ -298,7 +307,9 @@ def check(options):
         # One row of a vector or table stands for its shape [1,n], as in the dump.
         params = {k: torch.from_numpy(np.atleast_2d(v.astype(np.float64))).requires_grad_() for k, v in tensors.items() if trained(k)}
         vectors = {k: p if tensors[k].ndim == 2 or k in Z_VECTORS else p[0] for k, p in params.items()}
-        twin = Twin(meta["architecture"], vectors)
+        # A sum next to 0 may have either sign in float32, and the slope of a leaky ReLU with it: one such sum moves a gradient by 0.3 %.
+        leaky = {k[len("leaky."):]: v[None] for k, v in ours.items() if k.startswith("leaky.")}
+        twin = Twin(meta["architecture"], vectors, leaky)
         out = twin.forward(ours["x"][None], torch.tensor([quality]), [ours["noise.z"][None], ours["noise.y"][None]],
                            [ours["rounded.z"][None], ours["rounded.y"][None]])
         out["loss"].backward()
@@ -310,6 +321,9 @@ def check(options):
             if not off < 0.501:
                 failed = True
                 print(f"quality {quality}: {k} is rounded by {off:.3f}")
+        if not twin.kink < 1e-5:
+            failed = True
+            print(f"quality {quality}: a leaky ReLU takes the other slope at {twin.kink:.3g} of its layer's root mean square")
         errors = {}
         for name, (a, b) in pairs.items():
             norm, difference = float(b.norm()), float((a - b).norm())
@@ -488,7 +502,7 @@ def train(options):
         start = "" if fresh else f", from model {meta['id']}"
         text = {"format_version": "1", "architecture": meta["architecture"], "id": "",
                 "licence": options.licence if options.licence is not None else "" if fresh else meta.get("licence", ""),
-                "training": (options.summary + "; " if options.summary else "") + words + start}
+                "training": words + start + ("; " + options.summary if options.summary else "")}
         return write_model(options.out, text, tensors, trainer.values())
 
     while trainer.step < options.steps:

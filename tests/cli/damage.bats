@@ -257,12 +257,12 @@ forged() {
 }
 
 @test "a model that does not match: -m, and none at all" {
-	refused "made with model d0c73b1c42f729a4, not with other" vae-dec -m "$X/other.safetensors" -o out "$X/x.lat"
-	refused "made with model d0c73b1c42f729a4, not with other" vae-dec -m "$X/other.safetensors" -o out "$X/x.latents"
-	refused "made with model d0c73b1c42f729a4, not with other" vae-quant -m "$X/other.safetensors" -o out "$X/x.latents"
-	refused "made with model d0c73b1c42f729a4, not with other" vae-quant -d -m "$X/other.safetensors" -o out "$X/x.lat"
-	refused "made with model" vae-quant -t -m "$X/mlp.safetensors" "$X/x.lat"
-	refused "made with model" vae-stat -m "$X/other.safetensors" "$X/x.lat" >/dev/null
+	refused "made with the model tiny (d0c73b1c42f729a4), not with other" vae-dec -m "$X/other.safetensors" -o out "$X/x.lat"
+	refused "made with the model tiny (d0c73b1c42f729a4), not with other" vae-dec -m "$X/other.safetensors" -o out "$X/x.latents"
+	refused "made with the model tiny (d0c73b1c42f729a4), not with other" vae-quant -m "$X/other.safetensors" -o out "$X/x.latents"
+	refused "made with the model tiny (d0c73b1c42f729a4), not with other" vae-quant -d -m "$X/other.safetensors" -o out "$X/x.lat"
+	refused "made with the model tiny" vae-quant -t -m "$X/mlp.safetensors" "$X/x.lat"
+	refused "made with the model tiny" vae-stat -m "$X/other.safetensors" "$X/x.lat" >/dev/null
 	export VAE_MODEL_PATH=/nowhere
 	refused "d0c73b1c42f729a4" vae-dec -o out "$X/x.lat"
 	refused "d0c73b1c42f729a4" vae-quant -o out "$X/x.latents"
@@ -310,21 +310,34 @@ forged() {
 
 @test "weights that are not finite, tables that are no tables" {
 	local good=$X/good.safetensors base
+	export VAE_MODEL_PATH=$PWD # found by name: what a path names is hashed first
 	base=$(perl -0777 -ne 'print 8 + unpack "Q<", $_' "$good")
 	# of the analysis: the first weight (F16), the first bias (F32)
 	for edit in "substr(\$_, $base, 2) = pack 'v', 0x7e00" "substr(\$_, $base, 2) = pack 'v', 0xfc00" "substr(\$_, $base + 24576, 4) = pack 'V', 0x7fc00000" \
 		"substr(\$_, $base + 24576, 4) = pack 'V', 0x7f800000"; do
 		perl -0777 -pe "$edit" "$good" >bad.safetensors
-		refused "bad.safetensors: tensor enc.patch" vae-enc -T 1 -m ./bad.safetensors -o out "$X/x.ppm"
+		refused "bad.safetensors: tensor enc.patch" vae-enc -T 1 -m bad -o out "$X/x.ppm"
 	done
 	# of the coder: the last cumulative count and one before, the scales' bounds, the density of z
 	for edit in "substr(\$_, -194, 2) = pack 'v', 0" "substr(\$_, $base + 152032 + 20, 2) = pack 'v', 65535" \
 		"substr(\$_, $base + 151776, 4) = pack 'V', 0xffffffff" "substr(\$_, $base + 151776, 4) = pack 'V', 0x7fffffff" \
 		"substr(\$_, $base + 151696, 4) = pack 'V', 0x7fc00000"; do
 		perl -0777 -pe "$edit" "$good" >bad.safetensors
-		refused "bad.safetensors: *prior" vae-quant -T 1 -m ./bad.safetensors -o out "$X/x.latents"
-		refused "bad.safetensors: *prior" vae-dec -T 1 -m ./bad.safetensors -o out "$X/x.lat"
+		refused "bad.safetensors: *prior" vae-quant -T 1 -m bad -o out "$X/x.latents"
+		refused "bad.safetensors: *prior" vae-dec -T 1 -m bad -o out "$X/x.lat"
 	done
+}
+
+@test "weights edited under an old id: -m FILE and a hint say so" {
+	perl -0777 -pe 'substr($_, -100000, 1) ^= "\1"' "$X/good.safetensors" >edited.safetensors
+	differ edited.safetensors "$X/good.safetensors"
+	refused "edited.safetensors: its id is *, but its contents hash to *: it was edited or damaged" vae-enc -m ./edited.safetensors -o out "$X/x.ppm"
+	refused "edited.safetensors: its id is *" vae-quant -m ./edited.safetensors -o out "$X/x.latents"
+	refused "edited.safetensors: its id is *" vae-dec -m ./edited.safetensors -o out "$X/x.lat"
+	refused "edited.safetensors: its id is *" vae-train --init ./edited.safetensors --steps 1 --patch 64 -o out "$X/x.ppm"
+	vae-enc -m "$X/good.safetensors" "$X/x.ppm" | perl -0777 -pe "s#HINT .*#HINT $PWD/edited.safetensors#" >hinted.latents
+	grep -aq "^HINT $PWD/edited" hinted.latents
+	VAE_MODEL_PATH=/nowhere refused "edited.safetensors: its id is *" vae-quant -o out hinted.latents
 }
 
 @test "an id among broken models is found all the same" {

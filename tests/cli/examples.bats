@@ -2,18 +2,9 @@
 # The examples of the manuals and of the README do what they say: each line that starts with a prompt is run, in order.
 load helper
 
-# The models that the examples name, where they are not yet in models/: of the same architectures, and good for nothing else.
-setup_file() {
-	mkdir "$BATS_FILE_TMPDIR/models"
-	compgen -G "$ROOT/models/photo*.safetensors" >/dev/null || cp "$DATA/tiny.safetensors" "$BATS_FILE_TMPDIR/models/photo-1.safetensors"
-	compgen -G "$ROOT/models/mnist*.safetensors" >/dev/null ||
-		vae-train --arch mlp --steps 10 --quiet -o "$BATS_FILE_TMPDIR/models/mnist-1.safetensors" "$DATA/golden/digits.pgm"
-}
-
 # The pictures and codes that the examples name.
 prepare() {
-	unset VAE_MODEL
-	export VAE_MODEL_PATH=$BATS_FILE_TMPDIR/models
+	unset VAE_MODEL VAE_MODEL_PATH
 	photo 256 192 >photo.ppm
 	pnmtopng photo.ppm >photo.png
 	ppmtopgm photo.ppm >grey.pgm
@@ -29,12 +20,21 @@ prepare() {
 	cp y.lat b.lat
 }
 
-# Each line of stdin, as a shell with pipefail runs it.
+# example LINE: as a shell with pipefail runs it. A program whose reader has read enough, as "od -N 34" does, may die of SIGPIPE, or
+# have written all by then.
+example() {
+	bash -o pipefail -c "$1"'
+		of_all=$? of_each=("${PIPESTATUS[@]}")
+		[ "$of_all" = 141 ] && [ "${of_each[-1]}" = 0 ] && [[ "${of_each[*]}" =~ ^((0|141)\ ?)*$ ]] && of_all=0
+		exit "$of_all"'
+}
+
+# Each line of stdin is an example that succeeds: run_lines LEAST
 run_lines() {
 	local line count=0
 	while IFS= read -r line; do
 		count=$((count + 1))
-		bash -o pipefail -c "$line" >stdout 2>stderr </dev/null || { { echo "$line"; cat stderr; } | batslib_decorate "an example fails" | fail; return 1; }
+		example "$line" >stdout 2>stderr </dev/null || { { echo "$line"; cat stderr; } | batslib_decorate "an example fails" | fail; return 1; }
 	done
 	[ "$count" -ge "$1" ] || fail "only $count examples"
 }
@@ -42,21 +42,38 @@ run_lines() {
 # What stands in the source of a page, as its reader sees it.
 shown() { sed 's/\\e/\\/g; s/\\-/-/g; s/\\&//g'; }
 
-# manual PAGE COUNT: at least so many lines
+# manual PAGE COUNT [MODEL]: at least so many lines; a model of the tests stands in for photo
 manual() {
 	prepare
+	if [ -n "${3-}" ]; then
+		mkdir models
+		cp "$DATA/$3.safetensors" models/photo-1.safetensors
+		export VAE_MODEL_PATH=$PWD/models
+	fi
 	sed -n 's/^\$ //p' "$ROOT/man/$1" | shown >lines
 	run_lines "$2" <lines
 }
 
+# Skips the test without it. Not inside of run or of a pipeline: "skip" would leave the subshell alone.
+needs_python() { python3 -c 'import sys; assert sys.version_info >= (3, 8)' 2>/dev/null || skip "no python3 of version 3.8 or later"; }
+
 # The Python program of a page: program PAGE [FILE]...
 program() {
-	python3 -c 'import sys; assert sys.version_info >= (3, 8)' 2>/dev/null || skip "no python3"
 	prepare
 	sed -n '/^import /,/^\.Ed/p' "$ROOT/man/$1" | sed '/^\.Ed/d' | shown >program.py
 	[ -s program.py ] || fail "no program in $1"
 	shift
 	python3 program.py "$@"
+}
+
+@test "an example may stop reading early, and fails where any of its programs does" {
+	example "yes | head -n 1"
+	example "yes | head -n 1 | cat"
+	run -1 example "false | cat"
+	run -1 example "yes | head -n 1 | false"
+	run -141 example "false | yes | head -n 1"
+	run -1 example "true; false"
+	run -141 example "yes | head -n 1 && true; kill -s PIPE \$\$"
 }
 
 # Each page by its own line below, so that a new page is not forgotten.
@@ -75,26 +92,29 @@ program() {
 @test "vae-quant(1)" { manual vae-quant.1 10; }
 @test "vae-dec(1)" { manual vae-dec.1 12; }
 @test "vae-stat(1)" { manual vae-stat.1 9; }
-@test "vae-train(1)" { manual vae-train.1 9; }
+@test "vae-train(1)" { manual vae-train.1 9 tiny; }
 @test "vae(7)" { manual vae.7 16; }
 @test "vae-latents(5)" { manual vae-latents.5 3; }
 @test "vae-codes(5)" { manual vae-codes.5 4; }
 @test "vae-model(5)" { manual vae-model.5 3; }
 
 @test "vae-latents(5): the program" {
+	needs_python
 	run --separate-stderr -0 program vae-latents.5 < <(vae-enc "$DATA/golden/one.ppm")
 	[ "${#lines[@]}" -ge 16 ]
 }
 
 @test "vae-model(5): the program" {
+	needs_python
 	run --separate-stderr -0 program vae-model.5 "$DATA/tiny.safetensors"
 	assert_line --index 0 --partial "photo enc="
 	assert_line --regexp "^prior.scales.bound I32 \[64\]$"
 }
 
 @test "vae(7): the program, from one digit to another" {
+	needs_python
 	pamcut -height 28 -width 28 "$DATA/golden/digits.pgm" >one.pgm
-	export VAE_MODEL_PATH=$BATS_FILE_TMPDIR/models:$ROOT/models
+	export VAE_MODEL_PATH=$ROOT/models
 	vae-enc -m mnist one.pgm one.pgm >two.latents
 	program vae.7 <two.latents | vae-dec >walk
 	assert_equal "$(kinds walk | sort | uniq -c | sed 's/^ *//')" "9 PGM RAW 28 28 1 255 GRAYSCALE"
@@ -102,7 +122,7 @@ program() {
 
 # The program of vae(7): the first and the last of its nine pictures are those that it was given, the others lie between.
 @test "vae(7): latents in other languages" {
-	command -v python3 >/dev/null || skip "no python3"
+	needs_python
 	prepare
 	sed -n '/^import array, sys$/,/^\.Ed$/p' "$ROOT/man/vae.7" | sed '$d; s/\\e/\\/g' >blend.py
 	[ "$(wc -l <blend.py)" -gt 10 ]
@@ -119,13 +139,13 @@ program() {
 	run -1 shell "cat photo.ppm grey.pgm | vae-enc | python3 blend.py"
 }
 
-# In the README examples are indented, and begin with a program of the pipeline. Its training is cut short to one step.
+# In the README examples are indented, and begin with a program of the pipeline. Its training is one step of the small model.
 @test "README.md" {
 	prepare
 	ln -s "$ROOT/models" "$ROOT/tools" "$ROOT/tests" .
 	mkdir Pictures
 	pngtopnm "$DATA/photo.png" | cjpeg -quality 95 >Pictures/photo.jpg
 	grep -E '^    (vae-(enc|quant|dec|stat|train)|pngtopnm|pngtopam|cat|models/stream\.sh) ' "$ROOT/README.md" |
-		sed -E 's/--minutes +[0-9]+/--steps 1 --batch 1 --patch 64/' >lines
+		sed -E "s|--minutes +[0-9]+|--init '$DATA/tiny.safetensors' --steps 1 --batch 1 --patch 64|" >lines
 	run_lines 5 <lines
 }

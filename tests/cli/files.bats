@@ -202,53 +202,6 @@ in_terminal() {
 	run -0 in_terminal "vae-quant -t '$X/x.lat'"
 }
 
-@test "TERM, INT and HUP remove the unfinished file, and end the program as they should" {
-	local signal
-	for signal in TERM INT HUP; do
-		mkfifo slow
-		plainly vae-enc -o out slow 3>&- 2>err &
-		local pid=$!
-		exec 4>slow
-		cat "$X/x.ppm" >&4
-		wait_for eval 'compgen -G ".out.*" >/dev/null'
-		assert_not_exist out
-		kill -s "$signal" "$pid"
-		ends "$((128 + $(kill -l "$signal")))" "$pid"
-		exec 4>&-
-		assert_equal "$(cat err)" ""
-		rm slow err
-		only
-	done
-}
-
-@test "TERM leaves the file that was there before" {
-	echo old >out
-	mkfifo slow
-	plainly vae-dec -o out slow 3>&- &
-	local pid=$!
-	exec 4>slow
-	head -c 100 "$X/x.lat" >&4
-	wait_for eval 'compgen -G ".out.*" >/dev/null'
-	kill -s TERM "$pid"
-	ends 143 "$pid"
-	exec 4>&-
-	assert_equal "$(cat out)" old
-	only out slow
-}
-
-@test "signals that were ignored stay ignored" {
-	mkfifo slow
-	(trap '' HUP && exec vae-enc -o out slow) 3>&- &
-	local pid=$!
-	exec 4>slow
-	wait_for eval 'compgen -G ".out.*" >/dev/null'
-	kill -s HUP "$pid"
-	cat "$X/x.ppm" >&4
-	exec 4>&-
-	ends 0 "$pid"
-	cmp out "$X/x.latents"
-}
-
 # to_nobody COMMAND...: into a pipe that nobody reads any more
 to_nobody() (
 	rm -f nobody
@@ -256,6 +209,120 @@ to_nobody() (
 	exec 8<>nobody 9>nobody 8<&-
 	"$@" >&9
 )
+
+# waiting COMMAND...: the command waits for input, its output is open: $pid; what goes to descriptor 4 is its input
+waiting() {
+	rm -f slow
+	mkfifo slow
+	"$@" 3>&- 2>err &
+	pid=$!
+	exec 4>slow
+}
+
+@test "whatever ends a program, nothing is left of -o, and the program ends as it should" {
+	local signal pid
+	has_nameless || skip "this file system has no files without a name"
+	ulimit -c 0
+	for signal in TERM INT HUP PIPE QUIT ALRM XCPU XFSZ ABRT KILL; do
+		waiting plainly vae-enc -o out slow
+		cat "$X/x.ppm" >&4
+		only err slow
+		kill -s "$signal" "$pid"
+		ends "$((128 + $(kill -l "$signal")))" "$pid"
+		exec 4>&-
+		assert_equal "$(cat err)" ""
+		only err slow
+	done
+}
+
+@test "nor of one that a limit ends, or a reader of its report that goes away" {
+	photo 400 300 >large.ppm
+	run ! bash -c 'ulimit -f 20 -c 0; exec vae-enc -o new large.ppm'
+	only large.ppm
+	run --separate-stderr -141 to_nobody plainly sh -c 'exec vae-enc -v -o new "$X/x.ppm" "$X/x.ppm" 2>&1'
+	only large.ppm nobody
+}
+
+@test "TERM leaves the file that was there before" {
+	local pid
+	has_nameless || skip "this file system has no files without a name"
+	echo old >out
+	waiting plainly vae-dec -o out slow
+	head -c 100 "$X/x.lat" >&4
+	kill -s TERM "$pid"
+	ends 143 "$pid"
+	exec 4>&-
+	assert_equal "$(cat out)" old
+	only err out slow
+}
+
+@test "signals that were ignored stay ignored" {
+	local pid
+	waiting bash -c 'trap "" HUP; exec vae-enc -o out slow'
+	kill -s HUP "$pid"
+	cat "$X/x.ppm" >&4
+	exec 4>&-
+	ends 0 "$pid"
+	cmp out "$X/x.latents"
+}
+
+# ---- files that cannot be replaced ---------------------------------------------------------------------------------------
+
+@test "-o /dev/stdout writes where the shell's redirection stands" {
+	local name
+	ln -s /dev/stdout link
+	for name in /dev/stdout /dev/fd/1 /proc/self/fd/1 link out; do
+		(printf HEAD && vae-dec -o "$name" "$X/x.lat" && printf TAIL) >out
+		{ printf HEAD && cat "$X/y.ppm" && printf TAIL; } | cmp - out
+	done
+	printf HEAD >out
+	vae-dec -o /dev/stdout "$X/x.lat" >>out
+	{ printf HEAD && cat "$X/y.ppm"; } | cmp - out
+	(printf HEAD >&5 && vae-dec -o /dev/fd/5 "$X/x.lat" && printf TAIL >&5) 5>out
+	{ printf HEAD && cat "$X/y.ppm" && printf TAIL; } | cmp - out
+	(printf HEAD >&2 && vae-dec -o /dev/stderr "$X/x.lat") 2>out
+	{ printf HEAD && cat "$X/y.ppm"; } | cmp - out
+	vae-dec -o /dev/stdout "$X/x.lat" | cmp - "$X/y.ppm"
+	only link out
+	fails 1 "/dev/fd/77: Bad file descriptor" vae-dec -o /dev/fd/77 "$X/x.lat"
+	fails 1 "/dev/stdout: *Bad file descriptor" shell 'vae-dec -o /dev/stdout "$X/x.lat" >&-'
+}
+
+@test "a file that may be written, in a folder that may not, is written over, but not by half" {
+	mkdir folder
+	echo old >folder/out
+	chmod 666 folder/out
+	chmod 555 folder
+	run -0 unprivileged vae-enc -o folder/out "$X/x.ppm"
+	cmp folder/out "$X/x.latents"
+	assert_equal "$(stat -c %a folder/out)" 666
+	fails 1 "truncated" unprivileged vae-enc -o folder/out "$X/x.ppm" "$X/short.ppm"
+	cmp folder/out "$X/x.latents"
+	unprivileged vae-quant -o folder/out folder/out # its own input
+	cmp folder/out "$X/x.lat"
+	fails 1 "folder/new: Permission denied" unprivileged vae-enc -o folder/new "$X/x.ppm"
+	TMPDIR=/no/such fails 1 "folder/out: No such file" unprivileged vae-enc -o folder/out "$X/x.ppm"
+	cmp folder/out "$X/x.lat"
+	chmod 755 folder
+}
+
+@test "a file that may not be written stays" {
+	echo old >out
+	chmod 444 out
+	fails 1 "out: Permission denied" unprivileged vae-enc -o out "$X/x.ppm"
+	assert_equal "$(cat out)" old
+	only out
+}
+
+@test "a file that another one is mounted on is written over" {
+	unshare -rm true 2>err || skip "no mounts of one's own here"
+	echo old >a
+	echo mounted >b
+	unshare -rm sh -ec 'mount --bind a b; vae-enc -o b "$X/x.ppm"; vae-quant -o b b'
+	cmp a "$X/x.lat"
+	assert_equal "$(cat b)" mounted
+	only a b err
+}
 
 @test "a reader that goes away ends a filter silently" {
 	local p
@@ -273,11 +340,32 @@ to_nobody() (
 	trap - PIPE
 }
 
-@test "unwritten corners: no descriptors or temporary files are left by a good run" {
+@test "no temporary files are left by a good run" {
 	export TMPDIR=$PWD/tmp
 	mkdir tmp
 	vae-enc -o out "$X/x.ppm"
 	vae-stat "$DATA/tiny.safetensors" >report
 	assert_equal "$(find tmp -mindepth 1)" ""
 	only out report tmp
+}
+
+# few COMMAND...: with 16 descriptors at most
+few() (
+	ulimit -n 16
+	"$@" 3>&- 4>&-
+)
+
+@test "each operand's descriptor is closed again: forty operands, sixteen descriptors" {
+	local x=() g=() l=() c=() m=() i
+	ppmtopgm "$X/x.ppm" >x.pgm
+	for ((i = 0; i < 40; i++)); do x+=("$X/x.ppm") g+=(x.pgm) l+=("$X/x.latents") c+=("$X/x.lat") m+=("$DATA/tiny.safetensors"); done
+	few vae-enc -o out "${x[@]}"
+	few vae-quant -o out "${l[@]}"
+	few vae-quant -d -o out "${c[@]}"
+	few vae-dec -o out "${c[@]}"
+	few vae-stat -o out "${x[@]}" "${l[@]}" "${c[@]}" "${m[@]}"
+	few vae-train --arch mlp --width 48 --height 40 --hidden1 8 --hidden2 8 --z 2 --steps 1 --quiet -o out "${g[@]}"
+	# the limit is one
+	run few bash -c 'for i in {3..16}; do eval "exec $i</dev/null"; done'
+	assert_output --partial "Too many open files"
 }

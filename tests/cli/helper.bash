@@ -11,6 +11,7 @@ load "$BATS_LIB_PATH/bats-file/load.bash"
 
 ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
 export ROOT
+. "$ROOT/tests/unit/isa.sh"
 B=$(cd "$ROOT" && realpath "${B:-build}")
 export B
 DATA=$ROOT/tests/data
@@ -94,6 +95,10 @@ differ() {
 	[ -e "$1" ] && [ -e "$2" ]
 }
 
+# needs_isa ISA, needs_program PROGRAM: skip the test where this machine lacks it. The reasons' first words: tests/skips.sh.
+needs_isa() { runs "$1" || skip "CPU without $1"; }
+needs_program() { command -v "$1" >/dev/null || skip "no $1"; }
+
 # The bytes of FILE with byte number OFFSET (from 0; negative: from the end) inverted: flip FILE OFFSET
 flip() {
 	perl -0777 -e 'my ($file, $at) = @ARGV; open F, "<:raw", $file or die; my $s = <F>; $at += length $s if $at < 0;
@@ -130,6 +135,19 @@ json_is() {
 plainly() {
 	exec perl -e '$SIG{$_} = "DEFAULT" for qw(INT QUIT TERM HUP PIPE); exec { $ARGV[0] } @ARGV or die' "$@"
 }
+
+# has_nameless: the file system here has files without a name (O_TMPFILE), so that nothing is left of one whatever ends a program
+has_nameless() {
+	perl -MFcntl -e 'exit !sysopen F, ".", O_RDWR | O_DIRECTORY | 020000000, 0600'
+}
+
+# unprivileged COMMAND...: for root, too, a folder that is not writable is none
+unprivileged() {
+	if [ "$(id -u)" = 0 ]; then setpriv --bounding-set=-all --inh-caps=-all "$@"; else "$@"; fi
+}
+
+# shimmed COMMAND...: with the library that makes the machine fail, as the environment tells it (tests/faults/shim.c)
+shimmed() { LD_PRELOAD=$B/tests/shim.so ASAN_OPTIONS=$ASAN_OPTIONS:verify_asan_link_order=0 "$@"; }
 
 # ends STATUS PID: the child of this shell leaves with that status
 ends() {

@@ -126,6 +126,19 @@ alpha_kept() {
 	alpha_kept "$PICTURES/bits.pbm" alpha.pbm BLACKANDWHITE_ALPHA
 }
 
+# packed MASK LEVEL: bytes of codes with that alpha
+packed() { pamstack -quiet -tupletype RGB_ALPHA grey.ppm "$1" | vae-enc | vae-quant ${2+--level "$2"} | wc -c; }
+
+@test "alpha is packed at the level that suits it" {
+	ppmmake gray 512 384 >grey.ppm
+	pgmramp -ellipse 512 384 >soft.pgm
+	ppmmake black 512 384 | ppmdraw -script 'setcolor white; filledcircle 256 192 150' | ppmtopgm >disc.pgm
+	assert_equal "$(packed soft.pgm)" "$(packed soft.pgm 19)"
+	[ "$(packed soft.pgm)" -lt $(($(packed soft.pgm 3) * 2 / 3)) ]
+	assert_equal "$(packed disc.pgm)" "$(packed disc.pgm 13)"
+	[ "$(packed disc.pgm)" -lt "$(packed disc.pgm 19)" ]
+}
+
 @test "alpha of 16 bits and of an odd maxval is lossless" {
 	local maxval
 	for maxval in 65535 777; do
@@ -133,6 +146,26 @@ alpha_kept() {
 		pgmramp -ellipse -maxval "$maxval" 48 40 >alpha
 		alpha_kept colour alpha RGB_ALPHA
 	done
+}
+
+@test "colours that nobody sees cost little; --keep-invisible keeps them" {
+	photo 300 200 >x.ppm
+	ppmmake black 300 200 | ppmdraw -script 'setcolor white; filledcircle 150 100 80' | ppmtopgm >disc.pgm
+	pamstack -tupletype RGB_ALPHA x.ppm disc.pgm >x.pam
+	vae-enc -m photo x.pam | vae-quant >x.lat
+	vae-enc -m photo --keep-invisible x.pam | vae-quant >kept.lat
+	[ "$(size x.lat)" -lt $(($(size kept.lat) * 3 / 4)) ] || fail "$(size x.lat) of $(size kept.lat) bytes"
+	# black, and all that is visible as good
+	ppmtopgm disc.pgm | pamdepth 1 | pamarith -multiply - x.ppm 2>/dev/null | pamstack -tupletype RGB_ALPHA - disc.pgm >black.pam
+	vae-enc -m photo --keep-invisible black.pam | vae-quant >black.lat
+	[ "$(size x.lat)" -lt "$(size black.lat)" ]
+	vae-dec x.lat >y.pam
+	at_least "$(psnr y.pam x.pam)" "$(vae-dec black.lat >b.pam && psnr b.pam x.pam)"
+	pamchannel -infile y.pam 3 | cmp - <(pamchannel -infile x.pam 3)
+	# the whole picture, as if there were no alpha
+	vae-dec kept.lat | pamchannel -tupletype RGB 0 1 2 | pamtopnm >y.ppm
+	vae-enc -m photo x.ppm | vae-quant | vae-dec | cmp - y.ppm
+	for band in 16 64 100; do vae-enc -m photo --band $band x.pam | cmp - <(vae-enc -m photo x.pam); done
 }
 
 @test "transparency of PNG, there and back" {
@@ -236,7 +269,6 @@ cut_out() {
 }
 
 @test "dense models: --crop cuts, --reduce is refused" {
-	[ -e "$ROOT/models/mnist-1.safetensors" ] || skip "no mnist model"
 	pamcut -width 28 -height 28 "$PICTURES/grey.pgm" | vae-enc -m "$ROOT/models/mnist-1.safetensors" | vae-quant >x.lat
 	vae-dec -m "$ROOT/models/mnist-1.safetensors" x.lat >y.pgm
 	vae-dec -m "$ROOT/models/mnist-1.safetensors" --crop 3,4,20,10 x.lat >crop.pgm

@@ -24,6 +24,21 @@ setup_file() {
 	done
 }
 
+@test "-h is --help, and other spellings are understood" {
+	local p
+	for p in "${PROGRAMS[@]}"; do
+		"$p" --help >long
+		quiet "$p" -h
+		diff long <(echo "$output")
+		assert_output --partial "-h, --help"
+	done
+	vae-train --quiet --arch "mlp width=16 height=16 hidden1=8 hidden2=8 z=2" --steps 1 --license CC0-1.0 --optimizer muon \
+		-o m <(photo 16 16 | ppmtopgm)
+	vae-stat --json m | json_is '$j->[0]{licence} eq "CC0-1.0" && $j->[0]{training} =~ /Muon/i'
+	fails 2 "--optimiser: 'sgd' is none of adam|muon" vae-train --steps 1 --optimizer sgd -o m "$X"
+	fails 2 "unrecognized option '--license'" vae-enc --license x "$X"
+}
+
 @test "--version and -V: name and version" {
 	local p
 	for p in "${PROGRAMS[@]}"; do
@@ -130,17 +145,18 @@ setup_file() {
 	vae-train --init tiny --steps 0 --patch 64 --quiet -o measured x.ppm
 	head -c -192 measured >told.safetensors
 	head -c 192 /dev/zero >>told.safetensors # its last tensor, 3 x 16: errors cost nothing
-	vae-enc -m ./told.safetensors x.ppm >y
-	vae-quant -m ./told.safetensors y >default
-	vae-quant -m ./told.safetensors --effort 0 y >0
-	vae-quant -m ./told.safetensors --effort 1 -T 3 y >1
-	vae-quant -m ./told.safetensors --effort 9 y >9
+	export VAE_MODEL_PATH=$PWD:$DATA # by its name: a file given by its path must have the id of what it holds
+	vae-enc -m told x.ppm >y
+	vae-quant -m told y >default
+	vae-quant -m told --effort 0 y >0
+	vae-quant -m told --effort 1 -T 3 y >1
+	vae-quant -m told --effort 9 y >9
 	cmp default 1
 	differ 0 1
 	differ 1 9
 	[ "$(wc -c <9)" -lt "$(wc -c <0)" ]
-	vae-quant -m ./told.safetensors -t 0 1 9
-	VAE_CPU=scalar vae-quant -m ./told.safetensors y | cmp - 1
+	vae-quant -m told -t 0 1 9
+	VAE_CPU=scalar vae-quant -m told y | cmp - 1
 }
 
 @test "vae-quant --method range is the default; zstd is another size of the same thing" {
@@ -185,9 +201,25 @@ setup_file() {
 	run --separate-stderr -0 shell 'vae-dec -v y.lat > y.ppm'
 	assert_equal "${#stderr_lines[@]}" 2
 	assert_regex "${stderr_lines[0]}" "^vae-dec: y.lat: 48x32 RGB, maxval 255, model tiny"
-	run --separate-stderr -0 vae-stat -v y.lat
-	assert_equal "$stderr" "vae-stat: y.lat: codes"
 	quiet shell 'vae-enc -v --quiet "$X" | vae-quant -v --quiet | vae-dec -v --quiet > y.ppm; vae-stat -v --quiet y.ppm'
+}
+
+@test "VAE_CPU: a word that is no name of kernels is an error that lists the names" {
+	local bad p
+	for bad in avx51 AVX2 "avx2 " none; do
+		export VAE_CPU=$bad
+		for p in "vae-enc $X" "vae-quant $LATENTS" "vae-quant -d $LAT" "vae-dec $LAT" "vae-dec --salvage $LAT" "vae-dec --sample 1" \
+			"vae-stat $DATA/tiny.safetensors"; do
+			# shellcheck disable=SC2086 # a program and its options
+			fails 1 "VAE_CPU: '$bad' is none of scalar, neon, avx2, avx512" $p -o y
+		done
+		fails 2 "VAE_CPU: '$bad' is none of scalar, neon, avx2, avx512" vae-train --steps 1 --patch 64 -o y "$X"
+		run --separate-stderr -1 vae-stat -r "$X" "$X"
+		assert_regex "$stderr" "VAE_CPU: '$bad' is none of scalar, neon, avx2, avx512"
+	done
+	assert_not_exist y
+	VAE_CPU='' vae-dec "$LAT" >a
+	VAE_CPU=scalar vae-dec "$LAT" | cmp - a
 }
 
 @test "-T: any number of threads gives the same bytes" {

@@ -2,11 +2,8 @@
 # The benches' pages and figures, from few and small pictures: that they come out whole, and need nothing but themselves.
 load helper
 
-setup_file() {
-	command -v gnuplot >/dev/null || skip "no gnuplot"
-}
-
 @test "report.sh: one page, with all that it shows inside" {
+	needs_program gnuplot
 	mkdir pictures
 	photo 192 128 | pnmtopng >pictures/a.png
 	photo 150 170 | pnmtopng >'pictures/b & <c>.png'
@@ -45,8 +42,9 @@ setup_file() {
 }
 
 @test "plot-log.gp: a log of training becomes two figures, for either network" {
+	needs_program gnuplot
 	photo 100 80 >x.ppm
-	vae-train --steps 3 --batch 1 --patch 64 --quiet --log photo.tsv --checkpoint-minutes 0 --valid x.ppm -o m x.ppm
+	vae-train --init tiny --steps 3 --batch 1 --patch 64 --quiet --log photo.tsv --checkpoint-minutes 0 --valid x.ppm -o m x.ppm
 	vae-train --arch mlp --steps 30 --quiet --log mlp.tsv --valid "$DATA/golden/digits.pgm" -o m "$DATA/golden/digits.pgm"
 	for log in photo mlp; do
 		gnuplot -e "logs='$log.tsv'; out='$log'" "$ROOT/tests/bench/plot-log.gp" 2>words
@@ -59,4 +57,53 @@ setup_file() {
 	grep -q 'ELBO' mlp.svg
 	gnuplot -e "logs='photo.tsv photo.tsv'; out='two'; x='step'; title='a title'" "$ROOT/tests/bench/plot-log.gp"
 	grep -q 'a title' two.svg
+}
+
+# bd_rates TEST ANCHOR: by PSNR and by MS-SSIM
+bd_rates() {
+	local metric
+	for metric in psnr msssim; do
+		awk -f "$ROOT/tests/bench/bdrate.awk" -v test="$1" -v anchor="$2" -v metric=$metric curves.csv || return 1
+	done | xargs
+}
+
+# What is expected was computed by SciPy 1.10 (Debian's python3-scipy) from the same curves. For a curve,
+#     p = PchipInterpolator(x, log(bpp)), x the PSNR, or -10 * log10(1 - MS-SSIM), in increasing order
+# and for two of them, over the range low to high that both have,
+#     100 * (exp((test.integrate(low, high) - anchor.integrate(low, high)) / (high - low)) - 1)
+# "jpeg" is out of order and convex, "bumpy" falls where it should rise, "three" has three points, of which the slopes at the ends
+# are limited.
+@test "bdrate.awk: what SciPy's PCHIP gives of the same curves" {
+	cat >curves.csv <<-'END'
+		codec,q,bpp,psnr,msssim
+		ours,0,0.054,25.69,0.8625
+		ours,20,0.147,28.51,0.9269
+		ours,40,0.376,31.92,0.9664
+		ours,60,0.835,35.91,0.9859
+		ours,80,1.563,39.83,0.9939
+		jpeg,95,3.120,40.42,0.9960
+		jpeg,5,0.251,24.80,0.8411
+		jpeg,20,0.430,29.15,0.9418
+		jpeg,50,0.791,31.98,0.9720
+		jpeg,80,1.482,35.10,0.9872
+		bumpy,1,0.300,26.00,0.8800
+		bumpy,2,0.290,27.00,0.9000
+		bumpy,3,0.700,30.50,0.9500
+		bumpy,4,0.690,31.00,0.9550
+		bumpy,5,2.400,38.00,0.9900
+		bumpy,6,2.450,41.50,0.9970
+		three,3,2.900,38.90,0.9930
+		three,1,0.120,27.20,0.9010
+		three,2,0.140,33.30,0.9750
+	END
+	assert_equal "$(bd_rates ours jpeg)" "-56.61 -50.51"
+	assert_equal "$(bd_rates jpeg ours)" "130.47 102.07"
+	assert_equal "$(bd_rates bumpy jpeg)" "0.70 18.10"
+	assert_equal "$(bd_rates three ours)" "-46.86 -46.95"
+	assert_equal "$(bd_rates ours ours)" "0.00 0.00"
+	run -1 bd_rates ours webp
+	assert_output --partial "fewer than two points"
+	printf 'low,%s\n' 0,0.1,10,0.5 1,0.2,12,0.6 >>curves.csv
+	run -1 bd_rates ours low
+	assert_output --partial "do not overlap"
 }

@@ -66,8 +66,40 @@ slice() {
 	zstd -q </dev/null >empty.zst
 	quiet vae-dec --salvage -o out empty.zst "$X/two.lat" empty.zst
 	cmp out "$X/two.pam"
-	{ printf 'P*M\030\5\0\0\0abcde'; cat "$X/two.lat"; } >skippable.lat
-	quiet vae-dec --salvage -o out skippable.lat
+}
+
+# skippable FILE: a skippable frame that holds FILE
+skippable() { perl -0777 -ne 'binmode STDOUT; print pack("a4V", "P*M\030", length), $_' "$1"; }
+
+@test "skippable frames are passed over, whatever they hold" {
+	printf 'abcde' >words
+	: >nothing
+	{ skippable words; cat "$X/two.lat"; } >front
+	{ skippable "$X/a.lat"; skippable nothing; cat "$X/x.lat"; skippable "$X/a.lat"; skippable words; cat "$X/a.lat"; skippable "$X/x.lat"; } >many
+	skippable many >inner
+	cat front inner >nested
+	for file in front many nested; do
+		quiet vae-dec --salvage -o out "$file"
+		cmp out "$X/two.pam"
+	done
+	quiet vae-dec -o out many
+	cmp out "$X/two.pam"
+	{ cat "$X/x.lat"; printf junk; skippable "$X/a.lat"; } >junk
+	damaged "between images: 4 bytes that are no codes (byte $N)" junk
+	cmp out "$X/x.out"
+	{ flip "$X/x.lat" "$(($(slice 3) + 100))"; skippable "$X/a.lat"; } >bad
+	salvaged bad 1
+	cmp <(head -c 1000 out) <(head -c 1000 "$X/x.out")
+	assert_equal "$(size out)" "$(size "$X/x.out")"
+	{ head -c $((N - 20)) "$X/x.lat"; skippable "$X/a.lat"; } >cut
+	salvaged cut 1
+	assert_equal "$(size out)" "$(size "$X/x.out")"
+	# a length that leads nowhere hides nothing
+	{ printf 'P*M\030\7\0\0\0abcde'; cat "$X/two.lat"; } >wrong
+	damaged "between images: 13 bytes that are no codes (byte 0)" wrong
+	cmp out "$X/two.pam"
+	{ printf 'P*M\030\377\377\377\377abcde'; cat "$X/two.lat"; } >wrong
+	damaged "between images: 13 bytes that are no codes (byte 0)" wrong
 	cmp out "$X/two.pam"
 }
 

@@ -113,11 +113,18 @@ value() { column "$1" | head -n 1; }
 		json_is '$j->[0]{model} eq "tiny" && $j->[0]{model_id} eq "d0c73b1c42f729a4"' <<<"$output"
 	done
 	json_is '$j->[0]{alpha_bytes} == 48 * 40 && $j->[0]{tuple} eq "GRAYSCALE_ALPHA"' <<<"$output"
+	# packed: what the file without alpha is smaller by
+	pamchannel -infile "$X/x.pam" -tupletype GRAYSCALE 0 | vae-enc -m tiny | vae-quant >plain.lat
+	json_is "\$j->[0]{alpha_packed_bytes} == $(($(size "$X/a.lat") - $(size plain.lat))) && \$j->[0]{alpha_packed_bytes} < 300" <<<"$output"
+	quiet vae-stat --json plain.lat
+	json_is '$j->[0]{alpha_packed_bytes} == 0' <<<"$output"
 }
 
 @test "codes: each method's size against the other's" {
 	vae-stat --tsv "$X/x.lat" >range
-	vae-stat --tsv "$X/z.lat" >zstd
+	refute grep -q other range # it takes as long as to pack anew
+	vae-stat -v --tsv "$X/x.lat" >range
+	vae-stat -v --tsv "$X/z.lat" >zstd
 	assert_equal "$(value method <range) $(value other_method <range)" "range zstd"
 	assert_equal "$(value method <zstd) $(value other_method <zstd)" "zstd range"
 	assert_equal "$(value other_method_bytes <range)" "$(size "$X/z.lat")"
@@ -145,7 +152,7 @@ value() { column "$1" | head -n 1; }
 	printf '\1' | dd of=bad.safetensors bs=1 seek=100000 conv=notrunc status=none
 	run --separate-stderr -1 vae-stat bad.safetensors
 	assert_equal "${#stderr_lines[@]}" 1
-	[[ $stderr = *"the model's id is d0c73b1c42f729a4, but its contents hash to "* ]]
+	[[ $stderr = *"its id is d0c73b1c42f729a4, but its contents hash to "* ]]
 }
 
 @test "models: architecture, cost by part, licence, training" {
@@ -170,7 +177,7 @@ value() { column "$1" | head -n 1; }
 
 @test "several kinds of file in one report, in the three layouts" {
 	local files=("$X/x.ppm" "$X/x.latents" "$X/x.lat" "$DATA/tiny.safetensors")
-	quiet vae-stat "${files[@]}"
+	quiet vae-stat -v "${files[@]}"
 	for word in RGB range CC0-1.0 synthesis; do assert_output --partial "$word"; done
 	quiet vae-stat --tsv "${files[@]}"
 	# every line has as many fields as the header above it
@@ -178,6 +185,96 @@ value() { column "$1" | head -n 1; }
 	assert_equal "$(cut -f 1 <<<"$output" | uniq | grep -v kind | uniq | xargs)" "image latents channel codes model part"
 	quiet vae-stat --json "${files[@]}"
 	json_is 'join(" ", map { $_->{kind} } grep { $_->{kind} ne "channel" && $_->{kind} ne "part" } @$j) eq "image latents codes model"' <<<"$output"
+}
+
+# table: the words of a report for people, a blank between two
+table() { sed '/^$/d; s/  */ /g; s/^ //'; }
+
+@test "several files for people: a line each, and what codes take together; all with -v" {
+	local name
+	cd "$X" || return 1
+	for name in x.lat z.lat a.lat; do
+		echo "$(size "$name") $(vae-stat --tsv "$name" | value bpp | xargs printf '%.4f')"
+	done >bytes
+	quiet vae-stat x.lat z.lat a.lat
+	table <<<"$output" >lines
+	assert_equal "$(head -n 1 lines)" "file_bytes bpp width height tuple quality method model file"
+	sed -n 2,4p lines | cut -d ' ' -f 1,2 | diff bytes -
+	assert_equal "$(sed -n 2,4p lines | cut -d ' ' -f 3-)" \
+		$'200 170 RGB 37.5 range tiny x.lat\n200 170 RGB 37.5 zstd tiny z.lat\n48 40 GRAYSCALE_ALPHA 50 range tiny a.lat'
+	assert_equal "$(sed -n 5p lines)" "images file_bytes bpp file"
+	assert_regex "$(sed -n 6p lines)" "^3 $(($(size x.lat) + $(size z.lat) + $(size a.lat))) [0-9.]+ total$"
+	assert_equal "$(wc -l <lines)" 6
+	quiet vae-stat x.lat x.latents x.ppm "$DATA/tiny.safetensors"
+	assert_equal "$(table <<<"$output" | grep -c .)" 8 # of each kind a head and a line
+	quiet vae-stat -v x.lat z.lat
+	assert_equal "$(grep -c "other_method_bytes" <<<"$output")" 2
+	run -1 --separate-stderr vae-stat x.lat no/such a.lat
+	assert_equal "$stderr" "vae-stat: no/such: No such file or directory"
+	assert_equal "$(table <<<"$output" | wc -l)" 5
+	quiet vae-stat x.lat
+	assert_line --regexp "^  estimate_bytes  "
+	quiet vae-stat --tsv x.lat z.lat
+	assert_line --index 0 --partial "estimate_bytes"
+}
+
+@test "values have one name in every layout: a word, the unit behind it" {
+	local name
+	quiet vae-stat --tsv -r "$X/x.ppm" "$X/x.lat"
+	for name in $(head -n 1 <<<"$output" | cut -f 3-); do
+		assert_regex "$name" '^[a-z0-9_]+$'
+		vae-stat -r "$X/x.ppm" "$X/x.lat" | grep "^  $name  " >grepped || fail "$name"
+	done
+	vae-stat -r "$X/x.ppm" "$X/y.ppm" | sed -n 1p | table | grep -x "image width height tuple depth maxval .*psnr_db .*file" >grepped
+}
+
+@test "qualities are printed as they were given" {
+	local quality
+	for quality in 50 37.5 0 100 12.34 99.9 33.333; do
+		vae-enc -q "$quality" "$X/small.pgm" >s.latents
+		assert_equal "$(vae-stat --tsv s.latents | value quality)" "$quality"
+		vae-quant s.latents >s.lat
+		assert_equal "$(vae-stat --tsv s.lat | value quality)" "$quality"
+		vae-stat s.lat | grep -x "  quality *$quality" >grepped
+		vae-stat --json s.lat | json_is "\$j->[0]{quality} eq '$quality'"
+	done
+}
+
+@test "-r with codes and latents: they are decoded and compared" {
+	local file measure
+	vae-stat --tsv -r "$X/x.ppm" "$X/y.ppm" >wanted
+	for file in x.lat z.lat; do
+		vae-stat --tsv -r "$X/x.ppm" "$X/$file" >got
+		for measure in mse psnr_db ms_ssim; do assert_equal "$(value $measure <got)" "$(value $measure <wanted)"; done
+	done
+	vae-dec "$X/x.latents" | vae-stat --tsv -r "$X/x.ppm" >wanted
+	vae-stat --tsv -r "$X/x.ppm" "$X/x.latents" >got
+	for measure in mse psnr_db ms_ssim; do assert_equal "$(value $measure <got)" "$(value $measure <wanted)"; done
+	diff <(sed 1,2d got) <(vae-stat --tsv "$X/x.latents" | sed 1,2d) # the channels are those without -r
+	# pair by pair through all kinds of files; and the average
+	cat "$X/x.lat" "$X/a.lat" >two.lat
+	quiet vae-stat --json -r "$X/x.ppm" -r "$X/x.pam" -r "$X/y.ppm" -r "$X/x.ppm" two.lat "$X/y.ppm" "$X/x.latents"
+	json_is 'my @m = map { $_->{mse} } grep { exists $_->{mse} } @$j; @m == 5 && $m[0] > 0 && $m[1] > 0 && $m[2] == 0 && $m[3] > 0
+		&& $j->[-1]{kind} eq "average" && $j->[-1]{images} == 4 && abs($m[4] - ($m[0] + $m[1] + $m[3]) / 4) < 1e-9' <<<"$output"
+	fails 1 "this is a model; -r is for" vae-stat -r "$X/x.ppm" "$DATA/tiny.safetensors"
+	fails 1 "cannot compare a picture of 200 x 170" vae-stat -o out -r "$X/small.pgm" "$X/x.lat"
+	run --separate-stderr -1 vae-stat --tsv -r "$X/small.pgm" "$X/x.lat"
+	assert_equal "$(value file_bytes <<<"$output") $(value mse <<<"$output")" "$(size "$X/x.lat") nan"
+	VAE_MODEL_PATH=/nowhere fails 1 "no model" vae-stat -o out -r "$X/x.ppm" "$X/x.latents"
+	assert_not_exist out
+}
+
+@test "references without an image, and images without a reference: a failure" {
+	run --separate-stderr -1 vae-stat --tsv -r "$X/x.ppm" -r "$X/y.ppm" "$X/x.lat"
+	assert_equal "$stderr" "vae-stat: $X/y.ppm: no image is left to compare with this one"
+	assert_equal "${#lines[@]}" 2
+	cat "$X/x.ppm" "$X/x.ppm" >two
+	fails 1 "two: no image is left" vae-stat -o out -r two "$X/y.ppm"
+	fails 1 "standard input: no image is left" shell 'vae-stat -o out -r - "$X/y.ppm" <two'
+	fails 1 "no/such: No such file" vae-stat -o out -r "$X/x.ppm" -r no/such "$X/y.ppm"
+	run --separate-stderr -1 vae-stat -r two "$X/x.lat" "$X/x.lat" "$X/x.lat"
+	assert_equal "${stderr_lines[0]}" "vae-stat: two: only 2 images to compare with"
+	only two
 }
 
 @test "JSON stays valid whatever the names are, and when a file is bad" {

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 B=$(realpath -m "${B:-build}")
 
-DEPS=${DEPS:-yes} tests/deps.sh dh:debhelper dpkg-buildpackage:dpkg-dev
+tests/deps.sh dh:debhelper dpkg-buildpackage:dpkg-dev
 missing=''
 for pair in dh:debhelper dpkg-buildpackage:dpkg-dev pkg-config:pkg-config; do
 	command -v "${pair%%:*}" >/dev/null || missing+=" ${pair#*:}"

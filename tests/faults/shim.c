@@ -1,24 +1,25 @@
 /* shim.c - preloaded into a program, it makes the machine fail. From the environment:
  *
- *   FAULT_ALLOCATION=N   the N-th allocation fails (from 1), mappings of files among them;  N+: and all that follow
+ *   FAULT_ALLOCATION=N   the N-th allocation fails (from 1);  N+: and all that follow
  *   FAULT_COUNT=FILE     how many allocations there were is written there at the end
  *   FAULT_ALARM=MICROS   SIGALRM so often, caught by a handler that lets system calls be interrupted
+ *   FAULT_NAMELESS=1     the file systems have no files without a name (O_TMPFILE)
+ *   FAULT_SYNC=1         no file can be flushed to its disk (fsync)
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/time.h>
 #include <unistd.h>
 
 static void *(*real_malloc)(size_t), *(*real_calloc)(size_t, size_t), *(*real_realloc)(void *, size_t), *(*real_aligned)(size_t, size_t);
-static void *(*real_mmap)(void *, size_t, int, int, int, off_t);
 static int (*real_posix)(void **, size_t, size_t);
 static void (*real_free)(void *);
 static bool ready, onwards; /* ready: from main on */
@@ -51,7 +52,6 @@ static void find(void)
 	*(void **)&real_realloc = dlsym(RTLD_NEXT, "realloc");
 	*(void **)&real_aligned = dlsym(RTLD_NEXT, "aligned_alloc");
 	*(void **)&real_posix = dlsym(RTLD_NEXT, "posix_memalign");
-	*(void **)&real_mmap = dlsym(RTLD_NEXT, "mmap");
 	*(void **)&real_free = dlsym(RTLD_NEXT, "free");
 	searching = false;
 }
@@ -110,17 +110,39 @@ int posix_memalign(void **p, size_t align, size_t size)
 	return fails() ? ENOMEM : real_posix(p, align, size);
 }
 
-void *mmap(void *where, size_t size, int protection, int flags, int fd, off_t offset)
-{
-	find();
-	return fd >= 0 && fails() ? MAP_FAILED : real_mmap(where, size, protection, flags, fd, offset);
-}
-
 void free(void *p)
 {
 	find();
 	if (!is_early(p) && real_free)
 		real_free(p);
+}
+
+int open(const char *path, int flags, ...)
+{
+	static int (*real_open)(const char *, int, ...);
+	va_list arguments;
+	va_start(arguments, flags);
+	int mode = flags & O_CREAT || (flags & O_TMPFILE) == O_TMPFILE ? va_arg(arguments, int) : 0;
+	va_end(arguments);
+	if (!real_open)
+		*(void **)&real_open = dlsym(RTLD_NEXT, "open");
+	if ((flags & O_TMPFILE) == O_TMPFILE && getenv("FAULT_NAMELESS")) {
+		errno = EOPNOTSUPP;
+		return -1;
+	}
+	return real_open(path, flags, mode);
+}
+
+int fsync(int fd)
+{
+	static int (*real_fsync)(int);
+	if (!real_fsync)
+		*(void **)&real_fsync = dlsym(RTLD_NEXT, "fsync");
+	if (getenv("FAULT_SYNC")) {
+		errno = EIO;
+		return -1;
+	}
+	return real_fsync(fd);
 }
 
 static void on_alarm(int number) { (void)number; }

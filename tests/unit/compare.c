@@ -14,6 +14,8 @@ static struct vae_image *make(uint32_t width, uint32_t height, unsigned maxval, 
 	struct vae_error e;
 	if (vae_image_new(&x, &g, 0, &e))
 		abort();
+	for (size_t i = 0; x->alpha && i < (size_t)width * height; i++)
+		x->alpha[i] = (uint16_t)maxval;
 	return x;
 }
 
@@ -203,6 +205,36 @@ static void test_identity(void)
 	vae_image_free(negative);
 }
 
+/* Two thirds of the picture are invisible in both, and differ by anything there. */
+static void test_invisible(void)
+{
+	struct vae_image *a = make(180, 170, 255, VAE_RGB_ALPHA), *b = make(180, 170, 510, VAE_RGB_ALPHA);
+	size_t pixels = 180 * 170, seen = 0;
+	double squares = 0;
+	paint(a, 1);
+	paint(b, 2);
+	damage(b, 40);
+	for (size_t i = 0; i < pixels; i++) {
+		a->alpha[i] = i % 3 == 1 ? 9 : 0;
+		b->alpha[i] = i % 3 == 2 ? 0 : i % 3;
+		for (int k = 0; k < 3 && (a->alpha[i] || b->alpha[i]); k++)
+			squares += pow(a->colour[3 * i + k] / 255.0 - b->colour[3 * i + k] / 510.0, 2);
+		seen += a->alpha[i] || b->alpha[i];
+	}
+	struct vae_distortion d = compare(a, b);
+	ok(seen == pixels / 3 && squares > 0 && fabs(d.mse - squares / (3.0 * (double)seen)) < 1e-12, "invisible pixels are not compared");
+	for (size_t i = 0; i < 3 * pixels; i++)
+		b->colour[i] = (uint16_t)(a->alpha[i / 3] || b->alpha[i / 3] ? 2 * a->colour[i] : 7 * i % 511);
+	d = compare(a, b);
+	ok(d.mse == 0 && d.ms_ssim == 1, "pictures that look the same are the same");
+	memset(a->alpha, 0, pixels * sizeof *a->alpha);
+	memset(b->alpha, 0, pixels * sizeof *b->alpha);
+	d = compare(a, b);
+	ok(d.mse == 0 && isinf(d.psnr) && d.ms_ssim == 1, "and so are those of which nothing is seen");
+	vae_image_free(a);
+	vae_image_free(b);
+}
+
 static void test_threads(void)
 {
 	struct vae_image *a = make(300, 401, 1000, VAE_RGB), *b = make(300, 401, 255, VAE_RGB);
@@ -310,6 +342,7 @@ int main(void)
 	test_offset();
 	test_flat();
 	test_identity();
+	test_invisible();
 	test_definition();
 	test_threads();
 	test_bands();

@@ -5,7 +5,9 @@
 #include "stream/model.h"
 #include "tap.h"
 
+#include <fcntl.h>
 #include <jansson.h>
+#include <malloc.h>
 #include <math.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -373,6 +375,10 @@ static void test_damage(void)
 	spill(path, "\2\0\0\0\0\0\0\0[]", 10);
 	struct vae_model *none = NULL;
 	ok(refused(path, VAE_EMODEL, "not an object") && !vae_model_load_id(&none, path, 0, NULL), "a list for a header");
+	size_t held = mallinfo2().uordblks; /* 0 under a sanitizer, which looks for itself */
+	for (int i = 0; i < 100; i++)
+		vae_model_load_id(&none, path, 0, NULL);
+	ok(mallinfo2().uordblks <= held, "which leaves no memory behind (%zd bytes)", (ssize_t)(mallinfo2().uordblks - held));
 	memcpy(longer, b.data, b.size);
 	uint64_t data = 8 + vae_get64(b.data);
 	longer[data + 1] = 0x7c; /* the first weight becomes infinite */
@@ -406,10 +412,13 @@ static void test_damage(void)
 		{"[12,5]", "{}", "shape", "a shape that is no list"},
 		{"\"data_offsets\":[0,120]", "\"data_offsets\":[0,122]", "bytes 0 to 122", "an overlap"},
 		{"\"data_offsets\":[0,120]", "\"data_offsets\":[-1,119]", "bytes -1", "a negative place"},
+		{"\"data_offsets\":[0,120]", "\"data_offsets\":[20,140]", "bytes 20 to 140, not 0 to 120: the tensors must lie in the order", "another order"},
 		{"\"data_offsets\":[0,120]", "\"data_offsets\":[0,120],\"more\":1", "malformed", "an entry with more"},
 		{"\"data_offsets\":[0,120]", "\"data_offsets\":[0]", "malformed", "one offset"},
 		{"\"prior.scales.cumulative\"", "\"prior.scales.cumulativo\"", "prior.scales.cumulative", "no tables"},
 		{"{\"__metadata__\"", "[{\"__metadata__\"", "header byte", "no JSON"},
+		{"{\"__metadata__\"", "{\"[[[[[[[[[[[\\\"[[[\":[[[[[[[]]]]]]],\"__metadata__\"", "tensors, where", "nesting as deep as is read"},
+		{"{\"__metadata__\"", "{\"x\":[[[[[[[[]]]]]]]],\"__metadata__\"", "nested deeper than 8", "nesting that takes stack"},
 	};
 	for (size_t i = 0; i < sizeof edits / sizeof *edits; i++) {
 		edit(path, &b, edits[i].from, edits[i].to);
@@ -449,6 +458,70 @@ static void test_damage(void)
 	mkfifo(in_folder("fifo.safetensors"), 0600);
 	ok(refused(in_folder("fifo.safetensors"), VAE_EMODEL, "not a regular file"), "a FIFO does not hang");
 	ok(refused(in_folder("absent"), VAE_EMODEL, "No such file"), "no file");
+}
+
+/* ---- files that change under a model ------------------------------------------------------------------------------------- */
+
+/* What becomes of a model whose file is changed between loading and use. */
+static int used_after(const char *path, void (*change)(const char *path, const struct bytes *b), const struct bytes *b)
+{
+	struct vae_model *m = NULL;
+	spill(path, b->data, b->size);
+	int result = vae_model_load(&m, path, &error);
+	change(path, b);
+	if (!result)
+		result = vae_model_prepare(m, ALL_PARTS, &error);
+	vae_model_free(m);
+	return result;
+}
+
+static void cut(const char *path, const struct bytes *b)
+{
+	if (truncate(path, (off_t)b->size / 2))
+		printf("Bail out! cannot cut %s\n", path), exit(1);
+}
+
+static void rewrite(const char *path, const struct bytes *b)
+{
+	struct timespec times[2] = {{0, UTIME_OMIT}, {1, 0}}; /* clocks of files are coarse */
+	spill(path, b->data, b->size);
+	utimensat(AT_FDCWD, path, times, 0);
+}
+
+static void replace(const char *path, const struct bytes *b)
+{
+	const char *other = in_folder("other.safetensors");
+	spill(other, b->data, b->size / 2);
+	if (rename(other, path))
+		printf("Bail out! cannot rename %s\n", other), exit(1);
+}
+
+/* A first weight that is another, under the same id. */
+static void test_edited(const char *path, struct bytes *b)
+{
+	struct vae_model *m = NULL;
+	make(path, 21);
+	*b = slurp(path);
+	uint64_t id;
+	ok(!vae_model_find(&m, path, &error), "found by its path");
+	id = vae_model_id(m);
+	vae_model_free(m);
+	m = NULL;
+	b->data[8 + vae_get64(b->data)] ^= 1;
+	spill(path, b->data, b->size);
+	ok(vae_model_find(&m, path, &error) == VAE_EMODEL && !m && strstr(error.text, "edited"), "edited under its old id: %s", error.text);
+	ok(vae_model_find_id(&m, id, path, &error) == VAE_EMODEL && !m && strstr(error.text, "edited"), "not taken for a hint either");
+}
+
+static void test_changes(void)
+{
+	const char *path = in_folder("changing.safetensors");
+	struct bytes b;
+	test_edited(path, &b);
+	ok(used_after(path, cut, &b) == VAE_EMODEL && strstr(error.text, "changed while it was in use"), "cut while it was in use: %s", error.text);
+	ok(used_after(path, rewrite, &b) == VAE_EMODEL && strstr(error.text, "changed while it was in use"), "written over while it was in use");
+	ok(!used_after(path, replace, &b), "replaced while it was in use: goes on with what was loaded");
+	free(b.data);
 }
 
 /* ---- finding ----------------------------------------------------------------------------------------------------------- */
@@ -550,6 +623,7 @@ int main(void)
 	test_parts();
 	test_layout();
 	test_damage();
+	test_changes();
 	test_find();
 	vae_scales_clear(&scales);
 	return tap_done();

@@ -19,6 +19,12 @@ __attribute__((format(printf, 2, 3), unused)) static int ok(int good, const char
 	return good;
 }
 
+/* Reports a check that is skipped because this CPU lacks an instruction set (tests/skips.sh lists those). */
+static inline void tap_lacks(const char *what, const char *isa)
+{
+	printf("ok %d - %s # SKIP CPU without %s\n", ++tap_count, what, isa);
+}
+
 static inline int tap_done(void)
 {
 	printf("1..%d\n", tap_count);

@@ -34,7 +34,7 @@ trap 'rm -rf "$new"' EXIT
 for pair in $list; do
 	picture=${pair%:*} quality=${pair#*:}
 	name=$model-${picture%.*}-$quality
-	vae-enc -m "$model" -q "$quality" "$picture" >"$new/latents"
+	vae-enc --keep-invisible -m "$model" -q "$quality" "$picture" >"$new/latents"
 	vae-quant --method range "$new/latents" >"$new/$name.range.lat"
 	vae-quant --method zstd "$new/latents" >"$new/$name.zstd.lat"
 	vae-dec "$new/$name.range.lat" >"$new/picture"

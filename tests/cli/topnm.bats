@@ -1,0 +1,158 @@
+#!/usr/bin/env bats
+# topnm: any picture file as PNM or PAM, told by its content.
+load helper
+
+setup_file() {
+	cd "$BATS_FILE_TMPDIR" || return 1
+	photo 48 40 >rgb.ppm
+	ppmtopgm rgb.ppm >grey.pgm
+	pamstack -tupletype RGB_ALPHA rgb.ppm grey.pgm >alpha.pam
+	export X=$BATS_FILE_TMPDIR
+}
+
+topnm() { "$ROOT/tools/topnm" "$@"; }
+
+# says PATTERN COMMAND...: fails with status 1 and one line on stderr, which matches.
+says() {
+	local pattern=$1
+	shift
+	run --separate-stderr -1 "$@"
+	# shellcheck disable=SC2154 # stderr is bats' own
+	if [[ $stderr != topnm:\ $pattern ]]; then fail "another message: $stderr"; fi
+	assert_equal "${#stderr_lines[@]}" 1
+}
+
+# An empty folder of programs but for the ones that topnm cannot do without.
+few_programs() {
+	local program
+	mkdir bin
+	for program in sh od tr grep cat tail mktemp rm pngtopam jpegtopnm; do
+		ln -s "$(command -v $program)" bin
+	done
+}
+
+@test "formats without loss come out as they went in, whatever their names" {
+	pnmtopng "$X/rgb.ppm" >rgb
+	pamtopng "$X/alpha.pam" >alpha.jpg
+	pamtotiff "$X/rgb.ppm" >rgb.x
+	pamtotiff "$X/alpha.pam" >alpha.x
+	ppmtobmp "$X/rgb.ppm" >-rgb.bmp
+	cwebp -quiet -lossless "$X/rgb.ppm" -o rgb.webp
+	cwebp -quiet -lossless -exact alpha.jpg -o alpha.webp
+	cp "$X/rgb.ppm" "rgb b.PNG"
+	for file in rgb rgb.x -rgb.bmp rgb.webp "rgb b.PNG"; do
+		topnm -- "$file" | cmp - "$X/rgb.ppm"
+	done
+	for file in alpha.jpg alpha.x alpha.webp; do
+		topnm "$file" | cmp - "$X/alpha.pam"
+	done
+	cat "$X/rgb.ppm" "$X/grey.pgm" >two
+	topnm two | cmp - two
+}
+
+@test "kinds of pictures: grey, bilevel, palette, transparent in one colour, 16 bits" {
+	pgmtopbm "$X/grey.pgm" >bit.pbm
+	pnmquant 8 "$X/rgb.ppm" >few.ppm
+	colour=$(ppmhist -noheader few.ppm | awk 'NR == 1 { printf "#%02x%02x%02x", $1, $2, $3 }')
+	pnmtopng bit.pbm >bit.png
+	pamtotiff bit.pbm >bit.tif
+	ppmtogif few.ppm >few.gif
+	pnmtopng few.ppm >few.png
+	ppmtogif -transparent="$colour" few.ppm >hole.gif
+	pnmtopng -transparent="$colour" few.ppm >hole.png
+	pamdepth 1023 "$X/grey.pgm" | pamdepth 65535 | pamtopng >deep.png
+	cjpeg "$X/grey.pgm" >grey.jpg
+	for file in bit.png bit.tif; do topnm $file | cmp - bit.pbm; done
+	for file in few.png few.gif; do topnm $file | cmp - few.ppm; done
+	for file in hole.png hole.gif; do
+		topnm $file >hole.pam
+		assert_equal "$(kinds hole.pam)" "PAM RAW 48 40 4 255 RGB_ALPHA"
+		pamchannel -infile hole.pam -tupletype RGB 0 1 2 | pamtopnm | cmp - few.ppm
+		assert_equal "$(pamchannel -infile hole.pam 3 | pamsumm -brief -min)" 0
+	done
+	assert_equal "$(topnm deep.png | kinds -)" "PGM RAW 48 40 1 65535 GRAYSCALE"
+	assert_equal "$(topnm grey.jpg | kinds -)" "PGM RAW 48 40 1 255 GRAYSCALE"
+}
+
+@test "an animation: the first image, and a note" {
+	ppmtogif -sort "$X/grey.pgm" >one.gif
+	giftopnm one.gif >wanted
+	# The image of a GIF is what lies between its head and its last byte, a semicolon.
+	head=$((13 + 3 * 256))
+	{ head -c -1 one.gif && tail -c "+$((head + 1))" one.gif; } >two.gif
+	run --separate-stderr -0 topnm two.gif
+	assert_equal "$stderr" "topnm: two.gif: an animation, of which only the first image is converted"
+	topnm two.gif 2>words | cmp - wanted
+	quiet topnm one.gif
+}
+
+@test "HEIC, AVIF, JPEG XL: converted with alpha, or named with the package of a converter" {
+	for pair in heif-convert:heic:HEIC:libheif-examples avifdec:avif:AVIF:libavif-bin "djxl:jxl:JPEG XL:libjxl-tools"; do
+		IFS=: read -r program extension format package <<<"$pair"
+		file=$DATA/pictures/alpha.$extension
+		assert_equal "$(topnm --format "$file")" "$format"
+		if topnm --formats | grep "^$format"$'\t.*\tyes$' >/dev/null; then
+			topnm "$file" >out
+			assert_equal "$(kinds out)" "PAM RAW 48 40 4 255 RGB_ALPHA"
+			at_least "$(psnr out "$X/alpha.pam")" 28
+		else
+			says "*: $format needs $program (Debian package $package), which is not installed" topnm "$file"
+		fi
+	done
+}
+
+@test "a format without converter is named, and the others work" {
+	few_programs
+	cwebp -quiet "$X/rgb.ppm" -o x.webp
+	pnmtopng "$X/rgb.ppm" >x.png
+	cjpeg "$X/rgb.ppm" >x.jpg
+	says "x.webp: WebP needs dwebp (Debian package webp), which is not installed" env PATH="$PWD/bin" sh "$ROOT/tools/topnm" x.webp
+	PATH=$PWD/bin sh "$ROOT/tools/topnm" x.png >out
+	cmp out "$X/rgb.ppm"
+	PATH=$PWD/bin sh "$ROOT/tools/topnm" --formats >formats
+	assert_equal "$(awk -F '\t' '$5 == "yes" { print $1 }' formats | xargs)" "PNM PNG JPEG"
+	assert_equal "$(awk -F '\t' '$1 == "WebP" { print $2, $3, $4, $5 }' formats)" "webp dwebp webp no"
+	assert_equal "$(awk -F '\t' 'NF != 5 || /\t\t/' formats)" ""
+}
+
+@test "what is no picture, or a damaged one: one line, status 1, and no temporary files" {
+	mkdir tmp
+	export TMPDIR=$PWD/tmp
+	printf 'some text, long enough for a head of 32 bytes\n' >x.png
+	says "x.png: not a picture of a known format" topnm x.png
+	: >empty.png
+	says "empty.png: empty file" topnm empty.png
+	says "none.png: not a file" topnm none.png
+	says "tmp: not a file" topnm tmp
+	cp x.png $'esc\033.png'
+	says "esc[?].png: not a picture of a known format" topnm $'esc\033.png'
+	printf '\0\0\0\030ftypqt  \0\0\0\0qt  \0\0\0\0\0\0\0\0' >x.heic
+	says "x.heic: *neither HEIC nor AVIF*" topnm x.heic
+	printf '8BPS and what follows' >x.psd
+	says "x.psd: no converter is known for Photoshop" topnm x.psd
+	pnmtopng "$X/rgb.ppm" >whole
+	head -c 2000 whole >cut.png
+	says "cut.png: pngtopam: *" topnm cut.png
+	cjpeg "$X/rgb.ppm" >whole
+	head -c 700 whole >cut.jpg
+	says "cut.jpg: jpegtopnm: *" topnm cut.jpg
+	pamtotiff "$X/rgb.ppm" >whole
+	head -c 2000 whole >cut.tif
+	says "cut.tif: tifftopnm: *" topnm cut.tif
+	cwebp -quiet "$X/rgb.ppm" -o whole
+	head -c 300 whole >cut.webp
+	says "cut.webp: dwebp: *" topnm cut.webp
+	ppmtogif -sort "$X/grey.pgm" >x.gif
+	for file in "$X/rgb.ppm" x.gif; do
+		says "*: cat: *No space left*" shell "'$ROOT/tools/topnm' '$file' >/dev/full"
+	done
+	assert_equal "$(ls tmp)" ""
+}
+
+@test "usage" {
+	run -0 topnm --help
+	assert_output "Usage: topnm FILE | --format FILE | --formats"
+	run -2 topnm
+	run -2 topnm --nonsense
+	run -2 topnm a b
+}

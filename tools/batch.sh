@@ -1,0 +1,460 @@
+#!/bin/sh
+# batch.sh - the work of batch.mk: brings one file up to date, or all pictures of a folder.
+#
+#     batch.sh codes TARGET.lat     encodes the picture TARGET.*, or the picture TARGET itself
+#     batch.sh decoded TARGET       decodes TARGET.dec.png or TARGET.dec.ppm
+#     batch.sh run codes|summary    does that for all pictures of this folder, by jobs of $VAE_MAKE
+#     batch.sh job NUMBER           one of those jobs
+#     batch.sh clean                removes what the others have made here
+#
+# batch.mk sets the variables VAE_*, which its head describes. What is known of a file F that was made here lies in the folder
+# .vae-batch beside it: F.made has the settings and the picture that F was made with, F.tsv the line of summary.tsv. Results are
+# written in that folder, and take their names when they are complete. A file that is newer than its F.made is somebody else's:
+# it is used as it is for as long as it is newer than its picture.
+#
+# Names of files pass through here and through topnm only: no makefile, sed or awk ever sees one as part of a program.
+set -u
+LC_ALL=C
+export LC_ALL
+
+tab=$(printf '\t')
+newline='
+'
+home=${0%/*}
+
+# Prints its arguments as one line, with control characters replaced: names of files may hold escape sequences.
+# They are written at once: jobs beside this one write lines, too.
+line() {
+	shown=$(printf '%s' "$*" | tr '\000-\037\177' '?')
+	printf '%s\n' "$shown"
+}
+fail() { line "batch.mk: $*" >&2; exit 1; }
+say() { [ "$VAE_QUIET" ] || line "$*"; }
+
+# Prints a name such that no program takes it for an option: names are kept in this form.
+path() { case $1 in /* | ./*) printf '%s' "$1" ;; *) printf './%s' "$1" ;; esac; }
+bytes() { echo $(($(wc -c <"$1"))); }
+# shellcheck disable=SC3013 # POSIX has -nt since 2024, and shells since long before
+newer() { [ "$1" -nt "$2" ]; }
+
+# ---- records of what was made ------------------------------------------------------------------------------------------
+
+# Sets $target and where its records are: $state/$base.made and $state/$base.tsv.
+begin() {
+	target=$1
+	base=${target##*/}
+	state=${target%/*}/.vae-batch
+	[ ! -d "$target" ] || fail "${target#./}: is a folder"
+	[ ! -L "$state" ] || fail "${state#./}: is a symbolic link"
+	[ -d "$state" ] || mkdir -p "$state" || exit 1
+}
+
+# Makes the folder $scratch, which is removed when this shell ends.
+open_scratch() {
+	scratch=$(mktemp -d "$state/tmp.XXXXXX") || exit 1
+	trap 'rm -rf "$scratch"' EXIT
+	trap 'exit 129' HUP
+	trap 'exit 130' INT
+	trap 'exit 143' TERM
+}
+
+# Succeeds where $target was made with $settings from the file $1 as it is now, or is somebody else's and newer than $1.
+current() {
+	if [ ! -e "$target" ] || newer "$1" "$target" || [ "$VAE_AGAIN" ]; then return 1; fi
+	case $VAE_MODEL in
+	*/*) if newer "$VAE_MODEL" "$target"; then return 1; fi ;;
+	esac
+	if [ ! -e "$state/$base.made" ] || newer "$target" "$state/$base.made"; then return 0; fi
+	{ IFS= read -r old_settings && IFS= read -r old_source; } <"$state/$base.made" || return 1
+	[ "$old_settings" = "$settings" ] && [ "$old_source" = "${1##*/}" ]
+}
+
+record() { printf '%s\n%s\n' "$1" "$2" >"$scratch/made" && mv -f "$scratch/made" "$state/$base.made"; }
+
+# Gives $scratch/result, made from the file $1, its name. In between, its settings are on record as unknown.
+finish() { record '?' '?' && mv -f "$scratch/result" "$target" && record "$settings" "${1##*/}"; }
+
+# ---- one picture -------------------------------------------------------------------------------------------------------
+
+# Programs of the suite, with the flags of the user, which are split at blanks.
+# shellcheck disable=SC2086
+{
+	vae_enc() { "${VAE_BINDIR}vae-enc" -q "$VAE_QUALITY" ${VAE_MODEL:+-m "$VAE_MODEL"} $VAE_FLAGS $VAE_ENCFLAGS "$@"; }
+	vae_quant() { "${VAE_BINDIR}vae-quant" $VAE_FLAGS $VAE_QUANTFLAGS; }
+	vae_stat() { "${VAE_BINDIR}vae-stat" $VAE_FLAGS --tsv "$@"; }
+	# Codes name their model, and -m would refuse all others: only a model that is found by its path must be shown.
+	vae_dec() {
+		case $VAE_MODEL in
+		*/*) "${VAE_BINDIR}vae-dec" -m "$VAE_MODEL" $VAE_FLAGS $VAE_DECFLAGS "$@" ;;
+		*) "${VAE_BINDIR}vae-dec" $VAE_FLAGS $VAE_DECFLAGS "$@" ;;
+		esac
+	}
+}
+topnm() { sh "$home/topnm" "$@"; }
+need_programs() {
+	command -v "${VAE_BINDIR}vae-enc" >/dev/null ||
+		fail "${VAE_BINDIR}vae-enc: not found; VAE_BINDIR names the folder of the programs"
+}
+
+# Where the first program of a pipe fails, it leaves this mark: the shell sees the status of the last one only.
+broken() { : >"$scratch/broken"; }
+whole() { [ ! -e "$scratch/broken" ]; }
+
+# Sets $pnm to a file that has the picture $1 as PNM or PAM.
+convert() {
+	[ ! "${pnm-}" ] || return 0
+	format=$(topnm --format "$1") || exit 1
+	pnm=$1
+	[ "$format" != PNM ] || return 0
+	pnm=$scratch/picture
+	topnm "$1" >"$pnm" || exit 1
+}
+
+# Encodes the picture $1 to $target, unless that is up to date, which status 1 tells.
+encode() {
+	settings="-q $VAE_QUALITY; -m $VAE_MODEL; $VAE_ENCFLAGS; $VAE_QUANTFLAGS"
+	if current "$1"; then return 1; fi
+	open_scratch
+	convert "$1"
+	{ vae_enc "$pnm" || broken; } | vae_quant >"$scratch/result" && whole && finish "$1" || exit 1
+}
+
+# Measures $target against the picture $1: a line of summary.tsv, in $state/$base.tsv. Status 1: that was there.
+measure() {
+	row=
+	if [ -e "$state/$base.tsv" ] && ! newer "$target" "$state/$base.tsv"; then
+		IFS= read -r row <"$state/$base.tsv"
+	fi
+	case $row in "$(escaped "${1##*/}")$tab"*) return 1 ;; esac
+	[ "${scratch-}" ] || open_scratch
+	convert "$1"
+	quality=$(vae_stat "$target") || exit 1
+	quality=$(printf '%s\n' "$quality" | awk -F '\t' '
+		NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i }
+		NR == 2 { printf "%.4g", $at["quality"] }')
+	{ vae_dec "$target" || broken; } | vae_stat -r "$pnm" >"$scratch/report" && whole || exit 1
+	awk -F '\t' -v picture="$(bytes "$1")" -v codes="$(bytes "$target")" -v quality="$quality" '
+		NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
+		{ n = $at["width"] * $at["height"]; pixels += n; error += n * $at["mse"] }
+		END {
+			if (!pixels) exit 1
+			psnr = error ? sprintf("%.2f", -10 * log(error / pixels) / log(10)) : "inf"
+			printf "%d\t%d\t%d\t%.4f\t%s\t%s\n", pixels, picture, codes, 8 * codes / pixels, psnr, quality
+		}' "$scratch/report" >"$scratch/row" || exit 1
+	row=$(escaped "${1##*/}")$tab$(cat "$scratch/row")
+	printf '%s\n' "$row" >"$scratch/tsv" && mv -f "$scratch/tsv" "$state/$base.tsv" || exit 1
+}
+
+# Prints a name as a field of a table has it: as vae-stat --tsv does.
+escaped() {
+	case $1 in
+	*[\\"$tab"]*) printf '%s\n' "$1" | sed "s/\\\\/\\\\\\\\/g; s/$tab/\\\\t/g" ;;
+	*) printf '%s\n' "$1" ;;
+	esac
+}
+
+# ---- which pictures ----------------------------------------------------------------------------------------------------
+
+# Sets $extensions to those of all formats that a program can convert, $usable to those for which one is installed.
+read_formats() {
+	formats=$(topnm --formats) || exit 1
+	all=' ' extensions=' ' usable=' '
+	while IFS=$tab read -r _ names programs _ answer; do
+		all="$all$names "
+		[ "$programs" = - ] || extensions="$extensions$names "
+		[ "$answer" = no ] || usable="$usable$names "
+	done <<-END
+		$formats
+	END
+}
+
+# Sets $extension to that of the name $1, in small letters; empty: none.
+extension_of() {
+	extension=${1##*/}
+	case $extension in
+	*.*) extension=${extension##*.} ;;
+	*) extension= ;;
+	esac
+	case $extension in
+	*[!A-Za-z0-9]*) extension= ;;
+	*[A-Z]*) extension=$(echo "$extension" | tr '[:upper:]' '[:lower:]') ;;
+	esac
+}
+
+# Succeeds where the extension of the name $1 is in the list $2.
+has_extension() {
+	extension_of "$1"
+	[ "$extension" ] || return 1
+	case $2 in *" $extension "*) return 0 ;; esac
+	return 1
+}
+
+# Succeeds where the file $1 is a picture that was decoded here, not one to encode.
+is_decoded() {
+	case $1 in
+	*.dec.png | *.dec.ppm) [ -e "${1%.dec.*}.lat" ] || [ -e "${1%/*}/.vae-batch/${1##*/}.made" ] ;;
+	*) return 1 ;;
+	esac
+}
+
+# Sets $picture to the one that $target is to be made from; empty: there is none.
+find_picture() {
+	stem=${target%.lat}
+	picture=
+	if [ -f "$stem" ] && has_extension "$stem" "$extensions"; then
+		picture=$stem
+		return
+	fi
+	set +f
+	for file in "$stem".*; do
+		case ${file#"$stem".} in *.*) continue ;; esac
+		if [ ! -f "$file" ] || ! has_extension "$file" "$extensions"; then continue; fi
+		[ ! "$picture" ] || fail "${target#./}: from ${picture#./} or ${file#./}?" \
+			"Ask for ${picture#./}.lat or ${file#./}.lat"
+		picture=$file
+	done
+	set -f
+}
+
+# ---- a folder ----------------------------------------------------------------------------------------------------------
+
+# Writes down that a picture cannot be done, and why.
+refuse() { { line "$1"; line "$2"; } >>"$run/refused"; }
+
+# Sorts the files: what can be converted into $run/pictures, what cannot into $run/left_out, and both, but for
+# formats that no program converts, into $run/convertible.
+scan() {
+	for list in refused pictures convertible left_out; do : >"$run/$list" || exit 1; done
+	set +f
+	# shellcheck disable=SC2086 # a list of names and patterns
+	if [ "$VAE_PICTURES" ]; then set -- $VAE_PICTURES; else set -- *; fi
+	set -f
+	for file; do
+		file=$(path "$file")
+		if [ ! "$VAE_PICTURES" ]; then
+			if ! has_extension "$file" "$all" || is_decoded "$file"; then continue; fi
+			if [ ! -f "$file" ] && [ ! -L "$file" ]; then continue; fi
+		fi
+		case $file in *"$newline"*)
+			refuse "${file#./}" "its name has more than one line: rename it"
+			continue
+			;;
+		esac
+		if has_extension "$file" "$extensions"; then printf '%s\n' "$file" >>"$run/convertible"; fi
+		if has_extension "$file" "$all" && ! has_extension "$file" "$usable"; then
+			printf '%s\n' "$file" >>"$run/left_out"
+		else
+			printf '%s\n' "$file" >>"$run/pictures"
+		fi
+	done
+}
+
+# Writes each picture and its target into a file of its own, $run/NUMBER. The target of a.jpg is a.lat, but a.jpg.lat where
+# there is an a.png, too, or a picture of the name a.
+number() {
+	sort -u "$run/convertible" | sed 's/\.[^./]*$//' | uniq -d >"$run/shared"
+	sort -u "$run/pictures" >"$run/sorted"
+	count=0
+	while IFS= read -r file; do
+		count=$((count + 1))
+		stem=$file
+		extension_of "$file"
+		if [ "$extension" ]; then stem=${file%.*}; fi
+		if [ -f "$stem" ] && has_extension "$stem" "$extensions"; then stem=$file; fi
+		if [ -s "$run/shared" ] && grep -Fqx -e "$stem" "$run/shared"; then stem=$file; fi
+		printf '%s\n%s\n' "$file" "$stem.lat" >"$run/$count"
+	done <"$run/sorted"
+}
+
+# Tells which files have no converter here: a line for each format, with the first three names.
+tell_left_out() {
+	while IFS=$tab read -r name extensions programs package _; do
+		n=0
+		text=
+		while IFS= read -r file; do
+			has_extension "$file" " $extensions " || continue
+			n=$((n + 1))
+			[ "$n" -gt 3 ] || text="$text${text:+, }${file#./}"
+		done <"$run/left_out"
+		[ "$n" -gt 0 ] || continue
+		[ "$n" -le 3 ] || text="$text, ..."
+		if [ "$programs" = - ]; then why="no converter is known"; else why="needs ${programs%% *}, Debian package $package"; fi
+		line "batch.mk: left out: $n $name ($why): $text" >&2
+	done <<-END
+		$formats
+	END
+}
+
+# Runs the jobs. Each leaves $run/NUMBER.row where it worked, or $run/NUMBER.words.
+run_jobs() {
+	{
+		printf 'jobs ='
+		n=0
+		while [ $((n += 1)) -le "$count" ]; do printf ' %d' "$n"; done
+		# shellcheck disable=SC2016 # make's own
+		printf '\nall: $(jobs)\n$(jobs):\n\t@sh "$$VAE_BATCH" job $@\n.PHONY: all $(jobs)\n'
+	} >"$run/makefile"
+	VAE_BATCH=$0 VAE_RUN=$run VAE_COUNT=$count VAE_VERB=$1
+	export VAE_BATCH VAE_RUN VAE_COUNT VAE_VERB
+	"$VAE_MAKE" --no-print-directory -k -r -f "$run/makefile" all
+}
+
+# Job number $1, which reports a failure in its files, not by its status: the others go on.
+job() {
+	run=$VAE_RUN
+	{ IFS= read -r picture && IFS= read -r target; } <"$run/$1" || exit 1
+	where="$1 of $VAE_COUNT: ${picture#./}"
+	if work=$(job_work "$run/$1.row" 2>"$run/$1.words"); then
+		[ ! "$work" ] || say "$where: $work"
+		[ ! -s "$run/$1.words" ] || line "$(cat "$run/$1.words")" >&2
+	else
+		rm -f "$run/$1.row"
+		line "$where: failed" >&2
+	fi
+}
+
+# Brings $target up to date and leaves its row in the file $1. Prints what came out, if anything was to do.
+job_work() {
+	begin "$target"
+	work=
+	if encode "$picture"; then work=yes; fi
+	size=$(bytes "$target")
+	text="$size bytes"
+	if [ "$VAE_VERB" = summary ]; then
+		if measure "$picture"; then work=yes; fi
+		psnr=${row%"$tab"*}
+		text="$text, ${psnr##*"$tab"} dB"
+		row=${row#*"$tab"}
+	else
+		row=$size
+	fi
+	printf '%s\t%s\n' "$(escaped "${picture#./}")" "$row" >"$1" || exit 1
+	[ ! "$work" ] || echo "$text"
+}
+
+# Collects the rows in $run/rows, and what did not work in $run/refused.
+collect() {
+	n=0
+	while [ $((n += 1)) -le "$count" ]; do
+		if [ -s "$run/$n.row" ]; then
+			IFS= read -r row <"$run/$n.row"
+			printf '%s\n' "$row"
+			continue
+		fi
+		IFS= read -r file <"$run/$n"
+		reason="was not done"
+		[ ! -s "$run/$n.words" ] || IFS= read -r reason <"$run/$n.words"
+		reason=${reason#batch.mk: }
+		reason=${reason#topnm: }
+		refuse "${file#./}" "${reason#"${file#./}: "}"
+	done >"$run/rows"
+}
+
+# Writes summary.tsv, if it changes, and prints its sums.
+tabulate() {
+	{ printf 'file\tpixels\tpicture_bytes\tbytes\tbpp\tpsnr_db\tquality\n' && cat "$run/rows"; } >"$run/table" || exit 1
+	[ ! -d summary.tsv ] || fail "summary.tsv: is a folder"
+	cmp -s "$run/table" summary.tsv || mv -f "$run/table" summary.tsv || exit 1
+	: >"$run/made" && mv -f "$run/made" "$state/summary.tsv.made"
+	awk -F '\t' '
+		{ pixels += $2; bytes += $4 }
+		$6 == "inf" { exact++; next }
+		{ psnr += $6; n++ }
+		END {
+			if (!NR) exit
+			printf "summary.tsv: %d picture%s, %d bytes, %.4f bpp", NR, NR == 1 ? "" : "s", bytes, 8 * bytes / pixels
+			if (n) printf ", mean PSNR %.2f dB", psnr / n
+			if (exact) printf ", %d exact%s", exact, n ? " (not in the mean)" : ""
+			printf "\n"
+		}' "$run/rows"
+}
+
+run() {
+	read_formats
+	begin ./summary.tsv
+	find "$state" \( -name 'tmp.*' -o -name 'run.*' \) -type d -mtime +1 -prune -exec rm -rf {} + # of what was killed
+	open_scratch
+	run=$scratch
+	scan
+	number
+	[ "$count" -eq 0 ] || run_jobs "$1" || :
+	collect
+	if [ "$1" = summary ]; then
+		tabulate
+	else
+		awk -F '\t' '{ bytes += $2 } END { printf "codes: %d picture%s, %d bytes\n", NR, NR == 1 ? "" : "s", bytes }' "$run/rows"
+	fi
+	tell_left_out
+	if [ -s "$run/refused" ]; then
+		failed=$(($(wc -l <"$run/refused") / 2))
+		line "batch.mk: $failed of $((failed + $(wc -l <"$run/rows"))) pictures did not work:" >&2
+		while IFS= read -r file && IFS= read -r reason; do printf '    %s: %s\n' "$file" "$reason"; done <"$run/refused" >&2
+		exit 1
+	fi
+	[ "$count" -gt 0 ] || fail "no pictures here"
+}
+
+# ---- one file ----------------------------------------------------------------------------------------------------------
+
+codes() {
+	begin "$1"
+	read_formats
+	find_picture
+	if [ ! "$picture" ]; then
+		[ ! -e "$target" ] || return 0 # codes alone are all right
+		fail "${target#./}: no picture ${stem#./}.* of a format that can be converted"
+	fi
+	if encode "$picture"; then
+		say "${picture#./} -> ${target#./}"
+	else
+		say "${target#./} is up to date"
+	fi
+}
+
+decoded() {
+	begin "$1"
+	settings="$VAE_DECFLAGS"
+	lat=${target%.dec.*}.lat
+	if current "$lat"; then
+		say "${target#./} is up to date"
+		return
+	fi
+	open_scratch
+	case $target in
+	*.png) { vae_dec "$lat" || broken; } | pamtopng >"$scratch/result" && whole ;;
+	*) vae_dec "$lat" >"$scratch/result" ;;
+	esac && finish "$lat" || exit 1
+	say "${lat#./} -> ${target#./}"
+}
+
+# Removes what is on record, but for what was written by others since, and for codes whose picture is gone.
+clean() {
+	state=.vae-batch
+	[ ! -L "$state" ] || fail "$state: is a symbolic link"
+	set +f
+	for file in "$state"/*.made "$state"/.*.made; do
+		[ -f "$file" ] || continue
+		target=${file#"$state"/}
+		target=./${target%.made}
+		[ -f "$target" ] || continue
+		source=
+		{ IFS= read -r _ && IFS= read -r source; } <"$file"
+		if newer "$target" "$file"; then
+			line "kept: ${target#./}, which was written by others" >&2
+		elif [ "${target%.lat}" != "$target" ] && [ ! -f "./$source" ]; then
+			line "kept: ${target#./}, whose picture is gone" >&2
+		else
+			rm -f "$target"
+		fi
+	done
+	rm -rf "$state"
+}
+
+set -f
+case ${1-} in
+codes | decoded) need_programs && "$1" "$(path "$2")" ;;
+run) need_programs && run "$2" ;;
+job) job "$2" ;;
+clean) clean ;;
+*) echo "batch.sh is called by batch.mk" >&2; exit 2 ;;
+esac
