@@ -8,13 +8,15 @@ static const struct {
 	const char *what;
 } known[] = {
 	{ 0, 4, "VAEC", "these are codes that zstd has unpacked; give the .lat file itself" },
-	{ 0, 4, "\x89PNG", "this is PNG; pngtopnm makes an image of it, and pngtopam -alphapam one with its transparency" },
+	{ 0, 4, "\x89PNG",
+		"this is PNG; pngtopnm makes an image of it, and pngtopam -alphapam one with its transparency" },
 	{ 0, 3, "\xff\xd8\xff", "this is JPEG; jpegtopnm makes an image of it" },
 	{ 8, 4, "WEBP", "this is WebP; dwebp -pam FILE -o - makes an image of it" },
 	{ 0, 4, "GIF8", "this is GIF; giftopnm makes an image of it" },
-	{ 8, 2, "CR", "this is a camera's raw file; dcraw -c FILE makes an image of it" }, /* before TIFF, which it begins as */
-	{ 0, 4, "II*\0", "this is TIFF; tifftopnm makes an image of it (of a camera's raw file dcraw -c does)" },
-	{ 0, 4, "MM\0*", "this is TIFF; tifftopnm makes an image of it (of a camera's raw file dcraw -c does)" },
+	/* before TIFF, which it begins as */
+	{ 8, 2, "CR", "this is a camera's raw file; dcraw -c FILE makes an image of it" },
+	{ 0, 4, "II*\0", "this is TIFF; tifftopnm, or for a raw file dcraw -c, makes an image of it" },
+	{ 0, 4, "MM\0*", "this is TIFF; tifftopnm, or for a raw file dcraw -c, makes an image of it" },
 	{ 4, 7, "ftypavi", "this is AVIF; avifdec FILE x.png and pngtopnm make an image of it" },
 	{ 4, 6, "ftyphe", "this is HEIC; heif-convert FILE x.png and pngtopnm make an image of it" },
 	{ 4, 8, "ftypmif1", "this is HEIF; heif-convert FILE x.png and pngtopnm make an image of it" },
@@ -36,7 +38,8 @@ static const struct {
 const char *foreign_kind(const unsigned char *start, size_t bytes)
 {
 	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-		if (bytes >= known[i].offset + known[i].bytes && !memcmp(start + known[i].offset, known[i].magic, known[i].bytes))
+		if (bytes >= known[i].offset + known[i].bytes
+		    && !memcmp(start + known[i].offset, known[i].magic, known[i].bytes))
 			return known[i].what;
 	return NULL;
 }

@@ -173,7 +173,8 @@ static const char *const other_kind[] = {
 	[VAE_KIND_UNKNOWN] = NULL,
 };
 
-/* Returns what an operand is that begins with in->head and is not what is wanted, NULL: nothing known. */
+/* Returns what an operand is that begins with in->head and is not what is wanted, NULL: nothing
+ * known. */
 static const char *mistaken_for(const struct input *in)
 {
 	enum vae_kind kind = VAE_KIND_UNKNOWN;
@@ -202,7 +203,8 @@ void input_report(const struct input *in, const struct vae_error *error)
 		if (other)
 			cli_error("%s: %s", shown(in->name[at]), other);
 		else
-			cli_error("%s: %s (byte %" PRId64 ")", shown(in->name[at]), error->text, error->offset - in->begin[at]);
+			cli_error("%s: %s (byte %" PRId64 ")", shown(in->name[at]), error->text,
+				error->offset - in->begin[at]);
 	} else {
 		cli_error("%s: %s", input_name(in), error->text);
 	}
@@ -225,7 +227,7 @@ int input_unknown(const struct input *in, const char *text, struct vae_error *er
 	return VAE_EDATA;
 }
 
-/* ---- a filter ------------------------------------------------------------------------------------------------------------ */
+/* ---- a filter ---------------------------------------------------------------------------------- */
 
 int inout_open(struct input *in, struct output *out, const struct cli_common *common, struct vae_error *error)
 {
@@ -299,12 +301,13 @@ static int other_model(const struct vae_model *asked, uint64_t id, const char *h
 
 	model_name(asked, asked_name, sizeof asked_name);
 	if (vae_model_find_id(&maker, id, hint, &ignored))
-		return fail(error, VAE_EMODEL, "made with the model %016" PRIx64 ", which is not here, and not with %s (%016" PRIx64 ")",
+		return fail(error, VAE_EMODEL,
+			"made with the model %016" PRIx64 ", which is not here, and not with %s (%016" PRIx64 ")",
 			id, asked_name, vae_model_id(asked));
 	model_name(maker, name, sizeof name);
 	vae_model_free(maker);
-	return fail(error, VAE_EMODEL, "made with the model %s (%016" PRIx64 "), not with %s (%016" PRIx64 ")", name, id, asked_name,
-		vae_model_id(asked));
+	return fail(error, VAE_EMODEL, "made with the model %s (%016" PRIx64 "), not with %s (%016" PRIx64 ")",
+		name, id, asked_name, vae_model_id(asked));
 }
 
 int models_get(struct models *models, const struct vae_model **model, uint64_t id, const char *hint, struct vae_error *error)

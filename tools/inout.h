@@ -39,16 +39,18 @@ struct input {
 int input_open(struct input *in, char **name, int names, struct vae_error *error);
 /* The thing that began at the last mark has been dealt with. */
 void input_mark(struct input *in);
-/* Prints one line on stderr: the operand's name, what is wrong, and the byte within it where that is known. A fault at the first
- * byte of an operand that is of another kind than wanted, or of none that the suite knows, is named as that. */
+/* Prints one line on stderr: the operand's name, what is wrong, and the byte within it where that
+ * is known. A fault at the first byte of an operand that is of another kind than wanted, or of none
+ * that the suite knows, is named as that. */
 void input_report(const struct input *in, const struct vae_error *error);
 /* The operand that the thing being worked on comes from, as people are shown it, and as a path, which is NULL where it is standard input. */
 const char *input_name(const struct input *in);
 const char *input_path(const struct input *in);
-/* Returns VAE_EDATA where what comes next is something else that the suite knows: "these are codes; vae-quant -d makes latents of
- * them". All of the input should be of the kind that is wanted. */
+/* Returns VAE_EDATA where what comes next is something else that the suite knows: "these are codes;
+ * vae-quant -d makes latents of them". All of the input should be of the kind that is wanted. */
 int input_expect(struct input *in, enum vae_kind wanted, struct vae_error *error);
-/* Returns VAE_EDATA with this text and the place of what comes next, which is of no kind that the program reads. */
+/* Returns VAE_EDATA with this text and the place of what comes next, which is of no kind that the
+ * program reads. */
 int input_unknown(const struct input *in, const char *text, struct vae_error *error);
 void input_close(struct input *in);
 
@@ -66,8 +68,8 @@ struct models {
 };
 /* name NULL: none asked for. */
 int models_open(struct models *models, const char *name, struct vae_error *error);
-/* Finds the model for a stream's id, owned by models and good until the next call. VAE_EMODEL where -m named another: the text
- * names both. */
+/* Finds the model for a stream's id, owned by models and good until the next call. VAE_EMODEL where
+ * -m named another: the text names both. */
 int models_get(struct models *models, const struct vae_model **model, uint64_t id, const char *hint, struct vae_error *error);
 void models_close(struct models *models);
 /* The model's file name without folder and ending, in text. Returns text. */

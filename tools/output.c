@@ -14,7 +14,7 @@
 #define LINK_TRIES 100
 #define PROC_PATH_BYTES 40
 
-/* ---- files without a name ---------------------------------------------------------------------------------------------- */
+/* ---- files without a name ---------------------------------------------------------------------- */
 
 static char *unfinished; /* the named temporary file, while there is one */
 
@@ -106,10 +106,10 @@ int output_scratch(void)
 	return fd;
 }
 
-/* ---- opening ----------------------------------------------------------------------------------------------------------- */
+/* ---- opening ----------------------------------------------------------------------------------- */
 
-/* Returns the descriptor that path is another name of, or -1. To open such a path would be to write from the start of its file,
- * not from where the shell's redirection stands. */
+/* Returns the descriptor that path is another name of, or -1. To open such a path would be to write
+ * from the start of its file, not from where the shell's redirection stands. */
 static int descriptor_of(const char *path, const struct stat *existing)
 {
 	static const char *const folder[] = { "/dev/fd/", "/proc/self/fd/" };
@@ -131,8 +131,9 @@ static int descriptor_of(const char *path, const struct stat *existing)
 		}
 	}
 	flags = fcntl(STDOUT_FILENO, F_GETFL);
-	return existing && flags >= 0 && (flags & O_ACCMODE) != O_RDONLY && !fstat(STDOUT_FILENO, &standard)
-		&& standard.st_dev == existing->st_dev && standard.st_ino == existing->st_ino ? STDOUT_FILENO : -1;
+	if (!existing || flags < 0 || (flags & O_ACCMODE) == O_RDONLY || fstat(STDOUT_FILENO, &standard))
+		return -1;
+	return standard.st_dev == existing->st_dev && standard.st_ino == existing->st_ino ? STDOUT_FILENO : -1;
 }
 
 /* Opens the descriptor again under a number of its own, which shares its offset. */
@@ -150,7 +151,8 @@ static FILE *open_descriptor(int fd)
 	return file;
 }
 
-/* Gives the new file the owner, as far as this user may, and the mode of the one that it will replace. */
+/* Gives the new file the owner, as far as this user may, and the mode of the one that it will
+ * replace. */
 static int take_after(int fd, const struct stat *existing)
 {
 	struct stat made;
@@ -163,7 +165,8 @@ static int take_after(int fd, const struct stat *existing)
 	return fchmod(fd, existing->st_mode & 0777);
 }
 
-/* Opens the file that will become out->target, or be copied into it. existing: what has that name now, or NULL. */
+/* Opens the file that will become out->target, or be copied into it. existing: what has that name
+ * now, or NULL. */
 static FILE *open_unfinished(struct output *out, const struct stat *existing)
 {
 	FILE *file = NULL;
@@ -230,7 +233,8 @@ static FILE *open_path(struct output *out, const char *path)
 	}
 	if (exists && !S_ISREG(status.st_mode))
 		return fopen(path, "we");
-	out->target = exists ? realpath(path, NULL) : strdup(path); /* through a symbolic link, to the file it names */
+	/* through a symbolic link, to the file it names */
+	out->target = exists ? realpath(path, NULL) : strdup(path);
 	return out->target ? open_unfinished(out, exists ? &status : NULL) : NULL;
 }
 
@@ -246,7 +250,8 @@ int output_open(struct output *out, const char *path, bool binary, struct vae_er
 	}
 	if (binary && isatty(fileno(out->file))) {
 		output_clear(out);
-		return fail(error, VAE_EIO, "%s is a terminal, and this is binary data; -f writes it all the same", out->name);
+		return fail(error, VAE_EIO, "%s is a terminal, and this is binary data; -f writes it all the same",
+			out->name);
 	}
 	return 0;
 }
@@ -264,15 +269,15 @@ int output_check(const char *path, bool binary, struct vae_error *error)
 	return 0;
 }
 
-/* ---- the finished file ------------------------------------------------------------------------------------------------- */
+/* ---- the finished file ------------------------------------------------------------------------- */
 
 int output_flush(struct output *out, struct vae_error *error)
 {
 	return fflush(out->file) || ferror(out->file) ? output_failed(error) : 0;
 }
 
-/* Waits until the file is on its disk, so that no power failure can leave a name with nothing behind it. Some file systems know
- * no such thing. */
+/* Waits until the file is on its disk, so that no power failure can leave a name with nothing
+ * behind it. Some file systems know no such thing. */
 static int sync_file(int fd)
 {
 	int status;
@@ -315,7 +320,8 @@ static int overwrite(int to, int from)
 	return sync_file(to);
 }
 
-/* Gives a nameless file its name, or where that is taken a temporary one, out->temporary, for rename to replace it. */
+/* Gives a nameless file its name, or where that is taken a temporary one, out->temporary, for
+ * rename to replace it. */
 static int link_file(struct output *out, int fd)
 {
 	char path[PROC_PATH_BYTES];
@@ -325,7 +331,8 @@ static int link_file(struct output *out, int fd)
 	status = linkat(AT_FDCWD, path, AT_FDCWD, out->target, AT_SYMLINK_FOLLOW);
 	for (int i = 0; status && errno == EEXIST && i < LINK_TRIES; i++) {
 		free(out->temporary);
-		if (asprintf(&out->temporary, "%.*s.%.200s.%ld-%d", folder, out->target, out->target + folder, (long)getpid(), i) < 0) {
+		if (asprintf(&out->temporary, "%.*s.%.200s.%ld-%d", folder, out->target, out->target + folder,
+			(long)getpid(), i) < 0) {
 			out->temporary = NULL;
 			errno = ENOMEM;
 			return -1;
@@ -346,8 +353,8 @@ static void defer(int number)
 	deferred = number;
 }
 
-/* Gives a nameless file the name of another: it has a temporary name for a moment, in which signals that would end the program,
- * and leave that name behind, are put off. */
+/* Gives a nameless file the name of another: it has a temporary name for a moment, in which signals
+ * that would end the program, and leave that name behind, are put off. */
 static int link_and_rename(struct output *out, int fd)
 {
 	static const int deadly[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGALRM, SIGUSR1, SIGUSR2, SIGXCPU };
@@ -375,7 +382,8 @@ static int link_and_rename(struct output *out, int fd)
 	return status;
 }
 
-/* Makes the file appear as out->target: under its name if that can be, else by writing over what has it. */
+/* Makes the file appear as out->target: under its name if that can be, else by writing over what
+ * has it. */
 static int publish(struct output *out, int fd)
 {
 	int kept, status;
@@ -401,7 +409,8 @@ static int publish(struct output *out, int fd)
 	return -1;
 }
 
-/* Closes standard output's descriptor once, as some file systems fail there; it stays open, as the diagnostics flush it. */
+/* Closes standard output's descriptor once, as some file systems fail there; it stays open, as the
+ * diagnostics flush it. */
 static int close_file(FILE *file)
 {
 	int copy;

@@ -10,6 +10,8 @@
 #include "inout.h"
 #include "stat_report.h"
 
+#include <math.h>
+
 struct options {
 	struct cli_common common;
 	char **reference; /* [references] */
@@ -57,13 +59,16 @@ void stat_average(struct run *run);
 void stat_total(struct run *run);
 /* Says which reference no image was left for. Returns whether there was one. */
 bool stat_references_left(struct run *run);
-/* Decodes latents, of which no row has been read, to their end, and compares the picture with the next reference. Without
- * references nothing is read, and the figures are NAN. On failure *distortion is NAN. */
+/* Decodes latents, of which no row has been read, to their end, and compares the picture with the
+ * next reference. Without references nothing is read, and the figures are NAN. On failure
+ * *distortion is NAN. */
 int stat_compare_decoded(struct run *run, struct vae_distortion *distortion, const struct vae_model *model,
                          struct vae_latents_rows *latents, struct vae_error *error);
+#define STAT_NO_DISTORTION ((struct vae_distortion){ NAN, NAN, NAN }) /* nothing was compared */
 /* Adds the fields of a distortion, where there are references. */
 void stat_report_distortion(struct run *run, const struct vae_distortion *distortion);
-/* Adds the field quality, 0 to 100, with the fewest decimals that give these 16 bits again: as it was given, as a rule. */
+/* Adds the field quality, 0 to 100, with the fewest decimals that give these 16 bits again: as it
+ * was given, as a rule. */
 void stat_report_quality(struct report *r, uint16_t quality);
 
 /* Calls act with each image's codes in turn, which stay the caller's; while it is called in->file stands at the end of the image's frame.

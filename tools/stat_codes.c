@@ -20,12 +20,16 @@ static int frame_size(const struct vae_codes *codes, uint64_t *bytes, struct vae
 	return 0;
 }
 
+static enum vae_method other_than(enum vae_method method)
+{
+	return method == VAE_METHOD_RANGE ? VAE_METHOD_ZSTD : VAE_METHOD_RANGE;
+}
+
 /* Bytes of the same symbols packed by the other method. */
 static int other_method(const struct vae_model *model, const struct vae_codes *codes, uint64_t *bytes, struct vae_error *error)
 {
-	enum vae_method other = codes->method == VAE_METHOD_RANGE ? VAE_METHOD_ZSTD : VAE_METHOD_RANGE;
 	struct vae_codes *packed = NULL;
-	int status = vae_repack(&packed, model, codes, other, error);
+	int status = vae_repack(&packed, model, codes, other_than(codes->method), error);
 
 	if (!status)
 		status = frame_size(packed, bytes, error);
@@ -88,7 +92,8 @@ static double pixels_of(const struct vae_codes *codes)
 	return (double)codes->geometry.width * codes->geometry.height;
 }
 
-static int compare(struct run *run, struct figures *f, const struct vae_codes *codes, struct vae_error *error)
+static int compare(struct run *run, struct figures *f, const struct vae_codes *codes,
+                   struct vae_error *error)
 {
 	struct vae_latents_rows *latents;
 	int status;
@@ -104,7 +109,8 @@ static int compare(struct run *run, struct figures *f, const struct vae_codes *c
 }
 
 /* A model that is missing leaves its figures out, and is an error all the same. */
-static int measure(struct run *run, struct figures *f, const struct vae_codes *codes, struct vae_error *error)
+static int measure(struct run *run, struct figures *f, const struct vae_codes *codes,
+                   struct vae_error *error)
 {
 	uint64_t other;
 	int status = models_get(&run->models, &f->model, codes->model_id, NULL, error);
@@ -152,7 +158,8 @@ static void report_line(struct run *run, const struct vae_codes *codes, const st
 	report_put(r);
 }
 
-static void report_whole(struct run *run, const struct vae_codes *codes, const struct figures *f, uint64_t image)
+static void report_whole(struct run *run, const struct vae_codes *codes, const struct figures *f,
+                         uint64_t image)
 {
 	struct report *r = &run->report;
 	uint64_t content = vae_codes_content_bytes(codes), slices = slice_bytes(codes), alpha = 0;
@@ -180,17 +187,18 @@ static void report_whole(struct run *run, const struct vae_codes *codes, const s
 	report_real(r, "estimate_bytes", (f->rate.z_bits + f->rate.y_bits) / 8, 1);
 	report_real(r, "y_float_bytes", f->rate.y_float_bits / 8, 1);
 	if (run->o->common.verbose) {
-		report_text(r, "other_method", method_name(codes->method == VAE_METHOD_RANGE ? VAE_METHOD_ZSTD : VAE_METHOD_RANGE));
+		report_text(r, "other_method", method_name(other_than(codes->method)));
 		report_real(r, "other_method_bytes", f->other_bytes, 0);
 	}
 	stat_report_distortion(run, &f->distortion);
 	report_put(r);
 }
 
-static int report_codes(struct run *run, const struct input *in, const struct vae_codes *codes, struct vae_error *error)
+static int report_codes(struct run *run, const struct input *in, const struct vae_codes *codes,
+                        struct vae_error *error)
 {
 	struct figures f = { .bytes = ftello(in->file) - in->item, .rate = { NAN, NAN, NAN, 0 }, .other_bytes = NAN,
-		.distortion = { NAN, NAN, NAN } };
+		.distortion = STAT_NO_DISTORTION };
 	struct progress progress;
 	int status;
 

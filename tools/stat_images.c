@@ -133,7 +133,7 @@ static int compare(struct run *run, struct vae_distortion *d, struct source *ima
 	struct source reference;
 	int status;
 
-	*d = (struct vae_distortion){ NAN, NAN, NAN };
+	*d = STAT_NO_DISTORTION;
 	if (!run->o->references)
 		return 0;
 	status = next_reference(run, &reference, error);
@@ -217,14 +217,14 @@ void stat_average(struct run *run)
 	report_put(&run->report);
 }
 
-int stat_compare_decoded(struct run *run, struct vae_distortion *d, const struct vae_model *model, struct vae_latents_rows *latents,
-                         struct vae_error *error)
+int stat_compare_decoded(struct run *run, struct vae_distortion *d, const struct vae_model *model,
+                         struct vae_latents_rows *latents, struct vae_error *error)
 {
 	struct vae_image_rows *rows;
 	struct source image;
 	int status;
 
-	*d = (struct vae_distortion){ NAN, NAN, NAN };
+	*d = STAT_NO_DISTORTION;
 	if (!run->o->references)
 		return 0;
 	status = vae_decode_rows(&rows, model, latents, NULL, error);
@@ -236,6 +236,8 @@ int stat_compare_decoded(struct run *run, struct vae_distortion *d, const struct
 		*error = image.error;
 		status = image.status;
 	}
+	if (status)
+		*d = STAT_NO_DISTORTION;
 	vae_image_rows_free(rows);
 	return status;
 }

@@ -117,7 +117,8 @@ struct counted {
 	bool failed;               /* nothing more can be read */
 };
 
-static int read_counted(struct vae_latents_rows *rows, uint32_t count, float *y, uint16_t *alpha, struct vae_error *error)
+static int read_counted(struct vae_latents_rows *rows, uint32_t count, float *y, uint16_t *alpha,
+                        struct vae_error *error)
 {
 	struct counted *c = (struct counted *)rows;
 	int status = c->from->read(c->from, count, y, alpha, error);
@@ -228,9 +229,17 @@ static void report_latents(struct run *run, const struct vae_latents *y, const c
 	report_put(r);
 }
 
-/* Reads latents to their end, decodes them where there are references, and counts their channels unless channels is NULL. */
-static int read_latents(struct run *run, struct vae_latents_rows *rows, struct channels *channels, struct vae_distortion *distortion,
-                        struct vae_error *error)
+/* channels NULL: passes over the rows. */
+static int read_rest(struct channels *channels, struct vae_latents_rows *rows, bool quiet, struct vae_error *error)
+{
+	return channels ? channels_read(channels, rows, quiet, error)
+		: rows->read(rows, rows->head.rows - rows->row, NULL, NULL, error);
+}
+
+/* Reads latents to their end, decodes them where there are references, and counts their channels
+ * unless channels is NULL. */
+static int read_latents(struct run *run, struct vae_latents_rows *rows, struct channels *channels,
+                        struct vae_distortion *distortion, struct vae_error *error)
 {
 	const struct vae_latents *head = &rows->head;
 	struct counted counted = { .rows = *rows, .from = rows, .channels = channels };
@@ -239,7 +248,7 @@ static int read_latents(struct run *run, struct vae_latents_rows *rows, struct c
 	int status, read = 0;
 
 	if (!run->o->references)
-		return channels ? channels_read(channels, rows, run->o->common.quiet, error) : rows->read(rows, head->rows, NULL, NULL, error);
+		return read_rest(channels, rows, run->o->common.quiet, error);
 	status = models_get(&run->models, &model, head->model_id, head->model_hint, error);
 	counted.rows.read = read_counted;
 	progress_begin(&progress, &counted.rows, run->o->common.quiet);
@@ -247,7 +256,7 @@ static int read_latents(struct run *run, struct vae_latents_rows *rows, struct c
 		status = stat_compare_decoded(run, distortion, model, &progress.rows, error);
 	progress_end(&progress);
 	if (!counted.failed && rows->row < head->rows)
-		read = channels ? channels_read(channels, rows, true, error) : rows->read(rows, head->rows - rows->row, NULL, NULL, error);
+		read = read_rest(channels, rows, true, error);
 	return read ? read : status;
 }
 
@@ -257,7 +266,7 @@ static int stat_latents_rows(struct run *run, struct input *in, struct channels 
 {
 	const struct vae_latents *head = &rows->head;
 	struct vae_error mismatch;
-	struct vae_distortion distortion = { NAN, NAN, NAN };
+	struct vae_distortion distortion = STAT_NO_DISTORTION;
 	int misfit = run->brief ? 0 : channels_suit(channels, head, &mismatch);
 	int status = read_latents(run, rows, run->brief || misfit ? NULL : channels, &distortion, error);
 

@@ -1,7 +1,8 @@
 /* stat_report.h - records of named values, laid out for people, as TSV or as JSON.
  *
- * Every record has a kind and a file. For people a record is either a block, or a line in the table of its neighbours of the same
- * kind; values are named by the same words in all three. TSV has a header line wherever the kind changes. JSON is one array of flat objects, whatever the kind.
+ * Every record has a kind and a file. For people a record is either a block, or a line in the table
+ * of its neighbours of the same kind. TSV has a header line wherever the kind changes. JSON is one
+ * array of flat objects, whatever the kind. Values are named by the same words in all three.
  */
 #ifndef VAE_TOOLS_STAT_REPORT_H
 #define VAE_TOOLS_STAT_REPORT_H

@@ -146,7 +146,8 @@ static int latents_stream(const struct options *o, struct models *models, struct
 {
 	const struct vae_model *model;
 	struct vae_latents_rows *latents;
-	int status = vae_kind_peek(in->file) == VAE_KIND_UNKNOWN ? input_unknown(in, "neither codes nor latents", error)
+	int status = vae_kind_peek(in->file) == VAE_KIND_UNKNOWN
+		? input_unknown(in, "neither codes nor latents", error)
 		: input_expect(in, VAE_KIND_LATENTS, error);
 
 	while (!status && (status = vae_latents_rows_open(&latents, in->file, o->common.max_pixels, error)) == 1) {

@@ -49,13 +49,15 @@ static void parse_options(struct options *o, int argc, char **argv)
 		cli_usage("--%s writes pictures: no report is made, nor a comparison", o->heatmap ? "heatmap" : "planes");
 }
 
+static const char nothing_known[] = "neither image, latents, codes nor a model";
+
 static int stat_stream(struct run *run, struct input *in, struct vae_error *error)
 {
 	enum vae_kind kind = vae_kind_peek(in->file);
 	int status;
 
 	if (run->pictures && kind != VAE_KIND_END) {
-		status = kind == VAE_KIND_UNKNOWN ? input_unknown(in, "neither image, latents, codes nor a model", error)
+		status = kind == VAE_KIND_UNKNOWN ? input_unknown(in, nothing_known, error)
 			: input_expect(in, run->o->planes ? VAE_KIND_LATENTS : VAE_KIND_CODES, error);
 		if (!status)
 			status = run->o->planes ? stat_planes(run, in, error) : stat_heatmap(run, in, error);
@@ -66,11 +68,11 @@ static int stat_stream(struct run *run, struct input *in, struct vae_error *erro
 	case VAE_KIND_LATENTS: status = stat_latents(run, in, error); break;
 	case VAE_KIND_CODES: status = stat_codes(run, in, error); break;
 	case VAE_KIND_MODEL:
-		status = run->o->references ? fail(error, VAE_EDATA, "this is a model; -r is for images, latents and codes")
-			: stat_model(run, in, error);
+		status = !run->o->references ? stat_model(run, in, error)
+			: fail(error, VAE_EDATA, "this is a model; -r is for images, latents and codes");
 		break;
 	case VAE_KIND_END: status = in->failure ? VAE_EIO : fail(error, VAE_EDATA, "empty input"); break;
-	default: status = input_unknown(in, "neither image, latents, codes nor a model", error);
+	default: status = input_unknown(in, nothing_known, error);
 	}
 	return !status && in->failure ? VAE_EIO : status;
 }

@@ -15,10 +15,11 @@ bool vae_bf16_runs(void);                      /* the CPU has AVX512-BF16, and A
 /* The CPU multiplies matrices of bf16 (AMX), and Linux lets this process; AVX512-BF16 runs. Asks Linux, which then keeps 8 KB more a thread, and
  * in the frame of each signal, as long as the process lives. */
 bool vae_amx_runs(void);
-/* Returns 0 where $VAE_CPU is not set, empty, or a name that vae_isa_name gives, else VAE_EARG with a text that lists the names.
- * Whoever makes an object that runs kernels asks first. */
+/* Returns 0 where $VAE_CPU is not set, empty, or a name that vae_isa_name gives, else VAE_EARG with
+ * a text that lists the names. Whoever makes an object that runs kernels asks first. */
 int vae_isa_check(struct vae_error *error);
-/* Returns the best that runs, or what $VAE_CPU names where that runs; one that does not means scalar. */
+/* Returns the best that runs, or what $VAE_CPU names where that runs; one that does not means
+ * scalar. */
 enum vae_isa vae_isa_choose(void);
 bool vae_isa_named(void);                      /* $VAE_CPU chooses */
 

@@ -51,8 +51,9 @@ static void consume(struct vae_frames *f, size_t bytes)
 
 static bool is_skippable(uint32_t magic) { return (magic & ~15u) == SKIPPABLE; }
 
-/* Sets *bytes to the size of the skippable frame at `at`, or to 0 where there is none: its length must lead to another frame or to
- * the end of the input, as a damaged one would hide what follows. Nothing in it is looked at: it may hold images. */
+/* Sets *bytes to the size of the skippable frame at `at`, or to 0 where there is none: its length
+ * must lead to another frame or to the end of the input, as a damaged one would hide what follows.
+ * Nothing in it is looked at: it may hold images. */
 static int skippable_at(size_t *bytes, struct vae_frames *f, size_t at, struct vae_error *error)
 {
 	*bytes = 0;
@@ -71,7 +72,8 @@ static int skippable_at(size_t *bytes, struct vae_frames *f, size_t at, struct v
 	return 0;
 }
 
-/* Whether a frame, skippable or not, begins at `at`, where four bytes are there: 1, 0, or a negative code. */
+/* Whether a frame, skippable or not, begins at `at`, where four bytes are there: 1, 0, or a
+ * negative code. */
 static int begins(struct vae_frames *f, size_t at, struct vae_error *error)
 {
 	uint32_t magic = vae_get32(f->input.data + at);
