@@ -1,20 +1,32 @@
-/* target.c - the quality at which a picture's file has a given size, or the picture a given PSNR: whole trials in memory. */
+/* target.c - the quality at which a picture's file is as large as allowed, or the picture as good as asked for: whole trials in memory.
+ *
+ * The size of a file rises with quality, but for steps of a few bytes. PSNR does so for photographs; text and drawings may be best in the
+ * middle of the scale.
+ */
 #include <math.h>
 #include <stdlib.h>
 
 #include "base/error.h"
 #include "vae.h"
 
-#define CLOSE 0.005     /* of the logarithm of the size: a quarter of what is promised */
+#define CLOSE 0.0025    /* of the logarithm of the size: near enough below what is allowed */
 #define CLOSE_DB 0.03
-#define BOUND 0.02      /* what is promised */
-#define BOUND_DB 0.1
+#define BOUND_DB 0.1    /* what is promised of PSNR */
+#define STEP 16         /* of VAE_QUALITY_ONE: qualities this near are not told apart */
+#define COARSE 4        /* qualities between 0 and 100 that are tried first where PSNR may not rise */
+#define FINEST (VAE_QUALITY_ONE / 40)
 
 struct search {
 	const struct vae_model *model;
 	const struct vae_image *image;
-	const struct vae_target *target;
-	double pixels;
+	bool psnr;    /* else size */
+	double goal;  /* dB, or the logarithm of bytes */
+};
+
+/* A quality (0 to VAE_QUALITY_ONE) and what it gives: dB, or the logarithm of bytes. */
+struct trial {
+	long quality;
+	double value;
 };
 
 static int size_of(double *bytes, const struct vae_codes *codes, struct vae_error *error)
@@ -44,99 +56,145 @@ static int psnr_of(double *db, const struct search *s, const struct vae_codes *c
 	return rc;
 }
 
-/* What a quality (0 to VAE_QUALITY_ONE) gives: ln bytes, or dB. */
-static int try_quality(double *value, const struct search *s, long quality, struct vae_error *error)
+static int try_quality(struct trial *trial, const struct search *s, long quality, struct vae_error *error)
 {
 	struct vae_latents *latents;
 	struct vae_codes *codes = NULL;
+	double value = 0;
 	int rc = vae_encode(&latents, s->model, s->image, (double)quality * 100 / VAE_QUALITY_ONE, error);
 	if (rc)
 		return rc;
 	rc = vae_quantise(&codes, s->model, latents, VAE_METHOD_RANGE, VAE_EFFORT_DEFAULT, error);
 	vae_latents_free(latents);
 	if (!rc)
-		rc = s->target->kind == VAE_TARGET_PSNR ? psnr_of(value, s, codes, error) : size_of(value, codes, error);
+		rc = s->psnr ? psnr_of(&value, s, codes, error) : size_of(&value, codes, error);
 	vae_codes_free(codes);
-	if (!rc && s->target->kind != VAE_TARGET_PSNR)
-		*value = log(*value);
+	if (!rc)
+		*trial = (struct trial){quality, s->psnr ? value : log(value)};
 	return rc;
 }
 
-static const char *unit_of(const struct search *s)
+/* Whether a trial is so near the goal that the search can end: a size not above it, a PSNR on either side. */
+static bool close_enough(const struct search *s, double value)
 {
-	static const char *const units[] = {[VAE_TARGET_BPP] = "bpp", [VAE_TARGET_BYTES] = "bytes", [VAE_TARGET_PSNR] = "dB"};
-	return units[s->target->kind];
+	return s->psnr ? fabs(value - s->goal) <= CLOSE_DB : value <= s->goal && value >= s->goal - CLOSE;
 }
 
-static double shown(const struct search *s, double value)
+/* The goal is between low, which gives less or just that, and high, which gives more. Regula falsi, both measures being nearly straight
+ * lines over quality; an end that stays twice counts for less (the Illinois rule), and no step is under a hundredth of the way from an
+ * end. Where no quality comes near: for size low, for PSNR high. */
+static int narrow(long *quality, const struct search *s, struct trial low, struct trial high, struct vae_error *error)
 {
-	return s->target->kind == VAE_TARGET_PSNR ? value : s->target->kind == VAE_TARGET_BPP ? exp(value) * 8 / s->pixels : exp(value);
-}
-
-static int out_of_reach(const struct search *s, double low, double high, struct vae_error *error)
-{
-	return vae_fail(error, VAE_EARG, "the model cannot reach %g %s with this picture: it comes from %.5g to %.5g", s->target->value, unit_of(s),
-	                shown(s, low), shown(s, high));
-}
-
-/* Between low, which gives less, and high, which gives more: regula falsi, both nearly straight lines over quality; an end that stays twice counts for
- * less (the Illinois rule), and the step is never under a hundredth of the way from an end. */
-static int narrow(long *quality, const struct search *s, double goal, double low_value, double high_value, double close, double bound,
-                  struct vae_error *error)
-{
-	long low = 0, high = VAE_QUALITY_ONE;
-	double below = low_value - goal, above = high_value - goal, value;
-	for (int last = 0; high - low > 1;) {
+	double aim = s->psnr ? s->goal : s->goal - CLOSE / 2, below = low.value - aim, above = high.value - aim;
+	for (int last = 0; high.quality - low.quality > STEP && !close_enough(s, low.value);) {
+		struct trial middle;
 		double part = below / (below - above);
-		part = part > 0.01 ? part : 0.01;
+		part = part > 0.01 ? part : 0.01; /* NaN, too */
 		part = part < 0.99 ? part : 0.99;
-		long middle = low + lround(part * (double)(high - low));
-		middle = middle > low ? middle : low + 1;
-		middle = middle < high ? middle : high - 1;
-		int rc = try_quality(&value, s, middle, error);
+		long next = low.quality + lround(part * (double)(high.quality - low.quality));
+		next = next > low.quality ? next : low.quality + 1;
+		next = next < high.quality ? next : high.quality - 1;
+		int rc = try_quality(&middle, s, next, error);
 		if (rc)
 			return rc;
-		if (fabs(value - goal) <= (high - low < 64 ? bound : close)) { /* no finer than the picture's own steps */
-			*quality = middle;
-			return 0;
-		}
-		int side = value < goal ? -1 : 1;
-		if (side < 0) {
+		int side = middle.value <= s->goal ? -1 : 1;
+		if (s->psnr && close_enough(s, middle.value)) {
+			low = high = middle;
+		} else if (side < 0) {
 			low = middle;
-			low_value = value;
-			below = value - goal;
-			above = last == side ? above / 2 : high_value - goal;
+			below = low.value - aim;
+			above = last == side ? above / 2 : high.value - aim;
 		} else {
 			high = middle;
-			high_value = value;
-			above = value - goal;
-			below = last == side ? below / 2 : low_value - goal;
+			above = high.value - aim;
+			below = last == side ? below / 2 : low.value - aim;
 		}
 		last = side;
 	}
-	return vae_fail(error, VAE_EARG, "no quality comes near %g %s with this picture: neighbours give %.5g and %.5g", s->target->value, unit_of(s),
-	                shown(s, low_value), shown(s, high_value));
+	*quality = s->psnr && !close_enough(s, low.value) ? high.quality : low.quality;
+	return 0;
+}
+
+static int fit_size(long *quality, const struct search *s, struct vae_error *error)
+{
+	struct trial low, high;
+	int rc = try_quality(&high, s, VAE_QUALITY_ONE, error);
+	if (!rc && high.value <= s->goal) {
+		*quality = VAE_QUALITY_ONE;
+		return 0;
+	}
+	if (rc || (rc = try_quality(&low, s, 0, error)))
+		return rc;
+	if (low.value > s->goal)
+		return vae_fail(error, VAE_EARG, "the smallest file that the model can make of this picture has %.0f bytes, more than %.0f",
+		                exp(low.value), exp(s->goal));
+	return narrow(quality, s, low, high, error);
+}
+
+/* Makes *best a trial that reaches the goal, or the best that is found, if that is not the one given. Where the best of a few qualities is
+ * the highest one PSNR rises, and nothing is better; else the steps to either side of the best are halved again and again. */
+static int find_best(struct trial *best, const struct search *s, struct vae_error *error)
+{
+	long span = VAE_QUALITY_ONE / (COARSE + 1);
+	struct trial trial;
+	for (long quality = span; quality <= COARSE * span && best->value < s->goal; quality += span) {
+		int rc = try_quality(&trial, s, quality, error);
+		if (rc)
+			return rc;
+		if (trial.value > best->value)
+			*best = trial;
+	}
+	for (span /= 2; best->quality < VAE_QUALITY_ONE && best->value < s->goal && span >= FINEST; span /= 2)
+		for (long middle = best->quality, side = -1; side <= 1 && best->value < s->goal; side += 2) {
+			if (middle + side * span < 0)
+				continue;
+			int rc = try_quality(&trial, s, middle + side * span, error);
+			if (rc)
+				return rc;
+			if (trial.value > best->value)
+				*best = trial;
+		}
+	return 0;
+}
+
+static int fit_psnr(long *quality, const struct search *s, struct vae_error *error)
+{
+	struct trial low, high;
+	int rc = try_quality(&low, s, 0, error);
+	if (!rc && low.value >= s->goal) {
+		*quality = 0;
+		return 0;
+	}
+	if (rc || (rc = try_quality(&high, s, VAE_QUALITY_ONE, error)))
+		return rc;
+	if (high.value < s->goal) {
+		high = low.value > high.value ? low : high;
+		if ((rc = find_best(&high, s, error)))
+			return rc;
+	}
+	if (high.value < s->goal - BOUND_DB)
+		return vae_fail(error, VAE_EARG, "the best that the model can make of this picture is %.2f dB, at quality %.4g: %.2f dB are out of reach",
+		                high.value, (double)high.quality * 100 / VAE_QUALITY_ONE, s->goal);
+	if (high.value <= s->goal + CLOSE_DB) {
+		*quality = high.quality;
+		return 0;
+	}
+	return narrow(quality, s, low, high, error);
 }
 
 int vae_target_quality(double *quality, const struct vae_model *model, const struct vae_image *image, const struct vae_target *target,
                        struct vae_error *error)
 {
-	struct search s = {model, image, target, (double)image->geometry.width * image->geometry.height};
+	double pixels = (double)image->geometry.width * image->geometry.height;
 	bool psnr = target->kind == VAE_TARGET_PSNR;
-	double low, high, close = psnr ? CLOSE_DB : CLOSE, bound = psnr ? BOUND_DB : BOUND;
-	long found = 0;
+	struct search s = {model, image, psnr, target->value};
+	long found;
 	if (!(target->value > 0 && target->value < 1e15))
-		return vae_fail(error, VAE_EARG, "a target of %g", target->value);
-	double goal = psnr ? target->value : log(target->kind == VAE_TARGET_BPP ? target->value * s.pixels / 8 : target->value);
-	int rc = try_quality(&low, &s, 0, error);
-	if (rc || (rc = try_quality(&high, &s, VAE_QUALITY_ONE, error)))
-		return rc;
-	if (goal < low - bound || goal > high + bound)
-		return out_of_reach(&s, low, high, error);
-	if (goal >= high)
-		found = VAE_QUALITY_ONE;
-	else if (goal > low && (rc = narrow(&found, &s, goal, low, high, close, bound, error)))
-		return rc;
-	*quality = (double)found * 100 / VAE_QUALITY_ONE;
-	return 0;
+		return vae_fail(error, VAE_EARG, "target %g is not a positive number", target->value);
+	if (!psnr)
+		s.goal = log(floor(target->kind == VAE_TARGET_BPP ? target->value * pixels / 8 : target->value));
+	int rc = psnr ? fit_psnr(&found, &s, error) : fit_size(&found, &s, error);
+	if (!rc)
+		*quality = (double)found * 100 / VAE_QUALITY_ONE;
+	return rc;
 }

@@ -314,12 +314,16 @@ int vae_repack(struct vae_codes **codes, const struct vae_model *model, const st
 /* p(y), backwards. VAE_EDATA: damaged codes; VAE_EMODEL: codes of another model. */
 int vae_dequantise(struct vae_latents **latents, const struct vae_model *model, const struct vae_codes *codes, struct vae_error *error);
 
-/* The quality (0 to 100) at which the file of a picture comes within 2 % of a size, or the decoded picture within 0.1 dB of a PSNR:
- * some five to ten trials of encoding, quantising and, for PSNR, decoding all of it in memory. The size is that of the file that vae-quant writes by
- * default, alpha and all. VAE_EARG where the model cannot reach the target with this picture. */
+/* Finds a quality (0 to 100), by five to ten trials of encoding, quantising and, for PSNR, decoding all of the picture in memory.
+ *
+ * For a size: the best at which the file that vae-quant writes by default, alpha and all, is no larger. The search ends within 0.25 % of it,
+ * or where the next quality is 0.025 higher. 100 where that fits; VAE_EARG where even the file of quality 0 is larger.
+ *
+ * For a PSNR: one at which the decoded picture comes within 0.1 dB of it, or above it where no quality is so near; 0 where that has more.
+ * PSNR need not rise with quality: text and drawings may be best in the middle. VAE_EARG where no quality that is found has as much. */
 enum vae_target_kind {
-	VAE_TARGET_BPP,   /* bits of the file for each pixel */
-	VAE_TARGET_BYTES, /* bytes of the file */
+	VAE_TARGET_BPP,   /* bits of the file for each pixel, at most */
+	VAE_TARGET_BYTES, /* bytes of the file, at most */
 	VAE_TARGET_PSNR   /* dB, as in vae_distortion */
 };
 struct vae_target {

@@ -22,7 +22,7 @@ static const struct cli_option common_options[] = {
 	{ 'm', "model", "NAME|FILE", "the model to use" },
 	{ 'o', "output", "FILE", "write to FILE, which appears only when it is complete" },
 	{ 'T', "threads", "N", "run N threads (default: one for each core)" },
-	{ KEY_MAX_PIXELS, "max-pixels", "N", "refuse pictures of more pixels (default 268435456)" },
+	{ KEY_MAX_PIXELS, "max-pixels", "N[k|M]", "refuse pictures of more pixels (default 268435456)" },
 	{ 'f', "force", NULL, "write binary even to a terminal" },
 	{ 'v', "verbose", NULL, "report each image on standard error" },
 	{ KEY_QUIET, "quiet", NULL, "no notes, errors only" },
@@ -294,7 +294,7 @@ static bool take_common(int key)
 	case 'f': c->force = true; break;
 	case 'v': c->verbose = true; break;
 	case KEY_QUIET: c->quiet = true; break;
-	case KEY_MAX_PIXELS: c->max_pixels = cli_whole(1, (uint64_t)1 << 48); break;
+	case KEY_MAX_PIXELS: c->max_pixels = cli_amount(1, (uint64_t)1 << 48); break;
 	case 'h':
 		print_help();
 		leave_after_printing();
@@ -392,6 +392,25 @@ uint64_t cli_whole(uint64_t low, uint64_t high)
 		cli_usage("--%s: '%s' is not a whole number from %llu to %llu", cli.current->name, optarg,
 			(unsigned long long)low, (unsigned long long)high);
 	return value;
+}
+
+uint64_t cli_amount(uint64_t low, uint64_t high)
+{
+	static const struct { char letter; double factor; } unit[] = { { 'k', 1e3 }, { 'K', 1e3 }, { 'M', 1e6 } };
+	size_t length = strlen(optarg);
+	double factor = 1, value;
+
+	for (size_t i = 0; length && i < sizeof unit / sizeof *unit; i++)
+		if (optarg[length - 1] == unit[i].letter) {
+			factor = unit[i].factor;
+			length--;
+			break;
+		}
+	if (strspn(optarg, factor > 1 ? "0123456789." : "0123456789") < length || !parse_real(optarg, length, &value)
+	    || value * factor < (double)low || value * factor > (double)high)
+		cli_usage("--%s: '%s' is not a whole number from %llu to %llu, or a number of thousands (k) or millions (M)",
+			cli.current->name, optarg, (unsigned long long)low, (unsigned long long)high);
+	return (uint64_t)(value * factor + 1e-6);
 }
 
 void cli_range(double *low, double *high)

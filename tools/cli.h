@@ -54,6 +54,8 @@ int cli_next(void);
 const char *cli_text(void);
 double cli_real(double low, double high);
 uint64_t cli_whole(uint64_t low, uint64_t high);
+/* A whole number within [low, high], at most 2^53, that may be written with k or M behind it: 1.5M is 1500000. */
+uint64_t cli_amount(uint64_t low, uint64_t high);
 void cli_range(double *low, double *high);
 void cli_window(struct vae_window *window);
 void cli_size(uint32_t *width, uint32_t *height);

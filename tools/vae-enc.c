@@ -14,13 +14,14 @@ struct options {
 	bool keep_invisible; /* colours under alpha 0 */
 };
 
-enum { KEY_BAND = CLI_LONG, KEY_REFINE, KEY_TARGET_BPP, KEY_TARGET_SIZE, KEY_TARGET_PSNR, KEY_INVISIBLE };
+enum { KEY_BAND = CLI_LONG, KEY_REFINE, KEY_MAX_SIZE, KEY_TARGET_BPP, KEY_TARGET_SIZE, KEY_TARGET_PSNR, KEY_INVISIBLE };
 
 static const struct cli_option rows[] = {
 	{ 'q', "quality", "Q", "0 (smallest file) to 100 (best picture), default 50" },
-	{ KEY_TARGET_BPP, "target-bpp", "B", "find the quality that gives B bits a pixel" },
-	{ KEY_TARGET_SIZE, "target-size", "BYTES", "find the quality that gives a file of so many bytes" },
-	{ KEY_TARGET_PSNR, "target-psnr", "DB", "find the quality that gives so many dB" },
+	{ KEY_MAX_SIZE, "max-size", "N[k|M]", "best quality whose file has at most N bytes" },
+	{ KEY_TARGET_SIZE, "target-size", "N[k|M]", "another name of --max-size" },
+	{ KEY_TARGET_BPP, "target-bpp", "B", "best quality with at most B bits a pixel" },
+	{ KEY_TARGET_PSNR, "target-psnr", "DB", "the quality that gives so many dB" },
 	{ KEY_REFINE, "refine", "N", "N steps towards a smaller file of equal quality" },
 	{ KEY_INVISIBLE, "keep-invisible", NULL, "keep colours under alpha 0 as they are" },
 	{ KEY_BAND, "band", "ROWS", "work on so many rows of pixels at a time" },
@@ -51,7 +52,8 @@ static void parse_options(struct options *o, int argc, char **argv)
 		switch (key) {
 		case 'q': o->quality = cli_real(0, 100); break;
 		case KEY_TARGET_BPP: set_target(o, VAE_TARGET_BPP, cli_real(1e-6, 1e6)); break;
-		case KEY_TARGET_SIZE: set_target(o, VAE_TARGET_BYTES, (double)cli_whole(1, (uint64_t)1 << 48)); break;
+		case KEY_MAX_SIZE:
+		case KEY_TARGET_SIZE: set_target(o, VAE_TARGET_BYTES, (double)cli_amount(1, (uint64_t)1 << 48)); break;
 		case KEY_TARGET_PSNR: set_target(o, VAE_TARGET_PSNR, cli_real(1, 200)); break;
 		case KEY_REFINE: o->refine = (int)cli_whole(0, VAE_REFINE_MOST); break;
 		case KEY_INVISIBLE: o->keep_invisible = true; break;
@@ -87,10 +89,10 @@ static int open_latents(struct vae_latents_rows **latents, const struct options 
 	return vae_refine_rows(latents, model, image, quality, &refine, error);
 }
 
+/* start: when the work on this image began. */
 static int encode(const struct options *o, const struct input *in, struct output *out, const struct vae_model *model,
-	struct vae_image_rows *image, double quality, struct vae_error *error)
+	struct vae_image_rows *image, double quality, double start, struct vae_error *error)
 {
-	double start = seconds_now();
 	struct vae_latents_rows *latents;
 	struct progress progress;
 	int status = open_latents(&latents, o, in, model, image, quality, error);
@@ -113,7 +115,7 @@ static int encode_to_target(const struct options *o, const struct input *in, str
 	struct vae_image *image;
 	struct vae_image_rows *again = NULL;
 	struct progress progress;
-	double quality;
+	double quality, start = seconds_now();
 	int status = vae_image_rows_collect(&image, pixels, error);
 
 	if (status)
@@ -122,7 +124,7 @@ static int encode_to_target(const struct options *o, const struct input *in, str
 	status = vae_target_quality(&quality, model, image, &o->target, error);
 	progress_end(&progress);
 	if (!status && !(status = vae_image_rows_new(&again, image, error)))
-		status = encode(o, in, out, model, again, quality, error);
+		status = encode(o, in, out, model, again, quality, start, error);
 	vae_image_rows_free(again);
 	vae_image_free(image);
 	return status;
@@ -137,7 +139,7 @@ static int encode_image(const struct options *o, const struct input *in, struct 
 	if (!status && o->target.value)
 		status = encode_to_target(o, in, out, model, filled ? filled : image, error);
 	else if (!status)
-		status = encode(o, in, out, model, filled ? filled : image, o->quality, error);
+		status = encode(o, in, out, model, filled ? filled : image, o->quality, seconds_now(), error);
 	vae_image_rows_free(filled);
 	return status;
 }

@@ -32,8 +32,8 @@ open_picture() {
 
 fit_ours() {
 	budget=$(awk -v b="$1" -v w="$width" -v h="$height" 'BEGIN { printf "%d", b * w * h / 8 }')
-	vae-enc -m "$model" --target-size "$budget" "$work/x.ppm" | vae-quant -m "$model" >"$work/x.lat" &&
-		vae-dec -m "$model" "$work/x.lat" >"$work/vae.ppm" && budget=$(bytes "$work/x.lat") # what it took: within 2 % of what was asked
+	vae-enc -m "$model" --max-size "$budget" "$work/x.ppm" | vae-quant -m "$model" >"$work/x.lat" &&
+		vae-dec -m "$model" "$work/x.lat" >"$work/vae.ppm" && budget=$(bytes "$work/x.lat") # what it took: at most what was asked
 }
 
 # Each: encode Q from $work/x.ppm or x.png to $work/x.KIND, and decode that to $work/KIND.ppm. A larger Q makes a larger file.

@@ -57,23 +57,55 @@ lower() {
 	fails 1 "only latents of photo models can be refined" vae-enc -m "$ROOT/models/mnist-1.safetensors" --refine 5 digit.pgm
 }
 
-# within SHARE VALUE GOAL
-within() {
-	awk -v s="$1" -v a="$2" -v b="$3" 'BEGIN { d = a - b; exit !((d < 0 ? -d : d) <= s * b) }' || fail "$2 is not $3"
+
+# What --max-size makes of x.ppm: not above, and near where there is room for it.
+fits() {
+	local limit=$1 option=$2
+	shift 2
+	vae-enc "$option" "$@" x.ppm | vae-quant >x.lat
+	[ "$(size x.lat)" -le "$limit" ] || fail "$(size x.lat) bytes are more than $limit"
+	at_least "$(size x.lat)" "$(awk -v n="$limit" 'BEGIN { print 0.99 * n }')"
 }
 
-@test "--target-size and --target-bpp: within 2 per cent" {
+@test "--max-size, --target-size and --target-bpp: never above, and near" {
 	photo 256 192 >x.ppm
 	local low high goal
 	low=$(vae-enc -q 0 x.ppm | vae-quant | wc -c) high=$(vae-enc -q 100 x.ppm | vae-quant | wc -c)
 	for goal in $((low * 3 / 2)) $(((low + high) / 2)) "$high"; do
-		vae-enc --target-size "$goal" x.ppm | vae-quant >x.lat
-		within 0.02 "$(size x.lat)" "$goal"
-		vae-enc --target-bpp "$(awk -v b="$goal" 'BEGIN { print b * 8 / 256 / 192 }')" x.ppm | vae-quant >x.lat
-		within 0.02 "$(size x.lat)" "$goal"
+		fits "$goal" --max-size "$goal"
+		fits "$goal" --target-size "$goal"
+		fits "$goal" --target-bpp "$(awk -v b="$goal" 'BEGIN { print b * 8 / 256 / 192 }')"
 	done
-	fails 1 "the model cannot reach $((high * 2)) bytes with this picture" vae-enc --target-size $((high * 2)) x.ppm
-	fails 1 "the model cannot reach 1e-05 bpp with this picture" vae-enc --target-bpp 0.00001 x.ppm
+	fits 1200 --max-size 1.2k
+	fits 1200 --max-size 0.0012M
+	# the next quality does not fit
+	vae-enc --max-size "$low" x.ppm | vae-quant >x.lat
+	[ "$(size x.lat)" -le "$low" ]
+	fails 1 "the smallest file that the model can make of this picture has $low bytes, more than $((low - 1))" \
+		vae-enc --max-size $((low - 1)) x.ppm
+	fails 1 "has $low bytes, more than 0" vae-enc --target-bpp 0.00001 x.ppm
+}
+
+@test "--max-size: all of a picture that is smaller" {
+	photo 256 192 >x.ppm
+	vae-enc -q 100 x.ppm >best
+	vae-enc --max-size 1M x.ppm | cmp - best
+	vae-enc --max-size 100000000 x.ppm | cmp - best
+	vae-enc --target-bpp 100 x.ppm | cmp - best
+	pgmramp -ellipse 256 192 | pamstack -quiet -tupletype RGB_ALPHA x.ppm - >x.pam
+	vae-enc -m photo --max-size 20k x.pam | vae-quant >x.lat
+	[ "$(size x.lat)" -le 20000 ]
+	at_least "$(size x.lat)" 19800
+}
+
+@test "targets: -v tells the time of the whole search, and the quality" {
+	photo 256 192 >x.ppm
+	local once
+	for once in 1 2 3; do vae-enc -m photo -v -q 50 x.ppm 2>&1 >/dev/null; done >log
+	vae-enc -m photo -v --target-psnr 35 x.ppm 2>>log >/dev/null
+	[ "$(grep -c "quality [0-9.]*, [0-9.]* s$" log)" = 4 ]
+	# some seven encodings and decodings; the shortest of one encoding is what a busy machine disturbs least
+	awk '{ t = $(NF - 1) } NR == 1 || (NR < 4 && t < once) { once = t } END { exit !(t > 2 * once) }' log || { cat log | fail; }
 }
 
 @test "--target-psnr: within 0.1 dB, for each picture of a stream" {
@@ -91,7 +123,25 @@ within() {
 	while read -r now; do
 		awk -v a="$now" -v b="$goal" 'BEGIN { exit !(a - b < 0.1 && b - a < 0.1) }' || fail "$now is not $goal"
 	done <db
-	fails 1 "the model cannot reach 120 dB" vae-enc --target-psnr 120 x.ppm
+	fails 1 "the best that the model can make of this picture is *, at quality 100: 120.00 dB are out of reach" vae-enc --target-psnr 120 x.ppm
+	# quality 0 has more
+	vae-enc -q 0 x.ppm >least
+	vae-enc --target-psnr 2 x.ppm | cmp - least
+}
+
+# Letters on a strong colour, which a model of photographs draws best at a quality in the middle.
+@test "--target-psnr: where PSNR falls with quality" {
+	local now
+	printf 'red text on blue, line %d of some\n' 1 2 3 4 | pbmtext 2>/dev/null | pamenlarge 3 | pamcut -width 256 -height 128 |
+		pbmtopgm 1 1 | pgmtoppm '#ff0000-#0000ff' | pamdepth 255 >x.ppm
+	now() { vae-enc -m photo-3 "$@" x.ppm | vae-quant | vae-dec | vae-stat --tsv -r x.ppm | column psnr_db; }
+	local middle best goal
+	middle=$(now -q 50) best=$(now -q 100)
+	awk -v a="$middle" -v b="$best" 'BEGIN { exit !(a > b + 0.3) }' || fail "$middle at 50, $best at 100: this picture is no test"
+	goal=$(awk -v a="$middle" -v b="$best" 'BEGIN { print (2 * a + b) / 3 }')
+	at_least "$(now --target-psnr "$goal")" "$(awk -v g="$goal" 'BEGIN { print g - 0.1 }')"
+	at_least "$(now --target-psnr "$middle")" "$(awk -v g="$middle" 'BEGIN { print g - 0.1 }')"
+	fails 1 "dB are out of reach" vae-enc -m photo-3 --target-psnr "$(awk -v a="$middle" 'BEGIN { print a + 5 }')" x.ppm
 }
 
 @test "targets: one at most, and no quality or refinement beside it" {
@@ -99,9 +149,13 @@ within() {
 	fails 2 "more than one target" vae-enc --target-size 900 --target-bpp 1 x.ppm
 	fails 2 "exclude each other" vae-enc --target-size 900 -q 50 x.ppm
 	fails 2 "exclude each other" vae-enc --target-psnr 30 --refine 5 x.ppm
-	for bad in 0 -1 x 1.5 ""; do
+	for bad in 0 -1 x 1.5 "" k 1.5x 1e3 1.2.3k -2k .k 9999999999M; do
 		fails 2 "--target-size" vae-enc --target-size "$bad" x.ppm
+		fails 2 "--max-size" vae-enc --max-size "$bad" x.ppm
 	done
+	fails 2 "more than one target" vae-enc --max-size 900 --target-size 900 x.ppm
+	fails 1 "16 x 16 pixels exceeds the limit of 200 pixels" vae-enc --max-pixels 0.2k x.ppm
+	vae-enc --max-pixels 0.256k x.ppm >/dev/null
 	for bad in 0 -1 x ""; do
 		fails 2 "--target-bpp" vae-enc --target-bpp "$bad" x.ppm
 		fails 2 "--target-psnr" vae-enc --target-psnr "$bad" x.ppm
