@@ -5,6 +5,8 @@
 
 #include <math.h>
 
+#define SPARSE 8 /* samples within less than an eighth of their range are worth a note */
+
 struct options {
 	struct cli_common common;
 	double quality; /* 0 to 100, negative: not given */
@@ -130,16 +132,51 @@ static int encode_to_target(const struct options *o, const struct input *in, str
 	return status;
 }
 
+/* Rows of an image, of whose samples the least and the greatest are noted. */
+struct range {
+	struct vae_image_rows rows;
+	struct vae_image_rows *from;
+	uint16_t low, high;
+};
+
+static int range_read(struct vae_image_rows *self, uint32_t count, uint16_t *colour, uint16_t *alpha, struct vae_error *error)
+{
+	struct range *r = (struct range *)self;
+	size_t samples = (size_t)count * self->geometry.width * vae_colours(self->geometry.tuple);
+	int status = r->from->read(r->from, count, colour, alpha, error);
+
+	self->row = r->from->row;
+	for (size_t i = 0; !status && i < samples; i++) {
+		r->low = colour[i] < r->low ? colour[i] : r->low;
+		r->high = colour[i] > r->high ? colour[i] : r->high;
+	}
+	return status;
+}
+
+/* Quality is a matter of the whole range, so that pictures in a small part of 16 bits come out coarse. */
+static void report_range(const struct input *in, const struct range *r)
+{
+	unsigned white = r->rows.geometry.maxval, used = r->high - r->low;
+
+	if (white > 255 && used && used < white / SPARSE)
+		cli_note("%s: samples lie between %u and %u of %u: relative to that, errors are %u times as large; see vae-enc(1)",
+			input_name(in), r->low, r->high, white, white / used);
+}
+
 static int encode_image(const struct options *o, const struct input *in, struct output *out, const struct vae_model *model,
 	struct vae_image_rows *image, struct vae_error *error)
 {
 	struct vae_image_rows *filled = NULL;
+	struct range range = { .rows = { .geometry = image->geometry, .read = range_read }, .low = UINT16_MAX };
 	int status = o->keep_invisible ? 0 : vae_image_rows_fill(&filled, image, error);
 
+	range.from = filled ? filled : image;
 	if (!status && o->target.value)
-		status = encode_to_target(o, in, out, model, filled ? filled : image, error);
+		status = encode_to_target(o, in, out, model, &range.rows, error);
 	else if (!status)
-		status = encode(o, in, out, model, filled ? filled : image, o->quality, seconds_now(), error);
+		status = encode(o, in, out, model, &range.rows, o->quality, seconds_now(), error);
+	if (!status && o->common.verbose)
+		report_range(in, &range);
 	vae_image_rows_free(filled);
 	return status;
 }

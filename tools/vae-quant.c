@@ -4,8 +4,11 @@
 #include "progress.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define SMALL 4096 /* bytes */
 
 struct options {
 	struct cli_common common;
@@ -76,6 +79,22 @@ static int report(const struct input *in, const struct vae_model *model, const s
 	return status;
 }
 
+/* What the image's samples take as they are. */
+static uint64_t raw_bytes(const struct vae_geometry *g)
+{
+	if (g->format == VAE_PBM)
+		return ((uint64_t)g->width + 7) / 8 * g->height;
+	return (uint64_t)g->width * g->height * (vae_colours(g->tuple) + vae_has_alpha(g->tuple)) * (g->maxval > 255 ? 2 : 1);
+}
+
+/* Drawings, dithered pictures and noise: a user should hear of it even without -v, but for what is small in any form. */
+static void report_larger(const struct options *o, const struct input *in, const struct vae_geometry *g, size_t bytes)
+{
+	if (bytes > raw_bytes(g) && (o->common.verbose || bytes > SMALL))
+		cli_note("%s: the codes have %zu bytes, the picture itself %" PRIu64 ": a lossless format suits it better", input_name(in), bytes,
+			raw_bytes(g));
+}
+
 /* Through memory, so that the size is known and an image is in the output whole or not at all. */
 static int write_codes(const struct options *o, const struct input *in, struct output *out, const struct vae_model *model,
 	const struct vae_codes *codes, struct vae_error *error)
@@ -88,6 +107,7 @@ static int write_codes(const struct options *o, const struct input *in, struct o
 		return status;
 	if (o->common.verbose)
 		status = report(in, model, codes, count, error);
+	report_larger(o, in, &codes->geometry, count);
 	if (!status) {
 		fwrite(bytes, 1, count, out->file);
 		status = output_flush(out, error);

@@ -9,6 +9,7 @@ prepare() {
 	pnmtopng photo.ppm >photo.png
 	ppmtopgm photo.ppm >grey.pgm
 	pamstack -tupletype RGB_ALPHA photo.ppm grey.pgm | pamtopng >rgba.png
+	pamdepth 65535 grey.pgm | pamfunc -divisor 160 >dark.pgm
 	cp photo.ppm x.ppm
 	cp photo.ppm map.ppm
 	cp rgba.png x.png

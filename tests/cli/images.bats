@@ -308,3 +308,36 @@ cut_out() {
 	fails 1 "not a PNM/PAM image" vae-enc -o y thumbnail
 	assert_not_exist y
 }
+
+@test "vae-enc -v: 16 bits of which little is used" {
+	photo 64 48 | ppmtopgm | pamdepth 65535 >x.pgm
+	pamfunc -divisor 160 x.pgm >dark.pgm
+	run --separate-stderr -0 shell "vae-enc -v dark.pgm >/dev/null"
+	assert_regex "$stderr" "dark.pgm: samples lie between [0-9]+ and [34][0-9][0-9] of 65535: relative to that, errors are [0-9]+ times as large"
+	# as far up the range, with alpha, and while a size is looked for
+	pamfunc -adder 60000 dark.pgm | pamstack -quiet -tupletype GRAYSCALE_ALPHA - x.pgm >high.pam
+	run --separate-stderr -0 shell "vae-enc -v --max-size 1M high.pam >/dev/null"
+	assert_regex "$stderr" "high.pam: samples lie between 60[0-9]+ and 60[0-9]+ of 65535"
+	for picture in x.pgm "dark.pgm 0"; do
+		run --separate-stderr -0 shell "pamfunc -multiplier $([ "$picture" = x.pgm ] && echo 1 || echo 160) ${picture% 0} | vae-enc -v >/dev/null"
+		refute_regex "$stderr" "samples lie"
+	done
+	run --separate-stderr -0 shell "vae-enc dark.pgm >/dev/null"
+	assert_equal "$stderr" ""
+}
+
+@test "vae-quant: a note where codes are larger than the picture" {
+	photo 400 300 | ppmtopgm | pamditherbw | pamtopnm >x.pbm
+	run --separate-stderr -0 shell "vae-enc -m photo -q 100 x.pbm | vae-quant -o x.lat"
+	assert_regex "$stderr" "the codes have $(size x.lat) bytes, the picture itself 15000: a lossless format suits it better"
+	run --separate-stderr -0 shell "vae-enc -m photo -q 100 x.pbm | vae-quant --quiet -o x.lat"
+	assert_equal "$stderr" ""
+	pamcut -width 20 -height 20 x.pbm >small.pbm
+	run --separate-stderr -0 shell "vae-enc small.pbm | vae-quant -o x.lat"
+	assert_equal "$stderr" ""
+	run --separate-stderr -0 shell "vae-enc small.pbm | vae-quant -v -o x.lat"
+	assert_regex "$stderr" "the picture itself 60: a lossless"
+	photo 400 300 >x.ppm
+	run --separate-stderr -0 shell "vae-enc -m photo -q 50 x.ppm | vae-quant -o x.lat"
+	assert_equal "$stderr" ""
+}
