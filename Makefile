@@ -3,6 +3,7 @@
 #   make            the programs, into build/ (they find models/ beside it); never touches the system
 #   make demo       dependencies, programs, then a photograph there and back
 #   make check      dependencies, programs, all tests, and what they skipped;  make check-sanitize: the same under ASan and UBSan
+#   make check-fresh  both in a Debian 12 that holds git, make and gcc alone, as root and as a user with sudo: tests/fresh.sh
 #   make check-builds  the same bytes from gcc and clang, at every level of optimisation
 #   make check-cross  the same bytes on 64-bit Arm and on big-endian s390x, built by cross compilers, run by qemu
 #   make check-valgrind  the programs under valgrind;  make faults: every allocation made to fail, which takes an hour
@@ -81,7 +82,7 @@ UNIT := $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/*.c))
 BENCH := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
 # Tests that are scripts: the longest first, so that none of them runs alone at the end.
 LONG := $(addprefix tests/,cli/train.bats cli/golden.bats spec.sh cli/examples.bats)
-SCRIPTS := $(LONG) $(filter-out $(LONG) $(addprefix tests/,deps.sh demo.sh cross.sh builds.sh mpi.sh valgrind.sh skips.sh),\
+SCRIPTS := $(LONG) $(filter-out $(LONG) $(addprefix tests/,deps.sh demo.sh cross.sh builds.sh mpi.sh valgrind.sh skips.sh fresh.sh),\
 	$(wildcard tests/*.sh) $(wildcard tests/*/*.bats))
 
 all: $(TOOLS) $(B)/libvae.a $(B)/vae.pc
@@ -202,6 +203,9 @@ check: deps
 	@$(TEST_ENV) prove -j$(JOBS) --timer --failures --comments --exec 'tests/skips.sh run' $(SCRIPTS) $(UNIT) $(REPLAY) $(B)/tests/exhaust; \
 		status=$$?; B=$(B) tests/skips.sh list; exit $$status
 
+check-fresh:
+	@tests/fresh.sh
+
 bench: all benches
 	@B=$(B) tests/bench/speed.sh
 # Apart from make check: processor time depends on the machine.
@@ -295,7 +299,7 @@ clean:
 
 -include $(wildcard $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(UNIT:=.d) $(BENCH:=.d))
 FORCE:
-.PHONY: all unit bench bench-bombs bench-train benches deps demo check check-sanitize check-builds check-cross check-mpi check-valgrind fuzz fuzz-targets \
+.PHONY: all unit bench bench-bombs bench-train benches deps demo check check-fresh check-sanitize check-builds check-cross check-mpi check-valgrind fuzz fuzz-targets \
 	fuzz-run mutations faults install uninstall deb check-deb dist clean FORCE
 .DELETE_ON_ERROR:
 .PRECIOUS: $(B)/obj/%.o $(B)/obj/lib/kernel/kernels-%.o $(B)/obj/lib/exact/walk-%.o $(B)/completion/%

@@ -5,10 +5,12 @@
 #   tests/skips.sh list         prints what the tests of the last run skipped, grouped by the reason
 #   tests/skips.sh check        exit status 1 where something was skipped that need not be: prints it
 #
-# The first word of a reason says of which kind it is. "CPU": this processor lacks an instruction set. "optional:": a check of a
-# tool for development, whose dependency is too large to ask for. All else is there once "make deps" has run.
+# The first words of a reason say of which kind it is. "CPU", "kernel", "file system": this machine lacks what is tested, say an
+# instruction set. "optional:": a check of a tool for development, whose dependency is too large to ask for. All else is there once
+# "make deps" has run.
 set -uo pipefail
 tap=${B:-build}/tap
+machine='CPU |kernel |file system '
 
 run() {
 	mkdir -p "$tap"
@@ -37,12 +39,12 @@ run) run "$2" ;;
 list)
 	all=$(skipped)
 	[ -n "$all" ] || echo "Nothing was skipped."
-	group "Skipped: this CPU lacks what they test" "$(grep '^CPU ' <<<"$all")"
+	group "Skipped: this machine lacks what they test" "$(grep -E "^($machine)" <<<"$all")"
 	group "Skipped: optional" "$(grep '^optional: ' <<<"$all")"
-	group "Skipped: something is missing, or turned off" "$(grep -vE '^(CPU |optional: |$)' <<<"$all")"
+	group "Skipped: something is missing, or turned off" "$(grep -vE "^($machine|optional: |\$)" <<<"$all")"
 	;;
 check)
-	others=$(skipped | grep -vE '^(CPU |optional: )')
+	others=$(skipped | grep -vE "^($machine|optional: )")
 	group "Skipped, which \"make deps\" or a full run prevents" "$others"
 	[ -z "$others" ]
 	;;

@@ -23,8 +23,9 @@ skips() { B=$PWD/build "$ROOT/tests/skips.sh" "$@"; }
 	assert_output ""
 }
 
-@test "skips.sh: what the CPU lacks and what is optional may be skipped, and nothing else" {
-	says a 'ok 1 - x # skip CPU without neon' 'ok 2 y # skip CPU without neon' 'ok 3 - z # SKIP CPU without AMX' '1..3'
+@test "skips.sh: what the machine lacks and what is optional may be skipped, and nothing else" {
+	says a 'ok 1 - x # skip CPU without neon' 'ok 2 y # skip CPU without neon' 'ok 3 - z # SKIP CPU without AMX' \
+		'ok 4 f # skip file system without O_TMPFILE' 'ok 5 k # skip kernel without unshare -rm' '1..5'
 	says b '1..0 # SKIP optional: no torch'
 	skips run ./a >/dev/null
 	skips run ./b >/dev/null
@@ -36,9 +37,11 @@ skips() { B=$PWD/build "$ROOT/tests/skips.sh" "$@"; }
 	skips run ./d >/dev/null
 	run -0 skips list
 	assert_output - <<-'END'
-		Skipped: this CPU lacks what they test:
+		Skipped: this machine lacks what they test:
 		  a, 1 of its tests: CPU without AMX
 		  a, 2 of its tests: CPU without neon
+		  a, 1 of its tests: file system without O_TMPFILE
+		  a, 1 of its tests: kernel without unshare -rm
 		Skipped: optional:
 		  b, all of its tests: optional: no torch
 		Skipped: something is missing, or turned off:
