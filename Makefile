@@ -194,7 +194,9 @@ TEST_ENV = env -u VAE_MODEL -u VAE_MODEL_PATH -u VAE_CPU -u XDG_DATA_HOME -u OMP
 
 deps:
 	@CC='$(CC)' DEPS='$(DEPS)' tests/deps.sh $(MPI_DEPS)
-demo: deps
+demo-deps:
+	@CC='$(CC)' DEPS='$(DEPS)' tests/deps.sh demo
+demo: demo-deps
 	+@$(AGAIN) all
 	@PATH="$(abspath $(B)):$$PATH" tests/demo.sh
 check: deps
@@ -299,7 +301,7 @@ clean:
 
 -include $(wildcard $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(UNIT:=.d) $(BENCH:=.d))
 FORCE:
-.PHONY: all unit bench bench-bombs bench-train benches deps demo check check-fresh check-sanitize check-builds check-cross check-mpi check-valgrind fuzz fuzz-targets \
+.PHONY: all unit bench bench-bombs bench-train benches deps demo-deps demo check check-fresh check-sanitize check-builds check-cross check-mpi check-valgrind fuzz fuzz-targets \
 	fuzz-run mutations faults install uninstall deb check-deb dist clean FORCE
 .DELETE_ON_ERROR:
 .PRECIOUS: $(B)/obj/%.o $(B)/obj/lib/kernel/kernels-%.o $(B)/obj/lib/exact/walk-%.o $(B)/completion/%

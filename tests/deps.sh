@@ -2,12 +2,19 @@
 # Finds what the build, the demo and the tests need, and installs what is missing: Debian packages, with apt-get, as root or by
 # sudo. It says which before it does so, and on a terminal it asks. Where all is there it does nothing and needs no network.
 #
-# CC names the compiler. DEPS=yes installs without asking; DEPS=no says what is missing and leaves it at that, with exit status 0.
-# Exit status 1: something is still missing. Arguments PROBE:PACKAGE, a command or a file and the package that brings it, are
-# needed besides.
+#   tests/deps.sh [demo] [PROBE:PACKAGE]...
+#
+# demo leaves out what only tests need. PROBE is a command or a file, PACKAGE brings it: they are needed besides. CC names
+# the compiler. DEPS=yes installs without asking; DEPS=no says what is missing and leaves it at that, with exit status 0. Exit
+# status 1: something is still missing.
 set -eu
 
 CC=${CC:-cc}
+tests=yes
+if [ "${1-}" = demo ]; then
+	tests=no
+	shift
+fi
 
 has_package() { pkg-config --exists "$1" 2>/dev/null; }
 has_header() { printf '#include <%s>\n' "$1" | $CC -fopenmp -E - >/dev/null 2>&1; }
@@ -28,8 +35,8 @@ compiler_package() {
 	esac
 }
 
-# Debian's names, one a line, of what is not there.
-missing() {
+# Debian's names, one a line, of what is not there: missing_always for the build and the demo, missing_tests, and arguments.
+missing_always() {
 	command -v "${CC%% *}" >/dev/null || compiler_package
 	has_header stdio.h || echo libc6-dev
 	has_header omp.h || openmp_package
@@ -39,13 +46,15 @@ missing() {
 	has_package jansson || echo libjansson-dev
 	has_package libxxhash || echo libxxhash-dev
 	command -v pamtopng >/dev/null || echo netpbm
+	command -v cjpeg >/dev/null || echo libjpeg-turbo-progs
+	command -v cwebp >/dev/null || echo webp
+}
+missing_tests() {
 	command -v zstd >/dev/null || echo zstd
 	command -v file >/dev/null || echo file
 	command -v script >/dev/null || echo bsdutils
 	python3 -c 'from math import nextafter' 2>/dev/null || echo python3
 	command -v gnuplot >/dev/null || echo gnuplot-nox
-	command -v cjpeg >/dev/null || echo libjpeg-turbo-progs
-	command -v cwebp >/dev/null || echo webp
 	command -v prove >/dev/null || echo perl
 	command -v bats >/dev/null || echo bats
 	has_bats_library bats-support || echo bats-support
@@ -55,6 +64,10 @@ missing() {
 	command -v shellcheck >/dev/null || echo shellcheck
 	command -v objdump >/dev/null || echo binutils
 	[ -e /usr/share/i18n/locales/de_DE ] || echo locales
+}
+missing() {
+	missing_always
+	[ "$tests" = no ] || missing_tests
 	for pair; do
 		command -v "${pair%%:*}" >/dev/null || [ -e "${pair%%:*}" ] || echo "${pair#*:}"
 	done
