@@ -16,6 +16,7 @@ B=$(cd "$ROOT" && realpath "${B:-build}")
 export B
 DATA=$ROOT/tests/data
 export PATH=$B:$PATH
+export SHELL=$BASH # which script(1) starts, and which knows exported functions
 export LC_ALL=C OMP_WAIT_POLICY=passive
 export VAE_MODEL=tiny VAE_MODEL_PATH=$DATA
 unset VAE_CPU XDG_DATA_HOME OMP_NUM_THREADS
