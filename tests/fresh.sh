@@ -40,12 +40,12 @@ make_base() {
 
 # unpack ROOT: a new root, the tree's last commit as a bundle in it, and a user who has sudo
 unpack() {
-	tar -xf "$fresh/base.tar" -C "$1"
-	git bundle create --quiet "$1/srv/tree.bundle" HEAD
-	cp -L /etc/resolv.conf "$1/etc/resolv.conf"
-	printf '127.0.0.1 localhost %s\n' "$(uname -n)" >"$1/etc/hosts"
-	chroot "$1" useradd -m -s /bin/bash user
-	echo 'user ALL=(ALL) NOPASSWD: ALL' >"$1/etc/sudoers.d/user"
+	tar -xf "$fresh/base.tar" -C "$1" &&
+		git bundle create --quiet "$1/srv/tree.bundle" HEAD &&
+		cp -L /etc/resolv.conf "$1/etc/resolv.conf" &&
+		printf '127.0.0.1 localhost %s\n' "$(uname -n)" >"$1/etc/hosts" &&
+		chroot "$1" useradd -m -s /bin/bash user &&
+		echo 'user ALL=(ALL) NOPASSWD: ALL' >"$1/etc/sudoers.d/user"
 }
 
 # in_root ROOT USER COMMAND: in a name space of mounts and processes of its own, with nothing of this environment but proxies
@@ -81,7 +81,7 @@ tell() {
 # run_one USER COMMANDS: exit status 1 where one of them fails
 run_one() {
 	local user=$1 command log status failed=0
-	unpack "$root"
+	unpack "$root" || return 1
 	in_root "$root" "$user" "git clone --quiet /srv/tree.bundle vae-tools" 2>"$fresh/clone.log" || { cat "$fresh/clone.log"; return 1; }
 	for command in ${2//,/ }; do
 		log=$fresh/$user-${2//,/-}.$command.log
@@ -97,26 +97,29 @@ run_one() {
 	return "$failed"
 }
 
-[ "$(id -u)" -eq 0 ] || die "makes roots and mounts, which needs root"
-unshare --mount true 2>/dev/null || die "no name space of mounts is to be had here"
-command -v mmdebstrap >/dev/null || tests/deps.sh mmdebstrap:mmdebstrap
-mkdir -p "$fresh/archives/partial"
-[ -z "$(git status --porcelain --untracked-files=no)" ] || echo "fresh.sh: changes that are not committed are not in it" >&2
-make_base
+main() {
+	local run results=() failures=0
+	[ "$(id -u)" -eq 0 ] || die "makes roots and mounts, which needs root"
+	unshare --mount true 2>/dev/null || die "no name space of mounts is to be had here"
+	command -v mmdebstrap >/dev/null || tests/deps.sh demo mmdebstrap:mmdebstrap
+	mkdir -p "$fresh/archives/partial"
+	[ -z "$(git status --porcelain --untracked-files=no)" ] || echo "fresh.sh: changes that are not committed are not in it" >&2
+	make_base
 
-[ $# -gt 0 ] || set -- root:demo,check root:check user:demo,check user:check
-results=()
-failures=0
-for run; do
-	[[ $run =~ ^(root|user):(demo|check)(,(demo|check))?$ ]] || die "'$run' is not USER:COMMANDS"
-	root=$(mktemp -d /var/tmp/vae-fresh.XXXXXX)
-	trap 'rm -rf --one-file-system "$root"' EXIT
-	if run_one "${run%%:*}" "${run#*:}"; then results+=("$run passes"); else
-		results+=("$run FAILS")
-		failures=$((failures + 1))
-	fi
-	rm -rf --one-file-system "$root"
-done
-printf '\nDebian %s, commit %s:\n' "$(tar -xOf "$fresh/base.tar" ./etc/debian_version)" "$(git rev-parse --short HEAD)"
-printf '  %s\n' "${results[@]}"
-[ "$failures" = 0 ]
+	[ $# -gt 0 ] || set -- root:demo,check root:check user:demo,check user:check
+	for run; do
+		[[ $run =~ ^(root|user):(demo|check)(,(demo|check))?$ ]] || die "'$run' is not USER:COMMANDS"
+		root=$(mktemp -d /var/tmp/vae-fresh.XXXXXX)
+		trap 'rm -rf --one-file-system "$root"' EXIT
+		if run_one "${run%%:*}" "${run#*:}"; then results+=("$run passes"); else
+			results+=("$run FAILS")
+			failures=$((failures + 1))
+		fi
+		rm -rf --one-file-system "$root"
+	done
+	printf '\nDebian %s, commit %s:\n' "$(tar -xOf "$fresh/base.tar" ./etc/debian_version)" "$(git rev-parse --short HEAD)"
+	printf '  %s\n' "${results[@]}"
+	[ "$failures" = 0 ]
+}
+
+main "$@"; exit # one line, read before anything runs: this file may change meanwhile
