@@ -23,8 +23,7 @@ for method in range zstd; do
 done
 
 for file in "${files[@]}"; do
-	[ -e "$file" ] || continue
-	name=${file##*/}
+	name=${file##*/} # a pattern that nothing matched fails as a file that is not there
 	case $name in
 	mnist-* | photo-*) model=./models/$(grep -o '^[a-z-]*-[0-9]*' <<<"$name").safetensors ;;
 	four-*) model=$scratch/four.safetensors ;;
