@@ -182,6 +182,7 @@ in_terminal() {
 }
 
 @test "binary is not written to a terminal, unless -f" {
+	needs_terminal
 	local p
 	for p in "vae-enc '$X/x.ppm'" "vae-quant '$X/x.latents'" "vae-quant -d '$X/x.lat'" "vae-dec '$X/x.lat'" "vae-train --steps 1 '$X/x.ppm'" \
 		"vae-dec --sample 1" "vae-stat --heatmap '$X/x.lat'" "vae-stat --planes '$X/x.latents'" "vae-dec -o /dev/tty '$X/x.lat'"; do
@@ -195,6 +196,7 @@ in_terminal() {
 }
 
 @test "reports and help may go to a terminal" {
+	needs_terminal
 	run -0 in_terminal "vae-stat '$X/x.ppm'"
 	assert_output --partial "48"
 	run -0 in_terminal "vae-enc --help"

@@ -72,7 +72,7 @@ deps() {
 }
 
 @test "deps.sh: says what it installs, and asks on a terminal" {
-	needs_program script
+	needs_terminal
 	run -1 deps n
 	assert_line --regexp "packages are missing: .*one-package"
 	assert_output --partial "Go on?"
@@ -84,7 +84,7 @@ deps() {
 }
 
 @test "deps.sh: DEPS=yes does not ask, DEPS=no installs nothing" {
-	needs_program script
+	needs_terminal
 	run -0 deps y DEPS=no
 	assert_output --partial "one-package"
 	refute_output --partial "Go on?"

@@ -96,9 +96,14 @@ differ() {
 	[ -e "$1" ] && [ -e "$2" ]
 }
 
-# needs_isa ISA, needs_program PROGRAM: skip the test where this machine lacks it. The reasons' first words: tests/skips.sh.
+# needs_isa ISA, needs_program PROGRAM, needs_terminal: skip the test where this machine lacks it, as in a chroot without /dev/pts.
+# The reasons' first words: tests/skips.sh.
 needs_isa() { runs "$1" || skip "CPU without $1"; }
 needs_program() { command -v "$1" >/dev/null || skip "no $1"; }
+needs_terminal() {
+	needs_program script
+	script -qec true /dev/null </dev/null >/dev/null 2>&1 || skip "kernel without pseudo-terminals here"
+}
 
 # The bytes of FILE with byte number OFFSET (from 0; negative: from the end) inverted: flip FILE OFFSET
 flip() {

@@ -101,7 +101,7 @@ says() {
 }
 
 @test "a terminal is told how far it is, after a second" {
-	needs_program script
+	needs_terminal
 	local seconds='^vae-[a-z]*: [0-9]* s *$' bar='^vae-[a-z]*: \[=*> *\] *[0-9]* %$'
 	photo 400 300 >x.ppm
 	vae-enc x.ppm >x.latents
@@ -122,7 +122,7 @@ says() {
 }
 
 @test "nothing else is told, and nothing in less than a second" {
-	needs_program script
+	needs_terminal
 	vae-dec "$(A x.latents)" 2>said >y
 	[ ! -s said ]
 	photo 60 60 >x.ppm
@@ -131,7 +131,7 @@ says() {
 }
 
 @test "an error takes the place of the line on a terminal" {
-	needs_program script
+	needs_terminal
 	photo 400 300 >x.ppm
 	on_terminal "(head -c 200000 x.ppm; sleep 1.5) | vae-enc --band 16 >y" >said || true
 	grep -q '%$' said

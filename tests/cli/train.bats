@@ -445,6 +445,7 @@ long_run() {
 }
 
 @test "progress: figures are means over many steps, and what is done before and after them has a name" {
+	needs_terminal
 	export -f fresh_photo_run
 	export PHOTO
 	script -qec "fresh_photo_run --steps 100000 --minutes 0.1 --log log.tsv -o a" /dev/null </dev/null | tr '\r' '\n' >said
