@@ -62,8 +62,10 @@ ARCH := $(shell $(CC) -dumpmachine 2>/dev/null)
 ISAS := scalar $(if $(findstring x86_64,$(ARCH)),avx2 avx512) $(if $(findstring aarch64,$(ARCH)),neon)
 ISA_FLAGS_avx2 = -mavx2 -mfma
 ISA_FLAGS_avx512 = -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mprefer-vector-width=512
-# Of bf16.c there is what the compiler knows the instructions for.
 knows = $(shell $(CC) $1 -E -x c /dev/null >/dev/null 2>&1 && echo $1)
+# Each object's functions say in a file beside it what stack they take: tests/stack.sh reads it.
+STACK_USAGE := $(call knows,-fstack-usage)
+# Of bf16.c there is what the compiler knows the instructions for.
 BF16_FLAGS := $(if $(filter avx512,$(ISAS)),$(ISA_FLAGS_avx512) $(call knows,-mavx512bf16) $(call knows,-mamx-tile -mamx-bf16))
 
 LIB_SRC := $(filter-out lib/kernel/kernels.c lib/exact/walk.c,$(wildcard lib/*.c lib/*/*.c))
@@ -94,15 +96,15 @@ benches: $(BENCH)
 $(B)/obj/lib/kernel/kernels-%.o: lib/kernel/kernels.c $(B)/flags
 	@mkdir -p $(@D)
 	$(call say,CC,$< ($*))
-	$(Q)$(COMPILE) $(ISA_FLAGS_$*) -O3 -DVAE_ISA_$*=1 -c $< -o $@
+	$(Q)$(COMPILE) $(STACK_USAGE) $(ISA_FLAGS_$*) -O3 -DVAE_ISA_$*=1 -c $< -o $@
 $(B)/obj/lib/exact/walk-%.o: lib/exact/walk.c $(B)/flags
 	@mkdir -p $(@D)
 	$(call say,CC,$< ($*))
-	$(Q)$(COMPILE) $(ISA_FLAGS_$*) -O3 -DVAE_ISA_$*=1 -c $< -o $@
+	$(Q)$(COMPILE) $(STACK_USAGE) $(ISA_FLAGS_$*) -O3 -DVAE_ISA_$*=1 -c $< -o $@
 $(B)/obj/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)$(COMPILE) -c $< -o $@
+	$(Q)$(COMPILE) $(STACK_USAGE) -c $< -o $@
 $(B)/obj/lib/kernel/bf16.o: DEFINES = $(BF16_FLAGS) -O3
 $(B)/obj/lib/stream/find.o: DEFINES = -DVAE_MODELS='"$(PREFIX)/share/vae-tools/models"'
 $(B)/obj/lib/stream/find.o: $(B)/prefix
@@ -166,7 +168,7 @@ $(B)/vae.pc: $(B)/prefix $(B)/libdir $(B)/flags lib/vae.h
 	@printf '%s\n' "$$TEXT" > $@
 
 # Stamps hold the flags, the prefix and the folder of libraries of the last build; what depends on them is built again when they change.
-FLAGS = $(strip $(CC) $(ALL_CFLAGS) $(USER_LDFLAGS) $(PKG_LIBS) -lm $(MPI_CFLAGS) $(MPI_LIBS))
+FLAGS = $(strip $(CC) $(ALL_CFLAGS) $(STACK_USAGE) $(USER_LDFLAGS) $(PKG_LIBS) -lm $(MPI_CFLAGS) $(MPI_LIBS))
 ifneq ($(FLAGS),$(strip $(file <$(B)/flags)))
 $(B)/flags: FORCE
 endif

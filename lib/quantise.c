@@ -102,7 +102,7 @@ static int new_choice(struct vae_choice *choice, const struct vae_model *model, 
 	int channels = model->nets->arch.y, knots = model->nets->arch.knots;
 	if (!effort || !model->sensitivity)
 		return 0;
-	float sensitivity[channels];
+	float sensitivity[VAE_MAX_CHANNELS];
 	vae_position_lerp(sensitivity, model->sensitivity, channels, vae_position_of(knots, quality));
 	int rc = vae_choice_init(choice, &model->scales, sensitivity, (size_t)channels, quality, effort, error);
 	return rc ? rc : 1;

@@ -34,6 +34,7 @@
  *    loads a model, trains or compares.
  *  - Encoding, decoding and training run on as many threads as OpenMP would give the caller (omp_set_num_threads). Their number, as that of
  *    ranks, is part of what determines the bits of a training run, and of nothing else.
+ *  - No call takes more than 64 KB of stack, neither the caller's nor that of OpenMP's threads, for which OMP_STACKSIZE=80k is enough.
  *  - The caller's locale makes no difference: numbers are read and written as in the C locale, in error texts too.
  *  - The same input, model and quality give the same bytes on every machine, for any number of threads (vae(7), EXACTNESS). The caller's
  *    rounding mode and flushing of small numbers make no difference, and are left as they were.

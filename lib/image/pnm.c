@@ -27,7 +27,7 @@
 #include "base/text.h"
 #include "image/image.h"
 
-#define PIECE 4096
+#define PIECE 2048
 
 struct session {
 	jmp_buf jump;

@@ -214,8 +214,9 @@ typedef void pass_function(const struct vae_gemm *, struct place, uint32_t *, fl
 /* Block by block, each in passes that are alike but for the last. */
 INLINE void gemm_by(pass_function *one_pass, const struct vae_gemm *g)
 {
-	_Alignas(64) float chains[BLOCK_ROWS * BLOCK_COLUMNS];
-	_Alignas(64) uint32_t packed[BLOCK_ROWS * BLOCK_PAIRS];
+	_Static_assert(BLOCK_ROWS * (BLOCK_COLUMNS + BLOCK_PAIRS) <= VAE_GEMM_ROOM, "chains, then the packed block of a");
+	float *chains = g->room;
+	uint32_t *packed = (uint32_t *)(void *)(chains + BLOCK_ROWS * BLOCK_COLUMNS);
 	size_t pairs = (g->k + 1) / 2, passes = pairs ? (pairs + BLOCK_PAIRS - 1) / BLOCK_PAIRS : 1;
 	size_t step = up_to_lanes((pairs + passes - 1) / passes);
 

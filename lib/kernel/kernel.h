@@ -6,7 +6,7 @@
  * Backward kernels are deterministic for an instruction set but may differ between them (sums in other orders).
  *
  * Arrays are rows x channels, channels contiguous; "row" is a cell of the picture. Strides are in floats.
- * No pointer may be NULL unless stated; nothing is aligned unless stated; no kernel allocates or fails; gemm takes 250 KB of stack.
+ * No pointer may be NULL unless stated; nothing is aligned unless stated; no kernel allocates, fails, or takes more than 53 KB of stack.
  * Buffers of one call must not overlap unless stated.
  */
 #ifndef VAE_KERNEL_H
@@ -21,6 +21,7 @@
 /* ---- matrix product ---------------------------------------------------------------------------------------------------- */
 
 #define VAE_PANEL 32 /* columns of a packed panel */
+#define VAE_GEMM_ROOM (96 * (384 + 256)) /* floats that a product needs beside its operands: chains at rest, a packed block of a */
 
 /* c[i][j] = act(chain) + residual[i][j], where chain = bias[j], then fma(a[i][p], b[p][j], chain) for p = 0, 1, ... k-1;
  * act(v) = v > 0 ? v : v * slope (slope 1 is the identity: no operation at all); the residual is one rounded addition. */
@@ -35,6 +36,7 @@ struct vae_gemm {
 	size_t residual_row;
 	float *c;                /* m x n */
 	size_t c_row;
+	float *room;             /* VAE_GEMM_ROOM, 64-byte aligned, for this call alone; what was and will be there means nothing */
 };
 
 /* Floats that the packed form of a k x n matrix takes: panels of VAE_PANEL columns, each k x VAE_PANEL, the last padded with 0. */

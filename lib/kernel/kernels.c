@@ -234,7 +234,8 @@ static void gemm_pass(const struct pass *pass, float *chains, float *packed, siz
 
 static void gemm(const struct vae_gemm *g)
 {
-	_Alignas(64) float chains[BLOCK_ROWS * BLOCK_COLUMNS], packed[BLOCK_ROWS * BLOCK_STEPS];
+	_Static_assert(BLOCK_ROWS * (BLOCK_COLUMNS + BLOCK_STEPS) <= VAE_GEMM_ROOM, "chains, then the packed block of a");
+	float *chains = g->room, *packed = chains + BLOCK_ROWS * BLOCK_COLUMNS;
 	size_t passes = g->k ? (g->k + BLOCK_STEPS - 1) / BLOCK_STEPS : 1;
 	size_t steps = (g->k + passes - 1) / passes;
 

@@ -170,6 +170,15 @@ void vae_run_shrink(struct vae_run *run, int level, size_t rows, size_t columns)
 	}
 }
 
+int vae_run_scratch(struct vae_run *run, size_t floats, struct vae_error *error)
+{
+	floats = (floats + 15) / 16 * 16; /* room is aligned as scratch is */
+	int result = vae_alloc_raw(&run->scratch, floats + VAE_GEMM_ROOM, sizeof(float), error);
+	if (!result)
+		run->room = run->scratch + floats;
+	return result;
+}
+
 int vae_run_init(struct vae_run *run, const struct vae_net *net, int level, size_t rows, size_t columns, bool training, struct vae_error *error)
 {
 	memset(run, 0, sizeof *run);
@@ -185,7 +194,7 @@ int vae_run_init(struct vae_run *run, const struct vae_net *net, int level, size
 			need *= 2; /* an interpolated gain and its gradient */
 		scratch = need > scratch ? need : scratch;
 	}
-	if ((training ? plan_kept : plan_shared)(run, error) || vae_alloc_raw(&run->scratch, scratch, sizeof(float), error)) {
+	if ((training ? plan_kept : plan_shared)(run, error) || vae_run_scratch(run, scratch, error)) {
 		vae_run_clear(run);
 		return VAE_EMEM;
 	}
@@ -250,12 +259,16 @@ static void pass_on(const struct pass *p, int slot, const float *dy)
 	run->has_gradient[slot] = true;
 }
 
-static void multiply(const struct pass *p, const struct vae_gemm *g) { (p->weights->bf16 ? p->weights->bf16->gemm : p->kernels->gemm)(g); }
+static void multiply(const struct pass *p, struct vae_gemm g)
+{
+	g.room = p->run->room;
+	(p->weights->bf16 ? p->weights->bf16->gemm : p->kernels->gemm)(&g);
+}
 
 static void linear_forward(const struct pass *p)
 {
 	const struct vae_layer *l = p->layer;
-	multiply(p, &(struct vae_gemm){
+	multiply(p, (struct vae_gemm){
 		.m = p->rows, .n = p->out, .k = p->in, .a = value(p, l->src), .a_row = p->in, .a_step = 1,
 		.b = p->weights->packed + param(p, l->weight)->packed, .bias = param_value(p, l->bias), .slope = l->slope,
 		.residual = l->aux >= 0 ? value(p, l->aux) : NULL, .residual_row = p->out, .c = value(p, l->dst), .c_row = p->out});
@@ -268,7 +281,7 @@ static void linear_weights(const struct pass *p, const float *dy)
 	float *dw = param_gradient(p, l->weight);
 	p->kernels->column_sum(param_gradient(p, l->bias), dy, p->rows, p->out);
 	(p->weights->bf16 ? p->weights->bf16->pack : vae_pack)(p->run->scratch, dy, p->rows, p->out, p->out, 1);
-	multiply(p, &(struct vae_gemm){
+	multiply(p, (struct vae_gemm){
 		.m = p->in, .n = p->out, .k = p->rows, .a = value(p, l->src), .a_row = 1, .a_step = p->in, .b = p->run->scratch, .slope = 1,
 		.residual = dw, .residual_row = p->out, .c = dw, .c_row = p->out});
 }
@@ -289,7 +302,7 @@ static void linear_backward(const struct pass *p)
 	bool fresh = !p->run->has_gradient[l->src];
 	float *dx = p->run->gradient[l->src];
 	p->run->has_gradient[l->src] = true;
-	multiply(p, &(struct vae_gemm){
+	multiply(p, (struct vae_gemm){
 		.m = p->rows, .n = p->in, .k = p->out, .a = dy, .a_row = p->out, .a_step = 1,
 		.b = p->weights->packed_t + param(p, l->weight)->packed_t, .slope = 1,
 		.residual = fresh ? NULL : dx, .residual_row = p->in, .c = dx, .c_row = p->in});

@@ -117,8 +117,11 @@ struct vae_run {
 	float *gradient[VAE_MAX_SLOTS];               /* training only; NULL where nothing before the slot is trained */
 	bool has_gradient[VAE_MAX_SLOTS];             /* set by whoever wrote gradient[slot] */
 	float *owned[VAE_MAX_SLOTS];                  /* allocations behind value and gradient */
-	float *scratch;                               /* packing, interpolated gains */
+	float *scratch;                               /* packing, interpolated gains; owned */
+	float *room;                                  /* that of products, behind scratch */
 };
+/* Takes run->scratch, of `floats`, and run->room. For those who make a run by hand. */
+int vae_run_scratch(struct vae_run *run, size_t floats, struct vae_error *error);
 /* rows x columns is the size at `level`, the finest that the network uses. training keeps every slot and makes room for gradients. */
 int vae_run_init(struct vae_run *run, const struct vae_net *net, int level, size_t rows, size_t columns, bool training, struct vae_error *error);
 /* Another size at `level`, in no direction larger than that of vae_run_init. */

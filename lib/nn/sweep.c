@@ -208,7 +208,7 @@ static int strip_reserve(struct strip *t, const struct vae_sweep *s, struct vae_
 	int blocks = vae_net_share(net, size, block, block_size);
 	for (int k = 0; k < blocks; k++)
 		floats += block_size[k];
-	if (vae_alloc_huge(&t->run.owned[0], floats, sizeof(float), error) || vae_alloc_raw(&t->run.scratch, scratch, sizeof(float), error))
+	if (vae_alloc_huge(&t->run.owned[0], floats, sizeof(float), error) || vae_run_scratch(&t->run, scratch, error))
 		return VAE_EMEM;
 	float *next = t->run.owned[0], *shared[VAE_MAX_SLOTS];
 	for (int k = 0; k < blocks; next += block_size[k++])

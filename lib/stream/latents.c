@@ -11,7 +11,7 @@
 #define MAGIC "VAELATENTS 1"
 #define HINT_LIMIT 4096                     /* bytes of a path before it is percent-encoded */
 #define LINE_LIMIT (3 * HINT_LIMIT + 16)
-#define CHUNK 65536                         /* bytes handled at a time */
+#define CHUNK 16384                         /* bytes handled at a time */
 #define BAND_FLOATS ((uint64_t)1 << 22)
 
 /* ---- percent-encoding (RFC 3986) --------------------------------------------------------------------------------------- */

@@ -10,12 +10,14 @@
 #define CHUNK 16384 /* floats; sums are made chunk by chunk, so they do not depend on the number of threads */
 #define MUON_STEPS 2 /* a matrix's direction is made anew so often; the momentum turns more slowly, over 20 steps */
 
+static size_t chunks_of(size_t size) { return (size + CHUNK - 1) / CHUNK; }
+
 int vae_optimiser_init(struct vae_optimiser *o, size_t size, struct vae_error *error)
 {
 	memset(o, 0, sizeof *o);
 	o->size = size;
 	if (vae_alloc(&o->first, size, sizeof(float), error) || vae_alloc(&o->second, size, sizeof(float), error) ||
-	    vae_alloc(&o->average, size, sizeof(float), error)) {
+	    vae_alloc(&o->average, size, sizeof(float), error) || vae_alloc(&o->square, chunks_of(size), sizeof *o->square, error)) {
 		vae_optimiser_clear(o);
 		return VAE_EMEM;
 	}
@@ -27,6 +29,7 @@ void vae_optimiser_clear(struct vae_optimiser *o)
 	free(o->first);
 	free(o->second);
 	free(o->average);
+	free(o->square);
 	free(o->part);
 	free(o->room);
 	memset(o, 0, sizeof *o);
@@ -59,10 +62,10 @@ int vae_optimiser_use_muon(struct vae_optimiser *o, const struct vae_params *par
 	return vae_alloc(&o->room, o->room_floats * (size_t)o->threads, sizeof(float), error);
 }
 
-double vae_optimiser_gather(float *const *gradients, int count, size_t size)
+double vae_optimiser_gather(const struct vae_optimiser *o, float *const *gradients, int count)
 {
-	size_t chunks = (size + CHUNK - 1) / CHUNK;
-	double square[chunks]; /* at most 264 KB: arch.c bounds every width */
+	size_t size = o->size, chunks = chunks_of(size);
+	double *square = o->square;
 #pragma omp parallel for schedule(static)
 	for (size_t k = 0; k < chunks; k++) {
 		size_t start = k * CHUNK, n = start + CHUNK < size ? CHUNK : size - start;

@@ -13,6 +13,7 @@ struct vae_muon_part { int param; size_t column, columns; };
 
 struct vae_optimiser {
 	size_t size;                      /* floats of every array: params->total */
+	double *square;                   /* of the chunks of a gradient, for its norm; owned */
 	float *first, *second, *average;  /* Adam's moments, or Muon's momentum and last direction; the exponential average of the weights; owned */
 	uint64_t step;                    /* steps taken */
 	struct vae_muon_part *part;       /* [parts], owned; Adam alone has none */
@@ -27,8 +28,9 @@ int vae_optimiser_init(struct vae_optimiser *o, size_t size, struct vae_error *e
 int vae_optimiser_use_muon(struct vae_optimiser *o, const struct vae_params *params, const int *parts, struct vae_error *error);
 void vae_optimiser_clear(struct vae_optimiser *o);
 
-/* Adds gradients[1..count-1] to gradients[0], always in the same order, and returns the sum's norm (not finite where any element is not). */
-double vae_optimiser_gather(float *const *gradients, int count, size_t size);
+/* Adds gradients[1..count-1], each of o->size floats, to gradients[0], always in the same order, and returns the sum's norm (not finite where any
+ * element is not). */
+double vae_optimiser_gather(const struct vae_optimiser *o, float *const *gradients, int count);
 /* One step with the gradient scaled to norm `clip` where it is longer (clip 0: never). ema: decay of the average.
  * bf16: what Muon multiplies with, NULL for float32. The same for any number of threads. */
 void vae_optimiser_step(struct vae_optimiser *o, const struct vae_params *params, float *value, const float *gradient, double norm,

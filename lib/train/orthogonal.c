@@ -19,13 +19,13 @@ static size_t padded(size_t n) { return (n + 15) / 16 * 16; }
 size_t vae_orthogonal_room(size_t rows, size_t columns)
 {
 	size_t n = rows < columns ? rows : columns, m = rows < columns ? columns : rows;
-	return padded(n * m) + 2 * padded(n * n) + padded(vae_packed_size(m, n) > vae_packed_size(n, m) ? vae_packed_size(m, n) : vae_packed_size(n, m));
+	return VAE_GEMM_ROOM + padded(n * m) + 2 * padded(n * n) + padded(vae_packed_size(m, n) > vae_packed_size(n, m) ? vae_packed_size(m, n) : vae_packed_size(n, m));
 }
 
 /* What one run works on: x is n x m with n <= m. */
 struct polar {
 	size_t n, m;
-	float *x, *gram, *square, *packed;
+	float *x, *gram, *square, *packed, *room; /* room: of products */
 	void (*pack)(float *packed, const float *source, size_t k, size_t n, size_t row, size_t step);
 	void (*multiply)(const struct vae_gemm *g);
 	bool bf16;
@@ -38,7 +38,8 @@ static void symmetric_product(const struct polar *p, float *c, const float *a, s
 	p->pack(p->packed, a, k, n, 1, k);
 	for (size_t i = 0; i < n; i += BAND)
 		p->multiply(&(struct vae_gemm){.m = n - i < BAND ? n - i : BAND, .n = n - i, .k = k, .a = a + i * k, .a_row = k, .a_step = 1,
-		                               .b = p->packed + i * depth, .slope = 1, .c = c + i * n + i, .c_row = n});
+		                               .b = p->packed + i * depth, .slope = 1, .c = c + i * n + i, .c_row = n,
+		                               .room = p->room});
 	for (size_t i = BAND; i < n; i++)
 		for (size_t j = 0; j < i / BAND * BAND; j++)
 			c[i * n + j] = c[j * n + i];
@@ -70,7 +71,7 @@ static void iterate(const struct polar *p, const double coefficient[3], bool fir
 		p->gram[i * n + i] += a;
 	p->pack(p->packed, p->x, n, p->m, p->m, 1);
 	p->multiply(&(struct vae_gemm){.m = n, .n = p->m, .k = n, .a = p->gram, .a_row = n, .a_step = 1, .b = p->packed, .slope = 1,
-	                               .c = p->x, .c_row = p->m});
+	                               .c = p->x, .c_row = p->m, .room = p->room});
 }
 
 static void transpose(float *out, const float *in, size_t rows, size_t columns)
@@ -93,7 +94,10 @@ void vae_orthogonal(float *x, size_t rows, size_t columns, float *room, const st
 	float scale = (float)(1 / norm); /* so that no product over- or underflows */
 	for (size_t i = 0; i < n * m; i++)
 		x[i] *= scale;
-	struct polar p = {.n = n, .m = m, .x = tall ? room : x, .gram = room + padded(n * m), .bf16 = bf16};
+	struct polar p = {.n = n, .m = m, .bf16 = bf16, .room = room};
+	room += VAE_GEMM_ROOM;
+	p.x = tall ? room : x;
+	p.gram = room + padded(n * m);
 	p.square = p.gram + padded(n * n);
 	p.packed = p.square + padded(n * n);
 	p.pack = bf16 ? bf16->pack : vae_pack;

@@ -1,6 +1,7 @@
 /* sensitivity.c - the diagonal of the distortion's Hessian H at rounded latents, by Hutchinson's trick (1989): for random signs v, E v_i (Hv)_i = H_ii,
  * and Hv is the difference of two gradients. Each patch draws its own v; cells and patches average. */
 #include "train/sensitivity.h"
+#include "stream/geometry.h"
 
 #include <math.h>
 #include <string.h>
@@ -25,9 +26,9 @@ void vae_sensitivity_row(float *row, int knot, struct vae_objective *o, const st
 	uint16_t quality = vae_knot_quality(a->knots, knot);
 	size_t channels = (size_t)a->y, n = vae_elbo_rate_size(&o->rate);
 	struct vae_objective_sums unused = {0};
-	double sum[channels];
+	double sum[VAE_MAX_CHANNELS];
 	float *y = vae_run_input(&o->run[VAE_SYNTHESIS], 0);
-	memset(sum, 0, sizeof sum);
+	memset(sum, 0, channels * sizeof *sum);
 	for (uint64_t i = 0; i < PATCHES; i++) {
 		vae_random_init(&o->random, seed, VAE_STREAM_SENSITIVITY, i); /* the same patches at every knot */
 		vae_data_patch(data, &o->random, (uint32_t)o->rows, 0.5f, o->x);

@@ -26,7 +26,6 @@
 
 struct worker {
 	struct vae_objective objective;
-	float *gradient;
 	struct vae_objective_sums sums;
 	size_t first, samples;    /* of a batch: photo counts patches, mlp has them as rows */
 };
@@ -39,6 +38,7 @@ struct vae_trainer {
 	struct vae_optimiser optimiser;
 	struct vae_data data, validation;
 	struct worker *worker;
+	float **gradient;         /* [workers], of all parameters, each worker's own; owned */
 	int workers, threads;     /* a worker is a thread that has samples */
 	bool started;             /* the weights are there: those of a model, a checkpoint, or the first step */
 	double earlier_seconds;   /* of training before this run */
@@ -215,7 +215,7 @@ static int new_workers(struct vae_trainer *t, struct vae_error *error)
 	if (batch < ranks)
 		return vae_fail(error, VAE_EARG, "batch %d leaves some of %zu ranks without a sample", o->batch, ranks);
 	t->workers = (int)(threads < samples ? threads : samples);
-	if (vae_alloc(&t->worker, (size_t)t->workers, sizeof *t->worker, error))
+	if (vae_alloc(&t->worker, (size_t)t->workers, sizeof *t->worker, error) || vae_alloc(&t->gradient, (size_t)t->workers, sizeof *t->gradient, error))
 		return VAE_EMEM;
 	for (int i = 0; i < t->workers; i++) {
 		struct worker *w = &t->worker[i];
@@ -223,7 +223,7 @@ static int new_workers(struct vae_trainer *t, struct vae_error *error)
 		w->samples = first + vae_deal(samples, (size_t)i + 1, (size_t)t->workers) - w->first;
 		size_t rows = is_photo(t) ? (size_t)o->patch : w->samples, columns = is_photo(t) ? (size_t)o->patch : 1;
 		if (vae_objective_init(&w->objective, t->nets, o->loss, rows, columns, error) ||
-		    vae_alloc(&w->gradient, t->optimiser.size, sizeof(float), error))
+		    vae_alloc(&t->gradient[i], t->optimiser.size, sizeof(float), error))
 			return VAE_EMEM;
 	}
 	return 0;
@@ -310,11 +310,12 @@ void vae_trainer_free(struct vae_trainer *t)
 {
 	if (!t)
 		return;
-	for (int i = 0; t->worker && i < t->workers; i++) {
+	for (int i = 0; t->worker && i < t->workers; i++)
 		vae_objective_clear(&t->worker[i].objective);
-		free(t->worker[i].gradient);
-	}
+	for (int i = 0; t->gradient && i < t->workers; i++)
+		free(t->gradient[i]);
 	free(t->worker);
+	free(t->gradient);
 	vae_data_clear(&t->data);
 	vae_data_clear(&t->validation);
 	vae_optimiser_clear(&t->optimiser);
@@ -349,13 +350,13 @@ static void work(struct vae_trainer *t, int i, uint64_t step)
 	struct vae_objective *o = &w->objective;
 	const struct vae_train_options *options = &t->options;
 	double weight = 1.0 / options->batch;
-	memset(w->gradient, 0, t->optimiser.size * sizeof(float));
+	memset(t->gradient[i], 0, t->optimiser.size * sizeof(float));
 	if (is_photo(t)) {
 		for (size_t k = 0; k < w->samples; k++) {
 			vae_random_init(&o->random, options->seed, step, w->first + k);
 			vae_data_patch(&t->data, &o->random, (uint32_t)options->patch, 0.5f, o->x);
 			uint16_t quality = draw_quality(&o->random, &t->nets->arch);
-			vae_objective_pass(o, &t->weights, quality, true, weight, w->gradient, &w->sums);
+			vae_objective_pass(o, &t->weights, quality, true, weight, t->gradient[i], &w->sums);
 		}
 		return;
 	}
@@ -366,7 +367,7 @@ static void work(struct vae_trainer *t, int i, uint64_t step)
 		                (uint32_t)t->nets->arch.height, 0, o->x + k * floats);
 		vae_objective_noise(o, k);
 	}
-	vae_objective_pass(o, &t->weights, 0, true, weight, w->gradient, &w->sums);
+	vae_objective_pass(o, &t->weights, 0, true, weight, t->gradient[i], &w->sums);
 }
 
 /* The sums of all workers of all ranks. */
@@ -393,21 +394,20 @@ static double schedule(const struct vae_trainer *t, double seconds)
 	return o->lr * left * fmin(1, (step + 1) / (double)(o->warmup + 1));
 }
 
-/* gradients[0] becomes the sum over all workers of all ranks, and *norm its norm. */
-static int gather(struct vae_trainer *t, float *const *gradients, double *norm, struct vae_error *error)
+/* t->gradient[0] becomes the sum over all workers of all ranks, and *norm its norm. */
+static int gather(struct vae_trainer *t, double *norm, struct vae_error *error)
 {
-	*norm = vae_optimiser_gather(gradients, t->workers, t->optimiser.size);
+	*norm = vae_optimiser_gather(&t->optimiser, t->gradient, t->workers);
 	if (!t->options.cluster)
 		return 0;
-	int result = vae_ranks_sum_floats(t->options.cluster, gradients[0], t->optimiser.size, error);
-	*norm = vae_optimiser_gather(gradients, 1, t->optimiser.size);
+	int result = vae_ranks_sum_floats(t->options.cluster, t->gradient[0], t->optimiser.size, error);
+	*norm = vae_optimiser_gather(&t->optimiser, t->gradient, 1);
 	return result;
 }
 
 /* Returns 1 where the gradient was finite, and with it the step taken, 0 where it was not, or an error. */
 static int one_step(struct vae_trainer *t, double rate, struct vae_objective_sums *sums, double *norm, struct vae_error *error)
 {
-	float *gradients[t->workers];
 	struct vae_objective_sums batch;
 #pragma omp parallel for schedule(static, 1) num_threads(t->workers)
 	for (int i = 0; i < t->workers; i++) {
@@ -415,16 +415,14 @@ static int one_step(struct vae_trainer *t, double rate, struct vae_objective_sum
 		work(t, i, t->optimiser.step + t->skipped);
 		vae_fp_leave(state);
 	}
-	for (int i = 0; i < t->workers; i++)
-		gradients[i] = t->worker[i].gradient;
-	if (gather(t, gradients, norm, error) || drain(t, &batch, error))
+	if (gather(t, norm, error) || drain(t, &batch, error))
 		return VAE_EIO;
 	if (!isfinite(*norm) || !isfinite(batch.loss)) {
 		t->skipped++;
 		return 0;
 	}
 	vae_objective_add(sums, &batch);
-	vae_optimiser_step(&t->optimiser, &t->nets->params, t->weights.value, gradients[0], *norm, t->options.clip, rate, t->options.ema,
+	vae_optimiser_step(&t->optimiser, &t->nets->params, t->weights.value, t->gradient[0], *norm, t->options.clip, rate, t->options.ema,
 	                   t->weights.bf16);
 	vae_weights_pack(&t->weights, &t->nets->params);
 	return 1;

@@ -110,9 +110,10 @@ static double product(struct product p, size_t m, size_t k, size_t n, bool gradi
 {
 	size_t rows = gradient ? k : m, steps = gradient ? m : k;
 	float *a = floats(m * k), *source = floats(steps * n), *packed = floats(vae_packed_size(steps, n)), *bias = floats(n), *c = floats(rows * n);
+	float *room = floats(VAE_GEMM_ROOM);
 	p.g = (struct vae_gemm){
 		.m = rows, .n = n, .k = steps, .a = a, .a_row = gradient ? 1 : k, .a_step = gradient ? k : 1, .b = packed, .bias = gradient ? NULL : bias,
-		.slope = gradient ? 1 : 0.01f, .residual = gradient ? c : NULL, .residual_row = n, .c = c, .c_row = n,
+		.slope = gradient ? 1 : 0.01f, .residual = gradient ? c : NULL, .residual_row = n, .c = c, .c_row = n, .room = room,
 	};
 	p.source = source;
 	p.packed = gradient ? packed : NULL;
@@ -123,6 +124,7 @@ static double product(struct product p, size_t m, size_t k, size_t n, bool gradi
 	free(packed);
 	free(bias);
 	free(c);
+	free(room);
 	return 2e-9 * (double)m * (double)k * (double)n / seconds;
 }
 

@@ -117,6 +117,15 @@ static void plain_gemm(const struct vae_gemm *g, const float *b)
 
 struct gemm_case { size_t m, n, k; bool transposed, bias, leaky, residual, inplace, special; };
 
+/* What products work in, on the edge of an unreadable page; NaN, for it means nothing. */
+static struct array room_new(void)
+{
+	struct array room = array_new(VAE_GEMM_ROOM);
+	for (size_t i = 0; i < room.n; i++)
+		room.data[i] = NAN;
+	return room;
+}
+
 /* Rows of c outside the n columns must stay as they were, which comparing the whole of c shows. */
 static bool gemm_case_agrees(const struct vae_kernels *kernels, const struct gemm_case *t)
 {
@@ -126,7 +135,7 @@ static bool gemm_case_agrees(const struct vae_kernels *kernels, const struct gem
 	size_t c_size = t->m && t->n ? (t->m - 1) * c_row + t->n : 0;
 	struct array a = array_random(a_size), b = array_random(t->k * t->n), bias = array_random(t->n);
 	struct array residual = array_random(t->m && t->n ? (t->m - 1) * residual_row + t->n : 0);
-	struct array c = array_random(c_size), expected = array_copy(&c), split = array_copy(&c);
+	struct array c = array_random(c_size), expected = array_copy(&c), split = array_copy(&c), work = room_new();
 	float *packed = aligned_alloc(64, (vae_packed_size(t->k, t->n) * sizeof(float) + 63) / 64 * 64 + 64);
 	if (t->special && a_size)
 		a.data[below(a_size)] = below(2) ? INFINITY : NAN;
@@ -135,7 +144,7 @@ static bool gemm_case_agrees(const struct vae_kernels *kernels, const struct gem
 	struct vae_gemm g = {
 		.m = t->m, .n = t->n, .k = t->k, .a = a.data, .a_row = a_row, .a_step = a_step, .b = packed,
 		.bias = t->bias ? bias.data : NULL, .slope = t->leaky ? 0.125f : 1, .c_row = c_row,
-		.residual = t->residual ? residual.data : NULL, .residual_row = residual_row,
+		.residual = t->residual ? residual.data : NULL, .residual_row = residual_row, .room = work.data,
 	};
 	struct array *const into[] = {&expected, &c, &split};
 	for (int run = 0; run < 3; run++) {
@@ -158,9 +167,10 @@ static bool gemm_case_agrees(const struct vae_kernels *kernels, const struct gem
 			kernels->gemm(&head);
 		}
 	}
-	bool good = same(c.data, expected.data, c_size) && same(split.data, expected.data, c_size) && array_intact(&c) && array_intact(&split);
+	bool good = same(c.data, expected.data, c_size) && same(split.data, expected.data, c_size) && array_intact(&c) && array_intact(&split) &&
+	            array_intact(&work);
 	free(packed);
-	struct array *all[] = {&a, &b, &bias, &residual, &c, &expected, &split};
+	struct array *all[] = {&a, &b, &bias, &residual, &c, &expected, &split, &work};
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
 		array_free(all[i]);
 	return good;
@@ -233,14 +243,14 @@ static bool bf16_case_agrees(const struct vae_bf16 *bf16, const struct gemm_case
 	size_t c_size = t->m && t->n ? (t->m - 1) * c_row + t->n : 0;
 	struct array a = array_random(t->m && t->k ? (t->m - 1) * a_row + (t->k - 1) * a_step + 1 : 0), bias = array_random(t->n);
 	struct array b = array_random(t->n && t->k ? (t->n - 1) * b_step + (t->k - 1) * b_row + 1 : 0), c = array_random(c_size);
-	struct array residual = array_random(t->m && t->n ? (t->m - 1) * residual_row + t->n : 0);
+	struct array residual = array_random(t->m && t->n ? (t->m - 1) * residual_row + t->n : 0), work = room_new();
 	double *expected = doubles(c.data, c_size), *room = calloc(c_size + 1, sizeof *room);
 	float *packed = aligned_alloc(64, (size + 16) * sizeof(float));
 	bool good = expected && room && packed && size <= vae_packed_size(t->k, t->n);
 	struct vae_gemm g = {
 		.m = t->m, .n = t->n, .k = t->k, .a = a.data, .a_row = a_row, .a_step = a_step, .b = packed, .bias = t->bias ? bias.data : NULL,
 		.slope = t->leaky ? 0.125f : 1, .c = c.data, .c_row = c_row, .residual_row = residual_row,
-		.residual = !t->residual ? NULL : t->inplace ? c.data : residual.data,
+		.residual = !t->residual ? NULL : t->inplace ? c.data : residual.data, .room = work.data,
 	};
 	packed[size] = canary;
 	bf16->pack(packed, b.data, t->k, t->n, b_row, b_step);
@@ -248,11 +258,11 @@ static bool bf16_case_agrees(const struct vae_bf16 *bf16, const struct gemm_case
 	bf16->gemm(&g);
 	for (size_t i = 0; i < c_size; i++)
 		good &= fabs(c.data[i] - expected[i]) <= room[i];
-	good &= packed[size] == canary && array_intact(&c);
+	good &= packed[size] == canary && array_intact(&c) && array_intact(&work);
 	free(packed);
 	free(expected);
 	free(room);
-	struct array *all[] = {&a, &b, &bias, &residual, &c};
+	struct array *all[] = {&a, &b, &bias, &residual, &c, &work};
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
 		array_free(all[i]);
 	return good;

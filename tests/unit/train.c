@@ -371,14 +371,14 @@ static void check_optimiser(void)
 	float *const gradients[] = {first, second};
 	if (vae_optimiser_init(&o, 48, &e))
 		return;
-	double norm = vae_optimiser_gather(gradients, 2, 48), expected = sqrt(48.0 * 49 * 97 / 6);
+	double norm = vae_optimiser_gather(&o, gradients, 2), expected = sqrt(48.0 * 49 * 97 / 6);
 	ok(fabs(norm - expected) < 1e-6 * expected && first[3] == -4, "the gathered gradient, norm %g", norm);
 	vae_optimiser_step(&o, &params, value, first, norm, 1, 0.01, 0.9, NULL);
 	ok(fabsf(value[0] - 0.01f) < 1e-5f && fabsf(value[19] - 0.01f) < 1e-5f && fabsf(value[40] - 0.01f) < 1e-5f && value[25] == 0,
 	   "the first step: %g and %g", value[0], value[40]);
 	ok(fabsf(o.average[0] - value[0] * (1 - 2 / 11.0f)) < 1e-6f, "the average follows");
 	first[5] = NAN;
-	ok(!isfinite(vae_optimiser_gather(gradients, 1, 48)), "NaN shows in the norm");
+	ok(!isfinite(vae_optimiser_gather(&o, gradients, 1)), "NaN shows in the norm");
 
 	char path[] = "/tmp/vae-train-test-XXXXXX";
 	int file = mkstemp(path);
