@@ -235,6 +235,10 @@ static void add_row(const struct cli_option *row)
 	struct option *l = &cli.longs[cli.rows];
 	char *letters = cli.letters + strlen(cli.letters);
 
+	if (cli.rows == ROOM) {
+		cli_error("more than %d options", ROOM);
+		exit(EXIT_FAILED);
+	}
 	cli.row[cli.rows++] = *row;
 	*l = (struct option){ row->name, row->argument ? required_argument : no_argument, NULL, row->key };
 	if (row->key < CLI_LONG)

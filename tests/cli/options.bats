@@ -322,3 +322,25 @@ setup_file() {
 	vae-enc -q 20 -- -q | cmp - a
 	fails 2 "ambiguous" vae-enc --ver "$X"
 }
+
+@test "a program with more options than the table has room for says so" {
+	local count
+	for count in 50 57; do
+		cat >many.c <<-END
+			#include "cli.h"
+			int main(int argc, char **argv)
+			{
+				static struct cli_option rows[$count];
+				struct cli_common common;
+				for (int i = 0; i < $count; i++)
+					rows[i] = (struct cli_option){ CLI_LONG + i, "option", NULL, "help" };
+				cli_begin(&(struct cli_program){ .name = "vae-many", .usage = "", .about = "", .options = rows, .count = $count }, &common, argc, argv);
+				return cli_next() != -1;
+			}
+		END
+		# shellcheck disable=SC2046 # the compiler and its flags, as all was built
+		$(cat "$B/flags") -I"$ROOT/tools" -I"$ROOT/lib" many.c "$B/obj/tools/cli.o" -o "many$count"
+	done
+	quiet ./many50
+	fails 1 "more than 64 options" ./many57
+}
