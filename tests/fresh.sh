@@ -41,7 +41,7 @@ make_base() {
 # unpack ROOT: a new root, the tree's last commit as a bundle in it, and a user who has sudo
 unpack() {
 	tar -xf "$fresh/base.tar" -C "$1" &&
-		git bundle create --quiet "$1/srv/tree.bundle" HEAD &&
+		cp "$fresh/tree.bundle" "$1/srv/tree.bundle" &&
 		cp -L /etc/resolv.conf "$1/etc/resolv.conf" &&
 		printf '127.0.0.1 localhost %s\n' "$(uname -n)" >"$1/etc/hosts" &&
 		chroot "$1" useradd -m -s /bin/bash user &&
@@ -98,13 +98,15 @@ run_one() {
 }
 
 main() {
-	local run results=() failures=0
+	local run commit results=() failures=0
 	[ "$(id -u)" -eq 0 ] || die "makes roots and mounts, which needs root"
 	unshare --mount true 2>/dev/null || die "no name space of mounts is to be had here"
 	command -v mmdebstrap >/dev/null || tests/deps.sh demo mmdebstrap:mmdebstrap
 	mkdir -p "$fresh/archives/partial"
 	[ -z "$(git status --porcelain --untracked-files=no)" ] || echo "fresh.sh: changes that are not committed are not in it" >&2
 	make_base
+	git bundle create --quiet "$fresh/tree.bundle" HEAD
+	commit=$(git rev-parse --short HEAD)
 
 	[ $# -gt 0 ] || set -- root:demo,check root:check user:demo,check user:check
 	for run; do
@@ -117,7 +119,7 @@ main() {
 		fi
 		rm -rf --one-file-system "$root"
 	done
-	printf '\nDebian %s, commit %s:\n' "$(tar -xOf "$fresh/base.tar" ./etc/debian_version)" "$(git rev-parse --short HEAD)"
+	printf '\nDebian %s, commit %s:\n' "$(tar -xOf "$fresh/base.tar" ./etc/debian_version)" "$commit"
 	printf '  %s\n' "${results[@]}"
 	[ "$failures" = 0 ]
 }
