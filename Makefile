@@ -57,7 +57,7 @@ say = $(if $(V),,@echo '  $1 $2')
 COMPILE = $(CC) $(ALL_CFLAGS) $(DEFINES) -MMD -MP
 LINK = $(CC) $(USER_CFLAGS) $(USER_LDFLAGS) $(EXACT)
 
-# Kernels, and the walk over exact samples: one source, one object for each instruction set; which of them runs is decided at run time.
+# Kernels, and the walk over exact samples: one object of each source for each instruction set; which of them runs is decided at run time.
 ARCH := $(shell $(CC) -dumpmachine 2>/dev/null)
 ISAS := scalar $(if $(findstring x86_64,$(ARCH)),avx2 avx512) $(if $(findstring aarch64,$(ARCH)),neon)
 ISA_FLAGS_avx2 = -mavx2 -mfma
@@ -68,8 +68,9 @@ STACK_USAGE := $(call knows,-fstack-usage)
 # Of bf16.c there is what the compiler knows the instructions for.
 BF16_FLAGS := $(if $(filter avx512,$(ISAS)),$(ISA_FLAGS_avx512) $(call knows,-mavx512bf16) $(call knows,-mamx-tile -mamx-bf16))
 
-LIB_SRC := $(filter-out lib/kernel/kernels.c lib/exact/walk.c,$(wildcard lib/*.c lib/*/*.c))
-LIB_OBJ := $(ISAS:%=$(B)/obj/lib/kernel/kernels-%.o) $(ISAS:%=$(B)/obj/lib/exact/walk-%.o) $(LIB_SRC:%.c=$(B)/obj/%.o)
+ISA_SRC := lib/kernel/kernels.c lib/kernel/ssimulacra2.c lib/exact/walk.c
+LIB_SRC := $(filter-out $(ISA_SRC),$(wildcard lib/*.c lib/*/*.c))
+LIB_OBJ := $(foreach isa,$(ISAS),$(ISA_SRC:%.c=$(B)/obj/%-$(isa).o)) $(LIB_SRC:%.c=$(B)/obj/%.o)
 TOOL_SRC := $(wildcard tools/vae-*.c)
 TOOL_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tools/*.c))
 # What one program alone is made of; the rest of tools/ goes into each.
@@ -93,14 +94,13 @@ benches: $(BENCH)
 
 # ---- what is built ----------------------------------------------------------------------------------------------------
 
-$(B)/obj/lib/kernel/kernels-%.o: lib/kernel/kernels.c $(B)/flags
-	@mkdir -p $(@D)
-	$(call say,CC,$< ($*))
-	$(Q)$(COMPILE) $(STACK_USAGE) $(ISA_FLAGS_$*) -O3 -DVAE_ISA_$*=1 -c $< -o $@
-$(B)/obj/lib/exact/walk-%.o: lib/exact/walk.c $(B)/flags
-	@mkdir -p $(@D)
-	$(call say,CC,$< ($*))
-	$(Q)$(COMPILE) $(STACK_USAGE) $(ISA_FLAGS_$*) -O3 -DVAE_ISA_$*=1 -c $< -o $@
+define ISA_RULE
+$(B)/obj/%-$1.o: %.c $(B)/flags
+	@mkdir -p $$(@D)
+	$$(call say,CC,$$< ($1))
+	$$(Q)$$(COMPILE) $$(STACK_USAGE) $$(ISA_FLAGS_$1) -O3 -DVAE_ISA_$1=1 -c $$< -o $$@
+endef
+$(foreach isa,$(ISAS),$(eval $(call ISA_RULE,$(isa))))
 $(B)/obj/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
@@ -306,4 +306,4 @@ FORCE:
 .PHONY: all unit bench bench-bombs bench-train benches deps demo-deps demo check check-fresh check-sanitize check-builds check-cross check-mpi check-valgrind fuzz fuzz-targets \
 	fuzz-run mutations faults install uninstall deb check-deb dist clean FORCE
 .DELETE_ON_ERROR:
-.PRECIOUS: $(B)/obj/%.o $(B)/obj/lib/kernel/kernels-%.o $(B)/obj/lib/exact/walk-%.o $(B)/completion/%
+.PRECIOUS: $(B)/obj/%.o $(B)/completion/%

@@ -21,7 +21,9 @@
 #include "base/memory.h"
 #include "image/image.h"
 #include "kernel/kernel.h"
+#include "measure/ssimulacra2.h"
 
+#define GROUNDS 2 /* pictures with alpha are compared over dark and over light grey */
 #define SCALES VAE_SIMILARITY_SCALES
 #define OVERLAP (VAE_WINDOW - 1)                     /* rows that neighbouring bands of windows share */
 #define MIN_SIDE (OVERLAP * (1 << (SCALES - 1)) + 1) /* the smallest side that leaves one window at the last scale */
@@ -58,6 +60,7 @@ struct comparison {
 	float *black;                   /* a line of it, owned */
 	float tap[VAE_WINDOW / 2 + 1];
 	double *row;                    /* a sum for each row of windows of each colour, or each row of samples; owned */
+	struct vae_s2 *s2[GROUNDS];     /* SSIMULACRA 2, the second where there is alpha; NULL: not measured; owned */
 };
 
 /* ---- squared error ----------------------------------------------------------------------------------------------------- */
@@ -198,7 +201,11 @@ static void take_band(struct comparison *c, uint32_t rows)
 	for (uint32_t y = 0; y < rows; y++)
 		c->squares += c->row[y];
 	c->unseen += unseen;
-	c->stage[0].count += rows;
+	if (c->multi_scale)
+		c->stage[0].count += rows;
+	struct vae_s2_rows picture = { c->colour[0], c->alpha[0], c->white[0] }, reference = { c->colour[1], c->alpha[1], c->white[1] };
+	for (int i = 0; i < GROUNDS && c->s2[i]; i++)
+		vae_s2_add(c->s2[i], &reference, &picture, rows);
 }
 
 static void comparison_clear(struct comparison *c)
@@ -211,6 +218,8 @@ static void comparison_clear(struct comparison *c)
 		free(c->stage[i].rows);
 	free(c->black);
 	free(c->row);
+	for (int i = 0; i < GROUNDS; i++)
+		vae_s2_free(c->s2[i]);
 }
 
 static int stage_init(struct stage *s, size_t width, size_t height, int colours, uint32_t band, struct vae_error *error)
@@ -234,6 +243,18 @@ static int stages_init(struct comparison *c, struct vae_error *error)
 	for (int i = 0; !rc && i < SCALES; i++, width = (width + 1) / 2, height = (height + 1) / 2)
 		rc = stage_init(&c->stage[i], width, height, c->colours, c->band, error);
 	vae_similarity_taps(c->tap);
+	return rc;
+}
+
+static int s2_init(struct comparison *c, bool alpha, struct vae_error *error)
+{
+	static const float ground[GROUNDS] = { 0.1f, 0.9f };
+	int rc = 0;
+
+	if (c->geometry.width < VAE_S2_SIDE || c->geometry.height < VAE_S2_SIDE)
+		return 0;
+	for (int i = 0; !rc && i < (alpha ? GROUNDS : 1); i++)
+		rc = vae_s2_new(&c->s2[i], c->geometry.width, c->geometry.height, c->colours, ground[i], error);
 	return rc;
 }
 
@@ -266,6 +287,8 @@ static int comparison_init(struct comparison *c, const struct vae_geometry *g, c
 	    (rc = vae_image_alloc(&c->colour[1], &c->alpha[1], reference, c->band, error)) ||
 	    (rc = vae_alloc_raw(&c->row, ((size_t)c->band + OVERLAP) * (size_t)c->colours, sizeof *c->row, error)))
 		return rc;
+	if ((rc = s2_init(c, vae_has_alpha(g->tuple) || vae_has_alpha(reference->tuple), error)))
+		return rc;
 	return c->multi_scale ? stages_init(c, error) : 0;
 }
 
@@ -278,6 +301,9 @@ static void result(struct vae_distortion *d, const struct comparison *c)
 	d->ms_ssim = c->multi_scale ? 0 : NAN;
 	for (int i = 0; c->multi_scale && i < c->colours; i++)
 		d->ms_ssim += colour_similarity(c, i) / c->colours;
+	d->ssimulacra2 = c->s2[0] ? vae_s2_result(c->s2[0]) : NAN;
+	if (c->s2[1])
+		d->ssimulacra2 = fmin(d->ssimulacra2, vae_s2_result(c->s2[1]));
 }
 
 int vae_compare_rows(struct vae_distortion *distortion, struct vae_image_rows *image, struct vae_image_rows *reference, uint32_t band,

@@ -409,9 +409,12 @@ struct vae_distortion {
 	double mse;     /* mean squared error of the colour samples scaled to 0..1 */
 	double psnr;    /* dB, 10 log10(1 / mse); infinity for equal pictures */
 	double ms_ssim; /* 0 to 1, five scales, mean of the channels (Wang, Simoncelli, Bovik 2003); NAN for pictures under 161 pixels a side */
+	/* SSIMULACRA 2.1: 30 low, 70 high, 90 visually lossless, 100 equal; below 0 for the worst. Where either
+	 * picture has alpha, the lower score of both over dark and over light grey. NAN under 8 pixels a side. */
+	double ssimulacra2;
 };
-/* Alpha is not compared. Pixels that both pictures have as invisible, with alpha 0, are not in the mean of squared errors, and black in both
- * to MS-SSIM. Samples are scaled by their own picture's maxval. VAE_EARG where size or number of colours differ. */
+/* Pixels that both pictures have as invisible, with alpha 0, are not in the mean of squared errors, and black in both to MS-SSIM; alpha itself
+ * is compared by ssimulacra2 alone. Samples are scaled by their own picture's maxval. VAE_EARG where size or number of colours differ. */
 int vae_compare(struct vae_distortion *distortion, const struct vae_image *image, const struct vae_image *reference, struct vae_error *error);
 /* The same figures, to the last bit, from rows of which neither has given any yet: `band` of them are read at a time (0: so many that a band has
  * about two million pixels), first the image's, then the reference's. Memory goes with the band, not with the height. */

@@ -4,6 +4,7 @@
 #     base <- image
 #     base <- exact
 #     base <- kernel <- nn <- prior <- stream <- encode, decode, quantise, stat (lib/*.c)
+#             kernel <- measure <- elbo, stat
 #                             prior <- elbo
 #                             elbo, stream <- train; encode's refinement (lib/*.c)
 #
@@ -43,11 +44,12 @@ none "lib/base sees base" "$(outside base "base")"
 none "lib/image sees base" "$(outside image "base image")"
 none "lib/kernel sees base" "$(outside kernel "base kernel")"
 none "lib/exact sees base" "$(outside exact "base exact")"
+none "lib/measure sees kernel and below" "$(outside measure "base kernel measure")"
 none "lib/nn sees kernel and below" "$(outside nn "base kernel nn")"
 none "lib/prior sees nn and below" "$(outside prior "base kernel nn prior")"
-none "lib/elbo sees prior and below" "$(outside elbo "base kernel nn prior elbo")"
+none "lib/elbo sees prior and below" "$(outside elbo "base kernel measure nn prior elbo")"
 none "lib/stream sees prior, image and below" "$(outside stream "base image kernel nn prior stream")"
-none "lib/train sees stream, elbo, image and below" "$(outside train "base image kernel nn prior elbo stream train")"
+none "lib/train sees stream, elbo, image and below" "$(outside train "base image kernel measure nn prior elbo stream train")"
 none "lib/*.c do not see train" "$(includes q "${root[@]}" | awk -F'\t' '$2 ~ /^train\//')"
 none "includes in lib are written from lib/" \
 	"$(includes q "${lib[@]}" | while IFS=$'\t' read -r file header; do [ -e "lib/$header" ] || echo "$file includes $header"; done)"

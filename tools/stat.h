@@ -33,7 +33,7 @@ struct run {
 	uint64_t references;
 	bool ran_out; /* of references, or they are bad: said once */
 	/* sums over what was compared */
-	double mse, psnr, ms_ssim;
+	double mse, psnr, ms_ssim, ssimulacra2;
 	uint64_t compared;
 	/* sums over all codes */
 	uint64_t codes, codes_bytes;
@@ -64,7 +64,7 @@ bool stat_references_left(struct run *run);
  * *distortion is NAN. */
 int stat_compare_decoded(struct run *run, struct vae_distortion *distortion, const struct vae_model *model,
                          struct vae_latents_rows *latents, struct vae_error *error);
-#define STAT_NO_DISTORTION ((struct vae_distortion){ NAN, NAN, NAN }) /* nothing was compared */
+#define STAT_NO_DISTORTION ((struct vae_distortion){ NAN, NAN, NAN, NAN }) /* nothing was compared */
 /* Adds the fields of a distortion, where there are references. */
 void stat_report_distortion(struct run *run, const struct vae_distortion *distortion);
 /* Adds the field quality, 0 to 100, with the fewest decimals that give these 16 bits again: as it

@@ -150,6 +150,7 @@ static int compare(struct run *run, struct vae_distortion *d, struct source *ima
 	run->mse += d->mse;
 	run->psnr += d->psnr;
 	run->ms_ssim += d->ms_ssim;
+	run->ssimulacra2 += d->ssimulacra2;
 	run->compared++;
 	return 0;
 }
@@ -161,6 +162,7 @@ void stat_report_distortion(struct run *run, const struct vae_distortion *d)
 	report_real(&run->report, "mse", d->mse, 6);
 	report_real(&run->report, "psnr_db", d->psnr, 3);
 	report_real(&run->report, "ms_ssim", d->ms_ssim, 5);
+	report_real(&run->report, "ssimulacra2", d->ssimulacra2, 3);
 }
 
 static void report_image(struct run *run, const struct input *in, const struct vae_geometry *g, const struct vae_distortion *d)
@@ -209,7 +211,8 @@ int stat_images(struct run *run, struct input *in, struct vae_error *error)
 
 void stat_average(struct run *run)
 {
-	struct vae_distortion d = { run->mse / run->compared, run->psnr / run->compared, run->ms_ssim / run->compared };
+	double n = (double)run->compared;
+	struct vae_distortion d = { run->mse / n, run->psnr / n, run->ms_ssim / n, run->ssimulacra2 / n };
 
 	report_open(&run->report, "average", "average", false);
 	report_count(&run->report, "images", run->compared);

@@ -1,30 +1,34 @@
 #include "kernel/kernel.h"
+#include "kernel/ssimulacra2.h"
 
 #include <stdatomic.h>
 #include <string.h>
 
 extern const struct vae_kernels vae_kernels_scalar;
+extern const struct vae_s2_kernels vae_s2_kernels_scalar;
 #if defined __x86_64__
 extern const struct vae_kernels vae_kernels_avx2, vae_kernels_avx512;
+extern const struct vae_s2_kernels vae_s2_kernels_avx2, vae_s2_kernels_avx512;
 #elif defined __aarch64__
 extern const struct vae_kernels vae_kernels_neon;
+extern const struct vae_s2_kernels vae_s2_kernels_neon;
 #endif
 
-const struct vae_kernels *vae_kernels_for(enum vae_isa isa)
-{
-	if (!vae_isa_runs(isa))
-		return NULL;
-	switch (isa) {
-	case VAE_ISA_SCALAR: return &vae_kernels_scalar;
+static const struct { const struct vae_kernels *kernels; const struct vae_s2_kernels *s2; } table[] = {
+	[VAE_ISA_SCALAR] = {&vae_kernels_scalar, &vae_s2_kernels_scalar},
 #if defined __x86_64__
-	case VAE_ISA_AVX2: return &vae_kernels_avx2;
-	case VAE_ISA_AVX512: return &vae_kernels_avx512;
+	[VAE_ISA_AVX2] = {&vae_kernels_avx2, &vae_s2_kernels_avx2},
+	[VAE_ISA_AVX512] = {&vae_kernels_avx512, &vae_s2_kernels_avx512},
 #elif defined __aarch64__
-	case VAE_ISA_NEON: return &vae_kernels_neon;
+	[VAE_ISA_NEON] = {&vae_kernels_neon, &vae_s2_kernels_neon},
 #endif
-	default: return NULL;
-	}
-}
+};
+
+static bool built(enum vae_isa isa) { return vae_isa_runs(isa) && (size_t)isa < sizeof table / sizeof *table; }
+
+const struct vae_kernels *vae_kernels_for(enum vae_isa isa) { return built(isa) ? table[isa].kernels : NULL; }
+const struct vae_s2_kernels *vae_s2_kernels_for(enum vae_isa isa) { return built(isa) ? table[isa].s2 : NULL; }
+const struct vae_s2_kernels *vae_s2_kernels(void) { return vae_s2_kernels_for(vae_kernels()->isa); }
 
 /* Two threads that both find it unset choose alike and store the same pointer. */
 const struct vae_kernels *vae_kernels(void)

@@ -1,23 +1,8 @@
 /* Compiled once for each instruction set (see simd.h); the build with one lane defines the result. */
 #include "kernel/kernel.h"
 
+#include "kernel/loops.h"
 #include "kernel/simd.h"
-
-#include <float.h>
-
-#ifdef __FAST_MATH__
-#error "the result must be the same on every machine: build without -ffast-math"
-#endif
-_Static_assert(FLT_EVAL_METHOD == 0, "floats must be computed as floats: build with -std=gnu17");
-
-/* For plain loops that the compiler turns into vectors: iteration i touches element i alone, also where output and input are one array. */
-#if defined __clang__
-#define EACH _Pragma("clang loop vectorize(assume_safety)")
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define EACH _Pragma("GCC ivdep")
-#define UNROLL _Pragma("GCC unroll 32")
-#endif
 
 INLINE size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
@@ -929,24 +914,8 @@ static void halve(float *out, const float *above, const float *below, size_t n)
 		out[i] = ((above[2 * i] + above[2 * i + 1]) + (below[2 * i] + below[2 * i + 1])) * 0.25f;
 }
 
-#define TABLE_(name) vae_kernels_##name
-#define TABLE(name) TABLE_(name)
-#if defined VAE_ISA_avx512
-#define ISA_NAME avx512
-#define ISA VAE_ISA_AVX512
-#elif defined VAE_ISA_avx2
-#define ISA_NAME avx2
-#define ISA VAE_ISA_AVX2
-#elif defined VAE_ISA_neon
-#define ISA_NAME neon
-#define ISA VAE_ISA_NEON
-#else
-#define ISA_NAME scalar
-#define ISA VAE_ISA_SCALAR
-#endif
-
-extern const struct vae_kernels TABLE(ISA_NAME); /* named by dispatch.c alone */
-const struct vae_kernels TABLE(ISA_NAME) = {
+extern const struct vae_kernels TABLE(vae_kernels); /* named by dispatch.c alone */
+const struct vae_kernels TABLE(vae_kernels) = {
 	.isa = ISA,
 	.gemm = gemm,
 	.pack_half = pack_half,

@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define INLINE static inline __attribute__((always_inline, unused))
+#include "kernel/loops.h"
 
 #if defined VAE_ISA_avx512
 
