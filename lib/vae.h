@@ -466,6 +466,8 @@ struct vae_cluster {
 struct vae_train_options {
 	const char *arch;        /* architecture string, vae-model(5), default "photo", which is the network of the newest photo model; ignored where init or resume gives one */
 	const char *init;        /* model file to start from, or NULL for a fresh start */
+	const char *grow;        /* keys of arch, KEY=N ..., for numbers of blocks and layers above init's: what is added starts as the identity;
+	                          * NULL: the network is init's; ignored where resume finds a checkpoint */
 	const char *checkpoint;  /* file written every checkpoint_minutes, at a stop and at the end; NULL for none */
 	bool resume;             /* start from the checkpoint if that file exists */
 	double checkpoint_minutes; /* between checkpoints, and validations, 0 or more; default 10 */
@@ -488,13 +490,17 @@ struct vae_train_options {
 	double lambda_min, lambda_max; /* of the fresh photo model, at qualities 0 and 100, instead of what arch says; default 0 and 0: as arch says;
 	                          * on mean squared error in 255^2 units, whatever the loss */
 	int loss;                /* VAE_LOSS_*; default: what init or the checkpoint was learned by, else mse for photo, bce for mlp */
+	double share;            /* of ms-ssim or vision in the distortion, above 0 to 1, the rest is squared error; negative (default): what init or
+	                          * the checkpoint was learned by with the same loss, else 1 of ms-ssim, VAE_VISION_SHARE of vision */
+	double recolour;         /* share of the training patches that get random colours, 0 to 1, default 0; photo only */
 	int precision;           /* VAE_PRECISION_* */
 	uint64_t seed;           /* of all that is random, default 1; a checkpoint is resumed with its own */
 	const struct vae_cluster *cluster; /* not owned; NULL: this process trains alone */
 };
 /* bce: mlp alone. ms-ssim: photo alone, and patches of 192 pixels or more; its weight, 4000 lambda^1.06, gives about the bits that lambda gives on
- * mean squared error. */
-enum { VAE_LOSS_DEFAULT, VAE_LOSS_MSE, VAE_LOSS_BCE, VAE_LOSS_MS_SSIM };
+ * mean squared error. vision: photo alone; the weighted sum of SSIMULACRA 2, whose weight is 6.4 lambda^1.033. */
+enum { VAE_LOSS_DEFAULT, VAE_LOSS_MSE, VAE_LOSS_BCE, VAE_LOSS_MS_SSIM, VAE_LOSS_VISION };
+#define VAE_VISION_SHARE 0.8 /* models/README.md, trials */
 /* Muon: for the matrices of 1x1 convolutions and dense layers, the momentum's nearest orthogonal matrix; Adam for all else. */
 enum { VAE_OPTIMISER_ADAM, VAE_OPTIMISER_MUON };
 /* Of the matrix products of training. bf16: operands rounded to 8 bits of mantissa; sums, weights, moments and activations stay float32.
@@ -510,6 +516,7 @@ struct vae_train_progress {
 	double bpp, z_bpp;       /* photo: bits a pixel in all, and of the hyper-latent */
 	double psnr;             /* photo: dB, of the mean squared error over all samples; mlp: NaN */
 	double ms_ssim;          /* -10 log10(1 - MS-SSIM) where that is the loss, else NaN */
+	double ssimulacra2;      /* the score of the mean of patches' weighted sums, where vision is the loss, else NaN */
 	double elbo, kl;         /* mlp: negative ELBO and its KL part, nats a picture */
 	double images_per_second; /* samples (patches) trained on; 0 where valid */
 	double seconds_left;     /* to the end of the run, by the limit that comes first; infinity where that is not known */
@@ -529,6 +536,7 @@ int vae_trainer_new(struct vae_trainer **trainer, const struct vae_train_options
 enum vae_train_use {
 	VAE_TRAIN_LOSSY,      /* to train on, reduced by reduce_min to reduce_max */
 	VAE_TRAIN_LOSSLESS,   /* to train on, reduced by reduce_min to 1 */
+	VAE_TRAIN_FULL,       /* to train on, as it stands: what reduction would blur, text and pixel art */
 	VAE_TRAIN_VALIDATION  /* to validate with, as it stands */
 };
 /* Adds a picture (copied, in 8 bits a sample; alpha is dropped, grey becomes RGB or RGB grey, as the network needs). VAE_EARG: smaller than a patch, or for

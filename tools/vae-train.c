@@ -25,13 +25,15 @@ struct options {
 	int valids;
 	char **lossless;         /* [losslesses] */
 	int losslesses;
+	char **full;             /* [fulls] */
+	int fulls;
 	struct vae_train_options train;
 };
 
 enum {
 	KEY_ARCH = CLI_LONG, KEY_STEPS, KEY_MINUTES, KEY_BATCH, KEY_PATCH, KEY_LR, KEY_WARMUP, KEY_DECAY, KEY_CLIP, KEY_EMA, KEY_LAMBDA,
 	KEY_LOSS, KEY_PRECISION, KEY_SEED, KEY_VALID, KEY_CHECKPOINT, KEY_CHECKPOINT_MINUTES, KEY_RESUME, KEY_LOG, KEY_LICENCE, KEY_SUMMARY,
-	KEY_REDUCE, KEY_LOSSLESS, KEY_CLOCK, KEY_OPTIMISER,
+	KEY_REDUCE, KEY_LOSSLESS, KEY_CLOCK, KEY_OPTIMISER, KEY_SHARE, KEY_RECOLOUR, KEY_GROW, KEY_FULL,
 	KEY_SIZE /* the first of the network's sizes; the others count from here */
 };
 
@@ -45,6 +47,7 @@ static const struct { const char *option, *key, *arch; } sizes[] = {
 
 static const struct cli_option rows[] = {
 	{ 'm', "init", "NAME|FILE", "start from this model" },
+	{ KEY_GROW, "grow", "KEYS", "more blocks and layers than that model: KEY=N of vae-model(5)" },
 	{ KEY_ARCH, "arch", "ARCH", "photo (default), mlp, or a whole architecture line" },
 	{ KEY_SIZE + 0, "enc", "N", NULL }, { KEY_SIZE + 1, "enc-blocks", "N", NULL }, { KEY_SIZE + 2, "latent", "N", NULL },
 	{ KEY_SIZE + 3, "hyper", "N", NULL }, { KEY_SIZE + 4, "dec", "N", NULL }, { KEY_SIZE + 5, "dec-blocks", "N", NULL },
@@ -56,10 +59,13 @@ static const struct cli_option rows[] = {
 	{ KEY_CLOCK, "clock", "wall|cpu", "what minutes are: cpu is processor time a thread" },
 	{ KEY_BATCH, "batch", "N", NULL }, { KEY_PATCH, "patch", "N", "samples a step, pixels a side of each" },
 	{ KEY_REDUCE, "reduce", "MIN:MAX", NULL }, { KEY_LOSSLESS, "lossless", "FILE", "random reduction; images reduced by MIN:1 instead" },
+	{ KEY_FULL, "full", "FILE", "images that are not reduced" },
+	{ KEY_RECOLOUR, "recolour", "X", "share of samples that get random colours" },
 	{ KEY_OPTIMISER, "optimiser", "adam|muon", "what makes steps of gradients" },
 	{ KEY_LR, "lr", "X", NULL }, { KEY_WARMUP, "warmup", "N", NULL }, { KEY_DECAY, "decay", "X", "rate, steps up to it, last share down" },
 	{ KEY_CLIP, "clip", "X", NULL }, { KEY_EMA, "ema", "X", "bound of the gradient; averaging" },
-	{ KEY_LAMBDA, "lambda", "MIN:MAX", NULL }, { KEY_LOSS, "loss", "mse|bce|ms-ssim", "weight and kind of the distortion" },
+	{ KEY_LAMBDA, "lambda", "MIN:MAX", NULL }, { KEY_LOSS, "loss", "mse|bce|ms-ssim|vision", "weight and kind of the distortion" },
+	{ KEY_SHARE, "share", "X", "of ms-ssim or vision in it; the rest is squared error" },
 	{ KEY_PRECISION, "precision", "auto|float32|bf16", "of products in training; auto: bf16 if the CPU can" },
 	{ KEY_SEED, "seed", "S", "start of all random sequences" },
 	{ KEY_VALID, "valid", "FILE", "images to validate with; may be repeated" },
@@ -124,6 +130,9 @@ static bool parse_train(struct vae_train_options *t, int key)
 	case KEY_EMA: t->ema = cli_real(0, 0.999999999); break;
 	case KEY_LAMBDA: cli_range(&t->lambda_min, &t->lambda_max); break;
 	case KEY_LOSS: t->loss = VAE_LOSS_MSE + cli_choice(); break; /* in the order of the enum */
+	case KEY_SHARE: t->share = cli_real(1e-6, 1); break;
+	case KEY_RECOLOUR: t->recolour = cli_real(0, 1); break;
+	case KEY_GROW: t->grow = cli_text(); break;
 	case KEY_PRECISION: t->precision = cli_choice(); break;
 	case KEY_SEED: t->seed = cli_whole(0, UINT64_MAX); break;
 	case KEY_CHECKPOINT: t->checkpoint = cli_text(); break;
@@ -164,6 +173,7 @@ static void parse_options(struct options *o, int argc, char **argv)
 	cli_begin(&program, &o->common, argc, argv);
 	o->valid = cli_names();
 	o->lossless = cli_names();
+	o->full = cli_names();
 	while ((key = cli_next()) != -1) {
 		steps |= key == KEY_STEPS;
 		minutes |= key == KEY_MINUTES;
@@ -178,11 +188,15 @@ static void parse_options(struct options *o, int argc, char **argv)
 			o->valid[o->valids++] = (char *)cli_text();
 		} else if (key == KEY_LOSSLESS) {
 			o->lossless[o->losslesses++] = (char *)cli_text();
+		} else if (key == KEY_FULL) {
+			o->full[o->fulls++] = (char *)cli_text();
 		} else if (key >= KEY_SIZE) {
 			size[key - KEY_SIZE] = cli_whole(1, 65536);
 			sized = true;
 		}
 	}
+	if (o->train.grow && !o->init)
+		cli_usage("--grow needs --init MODEL");
 	if (o->init && (arch || sized))
 		cli_usage("--init brings its own architecture");
 	finish_arch(o, arch ? arch : "photo", size);
@@ -259,6 +273,8 @@ static void print_progress(char *text, size_t room, const struct vae_train_progr
 		append(text, room, ", %.4f bpp (z %.4f), %.2f dB", p->bpp, p->z_bpp, p->psnr);
 	if (isfinite(p->ms_ssim))
 		append(text, room, ", MS-SSIM %.2f dB", p->ms_ssim);
+	if (isfinite(p->ssimulacra2))
+		append(text, room, ", SSIMULACRA 2 %.2f", p->ssimulacra2);
 	if (p->skipped)
 		append(text, room, ", %" PRIu64 " skipped", p->skipped);
 	if (!p->valid)
@@ -297,6 +313,7 @@ static struct vae_train_progress with_means(struct watch *w, const struct vae_tr
 	mean.z_bpp = blend(m->z_bpp, p->z_bpp, share);
 	mean.psnr = blend_db(m->psnr, p->psnr, share);
 	mean.ms_ssim = blend_db(m->ms_ssim, p->ms_ssim, share);
+	mean.ssimulacra2 = blend(m->ssimulacra2, p->ssimulacra2, share);
 	mean.elbo = blend(m->elbo, p->elbo, share);
 	mean.kl = blend(m->kl, p->kl, share);
 	*m = mean;
@@ -362,7 +379,7 @@ static void join(struct options *o)
 	cli_prefix(prefix);
 	o->common.quiet |= cluster->rank > 0;
 	if (!o->common.operands || reads_stdin(o->common.operand, o->common.operands) || reads_stdin(o->valid, o->valids)
-	    || reads_stdin(o->lossless, o->losslesses))
+	    || reads_stdin(o->lossless, o->losslesses) || reads_stdin(o->full, o->fulls))
 		cli_usage("every rank reads the images: they must be in files, not on standard input");
 }
 
@@ -497,6 +514,7 @@ int main(int argc, char **argv)
 	}
 	if (add_images(trainer, &o, o.common.operand, o.common.operands, VAE_TRAIN_LOSSY)
 	    || (o.losslesses && add_images(trainer, &o, o.lossless, o.losslesses, VAE_TRAIN_LOSSLESS))
+	    || (o.fulls && add_images(trainer, &o, o.full, o.fulls, VAE_TRAIN_FULL))
 	    || (o.valids && add_images(trainer, &o, o.valid, o.valids, VAE_TRAIN_VALIDATION)))
 		goto out;
 	result = run(trainer, &o, t);
@@ -505,5 +523,6 @@ out:
 	vae_model_free(init);
 	free(o.valid);
 	free(o.lossless);
+	free(o.full);
 	return result;
 }

@@ -52,15 +52,15 @@ static double similarity(struct scale scale[SCALES], double weight)
 	return product;
 }
 
-/* slope = factor x slope + a quarter of the coarser scale's, of which each sample is the mean of four; step: of the samples of out. */
-static void gather(float *out, size_t step, const struct scale *s, const struct scale *coarser)
+/* slope = factor x slope + a quarter of the coarser scale's, of which each sample is the mean of four. */
+static void gather(const struct scale *s, const struct scale *coarser)
 {
 	float factor = (float)s->factor;
 	for (size_t r = 0; r < s->rows; r++) {
-		const float *slope = s->slope + r * s->columns, *coarse = coarser ? coarser->slope + r / 2 * coarser->columns : NULL;
-		float *row = out + r * s->columns * step;
+		const float *coarse = coarser ? coarser->slope + r / 2 * coarser->columns : NULL;
+		float *slope = s->slope + r * s->columns;
 		for (size_t i = 0; i < s->columns; i++)
-			row[i * step] = factor * slope[i] + (coarse ? 0.25f * coarse[i / 2] : 0);
+			slope[i] = factor * slope[i] + (coarse ? 0.25f * coarse[i / 2] : 0);
 	}
 }
 
@@ -79,9 +79,10 @@ double vae_ms_ssim_loss(const float *x, const float *y, size_t rows, size_t colu
 		for (int i = 1; i < SCALES; i++)
 			halve(&scale[i], &scale[i - 1]);
 		mean += similarity(scale, -weight / COLOURS) / COLOURS;
-		for (int i = SCALES - 1; i > 0; i--)
-			gather(scale[i].slope, 1, &scale[i], i + 1 < SCALES ? &scale[i + 1] : NULL);
-		gather(gradient + colour, COLOURS, &scale[0], &scale[1]);
+		for (int i = SCALES - 1; i >= 0; i--)
+			gather(&scale[i], i + 1 < SCALES ? &scale[i + 1] : NULL);
+		for (size_t i = 0; i < rows * columns; i++)
+			gradient[i * COLOURS + colour] += scale[0].slope[i];
 	}
 	return 1 - mean;
 }

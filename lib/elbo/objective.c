@@ -1,6 +1,7 @@
 #include "elbo/objective.h"
 #include "base/memory.h"
 #include "elbo/ms_ssim.h"
+#include "elbo/vision.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,7 @@ void vae_objective_add(struct vae_objective_sums *to, const struct vae_objective
 	to->bpp += from->bpp;
 	to->z_bpp += from->z_bpp;
 	to->mse += from->mse;
-	to->ms_ssim += from->ms_ssim;
+	to->metric += from->metric;
 	to->elbo += from->elbo;
 	to->kl += from->kl;
 }
@@ -30,8 +31,9 @@ int vae_objective_init(struct vae_objective *o, const struct vae_nets *nets, int
 	if (!result)
 		result = a->kind == VAE_ARCH_PHOTO ? vae_elbo_rate_init(&o->rate, nets, rows / 16, columns / 16, true, error)
 		                                   : vae_alloc(&o->noise, rows * (size_t)a->y * 2, sizeof(float), error);
-	if (!result && loss == VAE_LOSS_MS_SSIM)
-		result = vae_alloc(&o->ms_ssim_room, vae_ms_ssim_room(rows, columns), sizeof(float), error);
+	size_t room = loss == VAE_LOSS_MS_SSIM ? vae_ms_ssim_room(rows, columns) : loss == VAE_LOSS_VISION ? vae_vision_room(rows, columns) : 0;
+	if (!result && room)
+		result = vae_alloc(&o->metric_room, room, sizeof(float), error);
 	for (int i = 0; i < VAE_NETS && !result; i += VAE_SYNTHESIS - VAE_ANALYSIS)
 		result = vae_run_init(&o->run[i], &nets->net[i], 0, rows, columns, true, error);
 	if (result)
@@ -43,7 +45,7 @@ void vae_objective_clear(struct vae_objective *o)
 {
 	free(o->x);
 	free(o->noise);
-	free(o->ms_ssim_room);
+	free(o->metric_room);
 	vae_elbo_rate_clear(&o->rate);
 	for (int i = 0; i < VAE_NETS; i++)
 		if (o->run[i].net)

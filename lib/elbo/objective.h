@@ -1,6 +1,7 @@
 /* objective.h - the negative ELBO of one sample and its gradient, by one thread from forward to backward.
  *
- * photo: L = bpp + lambda 255^2 MSE, or bpp + 4000 lambda^1.06 (1 - MS-SSIM); the rate under additive uniform noise, distortion and
+ * photo: L = bpp + (1 - share) lambda 255^2 MSE + share w(lambda) D, where D is 1 - MS-SSIM or the weighted sum of SSIMULACRA 2
+ *        (elbo/vision.h) and share is 0 for squared error alone; the rate under additive uniform noise, distortion and
  *        context under rounding with the gradient passed straight through (mixed quantisation: Minnen and Singh 2020).
  * mlp:   L = -log p(x|z) + KL(q(z|x) || N(0, I)), z = mean + deviation x N(0, 1) (Kingma and Welling 2014).
  */
@@ -13,7 +14,7 @@
 struct vae_objective_sums {
 	double samples, loss;    /* loss as minimised: photo's divided by what its lambda typically costs */
 	double bpp, z_bpp, mse;  /* photo; mse of samples in 0..1 */
-	double ms_ssim;          /* 1 - MS-SSIM, where that is the loss; else 0 */
+	double metric;           /* photo: D, where that has a share; else 0 */
 	double elbo, kl;         /* mlp: negative ELBO and KL, nats a picture */
 };
 void vae_objective_add(struct vae_objective_sums *to, const struct vae_objective_sums *from);
@@ -21,14 +22,15 @@ void vae_objective_add(struct vae_objective_sums *to, const struct vae_objective
 /* One thread's networks with all their activations. */
 struct vae_objective {
 	const struct vae_nets *nets;
-	int loss;                        /* VAE_LOSS_MSE, VAE_LOSS_BCE (mlp) or VAE_LOSS_MS_SSIM (photo) */
+	int loss;                        /* VAE_LOSS_MSE, VAE_LOSS_BCE (mlp), VAE_LOSS_MS_SSIM or VAE_LOSS_VISION (photo) */
+	double share;                    /* of the metric in the distortion, 0 to 1; set by the caller, 0 at first */
 	size_t rows, columns;            /* photo: of a patch, multiples of 64; mlp: room for so many samples, 1 */
 	size_t samples;                  /* mlp: how many of the rows are in use; set to rows at first */
 	struct vae_run run[VAE_NETS];    /* analysis and synthesis */
 	struct vae_elbo_rate rate;       /* photo: the networks between them */
 	float *x;                        /* the sample: rows x columns x 3, or rows x (width x height); owned, filled by the caller */
 	float *noise;                    /* mlp: N(0, 1) for each number of z, samples x z, see vae_objective_noise; and as much to work in; owned */
-	float *ms_ssim_room;             /* VAE_LOSS_MS_SSIM: its working memory, owned; else NULL */
+	float *metric_room;              /* working memory of the metric, owned; NULL where there is none */
 	struct vae_random random;        /* of the sample: set before each call */
 };
 int vae_objective_init(struct vae_objective *o, const struct vae_nets *nets, int loss, size_t rows, size_t columns, struct vae_error *error);

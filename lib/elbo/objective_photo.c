@@ -1,12 +1,18 @@
 #include "elbo/objective.h"
 #include "elbo/ms_ssim.h"
+#include "elbo/vision.h"
 
 #include <math.h>
 #include <string.h>
 
-/* The weight of 1 - MS-SSIM at the quality whose weight of 255^2 MSE is lambda: fitted so that a quality takes about as many bits as of a model
- * trained on MSE: 6 % less to 11 % more from 0.17 to 1.7 bpp, 20 % more at 0.11. */
-static double ms_ssim_lambda(double lambda) { return 4000 * pow(lambda, 1.06); }
+/* The weight of the metric D at the quality whose weight of 255^2 MSE is lambda.
+ * MS-SSIM: fitted so that a quality takes about as many bits as of a model trained on MSE: 6 % less to 11 % more from 0.17 to 1.7 bpp,
+ * 20 % more at 0.11.
+ * SSIMULACRA 2: fitted so that its sum weighs what squared error weighs in pictures of photo-3 at every quality. */
+static double metric_weight(int loss, double lambda)
+{
+	return loss == VAE_LOSS_MS_SSIM ? 4000 * pow(lambda, 1.06) : 6.4 * pow(lambda, 1.033);
+}
 
 /* What the loss comes to for a trained network, roughly. bpp + lambda 255^2 MSE: 0.2 at lambda 0.0008, 1 at 0.02, 3 at 0.2; with MS-SSIM: 0.24, 1.4, 4.7.
  * Only weighs the samples. */
@@ -41,12 +47,13 @@ static double distortion(struct vae_objective *o, double lambda, double weight, 
 {
 	struct vae_run *run = &o->run[VAE_SYNTHESIS];
 	double samples = 3 * (double)(o->rows * o->columns);
-	s->mse = squared_error(o, (float)(weight * lambda * 65025 / samples)) / samples;
-	if (o->loss != VAE_LOSS_MS_SSIM)
-		return lambda * 65025 * s->mse;
-	s->ms_ssim = vae_ms_ssim_loss(o->x, vae_run_output(run, 0), o->rows, o->columns, weight * ms_ssim_lambda(lambda),
-	                              run->gradient[run->net->output[0]], o->ms_ssim_room);
-	return ms_ssim_lambda(lambda) * s->ms_ssim;
+	double of_error = (1 - o->share) * lambda * 65025, of_metric = o->share * metric_weight(o->loss, lambda);
+	s->mse = squared_error(o, (float)(weight * of_error / samples)) / samples;
+	if (!o->metric_room)
+		return of_error * s->mse;
+	s->metric = (o->loss == VAE_LOSS_MS_SSIM ? vae_ms_ssim_loss : vae_vision_loss)(
+		o->x, vae_run_output(run, 0), o->rows, o->columns, weight * of_metric, run->gradient[run->net->output[0]], o->metric_room);
+	return of_error * s->mse + of_metric * s->metric;
 }
 
 static void forward(struct vae_objective *o, const struct vae_weights *weights, struct vae_position at, bool training)

@@ -21,6 +21,7 @@
 #define BAND_PIXELS 16384   /* for each thread */
 #define BAND_LEAST 16       /* rows */
 #define BAND_MOST 256
+#define SHARED_PIXELS 8192  /* fewer rows than that many pixels are not worth waking threads for */
 
 /* Weights of the reference, to its last digit: [channel][scale][norm][map]. */
 const double vae_s2_weight[VAE_S2_CHANNELS][VAE_S2_SCALES][VAE_S2_NORMS][VAE_S2_MAPS] = {
@@ -223,7 +224,7 @@ static void take(struct vae_s2 *s, int i, size_t count)
 	bool ended = t->rows == t->height;
 	size_t end = ended ? t->height : most(from, t->rows - least(t->rows, VAE_S2_REACH));
 	size_t pairs = (t->rows + (ended ? 1 : 0)) / 2;
-#pragma omp parallel
+#pragma omp parallel if (count * t->width >= SHARED_PIXELS)
 	{
 #pragma omp for schedule(dynamic, 2)
 		for (size_t row = first; row < t->rows; row++)
@@ -281,7 +282,7 @@ void vae_s2_add(struct vae_s2 *s, const struct vae_s2_rows *original, const stru
 {
 	for (size_t done = 0; done < rows;) {
 		size_t count = least(s->band, rows - done), first = s->stage[0].rows;
-#pragma omp parallel for schedule(dynamic, 2)
+#pragma omp parallel for schedule(dynamic, 2) if (count * s->stage[0].width >= SHARED_PIXELS)
 		for (size_t n = 0; n < count * PICTURES; n++)
 			light_of(s, first + n / PICTURES, n % PICTURES, n % PICTURES ? distorted : original, done + n / PICTURES);
 		take(s, 0, count);

@@ -56,6 +56,29 @@ static int parse_word(struct vae_arch *arch, char *word, struct vae_error *error
 	return vae_fail(error, VAE_EARG, "architecture: no key '%s'", word);
 }
 
+/* Reads KEY=VALUE words; on failure arch is as it was. */
+static int parse_words(struct vae_arch *arch, char *text, struct vae_error *error)
+{
+	struct vae_arch a = *arch;
+	char *rest;
+	for (char *word = strtok_r(text, " ", &rest); word; word = strtok_r(NULL, " ", &rest))
+		if (parse_word(&a, word, error))
+			return VAE_EARG;
+	if (a.kind == VAE_ARCH_PHOTO && a.y % a.steps)
+		return vae_fail(error, VAE_EARG, "architecture: y=%d is not a multiple of steps=%d", a.y, a.steps);
+	*arch = a;
+	return 0;
+}
+
+int vae_arch_change(struct vae_arch *arch, const char *text, struct vae_error *error)
+{
+	char copy[VAE_ARCH_TEXT];
+	if (strlen(text) >= sizeof copy)
+		return vae_fail(error, VAE_EARG, "architecture: longer than %d bytes", VAE_ARCH_TEXT - 1);
+	strcpy(copy, text);
+	return parse_words(arch, copy, error);
+}
+
 int vae_arch_parse(struct vae_arch *arch, const char *text, struct vae_error *error)
 {
 	char copy[VAE_ARCH_TEXT], *rest = copy;
@@ -72,11 +95,8 @@ int vae_arch_parse(struct vae_arch *arch, const char *text, struct vae_error *er
 		return vae_fail(error, VAE_EARG, "architecture: '%s' is neither photo nor mlp", word ? word : "");
 	for (const struct key *key = keys_of(&a); key->name; key++)
 		*field_of(&a, key) = key->fallback;
-	while ((word = strtok_r(NULL, " ", &rest)))
-		if (parse_word(&a, word, error))
-			return VAE_EARG;
-	if (a.kind == VAE_ARCH_PHOTO && a.y % a.steps)
-		return vae_fail(error, VAE_EARG, "architecture: y=%d does not part into steps=%d", a.y, a.steps);
+	if (parse_words(&a, rest, error))
+		return VAE_EARG;
 	*arch = a;
 	return 0;
 }

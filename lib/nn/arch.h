@@ -29,6 +29,8 @@ struct vae_arch {
 
 /* Reads a line; keys left out keep their defaults. VAE_EARG: unknown word, a value outside its range. */
 int vae_arch_parse(struct vae_arch *arch, const char *text, struct vae_error *error);
+/* Changes what the keys of text, KEY=VALUE ..., say. VAE_EARG as above; arch is then as it was. */
+int vae_arch_change(struct vae_arch *arch, const char *text, struct vae_error *error);
 /* Writes the line with every key, in a fixed order: the canonical form. */
 void vae_arch_format(const struct vae_arch *arch, char text[VAE_ARCH_TEXT]);
 

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* Version 2 is version 3 without head_hash. */
+/* Version 2 is version 3 without share and head_hash. */
 static const char magic[8] = "VAECKPT3", magic2[8] = "VAECKPT2";
 
 static uint64_t hash_word(uint64_t hash, uint32_t word)
@@ -41,7 +41,7 @@ static bool is_version2(const struct vae_checkpoint_head *head) { return !memcmp
 /* Returns the bytes of the head in the file. */
 static size_t head_bytes(const struct vae_checkpoint_head *head)
 {
-	return is_version2(head) ? offsetof(struct vae_checkpoint_head, head_hash) : sizeof *head;
+	return is_version2(head) ? offsetof(struct vae_checkpoint_head, share) : sizeof *head;
 }
 
 uint64_t vae_checkpoint_hash(const float *value, const struct vae_optimiser *o)
@@ -91,13 +91,13 @@ int vae_checkpoint_write(const char *path, const struct vae_checkpoint_head *hea
 
 int vae_checkpoint_head_read(const char *path, struct vae_checkpoint_head *head, struct vae_error *error)
 {
-	const size_t common = offsetof(struct vae_checkpoint_head, head_hash);
+	const size_t common = offsetof(struct vae_checkpoint_head, share);
 	FILE *file = fopen(path, "rb");
 	if (!file)
 		return errno == ENOENT ? 0 : vae_fail_errno(error, "checkpoint %s", path);
 	memset(head, 0, sizeof *head);
 	bool good = fread(head, common, 1, file) == 1, old = good && is_version2(head);
-	good = good && (old || (!memcmp(head->magic, magic, sizeof magic) && fread(&head->head_hash, sizeof head->head_hash, 1, file) == 1));
+	good = good && (old || (!memcmp(head->magic, magic, sizeof magic) && fread(&head->share, sizeof *head - common, 1, file) == 1));
 	fclose(file);
 	if (!good)
 		return vae_fail(error, VAE_EDATA, "checkpoint %s: not a checkpoint of this program", path);

@@ -13,7 +13,9 @@ struct vae_checkpoint_head {
 	uint32_t loss;      /* VAE_LOSS_*; VAE_LOSS_DEFAULT, which is 0, in files from before it was kept: not known */
 	double seconds;   /* of training so far, over all runs */
 	uint64_t hash;    /* of all that follows the head */
-	uint64_t head_hash; /* of all before it; files of version 2 end before it and are still read */
+	/* Heads of version 2, which are still read, end here. */
+	double share;       /* of the metric in the distortion; 0: not known, or no metric */
+	uint64_t head_hash; /* of all before it */
 };
 
 /* Returns the hash of all that follows the head. */

@@ -5,10 +5,13 @@
 #include "base/text.h"
 #include "elbo/ms_ssim.h"
 #include "elbo/objective.h"
+#include "measure/ssimulacra2.h"
 #include "stream/model.h"
 #include "train/checkpoint.h"
 #include "train/data.h"
+#include "train/grow.h"
 #include "train/ranks.h"
+#include "train/recolour.h"
 #include "train/sensitivity.h"
 #include "train/start.h"
 #include "train/tables.h"
@@ -51,7 +54,7 @@ struct vae_trainer {
 
 void vae_train_defaults(struct vae_train_options *o)
 {
-	*o = (struct vae_train_options){.arch = "photo", .checkpoint_minutes = 10, .patch = 256, .lr = 1e-3, .warmup = 200, .decay = 0.2, .clip = -1, .reduce_min = 1, .reduce_max = 1,
+	*o = (struct vae_train_options){.arch = "photo", .checkpoint_minutes = 10, .patch = 256, .lr = 1e-3, .share = -1, .warmup = 200, .decay = 0.2, .clip = -1, .reduce_min = 1, .reduce_max = 1,
 	                                .ema = 0.999, .seed = 1};
 }
 
@@ -67,17 +70,33 @@ static int now(const struct vae_trainer *trainer, double *seconds, struct vae_er
 
 static const char *optimiser_name(const struct vae_trainer *t) { return t->options.optimiser == VAE_OPTIMISER_MUON ? "Muon" : "Adam"; }
 
-static const char *const loss_name[] = {[VAE_LOSS_MSE] = "mse", [VAE_LOSS_BCE] = "bce", [VAE_LOSS_MS_SSIM] = "ms-ssim"};
+static const char *const loss_name[] = {[VAE_LOSS_MSE] = "mse", [VAE_LOSS_BCE] = "bce", [VAE_LOSS_MS_SSIM] = "ms-ssim",
+                                       [VAE_LOSS_VISION] = "vision"};
+#define LAST_LOSS VAE_LOSS_VISION
 
 /* What a run has that is told nothing: the checkpoint's, the model's that it starts from, or the network's own. */
 static int default_loss(const struct vae_checkpoint_head *head, const struct vae_model *init, bool photo)
 {
 	const char *name = init ? vae_model_metadata(init, "loss") : NULL;
-	int loss = head && head->loss <= VAE_LOSS_MS_SSIM ? (int)head->loss : VAE_LOSS_DEFAULT;
-	for (int i = VAE_LOSS_MSE; name && i <= VAE_LOSS_MS_SSIM; i++)
+	int loss = head && head->loss <= LAST_LOSS ? (int)head->loss : VAE_LOSS_DEFAULT;
+	for (int i = VAE_LOSS_MSE; name && i <= LAST_LOSS; i++)
 		if (!strcmp(name, loss_name[i]))
 			loss = i;
 	return loss != VAE_LOSS_DEFAULT ? loss : photo ? VAE_LOSS_MSE : VAE_LOSS_BCE;
+}
+
+static bool has_metric(int loss) { return loss == VAE_LOSS_MS_SSIM || loss == VAE_LOSS_VISION; }
+
+/* As default_loss, of the metric's share in the distortion, once the loss is known. */
+static double default_share(const struct vae_checkpoint_head *head, const struct vae_model *init, int loss)
+{
+	const char *name = init ? vae_model_metadata(init, "loss") : NULL, *share = init ? vae_model_metadata(init, "share") : NULL;
+	if (head && head->loss == (uint32_t)loss && head->share > 0)
+		return head->share;
+	double of_init = !head && name && share && !strcmp(name, loss_name[loss]) ? vae_text_real(share, NULL) : 0;
+	if (of_init > 0 && of_init <= 1)
+		return of_init;
+	return loss == VAE_LOSS_VISION ? VAE_VISION_SHARE : 1;
 }
 
 static double decibels(double distortion) { return -10 * log10(distortion); }
@@ -109,8 +128,14 @@ static int check_options(const struct vae_train_options *o, struct vae_error *er
 		return vae_fail(error, VAE_EARG, "the rate, decay, ema or clip is out of range");
 	if (o->optimiser != VAE_OPTIMISER_ADAM && o->optimiser != VAE_OPTIMISER_MUON)
 		return vae_fail(error, VAE_EARG, "optimiser %d is neither Adam nor Muon", o->optimiser);
-	if (o->loss < VAE_LOSS_DEFAULT || o->loss > VAE_LOSS_MS_SSIM)
-		return vae_fail(error, VAE_EARG, "loss %d is none of those that there are", o->loss);
+	if (o->loss < VAE_LOSS_DEFAULT || o->loss > LAST_LOSS)
+		return vae_fail(error, VAE_EARG, "unknown loss %d", o->loss);
+	if (o->share == 0 || o->share > 1 || isnan(o->share))
+		return vae_fail(error, VAE_EARG, "share %g is not above 0 to 1", o->share);
+	if (!(o->recolour >= 0 && o->recolour <= 1))
+		return vae_fail(error, VAE_EARG, "recolour %g is not 0 to 1", o->recolour);
+	if (o->grow && !o->init)
+		return vae_fail(error, VAE_EARG, "only an initial model can grow");
 	if (o->precision < VAE_PRECISION_AUTO || o->precision > VAE_PRECISION_BF16)
 		return vae_fail(error, VAE_EARG, "precision %d is none of those that there are", o->precision);
 	if (!(o->checkpoint_minutes >= 0) || isnan(o->minutes) || !(o->lambda_min >= 0) || !(o->lambda_max >= 0))
@@ -129,7 +154,8 @@ static int choose_arch(struct vae_trainer *t, const struct vae_checkpoint_head *
 	struct vae_arch arch;
 	char line[VAE_ARCH_TEXT];
 	const struct vae_train_options *o = &t->options;
-	if (vae_arch_parse(&arch, head ? head->arch : init ? init->arch : o->arch, error))
+	if (vae_arch_parse(&arch, head ? head->arch : init ? init->arch : o->arch, error) ||
+	    (!head && o->grow && (vae_arch_change(&arch, o->grow, error) || vae_grow_check(&init->nets->arch, &arch, error))))
 		return VAE_EARG;
 	if (!head && !init && o->lambda_max > 0) {
 		arch.lambda_min = o->lambda_min;
@@ -141,13 +167,17 @@ static int choose_arch(struct vae_trainer *t, const struct vae_checkpoint_head *
 	bool photo = arch.kind == VAE_ARCH_PHOTO;
 	if (t->options.loss == VAE_LOSS_DEFAULT)
 		t->options.loss = default_loss(head, init, photo);
+	if (!has_metric(t->options.loss))
+		t->options.share = 0;
+	else if (t->options.share < 0)
+		t->options.share = default_share(head, init, t->options.loss);
 	if (!t->options.batch)
 		t->options.batch = photo ? 8 : 128;
 	if (t->options.clip < 0)
 		t->options.clip = photo ? 1 : 0;
 	if (photo && t->options.loss == VAE_LOSS_BCE)
-		return vae_fail(error, VAE_EARG, "a photo network is trained on mse or ms-ssim");
-	if (!photo && t->options.loss == VAE_LOSS_MS_SSIM)
+		return vae_fail(error, VAE_EARG, "a photo network is trained on mse, ms-ssim or vision");
+	if (!photo && has_metric(t->options.loss))
 		return vae_fail(error, VAE_EARG, "a dense network is trained on bce or mse");
 	if (!photo && t->options.reduce_min < 1)
 		return vae_fail(error, VAE_EARG, "a dense network takes pictures as they stand, not reduced");
@@ -175,8 +205,10 @@ static int load_start(struct vae_trainer *t, const struct vae_checkpoint_head *h
 		if (head->optimiser != (uint32_t)t->options.optimiser)
 			return vae_fail(error, VAE_EARG, "checkpoint %s: of another optimiser than %s", t->options.checkpoint, optimiser_name(t));
 		if (head->loss && head->loss != (uint32_t)t->options.loss)
-			return vae_fail(error, VAE_EARG, "checkpoint %s: of loss %s, not %s", t->options.checkpoint, head->loss <= VAE_LOSS_MS_SSIM ? loss_name[head->loss] : "?",
+			return vae_fail(error, VAE_EARG, "checkpoint %s: of loss %s, not %s", t->options.checkpoint, head->loss <= LAST_LOSS ? loss_name[head->loss] : "?",
 			                loss_name[t->options.loss]);
+		if (head->share > 0 && has_metric(t->options.loss) && head->share != t->options.share)
+			return vae_fail(error, VAE_EARG, "checkpoint %s: of a share of %g of the metric, not %g", t->options.checkpoint, head->share, t->options.share);
 		int result = leads(&t->options) ? vae_checkpoint_read(t->options.checkpoint, head, t->weights.value, &t->optimiser, error) : 0;
 		if (result)
 			return result;
@@ -184,7 +216,7 @@ static int load_start(struct vae_trainer *t, const struct vae_checkpoint_head *h
 		t->earlier_seconds = head->seconds;
 		t->skipped = head->skipped;
 		t->started = leads(&t->options); /* the other ranks have them in begin */
-	} else if (init) {
+	} else if (init && !t->options.grow) {
 		int result = vae_model_values(init, t->weights.value, error);
 		if (result)
 			return result;
@@ -225,6 +257,7 @@ static int new_workers(struct vae_trainer *t, struct vae_error *error)
 		if (vae_objective_init(&w->objective, t->nets, o->loss, rows, columns, error) ||
 		    vae_alloc(&t->gradient[i], t->optimiser.size, sizeof(float), error))
 			return VAE_EMEM;
+		w->objective.share = o->share;
 	}
 	return 0;
 }
@@ -251,7 +284,7 @@ static int open_log(struct vae_trainer *t, bool append, struct vae_error *error)
 	t->log = fopen(t->options.log, append ? "a" : "w");
 	bool good = t->log;
 	if (good && !append)
-		good = fputs("step\tminutes\tset\tloss\tbpp\tz_bpp\tpsnr\telbo\tkl\tlr\tgradient_norm\timages_per_second\tskipped\tms_ssim\n", t->log) >= 0 &&
+		good = fputs("step\tminutes\tset\tloss\tbpp\tz_bpp\tpsnr\telbo\tkl\tlr\tgradient_norm\timages_per_second\tskipped\tms_ssim\tssimulacra2\n", t->log) >= 0 &&
 		       !fflush(t->log);
 	return good ? 0 : vae_fail_errno(error, "log %s", t->options.log);
 }
@@ -302,8 +335,8 @@ int vae_trainer_add(struct vae_trainer *t, const struct vae_image *image, enum v
 	if (!is_photo(t) && (image->geometry.width != (uint32_t)a->width || image->geometry.height != (uint32_t)a->height))
 		return vae_fail(error, VAE_EARG, "a picture of %u x %u, where the network knows %d x %d alone", image->geometry.width, image->geometry.height,
 		                a->width, a->height);
-	return vae_data_add(valid ? &t->validation : &t->data, image, is_photo(t) ? (uint32_t)o->patch : 1, valid ? 1 : o->reduce_min,
-	                    use == VAE_TRAIN_LOSSY ? o->reduce_max : 1, error);
+	return vae_data_add(valid ? &t->validation : &t->data, image, is_photo(t) ? (uint32_t)o->patch : 1,
+	                    valid || use == VAE_TRAIN_FULL ? 1 : o->reduce_min, use == VAE_TRAIN_LOSSY ? o->reduce_max : 1, error);
 }
 
 void vae_trainer_free(struct vae_trainer *t)
@@ -355,6 +388,8 @@ static void work(struct vae_trainer *t, int i, uint64_t step)
 		for (size_t k = 0; k < w->samples; k++) {
 			vae_random_init(&o->random, options->seed, step, w->first + k);
 			vae_data_patch(&t->data, &o->random, (uint32_t)options->patch, 0.5f, o->x);
+			if (options->recolour > 0 && vae_random_uniform(&o->random) < (float)options->recolour)
+				vae_recolour(o->x, o->rows * o->columns, &o->random);
 			uint16_t quality = draw_quality(&o->random, &t->nets->arch);
 			vae_objective_pass(o, &t->weights, quality, true, weight, t->gradient[i], &w->sums);
 		}
@@ -485,7 +520,8 @@ static struct vae_train_progress progress_of(const struct vae_trainer *t, const 
 	double left = o->minutes > 0 ? 60 * o->minutes - t->run_seconds : INFINITY;
 	return (struct vae_train_progress){.step = t->optimiser.step, .steps = o->steps, .loss = s->loss / n, .bpp = s->bpp / n, .z_bpp = s->z_bpp / n,
 	                               .psnr = is_photo(t) ? decibels(s->mse / n) : NAN,
-	                               .ms_ssim = o->loss == VAE_LOSS_MS_SSIM ? decibels(s->ms_ssim / n) : NAN, .elbo = s->elbo / n, .kl = s->kl / n, .skipped = t->skipped, .valid = valid,
+	                               .ms_ssim = o->loss == VAE_LOSS_MS_SSIM ? decibels(s->metric / n) : NAN,
+	                               .ssimulacra2 = o->loss == VAE_LOSS_VISION ? vae_s2_score(s->metric / n) : NAN, .elbo = s->elbo / n, .kl = s->kl / n, .skipped = t->skipped, .valid = valid,
 	                               .seconds_left = left};
 }
 
@@ -493,9 +529,9 @@ static int write_log(const struct vae_trainer *t, const struct vae_train_progres
 {
 	if (!t->log)
 		return 0;
-	int n = vae_text_write(t->log, "%llu\t%.2f\t%s\t%.5f\t%.5f\t%.5f\t%.3f\t%.3f\t%.3f\t%.3g\t%.3g\t%.1f\t%llu\t%.3f\n", (unsigned long long)p->step,
+	int n = vae_text_write(t->log, "%llu\t%.2f\t%s\t%.5f\t%.5f\t%.5f\t%.3f\t%.3f\t%.3f\t%.3g\t%.3g\t%.1f\t%llu\t%.3f\t%.3f\n", (unsigned long long)p->step,
 	        (t->earlier_seconds + t->run_seconds) / 60, p->valid ? "valid" : "train", p->loss, p->bpp, p->z_bpp, p->psnr, p->elbo, p->kl, p->lr,
-	        p->gradient_norm, p->images_per_second, (unsigned long long)p->skipped, p->ms_ssim);
+	        p->gradient_norm, p->images_per_second, (unsigned long long)p->skipped, p->ms_ssim, p->ssimulacra2);
 	return n < 0 || fflush(t->log) ? vae_fail_errno(error, "log %s", t->options.log) : 0;
 }
 
@@ -505,7 +541,7 @@ static int write_checkpoint(const struct vae_trainer *t, struct vae_error *error
 		return 0;
 	struct vae_checkpoint_head head = {.seed = t->options.seed, .step = t->optimiser.step, .floats = t->optimiser.size, .skipped = t->skipped,
 	                                   .optimiser = (uint32_t)t->options.optimiser,
-	                                   .loss = (uint32_t)t->options.loss, .seconds = t->earlier_seconds + t->run_seconds};
+	                                   .loss = (uint32_t)t->options.loss, .share = t->options.share, .seconds = t->earlier_seconds + t->run_seconds};
 	vae_arch_format(&t->nets->arch, head.arch);
 	return vae_checkpoint_write(t->options.checkpoint, &head, t->weights.value, &t->optimiser, error);
 }
@@ -577,6 +613,8 @@ static int begin(struct vae_trainer *t, struct vae_error *error)
 	int result = c ? vae_ranks_same(c, vae_data_hash(&t->data) ^ 3 * vae_data_hash(&t->validation), "pictures", error) : 0;
 	if (!result && !t->started && leads(&t->options)) {
 		result = vae_start(t->nets, &t->data, t->options.seed, t->weights.value, &t->start_psnr, error);
+		if (!result && t->init)
+			result = vae_grow(t->nets, t->weights.value, t->init, error);
 		memcpy(o->average, t->weights.value, o->size * sizeof(float));
 	}
 	if (!result)
@@ -659,7 +697,9 @@ static int print_figures(const struct vae_trainer *t, char *text, size_t room)
 	n += vae_text(text + n, room - (size_t)n, "; validation loss %.4f, %.4f bpp, %.2f dB", v->loss / v->samples, v->bpp / v->samples,
 	              decibels(v->mse / v->samples));
 	if (o->loss == VAE_LOSS_MS_SSIM && (size_t)n < room)
-		n += vae_text(text + n, room - (size_t)n, ", MS-SSIM %.2f dB", decibels(v->ms_ssim / v->samples));
+		n += vae_text(text + n, room - (size_t)n, ", MS-SSIM %.2f dB", decibels(v->metric / v->samples));
+	if (o->loss == VAE_LOSS_VISION && (size_t)n < room)
+		n += vae_text(text + n, room - (size_t)n, ", SSIMULACRA 2 %.2f", vae_s2_score(v->metric / v->samples));
 	return n;
 }
 
@@ -723,7 +763,7 @@ static int measure(struct vae_trainer *t, float *sensitivity, struct vae_scales 
 
 int vae_trainer_save(struct vae_trainer *t, FILE *file, struct vae_error *error)
 {
-	char *text = NULL;
+	char *text = NULL, share[32];
 	struct vae_scales scales = {0};
 	float *sigmoid = NULL, *sensitivity = NULL;
 	if (!t->started)
@@ -736,8 +776,9 @@ int vae_trainer_save(struct vae_trainer *t, FILE *file, struct vae_error *error)
 		result = measure(t, sensitivity, &scales, error);
 	if (result || (result = describe(&text, t, error)))
 		goto out;
-	struct vae_metadata metadata = {.count = 3, .key = {"licence", "loss", "training"},
-	                                .value = {(char *)(t->options.licence ? t->options.licence : ""), (char *)loss_name[t->options.loss], text}};
+	vae_text(share, sizeof share, "%g", t->options.share);
+	struct vae_metadata metadata = {.count = has_metric(t->options.loss) ? 4 : 3, .key = {"licence", "loss", "training", "share"},
+	                                .value = {(char *)(t->options.licence ? t->options.licence : ""), (char *)loss_name[t->options.loss], text, share}};
 	result = vae_model_write(file, t->nets, t->optimiser.average, &scales, sigmoid, sensitivity, t->init && !t->optimiser.step ? &t->init->metadata : &metadata, error);
 out:
 	vae_scales_clear(&scales);

@@ -297,7 +297,7 @@ setup_file() {
 	fails 2 "photo" vae-train --steps 1 --arch mlp --dec 32 -o m "$X"
 	fails 2 "--init" vae-train --steps 1 --init tiny --arch photo -o m "$X"
 	fails 2 "--init" vae-train --steps 1 --init tiny --lambda 0.001:0.1 -o m "$X"
-	fails 2 "mse or ms-ssim" vae-train --steps 1 --arch photo --loss bce -o m "$X"
+	fails 2 "mse, ms-ssim or vision" vae-train --steps 1 --arch photo --loss bce -o m "$X"
 	fails 2 "bce or mse" vae-train --steps 1 --arch mlp --loss ms-ssim -o m "$X"
 	fails 2 "more than 160 pixels a side: 192 at least" vae-train --steps 1 --arch photo --loss ms-ssim --patch 128 -o m "$X"
 	fails 2 "lambda=1e-09:1 is not MIN:MAX between" vae-train --steps 1 --lambda 1e-9:1 -o m "$X" # a model of it could not be read

@@ -101,6 +101,48 @@ has_bf16() { grep -q avx512_bf16 /proc/cpuinfo; }
 	fails 2 "adamw" photo_run --steps 9 --optimiser adamw -o none
 }
 
+@test "--loss vision: learns, resumes to the bit, keeps its share" {
+	vision_run() { vae-train --init tiny --batch 4 --patch 128 --warmup 2 --lr 0.0001 --seed 3 -T 1 --decay 0 "$@" "$X/photo.ppm"; }
+	run --separate-stderr -0 vision_run --loss vision --share 0.6 --steps 40 --log log.tsv --valid "$X/photo.ppm" --checkpoint ckpt --checkpoint-minutes 0 -o whole
+	assert_regex "$stderr" "validation, loss [0-9.]+, [0-9.]+ bpp \(z [0-9.]+\), [0-9.]+ dB, SSIMULACRA 2 -?[0-9.]+"
+	awk -F'\t' 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next } $at["set"] == "valid" { if (!n++) first = $at["loss"]; last = $at["loss"] }
+		$at["ssimulacra2"] == "nan" { exit } END { exit !(last < 0.998 * first) }' log.tsv || { cat log.tsv | fail; }
+	vision_run --loss vision --share 0.6 --steps 3 --checkpoint ckpt2 --quiet -o m
+	fails 2 "checkpoint ckpt2: of a share of 0.6 of the metric, not 0.8" vision_run --steps 40 --checkpoint ckpt2 --resume --loss vision --share 0.8 -o none
+	vision_run --steps 40 --checkpoint ckpt2 --resume --quiet -o m
+	same_weights m whole
+	vae-stat --json whole | json_is '$j->[0]{loss} eq "vision" && $j->[0]{training} =~ /, loss vision, .* dB, SSIMULACRA 2 -?[0-9.]+$/'
+	grep -aqF '"share":"0.6"' whole
+	vae-train --init ./whole --batch 1 --patch 64 --seed 3 -T 1 --steps 1 --quiet -o more "$X/photo.ppm"
+	grep -aqF '"share":"0.6"' more
+	fails 2 "only an initial model can grow|needs --init" vae-train --grow dec_blocks=3 --steps 1 -o none "$X/photo.ppm"
+	fails 2 "outside 0 to 1|0 to 1" vision_run --steps 1 --recolour 2 -o none
+}
+
+@test "--grow: added blocks and layers change nothing until they are trained" {
+	vae-train --init tiny --grow "enc_blocks=2 ctx_blocks=2 dec_blocks=3 grid_layers=3" --patch 64 --steps 0 --quiet -T 1 -o grown "$X/photo.ppm"
+	vae-enc -m tiny "$X/photo.ppm" > a.latents
+	vae-enc -m ./grown "$X/photo.ppm" > b.latents
+	vae-dec a.latents > a.ppm
+	vae-dec -m ./grown b.latents > b.ppm
+	cmp a.ppm b.ppm
+	vae-stat --json grown | json_is '$j->[0]{architecture} =~ / dec_blocks=3 .*grid_layers=3 /'
+	fails 2 "can only grow by blocks and layers" vae-train --init tiny --grow dec=99 --steps 1 -o none "$X/photo.ppm"
+	fails 2 "no key" vae-train --init tiny --grow depth=9 --steps 1 -o none "$X/photo.ppm"
+}
+
+@test "--full takes images as they stand, --recolour changes what is learned and is drawn again the same" {
+	vary() { vae-train --init tiny --batch 1 --patch 64 --steps 3 --warmup 1 --seed 3 -T 1 --quiet "$@"; }
+	vary --reduce 0.5:0.7 --full "$X/photo.ppm" -o full "$X/photo.ppm"
+	vary --recolour 0.5 -o a "$X/photo.ppm"
+	vary --recolour 0.5 -o b "$X/photo.ppm"
+	vary -o plain "$X/photo.ppm"
+	vary --reduce 0.5:0.7 -o reduced "$X/photo.ppm"
+	same_weights a b
+	refute same_weights a plain
+	refute same_weights full reduced
+}
+
 @test "--loss ms-ssim: learns, resumes to the bit, says so in the log and in the model" {
 	ms_run() { vae-train --init tiny --batch 1 --patch 192 --warmup 2 --lr 0.0001 --seed 3 -T 1 --loss ms-ssim --decay 0 "$@" "$X/photo.ppm"; }
 	local last=100

@@ -248,7 +248,7 @@ static void test_threads(void)
 	for (int t = 0; t < 4; t++) {
 		omp_set_num_threads(t + 1);
 		d[t] = compare(a, b);
-		equal &= d[t].mse == d[0].mse && d[t].psnr == d[0].psnr && d[t].ms_ssim == d[0].ms_ssim;
+		equal &= d[t].mse == d[0].mse && d[t].psnr == d[0].psnr && d[t].ms_ssim == d[0].ms_ssim && d[t].ssimulacra2 == d[0].ssimulacra2;
 	}
 	omp_set_num_threads(before);
 	ok(equal, "1 to 4 threads: the same to the last bit (%.17g)", d[0].ms_ssim);
@@ -279,10 +279,11 @@ static void test_bands(void)
 		damage(b, 40);
 		struct vae_distortion first = compare(a, b);
 		for (size_t k = 0; k < sizeof bands / sizeof *bands; k++, runs++) {
-			struct vae_distortion d = { 0, 0, 0 };
+			struct vae_distortion d = { 0 };
 			omp_set_num_threads(1 + (int)(k % 3));
 			int rc = compare_rows(&d, a, b, bands[k]);
-			equal += !rc && d.mse == first.mse && (d.ms_ssim == first.ms_ssim || (isnan(d.ms_ssim) && isnan(first.ms_ssim)));
+			equal += !rc && d.mse == first.mse && (d.ms_ssim == first.ms_ssim || (isnan(d.ms_ssim) && isnan(first.ms_ssim))) &&
+			         (d.ssimulacra2 == first.ssimulacra2 || (isnan(d.ssimulacra2) && isnan(first.ssimulacra2)));
 		}
 		ok(first.mse == cases[i].mse && (fabs(first.ms_ssim - cases[i].ms_ssim) < 4e-16 || (isnan(first.ms_ssim) && isnan(cases[i].ms_ssim))),
 		   "%u x %u: %a, %a", cases[i].width, cases[i].height, first.mse, first.ms_ssim);
@@ -317,10 +318,10 @@ static void test_broken_rows(void)
 	struct vae_geometry g = { 200, 300, 255, VAE_PGM, VAE_GRAYSCALE };
 	for (int which = 0; which < 2; which++) {
 		struct broken a = { { g, 0, read_broken, NULL }, which == 0 ? 150 : 300, 0 }, b = { { g, 0, read_broken, NULL }, which == 1 ? 150 : 300, 0 };
-		struct vae_distortion d = { 1, 2, 3 };
+		struct vae_distortion d = { 1, 2, 3, 4 };
 		struct vae_error e = { 0 };
 		int rc = vae_compare_rows(&d, &a.rows, &b.rows, 20, &e);
-		ok(rc == VAE_EDATA && e.offset == 77 && d.mse == 1 && d.psnr == 2 && d.ms_ssim == 3 && !a.calls_after && !b.calls_after,
+		ok(rc == VAE_EDATA && e.offset == 77 && d.mse == 1 && d.psnr == 2 && d.ms_ssim == 3 && d.ssimulacra2 == 4 && !a.calls_after && !b.calls_after,
 		   "%s breaks off: its error, the output untouched, no further read", which ? "the reference" : "the image");
 	}
 }
@@ -328,10 +329,10 @@ static void test_broken_rows(void)
 static void test_arguments(void)
 {
 	struct vae_image *a = make(4, 5, 255, VAE_RGB), *b = make(5, 4, 255, VAE_RGB), *c = make(4, 5, 255, VAE_GRAYSCALE);
-	struct vae_distortion d = { 1, 2, 3 };
+	struct vae_distortion d = { 1, 2, 3, 4 };
 	struct vae_error e;
 	ok(vae_compare(&d, a, b, &e) == VAE_EARG && vae_compare(&d, a, c, &e) == VAE_EARG, "refused: %s", e.text);
-	ok(d.mse == 1 && d.psnr == 2 && d.ms_ssim == 3, "the output is untouched");
+	ok(d.mse == 1 && d.psnr == 2 && d.ms_ssim == 3 && d.ssimulacra2 == 4, "the output is untouched");
 	vae_image_free(a);
 	vae_image_free(b);
 	vae_image_free(c);

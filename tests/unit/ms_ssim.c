@@ -37,6 +37,7 @@ static void pair_clear(struct pair *p)
 
 static double loss_of(struct pair *p, double weight)
 {
+	memset(p->gradient, 0, p->n * sizeof *p->gradient);
 	return vae_ms_ssim_loss(p->x, p->y, p->rows, p->columns, weight, p->gradient, p->room);
 }
 

@@ -3,6 +3,7 @@
 #include "prior/order.h"
 #include "stream/model.h"
 #include "tap.h"
+#include "train/recolour.h"
 #include "train/checkpoint.h"
 #include "train/data.h"
 #include "train/eigen.h"
@@ -82,6 +83,7 @@ static void check_objective(const char *line, int loss, size_t rows, size_t colu
 	if (!ok(!vae_arch_parse(&arch, line, &e) && !vae_nets_new(&nets, &arch, &e) && !vae_weights_init(&w, &nets->params, true, &e) &&
 	            !vae_objective_init(&o, nets, loss, rows, columns, &e), "%s", line))
 		return;
+	o.share = loss == VAE_LOSS_MS_SSIM ? 1 : loss == VAE_LOSS_VISION ? 0.8 : 0;
 	for (int i = 0; i < nets->params.count; i++) {
 		const struct vae_param *p = &nets->params.list[i];
 		float bound = p->matrix ? 1.2f / sqrtf((float)p->rows) : 0.3f, centre = !strcmp(p->name, "prior.gain") ? 1 : 0;
@@ -178,7 +180,7 @@ static void check_sensitivity(void)
 static void check_refused(void)
 {
 	static char endless[VAE_METADATA_BYTES + 2];
-	struct vae_train_options bad[17];
+	struct vae_train_options bad[21];
 	struct vae_trainer *trainer;
 	struct vae_error e;
 	int n = 0, refused = 0;
@@ -186,7 +188,11 @@ static void check_refused(void)
 		vae_train_defaults(&bad[i]);
 		bad[i].steps = 1;
 	}
-	bad[n++].loss = VAE_LOSS_MS_SSIM + 1;
+	bad[n++].loss = VAE_LOSS_VISION + 1;
+	bad[n++].share = 0;
+	bad[n++].share = 1.5;
+	bad[n++].recolour = -0.1;
+	bad[n++].grow = "dec_blocks=3";
 	bad[n++].loss = -1;
 	bad[n++].precision = VAE_PRECISION_BF16 + 1;
 	bad[n++].optimiser = 2;
@@ -631,6 +637,28 @@ static void check_plain(void)
 	vae_image_free(image);
 }
 
+/* Each kind of change keeps samples within bounds, and the same random numbers give the same patch. */
+static void check_recolour(void)
+{
+	enum { PIXELS = 500, PATCHES = 200 };
+	float first[3 * PIXELS], patch[3 * PIXELS], again[3 * PIXELS];
+	int inside = 1, same = 1, changed = 0;
+	for (uint64_t n = 0; n < PATCHES; n++) {
+		struct vae_random random;
+		for (int k = 0; k < 3 * PIXELS; k++)
+			first[k] = patch[k] = again[k] = centred() / 2;
+		vae_random_init(&random, 1, n, 0);
+		vae_recolour(patch, PIXELS, &random);
+		vae_random_init(&random, 1, n, 0);
+		vae_recolour(again, PIXELS, &random);
+		for (int k = 0; k < 3 * PIXELS; k++)
+			inside &= patch[k] >= -0.5f && patch[k] <= 0.5f;
+		same &= !memcmp(patch, again, sizeof patch);
+		changed += memcmp(patch, first, sizeof patch) != 0;
+	}
+	ok(inside && same && changed == PATCHES, "random colours stay within black and white, and can be drawn again");
+}
+
 int main(void)
 {
 	omp_set_num_threads(1);
@@ -663,6 +691,8 @@ int main(void)
 	check_plain();
 	check_factors();
 	check_objective("photo enc=16 enc_blocks=1 y=6 hyper=16 ctx=16 z=3 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=3", VAE_LOSS_MS_SSIM, 192, 256);
+	check_objective("photo enc=16 enc_blocks=1 y=6 hyper=16 ctx=16 z=3 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=3", VAE_LOSS_VISION, 64, 128);
+	check_recolour();
 	check_sensitivity();
 	check_refused();
 	check_save();
