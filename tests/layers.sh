@@ -99,12 +99,13 @@ if [ ${#objects[@]} -gt 0 ] && command -v nm >/dev/null; then
 	codec=("$B"/obj/lib/*.o)
 	none "real numbers are read by base/text.c alone, which knows locales" \
 		"$(calls '(__isoc[0-9]*_)?(v?[sf]?scanf|strto(d|f|ld))|ato[fil]l?|setlocale|__ctype_b_loc' "${objects[@]}" | grep -v base/text.o)"
+	none "no program enters a locale" "$(calls '(set|new|use)locale' "$B"/obj/tools/*.o)"
 	none "the library does not print" "$(calls 'printf|__printf_chk|puts|putchar|perror|stdout|stderr' "${objects[@]}")"
 	none "the library does not exit" "$(calls 'exit|_exit|quick_exit|abort|err|errx' "${objects[@]}")"
 	none "train does not call the codec" "$(calls "$(defined "$B"/obj/lib/*.o)" "${train[@]}")"
 	none "the codec does not call train" "$(calls "$(defined "${train[@]}")" "${codec[@]}")"
 else
-	for what in reals print exit codec train; do
+	for what in reals locale print exit codec train; do
 		count=$((count + 1))
 		echo "ok $count - $what # skip no objects in $B or no nm"
 	done
