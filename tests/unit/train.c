@@ -305,7 +305,7 @@ static void write_file(const char *path, const void *bytes, size_t size)
 	fclose(file);
 }
 
-/* No bit of a checkpoint can change unnoticed; one of version 2, which has no hash of its head, is read. The file is left as it was. */
+/* No bit of a checkpoint can change unnoticed; one of version 2, which has neither share nor a hash of its head, is read. The file is left as it was. */
 static void check_head(const char *path, const struct vae_checkpoint_head *head, const float *value, struct vae_optimiser *o)
 {
 	static uint8_t bytes[4096], old[4096];
@@ -313,7 +313,7 @@ static void check_head(const char *path, const struct vae_checkpoint_head *head,
 	struct vae_optimiser again;
 	struct vae_error e;
 	float value_again[48];
-	size_t n = read_file(path, bytes, sizeof bytes), accepted = 0, before = offsetof(struct vae_checkpoint_head, head_hash);
+	size_t n = read_file(path, bytes, sizeof bytes), accepted = 0, before = offsetof(struct vae_checkpoint_head, share);
 	if (vae_optimiser_init(&again, o->size, &e))
 		return;
 	for (size_t i = 0; i < n; i += i < sizeof back ? 1 : 37) {
