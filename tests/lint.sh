@@ -21,6 +21,8 @@ for script in tests/*/*.bats; do
 	none "no bare ! in $script, which stops bats only at the end of a test" "$(grep -nE '^[[:space:]]*! ' "$script" | grep -v '||')"
 	none "no grep -q behind a pipe in $script: what it leaves unread may kill the writer, which pipefail takes for a failure" \
 		"$(grep -nE '\| *grep -[a-zA-Z]*q' "$script")"
+	none "no skip in setup_file of $script, which bats 1.8 takes for an error" \
+		"$(sed -n '/^setup_file() {/,/^}/p' "$script" | grep -nE '(skip "|needs_)')"
 	none "bats runs $script" "$(head -n 1 "$script" | grep -v '^#!/usr/bin/env bats$')"
 done
 
