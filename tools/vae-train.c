@@ -47,7 +47,7 @@ static const struct { const char *option, *key, *arch; } sizes[] = {
 
 static const struct cli_option rows[] = {
 	{ 'm', "init", "NAME|FILE", "start from this model" },
-	{ KEY_GROW, "grow", "KEYS", "more blocks and layers than that model: KEY=N of vae-model(5)" },
+	{ KEY_GROW, "grow", "KEYS", "more blocks than that model: KEY=N, vae-model(5)" },
 	{ KEY_ARCH, "arch", "ARCH", "photo (default), mlp, or a whole architecture line" },
 	{ KEY_SIZE + 0, "enc", "N", NULL }, { KEY_SIZE + 1, "enc-blocks", "N", NULL }, { KEY_SIZE + 2, "latent", "N", NULL },
 	{ KEY_SIZE + 3, "hyper", "N", NULL }, { KEY_SIZE + 4, "dec", "N", NULL }, { KEY_SIZE + 5, "dec-blocks", "N", NULL },

@@ -115,7 +115,7 @@ has_bf16() { grep -q avx512_bf16 /proc/cpuinfo; }
 	grep -aqF '"share":"0.6"' whole
 	vae-train --init ./whole --batch 1 --patch 64 --seed 3 -T 1 --steps 1 --quiet -o more "$X/photo.ppm"
 	grep -aqF '"share":"0.6"' more
-	fails 2 "only an initial model can grow|needs --init" vae-train --grow dec_blocks=3 --steps 1 -o none "$X/photo.ppm"
+	fails 2 "--grow needs --init MODEL" vae-train --grow dec_blocks=3 --steps 1 -o none "$X/photo.ppm"
 	fails 2 "outside 0 to 1|0 to 1" vision_run --steps 1 --recolour 2 -o none
 }
 
