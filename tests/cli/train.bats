@@ -116,7 +116,7 @@ has_bf16() { grep -q avx512_bf16 /proc/cpuinfo; }
 	vae-train --init ./whole --batch 1 --patch 64 --seed 3 -T 1 --steps 1 --quiet -o more "$X/photo.ppm"
 	grep -aqF '"share":"0.6"' more
 	fails 2 "--grow needs --init MODEL" vae-train --grow dec_blocks=3 --steps 1 -o none "$X/photo.ppm"
-	fails 2 "outside 0 to 1|0 to 1" vision_run --steps 1 --recolour 2 -o none
+	fails 2 "is not a number from 0 to 1" vision_run --steps 1 --recolour 2 -o none
 }
 
 @test "--grow: added blocks and layers change nothing until they are trained" {
