@@ -13,8 +13,8 @@
 #                   DEPS=no: says what is missing and installs nothing; wherever it is called
 #   make MPI=1      vae-train for more than one machine, with whatever MPI pkg-config or mpicc knows;  make check-mpi: its tests, in build/mpi
 #   make bench-bombs  whether small files that claim much are refused in 50 ms
-#   make bench      what the programs cost, beside their peers: tests/bench/speed.sh; MODEL=NAME, N=RUNS
-#   make bench-train  how much of the machine the trainer uses: tests/bench/train.sh; MODEL=NAME, N=ROUNDS, THREADS=N
+#   make bench      what the programs cost, beside their peers: bench/speed.sh; MODEL=NAME, N=RUNS
+#   make bench-train  how much of the machine the trainer uses: bench/train.sh; MODEL=NAME, N=ROUNDS, THREADS=N
 #   make deb        Debian packages, into build/deb/;  make check-deb: lintian, install, use, purge
 #   make dist       a tarball of the last commit, into build/;  make clean
 MAKEFLAGS += --no-builtin-rules
@@ -68,7 +68,7 @@ STACK_USAGE := $(call knows,-fstack-usage)
 # Of bf16.c there is what the compiler knows the instructions for.
 BF16_FLAGS := $(if $(filter avx512,$(ISAS)),$(ISA_FLAGS_avx512) $(call knows,-mavx512bf16) $(call knows,-mamx-tile -mamx-bf16))
 
-ISA_SRC := lib/kernel/kernels.c lib/kernel/ssimulacra2.c lib/exact/walk.c
+ISA_SRC := lib/kernel/kernels.c lib/kernel/s2.c lib/exact/walk.c
 LIB_SRC := $(filter-out $(ISA_SRC),$(wildcard lib/*.c lib/*/*.c))
 LIB_OBJ := $(foreach isa,$(ISAS),$(ISA_SRC:%.c=$(B)/obj/%-$(isa).o)) $(LIB_SRC:%.c=$(B)/obj/%.o)
 TOOL_SRC := $(wildcard tools/vae-*.c)
@@ -82,10 +82,10 @@ FUZZ := image latents codes model slice
 REPLAY := $(FUZZ:%=$(B)/tests/replay-%) $(B)/tests/mutations
 FAULTS := $(B)/tests/exhaust $(B)/tests/measure $(B)/tests/shim.so
 UNIT := $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/*.c))
-BENCH := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
+BENCH := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
 # Tests that are scripts: the longest first, so that none of them runs alone at the end.
 LONG := $(addprefix tests/,cli/train.bats cli/golden.bats spec.sh cli/examples.bats)
-SCRIPTS := $(LONG) $(filter-out $(LONG) $(addprefix tests/,deps.sh demo.sh cross.sh builds.sh mpi.sh valgrind.sh skips.sh fresh.sh),\
+SCRIPTS := $(LONG) $(filter-out $(LONG) $(addprefix tests/,cross.sh builds.sh mpi.sh valgrind.sh skips.sh fresh.sh),\
 	$(wildcard tests/*.sh) $(wildcard tests/*/*.bats))
 
 all: $(TOOLS) $(B)/libvae.a $(B)/vae.pc
@@ -106,8 +106,8 @@ $(B)/obj/%.o: %.c $(B)/flags
 	$(call say,CC,$<)
 	$(Q)$(COMPILE) $(STACK_USAGE) -c $< -o $@
 $(B)/obj/lib/kernel/bf16.o: DEFINES = $(BF16_FLAGS) -O3
-$(B)/obj/lib/stream/find.o: DEFINES = -DVAE_MODELS='"$(PREFIX)/share/vae-tools/models"'
-$(B)/obj/lib/stream/find.o: $(B)/prefix
+$(B)/obj/lib/model/find.o: DEFINES = -DVAE_MODELS='"$(PREFIX)/share/vae-tools/models"'
+$(B)/obj/lib/model/find.o: $(B)/prefix
 $(B)/libvae.a: $(LIB_OBJ)
 	@rm -f $@.new
 	$(call say,AR,$@)
@@ -143,7 +143,7 @@ $(REPLAY): tests/fuzz/fuzz.h tests/fuzz/content.h
 $(B)/fuzz-%: tests/fuzz/%.c $(B)/libvae.a tests/fuzz/fuzz.h tests/fuzz/content.h
 	$(call say,CC,$<)
 	$(Q)$(CC) $(ALL_CFLAGS) $(USER_LDFLAGS) -fsanitize=fuzzer $(filter %.c %.a,$^) $(LIBS) -o $@
-$(B)/bench/%: tests/bench/%.c $(B)/libvae.a
+$(B)/bench/%: bench/%.c $(B)/libvae.a
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(COMPILE) $(USER_LDFLAGS) $< $(B)/libvae.a $(LIBS) -o $@
@@ -195,12 +195,12 @@ TEST_ENV = env -u VAE_MODEL -u VAE_MODEL_PATH -u VAE_CPU -u XDG_DATA_HOME -u OMP
 	HOME=$(abspath $(B)) B=$(B) CC='$(CC)' PATH="$(abspath $(B)):$$PATH"
 
 deps:
-	@CC='$(CC)' DEPS='$(DEPS)' tests/deps.sh $(MPI_DEPS)
+	@CC='$(CC)' DEPS='$(DEPS)' tools/deps.sh $(MPI_DEPS)
 demo-deps:
-	@CC='$(CC)' DEPS='$(DEPS)' tests/deps.sh demo
+	@CC='$(CC)' DEPS='$(DEPS)' tools/deps.sh demo
 demo: demo-deps
 	+@$(AGAIN) all
-	@PATH="$(abspath $(B)):$$PATH" tests/demo.sh
+	@PATH="$(abspath $(B)):$$PATH" tools/demo.sh
 check: deps
 	+@$(AGAIN) all unit benches
 	@rm -rf $(B)/tap
@@ -211,12 +211,12 @@ check-fresh:
 	@tests/fresh.sh
 
 bench: all benches
-	@B=$(B) tests/bench/speed.sh
+	@B=$(B) bench/speed.sh
 # Apart from make check: processor time depends on the machine.
 bench-bombs: all unit
 	@$(TEST_ENV) BOMB_MS=50 prove --verbose --exec '' tests/cli/bombs.bats
 bench-train: all benches
-	@B=$(B) tests/bench/train.sh
+	@B=$(B) bench/train.sh
 
 # VAE_TEST_FAST=1 lets long tests do less. The programs look for models in EXE/../models, hence the link.
 SANITIZE = -O1 -g1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
@@ -276,7 +276,7 @@ install: all $(NAMES:%=$(B)/completion/%)
 	install $(TOOLS) $(DEST)/bin
 	install -m 644 $(B)/libvae.a $(DEST)/$(LIBDIR)
 	install -m 644 $(B)/vae.pc $(DEST)/$(LIBDIR)/pkgconfig
-	install -m 644 lib/vae.h $(DEST)/include
+	install -m 644 lib/vae.h lib/vae_train.h $(DEST)/include
 	install -m 644 $(NAMES:%=$(B)/completion/%) $(COMPLETIONS)
 	install -m 644 tools/batch.mk tools/vae.magic $(SHARE)
 	install tools/batch.sh tools/topnm $(SHARE)
@@ -284,16 +284,16 @@ install: all $(NAMES:%=$(B)/completion/%)
 	set -e; for m in $(MAN); do install -d $(DEST)/share/man/man$${m##*.}; install -m 644 $$m $(DEST)/share/man/man$${m##*.}; done
 # What install put there, and nothing else: somebody may keep models of his own beside ours.
 uninstall:
-	rm -f $(NAMES:%=$(DEST)/bin/%) $(DEST)/$(LIBDIR)/libvae.a $(DEST)/$(LIBDIR)/pkgconfig/vae.pc $(DEST)/include/vae.h
+	rm -f $(NAMES:%=$(DEST)/bin/%) $(DEST)/$(LIBDIR)/libvae.a $(DEST)/$(LIBDIR)/pkgconfig/vae.pc $(DEST)/include/vae.h $(DEST)/include/vae_train.h
 	rm -f $(NAMES:%=$(COMPLETIONS)/%) $(foreach m,$(MAN),$(DEST)/share/man/man$(subst .,,$(suffix $m))/$(notdir $m))
 	rm -f $(addprefix $(SHARE)/,batch.mk batch.sh topnm vae.magic) $(MODELS:models/%=$(SHARE)/models/%)
 	[ ! -d $(SHARE)/models ] || rmdir --ignore-fail-on-non-empty $(SHARE)/models
 	[ ! -d $(SHARE) ] || rmdir --ignore-fail-on-non-empty $(SHARE)
 # Debian packages, into B/deb; and whether lintian likes them, and they install, work and go away without a trace (as root).
 deb:
-	@B=$(B) JOBS=$(JOBS) DEPS='$(DEPS)' tests/deb/build.sh
+	@B=$(B) JOBS=$(JOBS) DEPS='$(DEPS)' packaging/build.sh
 check-deb:
-	@B=$(B) CC='$(CC)' JOBS=$(JOBS) DEPS='$(DEPS)' prove --verbose --timer --failures --exec '' tests/deb/check.sh
+	@B=$(B) CC='$(CC)' JOBS=$(JOBS) DEPS='$(DEPS)' prove --verbose --timer --failures --exec '' packaging/check.sh
 dist:
 	@mkdir -p build
 	git archive --prefix=vae-tools-$(VERSION)/ --format=tar.gz HEAD > build/dist.new

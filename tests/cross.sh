@@ -60,7 +60,7 @@ deps() {
 		name=$(triple "$machine")
 		wanted+=("$name-gcc:gcc-$name" "/usr/$name/include/stdio.h:libc6-dev-$machine-cross" "qemu-${name%%-*}-static:qemu-user-static")
 	done
-	tests/deps.sh "${wanted[@]}" || return 1
+	tools/deps.sh "${wanted[@]}" || return 1
 	for machine in "${machines[@]}"; do [ -e "$(sysroot "$machine")" ] || unpack "$machine" || return 1; done
 }
 

@@ -101,7 +101,7 @@ main() {
 	local run commit results=() failures=0
 	[ "$(id -u)" -eq 0 ] || die "makes roots and mounts, which needs root"
 	unshare --mount true 2>/dev/null || die "no name space of mounts is to be had here"
-	command -v mmdebstrap >/dev/null || tests/deps.sh demo mmdebstrap:mmdebstrap
+	command -v mmdebstrap >/dev/null || tools/deps.sh demo mmdebstrap:mmdebstrap
 	mkdir -p "$fresh/archives/partial"
 	[ -z "$(git status --porcelain --untracked-files=no)" ] || echo "fresh.sh: changes that are not committed are not in it" >&2
 	make_base

@@ -93,11 +93,11 @@ manual() (
 		! ./page -d <in.ppm 2>words && grep -q "^./page: codes: " words && ! ./page -d <page.lat >/dev/full'
 )
 check "the program of vae(3) compiles, and does what the programs do" manual
-words() { sed -n '/^#include/,$p' lib/vae.h | grep -v '^typedef' | grep -oE '\bvae_[a-z_]+\(' | tr -d '(' | sort -u; }
-none "vae(3) names each function of vae.h" "$(comm -23 <(words) <(grep -oE '^\.(It )?F[no] .*' man/vae.3 | grep -oE 'vae_[a-z_]+' | sort -u))"
-plusplus() { printf '#include "vae.h"\nint main() { return vae_colours(VAE_RGB) != 3; }\n' | c++ -x c++ -Wall -Wextra -Werror -fsyntax-only -Ilib -; }
+words() { sed -n '/^#include/,$p' lib/vae.h lib/vae_train.h | grep -v '^typedef' | grep -oE '\bvae_[a-z_]+\(' | tr -d '(' | sort -u; }
+none "vae(3) names each function of the public headers" "$(comm -23 <(words) <(grep -oE '^\.(It )?F[no] .*' man/vae.3 | grep -oE 'vae_[a-z_]+' | sort -u))"
+plusplus() { printf '#include "vae_train.h"\nint main() { return vae_colours(VAE_RGB) != 3; }\n' | c++ -x c++ -Wall -Wextra -Werror -fsyntax-only -Ilib -; }
 if command -v c++ >/dev/null; then
-	check "vae.h is C++ too" plusplus
+	check "the public headers are C++ too" plusplus
 fi
 
 # file(1) tells the formats apart.

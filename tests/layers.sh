@@ -1,14 +1,15 @@
 #!/bin/bash
 # The layers: includes point one way, foreign headers stay in their own folder, the library neither prints nor exits.
 #
-#     base <- image
-#     base <- exact
-#     base <- kernel <- nn <- prior <- stream <- encode, decode, quantise, stat (lib/*.c)
-#             kernel <- measure <- elbo, stat
-#                             prior <- elbo
-#                             elbo, stream <- train; encode's refinement (lib/*.c)
+#     base <- image <- stream                     pictures and formats, which know neither networks nor prior
+#     base <- exact                               the coder of exact samples
+#     base <- kernel <- measure                   how pictures differ (which reads rows of image)
+#             kernel <- nn <- prior <- model      networks, p(y), and the file that holds both
+#                             prior <- loss       gradients of what is minimised (which shares measure's parts)
+#     all of these <- codec                       from pictures to codes and back
+#     all but codec <- train
 #
-# Each name on the right sees what is left of it; train and lib/*.c do not see each other; tools see vae.h alone.
+# Each name on the right sees what is left of it. lib/ itself holds the public headers; tools see these alone.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 B=${B:-build}
@@ -30,43 +31,45 @@ includes() {
 outside() {
 	local folder=$1 allowed=$2
 	find "lib/$folder" -name '*.[ch]' 2>/dev/null | sort | while read -r file; do includes q "$file"; done |
-		awk -F'\t' -v allowed="vae.h $allowed" '
+		awk -F'\t' -v allowed="vae.h vae_train.h $allowed" '
 			BEGIN { n = split(allowed, a, " "); for (i = 1; i <= n; i++) ok[a[i]] = 1 }
 			{ split($2, part, "/"); if (!(part[1] in ok)) print $1 " includes " $2 }'
 }
 
 shopt -s nullglob
 lib=(lib/*.[ch] lib/*/*.[ch])
-root=(lib/*.c)
 tools=(tools/*.[ch])
 
+none "lib/ holds public headers alone" "$(printf '%s\n' lib/*.[ch] | grep -vx -e lib/vae.h -e lib/vae_train.h)"
 none "lib/base sees base" "$(outside base "base")"
 none "lib/image sees base" "$(outside image "base image")"
-none "lib/kernel sees base" "$(outside kernel "base kernel")"
+none "lib/stream sees base and image" "$(outside stream "base image stream")"
 none "lib/exact sees base" "$(outside exact "base exact")"
-none "lib/measure sees kernel and below" "$(outside measure "base kernel measure")"
-none "lib/nn sees kernel and below" "$(outside nn "base kernel nn")"
+none "lib/kernel sees base" "$(outside kernel "base kernel")"
+none "lib/measure sees kernel, image and base" "$(outside measure "base image kernel measure")"
+none "lib/nn sees kernel and base" "$(outside nn "base kernel nn")"
 none "lib/prior sees nn and below" "$(outside prior "base kernel nn prior")"
-none "lib/elbo sees prior and below" "$(outside elbo "base kernel measure nn prior elbo")"
-none "lib/stream sees prior, image and below" "$(outside stream "base image kernel nn prior stream")"
-none "lib/train sees stream, elbo, image and below" "$(outside train "base image kernel measure nn prior elbo stream train")"
-none "lib/*.c do not see train" "$(includes q "${root[@]}" | awk -F'\t' '$2 ~ /^train\//')"
+none "lib/model sees prior, nn and below" "$(outside model "base kernel nn prior model")"
+none "lib/loss sees prior, nn, measure and below" "$(outside loss "base kernel measure nn prior loss")"
+none "lib/codec does not see train" "$(outside codec "base image stream exact kernel measure nn prior model loss codec")"
+none "lib/train does not see codec" "$(outside train "base image kernel measure nn prior loss stream model train")"
+none "no two folders of lib have files of one name" "$(find lib -name '*.c' -printf '%f\n' | sort | uniq -d)"
 none "includes in lib are written from lib/" \
 	"$(includes q "${lib[@]}" | while IFS=$'\t' read -r file header; do [ -e "lib/$header" ] || echo "$file includes $header"; done)"
-none "tools see vae.h and each other's headers alone" \
-	"$(includes q "${tools[@]}" | awk -F'\t' '$2 != "vae.h" && $2 !~ /^[a-z_]+\.h$/')"
+none "tools see the public headers and each other's alone" \
+	"$(includes q "${tools[@]}" | awk -F'\t' '$2 !~ /^vae(_train)?\.h$/ && $2 !~ /^[a-z_]+\.h$/')"
 
 # Foreign headers: only the folder that wraps a library includes it.
 only() {
 	local library=$1 folder=$2 pattern=$3
 	none "only $folder includes $library" \
-		"$(includes a "${lib[@]}" "${tools[@]}" | awk -F'\t' -v folder="$folder/" -v pattern="$pattern" \
-			'$2 ~ pattern && index($1, folder) != 1 { print $1 " includes " $2 }')"
+		"$(includes a "${lib[@]}" "${tools[@]}" | awk -F'\t' -v folder="^($folder)/" -v pattern="$pattern" \
+			'$2 ~ pattern && $1 !~ folder { print $1 " includes " $2 }')"
 }
 only libnetpbm lib/image '^(netpbm/.*|pam|pnm|ppm|pgm|pbm|pm)\.h$'
 only libzstd lib/stream '^(zstd|zstd_errors|zdict)\.h$'
-only libjansson lib/stream '^jansson\.h$'
-only libxxhash lib/stream '^(xxhash|xxh3)\.h$'
+only libjansson lib/model '^jansson\.h$'
+only libxxhash 'lib/stream|lib/model' '^(xxhash|xxh3)\.h$'
 
 none "real numbers are printed by base/text.c alone, which knows locales" \
 	"$(grep -nE 'printf\(.*%[-+ #0-9.*]*[aefgAEFG]' "${lib[@]}" | grep -v '^lib/base/text')"
@@ -93,16 +96,16 @@ calls() { # pattern of symbols, then objects
 defined() { # the functions of objects, as a pattern
 	nm --defined-only "$@" 2>/dev/null | awk 'NF == 3 && $2 == "T" { printf "%s%s", n++ ? "|" : "", $3 }'
 }
-objects=("$B"/obj/lib/*.o "$B"/obj/lib/*/*.o)
+objects=("$B"/obj/lib/*/*.o)
 if [ ${#objects[@]} -gt 0 ] && command -v nm >/dev/null; then
 	train=("$B"/obj/lib/train/*.o)
-	codec=("$B"/obj/lib/*.o)
+	codec=("$B"/obj/lib/codec/*.o)
 	none "real numbers are read by base/text.c alone, which knows locales" \
 		"$(calls '(__isoc[0-9]*_)?(v?[sf]?scanf|strto(d|f|ld))|ato[fil]l?|setlocale|__ctype_b_loc' "${objects[@]}" | grep -v base/text.o)"
 	none "no program enters a locale" "$(calls '(set|new|use)locale' "$B"/obj/tools/*.o)"
 	none "the library does not print" "$(calls 'printf|__printf_chk|puts|putchar|perror|stdout|stderr' "${objects[@]}")"
 	none "the library does not exit" "$(calls 'exit|_exit|quick_exit|abort|err|errx' "${objects[@]}")"
-	none "train does not call the codec" "$(calls "$(defined "$B"/obj/lib/*.o)" "${train[@]}")"
+	none "train does not call the codec" "$(calls "$(defined "${codec[@]}")" "${train[@]}")"
 	none "the codec does not call train" "$(calls "$(defined "${train[@]}")" "${codec[@]}")"
 else
 	for what in reals locale print exit codec train; do

@@ -12,7 +12,7 @@ for page in man/*.[1-8]; do
 done
 
 # SC2317: a function called through "$@" is not unreachable.
-for script in .ci/run tests/*.sh tests/*/*.sh models/*.sh tools/batch.sh tools/topnm; do
+for script in .ci/run tests/*.sh tests/*/*.sh bench/*.sh packaging/*.sh models/*.sh tools/*.sh tools/topnm; do
 	none "shellcheck $script" "$(shellcheck -x -e SC2317 "$script" 2>&1)"
 	none "executable $script" "$([ -x "$script" ] || echo 'it is not')"
 done

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The twin in PyTorch (tests/bench/torch_twin.py) agrees with the networks, the loss and its gradients, and the models that it writes
+# The twin in PyTorch (tools/vae-train-torch) agrees with the networks, the loss and its gradients, and the models that it writes
 # are models. Skipped where there is no torch: Debian's package is python3-torch.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -17,7 +17,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 pngtopnm tests/data/photo.png >"$scratch/photo.ppm"
 tiny=tests/data/tiny.safetensors
-twin() { "$python" tests/bench/torch_twin.py "$@"; }
+twin() { "$python" tools/vae-train-torch "$@"; }
 gradients() { twin check "$1" "$scratch/photo.ppm" "${@:2}"; }
 disagree() { ! gradients "$@"; }
 

@@ -2,7 +2,7 @@
 #ifndef VAE_TOOLS_CLUSTER_H
 #define VAE_TOOLS_CLUSTER_H
 
-#include "vae.h"
+#include "vae_train.h"
 
 /* Joins the MPI job, after the command line was read. NULL where this process is its only rank, or where the program was built without
  * MPI. From here on exit() ends the job: with status 0 it waits for the other ranks, with any other it ends them too. Where the job cannot

@@ -1,4 +1,5 @@
 /* vae-train - the ELBO: images in, a model out. */
+#include "vae_train.h"
 #include "cli.h"
 #include "cluster.h"
 #include "inout.h"

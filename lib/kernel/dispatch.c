@@ -1,5 +1,5 @@
 #include "kernel/kernel.h"
-#include "kernel/ssimulacra2.h"
+#include "kernel/s2.h"
 
 #include <stdatomic.h>
 #include <string.h>

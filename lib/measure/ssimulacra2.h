@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "kernel/ssimulacra2.h"
+#include "kernel/s2.h"
 
 #define VAE_S2_SCALES 6
 #define VAE_S2_SIDE 8 /* pixels: a scale with a shorter side is left out */

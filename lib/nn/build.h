@@ -1,4 +1,4 @@
-/* build.h - writing a network down: each call appends one layer and returns the slot it makes. Used by photo.c and mlp.c alone. */
+/* build.h - writing a network down: each call appends one layer and returns the slot it makes. Used by photo_nets.c and mlp.c alone. */
 #ifndef VAE_NN_BUILD_H
 #define VAE_NN_BUILD_H
 

@@ -6,7 +6,7 @@
 #include "prior/hyper.h"
 
 struct vae_draw {
-	const struct vae_scales *scales;
+	const struct vae_cdfs *scales;
 	struct vae_random random;
 };
 /* Context: a struct vae_draw. Each symbol has the probability that its count has among those of its table, without the escape: |symbol| <= bound. */

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "prior/near.h"
+#include "prior/z_mean.h"
 #include "prior/order.h"
 
 /* ---- the symbols of a slice -------------------------------------------------------------------------------------------- */
@@ -167,7 +167,7 @@ static void choose(const struct walk *w, const struct group *g, const float *tar
 	struct vae_symbols *s = w->s;
 	size_t at = g->first;
 	for (size_t cell = 0; cell < g->cells; cell++, at += g->part, target += g->part)
-		vae_choose(w->prior->choice, first_channel(g, cell / g->columns, cell % g->columns), s->index + at, target, s->mean + at, s->value + at, g->part);
+		vae_rdo(w->prior->choice, first_channel(g, cell / g->columns, cell % g->columns), s->index + at, target, s->mean + at, s->value + at, g->part);
 }
 
 /* y^ = r + mean of a group, in coding order. False where one is not finite. */
@@ -242,13 +242,13 @@ static const float *analyse_z(const struct walk *w, struct vae_error *error)
 static int code_z(const struct walk *w, float *input, struct vae_error *error)
 {
 	struct vae_symbols *s = w->s;
-	struct vae_near near = vae_near_of(&w->prior->nets->params, w->prior->weights->value);
+	struct vae_z_mean near = vae_z_mean_of(&w->prior->nets->params, w->prior->weights->value);
 	const float *z = NULL;
 	if (w->y && !(z = analyse_z(w, error)))
 		return VAE_EMEM;
 	for (size_t cell = 0; cell < s->z_rows * s->z_columns; cell++) {
 		struct group g = group_z(s, cell);
-		vae_near_mean(s->mean + g.first, &near, input, cell, s->z_columns, s->z_channels);
+		vae_z_mean_mean(s->mean + g.first, &near, input, cell, s->z_columns, s->z_channels);
 		vae_position_lerp(s->log_scale + g.first, table_of(w->prior, "prior.z.log_scale"), (int)s->z_channels, w->prior->at);
 		int rc = know(w, &g, z ? z + g.first : NULL, error);
 		if (rc)

@@ -3,7 +3,7 @@
  *     y --h_a--> z ~> z^ --h_s--> features, guess --> step 0: part of y^ --context--> step 1: another --context2--> ...
  *                 \__ coded 1st                          \__ coded 2nd                  \__ coded 3rd
  *
- * Every symbol is r = round(y - mean), or near that (prior/choose.h), and y^ = r + mean. Encoder and decoder walk the same road (hyper.c, walk); they
+ * Every symbol is r = round(y - mean), or near that (prior/rdo.h), and y^ = r + mean. Encoder and decoder walk the same road (hyper.c, walk); they
  * differ in where a symbol comes from. Order: z cell by cell, since a cell's mean leans on its neighbours (prior/near.h); then step 0, step 1 and so
  * on (prior/order.h), cell by cell; rows from the top, channels ascending in each. A model without networks for the prior (mlp) has one cell, no z
  * and one step.
@@ -14,10 +14,9 @@
 #define VAE_PRIOR_HYPER_H
 
 #include "nn/net.h"
-#include "prior/choose.h"
-#include "prior/scales.h"
+#include "prior/rdo.h"
+#include "prior/cdf.h"
 
-#define VAE_SLICE_CELLS 64 /* the most cells of y on a side of a slice; a multiple of 4, the cells of y to a cell of z */
 
 /* A model's prior at one quality. Borrowed. */
 struct vae_prior {
@@ -34,7 +33,7 @@ struct vae_symbols {
 	size_t steps;                             /* 2 or 4, or 1 where a cell's channels are coded at once */
 	size_t z_count, count;                    /* symbols of z; in all */
 	int32_t *value;                           /* [count], |value| <= VAE_SYMBOL_LIMIT; owned, as are the next three */
-	uint8_t *index;                           /* [count] table of scales.h */
+	uint8_t *index;                           /* [count] table of cdf.h */
 	float *mean;                              /* [count] what was subtracted before rounding */
 	float *log_scale;                         /* [count] as the prior said it, not clamped */
 	float *line;                              /* room for a step of y, or z; owned, as are the next two */

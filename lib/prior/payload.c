@@ -87,19 +87,19 @@ static int read_planes(struct vae_payload *payload, const struct vae_symbols *s,
 
 /* ---- either method ----------------------------------------------------------------------------------------------------- */
 
-int vae_payload_write(struct vae_buffer *buffer, const struct vae_symbols *s, const struct vae_scales *scales, enum vae_method method,
+int vae_payload_write(struct vae_buffer *buffer, const struct vae_symbols *s, const struct vae_cdfs *scales, enum vae_method method,
                       struct vae_error *error)
 {
 	if (method == VAE_METHOD_ZSTD)
 		return write_planes(buffer, s, error);
-	return vae_range_encode(buffer, scales, s->index, s->value, s->count, error);
+	return vae_coder_encode(buffer, scales, s->index, s->value, s->count, error);
 }
 
-int vae_payload_start(struct vae_payload *payload, const struct vae_symbols *s, const struct vae_scales *scales, enum vae_method method,
+int vae_payload_start(struct vae_payload *payload, const struct vae_symbols *s, const struct vae_cdfs *scales, enum vae_method method,
                       const uint8_t *data, size_t bytes, struct vae_error *error)
 {
 	struct vae_payload p = {.method = method, .count = s->count};
-	int rc = method == VAE_METHOD_ZSTD ? read_planes(&p, s, data, bytes, error) : vae_range_start(&p.range, scales, data, bytes, error);
+	int rc = method == VAE_METHOD_ZSTD ? read_planes(&p, s, data, bytes, error) : vae_coder_start(&p.range, scales, data, bytes, error);
 	if (!rc)
 		*payload = p;
 	return rc;
@@ -113,7 +113,7 @@ int vae_payload_take(void *context, const uint8_t *index, int32_t *value, size_t
 	if (p->method == VAE_METHOD_ZSTD)
 		memcpy(value, p->planes + p->taken, n * sizeof *value);
 	else
-		vae_range_decode(&p->range, index, value, n);
+		vae_coder_decode(&p->range, index, value, n);
 	p->taken += n;
 	if (p->method == VAE_METHOD_RANGE && p->range.failed)
 		return vae_fail(error, VAE_EDATA, "the entropy-coded symbols are damaged");
@@ -123,7 +123,7 @@ int vae_payload_take(void *context, const uint8_t *index, int32_t *value, size_t
 int vae_payload_finish(const struct vae_payload *p, struct vae_error *error)
 {
 	if (p->method == VAE_METHOD_RANGE)
-		return vae_range_finish(&p->range, error);
+		return vae_coder_finish(&p->range, error);
 	return p->taken == p->count ? 0 : vae_fail(error, VAE_EDATA, "%zu symbols are left over", p->count - p->taken);
 }
 

@@ -9,21 +9,21 @@
 
 #include "base/memory.h"
 #include "prior/hyper.h"
-#include "prior/range.h"
+#include "prior/coder.h"
 
 /* Appends the packed symbols to buffer. method: RANGE or ZSTD. */
-int vae_payload_write(struct vae_buffer *buffer, const struct vae_symbols *symbols, const struct vae_scales *scales, enum vae_method method,
+int vae_payload_write(struct vae_buffer *buffer, const struct vae_symbols *symbols, const struct vae_cdfs *scales, enum vae_method method,
                       struct vae_error *error);
 
 /* Unpacks: a vae_symbol_source over a payload. */
 struct vae_payload {
 	enum vae_method method;
-	struct vae_range_decoder range;
+	struct vae_coder_decoder range;
 	int32_t *planes;      /* ZSTD: all symbols in coding order; owned */
 	size_t count, taken;
 };
 /* symbols says how many there are and in what order; data is borrowed until vae_payload_finish. VAE_EDATA where length or width is wrong. */
-int vae_payload_start(struct vae_payload *payload, const struct vae_symbols *symbols, const struct vae_scales *scales, enum vae_method method,
+int vae_payload_start(struct vae_payload *payload, const struct vae_symbols *symbols, const struct vae_cdfs *scales, enum vae_method method,
                       const uint8_t *data, size_t bytes, struct vae_error *error);
 vae_symbol_source vae_payload_take; /* context: the struct vae_payload */
 /* After the last symbol: VAE_EDATA where bytes are left over. */

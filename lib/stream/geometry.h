@@ -3,7 +3,6 @@
 #define VAE_STREAM_GEOMETRY_H
 
 #include "base/error.h"
-#include "prior/hyper.h"
 
 #define VAE_MAX_CHANNELS 1024 /* of y, in any model */
 #define VAE_MIN_CELL 4        /* a cell of y is a square of 2^shift pixels, shift 4 to 31 */
@@ -19,6 +18,9 @@ int vae_shape_check(const struct vae_geometry *geometry, uint32_t rows, uint32_t
 
 /* ceil(extent / 2^shift). */
 static inline uint32_t vae_cells(uint32_t extent, int shift) { return (uint32_t)(((uint64_t)extent + ((uint64_t)1 << shift) - 1) >> shift); }
+
+/* Cells of y on a side of a slice, at most; a multiple of 4, the cells of y to a cell of z. */
+#define VAE_SLICE_CELLS 64
 
 /* Slices of y, row by row: each VAE_SLICE_CELLS square, those at the right and the bottom smaller. */
 static inline uint64_t vae_slice_count(uint32_t rows, uint32_t columns)

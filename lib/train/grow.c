@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "stream/model.h"
+#include "model/model.h"
 
 int vae_grow_check(const struct vae_arch *from, const struct vae_arch *to, struct vae_error *error)
 {

@@ -2,6 +2,7 @@
 #ifndef VAE_TRAIN_RANKS_H
 #define VAE_TRAIN_RANKS_H
 
+#include "vae_train.h"
 #include "base/error.h"
 
 int vae_ranks_sum_floats(const struct vae_cluster *c, float *array, size_t count, struct vae_error *error);

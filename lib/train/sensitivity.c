@@ -24,7 +24,7 @@ void vae_sensitivity_row(float *row, int knot, struct vae_objective *o, const st
 {
 	const struct vae_arch *a = &o->nets->arch;
 	uint16_t quality = vae_knot_quality(a->knots, knot);
-	size_t channels = (size_t)a->y, n = vae_elbo_rate_size(&o->rate);
+	size_t channels = (size_t)a->y, n = vae_soft_rate_size(&o->rate);
 	struct vae_objective_sums unused = {0};
 	double sum[VAE_MAX_CHANNELS];
 	float *y = vae_run_input(&o->run[VAE_SYNTHESIS], 0);

@@ -1,4 +1,5 @@
 #include "train/tables.h"
+#include "stream/geometry.h"
 #include "nn/sweep.h"
 #include "prior/hyper.h"
 
@@ -6,7 +7,7 @@
 
 #define PATCHES 48
 
-int vae_tables_see(struct vae_scales_seen *seen, const struct vae_tables_source *source, const float *sensitivity, int knot, struct vae_objective *o,
+int vae_tables_see(struct vae_cdfs_seen *seen, const struct vae_tables_source *source, const float *sensitivity, int knot, struct vae_objective *o,
                    struct vae_error *error)
 {
 	const struct vae_arch *a = &o->nets->arch;
@@ -25,7 +26,7 @@ int vae_tables_see(struct vae_scales_seen *seen, const struct vae_tables_source 
 		vae_data_patch(source->data, &o->random, (uint32_t)o->rows, 0.5f, vae_run_input(analysis, 0));
 		vae_net_forward(analysis, o->nets, source->weights, prior.at);
 		if (!(rc = vae_hyper_analyse(&symbols, &prior, vae_run_output(analysis, 0), columns * (size_t)a->y, error)))
-			vae_scales_see(seen, symbols.index, symbols.value, symbols.count);
+			vae_cdfs_see(seen, symbols.index, symbols.value, symbols.count);
 	}
 	vae_symbols_clear(&symbols);
 	vae_choice_clear(&choice);

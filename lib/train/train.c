@@ -1,12 +1,13 @@
 /* train.c - vae_trainer: the loop that draws samples, gathers gradients, steps, reports and saves. */
+#include "vae_train.h"
 #include "base/cpu.h"
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "base/text.h"
-#include "elbo/ms_ssim.h"
-#include "elbo/objective.h"
+#include "loss/ms_ssim.h"
+#include "loss/objective.h"
 #include "measure/ssimulacra2.h"
-#include "stream/model.h"
+#include "model/model.h"
 #include "train/checkpoint.h"
 #include "train/data.h"
 #include "train/grow.h"
@@ -721,7 +722,7 @@ struct measure {
 	struct vae_trainer *trainer;
 	struct vae_tables_source source;
 	float *sensitivity;            /* knots x y */
-	struct vae_scales_seen *seen;  /* [workers] */
+	struct vae_cdfs_seen *seen;  /* [workers] */
 };
 
 /* A worker's share of the knots. */
@@ -740,7 +741,7 @@ static int measure_knots(void *context, size_t i, int thread, struct vae_error *
 }
 
 /* scales: Gaussian ones at first, which make way for those that were seen. */
-static int measure(struct vae_trainer *t, float *sensitivity, struct vae_scales *scales, struct vae_error *error)
+static int measure(struct vae_trainer *t, float *sensitivity, struct vae_cdfs *scales, struct vae_error *error)
 {
 	struct measure m = {t, {&t->weights, scales, &t->data, t->options.seed}, sensitivity, NULL};
 	int rc = vae_alloc(&m.seen, (size_t)t->workers, sizeof *m.seen, error);
@@ -754,8 +755,8 @@ static int measure(struct vae_trainer *t, float *sensitivity, struct vae_scales 
 			for (int r = 0; r < VAE_BOUND_LIMIT + 2; r++)
 				m.seen[0].count[table][r] += m.seen[i].count[table][r];
 	if (!rc) {
-		vae_scales_clear(scales);
-		rc = vae_scales_make(scales, m.seen, error);
+		vae_cdfs_clear(scales);
+		rc = vae_cdfs_make(scales, m.seen, error);
 	}
 	free(m.seen);
 	return rc;
@@ -764,11 +765,11 @@ static int measure(struct vae_trainer *t, float *sensitivity, struct vae_scales 
 int vae_trainer_save(struct vae_trainer *t, FILE *file, struct vae_error *error)
 {
 	char *text = NULL, share[32];
-	struct vae_scales scales = {0};
+	struct vae_cdfs scales = {0};
 	float *sigmoid = NULL, *sensitivity = NULL;
 	if (!t->started)
 		return vae_fail(error, VAE_EARG, "nothing was trained yet: there are no weights to save");
-	int result = vae_scales_make(&scales, NULL, error);
+	int result = vae_cdfs_make(&scales, NULL, error);
 	if (!result && !is_photo(t) && !(result = vae_alloc(&sigmoid, VAE_SIGMOID_KNOTS, sizeof(float), error)))
 		vae_sigmoid_make(sigmoid);
 	if (!result && is_photo(t) && t->data.count &&
@@ -781,7 +782,7 @@ int vae_trainer_save(struct vae_trainer *t, FILE *file, struct vae_error *error)
 	                                .value = {(char *)(t->options.licence ? t->options.licence : ""), (char *)loss_name[t->options.loss], text, share}};
 	result = vae_model_write(file, t->nets, t->optimiser.average, &scales, sigmoid, sensitivity, t->init && !t->optimiser.step ? &t->init->metadata : &metadata, error);
 out:
-	vae_scales_clear(&scales);
+	vae_cdfs_clear(&scales);
 	free(sigmoid);
 	free(sensitivity);
 	free(text);

@@ -68,7 +68,7 @@ deps() {
 	chmod +x bin/apt-get bin/sudo
 	local answer=$1
 	shift
-	printf '%s\n' "$answer" | env -u DEPS CC=cc PATH="$PWD/bin:$PATH" "$@" script -qec "'$ROOT/tests/deps.sh' ./no/such:one-package" /dev/null
+	printf '%s\n' "$answer" | env -u DEPS CC=cc PATH="$PWD/bin:$PATH" "$@" script -qec "'$ROOT/tools/deps.sh' ./no/such:one-package" /dev/null
 }
 
 @test "deps.sh: says what it installs, and asks on a terminal" {

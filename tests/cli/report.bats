@@ -8,7 +8,7 @@ load helper
 	photo 192 128 | pnmtopng >pictures/a.png
 	photo 150 170 | pnmtopng >'pictures/b & <c>.png'
 	VAE_MODEL='' MODEL=$DATA/tiny.safetensors QUALITIES='0 50 100' CODECS=jpeg420 BPP=0.25 CROP=64 IMAGES=2 SPEED=no \
-		"$ROOT/tests/bench/report.sh" pictures >report.html
+		"$ROOT/bench/report.sh" pictures >report.html
 	grep -q '^<!DOCTYPE html>' report.html
 	[ "$(tail -n 1 report.html)" = '</html>' ]
 	assert_equal "$(grep -c '<svg' report.html)" 1
@@ -31,12 +31,12 @@ load helper
 @test "strips.sh: a row for each picture, a column for each codec" {
 	photo 192 128 | pnmtopng >a.png
 	photo 192 128 | pamflip -leftright | pnmtopng >b.png
-	MODEL=$DATA/tiny.safetensors BPP=0.25 CROP=64 "$ROOT/tests/bench/strips.sh" a.png b.png | pngtopnm >strips.ppm
+	MODEL=$DATA/tiny.safetensors BPP=0.25 CROP=64 "$ROOT/bench/strips.sh" a.png b.png | pngtopnm >strips.ppm
 	read -r _ _ width height _ <<<"$(kinds strips.ppm)"
 	# the picture, JPEG, ours, its bits, and AVIF where it is; each with a border of 8 pixels
 	((width == 8 + 4 * 72 || width == 8 + 5 * 72))
 	((height > 2 * 72)) # and the words above each
-	MODEL=$DATA/tiny.safetensors BPP=0.0001 run "$ROOT/tests/bench/strips.sh" a.png
+	MODEL=$DATA/tiny.safetensors BPP=0.0001 run "$ROOT/bench/strips.sh" a.png
 	[ "$status" = 1 ]
 	[[ $output == *'does not reach'* ]]
 }
@@ -47,7 +47,7 @@ load helper
 	vae-train --init tiny --steps 3 --batch 1 --patch 64 --quiet --log photo.tsv --checkpoint-minutes 0 --valid x.ppm -o m x.ppm
 	vae-train --arch mlp --steps 30 --quiet --log mlp.tsv --valid "$DATA/golden/digits.pgm" -o m "$DATA/golden/digits.pgm"
 	for log in photo mlp; do
-		gnuplot -e "logs='$log.tsv'; out='$log'" "$ROOT/tests/bench/plot-log.gp" 2>words
+		gnuplot -e "logs='$log.tsv'; out='$log'" "$ROOT/bench/plot-log.gp" 2>words
 		pngtopnm "$log.png" >figure.ppm
 		assert_equal "$(kinds figure.ppm | cut -d " " -f 3,4)" "1500 480"
 		grep -q '</svg>' "$log.svg"
@@ -55,7 +55,7 @@ load helper
 	done
 	grep -q 'PSNR' photo.svg
 	grep -q 'ELBO' mlp.svg
-	gnuplot -e "logs='photo.tsv photo.tsv'; out='two'; x='step'; title='a title'" "$ROOT/tests/bench/plot-log.gp"
+	gnuplot -e "logs='photo.tsv photo.tsv'; out='two'; x='step'; title='a title'" "$ROOT/bench/plot-log.gp"
 	grep -q 'a title' two.svg
 }
 
@@ -63,7 +63,7 @@ load helper
 bd_rates() {
 	local metric
 	for metric in psnr msssim; do
-		awk -f "$ROOT/tests/bench/bdrate.awk" -v test="$1" -v anchor="$2" -v metric=$metric curves.csv || return 1
+		awk -f "$ROOT/bench/bdrate.awk" -v test="$1" -v anchor="$2" -v metric=$metric curves.csv || return 1
 	done | xargs
 }
 

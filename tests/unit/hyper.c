@@ -122,7 +122,7 @@ static void test_choice(const struct vae_model *m)
 		for (size_t c = 0; c < channels; c++) {
 			size_t at = vae_symbols_place(&chosen, cell, c);
 			int32_t nearest = vae_round_symbol(y[cell * channels + c] - chosen.mean[at]), value = nearest;
-			vae_choose(&choice, c, &chosen.index[at], &y[cell * channels + c], &chosen.mean[at], &value, 1);
+			vae_rdo(&choice, c, &chosen.index[at], &y[cell * channels + c], &chosen.mean[at], &value, 1);
 			wrong += chosen.value[at] != value;
 			other += value != nearest;
 		}

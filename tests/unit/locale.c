@@ -1,4 +1,5 @@
 /* Numbers are read and written the same where the program that uses the library has called setlocale, and its locale has a decimal comma. */
+#include "vae_train.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "nn/arch.h"

@@ -2,7 +2,7 @@
 #include "base/bytes.h"
 #include "base/memory.h"
 #include "base/random.h"
-#include "stream/model.h"
+#include "model/model.h"
 #include "tap.h"
 
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 static char folder[] = "/tmp/vae-test-model-XXXXXX";
-static struct vae_scales scales;
+static struct vae_cdfs scales;
 static struct vae_error error;
 
 #define ALL_PARTS ((1u << VAE_NETS) - 1)
@@ -615,7 +615,7 @@ static void test_find(void)
 
 int main(void)
 {
-	if (!mkdtemp(folder) || vae_scales_make(&scales, NULL, &error))
+	if (!mkdtemp(folder) || vae_cdfs_make(&scales, NULL, &error))
 		return 1;
 	test_round_trip("mlp width=4 height=3 hidden1=5 hidden2=3 z=2 knots=2");
 	test_round_trip("photo enc=16 enc_blocks=1 y=6 hyper=16 ctx=16 z=3 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=3");
@@ -625,6 +625,6 @@ int main(void)
 	test_damage();
 	test_changes();
 	test_find();
-	vae_scales_clear(&scales);
+	vae_cdfs_clear(&scales);
 	return tap_done();
 }

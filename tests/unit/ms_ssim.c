@@ -3,7 +3,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "tap.h"
-#include "elbo/ms_ssim.h"
+#include "loss/ms_ssim.h"
 #include "vae.h"
 
 #include <math.h>

@@ -1,4 +1,5 @@
 /* Ranks of a cluster, here threads of this process: they stay equal to the bit, learn what one process learns, and write once. */
+#include "vae_train.h"
 #include "base/memory.h"
 #include "base/random.h"
 #include "tap.h"

@@ -1,5 +1,5 @@
 /* The gradient of a slice's cost in its y against finite differences, in the middle of a picture and at its edges; the descent. */
-#include "elbo/refine.h"
+#include "loss/descent.h"
 #include "tap.h"
 #include "toy.h"
 
@@ -43,7 +43,7 @@ static bool make(struct vae_refine *r, struct vae_weights *w, struct vae_model *
 		return false;
 	for (size_t k = 0; k < r->total_rows * r->total_columns * r->rate.y_channels; k++)
 		r->y[k] = toy_between(&rnd, -2, 2);
-	for (size_t k = 0; k < vae_elbo_rate_size(&r->rate); k++)
+	for (size_t k = 0; k < vae_soft_rate_size(&r->rate); k++)
 		r->rate.y[k] = toy_between(&rnd, -2, 2);
 	for (size_t k = 0; k < r->place.height_px * r->place.width_px * 3; k++)
 		r->x[k] = toy_between(&rnd, -0.5f, 0.5f);
@@ -91,24 +91,24 @@ static void check_gradient(const char *text, double share, const struct vae_refi
 	r.rate.rounding = VAE_ROUND_GUMBEL;
 	r.rate.temperature = 0.8f;
 	cost_of(&r, true);
-	check_slopes(r.rate.y, r.dy, vae_elbo_rate_size(&r.rate), slice_loss, &r, share < 1 ? "rate" : "distortion");
+	check_slopes(r.rate.y, r.dy, vae_soft_rate_size(&r.rate), slice_loss, &r, share < 1 ? "rate" : "distortion");
 	vae_refine_clear(&r);
 	vae_weights_clear(&w);
 	toy_free(m);
 }
 
 /* The rate alone, with a linear loss on y^, through the contexts. */
-struct linear { struct vae_elbo_rate rate; struct vae_weights weights; struct vae_position at; float *slope; };
+struct linear { struct vae_soft_rate rate; struct vae_weights weights; struct vae_position at; float *slope; };
 
 static double linear_loss(void *context)
 {
 	struct linear *l = context;
 	double z_bits, sum = 0;
 	vae_random_init(&l->rate.random, 5, 0, 0);
-	vae_elbo_rate_forward(&l->rate, &l->weights, l->at);
-	for (size_t k = 0; k < vae_elbo_rate_size(&l->rate); k++)
+	vae_soft_rate_forward(&l->rate, &l->weights, l->at);
+	for (size_t k = 0; k < vae_soft_rate_size(&l->rate); k++)
 		sum += (double)l->slope[k] * l->rate.quantised[k];
-	return sum + vae_elbo_rate_bits(&l->rate, 1, &z_bits);
+	return sum + vae_soft_rate_bits(&l->rate, 1, &z_bits);
 }
 
 static void check_contexts(const char *text)
@@ -117,11 +117,11 @@ static void check_contexts(const char *text)
 	struct linear l = {.at = vae_position_of(m->nets->arch.knots, 40000)};
 	struct vae_error e;
 	make_smooth(m, true);
-	if (!ok(!vae_weights_init(&l.weights, &m->nets->params, true, &e) && !vae_elbo_rate_init(&l.rate, m->nets, 7, 9, true, &e), "%s", text))
+	if (!ok(!vae_weights_init(&l.weights, &m->nets->params, true, &e) && !vae_soft_rate_init(&l.rate, m->nets, 7, 9, true, &e), "%s", text))
 		return;
 	memcpy(l.weights.value, m->weights.value, m->nets->params.total * sizeof(float));
 	vae_weights_pack(&l.weights, &m->nets->params);
-	size_t n = vae_elbo_rate_size(&l.rate);
+	size_t n = vae_soft_rate_size(&l.rate);
 	float *dy = calloc(n, sizeof *dy);
 	l.slope = calloc(n, sizeof *l.slope);
 	for (size_t k = 0; k < n; k++) {
@@ -131,11 +131,11 @@ static void check_contexts(const char *text)
 	l.rate.rounding = VAE_ROUND_GUMBEL;
 	l.rate.temperature = 0.8f;
 	linear_loss(&l);
-	vae_elbo_rate_backward(&l.rate, &l.weights, l.at, l.slope, NULL, dy);
+	vae_soft_rate_backward(&l.rate, &l.weights, l.at, l.slope, NULL, dy);
 	check_slopes(l.rate.y, dy, n, linear_loss, &l, "contexts");
 	free(dy);
 	free(l.slope);
-	vae_elbo_rate_clear(&l.rate);
+	vae_soft_rate_clear(&l.rate);
 	vae_weights_clear(&l.weights);
 	toy_free(m);
 }
@@ -164,7 +164,7 @@ static void check_descent(const struct vae_bf16 *bf16)
 		r.fast = &steps;
 		if (!ok(!vae_refine_descend(&r, 8, 9, cost[i], &e), "descends"))
 			return;
-		size_t bytes = vae_elbo_rate_size(&r.rate) * sizeof(float);
+		size_t bytes = vae_soft_rate_size(&r.rate) * sizeof(float);
 		y[i] = malloc(bytes);
 		memcpy(y[i], r.rate.y, bytes);
 		ok(i == 0 || !memcmp(y[0], y[1], bytes), "the same bits");

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/random.h"
-#include "stream/model.h"
+#include "model/model.h"
 
 #define TOY_PHOTO "photo enc=16 enc_blocks=1 y=8 hyper=16 ctx=16 z=4 dec=16 dec_blocks=1 grid=48 grid_layers=1 ctx_blocks=1 knots=2"
 #define TOY_STEPS TOY_PHOTO " steps=4 ctx=20" /* four steps, contexts of another width than the hyperprior's */
@@ -50,7 +50,7 @@ static struct vae_model *toy_new(const char *text)
 	struct vae_error error;
 	struct vae_model *m = calloc(1, sizeof *m);
 	if (!m || vae_arch_parse(&arch, text, &error) || vae_nets_new(&m->nets, &arch, &error) ||
-	    vae_weights_init(&m->weights, &m->nets->params, false, &error) || vae_scales_make(&m->scales, NULL, &error))
+	    vae_weights_init(&m->weights, &m->nets->params, false, &error) || vae_cdfs_make(&m->scales, NULL, &error))
 		return NULL;
 	vae_arch_format(&arch, m->arch);
 	m->id = 0x0123456789abcdef;
@@ -67,7 +67,7 @@ static void toy_free(struct vae_model *m)
 {
 	vae_nets_free(m->nets);
 	vae_weights_clear(&m->weights);
-	vae_scales_clear(&m->scales);
+	vae_cdfs_clear(&m->scales);
 	free(m->sigmoid);
 	free(m);
 }

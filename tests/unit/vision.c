@@ -2,7 +2,7 @@
  * every build of the kernels; the loss's value against the metric's parts, its gradient against differences. */
 #include "base/memory.h"
 #include "base/random.h"
-#include "elbo/vision.h"
+#include "loss/vision.h"
 #include "measure/ssimulacra2.h"
 #include "tap.h"
 #include "vae.h"

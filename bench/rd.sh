@@ -1,0 +1,72 @@
+#!/bin/bash
+# rd.sh - the rate-distortion table of codecs over a folder of PNG images: codec,q,bpp,psnr,msssim.
+#
+#   bench/rd.sh FOLDER > peers.csv
+#   CODECS=ours MODEL=photo bench/rd.sh FOLDER > ours.csv
+#
+# Whole files, written by each codec's own programs, are counted; PSNR and MS-SSIM are means of the images' own, by vae-stat. CODECS (default:
+# those of jpeg420 webp jxl heic_444 avif_s6_444 that are installed) chooses; ours is this suite with MODEL, at QUALITIES (default 0 to 100
+# in steps of 10), with ENC and QUANT as further options of vae-enc and vae-quant. JOBS images at a time (default: the number of cores).
+set -euo pipefail
+export LC_ALL=C
+bench=$(cd "$(dirname "$0")" && pwd)
+export PATH=$bench/../build:$PATH
+folder=${1:?usage: rd.sh FOLDER}
+jobs=${JOBS:-$(nproc)}
+export OMP_NUM_THREADS=1 MODEL=${MODEL:-photo} ENC=${ENC:-} QUANT=${QUANT:-}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+declare -A qualities=([ours]="${QUALITIES:-0 10 20 30 40 50 60 70 80 90 100}"
+	[jpeg420]='5 10 20 30 40 50 60 70 80 90 95' [webp]='0 5 10 20 30 40 50 60 70 80 90 95'
+	[jxl]='8 6 4 3 2.5 2 1.5 1 0.7 0.5' [heic_444]='5 15 25 35 45 55 65 75 85 92' [avif_s6_444]='58 52 46 40 34 28 22 16 11 7')
+declare -A needs=([ours]=vae-enc [jpeg420]=cjpeg [webp]=cwebp [jxl]=cjxl [heic_444]=heif-enc [avif_s6_444]=avifenc)
+
+# encode CODEC Q IN.png IN.ppm OUT, decode CODEC IN OUT.ppm
+# shellcheck disable=SC2086 # options are words
+encode() {
+	case $1 in
+	ours) vae-enc -m "$MODEL" -q "$2" $ENC "$4" | vae-quant -m "$MODEL" $QUANT >"$5" ;;
+	jpeg420) cjpeg -optimize -progressive -quality "$2" -outfile "$5" "$4" ;;
+	webp) cwebp -quiet -m 6 -q "$2" "$3" -o "$5" ;;
+	jxl) cjxl --quiet -d "$2" -e 7 "$3" "$5" ;;
+	heic_444) heif-enc -q "$2" -p chroma=444 -p preset=slow -o "$5" "$3" ;;
+	avif_s6_444) avifenc -j 1 -s 6 -y 444 --min "$2" --max "$2" -a end-usage=q -a cq-level="$2" "$3" "$5" ;;
+	esac >/dev/null 2>&1
+}
+decode() {
+	case $1 in
+	ours) vae-dec -m "$MODEL" "$2" >"$3" ;;
+	jpeg420) djpeg -pnm -outfile "$3" "$2" ;;
+	webp) dwebp -quiet -ppm "$2" -o "$3" ;;
+	jxl) djxl --quiet "$2" "$3" ;;
+	heic_444) heif-convert "$2" "$3.png" && pngtopnm "$3.png" >"$3" ;;
+	avif_s6_444) avifdec -j 1 "$2" "$3.png" && pngtopnm "$3.png" >"$3" ;;
+	esac >/dev/null 2>&1
+}
+
+# one CODEC Q IMAGE.png: "bpp psnr msssim"
+one() {
+	local name
+	name=$work/$1-$2-$(basename "$3" .png)
+	pngtopnm "$3" | ppmtoppm >"$name.in.ppm"
+	if ! encode "$1" "$2" "$3" "$name.in.ppm" "$name.${1%%_*}" || ! decode "$1" "$name.${1%%_*}" "$name.out.ppm"; then
+		echo "rd.sh: $1 at $2 fails on $3" >&2
+		return 1
+	fi
+	ppmtoppm <"$name.out.ppm" | vae-stat -T 1 --tsv -r "$name.in.ppm" - | awk -F'\t' -v bytes="$(stat -c %s "$name.${1%%_*}")" \
+		'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next } { print 8 * bytes / $at["width"] / $at["height"], $at["psnr_db"], $at["ms_ssim"]; exit }'
+	rm -f "$name".*
+}
+export -f one encode decode
+export work
+
+echo codec,q,bpp,psnr,msssim
+for codec in ${CODECS:-jpeg420 webp jxl heic_444 avif_s6_444}; do
+	command -v "${needs[$codec]}" >/dev/null || continue
+	for q in ${qualities[$codec]}; do
+		# shellcheck disable=SC2016 # the inner shell expands them
+		printf '%s\0' "$folder"/*.png | xargs -0 -P "$jobs" -I{} bash -c 'one "$0" "$1" "$2"' "$codec" "$q" {} |
+			awk -v codec="$codec" -v q="$q" '{ b += $1; p += $2; s += $3 } END { if (NR) printf "%s,%s,%.4f,%.3f,%.5f\n", codec, q, b / NR, p / NR, s / NR }'
+	done
+done

@@ -1,0 +1,296 @@
+/* find.c - from a name or an id to a model file. Directories are searched in this order, names and ids alike:
+ *
+ *     $VAE_MODEL_PATH (a colon between two)          chosen by the user for this command
+ *     $XDG_DATA_HOME/vae-tools/models                the user's own; ~/.local/share/vae-tools/models where it is not set
+ *     EXE/../models                                  the build tree: EXE is the program's own directory
+ *     EXE/../share/vae-tools/models                  installed, wherever that was moved to
+ *     VAE_MODELS                                     installed, as it was compiled
+ */
+#include "model/model.h"
+#include "base/cpu.h"
+#include "base/memory.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#ifndef VAE_MODELS
+#define VAE_MODELS "/usr/local/share/vae-tools/models"
+#endif
+#define SUFFIX ".safetensors"
+#define MAX_DIRECTORIES 64
+
+struct path {
+	int count;
+	char *directory[MAX_DIRECTORIES]; /* owned */
+};
+
+static void path_clear(struct path *p)
+{
+	for (int i = 0; i < p->count; i++)
+		free(p->directory[i]);
+}
+
+/* Adds a directory, its name joined from two parts, unless it is there already or a part is missing. */
+static int path_add(struct path *p, const char *head, size_t head_bytes, const char *tail, struct vae_error *error)
+{
+	char *name;
+	if (!head || head_bytes == 0 || p->count == MAX_DIRECTORIES)
+		return 0;
+	if (asprintf(&name, "%.*s%s", (int)head_bytes, head, tail) < 0)
+		return vae_fail(error, VAE_EMEM, "out of memory");
+	for (int i = 0; i < p->count; i++)
+		if (!strcmp(p->directory[i], name)) {
+			free(name);
+			return 0;
+		}
+	p->directory[p->count++] = name;
+	return 0;
+}
+
+/* The directory above the program's own, or "" where the system does not tell. */
+static void program_prefix(char prefix[PATH_MAX])
+{
+	ssize_t n = readlink("/proc/self/exe", prefix, PATH_MAX - 1);
+	prefix[n > 0 ? n : 0] = 0;
+	for (int up = 0; up < 2; up++) {
+		char *slash = strrchr(prefix, '/');
+		if (slash)
+			*slash = 0;
+	}
+}
+
+static const char *absolute_env(const char *name)
+{
+	const char *value = getenv(name);
+	return value && *value == '/' ? value : NULL; /* the XDG specification has relative ones ignored */
+}
+
+static int path_init(struct path *p, struct vae_error *error)
+{
+	char prefix[PATH_MAX];
+	const char *list = getenv("VAE_MODEL_PATH"), *data = absolute_env("XDG_DATA_HOME"), *home = absolute_env("HOME");
+	p->count = 0;
+	program_prefix(prefix);
+	for (size_t n; list && *list; list += n + (list[n] == ':')) {
+		n = strcspn(list, ":");
+		if (path_add(p, list, n, "", error))
+			return VAE_EMEM;
+	}
+	if (path_add(p, data, data ? strlen(data) : 0, "/vae-tools/models", error) ||
+	    (!data && path_add(p, home, home ? strlen(home) : 0, "/.local/share/vae-tools/models", error)) ||
+	    path_add(p, prefix, strlen(prefix), "/models", error) || path_add(p, prefix, strlen(prefix), "/share/vae-tools/models", error) ||
+	    path_add(p, VAE_MODELS, strlen(VAE_MODELS), "", error))
+		return VAE_EMEM;
+	return 0;
+}
+
+/* "A, B, C" for messages, cut where it grows too long. */
+static void path_text(const struct path *p, char *text, size_t room)
+{
+	size_t n = 0;
+	*text = 0;
+	for (int i = 0; i < p->count && n < room; i++)
+		n += (size_t)snprintf(text + n, room - n, "%s%s", i ? ", " : "", p->directory[i]);
+	if (n >= room)
+		strcpy(text + room - 4, "...");
+}
+
+static bool is_regular(const char *file)
+{
+	struct stat st;
+	return !stat(file, &st) && S_ISREG(st.st_mode);
+}
+
+/* ---- by name ----------------------------------------------------------------------------------------------------------- */
+
+/* N of a file NAME-N.safetensors, a decimal number without leading zeros, or -1. */
+static long version_of(const char *file, const char *name)
+{
+	size_t n = strlen(name);
+	if (strncmp(file, name, n) || file[n] != '-')
+		return -1;
+	const char *digits = file + n + 1;
+	size_t length = strspn(digits, "0123456789");
+	if (length == 0 || length > 9 || (length > 1 && *digits == '0') || strcmp(digits + length, SUFFIX))
+		return -1;
+	return strtol(digits, NULL, 10);
+}
+
+/* *file is the path of NAME, or of its newest version, in one directory; NULL where there is neither. Owned by the caller. */
+static int look_up_name(char **file, const char *directory, const char *name, struct vae_error *error)
+{
+	if (asprintf(file, "%s/%s" SUFFIX, directory, name) < 0) {
+		*file = NULL; /* asprintf leaves it undefined */
+		return vae_fail(error, VAE_EMEM, "out of memory");
+	}
+	if (is_regular(*file))
+		return 0;
+	free(*file);
+	*file = NULL;
+	DIR *listing = opendir(directory);
+	long newest = -1;
+	if (!listing && errno == ENOMEM) /* a directory that is not there has no models; of this one nothing is known */
+		return vae_fail(error, VAE_EMEM, "out of memory");
+	for (struct dirent *entry; listing && (entry = readdir(listing));) {
+		char *candidate;
+		long version = version_of(entry->d_name, name);
+		if (version <= newest)
+			continue;
+		if (asprintf(&candidate, "%s/%s", directory, entry->d_name) < 0) {
+			closedir(listing);
+			return vae_fail(error, VAE_EMEM, "out of memory");
+		}
+		if (is_regular(candidate)) {
+			free(*file);
+			*file = candidate;
+			newest = version;
+		} else {
+			free(candidate);
+		}
+	}
+	if (listing)
+		closedir(listing);
+	return 0;
+}
+
+static bool is_name(const char *name)
+{
+	size_t n = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.+");
+	return n && n <= 100 && !name[n] && *name != '.';
+}
+
+/* A model that is given by its path may have been edited: its contents must be those of its id, by which others would find another file. */
+static int find_path(struct vae_model **model, const char *path, struct vae_error *error)
+{
+	struct vae_model *m;
+	int result = vae_model_load(&m, path, error);
+	if (result)
+		return result;
+	if ((result = vae_model_verify(m, error)))
+		vae_model_free(m);
+	else
+		*model = m;
+	return result;
+}
+
+static int find_name(struct vae_model **model, const char *name, struct vae_error *error)
+{
+	struct path path;
+	char *file = NULL, looked[260];
+	int result = path_init(&path, error);
+	for (int i = 0; !result && !file && i < path.count; i++)
+		result = look_up_name(&file, path.directory[i], name, error);
+	if (!result && file) {
+		result = vae_model_load(model, file, error);
+		if (!result)
+			(*model)->by_path = false;
+	} else if (!result) {
+		path_text(&path, looked, sizeof looked);
+		result = is_regular(name) ? vae_fail(error, VAE_EMODEL, "no model '%s': a file in this directory is named by a path, ./%s", name, name)
+		                          : vae_fail(error, VAE_EMODEL, "no model '%s': looked in %s", name, looked);
+	}
+	free(file);
+	path_clear(&path);
+	return result;
+}
+
+int vae_model_find(struct vae_model **model, const char *name, struct vae_error *error)
+{
+	if (!name) {
+		name = getenv("VAE_MODEL");
+		if (!name || !*name)
+			name = "photo";
+	}
+	if (strchr(name, '/'))
+		return find_path(model, name, error);
+	if (!is_name(name))
+		return vae_fail(error, VAE_EMODEL, "'%.100s' is no model's name: letters, digits and -_.+, not starting with a dot; a path has a '/'", name);
+	return find_name(model, name, error);
+}
+
+/* ---- by id ------------------------------------------------------------------------------------------------------------- */
+
+static int is_model_file(const struct dirent *entry)
+{
+	size_t n = strlen(entry->d_name), s = strlen(SUFFIX);
+	return n > s && !strcmp(entry->d_name + n - s, SUFFIX);
+}
+
+static int in_byte_order(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
+
+static int try_file(struct vae_model **model, uint64_t id, const char *directory, const char *name, struct vae_error *error)
+{
+	char *file;
+	if (asprintf(&file, "%s/%s", directory, name) < 0)
+		return vae_fail(error, VAE_EMEM, "out of memory");
+	int result = vae_model_load_id(model, file, id, error);
+	free(file);
+	return result;
+}
+
+/* vae_model_load_id for a whole directory; a damaged copy does not hide a sound one behind it. */
+static int try_directory(struct vae_model **model, uint64_t id, const char *directory, struct vae_error *error)
+{
+	struct dirent **entry;
+	int result = 0, count = scandir(directory, &entry, is_model_file, in_byte_order);
+	if (count < 0 && errno == ENOMEM)
+		return vae_fail(error, VAE_EMEM, "out of memory");
+	for (int i = 0; i < count; i++) {
+		int tried = result == 1 ? 0 : try_file(model, id, directory, entry[i]->d_name, error);
+		result = tried ? tried : result;
+		free(entry[i]);
+	}
+	if (count >= 0)
+		free(entry);
+	return result;
+}
+
+/* vae_model_load_id for a path that a stream names, with its contents checked as in find_path. */
+static int try_hint(struct vae_model **model, uint64_t id, const char *hint, struct vae_error *error)
+{
+	struct vae_model *m;
+	int result = vae_model_load_id(&m, hint, id, error);
+	if (result != 1)
+		return result;
+	if ((result = vae_model_verify(m, error))) {
+		vae_model_free(m);
+		return result;
+	}
+	*model = m;
+	return 1;
+}
+
+int vae_model_find_id(struct vae_model **model, uint64_t id, const char *hint, struct vae_error *error)
+{
+	struct path path;
+	struct vae_error why; /* of a copy that a sound one may follow */
+	char looked[240];
+	int failed = vae_isa_check(error), result;
+	if (failed)
+		return failed;
+	result = failed = path_init(&path, &why);
+	for (int i = 0; !failed && result != 1 && i < path.count; i++) {
+		int tried = try_directory(model, id, path.directory[i], &why);
+		result = tried ? tried : result;
+		if (tried == 1)
+			(*model)->by_path = false;
+	}
+	if (!failed && result != 1 && hint) {
+		int tried = try_hint(model, id, hint, &why);
+		result = tried ? tried : result;
+	}
+	if (result == 0) {
+		path_text(&path, looked, sizeof looked);
+		result = vae_fail(&why, VAE_EMODEL, "no model with the id %016llx%s: looked in %s", (unsigned long long)id,
+		                  hint ? ", not in the file it came from either" : "", looked);
+	}
+	path_clear(&path);
+	if (result < 0 && error)
+		*error = why;
+	return result == 1 ? 0 : result;
+}

@@ -1,0 +1,595 @@
+/* model.c - a model from a file: loading, parts that are taken over when they are needed, what is reported of it. */
+#include "model/model.h"
+#include "base/bytes.h"
+#include "base/cpu.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "model/tensors.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <limits.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <xxhash.h>
+
+#define MAX_ENTRIES (VAE_SCALES * (2 * VAE_BOUND_LIMIT + 2)) /* of the cumulative tables, were every bound the largest */
+#define MAX_DEPTH 8           /* of nesting in the header: a model's own is 3 deep */
+#define HASHED_BYTES (1 << 16) /* read at a time to be hashed */
+
+/* ---- loading ----------------------------------------------------------------------------------------------------------- */
+
+/* Returns whether arrays and objects of a JSON text are nested deeper than any model's. jansson takes some 50 bytes of stack for each level,
+ * 2048 of them at most, which a small thread does not have. */
+static bool is_deep(const char *text, size_t length)
+{
+	int depth = 0;
+	bool quoted = false;
+	for (const char *c = text; c < text + length; c++) {
+		if (quoted && *c == '\\')
+			c++;
+		else if (*c == '"')
+			quoted = !quoted;
+		else if (!quoted && (*c == '[' || *c == '{') && ++depth > MAX_DEPTH)
+			return true;
+		else if (!quoted && (*c == ']' || *c == '}'))
+			depth--;
+	}
+	return false;
+}
+
+static int parse_header(json_t **root, const char *text, size_t length, struct vae_error *error)
+{
+	json_error_t fault;
+	if (is_deep(text, length))
+		return vae_fail(error, VAE_EMODEL, "not a model: its header is nested deeper than %d", MAX_DEPTH);
+	errno = 0; /* jansson has no word for want of memory */
+	if (!(*root = json_loadb(text, length, JSON_REJECT_DUPLICATES, &fault)))
+		return errno == ENOMEM ? vae_fail(error, VAE_EMEM, "out of memory")
+		                       : vae_fail(error, VAE_EMODEL, "not a model: header byte %d: %.100s", fault.position, fault.text);
+	if (!json_is_object(*root)) {
+		json_decref(*root);
+		*root = NULL;
+		return vae_fail(error, VAE_EMODEL, "not a model: its header is not an object");
+	}
+	return 0;
+}
+
+/* Reads and parses the JSON header; *data is where the tensors start in the file. The caller releases *root, which is NULL after a failure. */
+static int read_header(json_t **root, uint64_t *data, const struct vae_file *file, struct vae_error *error)
+{
+	uint8_t head[8];
+	char *text;
+	if (file->size < sizeof head)
+		return vae_fail(error, VAE_EMODEL, "not a model: shorter than 8 bytes");
+	int result = vae_file_read(file, head, sizeof head, 0, error);
+	if (result)
+		return result;
+	uint64_t length = vae_get64(head);
+	if (length > VAE_MODEL_HEADER_BYTES)
+		return vae_fail(error, VAE_EMODEL, "not a model: a header of %llu bytes, %d at most", (unsigned long long)length, VAE_MODEL_HEADER_BYTES);
+	if (length > file->size - sizeof head)
+		return vae_fail(error, VAE_EMODEL, "truncated: a header of %llu bytes in a file of %llu", (unsigned long long)length,
+		                (unsigned long long)file->size);
+	if ((result = vae_alloc_raw(&text, length, 1, error)))
+		return result;
+	if (!(result = vae_file_read(file, text, length, sizeof head, error)))
+		result = parse_header(root, text, length, error);
+	free(text);
+	*data = sizeof head + length;
+	return result;
+}
+
+static int parse_id(uint64_t *id, const char *hex, struct vae_error *error)
+{
+	if (strlen(hex) != 16 || strspn(hex, "0123456789abcdef") != 16)
+		return vae_fail(error, VAE_EMODEL, "its id is not 16 hexadecimal digits");
+	*id = strtoull(hex, NULL, 16);
+	return 0;
+}
+
+static const char *metadata_get(const struct vae_metadata *m, const char *key)
+{
+	for (int i = 0; i < m->count; i++)
+		if (!strcmp(m->key[i], key))
+			return m->value[i];
+	return NULL;
+}
+
+static int metadata_take(struct vae_metadata *m, json_t *object, struct vae_error *error)
+{
+	const char *key;
+	json_t *value;
+	if (!json_is_object(object))
+		return vae_fail(error, VAE_EMODEL, "not a model of vae-tools: no __metadata__");
+	json_object_foreach(object, key, value) {
+		if (!json_is_string(value))
+			return vae_fail(error, VAE_EMODEL, "__metadata__ %.60s is not a string", key);
+		if (m->count == VAE_METADATA_ENTRIES)
+			return vae_fail(error, VAE_EMODEL, "more than %d entries in __metadata__", m->count);
+		m->key[m->count] = strdup(key);
+		m->value[m->count++] = strdup(json_string_value(value));
+		if (!m->key[m->count - 1] || !m->value[m->count - 1])
+			return vae_fail(error, VAE_EMEM, "out of memory");
+	}
+	return 0;
+}
+
+/* Version, id and architecture: everything that is known before a tensor is looked at. */
+static int take_description(struct vae_model *m, json_t *root, struct vae_error *error)
+{
+	int result = metadata_take(&m->metadata, json_object_get(root, "__metadata__"), error);
+	if (result)
+		return result;
+	const char *version = metadata_get(&m->metadata, "format_version"), *line = metadata_get(&m->metadata, "architecture");
+	const char *id = metadata_get(&m->metadata, "id");
+	if (!version || !line || !id)
+		return vae_fail(error, VAE_EMODEL, "not a model of vae-tools: __metadata__ lacks format_version, architecture or id");
+	if (strcmp(version, VAE_MODEL_VERSION))
+		return vae_fail(error, VAE_EMODEL, "format version %.20s; this program reads version " VAE_MODEL_VERSION, version);
+	struct vae_arch arch;
+	if ((result = parse_id(&m->id, id, error)) || (result = vae_arch_parse(&arch, line, error)))
+		return result;
+	vae_arch_format(&arch, m->arch);
+	if (strcmp(line, m->arch))
+		return vae_fail(error, VAE_EMODEL, "architecture line is not in its canonical form");
+	return vae_nets_new(&m->nets, &arch, error);
+}
+
+/* The header's entry of one tensor is exactly what the architecture says. */
+static int check_tensor(const struct vae_tensor *t, json_t *root, struct vae_error *error)
+{
+	json_t *entry = json_object_get(root, t->name), *shape;
+	const char *dtype;
+	json_int_t begin, end;
+	if (!entry)
+		return vae_fail(error, VAE_EMODEL, "no tensor %s", t->name);
+	if (json_unpack(entry, "{s:s, s:o, s:[I,I!]!}", "dtype", &dtype, "shape", &shape, "data_offsets", &begin, &end))
+		return vae_fail(error, VAE_EMODEL, "tensor %s: malformed entry", t->name);
+	bool same = json_is_array(shape) && json_array_size(shape) == (size_t)t->rank;
+	for (int i = 0; same && i < t->rank; i++) {
+		json_t *number = json_array_get(shape, (size_t)i);
+		same = json_is_integer(number) && json_integer_value(number) == (json_int_t)t->shape[i];
+	}
+	if (!same || strcmp(dtype, vae_dtypes[t->dtype].name))
+		return vae_fail(error, VAE_EMODEL, "tensor %s: not %s of the architecture's shape", t->name, vae_dtypes[t->dtype].name);
+	if (begin != (json_int_t)t->begin || end != (json_int_t)t->end)
+		return vae_fail(error, VAE_EMODEL,
+		                "tensor %s: at bytes %lld to %lld, not %llu to %llu: the tensors must lie in the order of vae-model(5), without gaps",
+		                t->name, (long long)begin, (long long)end, (unsigned long long)t->begin, (unsigned long long)t->end);
+	return 0;
+}
+
+static int check_tensors(const struct vae_tensors *l, json_t *root, uint64_t data, uint64_t size, struct vae_error *error)
+{
+	for (const struct vae_tensor *t = l->tensor; t < l->tensor + l->count; t++)
+		if (check_tensor(t, root, error))
+			return VAE_EMODEL;
+	if (json_object_size(root) != (size_t)l->count + 1)
+		return vae_fail(error, VAE_EMODEL, "%zu tensors, where its architecture has %d", json_object_size(root) - 1, l->count);
+	if (size - data != l->bytes)
+		return vae_fail(error, VAE_EMODEL, "%s: %llu bytes, where its header describes %llu", size - data < l->bytes ? "truncated" : "too long",
+		                (unsigned long long)size, (unsigned long long)(data + l->bytes));
+	return 0;
+}
+
+/* The file behind a model, and which of its parts the model has taken over from it. */
+struct vae_model_file {
+	struct vae_file file;
+	uint64_t data;         /* where the tensors start in it */
+	struct vae_tensors tensors; /* checked against the header */
+	pthread_mutex_t lock;  /* held while parts are taken over */
+	atomic_uint ready;     /* 1 << part for each that has been */
+};
+
+static void file_free(struct vae_model_file *file)
+{
+	if (!file)
+		return;
+	vae_file_close(&file->file);
+	pthread_mutex_destroy(&file->lock);
+	free(file);
+}
+
+/* Checks that the file holds what its architecture asks for. Only then is memory taken, and none of it touched. */
+static int check_file(struct vae_model *m, json_t *root, struct vae_error *error)
+{
+	struct vae_model_file *f = m->file;
+	json_int_t entries = 0;
+	json_unpack(root, "{s:{s:[I]}}", "prior.scales.cumulative", "shape", &entries);
+	if (entries < 1 || entries > MAX_ENTRIES)
+		return vae_fail(error, VAE_EMODEL, "tensor prior.scales.cumulative is missing, or of no possible size");
+	vae_tensors_init(&f->tensors, m->nets, (size_t)entries, m->nets->arch.kind == VAE_ARCH_PHOTO && json_object_get(root, VAE_TENSOR_SENSITIVITY));
+	int result = check_tensors(&f->tensors, root, f->data, f->file.size, error);
+	return result ? result : vae_weights_reserve(&m->weights, &m->nets->params, error);
+}
+
+/* Puts the file's name (its end, where it is long) before a message. What the file holds is a fault of the model, whoever saw it. */
+static int blame(const char *path, struct vae_error *error, int result)
+{
+	if (result != VAE_EMEM)
+		result = VAE_EMODEL;
+	if (error) {
+		struct vae_error inner = *error;
+		size_t length = strlen(path);
+		vae_fail(error, (enum vae_err)result, "model %s%s: %.200s", length > 150 ? "..." : "", length > 150 ? path + length - 150 : path, inner.text);
+	}
+	return result;
+}
+
+static int file_new(struct vae_model_file **file, const char *path, struct vae_error *error)
+{
+	struct vae_model_file *f;
+	int result = vae_alloc(&f, 1, sizeof *f, error);
+	if (result)
+		return result;
+	if ((result = vae_file_open(&f->file, path, error))) {
+		free(f);
+		return result;
+	}
+	pthread_mutex_init(&f->lock, NULL);
+	*file = f;
+	return 0;
+}
+
+/* Makes a model whose file is open and its header parsed, and nothing more. *root is the caller's after a success. */
+static int begin(struct vae_model **model, json_t **root, const char *path, struct vae_error *error)
+{
+	struct vae_model *m;
+	int result = vae_alloc(&m, 1, sizeof *m, error);
+	if (result)
+		return result;
+	if ((result = file_new(&m->file, path, error)) || (result = read_header(root, &m->file->data, &m->file->file, error)))
+		vae_model_free(m);
+	else
+		*model = m;
+	return result;
+}
+
+/* The rest of loading. */
+static int complete(struct vae_model *m, json_t *root, const char *path, struct vae_error *error)
+{
+	int result;
+	if ((result = take_description(m, root, error)) || (result = check_file(m, root, error)))
+		return result;
+	/* A file without a name of its own, such as /proc/self/fd/4 of a pipe's copy, keeps the name it was opened by. */
+	if (!(m->path = realpath(path, NULL)) && !(*path == '/' && (m->path = strdup(path))))
+		return vae_fail(error, VAE_EMODEL, "%s", strerror(errno));
+	m->by_path = true;
+	return 0;
+}
+
+int vae_model_load(struct vae_model **model, const char *path, struct vae_error *error)
+{
+	json_t *root = NULL;
+	struct vae_model *m = NULL;
+	int result = vae_isa_check(error);
+	if (result)
+		return result;
+	result = begin(&m, &root, path, error);
+	if (!result)
+		result = complete(m, root, path, error);
+	json_decref(root);
+	if (result) {
+		vae_model_free(m);
+		return blame(path, error, result);
+	}
+	*model = m;
+	return 0;
+}
+
+int vae_model_load_id(struct vae_model **model, const char *path, uint64_t id, struct vae_error *error)
+{
+	json_t *root = NULL;
+	struct vae_model *m = NULL;
+	uint64_t claimed;
+	struct vae_error why;
+	int result = begin(&m, &root, path, &why);
+	if (result == VAE_EMEM) /* whose id it has is not known; but "no such model" would be a wrong word */
+		return blame(path, error, vae_fail(error, VAE_EMEM, "%s", why.text));
+	if (result)
+		return 0;
+	const char *hex = json_string_value(json_object_get(json_object_get(root, "__metadata__"), "id"));
+	if (hex && !parse_id(&claimed, hex, NULL) && claimed == id) {
+		result = complete(m, root, path, error);
+		if (result) {
+			result = blame(path, error, result);
+		} else {
+			*model = m;
+			m = NULL;
+			result = 1;
+		}
+	}
+	json_decref(root);
+	vae_model_free(m);
+	return result;
+}
+
+/* ---- taking over parts ------------------------------------------------------------------------------------------------- */
+
+static int not_finite(const struct vae_tensor *t, size_t number, struct vae_error *error)
+{
+	return vae_fail(error, VAE_EMODEL, "tensor %s: number %zu is not finite", t->name, number);
+}
+
+/* Memory that tensors are read into, one after another. */
+struct reader {
+	const struct vae_model_file *file;
+	uint8_t *bytes; /* of the largest tensor; owned */
+};
+
+static int reader_init(struct reader *r, const struct vae_model_file *file, struct vae_error *error)
+{
+	uint64_t most = 0;
+	for (const struct vae_tensor *t = file->tensors.tensor; t < file->tensors.tensor + file->tensors.count; t++)
+		most = t->end - t->begin > most ? t->end - t->begin : most;
+	r->file = file;
+	return vae_alloc_raw(&r->bytes, (size_t)most, 1, error);
+}
+
+/* Reads a tensor into r->bytes. */
+static int fetch(const struct reader *r, const struct vae_tensor *t, struct vae_error *error)
+{
+	return vae_file_read(&r->file->file, r->bytes, (size_t)(t->end - t->begin), r->file->data + t->begin, error);
+}
+
+/* A matrix goes straight into its packed form. */
+static int take_matrix(float *packed, const struct vae_tensor *t, const struct reader *r, struct vae_error *error)
+{
+	size_t n = 0;
+	int result = fetch(r, t, error);
+	if (result || vae_kernels()->pack_half(packed, r->bytes, t->shape[0], t->shape[1]))
+		return result;
+	while (n < t->count && isfinite(vae_float_from_half(vae_get16(r->bytes + 2 * n))))
+		n++;
+	return not_finite(t, n, error);
+}
+
+static int take_floats(float *values, const struct vae_tensor *t, const struct reader *r, struct vae_error *error)
+{
+	int result = fetch(r, t, error);
+	size_t good = result ? 0 : vae_tensor_get(values, t, r->bytes);
+	return result || good == t->count ? result : not_finite(t, good, error);
+}
+
+/* The integer tables, which follow the parameters. */
+static int take_scales(struct vae_model *m, const struct reader *r, struct vae_error *error)
+{
+	const struct vae_tensor *t = &m->file->tensors.tensor[m->nets->params.count];
+	int32_t bound[VAE_SCALES];
+	uint16_t *cumulative;
+	int result = vae_alloc_raw(&cumulative, t[1].count, sizeof *cumulative, error);
+	if (result)
+		return result;
+	if (!(result = fetch(r, &t[0], error))) {
+		vae_tensor_get(bound, &t[0], r->bytes);
+		result = fetch(r, &t[1], error);
+	}
+	if (!result) {
+		vae_tensor_get(cumulative, &t[1], r->bytes);
+		result = vae_cdfs_load(&m->scales, bound, cumulative, t[1].count, error);
+	}
+	free(cumulative);
+	return result;
+}
+
+static int check_sigmoid(const float *knots, struct vae_error *error)
+{
+	for (int i = 0; i < VAE_SIGMOID_KNOTS; i++)
+		if (!(knots[i] >= (i ? knots[i - 1] : 0) && knots[i] <= 1))
+			return vae_fail(error, VAE_EMODEL, "tensor dec.sigmoid: number %d falls, or leaves 0 to 1", i);
+	return 0;
+}
+
+/* mlp's logistic function, the last tensor. */
+static int take_sigmoid(struct vae_model *m, const struct reader *r, struct vae_error *error)
+{
+	const struct vae_tensor *t = &m->file->tensors.tensor[m->nets->params.count + 2];
+	float *knots;
+	int result = vae_alloc_raw(&knots, VAE_SIGMOID_KNOTS, sizeof *knots, error);
+	if (result)
+		return result;
+	if ((result = take_floats(knots, t, r, error)) || (result = check_sigmoid(knots, error)))
+		free(knots);
+	else
+		m->sigmoid = knots;
+	return result;
+}
+
+static int take_sensitivity(struct vae_model *m, const struct reader *r, struct vae_error *error)
+{
+	const struct vae_tensor *t = &m->file->tensors.tensor[m->file->tensors.sensitivity];
+	float *table;
+	int result = vae_alloc_raw(&table, t->count, sizeof *table, error);
+	if (result)
+		return result;
+	result = take_floats(table, t, r, error);
+	for (size_t i = 0; !result && i < t->count; i++)
+		if (!(table[i] >= 0))
+			result = vae_fail(error, VAE_EMODEL, "tensor %s: number %zu is negative", t->name, i);
+	if (result)
+		free(table);
+	else
+		m->sensitivity = table;
+	return result;
+}
+
+/* The part that a parameter belongs to: the network that reads it, or h_s for what the coder reads. */
+static int part_of(const char *name)
+{
+	static const struct { const char *prefix; int part; } rules[] = {{"enc.", VAE_ANALYSIS}, {"dec.", VAE_SYNTHESIS}, {"prior.ha.", VAE_H_A},
+	                                                                 {"prior.ctx.", VAE_CONTEXT}, {"prior.ctx2.", VAE_CONTEXT2}, {"prior.ctx3.", VAE_CONTEXT3}};
+	for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
+		if (!strncmp(name, rules[i].prefix, strlen(rules[i].prefix)))
+			return rules[i].part;
+	return VAE_H_S;
+}
+
+static int take_part(struct vae_model *m, int part, const struct reader *r, struct vae_error *error)
+{
+	const struct vae_params *params = &m->nets->params;
+	int result = 0;
+	for (int i = 0; !result && i < params->count; i++) {
+		const struct vae_param *p = &params->list[i];
+		const struct vae_tensor *t = &m->file->tensors.tensor[i];
+		if (part_of(p->name) != part)
+			continue;
+		if (p->matrix)
+			result = take_matrix(m->weights.packed + p->packed, t, r, error);
+		else
+			result = take_floats(m->weights.value + p->offset, t, r, error);
+	}
+	if (!result && part == VAE_H_S)
+		result = take_scales(m, r, error);
+	if (!result && part == VAE_H_A && m->file->tensors.sensitivity >= 0)
+		result = take_sensitivity(m, r, error);
+	if (!result && part == VAE_SYNTHESIS && m->nets->arch.kind == VAE_ARCH_MLP)
+		result = take_sigmoid(m, r, error);
+	return result;
+}
+
+/* Takes over those of `parts` that are not ready, under the lock. A part is marked only when its file was still the one that was loaded. */
+static int take_parts(struct vae_model *m, unsigned parts, struct vae_error *error)
+{
+	struct vae_model_file *f = m->file;
+	struct reader r;
+	int result = reader_init(&r, f, error);
+	if (result)
+		return result;
+	for (int i = 0; !result && i < VAE_NETS; i++) {
+		unsigned part = 1u << i;
+		if (!(parts & part & ~atomic_load_explicit(&f->ready, memory_order_relaxed)))
+			continue;
+		result = take_part(m, i, &r, error);
+		int changed = vae_file_unchanged(&f->file, error); /* which says more than what came of it */
+		result = changed ? changed : result;
+		if (!result)
+			atomic_fetch_or_explicit(&f->ready, part, memory_order_release);
+	}
+	free(r.bytes);
+	return result;
+}
+
+int vae_model_prepare(const struct vae_model *model, unsigned parts, struct vae_error *error)
+{
+	struct vae_model_file *f = model->file;
+	if (!f || !(parts & ~atomic_load_explicit(&f->ready, memory_order_acquire)))
+		return 0;
+	uint64_t state = vae_fp_enter();
+	pthread_mutex_lock(&f->lock);
+	/* The model changes under the lock alone, and where nobody may look before the part is marked ready: const to all the others. */
+	int result = take_parts((struct vae_model *)model, parts, error);
+	pthread_mutex_unlock(&f->lock);
+	vae_fp_leave(state);
+	return result ? blame(model->path, error, result) : 0;
+}
+
+int vae_model_values(const struct vae_model *model, float *values, struct vae_error *error)
+{
+	const struct vae_model_file *f = model->file;
+	struct reader r;
+	if (!f) {
+		memcpy(values, model->weights.value, model->nets->params.total * sizeof *values);
+		return 0;
+	}
+	int result = reader_init(&r, f, error);
+	if (result)
+		return result;
+	const struct vae_tensor *t = f->tensors.tensor;
+	for (int i = 0; !result && i < model->nets->params.count; i++, t++)
+		result = take_floats(values + model->nets->params.list[i].offset, t, &r, error);
+	if (!result)
+		result = vae_file_unchanged(&f->file, error);
+	free(r.bytes);
+	return result ? blame(model->path, error, result) : 0;
+}
+
+/* Hashes the architecture and all tensors as they lie in the file. */
+static int hash_contents(uint64_t *id, const struct vae_model *m, XXH64_state_t *hash, struct vae_error *error)
+{
+	const struct vae_model_file *f = m->file;
+	uint8_t *bytes;
+	int result = vae_alloc_raw(&bytes, HASHED_BYTES, 1, error);
+	if (result)
+		return result;
+	XXH64_reset(hash, 0);
+	XXH64_update(hash, m->arch, strlen(m->arch));
+	for (uint64_t at = 0; !result && at < f->tensors.bytes; at += HASHED_BYTES) {
+		size_t n = f->tensors.bytes - at < HASHED_BYTES ? (size_t)(f->tensors.bytes - at) : HASHED_BYTES;
+		if (!(result = vae_file_read(&f->file, bytes, n, f->data + at, error)))
+			XXH64_update(hash, bytes, n);
+	}
+	free(bytes);
+	*id = XXH64_digest(hash);
+	return result ? result : vae_file_unchanged(&f->file, error);
+}
+
+int vae_model_verify(const struct vae_model *model, struct vae_error *error)
+{
+	uint64_t id = model->id;
+	XXH64_state_t *hash = XXH64_createState();
+	if (!hash)
+		return vae_fail(error, VAE_EMEM, "out of memory");
+	int result = hash_contents(&id, model, hash, error);
+	XXH64_freeState(hash);
+	if (!result && id != model->id)
+		result = vae_fail(error, VAE_EMODEL, "its id is %016llx, but its contents hash to %016llx: it was edited or damaged",
+		                  (unsigned long long)model->id, (unsigned long long)id);
+	return result ? blame(model->path, error, result) : 0;
+}
+
+void vae_model_free(struct vae_model *model)
+{
+	if (!model)
+		return;
+	for (int i = 0; i < model->metadata.count; i++) {
+		free(model->metadata.key[i]);
+		free(model->metadata.value[i]);
+	}
+	vae_weights_clear(&model->weights);
+	vae_cdfs_clear(&model->scales);
+	vae_nets_free(model->nets);
+	file_free(model->file);
+	free(model->sigmoid);
+	free(model->sensitivity);
+	free(model->path);
+	free(model);
+}
+
+/* ---- reports ----------------------------------------------------------------------------------------------------------- */
+
+uint64_t vae_model_id(const struct vae_model *model) { return model->id; }
+const char *vae_model_arch(const struct vae_model *model) { return model->arch; }
+const char *vae_model_path(const struct vae_model *model) { return model->path; }
+bool vae_model_by_path(const struct vae_model *model) { return model->by_path; }
+const char *vae_model_metadata(const struct vae_model *model, const char *key) { return metadata_get(&model->metadata, key); }
+
+/* The part that a report counts a parameter with: without a hyperprior, what the coder reads goes with the synthesis. */
+static int reported_part(const struct vae_nets *nets, const char *name)
+{
+	int part = part_of(name);
+	return nets->net[part].layers ? part : VAE_SYNTHESIS;
+}
+
+int vae_model_parts(const struct vae_model *model, struct vae_part *parts, int room)
+{
+	const struct vae_nets *nets = model->nets;
+	/* mlp: a cell of its networks is a whole picture */
+	double pixels = nets->arch.kind == VAE_ARCH_MLP ? (double)nets->arch.width * nets->arch.height : 1;
+	int count = 0;
+	for (int i = 0; i < VAE_NETS; i++) {
+		const struct vae_net *net = &nets->net[i];
+		if (!net->layers)
+			continue;
+		struct vae_part part = {.name = net->name, .decoder = net->decoder, .kmac_pixel = vae_net_macs_pixel(net) / pixels / 1000};
+		for (int k = 0; k < nets->params.count; k++)
+			if (reported_part(nets, nets->params.list[k].name) == i)
+				part.parameters += (uint64_t)nets->params.list[k].rows * nets->params.list[k].columns;
+		if (count < room)
+			parts[count] = part;
+		count++;
+	}
+	return count;
+}

@@ -1,0 +1,245 @@
+/* The payload, precisely.
+ *
+ *   state 0, ..., state STATES - 1 (5 bytes each, least significant first), words (2 bytes each, least significant first)
+ *
+ * A state x is an integer, 2^24 <= x < 2^40. Symbol n of the payload (from 0) goes through state n mod STATES. Decoding a symbol of
+ * a table, where cumulative[] ends with 65536:
+ *
+ *   place = x mod 65536; s = the symbol with cumulative[s] <= place < cumulative[s + 1]
+ *   x = (cumulative[s + 1] - cumulative[s]) (x / 65536) + place - cumulative[s]
+ *   if x < 2^24: x = 65536 x + the next word
+ *
+ * s is -bound .. bound, or the escape, which is followed, through the same state, by digits: a digit of k bits, 1 <= k <= 16, is a
+ * symbol of a table of 2^k equal counts. With n = |value| - bound of bit length L, 1 <= L <= 20, the digits are L - 1 times a
+ * 1-bit 0, a 1-bit 1, what n has above its low 16 bits and below its leading 1 (where L > 17), the low min(L - 1, 16) bits
+ * (where L > 1), and the sign (1 bit, 1 is negative): Exp-Golomb. After the last symbol no word is left and all states are 2^24.
+ *
+ * The encoder runs the same road backwards: states start at 2^24, symbols and digits come last to first, words are pushed.
+ *
+ * The choice of numbers: x / count stays above 2^8, so that the loss of rounding it is under 10^-6 bit a symbol, and a step moves
+ * one word at most. The states cost 3 bytes each beyond what they carry; decoders get them back as a check at the end. Each payload
+ * is the form of at most one sequence of symbols. Damage that turns it into another's, such as an escape's sign reversed, cannot
+ * be seen here: that takes a checksum.
+ */
+#include "prior/coder.h"
+
+#include "base/bytes.h"
+
+#include <assert.h>
+#include <math.h>
+
+#define STATES ((int)(sizeof(((struct vae_coder_decoder *)0)->state) / sizeof(uint64_t)))
+#define LOW ((uint64_t)1 << 24)
+#define STATE_BYTES 5
+#define WORD_BYTES 2
+#define PREFIX_LIMIT 19 /* L - 1 of the largest n, VAE_SYMBOL_LIMIT - 1 */
+
+_Static_assert(VAE_SYMBOL_LIMIT < 2 << PREFIX_LIMIT, "an escape's value fits its prefix");
+_Static_assert(VAE_SCALE_BITS == 16, "words, places and counts are 16 bits");
+
+/* ---- encoder ------------------------------------------------------------------------------------------------------------------ */
+
+enum { BLOCK = 4096, STEPS = 1 + PREFIX_LIMIT + 1 + 2 + 1 }; /* a symbol takes at most STEPS steps of at most one word each */
+
+struct encoder {
+	uint64_t state[STATES];
+	uint16_t *word; /* where the next one goes; the payload holds them in the opposite order */
+};
+
+static inline void push(struct encoder *e, int lane, uint32_t first, uint32_t count)
+{
+	uint64_t x = e->state[lane];
+	if (x >= (uint64_t)count << 24) {
+		*e->word++ = (uint16_t)x;
+		x >>= 16;
+	}
+	e->state[lane] = (x / count << 16) + x % count + first;
+}
+
+static void push_digit(struct encoder *e, int lane, uint32_t digit, int bits)
+{
+	push(e, lane, digit << (16 - bits), 1U << (16 - bits));
+}
+
+static int bit_length(uint32_t n)
+{
+	return 32 - __builtin_clz(n);
+}
+
+static void push_escape(struct encoder *e, int lane, uint32_t n, bool negative)
+{
+	int rest = bit_length(n) - 1;
+	push_digit(e, lane, negative, 1);
+	if (rest > 0)
+		push_digit(e, lane, rest < 16 ? n ^ 1U << rest : n & 0xffff, rest < 16 ? rest : 16);
+	if (rest > 16)
+		push_digit(e, lane, n >> 16 ^ 1U << (rest - 16), rest - 16);
+	push_digit(e, lane, 1, 1);
+	for (int i = 0; i < rest; i++)
+		push_digit(e, lane, 0, 1);
+}
+
+static inline int encode_symbol(struct encoder *e, const struct vae_cdfs *scales, int lane, uint8_t index, int32_t value)
+{
+	if (index >= VAE_SCALES || value > VAE_SYMBOL_LIMIT || value < -VAE_SYMBOL_LIMIT)
+		return VAE_EARG;
+	int32_t bound = scales->bound[index], s = value + bound;
+	const uint16_t *c = scales->cumulative + scales->first[index];
+	if ((uint32_t)s > (uint32_t)(2 * bound)) {
+		s = 2 * bound + 1;
+		push_escape(e, lane, (uint32_t)((value < 0 ? -value : value) - bound), value < 0);
+	}
+	push(e, lane, c[s], (uint16_t)(c[s + 1] - c[s]));
+	return 0;
+}
+
+static int append_payload(struct vae_buffer *buffer, const uint64_t *state, const uint16_t *words, size_t count, struct vae_error *error)
+{
+	uint8_t *p = vae_buffer_extend(buffer, STATES * STATE_BYTES + count * WORD_BYTES, error);
+	if (!p)
+		return VAE_EMEM;
+	for (int lane = 0; lane < STATES; lane++, p += STATE_BYTES) {
+		vae_put32(p, (uint32_t)state[lane]);
+		p[4] = (uint8_t)(state[lane] >> 32);
+	}
+	for (size_t i = count; i-- > 0; p += WORD_BYTES)
+		vae_put16(p, words[i]);
+	return 0;
+}
+
+int vae_coder_encode(struct vae_buffer *buffer, const struct vae_cdfs *scales, const uint8_t *index, const int32_t *value, size_t count,
+                     struct vae_error *error)
+{
+	int code = 0;
+	struct vae_buffer words = { 0 };
+	struct encoder e = { 0 };
+	for (int lane = 0; lane < STATES; lane++)
+		e.state[lane] = LOW;
+	for (size_t n = count; n > 0;) {
+		size_t stop = n > BLOCK ? n - BLOCK : 0;
+		uint8_t *room = vae_buffer_extend(&words, (n - stop) * STEPS * sizeof *e.word, error);
+		if (!room) {
+			code = VAE_EMEM;
+			goto out;
+		}
+		e.word = (uint16_t *)(void *)room;
+		while (n-- > stop)
+			if (encode_symbol(&e, scales, (int)(n % STATES), index[n], value[n])) {
+				code = vae_fail(error, VAE_EARG, "symbol %zu, %ld with table %d, cannot be coded", n, (long)value[n], index[n]);
+				goto out;
+			}
+		n = stop;
+		words.size = (size_t)((uint8_t *)e.word - words.data);
+	}
+	code = append_payload(buffer, e.state, (const uint16_t *)(void *)words.data, words.size / sizeof(uint16_t), error);
+out:
+	vae_buffer_clear(&words);
+	return code;
+}
+
+/* ---- decoder ------------------------------------------------------------------------------------------------------------------ */
+
+int vae_coder_start(struct vae_coder_decoder *decoder, const struct vae_cdfs *scales, const uint8_t *data, size_t bytes, struct vae_error *error)
+{
+	struct vae_coder_decoder made = { .scales = scales };
+	if (bytes < (size_t)STATES * STATE_BYTES)
+		return vae_fail(error, VAE_EDATA, "coded symbols are truncated: %zu bytes, %d at least", bytes, STATES * STATE_BYTES);
+	for (int lane = 0; lane < STATES; lane++) {
+		const uint8_t *p = data + lane * STATE_BYTES;
+		made.state[lane] = vae_get32(p) | (uint64_t)p[4] << 32;
+		if (made.state[lane] < LOW)
+			return vae_fail(error, VAE_EDATA, "coded symbols are damaged: coder state %d is too small", lane);
+	}
+	made.data = data + STATES * STATE_BYTES;
+	made.end = data + bytes;
+	*decoder = made;
+	return 0;
+}
+
+/* The last step of decoding a symbol or digit. */
+static inline void drop(struct vae_coder_decoder *d, int lane, uint32_t first, uint32_t count)
+{
+	uint64_t x = d->state[lane];
+	x = count * (x >> 16) + (x & 0xffff) - first;
+	if (x < LOW) {
+		if (d->end - d->data < WORD_BYTES) {
+			d->failed = true;
+			return;
+		}
+		x = x << 16 | vae_get16(d->data);
+		d->data += WORD_BYTES;
+	}
+	d->state[lane] = x;
+}
+
+static uint32_t pull_digit(struct vae_coder_decoder *d, int lane, int bits)
+{
+	uint32_t digit = (uint32_t)(d->state[lane] & 0xffff) >> (16 - bits);
+	drop(d, lane, digit << (16 - bits), 1U << (16 - bits));
+	return digit;
+}
+
+static int32_t pull_escape(struct vae_coder_decoder *d, int lane, int32_t bound)
+{
+	int rest = 0;
+	while (!d->failed && !pull_digit(d, lane, 1))
+		if (++rest > PREFIX_LIMIT)
+			d->failed = true;
+	if (d->failed)
+		return 0;
+	uint32_t n = 1;
+	if (rest > 16)
+		n = n << (rest - 16) | pull_digit(d, lane, rest - 16);
+	if (rest > 0) {
+		int low = rest < 16 ? rest : 16;
+		n = n << low | pull_digit(d, lane, low);
+	}
+	bool negative = pull_digit(d, lane, 1);
+	int32_t value = (int32_t)n + bound;
+	if (value > VAE_SYMBOL_LIMIT)
+		d->failed = true;
+	return negative ? -value : value;
+}
+
+static inline int32_t decode_symbol(struct vae_coder_decoder *d, int lane, uint8_t index)
+{
+	const struct vae_cdfs *scales = d->scales;
+	assert(index < VAE_SCALES);
+	int32_t bound = scales->bound[index];
+	const uint16_t *c = scales->cumulative + scales->first[index];
+	int32_t s = vae_cdfs_find(scales, index, (uint32_t)(d->state[lane] & 0xffff));
+	drop(d, lane, c[s], (uint16_t)(c[s + 1] - c[s]));
+	return s <= 2 * bound ? s - bound : pull_escape(d, lane, bound);
+}
+
+void vae_coder_decode(struct vae_coder_decoder *decoder, const uint8_t *index, int32_t *value, size_t count)
+{
+	struct vae_coder_decoder d = *decoder;
+	for (size_t n = 0; n < count; n++) {
+		int32_t v = d.failed ? 0 : decode_symbol(&d, (int)((d.position + n) % STATES), index[n]);
+		value[n] = d.failed ? 0 : v;
+	}
+	d.position += count;
+	*decoder = d;
+}
+
+int vae_coder_finish(const struct vae_coder_decoder *decoder, struct vae_error *error)
+{
+	if (decoder->failed)
+		return vae_fail(error, VAE_EDATA, "coded symbols are truncated or damaged");
+	if (decoder->data != decoder->end)
+		return vae_fail(error, VAE_EDATA, "coded symbols are damaged: %zu bytes are left over", (size_t)(decoder->end - decoder->data));
+	for (int lane = 0; lane < STATES; lane++)
+		if (decoder->state[lane] != LOW)
+			return vae_fail(error, VAE_EDATA, "coded symbols are damaged: they do not end where they should");
+	return 0;
+}
+
+double vae_coder_bits(const struct vae_cdfs *scales, uint8_t index, int32_t value)
+{
+	int32_t bound = scales->bound[index], magnitude = value < 0 ? -value : value;
+	int32_t s = magnitude <= bound ? value + bound : 2 * bound + 1;
+	const uint16_t *c = scales->cumulative + scales->first[index];
+	double bits = VAE_SCALE_BITS - log2((uint16_t)(c[s + 1] - c[s]));
+	return magnitude <= bound ? bits : bits + 2 * bit_length((uint32_t)(magnitude - bound));
+}

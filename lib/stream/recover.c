@@ -1,0 +1,373 @@
+/* salvage.c - whole images and slices of a damaged stream of codes.
+ *
+ * Slices follow one another by their lengths. Behind one that is bad, the next begins where its length says, if that is borne out by what is found
+ * there. Else the length is wrong, or bytes are missing, and the next is looked for: a place from which lengths lead to the image's end, and a checksum
+ * that is right. How many slices lie on that way tells which it is.
+ */
+#include "stream/recover.h"
+
+#include <stdlib.h>
+
+#include "base/bytes.h"
+#include "base/memory.h"
+#include "stream/codes.h"
+#include "stream/frames.h"
+#include "stream/geometry.h"
+
+#define SEARCH_BYTES ((size_t)64 << 20) /* of content that is searched behind a bad slice */
+#define SEARCH_SUMS 16                  /* and so many times as much is checksummed while searching */
+
+struct vae_salvage {
+	struct vae_frames frames;
+	uint64_t max_pixels, image;
+	vae_damage_report *report;
+	void *context;
+	int64_t start;     /* of the image last read */
+	int64_t *offset;   /* [offsets] of the image's slices; owned */
+	size_t offsets;
+	bool said, had;    /* of this frame: damage was reported; an image, or a part of one, was read */
+};
+
+static void say(struct vae_salvage *s, struct vae_damage *damage)
+{
+	s->said = true;
+	s->report(s->context, damage);
+}
+
+static void say_of_image(struct vae_salvage *s, const struct vae_error *why, const char *what)
+{
+	struct vae_damage damage = {.image = s->image};
+	vae_fail_at(&damage.error, why->code, why->offset, "%.300s: %s", why->text, what);
+	say(s, &damage);
+}
+
+/* ---- slices ------------------------------------------------------------------------------------------------------------ */
+
+/* What is known of the image being read. */
+struct picture {
+	struct vae_codes *codes;
+	uint64_t room;     /* bytes that its payloads may still take */
+};
+
+static const uint8_t *content(const struct vae_salvage *s, size_t at) { return s->frames.content.data + at; }
+static size_t size(const struct vae_salvage *s) { return s->frames.content.size; }
+
+static bool header_at(const struct vae_salvage *s, size_t at)
+{
+	struct vae_codes head;
+	return size(s) - at >= VAE_CODES_HEADER_BYTES && !memcmp(content(s, at), VAE_CODES_MAGIC, 4) &&
+	       !vae_codes_header_get(&head, content(s, at), -1, s->max_pixels, NULL);
+}
+
+static bool image_ends(const struct vae_salvage *s, size_t at) { return at == size(s) || header_at(s, at); }
+
+/* Until there are n bytes of content: 1, 0 where the frame ends before, or a negative code. */
+static int need(struct vae_salvage *s, size_t n, struct vae_error *error)
+{
+	int rc = 1;
+	while (rc == 1 && size(s) < n)
+		rc = vae_frames_grow(&s->frames, error);
+	return rc < 0 ? rc : size(s) >= n;
+}
+
+/* Bytes that slice i takes, its head included, if it begins here; 0: it cannot. */
+static size_t length_at(const struct vae_salvage *s, const struct picture *p, uint32_t i, size_t at)
+{
+	if (at > size(s) || size(s) - at < VAE_CODES_SLICE_BYTES)
+		return 0;
+	uint32_t bytes = vae_get32(content(s, at));
+	bool possible = bytes <= p->room && bytes <= vae_slice_limit(p->codes, i) && bytes >= vae_codes_alpha_bytes(p->codes, i);
+	return possible ? VAE_CODES_SLICE_BYTES + (size_t)bytes : 0;
+}
+
+/* Whether these bytes, all there, are a slice. */
+static bool sums_up(const struct vae_salvage *s, size_t at, size_t bytes)
+{
+	return vae_get32(content(s, at + 4)) == vae_codes_checksum(content(s, at + VAE_CODES_SLICE_BYTES), bytes - VAE_CODES_SLICE_BYTES);
+}
+
+/* An intact slice i here, of *bytes; 0: there is none, and *why says why. */
+static int slice_at(size_t *bytes, struct vae_salvage *s, const struct picture *p, uint32_t i, size_t at, struct vae_error *why, struct vae_error *error)
+{
+	int rc = need(s, at + VAE_CODES_SLICE_BYTES, error);
+	int64_t offset = vae_frames_offset(&s->frames, at);
+	*bytes = rc == 1 ? length_at(s, p, i, at) : 0;
+	if (rc == 1 && *bytes && (rc = need(s, at + *bytes, error)) == 1) {
+		if (sums_up(s, at, *bytes))
+			return 1;
+		vae_fail_at(why, VAE_EDATA, offset, "its checksum is wrong");
+	} else if (rc == 1) {
+		vae_fail_at(why, VAE_EDATA, offset, "it claims %u bytes, which it cannot have", vae_get32(content(s, at)));
+	} else if (!rc) {
+		vae_fail_at(why, VAE_EDATA, offset, "its end is missing");
+	}
+	return rc < 0 ? rc : 0;
+}
+
+/* Slice i, which is bad, has its length, as far as can be told: the image ends behind it, or the next slice is good, or their lengths lead to the end. */
+static bool length_is_right(const struct vae_salvage *s, const struct picture *p, uint32_t i, size_t at)
+{
+	const uint32_t slices = p->codes->slices;
+	size_t bytes = length_at(s, p, i, at);
+	if (!bytes || bytes > size(s) - at)
+		return false;
+	at += bytes;
+	if (i + 1 < slices && (bytes = length_at(s, p, i + 1, at)) && bytes <= size(s) - at && sums_up(s, at, bytes))
+		return true;
+	for (uint32_t k = i + 1; k < slices; k++, at += bytes)
+		if (!(bytes = length_at(s, p, k, at)) || bytes > size(s) - at)
+			return false;
+	return image_ends(s, at);
+}
+
+/* Whether a slice from which `count` lengths lead to the image's end begins at *at and is good. */
+static bool found(const struct vae_salvage *s, const struct picture *p, uint32_t i, size_t at, uint32_t count, uint64_t *budget)
+{
+	size_t bytes;
+	if (!count || count >= p->codes->slices - i || !(bytes = length_at(s, p, p->codes->slices - count, at)) || bytes > *budget)
+		return false;
+	*budget -= bytes;
+	return sums_up(s, at, bytes);
+}
+
+/* Where another slice than bad i begins behind `at`, and which it is; slices and size where there is none. */
+static int search(size_t *place, uint32_t *which, const struct vae_salvage *s, const struct picture *p, uint32_t i, size_t at, struct vae_error *error)
+{
+	size_t n = size(s) - at;
+	uint64_t budget = SEARCH_SUMS * (uint64_t)n;
+	uint32_t *count; /* of slices from there to the end; 0: lengths do not lead there */
+	*place = size(s);
+	*which = p->codes->slices;
+	if (n > SEARCH_BYTES || vae_frames_overlong(&s->frames)) /* the slices of another image would do as well */
+		return 0;
+	int rc = vae_alloc(&count, n + 1, sizeof *count, error);
+	if (rc)
+		return rc;
+	for (size_t k = n > VAE_CODES_SLICE_BYTES ? n - VAE_CODES_SLICE_BYTES : 0; k; k--) {
+		uint64_t bytes = VAE_CODES_SLICE_BYTES + (uint64_t)vae_get32(content(s, at + k));
+		if (bytes > n - k)
+			continue;
+		if (image_ends(s, at + k + (size_t)bytes))
+			count[k] = 1;
+		else if (count[k + bytes] && count[k + bytes] < p->codes->slices)
+			count[k] = count[k + bytes] + 1;
+	}
+	for (size_t k = 1; k < n && *which == p->codes->slices; k++)
+		if (found(s, p, i, at + k, count[k], &budget)) {
+			*place = at + k;
+			*which = p->codes->slices - count[k];
+		} else if (header_at(s, at + k)) {
+			*place = at + k;
+			break;
+		}
+	free(count);
+	return 0;
+}
+
+/* Behind slice i, which is bad: where the next one to try begins. */
+static int resume(size_t *at, uint32_t *next, struct vae_salvage *s, const struct picture *p, uint32_t i, struct vae_error *error)
+{
+	int rc = 1;
+	while (rc == 1 && size(s) - *at <= SEARCH_BYTES)
+		rc = vae_frames_grow(&s->frames, error);
+	if (rc < 0)
+		return rc;
+	if (!length_is_right(s, p, i, *at))
+		return search(at, next, s, p, i, *at, error);
+	*at += length_at(s, p, i, *at);
+	*next = i + 1;
+	return 0;
+}
+
+static int keep_slice(struct vae_slice *slice, const struct vae_salvage *s, struct picture *p, size_t at, size_t bytes, struct vae_error *error)
+{
+	size_t payload = bytes - VAE_CODES_SLICE_BYTES;
+	int rc = vae_alloc_raw(&slice->payload, payload, 1, error);
+	if (rc)
+		return rc;
+	memcpy(slice->payload, content(s, at + VAE_CODES_SLICE_BYTES), payload);
+	slice->bytes = (uint32_t)payload;
+	p->room -= payload;
+	return 0;
+}
+
+void vae_salvage_lose(struct vae_salvage *s, struct vae_codes *c, uint32_t i, const struct vae_error *why)
+{
+	struct vae_slice_place p = vae_slice_at(c->rows, c->columns, i), px = vae_cell_pixels(&c->geometry, c->rows, c->columns, p);
+	struct vae_damage damage = {
+		.image = s->image, .row = (uint32_t)(p.row / VAE_SLICE_CELLS), .column = (uint32_t)(p.column / VAE_SLICE_CELLS),
+		.pixels = {(uint32_t)px.column, (uint32_t)px.row, (uint32_t)px.columns, (uint32_t)px.rows}, .error = *why};
+	free(c->slice[i].payload);
+	c->slice[i] = (struct vae_slice){.lost = true};
+	say(s, &damage);
+}
+
+int64_t vae_salvage_offset(const struct vae_salvage *s, uint32_t i) { return s->offset[i]; }
+int64_t vae_salvage_start(const struct vae_salvage *s) { return s->start; }
+
+/* ---- images ------------------------------------------------------------------------------------------------------------ */
+
+static void say_junk(struct vae_salvage *s, int64_t offset, uint64_t bytes)
+{
+	struct vae_damage junk = {.image = 0};
+	vae_fail_at(&junk.error, VAE_EDATA, offset, "%llu bytes that are no codes", (unsigned long long)bytes);
+	s->report(s->context, &junk);
+}
+
+static int next_frame(struct vae_salvage *s, struct vae_error *error)
+{
+	int64_t at;
+	uint64_t skipped;
+	int rc = vae_frames_open(&s->frames, &at, &skipped, error);
+	if (rc == 1)
+		s->said = s->had = false;
+	if (rc >= 0 && skipped)
+		say_junk(s, at, skipped);
+	return rc;
+}
+
+/* Where images span frames: the next one, if the image goes on in it. Returns 1 if so. */
+static int go_on(struct vae_salvage *s, struct vae_error *error)
+{
+	size_t end = size(s);
+	if (s->frames.fault.code || s->frames.next < s->frames.end)
+		return 0;
+	int rc = next_frame(s, error);
+	if (rc != 1 || (rc = need(s, end + VAE_CODES_HEADER_BYTES, error)) < 0)
+		return rc;
+	return s->had = !header_at(s, end);
+}
+
+/* The image's slices; *at is behind them in the end. */
+static int read_slices(struct vae_salvage *s, struct picture *p, size_t *at, struct vae_error *error)
+{
+	for (uint32_t i = 0, next; i < p->codes->slices;) {
+		struct vae_error why = {.offset = -1};
+		size_t bytes;
+		int rc = slice_at(&bytes, s, p, i, *at, &why, error);
+		s->offset[i] = vae_frames_offset(&s->frames, *at);
+		if (rc == 1) {
+			if ((rc = keep_slice(&p->codes->slice[i], s, p, *at, bytes, error)))
+				return rc;
+			*at += bytes;
+			i++;
+			continue;
+		}
+		if (rc < 0 || (size(s) - *at < (bytes ? bytes : VAE_CODES_SLICE_BYTES) && (rc = go_on(s, error)) < 0))
+			return rc;
+		if (rc) /* there is more of it now */
+			continue;
+		if ((rc = resume(at, &next, s, p, i, error)))
+			return rc;
+		for (; i < next; i++) {
+			s->offset[i] = why.offset;
+			vae_salvage_lose(s, p->codes, i, &why);
+			vae_fail_at(&why, VAE_EDATA, why.offset, "it was not found behind a damaged one");
+		}
+	}
+	return 0;
+}
+
+/* The image whose header begins the content. Returns 1, or 0 where it is lost. */
+static int read_image(struct vae_codes **codes, struct vae_salvage *s, struct vae_error *error)
+{
+	struct picture p = {.room = vae_codes_payload_room(s->max_pixels)};
+	struct vae_error why = {.offset = -1};
+	size_t at = VAE_CODES_HEADER_BYTES;
+	int rc = vae_alloc(&p.codes, 1, sizeof *p.codes, error);
+	if (rc)
+		return rc;
+	s->image++;
+	s->start = vae_frames_offset(&s->frames, 0);
+	if (!(rc = vae_codes_header_get(p.codes, content(s, 0), vae_frames_offset(&s->frames, 0), s->max_pixels, &why)) &&
+	    !(rc = vae_codes_slices_new(p.codes, &why)) && !(rc = vae_reserve(&s->offset, &s->offsets, p.codes->slices, 0, sizeof *s->offset, &why)))
+		rc = read_slices(s, &p, &at, &why);
+	if (!rc) {
+		vae_frames_drop(&s->frames, at);
+		s->had = true;
+		*codes = p.codes;
+		return 1;
+	}
+	vae_codes_free(p.codes);
+	if (rc == VAE_EMEM) {
+		if (error)
+			*error = why;
+		return rc;
+	}
+	say_of_image(s, s->frames.fault.code ? &s->frames.fault : &why, "the image is lost");
+	vae_frames_drop(&s->frames, 1);
+	return 0;
+}
+
+/* Drops what is in front of the next image's header in this frame. Returns 1, or 0 where there is none. */
+static int find_header(struct vae_salvage *s, struct vae_error *error)
+{
+	for (;;) {
+		size_t k = 0;
+		int rc = need(s, VAE_CODES_HEADER_BYTES, error);
+		if (rc != 1)
+			return rc;
+		while (size(s) - k >= VAE_CODES_HEADER_BYTES && !header_at(s, k))
+			k++;
+		vae_frames_drop(&s->frames, k);
+		if (size(s) >= VAE_CODES_HEADER_BYTES)
+			return 1;
+	}
+}
+
+/* Says what is wrong with a frame of which no image or slice was said to be lost. */
+static void end_frame(struct vae_salvage *s)
+{
+	if (s->frames.fault.code && !s->said) {
+		s->image += !s->had;
+		say_of_image(s, &s->frames.fault, s->had ? "what it holds is whole" : "the image is lost");
+	} else if (size(s) && !s->said) {
+		say_junk(s, vae_frames_offset(&s->frames, 0), size(s));
+	}
+	vae_frames_drop(&s->frames, size(s));
+}
+
+int vae_salvage_read(struct vae_codes **codes, struct vae_salvage *s, struct vae_error *error)
+{
+	for (;;) {
+		int rc = need(s, VAE_CODES_HEADER_BYTES, error);
+		if (rc == 1) {
+			if ((rc = read_image(codes, s, error)) || (rc = find_header(s, error)) < 0)
+				return rc;
+			continue;
+		}
+		if (rc < 0)
+			return rc;
+		end_frame(s);
+		if ((rc = next_frame(s, error)) == 1)
+			continue;
+		if (!rc && s->frames.failure.code && error)
+			*error = s->frames.failure;
+		return rc ? rc : (int)s->frames.failure.code;
+	}
+}
+
+int vae_salvage_new(struct vae_salvage **salvage, FILE *file, uint64_t max_pixels, vae_damage_report *report, void *context, struct vae_error *error)
+{
+	struct vae_salvage *s;
+	int rc = vae_alloc(&s, 1, sizeof *s, error);
+	if (rc)
+		return rc;
+	s->max_pixels = max_pixels;
+	s->report = report;
+	s->context = context;
+	if ((rc = vae_frames_init(&s->frames, file, vae_codes_payload_room(max_pixels), error)))
+		free(s);
+	else
+		*salvage = s;
+	return rc;
+}
+
+void vae_salvage_free(struct vae_salvage *s)
+{
+	if (!s)
+		return;
+	vae_frames_clear(&s->frames);
+	free(s->offset);
+	free(s);
+}
