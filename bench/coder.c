@@ -1,8 +1,8 @@
 /* coder.c - symbols a second through the entropy coder, both ways, on one thread.
  *
- * Symbols are drawn from the tables themselves. "photo" has the deviations of a photograph's latents at a middling quality: most
- * are far below 1, a few are large. The others hold one deviation.
- */
+ * Symbols are drawn from the tables themselves. "photo" has the deviations of a photograph's
+ * latents at a middling quality: most are far below 1, a few are large. The others hold one
+ * deviation. */
 #include "base/random.h"
 #include "prior/coder.h"
 
@@ -32,11 +32,12 @@ static void draw(uint8_t *index, int32_t *value, double log_mean, double log_spr
 	}
 }
 
-static int measure(const struct vae_cdfs *scales, const char *name, double log_mean, double log_spread)
+static int measure(const struct vae_cdfs *scales, const char *name, double log_mean,
+                   double log_spread)
 {
 	static uint8_t index[COUNT];
 	static int32_t value[COUNT], back[COUNT];
-	struct vae_buffer payload = { 0 };
+	struct vae_buffer payload = {0};
 	struct vae_coder_decoder decoder;
 	struct vae_error error;
 	double encode = INFINITY, decode = INFINITY, bits = 0;
@@ -61,8 +62,10 @@ static int measure(const struct vae_cdfs *scales, const char *name, double log_m
 		fprintf(stderr, "coder: %s does not come back\n", name);
 		return 1;
 	}
-	printf("%-12s %7.3f bits/symbol  %+8.4f %% over the tables' own  encode %6.1f M/s  decode %6.1f M/s\n", name, bits / COUNT,
-	       100 * (8 * (double)payload.size / bits - 1), COUNT / encode * 1e-6, COUNT / decode * 1e-6);
+	printf("%-12s %7.3f bits/symbol  %+8.4f %% over the tables' own  encode %6.1f M/s  decode "
+	       "%6.1f M/s\n",
+	       name, bits / COUNT, 100 * (8 * (double)payload.size / bits - 1), COUNT / encode * 1e-6,
+	       COUNT / decode * 1e-6);
 	vae_buffer_clear(&payload);
 	return 0;
 failed:

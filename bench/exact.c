@@ -26,36 +26,33 @@ static double now(void)
 }
 
 static void tile_of(struct vae_exact_tile *tile, const struct vae_image *image, uint16_t *colour,
-		    uint16_t *alpha, uint32_t left, uint32_t top)
+                    uint16_t *alpha, uint32_t left, uint32_t top)
 {
 	const struct vae_geometry *g = &image->geometry;
 	unsigned colours = (unsigned)vae_colours(g->tuple);
-	*tile = (struct vae_exact_tile) {
+	*tile = (struct vae_exact_tile){
 		.width = g->width - left < VAE_EXACT_SIDE ? g->width - left : VAE_EXACT_SIDE,
 		.height = g->height - top < VAE_EXACT_SIDE ? g->height - top : VAE_EXACT_SIDE,
 		.planes = colours + (alpha != NULL),
-		.maxval = g->maxval
-	};
+		.maxval = g->maxval};
 	for (unsigned i = 0; i < colours; i++)
-		tile->plane[i] = (struct vae_exact_plane) {
-			colour + ((size_t)top * g->width + left) * colours + i, colours,
-			(size_t)g->width * colours
-		};
+		tile->plane[i] =
+			(struct vae_exact_plane){colour + ((size_t)top * g->width + left) * colours + i,
+		                             colours, (size_t)g->width * colours};
 	if (alpha)
-		tile->plane[colours] = (struct vae_exact_plane) {
-			alpha + (size_t)top * g->width + left, 1, g->width
-		};
+		tile->plane[colours] =
+			(struct vae_exact_plane){alpha + (size_t)top * g->width + left, 1, g->width};
 }
 
 static int measure_tile(struct total *sum, const struct vae_image *image, uint32_t left,
-			uint32_t top, struct vae_error *error)
+                        uint32_t top, struct vae_error *error)
 {
 	const struct vae_geometry *g = &image->geometry;
 	size_t pixels = (size_t)g->width * g->height, colours = (unsigned)vae_colours(g->tuple);
 	uint16_t *colour = calloc(pixels * colours, sizeof *colour),
-		 *alpha = image->alpha ? calloc(pixels, sizeof *alpha) : NULL;
+			 *alpha = image->alpha ? calloc(pixels, sizeof *alpha) : NULL;
 	struct vae_exact_tile from, to;
-	struct vae_buffer buffer = { 0 };
+	struct vae_buffer buffer = {0};
 	int rc = colour && (alpha || !image->alpha) ? 0 : VAE_EMEM;
 	tile_of(&from, image, image->colour, image->alpha, left, top);
 	tile_of(&to, image, colour, alpha, left, top);
@@ -70,12 +67,10 @@ static int measure_tile(struct total *sum, const struct vae_image *image, uint32
 	for (unsigned p = 0; p < from.planes && !rc; p++)
 		for (uint32_t y = 0; y < from.height; y++)
 			for (uint32_t x = 0; x < from.width; x++)
-				if (from.plane[p].sample[y * from.plane[p].stride +
-							 x * from.plane[p].step] !=
-				    to.plane[p].sample[y * to.plane[p].stride +
-						       x * to.plane[p].step]) {
-					fprintf(stderr, "exact: sample %u of pixel %u,%u differs\n",
-						p, left + x, top + y);
+				if (from.plane[p].sample[y * from.plane[p].stride + x * from.plane[p].step] !=
+				    to.plane[p].sample[y * to.plane[p].stride + x * to.plane[p].step]) {
+					fprintf(stderr, "exact: sample %u of pixel %u,%u differs\n", p, left + x,
+					        top + y);
 					exit(1);
 				}
 	sum->samples += (double)from.width * from.height * from.planes;
@@ -95,15 +90,14 @@ static void report(const char *name, const struct total *t)
 
 int main(int argc, char **argv)
 {
-	struct vae_error error = { 0 };
-	struct total all = { 0 };
+	struct vae_error error = {0};
+	struct total all = {0};
 	for (int i = 1; i < argc; i++) {
 		struct vae_image *image = NULL;
-		struct total one = { 0 };
+		struct total one = {0};
 		FILE *in = fopen(argv[i], "rb");
 		if (!in || vae_image_read(&image, in, 0, &error) != 1) {
-			fprintf(stderr, "exact: %s: %s\n", argv[i],
-				in ? error.text : "cannot be opened");
+			fprintf(stderr, "exact: %s: %s\n", argv[i], in ? error.text : "cannot be opened");
 			return 1;
 		}
 		fclose(in);

@@ -1,11 +1,13 @@
-/* gradient.c - one pass of the trainer's objective over the middle of a picture, all that went in and came out, for vae-train-torch.
+/* gradient.c - one pass of the trainer's objective over the middle of a picture, all that went in
+ * and came out, for vae-train-torch.
  *
  *     gradient MODEL IMAGE QUALITY PATCH > dump.safetensors
  *
- * QUALITY is 0 to 65535, PATCH the side of the patch in pixels. The dump has float32 tensors: the patch (x), the noise and the rounded
- * residuals of z and y, what the five networks put out, the outputs of the layers with a leaky ReLU (leaky.NAME), the gradient of the
- * sample's loss by parameter (gradient.NAME), and as sums the loss, bits a pixel of all and of z, and the mean squared error. Shapes of arrays are rows, columns, channels.
- */
+ * QUALITY is 0 to 65535, PATCH the side of the patch in pixels. The dump has float32 tensors: the
+ * patch (x), the noise and the rounded residuals of z and y, what the five networks put out, the
+ * outputs of the layers with a leaky ReLU (leaky.NAME), the gradient of the sample's loss by
+ * parameter (gradient.NAME), and as sums the loss, bits a pixel of all and of z, and the mean
+ * squared error. Shapes of arrays are rows, columns, channels. */
 #include "vae_train.h"
 #include "prior/z_mean.h"
 #include "prior/order.h"
@@ -28,7 +30,8 @@ struct dump {
 	} tensor[TENSORS];
 };
 
-static void add(struct dump *d, const char *name, const float *values, size_t rows, size_t columns, size_t channels)
+static void add(struct dump *d, const char *name, const float *values, size_t rows, size_t columns,
+                size_t channels)
 {
 	struct tensor *t = &d->tensor[d->count++];
 	snprintf(t->name, sizeof t->name, "%s", name);
@@ -47,8 +50,9 @@ static void write_dump(const struct dump *d)
 	fputc('{', header);
 	for (const struct tensor *t = d->tensor; t < d->tensor + d->count; t++) {
 		size_t end = at + size_of(t) * sizeof(float);
-		fprintf(header, "%s\"%s\":{\"dtype\":\"F32\",\"shape\":[%zu,%zu,%zu],\"data_offsets\":[%zu,%zu]}", t == d->tensor ? "" : ",", t->name,
-		        t->shape[0], t->shape[1], t->shape[2], at, end);
+		fprintf(header,
+		        "%s\"%s\":{\"dtype\":\"F32\",\"shape\":[%zu,%zu,%zu],\"data_offsets\":[%zu,%zu]}",
+		        t == d->tensor ? "" : ",", t->name, t->shape[0], t->shape[1], t->shape[2], at, end);
 		at = end;
 	}
 	fputc('}', header);
@@ -82,16 +86,19 @@ static const float *add_slot(struct dump *d, const char *name, const struct vae_
 	int level = run->net->slot[slot].level;
 	float *copy = floats(vae_run_size(run, slot));
 	memcpy(copy, run->value[slot], vae_run_size(run, slot) * sizeof *copy);
-	add(d, name, copy, run->rows[level], run->columns[level], (size_t)run->net->slot[slot].channels);
+	add(d, name, copy, run->rows[level], run->columns[level],
+	    (size_t)run->net->slot[slot].channels);
 	return copy;
 }
 
-static const float *add_output(struct dump *d, const char *name, const struct vae_objective *o, int net, int output)
+static const float *add_output(struct dump *d, const char *name, const struct vae_objective *o,
+                               int net, int output)
 {
 	return add_slot(d, name, run_of(o, net), run_of(o, net)->net->output[output]);
 }
 
-/* Adds what each layer with a leaky ReLU put out, by the name of its weight without the last word. */
+/* Adds what each layer with a leaky ReLU put out, by the name of its weight without the last word.
+ */
 static void add_leaky(struct dump *d, const struct vae_objective *o)
 {
 	for (int net = 0; net < VAE_NETS; net++) {
@@ -114,7 +121,8 @@ static void add_noise(struct dump *d, const struct vae_objective *o)
 	struct vae_random random;
 	vae_random_init(&random, SEED, 0, 0);
 	for (int i = 0; i < 2; i++) {
-		size_t cell = i ? 16 : 64, channels = (size_t)(i ? a->y : a->z), n = o->rows / cell * (o->columns / cell) * channels;
+		size_t cell = i ? 16 : 64, channels = (size_t)(i ? a->y : a->z),
+			   n = o->rows / cell * (o->columns / cell) * channels;
 		float *noise = floats(n);
 		for (size_t k = 0; k < n; k++)
 			noise[k] = vae_random_uniform(&random) - 0.5f;
@@ -123,13 +131,16 @@ static void add_noise(struct dump *d, const struct vae_objective *o)
 }
 
 /* The integers that z and y were rounded to, about their means. */
-static void add_rounded(struct dump *d, const struct vae_objective *o, const struct vae_weights *w, const float *y, const float *z, const float *const guess[4])
+static void add_rounded(struct dump *d, const struct vae_objective *o, const struct vae_weights *w,
+                        const float *y, const float *z, const float *const guess[4])
 {
 	const struct vae_params *p = &o->nets->params;
 	struct vae_z_mean near = vae_z_mean_of(p, w->value);
-	size_t rows = o->rows / 16, columns = o->columns / 16, channels = (size_t)o->nets->arch.y, z_channels = (size_t)o->nets->arch.z;
+	size_t rows = o->rows / 16, columns = o->columns / 16, channels = (size_t)o->nets->arch.y,
+		   z_channels = (size_t)o->nets->arch.z;
 	size_t z_size = rows / 4 * (columns / 4) * z_channels;
-	float *ry = floats(rows * columns * channels), *rz = floats(z_size), *z_hat = floats(z_size), *mean = floats(z_channels);
+	float *ry = floats(rows * columns * channels), *rz = floats(z_size), *z_hat = floats(z_size),
+		  *mean = floats(z_channels);
 	for (size_t k = 0; k < z_size; k++) {
 		if (k % z_channels == 0)
 			vae_z_mean_mean(mean, &near, z_hat, k / z_channels, columns / 4, z_channels);
@@ -141,7 +152,8 @@ static void add_rounded(struct dump *d, const struct vae_objective *o, const str
 		for (size_t i = 0; i < rows * columns; i++) {
 			size_t first = vae_order_first_channel(step, steps, i / columns, i % columns, channels);
 			for (size_t c = first; c < first + channels / (size_t)steps; c++)
-				ry[i * channels + c] = rintf(y[i * channels + c] - guess[step][i * 2 * channels + c]);
+				ry[i * channels + c] =
+					rintf(y[i * channels + c] - guess[step][i * 2 * channels + c]);
 		}
 	add(d, "rounded.z", rz, rows / 4, columns / 4, z_channels);
 	add(d, "rounded.y", ry, rows, columns, channels);
@@ -156,7 +168,8 @@ static int pass(struct vae_objective *o, const struct vae_weights *w, uint16_t q
 	vae_random_init(&o->random, SEED, 0, 0);
 	vae_objective_pass(o, w, quality, true, 1, NULL, &sums);
 	add(&d, "x", o->x, o->rows, o->columns, 3);
-	const float *y = add_output(&d, "y", o, VAE_ANALYSIS, 0), *z = add_output(&d, "z", o, VAE_H_A, 0);
+	const float *y = add_output(&d, "y", o, VAE_ANALYSIS, 0),
+				*z = add_output(&d, "z", o, VAE_H_A, 0);
 	add_output(&d, "features", o, VAE_H_S, 0);
 	const float *guess[4] = {add_output(&d, "guess0", o, VAE_H_S, 1)};
 	static const char *const names[4] = {NULL, "guess1", "guess2", "guess3"};
@@ -206,8 +219,10 @@ int main(int argc, char **argv)
 		vae_fail(&e, VAE_EARG, "no picture in %s, or %s is no photo model", argv[2], argv[1]);
 		goto out;
 	}
-	if (vae_data_add(&data, image, (uint32_t)patch, 1, 1, &e) || vae_weights_init(&weights, &model->nets->params, true, &e) ||
-	    vae_model_values(model, weights.value, &e) || vae_objective_init(&o, model->nets, VAE_LOSS_MSE, (size_t)patch, (size_t)patch, &e))
+	if (vae_data_add(&data, image, (uint32_t)patch, 1, 1, &e) ||
+	    vae_weights_init(&weights, &model->nets->params, true, &e) ||
+	    vae_model_values(model, weights.value, &e) ||
+	    vae_objective_init(&o, model->nets, VAE_LOSS_MSE, (size_t)patch, (size_t)patch, &e))
 		goto out;
 	vae_weights_pack(&weights, &model->nets->params);
 	vae_data_middle(&data, 0, (uint32_t)patch, (uint32_t)patch, 0.5f, o.x);

@@ -1,7 +1,8 @@
-/* The kernels against what the core can do: GFLOP/s of the matrix products beside the measured rate of fused multiply-adds
- * between registers (of bf16: what the instructions are meant for, twice that rate, 16 times on AMX), GB/s of the depthwise convolutions beside
- * a copy. One core. Usage: kernels [SECONDS-A-FIGURE] [ISA|amx-bf16|avx512-bf16...]
- * The clock is the thread's own CPU time: a busy machine disturbs the figures only through caches and memory. */
+/* The kernels against what the core can do: GFLOP/s of the matrix products beside the measured rate
+ * of fused multiply-adds between registers (of bf16: what the instructions are meant for, twice
+ * that rate, 16 times on AMX), GB/s of the depthwise convolutions beside a copy. One core. Usage:
+ * kernels [SECONDS-A-FIGURE] [ISA|amx-bf16|avx512-bf16...] The clock is the thread's own CPU time:
+ * a busy machine disturbs the figures only through caches and memory. */
 #include "kernel/kernel.h"
 
 #include <stdio.h>
@@ -33,23 +34,20 @@ static double fastest(void (*call)(void *context), void *context)
 	return best;
 }
 
-/* ---- the core's peak --------------------------------------------------------------------------------------------------- */
+/* ---- the core's peak ------------------------------------------------------------------------- */
 
 /* Twelve chains hide the latency of any core so far: TIMES x 12 multiply-adds a call. */
 enum { CHAINS = 12, TIMES = 100000 };
 
-#define PEAK(name, vector, all, fma, target_) \
-	target_ static void peak_##name(void *context) \
-	{ \
-		volatile float *from = context; \
-		vector a = all(*from), s[CHAINS]; \
-		_Pragma("GCC unroll 12") for (int j = 0; j < CHAINS; j++) \
-			s[j] = all(*from); \
-		for (int i = 0; i < TIMES; i++) \
-			_Pragma("GCC unroll 12") for (int j = 0; j < CHAINS; j++) \
-				s[j] = fma(s[j], a, a); \
-		_Pragma("GCC unroll 12") for (int j = 0; j < CHAINS; j++) \
-			*from = s[j][0]; \
+#define PEAK(name, vector, all, fma, target_)                                                 \
+	target_ static void peak_##name(void *context)                                            \
+	{                                                                                         \
+		volatile float *from = context;                                                       \
+		vector a = all(*from), s[CHAINS];                                                     \
+		_Pragma("GCC unroll 12") for (int j = 0; j < CHAINS; j++) s[j] = all(*from);          \
+		for (int i = 0; i < TIMES; i++)                                                       \
+			_Pragma("GCC unroll 12") for (int j = 0; j < CHAINS; j++) s[j] = fma(s[j], a, a); \
+		_Pragma("GCC unroll 12") for (int j = 0; j < CHAINS; j++) *from = s[j][0];            \
 	}
 #if defined __x86_64__
 #include <immintrin.h>
@@ -76,7 +74,7 @@ static double peak(enum vae_isa isa)
 	}
 }
 
-/* ---- kernels ----------------------------------------------------------------------------------------------------------- */
+/* ---- kernels --------------------------------------------------------------------------------- */
 
 static float *floats(size_t n)
 {
@@ -105,15 +103,29 @@ static void run_product(void *context)
 	p->gemm(&p->g);
 }
 
-/* GFLOP/s of m x k by k x n: forward, or the weight gradient of a layer k -> n over m cells (an m-long chain for k x n outputs). */
+/* GFLOP/s of m x k by k x n: forward, or the weight gradient of a layer k -> n over m cells (an
+ * m-long chain for k x n outputs). */
 static double product(struct product p, size_t m, size_t k, size_t n, bool gradient)
 {
 	size_t rows = gradient ? k : m, steps = gradient ? m : k;
-	float *a = floats(m * k), *source = floats(steps * n), *packed = floats(vae_packed_size(steps, n)), *bias = floats(n), *c = floats(rows * n);
+	float *a = floats(m * k), *source = floats(steps * n),
+		  *packed = floats(vae_packed_size(steps, n)), *bias = floats(n), *c = floats(rows * n);
 	float *room = floats(VAE_GEMM_ROOM);
 	p.g = (struct vae_gemm){
-		.m = rows, .n = n, .k = steps, .a = a, .a_row = gradient ? 1 : k, .a_step = gradient ? k : 1, .b = packed, .bias = gradient ? NULL : bias,
-		.slope = gradient ? 1 : 0.01f, .residual = gradient ? c : NULL, .residual_row = n, .c = c, .c_row = n, .room = room,
+		.m = rows,
+		.n = n,
+		.k = steps,
+		.a = a,
+		.a_row = gradient ? 1 : k,
+		.a_step = gradient ? k : 1,
+		.b = packed,
+		.bias = gradient ? NULL : bias,
+		.slope = gradient ? 1 : 0.01f,
+		.residual = gradient ? c : NULL,
+		.residual_row = n,
+		.c = c,
+		.c_row = n,
+		.room = room,
 	};
 	p.source = source;
 	p.packed = gradient ? packed : NULL;
@@ -128,7 +140,11 @@ static double product(struct product p, size_t m, size_t k, size_t n, bool gradi
 	return 2e-9 * (double)m * (double)k * (double)n / seconds;
 }
 
-struct convolution { const struct vae_kernels *kernels; struct vae_depthwise forward; struct vae_depthwise_backward backward; };
+struct convolution {
+	const struct vae_kernels *kernels;
+	struct vae_depthwise forward;
+	struct vae_depthwise_backward backward;
+};
 
 static void run_depthwise(void *context)
 {
@@ -142,7 +158,10 @@ static void run_depthwise_backward(void *context)
 	c->kernels->depthwise_backward(&c->backward);
 }
 
-struct copy { float *to, *from; size_t bytes; };
+struct copy {
+	float *to, *from;
+	size_t bytes;
+};
 
 static void run_copy(void *context)
 {
@@ -154,15 +173,20 @@ static void run_copy(void *context)
 static void depthwise(const struct vae_kernels *kernels, size_t side, size_t channels, size_t taps)
 {
 	size_t n = side * side * channels;
-	float *x = floats(n), *y = floats(n), *dx = floats(n), *w = floats(taps * taps * channels), *dw = floats(taps * taps * channels);
+	float *x = floats(n), *y = floats(n), *dx = floats(n), *w = floats(taps * taps * channels),
+		  *dw = floats(taps * taps * channels);
 	float *bias = floats(channels), *dbias = floats(channels);
-	struct convolution c = {kernels, {side, side, channels, taps, 0, 0, x, w, bias, y}, {side, side, channels, taps, x, w, y, dx, dw, dbias}};
+	struct convolution c = {kernels,
+	                        {side, side, channels, taps, 0, 0, x, w, bias, y},
+	                        {side, side, channels, taps, x, w, y, dx, dw, dbias}};
 	struct copy copy = {dx, x, n * sizeof *x};
-	double copied = fastest(run_copy, &copy), there = fastest(run_depthwise, &c), back = fastest(run_depthwise_backward, &c);
+	double copied = fastest(run_copy, &copy), there = fastest(run_depthwise, &c),
+		   back = fastest(run_depthwise_backward, &c);
 	double bytes = 4e-9 * (double)n, work = 2e-9 * (double)(n * taps * taps);
-	printf("%-7s %3zux%-3zu %4zu channels %zux%zu  forward %5.1f GB/s %6.1f GFLOP/s   backward %5.1f GB/s %6.1f GFLOP/s   copy %5.1f GB/s\n",
-		vae_isa_name(kernels->isa), side, side, channels, taps, taps, 2 * bytes / there, work / there, 4 * bytes / back, 2 * work / back,
-		2 * bytes / copied);
+	printf("%-7s %3zux%-3zu %4zu channels %zux%zu  forward %5.1f GB/s %6.1f GFLOP/s   backward "
+	       "%5.1f GB/s %6.1f GFLOP/s   copy %5.1f GB/s\n",
+	       vae_isa_name(kernels->isa), side, side, channels, taps, taps, 2 * bytes / there,
+	       work / there, 4 * bytes / back, 2 * work / back, 2 * bytes / copied);
 	free(x);
 	free(y);
 	free(dx);
@@ -172,7 +196,11 @@ static void depthwise(const struct vae_kernels *kernels, size_t side, size_t cha
 	free(dbias);
 }
 
-struct rate { const struct vae_kernels *kernels; float *d, *s, *dd, *ds; size_t n; };
+struct rate {
+	const struct vae_kernels *kernels;
+	float *d, *s, *dd, *ds;
+	size_t n;
+};
 
 static void run_rate(void *context)
 {
@@ -190,7 +218,8 @@ static void training(const struct vae_kernels *kernels)
 {
 	enum { N = 1 << 16 };
 	struct rate r = {kernels, floats(N), floats(N), floats(N), floats(N), N};
-	printf("%-7s gaussian_bits %.2f ns/symbol", vae_isa_name(kernels->isa), 1e9 / N * fastest(run_rate, &r));
+	printf("%-7s gaussian_bits %.2f ns/symbol", vae_isa_name(kernels->isa),
+	       1e9 / N * fastest(run_rate, &r));
 	for (int i = 0; i < N; i++)
 		r.dd[i] = 1;
 	printf("   adam %.2f ns/weight\n", 1e9 / N * fastest(run_adam, &r));
@@ -204,8 +233,8 @@ static void training(const struct vae_kernels *kernels)
 static void products(const char *name, struct product product_of, double top)
 {
 	static const size_t shapes[][2] = {
-		{64, 128}, {128, 128}, {160, 320}, {320, 160}, {128, 512}, {256, 256}, {320, 320}, {384, 384},
-		{320, 640}, {640, 320}, {1024, 1024}, {768, 320}, {128, 48},
+		{64, 128},  {128, 128}, {160, 320}, {320, 160},   {128, 512}, {256, 256}, {320, 320},
+		{384, 384}, {320, 640}, {640, 320}, {1024, 1024}, {768, 320}, {128, 48},
 	};
 	static const size_t cells[] = {256, 2048, 4096};
 	if (top > 0)
@@ -214,10 +243,12 @@ static void products(const char *name, struct product product_of, double top)
 	for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
 		for (size_t i = 0; i < (top > 0 ? 3 : 1); i++) {
 			size_t m = cells[i], k = shapes[s][0], n = shapes[s][1];
-			double forward = product(product_of, m, k, n, false), gradient = product(product_of, m, k, n, true);
+			double forward = product(product_of, m, k, n, false),
+				   gradient = product(product_of, m, k, n, true);
 			printf("%-11s %5zu %5zu %5zu %8.1f", name, m, k, n, forward);
 			if (top > 0)
-				printf(" (%3.0f %%) %8.1f (%3.0f %%)\n", 100 * forward / top, gradient, 100 * gradient / top);
+				printf(" (%3.0f %%) %8.1f (%3.0f %%)\n", 100 * forward / top, gradient,
+				       100 * gradient / top);
 			else
 				printf(" %17.1f\n", gradient);
 		}
@@ -225,7 +256,8 @@ static void products(const char *name, struct product product_of, double top)
 
 static void bench(const struct vae_kernels *kernels)
 {
-	products(vae_isa_name(kernels->isa), (struct product){.gemm = kernels->gemm, .pack = vae_pack}, peak(kernels->isa));
+	products(vae_isa_name(kernels->isa), (struct product){.gemm = kernels->gemm, .pack = vae_pack},
+	         peak(kernels->isa));
 	depthwise(kernels, 16, 256, 3);
 	depthwise(kernels, 64, 128, 3);
 	depthwise(kernels, 64, 128, 5);
@@ -248,7 +280,8 @@ int main(int argc, char **argv)
 	for (int kind = 0; kind < VAE_BF16_KINDS; kind++) {
 		const struct vae_bf16 *by = vae_bf16_for((enum vae_bf16_kind)kind);
 		if (by && wanted(argc, argv, by->name))
-			products(by->name, (struct product){.gemm = by->gemm, .pack = by->pack}, (kind == VAE_BF16_AMX ? 16 : 2) * peak(VAE_ISA_AVX512));
+			products(by->name, (struct product){.gemm = by->gemm, .pack = by->pack},
+			         (kind == VAE_BF16_AMX ? 16 : 2) * peak(VAE_ISA_AVX512));
 	}
 	for (int isa = VAE_ISA_COUNT - 1; isa >= 0; isa--) {
 		const struct vae_kernels *kernels = vae_kernels_for((enum vae_isa)isa);

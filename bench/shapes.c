@@ -1,9 +1,11 @@
-/* shapes - what a model makes of random pictures, as one number: builds and machines that agree print the same.
+/* shapes - what a model makes of random pictures, as one number: builds and machines that agree
+ * print the same.
  *
- *   shapes MODEL [COUNT]      COUNT pictures (default 50) of random size, type, maxval, quality and content, each with 1 to 8 threads
+ *   shapes MODEL [COUNT]      COUNT pictures (default 50) of random size, type, maxval, quality and
+ * content, each with 1 to 8 threads
  *
- * The floating-point state is one that a host may have left behind: flush-to-zero, denormals as zero, rounding towards zero.
- */
+ * The floating-point state is one that a host may have left behind: flush-to-zero, denormals as
+ * zero, rounding towards zero. */
 #include "base/bytes.h"
 #include "base/random.h"
 #include "image/image.h"
@@ -34,10 +36,13 @@ static int stop(const struct vae_error *error)
 /* Smooth and rough, dark and bright; small sizes more often. */
 static struct vae_image *picture(struct vae_random *r, const struct vae_model *model)
 {
-	static const enum vae_tuple tuples[] = {VAE_RGB, VAE_RGB, VAE_GRAYSCALE, VAE_RGB_ALPHA, VAE_GRAYSCALE_ALPHA, VAE_BLACKANDWHITE};
+	static const enum vae_tuple tuples[] = {
+		VAE_RGB, VAE_RGB, VAE_GRAYSCALE, VAE_RGB_ALPHA, VAE_GRAYSCALE_ALPHA, VAE_BLACKANDWHITE};
 	static const uint16_t maxvals[] = {255, 255, 1023, 65535, 7};
-	struct vae_geometry g = {1 + vae_random_below(r, 1 + vae_random_below(r, MOST_PX)), 1 + vae_random_below(r, 1 + vae_random_below(r, MOST_PX)),
-	                         maxvals[vae_random_below(r, 5)], VAE_PAM, tuples[vae_random_below(r, 6)]};
+	struct vae_geometry g = {1 + vae_random_below(r, 1 + vae_random_below(r, MOST_PX)),
+	                         1 + vae_random_below(r, 1 + vae_random_below(r, MOST_PX)),
+	                         maxvals[vae_random_below(r, 5)], VAE_PAM,
+	                         tuples[vae_random_below(r, 6)]};
 	struct vae_image *x;
 	struct vae_error error;
 	int width, height;
@@ -51,7 +56,8 @@ static struct vae_image *picture(struct vae_random *r, const struct vae_model *m
 	if (vae_image_new(&x, &g, 0, &error))
 		exit(stop(&error));
 	size_t pixels = (size_t)g.width * g.height, samples = pixels * (size_t)vae_colours(g.tuple);
-	uint32_t rough = 1 + vae_random_below(r, g.maxval), level = vae_random_below(r, (uint32_t)g.maxval + 1);
+	uint32_t rough = 1 + vae_random_below(r, g.maxval),
+			 level = vae_random_below(r, (uint32_t)g.maxval + 1);
 	for (size_t i = 0; i < samples; i++) {
 		level += vae_random_below(r, rough) - rough / 2;
 		x->colour[i] = (uint16_t)(level % ((uint32_t)g.maxval + 1));
@@ -78,7 +84,8 @@ static void hash_image(XXH64_state_t *hash, const struct vae_image *x)
 		hash_samples(hash, x->alpha, pixels);
 }
 
-static int travel(XXH64_state_t *hash, const struct vae_model *model, struct vae_random *r, struct vae_error *error)
+static int travel(XXH64_state_t *hash, const struct vae_model *model, struct vae_random *r,
+                  struct vae_error *error)
 {
 	struct vae_image *x = picture(r, model), *back = NULL;
 	struct vae_latents *y = NULL, *quantised = NULL;

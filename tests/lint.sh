@@ -26,6 +26,17 @@ for script in tests/*/*.bats; do
 	none "bats runs $script" "$(head -n 1 "$script" | grep -v '^#!/usr/bin/env bats$')"
 done
 
+# The style of C is what .clang-format says; versions of clang-format differ in details.
+mapfile -t sources < <(find lib tools tests bench -name '*.[ch]' | LC_ALL=C sort)
+none "lines of C have 110 columns at most" \
+	"$(awk '{ l = $0; gsub(/\t/, "    ", l) } length(l) > 110 { print FILENAME ":" FNR }' "${sources[@]}")"
+if clang-format --version 2>/dev/null | grep -q ' version 14\.'; then
+	none "clang-format leaves the sources as they are" \
+		"$(clang-format --dry-run "${sources[@]}" 2>&1 | grep -oE '^[^ ]+: warning' | cut -d: -f1 | sort -u)"
+else
+	skip "clang-format leaves the sources as they are" "optional: no clang-format of version 14"
+fi
+
 # The long options of a help text; those that a manual lists as items (.It Fl o , Fl -output Ar FILE); all that it names.
 help_options() { "$B/$1" --help 2>&1 | grep -oE -- '(^|[[:space:],[])--[a-z][a-z0-9-]*' | grep -oE -- '--.*' | sort -u; }
 item_options() { grep '^\.It .*Fl -' "$1" | grep -oE 'Fl -[a-z][a-z0-9-]*' | sed 's/^Fl -/--/' | sort -u; }

@@ -12,28 +12,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROOM 64    /* rows that one program may have, the common ones included */
-#define MARGIN 27  /* column where the help texts begin */
-#define WIDTH 79
+#define ROOM   64 /* rows that one program may have, the common ones included */
+#define MARGIN 27 /* column where the help texts begin */
+#define WIDTH  79
 
 enum { KEY_QUIET = 1000, KEY_MAX_PIXELS, KEY_COMPLETION };
 
 static const struct cli_option common_options[] = {
-	{ 'm', "model", "NAME|FILE", "the model to use" },
-	{ 'o', "output", "FILE", "write to FILE, which appears only when it is complete" },
-	{ 'T', "threads", "N", "run N threads (default: one for each core)" },
-	{ KEY_MAX_PIXELS, "max-pixels", "N[k|M]", "refuse pictures of more pixels (default 268435456)" },
-	{ 'f', "force", NULL, "write binary even to a terminal" },
-	{ 'v', "verbose", NULL, "report each image on standard error" },
-	{ KEY_QUIET, "quiet", NULL, "no notes, errors only" },
-	{ 'h', "help", NULL, "print this and leave" },
-	{ 'V', "version", NULL, "print the version and leave" },
+	{'m', "model", "NAME|FILE", "the model to use"},
+	{'o', "output", "FILE", "write to FILE, which appears only when it is complete"},
+	{'T', "threads", "N", "run N threads (default: one for each core)"},
+	{KEY_MAX_PIXELS, "max-pixels", "N[k|M]", "refuse pictures of more pixels (default 268435456)"},
+	{'f', "force", NULL, "write binary even to a terminal"},
+	{'v', "verbose", NULL, "report each image on standard error"},
+	{KEY_QUIET, "quiet", NULL, "no notes, errors only"},
+	{'h', "help", NULL, "print this and leave"},
+	{'V', "version", NULL, "print the version and leave"},
 };
 
 /* Spellings that are understood, too, and not shown. */
-static const struct { const char *spelling, *name; } other_spellings[] = {
-	{ "license", "licence" },
-	{ "optimizer", "optimiser" },
+static const struct {
+	const char *spelling, *name;
+} other_spellings[] = {
+	{"license", "licence"},
+	{"optimizer", "optimiser"},
 };
 enum { SPELLINGS = sizeof other_spellings / sizeof *other_spellings };
 
@@ -48,16 +50,17 @@ static struct {
 	struct option longs[ROOM + SPELLINGS + 2];
 	char letters[3 * ROOM + 1];
 	const struct cli_option *current;
-	const char *prefix;          /* of errors */
-} cli = { .prefix = "" };
+	const char *prefix; /* of errors */
+} cli = {.prefix = ""};
 
 /* What stands on the terminal's line for now. */
 static struct {
 	pthread_mutex_t lock;
 	int shown; /* characters */
-} line = { PTHREAD_MUTEX_INITIALIZER, 0 };
+} line = {PTHREAD_MUTEX_INITIALIZER, 0};
 
-/* To the start of the line, for a text of `wanted` characters: what is to be written over need not be wiped out first. */
+/* To the start of the line, for a text of `wanted` characters: what is to be written over need not
+ * be wiped out first. */
 static void clear_line(int wanted)
 {
 	if (line.shown > wanted)
@@ -67,7 +70,8 @@ static void clear_line(int wanted)
 	line.shown = 0;
 }
 
-/* Always one line, which a terminal can show and need not obey: names of files may hold anything. */
+/* Always one line, which a terminal can show and need not obey: names of files may hold anything.
+ */
 static void say(const char *prefix, const char *format, va_list arguments)
 {
 	char *text;
@@ -85,10 +89,7 @@ static void say(const char *prefix, const char *format, va_list arguments)
 	free(text);
 }
 
-void cli_prefix(const char *text)
-{
-	cli.prefix = text;
-}
+void cli_prefix(const char *text) { cli.prefix = text; }
 
 void cli_error(const char *format, ...)
 {
@@ -146,7 +147,8 @@ static int print_option(char *text, size_t room, const struct cli_option *row)
 	return snprintf(text, room, "    --%s%s%s", row->name, space, argument);
 }
 
-/* Rows without help gather in front of the next one that has it; the line is broken where it would pass WIDTH. */
+/* Rows without help gather in front of the next one that has it; the line is broken where it would
+ * pass WIDTH. */
 static void print_help(void)
 {
 	const struct cli_program *p = cli.program;
@@ -156,7 +158,8 @@ static void print_help(void)
 	for (int i = 0; i < cli.rows; i++) {
 		const struct cli_option *row = &cli.row[i];
 		char text[96];
-		int skip = column && row->key >= CLI_LONG ? 4 : 0, length = print_option(text, sizeof text, row) - skip;
+		int skip = column && row->key >= CLI_LONG ? 4 : 0,
+			length = print_option(text, sizeof text, row) - skip;
 
 		if (column && column + 2 + length > WIDTH) {
 			printf(",\n");
@@ -194,8 +197,10 @@ static void print_completion(void)
 	for (int i = 0; i < at; i++)
 		if (function[i] == '-')
 			function[i] = '_';
-	printf("# bash completion for %s; made by `%s --completion=bash'\n%s() {\n", cli.program->name, cli.program->name, function);
-	printf("\tlocal word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}\n\tCOMPREPLY=()\n\tcase $before in\n");
+	printf("# bash completion for %s; made by `%s --completion=bash'\n%s() {\n", cli.program->name,
+	       cli.program->name, function);
+	printf("\tlocal word=${COMP_WORDS[COMP_CWORD]} "
+	       "before=${COMP_WORDS[COMP_CWORD-1]}\n\tCOMPREPLY=()\n\tcase $before in\n");
 	for (int i = 0; i < cli.rows; i++) {
 		const struct cli_option *row = &cli.row[i];
 
@@ -240,13 +245,15 @@ static void add_row(const struct cli_option *row)
 		exit(EXIT_FAILED);
 	}
 	cli.row[cli.rows++] = *row;
-	*l = (struct option){ row->name, row->argument ? required_argument : no_argument, NULL, row->key };
+	*l =
+		(struct option){row->name, row->argument ? required_argument : no_argument, NULL, row->key};
 	if (row->key < CLI_LONG)
 		sprintf(letters, "%c%s", row->key, row->argument ? ":" : "");
 }
 
-/* A standard descriptor that came closed would be the number of the next file opened, and notes would end up in the output. Taken
- * by /dev/null the wrong way round, it still fails whoever uses it, as if it were closed. */
+/* A standard descriptor that came closed would be the number of the next file opened, and notes
+ * would end up in the output. Taken by /dev/null the wrong way round, it still fails whoever uses
+ * it, as if it were closed. */
 static void occupy_standard_descriptors(void)
 {
 	for (int fd = 0; fd < 3; fd++)
@@ -274,13 +281,14 @@ void cli_begin(const struct cli_program *program, struct cli_common *common, int
 	cli.common = common;
 	cli.argc = argc;
 	cli.argv = argv;
-	*common = (struct cli_common){ 0 };
+	*common = (struct cli_common){0};
 	for (int i = 0; i < program->count; i++)
 		add_row(&program->options[i]);
 	for (int i = 0; i < commons; i++)
-		if (!program->without || common_options[i].key >= CLI_LONG || !strchr(program->without, common_options[i].key))
+		if (!program->without || common_options[i].key >= CLI_LONG ||
+		    !strchr(program->without, common_options[i].key))
 			add_row(&common_options[i]);
-	cli.longs[cli.rows] = (struct option){ "completion", required_argument, NULL, KEY_COMPLETION };
+	cli.longs[cli.rows] = (struct option){"completion", required_argument, NULL, KEY_COMPLETION};
 	add_spellings(cli.rows + 1);
 	if (argc > 0)
 		argv[0] = (char *)program->name; /* getopt_long's own messages begin with it */
@@ -299,19 +307,14 @@ static bool take_common(int key)
 	case 'v': c->verbose = true; break;
 	case KEY_QUIET: c->quiet = true; break;
 	case KEY_MAX_PIXELS: c->max_pixels = cli_amount(1, (uint64_t)1 << 48); break;
-	case 'h':
-		print_help();
-		leave_after_printing();
-	case 'V':
-		printf("%s (vae-tools) %s\n", cli.program->name, VAE_VERSION);
-		leave_after_printing();
+	case 'h': print_help(); leave_after_printing();
+	case 'V': printf("%s (vae-tools) %s\n", cli.program->name, VAE_VERSION); leave_after_printing();
 	case KEY_COMPLETION:
 		if (strcmp(optarg, "bash"))
 			cli_usage("completion is made for bash only, not for '%s'", optarg);
 		print_completion();
 		leave_after_printing();
-	default:
-		return false;
+	default: return false;
 	}
 	return true;
 }
@@ -394,13 +397,16 @@ uint64_t cli_whole(uint64_t low, uint64_t high)
 	value = strtoull(optarg, &end, 10);
 	if (!isdigit((unsigned char)*optarg) || *end || errno || value < low || value > high)
 		cli_usage("--%s: '%s' is not a whole number from %llu to %llu", cli.current->name, optarg,
-			(unsigned long long)low, (unsigned long long)high);
+		          (unsigned long long)low, (unsigned long long)high);
 	return value;
 }
 
 uint64_t cli_amount(uint64_t low, uint64_t high)
 {
-	static const struct { char letter; double factor; } unit[] = { { 'k', 1e3 }, { 'K', 1e3 }, { 'M', 1e6 } };
+	static const struct {
+		char letter;
+		double factor;
+	} unit[] = {{'k', 1e3}, {'K', 1e3}, {'M', 1e6}};
 	size_t length = strlen(optarg);
 	double factor = 1, value;
 
@@ -410,10 +416,12 @@ uint64_t cli_amount(uint64_t low, uint64_t high)
 			length--;
 			break;
 		}
-	if (strspn(optarg, factor > 1 ? "0123456789." : "0123456789") < length || !parse_real(optarg, length, &value)
-	    || value * factor < (double)low || value * factor > (double)high)
-		cli_usage("--%s: '%s' is not a whole number from %llu to %llu, or a number of thousands (k) or millions (M)",
-			cli.current->name, optarg, (unsigned long long)low, (unsigned long long)high);
+	if (strspn(optarg, factor > 1 ? "0123456789." : "0123456789") < length ||
+	    !parse_real(optarg, length, &value) || value * factor < (double)low ||
+	    value * factor > (double)high)
+		cli_usage("--%s: '%s' is not a whole number from %llu to %llu, or a number of thousands "
+		          "(k) or millions (M)",
+		          cli.current->name, optarg, (unsigned long long)low, (unsigned long long)high);
 	return (uint64_t)(value * factor + 1e-6);
 }
 
@@ -421,23 +429,25 @@ void cli_range(double *low, double *high)
 {
 	const char *colon = strchr(optarg, ':');
 
-	if (!colon || !parse_real(optarg, colon - optarg, low) || !parse_real(colon + 1, strlen(colon + 1), high)
-	    || *low <= 0 || *low > *high)
+	if (!colon || !parse_real(optarg, colon - optarg, low) ||
+	    !parse_real(colon + 1, strlen(colon + 1), high) || *low <= 0 || *low > *high)
 		cli_usage("--%s: '%s' is not MIN:MAX with 0 < MIN <= MAX", cli.current->name, optarg);
 }
 
 /* The window's four numbers, each up to the longest side that a picture can have. */
 void cli_window(struct vae_window *window)
 {
-	uint32_t *number[] = { &window->left, &window->top, &window->width, &window->height };
+	uint32_t *number[] = {&window->left, &window->top, &window->width, &window->height};
 	const char *text = optarg;
 
 	for (int i = 0; i < 4; i++, text++) {
 		char *end;
 		unsigned long long value = strtoull(text, &end, 10); /* too large a number is ULLONG_MAX */
 
-		if (!isdigit((unsigned char)*text) || value < (i < 2 ? 0 : 1) || value > INT32_MAX || *end != (i < 3 ? ',' : '\0'))
-			cli_usage("--%s: '%s' is not X,Y,W,H, four whole numbers with W and H at least 1", cli.current->name, optarg);
+		if (!isdigit((unsigned char)*text) || value < (i < 2 ? 0 : 1) || value > INT32_MAX ||
+		    *end != (i < 3 ? ',' : '\0'))
+			cli_usage("--%s: '%s' is not X,Y,W,H, four whole numbers with W and H at least 1",
+			          cli.current->name, optarg);
 		*number[i] = (uint32_t)value;
 		text = end;
 	}
@@ -446,11 +456,13 @@ void cli_window(struct vae_window *window)
 void cli_size(uint32_t *width, uint32_t *height)
 {
 	char *end;
-	unsigned long long w = strtoull(optarg, &end, 10), h = *end == 'x' ? strtoull(end + 1, NULL, 10) : 0;
+	unsigned long long w = strtoull(optarg, &end, 10),
+					   h = *end == 'x' ? strtoull(end + 1, NULL, 10) : 0;
 
-	if (!isdigit((unsigned char)*optarg) || *end != 'x' || !isdigit((unsigned char)end[1]) || end[1 + strspn(end + 1, "0123456789")]
-	    || !w || !h || w > INT32_MAX || h > INT32_MAX)
-		cli_usage("--%s: '%s' is not WxH, two whole numbers of at least 1", cli.current->name, optarg);
+	if (!isdigit((unsigned char)*optarg) || *end != 'x' || !isdigit((unsigned char)end[1]) ||
+	    end[1 + strspn(end + 1, "0123456789")] || !w || !h || w > INT32_MAX || h > INT32_MAX)
+		cli_usage("--%s: '%s' is not WxH, two whole numbers of at least 1", cli.current->name,
+		          optarg);
 	*width = (uint32_t)w;
 	*height = (uint32_t)h;
 }

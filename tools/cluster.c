@@ -19,10 +19,7 @@ static int done(int status, struct vae_error *error)
 	return fail(error, VAE_EIO, "MPI: %.300s", text);
 }
 
-static int chunk(size_t left)
-{
-	return (int)(left < CHUNK ? left : CHUNK);
-}
+static int chunk(size_t left) { return (int)(left < CHUNK ? left : CHUNK); }
 
 static int sum_floats(void *context, float *array, size_t count, struct vae_error *error)
 {
@@ -30,7 +27,8 @@ static int sum_floats(void *context, float *array, size_t count, struct vae_erro
 
 	(void)context;
 	for (size_t i = 0; i < count && status == MPI_SUCCESS; i += CHUNK)
-		status = MPI_Allreduce(MPI_IN_PLACE, array + i, chunk(count - i), MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD);
+		status = MPI_Allreduce(MPI_IN_PLACE, array + i, chunk(count - i), MPI_FLOAT, MPI_SUM,
+		                       MPI_COMM_WORLD);
 	return done(status, error);
 }
 
@@ -40,7 +38,8 @@ static int sum_doubles(void *context, double *array, size_t count, struct vae_er
 
 	(void)context;
 	for (size_t i = 0; i < count && status == MPI_SUCCESS; i += CHUNK)
-		status = MPI_Allreduce(MPI_IN_PLACE, array + i, chunk(count - i), MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD);
+		status = MPI_Allreduce(MPI_IN_PLACE, array + i, chunk(count - i), MPI_DOUBLE, MPI_SUM,
+		                       MPI_COMM_WORLD);
 	return done(status, error);
 }
 
@@ -66,11 +65,13 @@ static void leave(int status, void *context)
 
 const struct vae_cluster *cluster_join(void)
 {
-	static struct vae_cluster cluster = { .sum_floats = sum_floats, .sum_doubles = sum_doubles, .share = share };
+	static struct vae_cluster cluster = {
+		.sum_floats = sum_floats, .sum_doubles = sum_doubles, .share = share};
 	struct vae_error error;
 	int provided;
 
-	if (done(MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided), &error) || on_exit(leave, NULL)) {
+	if (done(MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided), &error) ||
+	    on_exit(leave, NULL)) {
 		cli_error("the MPI job cannot be joined");
 		exit(EXIT_FAILED);
 	}
@@ -88,7 +89,9 @@ const struct vae_cluster *cluster_join(void)
 	const char *size = getenv("OMPI_COMM_WORLD_SIZE");
 
 	if (size && atoi(size) > 1) {
-		cli_error("built without MPI: each of %s processes would train alone; 'make MPI=1' builds it with", size);
+		cli_error("built without MPI: each of %s processes would train alone; 'make MPI=1' builds "
+		          "it with",
+		          size);
 		exit(EXIT_FAILED);
 	}
 	return NULL;

@@ -32,14 +32,11 @@ double seconds_now(void)
 	return t.tv_sec + 1e-9 * t.tv_nsec;
 }
 
-/* ---- input ------------------------------------------------------------------------------------------------------------- */
+/* ---- input ----------------------------------------------------------------------------------- */
 
-static char *standard_input[] = { "-" };
+static char *standard_input[] = {"-"};
 
-static const char *shown(const char *name)
-{
-	return strcmp(name, "-") ? name : "standard input";
-}
+static const char *shown(const char *name) { return strcmp(name, "-") ? name : "standard input"; }
 
 static int open_next(struct input *in)
 {
@@ -62,7 +59,8 @@ static void keep_head(struct input *in, const char *bytes, size_t count)
 	in->head_bytes += count;
 }
 
-/* A read never spans two operands, so a picture is written before the next operand is so much as opened. */
+/* A read never spans two operands, so a picture is written before the next operand is so much as
+ * opened. */
 static ssize_t read_operands(void *cookie, char *buffer, size_t room)
 {
 	struct input *in = cookie;
@@ -110,11 +108,13 @@ static int tell_operands(void *cookie, off64_t *offset, int whence)
 
 int input_open(struct input *in, char **name, int names, struct vae_error *error)
 {
-	const cookie_io_functions_t functions = { .read = read_operands, .seek = tell_operands };
+	const cookie_io_functions_t functions = {.read = read_operands, .seek = tell_operands};
 
-	*in = (struct input){ .name = names ? name : standard_input, .names = names ? names : 1, .fd = -1 };
+	*in =
+		(struct input){.name = names ? name : standard_input, .names = names ? names : 1, .fd = -1};
 	in->begin = calloc(in->names, sizeof *in->begin);
-	if (!in->begin || !(in->file = fopencookie(in, "r", functions)) || setvbuf(in->file, NULL, _IOFBF, BUFFER_BYTES)) {
+	if (!in->begin || !(in->file = fopencookie(in, "r", functions)) ||
+	    setvbuf(in->file, NULL, _IOFBF, BUFFER_BYTES)) {
 		input_close(in);
 		return fail(error, VAE_EMEM, "out of memory");
 	}
@@ -130,7 +130,7 @@ void input_close(struct input *in)
 	if (in->fd >= 0)
 		close(in->fd);
 	free(in->begin);
-	*in = (struct input){ .fd = -1 };
+	*in = (struct input){.fd = -1};
 }
 
 void input_mark(struct input *in)
@@ -153,10 +153,7 @@ static int operand_at(const struct input *in, int64_t position)
 	return at;
 }
 
-const char *input_name(const struct input *in)
-{
-	return shown(in->name[operand_at(in, in->item)]);
-}
+const char *input_name(const struct input *in) { return shown(in->name[operand_at(in, in->item)]); }
 
 const char *input_path(const struct input *in)
 {
@@ -204,7 +201,7 @@ void input_report(const struct input *in, const struct vae_error *error)
 			cli_error("%s: %s", shown(in->name[at]), other);
 		else
 			cli_error("%s: %s (byte %" PRId64 ")", shown(in->name[at]), error->text,
-				error->offset - in->begin[at]);
+			          error->offset - in->begin[at]);
 	} else {
 		cli_error("%s: %s", input_name(in), error->text);
 	}
@@ -227,13 +224,14 @@ int input_unknown(const struct input *in, const char *text, struct vae_error *er
 	return VAE_EDATA;
 }
 
-/* ---- a filter ---------------------------------------------------------------------------------- */
+/* ---- a filter -------------------------------------------------------------------------------- */
 
-int inout_open(struct input *in, struct output *out, const struct cli_common *common, struct vae_error *error)
+int inout_open(struct input *in, struct output *out, const struct cli_common *common,
+               struct vae_error *error)
 {
 	int status;
 
-	*out = (struct output){ 0 };
+	*out = (struct output){0};
 	status = input_open(in, common->operand, common->operands, error);
 	if (!status)
 		status = output_open(out, common->output, !common->force, error);
@@ -272,7 +270,7 @@ int inout_finish(struct input *in, struct output *out, int status, const struct 
 	return status ? EXIT_FAILED : EXIT_DONE;
 }
 
-/* ---- models ------------------------------------------------------------------------------------------------------------ */
+/* ---- models ---------------------------------------------------------------------------------- */
 
 const char *model_name(const struct vae_model *model, char *text, size_t room)
 {
@@ -288,12 +286,13 @@ const char *model_name(const struct vae_model *model, char *text, size_t room)
 
 int models_open(struct models *models, const char *name, struct vae_error *error)
 {
-	*models = (struct models){ 0 };
+	*models = (struct models){0};
 	return name ? vae_model_find(&models->asked, name, error) : 0;
 }
 
 /* -m named another model than the stream has. */
-static int other_model(const struct vae_model *asked, uint64_t id, const char *hint, struct vae_error *error)
+static int other_model(const struct vae_model *asked, uint64_t id, const char *hint,
+                       struct vae_error *error)
 {
 	struct vae_error ignored;
 	struct vae_model *maker;
@@ -302,15 +301,18 @@ static int other_model(const struct vae_model *asked, uint64_t id, const char *h
 	model_name(asked, asked_name, sizeof asked_name);
 	if (vae_model_find_id(&maker, id, hint, &ignored))
 		return fail(error, VAE_EMODEL,
-			"made with the model %016" PRIx64 ", which is not here, and not with %s (%016" PRIx64 ")",
-			id, asked_name, vae_model_id(asked));
+		            "made with the model %016" PRIx64
+		            ", which is not here, and not with %s (%016" PRIx64 ")",
+		            id, asked_name, vae_model_id(asked));
 	model_name(maker, name, sizeof name);
 	vae_model_free(maker);
-	return fail(error, VAE_EMODEL, "made with the model %s (%016" PRIx64 "), not with %s (%016" PRIx64 ")",
-		name, id, asked_name, vae_model_id(asked));
+	return fail(error, VAE_EMODEL,
+	            "made with the model %s (%016" PRIx64 "), not with %s (%016" PRIx64 ")", name, id,
+	            asked_name, vae_model_id(asked));
 }
 
-int models_get(struct models *models, const struct vae_model **model, uint64_t id, const char *hint, struct vae_error *error)
+int models_get(struct models *models, const struct vae_model **model, uint64_t id, const char *hint,
+               struct vae_error *error)
 {
 	if (models->asked) {
 		if (vae_model_id(models->asked) != id)
@@ -335,5 +337,5 @@ void models_close(struct models *models)
 {
 	vae_model_free(models->asked);
 	vae_model_free(models->last);
-	*models = (struct models){ 0 };
+	*models = (struct models){0};
 }

@@ -11,10 +11,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LINK_TRIES 100
+#define LINK_TRIES      100
 #define PROC_PATH_BYTES 40
 
-/* ---- files without a name ---------------------------------------------------------------------- */
+/* ---- files without a name -------------------------------------------------------------------- */
 
 static char *unfinished; /* the named temporary file, while there is one */
 
@@ -65,7 +65,8 @@ static int open_named(struct output *out)
 	int fd, folder = folder_length(out->target);
 
 	/* names have 255 bytes at most */
-	if (asprintf(&out->temporary, "%.*s.%.200s.XXXXXX", folder, out->target, out->target + folder) < 0) {
+	if (asprintf(&out->temporary, "%.*s.%.200s.XXXXXX", folder, out->target, out->target + folder) <
+	    0) {
 		out->temporary = NULL;
 		return -1;
 	}
@@ -106,13 +107,13 @@ int output_scratch(void)
 	return fd;
 }
 
-/* ---- opening ----------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 /* Returns the descriptor that path is another name of, or -1. To open such a path would be to write
  * from the start of its file, not from where the shell's redirection stands. */
 static int descriptor_of(const char *path, const struct stat *existing)
 {
-	static const char *const folder[] = { "/dev/fd/", "/proc/self/fd/" };
+	static const char *const folder[] = {"/dev/fd/", "/proc/self/fd/"};
 	struct stat standard;
 	int flags;
 
@@ -131,9 +132,12 @@ static int descriptor_of(const char *path, const struct stat *existing)
 		}
 	}
 	flags = fcntl(STDOUT_FILENO, F_GETFL);
-	if (!existing || flags < 0 || (flags & O_ACCMODE) == O_RDONLY || fstat(STDOUT_FILENO, &standard))
+	if (!existing || flags < 0 || (flags & O_ACCMODE) == O_RDONLY ||
+	    fstat(STDOUT_FILENO, &standard))
 		return -1;
-	return standard.st_dev == existing->st_dev && standard.st_ino == existing->st_ino ? STDOUT_FILENO : -1;
+	return standard.st_dev == existing->st_dev && standard.st_ino == existing->st_ino
+	           ? STDOUT_FILENO
+	           : -1;
 }
 
 /* Opens the descriptor again under a number of its own, which shares its offset. */
@@ -159,8 +163,8 @@ static int take_after(int fd, const struct stat *existing)
 
 	if (fstat(fd, &made))
 		return -1;
-	if ((made.st_uid != existing->st_uid || made.st_gid != existing->st_gid)
-	    && fchown(fd, existing->st_uid, existing->st_gid) && errno != EPERM)
+	if ((made.st_uid != existing->st_uid || made.st_gid != existing->st_gid) &&
+	    fchown(fd, existing->st_uid, existing->st_gid) && errno != EPERM)
 		return -1;
 	return fchmod(fd, existing->st_mode & 0777);
 }
@@ -210,7 +214,7 @@ static void output_clear(struct output *out)
 	unfinished = NULL;
 	free(out->temporary);
 	free(out->target);
-	*out = (struct output){ .name = out->name };
+	*out = (struct output){.name = out->name};
 	errno = kept;
 }
 
@@ -242,7 +246,7 @@ int output_open(struct output *out, const char *path, bool binary, struct vae_er
 {
 	if (path && !strcmp(path, "-"))
 		path = NULL;
-	*out = (struct output){ .name = path ? path : "standard output" };
+	*out = (struct output){.name = path ? path : "standard output"};
 	out->file = path ? open_path(out, path) : stdout;
 	if (!out->file) {
 		output_clear(out);
@@ -250,8 +254,9 @@ int output_open(struct output *out, const char *path, bool binary, struct vae_er
 	}
 	if (binary && isatty(fileno(out->file))) {
 		output_clear(out);
-		return fail(error, VAE_EIO, "%s is a terminal, and this is binary data; -f writes it all the same",
-			out->name);
+		return fail(error, VAE_EIO,
+		            "%s is a terminal, and this is binary data; -f writes it all the same",
+		            out->name);
 	}
 	return 0;
 }
@@ -269,7 +274,7 @@ int output_check(const char *path, bool binary, struct vae_error *error)
 	return 0;
 }
 
-/* ---- the finished file ------------------------------------------------------------------------- */
+/* ---- the finished file ----------------------------------------------------------------------- */
 
 int output_flush(struct output *out, struct vae_error *error)
 {
@@ -331,8 +336,8 @@ static int link_file(struct output *out, int fd)
 	status = linkat(AT_FDCWD, path, AT_FDCWD, out->target, AT_SYMLINK_FOLLOW);
 	for (int i = 0; status && errno == EEXIST && i < LINK_TRIES; i++) {
 		free(out->temporary);
-		if (asprintf(&out->temporary, "%.*s.%.200s.%ld-%d", folder, out->target, out->target + folder,
-			(long)getpid(), i) < 0) {
+		if (asprintf(&out->temporary, "%.*s.%.200s.%ld-%d", folder, out->target,
+		             out->target + folder, (long)getpid(), i) < 0) {
 			out->temporary = NULL;
 			errno = ENOMEM;
 			return -1;
@@ -346,20 +351,19 @@ static int link_file(struct output *out, int fd)
 	return status;
 }
 
-static volatile sig_atomic_t deferred; /* the last signal that came while they were put off, 0: none */
+static volatile sig_atomic_t deferred; /* the last signal that came while they were put off, 0: none
+                                        */
 
-static void defer(int number)
-{
-	deferred = number;
-}
+static void defer(int number) { deferred = number; }
 
 /* Gives a nameless file the name of another: it has a temporary name for a moment, in which signals
  * that would end the program, and leave that name behind, are put off. */
 static int link_and_rename(struct output *out, int fd)
 {
-	static const int deadly[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGALRM, SIGUSR1, SIGUSR2, SIGXCPU };
+	static const int deadly[] = {SIGINT,  SIGTERM, SIGHUP,  SIGQUIT,
+	                             SIGALRM, SIGUSR1, SIGUSR2, SIGXCPU};
 	enum { COUNT = sizeof deadly / sizeof *deadly };
-	struct sigaction before[COUNT], now = { .sa_handler = defer, .sa_flags = SA_RESTART };
+	struct sigaction before[COUNT], now = {.sa_handler = defer, .sa_flags = SA_RESTART};
 	int status, kept;
 
 	deferred = 0;

@@ -21,11 +21,11 @@
 
 struct output {
 	FILE *file;
-	const char *name;  /* for diagnostics */
+	const char *name; /* for diagnostics */
 	/* private */
-	char *target;      /* name that the finished file takes, owned; NULL: file is written directly */
-	char *temporary;   /* name of the unfinished file, owned; NULL where it has none */
-	int place;         /* descriptor of a target that is overwritten, not replaced; 0: none */
+	char *target;    /* name that the finished file takes, owned; NULL: file is written directly */
+	char *temporary; /* name of the unfinished file, owned; NULL where it has none */
+	int place;       /* descriptor of a target that is overwritten, not replaced; 0: none */
 };
 
 /* Opens FILE path, or standard output where path is NULL or "-". binary: refuses a terminal.

@@ -7,14 +7,16 @@
 #include <unistd.h>
 
 #define PATIENCE 1.0 /* seconds that need no explanation */
-#define BEAT 0.2
-#define BAR 30
+#define BEAT     0.2
+#define BAR      30
 
-static double first_start; /* of any of the program's, so that many small images are shown as well as a large one */
+static double first_start; /* of any of the program's, so that many small images are shown as well
+                              as a large one */
 
 static void draw_bar(char *text, size_t room, double share)
 {
-	static const char full[] = "==============================", none[] = "                              ";
+	static const char full[] = "==============================",
+					  none[] = "                              ";
 	int n = (int)(BAR * share);
 
 	n = n < BAR ? n : BAR - 1;
@@ -67,7 +69,8 @@ static void *draw_until_ended(void *context)
 	return NULL;
 }
 
-/* Signals are for the thread that works. Without a thread there is no line, and nothing else is lost. */
+/* Signals are for the thread that works. Without a thread there is no line, and nothing else is
+ * lost. */
 void progress_start(struct progress *p, const char *unit, bool quiet)
 {
 	sigset_t all, before;
@@ -86,7 +89,8 @@ void progress_start(struct progress *p, const char *unit, bool quiet)
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-static int read_watched(struct vae_latents_rows *rows, uint32_t count, float *y, uint16_t *alpha, struct vae_error *error)
+static int read_watched(struct vae_latents_rows *rows, uint32_t count, float *y, uint16_t *alpha,
+                        struct vae_error *error)
 {
 	struct progress *p = (struct progress *)rows;
 	int status = p->watched->read(p->watched, count, y, alpha, error);

@@ -1,4 +1,5 @@
-/* Codes: their parts in bytes, beside what the model estimates and what the other method makes of the same symbols. */
+/* Codes: their parts in bytes, beside what the model estimates and what the other method makes of
+ * the same symbols. */
 #include "stat.h"
 #include "progress.h"
 
@@ -26,7 +27,8 @@ static enum vae_method other_than(enum vae_method method)
 }
 
 /* Bytes of the same symbols packed by the other method. */
-static int other_method(const struct vae_model *model, const struct vae_codes *codes, uint64_t *bytes, struct vae_error *error)
+static int other_method(const struct vae_model *model, const struct vae_codes *codes,
+                        uint64_t *bytes, struct vae_error *error)
 {
 	struct vae_codes *packed = NULL;
 	int status = vae_repack(&packed, model, codes, other_than(codes->method), error);
@@ -37,8 +39,10 @@ static int other_method(const struct vae_model *model, const struct vae_codes *c
 	return status;
 }
 
-/* What alpha takes of a file of `bytes` bytes, packed: what is left without it, as a frame of the same content, is subtracted. */
-static int packed_alpha(const struct vae_codes *codes, uint64_t bytes, uint64_t *packed, struct vae_error *error)
+/* What alpha takes of a file of `bytes` bytes, packed: what is left without it, as a frame of the
+ * same content, is subtracted. */
+static int packed_alpha(const struct vae_codes *codes, uint64_t bytes, uint64_t *packed,
+                        struct vae_error *error)
 {
 	struct vae_codes bare = *codes;
 	uint64_t rest = bytes;
@@ -82,10 +86,7 @@ struct figures {
 	struct vae_distortion distortion;
 };
 
-static double bits_a_pixel(double bytes, double pixels)
-{
-	return 8 * bytes / pixels;
-}
+static double bits_a_pixel(double bytes, double pixels) { return 8 * bytes / pixels; }
 
 static double pixels_of(const struct vae_codes *codes)
 {
@@ -119,7 +120,8 @@ static int measure(struct run *run, struct figures *f, const struct vae_codes *c
 		status = vae_rate_estimate(&f->rate, f->model, codes, error);
 	if (!status && !run->brief)
 		status = packed_alpha(codes, f->bytes, &f->packed_alpha, error);
-	if (!status && run->o->common.verbose && !(status = other_method(f->model, codes, &other, error)))
+	if (!status && run->o->common.verbose &&
+	    !(status = other_method(f->model, codes, &other, error)))
 		f->other_bytes = (double)other;
 	return status ? status : compare(run, f, codes, error);
 }
@@ -197,8 +199,10 @@ static void report_whole(struct run *run, const struct vae_codes *codes, const s
 static int report_codes(struct run *run, const struct input *in, const struct vae_codes *codes,
                         struct vae_error *error)
 {
-	struct figures f = { .bytes = ftello(in->file) - in->item, .rate = { NAN, NAN, NAN, 0 }, .other_bytes = NAN,
-		.distortion = STAT_NO_DISTORTION };
+	struct figures f = {.bytes = ftello(in->file) - in->item,
+	                    .rate = {NAN, NAN, NAN, 0},
+	                    .other_bytes = NAN,
+	                    .distortion = STAT_NO_DISTORTION};
 	struct progress progress;
 	int status;
 
@@ -230,7 +234,8 @@ void stat_report_quality(struct report *r, uint16_t quality)
 	double value = 100.0 * quality / VAE_QUALITY_ONE, unit = 1, rounded;
 	int decimals = 0;
 
-	while ((rounded = rint(value * unit) / unit, lrint(rounded / 100 * VAE_QUALITY_ONE) != quality)) {
+	while (
+		(rounded = rint(value * unit) / unit, lrint(rounded / 100 * VAE_QUALITY_ONE) != quality)) {
 		unit *= 10;
 		decimals++;
 	}
@@ -243,7 +248,8 @@ int stat_codes(struct run *run, struct input *in, struct vae_error *error)
 }
 
 int stat_each_codes(struct run *run, struct input *in,
-                    int (*act)(struct run *run, const struct input *in, const struct vae_codes *codes, struct vae_error *error),
+                    int (*act)(struct run *run, const struct input *in,
+                               const struct vae_codes *codes, struct vae_error *error),
                     struct vae_error *error)
 {
 	struct vae_codes_reader *reader;

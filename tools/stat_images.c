@@ -10,14 +10,15 @@
 
 /* Rows of a stream, and what went wrong with them. */
 struct source {
-	struct vae_image_rows rows;  /* what the library reads */
+	struct vae_image_rows rows; /* what the library reads */
 	struct vae_image_rows *from;
-	struct progress *progress;   /* told of each row, or NULL */
+	struct progress *progress; /* told of each row, or NULL */
 	int status;
 	struct vae_error error;
 };
 
-static int source_read(struct vae_image_rows *rows, uint32_t count, uint16_t *colour, uint16_t *alpha, struct vae_error *error)
+static int source_read(struct vae_image_rows *rows, uint32_t count, uint16_t *colour,
+                       uint16_t *alpha, struct vae_error *error)
 {
 	struct source *s = (struct source *)rows;
 
@@ -32,7 +33,7 @@ static int source_read(struct vae_image_rows *rows, uint32_t count, uint16_t *co
 
 static struct source source_of(struct vae_image_rows *from)
 {
-	return (struct source){ .rows = { .geometry = from->geometry, .read = source_read }, .from = from };
+	return (struct source){.rows = {.geometry = from->geometry, .read = source_read}, .from = from};
 }
 
 /* Passes over the rows that are left, and says how reading went, from the first row to the last. */
@@ -43,7 +44,8 @@ static int source_end(struct source *s)
 	struct vae_error ignored;
 	uint16_t *row = NULL;
 
-	if (!s->status && s->rows.row < g->height && !(row = malloc((colours + g->width) * sizeof *row)))
+	if (!s->status && s->rows.row < g->height &&
+	    !(row = malloc((colours + g->width) * sizeof *row)))
 		s->status = fail(&s->error, VAE_EMEM, "out of memory");
 	while (!s->status && s->rows.row < g->height)
 		source_read(&s->rows, 1, row, vae_has_alpha(g->tuple) ? row + colours : NULL, &ignored);
@@ -95,8 +97,12 @@ static int open_reference(struct run *run, struct vae_image_rows **rows, struct 
 	if (got < 0 || (!got && in->failure))
 		return VAE_EDATA;
 	if (!got)
-		return run->references == 1 ? repeat_reference(run, rows, error) :
-			fail(error, VAE_EDATA, run->references ? "only %" PRIu64 " images to compare with" : "empty input", run->references);
+		return run->references == 1
+		           ? repeat_reference(run, rows, error)
+		           : fail(error, VAE_EDATA,
+		                  run->references ? "only %" PRIu64 " images to compare with"
+		                                  : "empty input",
+		                  run->references);
 	vae_image_free(run->kept);
 	run->kept = NULL;
 	if (!run->references++ && !can_repeat(run->o))
@@ -128,7 +134,8 @@ static int next_reference(struct run *run, struct source *reference, struct vae_
 	return 0;
 }
 
-static int compare(struct run *run, struct vae_distortion *d, struct source *image, struct vae_error *error)
+static int compare(struct run *run, struct vae_distortion *d, struct source *image,
+                   struct vae_error *error)
 {
 	struct source reference;
 	int status;
@@ -165,7 +172,8 @@ void stat_report_distortion(struct run *run, const struct vae_distortion *d)
 	report_real(&run->report, "ssimulacra2", d->ssimulacra2, 3);
 }
 
-static void report_image(struct run *run, const struct input *in, const struct vae_geometry *g, const struct vae_distortion *d)
+static void report_image(struct run *run, const struct input *in, const struct vae_geometry *g,
+                         const struct vae_distortion *d)
 {
 	struct report *r = &run->report;
 
@@ -185,7 +193,8 @@ int stat_images(struct run *run, struct input *in, struct vae_error *error)
 	struct vae_image_rows *rows;
 	int status = 0;
 
-	while (!status && (status = vae_image_rows_open(&rows, in->file, run->o->common.max_pixels, error)) == 1) {
+	while (!status &&
+	       (status = vae_image_rows_open(&rows, in->file, run->o->common.max_pixels, error)) == 1) {
 		struct source image = source_of(rows);
 		struct vae_distortion d;
 		struct progress progress;
@@ -212,7 +221,7 @@ int stat_images(struct run *run, struct input *in, struct vae_error *error)
 void stat_average(struct run *run)
 {
 	double n = (double)run->compared;
-	struct vae_distortion d = { run->mse / n, run->psnr / n, run->ms_ssim / n, run->ssimulacra2 / n };
+	struct vae_distortion d = {run->mse / n, run->psnr / n, run->ms_ssim / n, run->ssimulacra2 / n};
 
 	report_open(&run->report, "average", "average", false);
 	report_count(&run->report, "images", run->compared);
@@ -266,10 +275,11 @@ bool stat_references_left(struct run *run)
 
 void stat_skip_reference(struct run *run, uint64_t taken_before, uint64_t items)
 {
-	struct vae_error error = { 0 };
+	struct vae_error error = {0};
 	struct source reference;
 
-	if (!run->o->references || run->ran_out || run->references != taken_before + items || next_reference(run, &reference, &error))
+	if (!run->o->references || run->ran_out || run->references != taken_before + items ||
+	    next_reference(run, &reference, &error))
 		return;
 	if (source_end(&reference))
 		no_reference(run, &reference.error, &error);

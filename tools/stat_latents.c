@@ -8,10 +8,13 @@
 #include <string.h>
 #include <sys/random.h>
 
-/* How often each channel took each rounded value: an open-addressed table, doubled when half full. Where a key goes hangs on a random
- * number, as the keys are whatever a file says: many that fall together cannot be chosen. */
+/* How often each channel took each rounded value: an open-addressed table, doubled when half full.
+ * Where a key goes hangs on a random number, as the keys are whatever a file says: many that fall
+ * together cannot be chosen. */
 struct tally {
-	struct tally_entry { uint64_t key, count; } *entry; /* [size]; count 0: free */
+	struct tally_entry {
+		uint64_t key, count;
+	} * entry; /* [size]; count 0: free */
 	size_t size, used;
 	uint64_t seed;
 };
@@ -29,7 +32,8 @@ static struct tally_entry *tally_find(const struct tally *t, uint64_t key)
 {
 	uint64_t at = key ^ t->seed;
 
-	for (int i = 0; i < 2; i++) /* the finaliser of MurmurHash3 (Appleby 2011), with the seed once more between its halves */
+	for (int i = 0; i < 2; i++) /* the finaliser of MurmurHash3 (Appleby 2011), with the seed once
+	                               more between its halves */
 		at = ((at ^ at >> 33) + t->seed) * (i ? 0xc4ceb9fe1a85ec53u : 0xff51afd7ed558ccdu);
 	at ^= at >> 33;
 
@@ -40,7 +44,8 @@ static struct tally_entry *tally_find(const struct tally *t, uint64_t key)
 
 static bool tally_grow(struct tally *t)
 {
-	struct tally larger = { .size = t->size ? 2 * t->size : 1 << 12, .used = t->used, .seed = t->seed };
+	struct tally larger = {
+		.size = t->size ? 2 * t->size : 1 << 12, .used = t->used, .seed = t->seed};
 
 	if (!t->size && getrandom(&larger.seed, sizeof larger.seed, GRND_NONBLOCK) < 0)
 		larger.seed = (uint64_t)(uintptr_t)t;
@@ -75,15 +80,18 @@ static void channels_clear(struct channels *c)
 	free(c->sum);
 	free(c->squares);
 	free(c->tally.entry);
-	*c = (struct channels){ 0 };
+	*c = (struct channels){0};
 }
 
 /* The channels of these latents, which must be those of all before them. */
-static int channels_suit(struct channels *c, const struct vae_latents *head, struct vae_error *error)
+static int channels_suit(struct channels *c, const struct vae_latents *head,
+                         struct vae_error *error)
 {
 	if (c->count)
-		return c->model_id == head->model_id && c->count == head->channels ? 0 :
-			fail(error, VAE_EDATA, "latents of another model follow; their channels do not compare");
+		return c->model_id == head->model_id && c->count == head->channels
+		           ? 0
+		           : fail(error, VAE_EDATA,
+		                  "latents of another model follow; their channels do not compare");
 	c->sum = calloc(head->channels, sizeof *c->sum);
 	c->squares = calloc(head->channels, sizeof *c->squares);
 	if (!c->sum || !c->squares)
@@ -131,7 +139,8 @@ static int read_counted(struct vae_latents_rows *rows, uint32_t count, float *y,
 }
 
 /* Row by row of cells. */
-static int channels_read(struct channels *c, struct vae_latents_rows *rows, bool quiet, struct vae_error *error)
+static int channels_read(struct channels *c, struct vae_latents_rows *rows, bool quiet,
+                         struct vae_error *error)
 {
 	size_t columns = rows->head.columns;
 	float *y = calloc(columns * c->count, sizeof *y);
@@ -154,7 +163,8 @@ static int by_key(const void *a, const void *b)
 	return (x->key > y->key) - (x->key < y->key);
 }
 
-/* bits[k]: entropy of channel k's rounded values, in bits a value. The tally is sorted, so that its seed does not decide on the sum's last bits. */
+/* bits[k]: entropy of channel k's rounded values, in bits a value. The tally is sorted, so that its
+ * seed does not decide on the sum's last bits. */
 static void channels_entropy(const struct channels *c, double *bits)
 {
 	if (c->tally.size)
@@ -167,7 +177,8 @@ static void channels_entropy(const struct channels *c, double *bits)
 	}
 }
 
-/* KL(N(mean, deviation^2) || N(0, 1)) in nats: how far a channel is from the prior that a dense VAE samples from. */
+/* KL(N(mean, deviation^2) || N(0, 1)) in nats: how far a channel is from the prior that a dense VAE
+ * samples from. */
 static double kl_to_normal(double mean, double variance)
 {
 	return variance > 0 ? (mean * mean + variance - 1 - log(variance)) / 2 : INFINITY;
@@ -178,10 +189,12 @@ static bool is_dense(struct run *run, uint64_t id, const char *hint)
 	struct vae_error ignored;
 	const struct vae_model *model;
 
-	return !models_get(&run->models, &model, id, hint, &ignored) && !strncmp(vae_model_arch(model), "mlp", 3);
+	return !models_get(&run->models, &model, id, hint, &ignored) &&
+	       !strncmp(vae_model_arch(model), "mlp", 3);
 }
 
-static int report_channels(struct run *run, const struct channels *c, const char *name, bool dense, struct vae_error *error)
+static int report_channels(struct run *run, const struct channels *c, const char *name, bool dense,
+                           struct vae_error *error)
 {
 	struct report *r = &run->report;
 	double *bits = calloc(c->count, sizeof *bits);
@@ -206,8 +219,8 @@ static int report_channels(struct run *run, const struct channels *c, const char
 	return 0;
 }
 
-static void report_latents(struct run *run, const struct vae_latents *y, const char *name, uint64_t image,
-                           const struct vae_distortion *distortion)
+static void report_latents(struct run *run, const struct vae_latents *y, const char *name,
+                           uint64_t image, const struct vae_distortion *distortion)
 {
 	char model[17];
 
@@ -230,10 +243,11 @@ static void report_latents(struct run *run, const struct vae_latents *y, const c
 }
 
 /* channels NULL: passes over the rows. */
-static int read_rest(struct channels *channels, struct vae_latents_rows *rows, bool quiet, struct vae_error *error)
+static int read_rest(struct channels *channels, struct vae_latents_rows *rows, bool quiet,
+                     struct vae_error *error)
 {
 	return channels ? channels_read(channels, rows, quiet, error)
-		: rows->read(rows, rows->head.rows - rows->row, NULL, NULL, error);
+	                : rows->read(rows, rows->head.rows - rows->row, NULL, NULL, error);
 }
 
 /* Reads latents to their end, decodes them where there are references, and counts their channels
@@ -242,7 +256,7 @@ static int read_latents(struct run *run, struct vae_latents_rows *rows, struct c
                         struct vae_distortion *distortion, struct vae_error *error)
 {
 	const struct vae_latents *head = &rows->head;
-	struct counted counted = { .rows = *rows, .from = rows, .channels = channels };
+	struct counted counted = {.rows = *rows, .from = rows, .channels = channels};
 	const struct vae_model *model;
 	struct progress progress;
 	int status, read = 0;
@@ -260,15 +274,17 @@ static int read_latents(struct run *run, struct vae_latents_rows *rows, struct c
 	return read ? read : status;
 }
 
-/* Latents of another model are read to their end and reported; that their channels do not suit is said then. */
-static int stat_latents_rows(struct run *run, struct input *in, struct channels *channels, struct vae_latents_rows *rows,
-                             struct vae_error *error)
+/* Latents of another model are read to their end and reported; that their channels do not suit is
+ * said then. */
+static int stat_latents_rows(struct run *run, struct input *in, struct channels *channels,
+                             struct vae_latents_rows *rows, struct vae_error *error)
 {
 	const struct vae_latents *head = &rows->head;
 	struct vae_error mismatch;
 	struct vae_distortion distortion = STAT_NO_DISTORTION;
 	int misfit = run->brief ? 0 : channels_suit(channels, head, &mismatch);
-	int status = read_latents(run, rows, run->brief || misfit ? NULL : channels, &distortion, error);
+	int status =
+		read_latents(run, rows, run->brief || misfit ? NULL : channels, &distortion, error);
 
 	if (status && rows->row < head->rows)
 		return status;
@@ -280,12 +296,13 @@ static int stat_latents_rows(struct run *run, struct input *in, struct channels 
 
 int stat_latents(struct run *run, struct input *in, struct vae_error *error)
 {
-	struct channels channels = { 0 };
+	struct channels channels = {0};
 	struct vae_latents_rows *rows;
 	bool dense = false;
 	int status = 0;
 
-	while (!status && (status = vae_latents_rows_open(&rows, in->file, run->o->common.max_pixels, error)) == 1) {
+	while (!status && (status = vae_latents_rows_open(&rows, in->file, run->o->common.max_pixels,
+	                                                  error)) == 1) {
 		status = stat_latents_rows(run, in, &channels, rows, error);
 		if (!status && !in->items)
 			dense = is_dense(run, rows->head.model_id, rows->head.model_hint);

@@ -16,7 +16,7 @@ static void report_model(struct run *run, const struct vae_model *model, const c
 	struct vae_part part[16];
 	int parts = vae_model_parts(model, part, 16);
 	uint64_t parameters = 0;
-	double cost[2] = { 0, 0 };
+	double cost[2] = {0, 0};
 	char id[17];
 
 	for (int i = 0; i < parts; i++) {
@@ -53,7 +53,8 @@ static void report_model(struct run *run, const struct vae_model *model, const c
 	}
 }
 
-/* Copies the rest of the stream to a new file that has no name, so that nothing of it is left however this ends. */
+/* Copies the rest of the stream to a new file that has no name, so that nothing of it is left
+ * however this ends. */
 static FILE *spool(struct input *in, struct vae_error *error)
 {
 	const char *folder = output_scratch_folder();
@@ -82,7 +83,8 @@ static FILE *spool(struct input *in, struct vae_error *error)
 	return NULL;
 }
 
-/* A model is loaded by its path; one that has none, as it comes through a pipe, is laid down for that moment. */
+/* A model is loaded by its path; one that has none, as it comes through a pipe, is laid down for
+ * that moment. */
 static int load_model(struct vae_model **model, struct input *in, struct vae_error *error)
 {
 	const char *path = input_path(in);

@@ -8,13 +8,13 @@
 
 void report_begin(struct report *r, FILE *file, enum report_layout layout)
 {
-	*r = (struct report){ .file = file, .layout = layout };
+	*r = (struct report){.file = file, .layout = layout};
 }
 
 static struct report_field *add(struct report *r, const char *key)
 {
 	assert(r->fields < (int)(sizeof r->field / sizeof *r->field));
-	r->field[r->fields] = (struct report_field){ .key = key };
+	r->field[r->fields] = (struct report_field){.key = key};
 	return &r->field[r->fields++];
 }
 
@@ -59,15 +59,22 @@ void report_flag(struct report *r, const char *key, bool value)
 	f->count = value;
 }
 
-/* Length in bytes of the well-formed UTF-8 sequence at s, 0 where there is none (RFC 3629, section 4). */
+/* Length in bytes of the well-formed UTF-8 sequence at s, 0 where there is none (RFC 3629, section
+ * 4). */
 static int utf8_length(const unsigned char *s)
 {
-	int length = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
+	int length = s[0] < 0x80   ? 1
+	             : s[0] < 0xc2 ? 0
+	             : s[0] < 0xe0 ? 2
+	             : s[0] < 0xf0 ? 3
+	             : s[0] < 0xf5 ? 4
+	                           : 0;
 
 	for (int i = 1; i < length; i++)
 		if ((s[i] & 0xc0) != 0x80)
 			return 0;
-	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
+	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
+	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
 		return 0;
 	return length;
 }
@@ -211,7 +218,8 @@ static void set_widths(struct report *r)
 
 	for (int i = 1; i < r->fields; i++) {
 		const struct report_field *f = &r->field[i];
-		int heading = strlen(f->key), value = f->type == REPORT_TEXT ? f->text ? (int)strlen(f->text) : TEXT : NUMBER;
+		int heading = strlen(f->key),
+			value = f->type == REPORT_TEXT ? f->text ? (int)strlen(f->text) : TEXT : NUMBER;
 		int least = f->type == REPORT_TEXT ? TEXT : NUMBER;
 
 		r->width[i] = heading > value ? heading : value;

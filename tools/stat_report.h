@@ -37,8 +37,8 @@ struct report {
 
 void report_begin(struct report *r, FILE *file, enum report_layout layout);
 
-/* A record: opened, given its values in order, and put out. Texts must live until then; NULL is an absent one.
- * NaN and infinity are null in JSON. */
+/* A record: opened, given its values in order, and put out. Texts must live until then; NULL is an
+ * absent one. NaN and infinity are null in JSON. */
 void report_open(struct report *r, const char *kind, const char *file, bool block);
 void report_text(struct report *r, const char *key, const char *value);
 void report_count(struct report *r, const char *key, uint64_t value);

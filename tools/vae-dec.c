@@ -7,34 +7,43 @@
 
 struct options {
 	struct cli_common common;
-	bool crop;                /* decode the window alone */
+	bool crop; /* decode the window alone */
 	struct vae_window window;
-	int reduce;               /* 0, 4 or 8 */
-	bool salvage;             /* decode what is whole of damaged codes */
-	uint32_t band;            /* rows of pixels, 0: the library's choice */
-	uint64_t samples;         /* 0: decode; else so many pictures drawn from the prior */
+	int reduce;       /* 0, 4 or 8 */
+	bool salvage;     /* decode what is whole of damaged codes */
+	uint32_t band;    /* rows of pixels, 0: the library's choice */
+	uint64_t samples; /* 0: decode; else so many pictures drawn from the prior */
 	struct vae_sample_options sample;
 };
 
-enum { KEY_BAND = CLI_LONG, KEY_CROP, KEY_REDUCE, KEY_SALVAGE, KEY_SAMPLE, KEY_SEED, KEY_SIZE, KEY_QUALITY };
+enum {
+	KEY_BAND = CLI_LONG,
+	KEY_CROP,
+	KEY_REDUCE,
+	KEY_SALVAGE,
+	KEY_SAMPLE,
+	KEY_SEED,
+	KEY_SIZE,
+	KEY_QUALITY
+};
 
 static const struct cli_option rows[] = {
-	{ KEY_CROP, "crop", "X,Y,W,H", "decode only W x H pixels, from column X, row Y on" },
-	{ KEY_REDUCE, "reduce", "4|8", "decode to that fraction of the size, by block means" },
-	{ KEY_SALVAGE, "salvage", NULL, "decode what is whole of damaged codes, the rest grey" },
-	{ KEY_BAND, "band", "ROWS", "work on so many rows of pixels at a time" },
-	{ KEY_SAMPLE, "sample", "N", "read nothing; decode N latents drawn from the prior" },
-	{ KEY_SEED, "seed", "S", "start of the sequence that --sample draws (default 1)" },
-	{ KEY_SIZE, "size", "WxH", "size of the pictures drawn (default 512x512)" },
-	{ KEY_QUALITY, "quality", "Q", "0 to 100, quality that they have (default 50)" },
+	{KEY_CROP, "crop", "X,Y,W,H", "decode only W x H pixels, from column X, row Y on"},
+	{KEY_REDUCE, "reduce", "4|8", "decode to that fraction of the size, by block means"},
+	{KEY_SALVAGE, "salvage", NULL, "decode what is whole of damaged codes, the rest grey"},
+	{KEY_BAND, "band", "ROWS", "work on so many rows of pixels at a time"},
+	{KEY_SAMPLE, "sample", "N", "read nothing; decode N latents drawn from the prior"},
+	{KEY_SEED, "seed", "S", "start of the sequence that --sample draws (default 1)"},
+	{KEY_SIZE, "size", "WxH", "size of the pictures drawn (default 512x512)"},
+	{KEY_QUALITY, "quality", "Q", "0 to 100, quality that they have (default 50)"},
 };
 
 static const struct cli_program program = {
 	.name = "vae-dec",
 	.usage = "[OPTION]... [FILE]...",
 	.about = "Reads codes (.lat) or latents, which it tells apart, and writes the images that\n"
-		 "the model's synthesis makes of them: PNM or PAM, as they were. The stream names\n"
-		 "its model. Without FILE, or where it is -, reads standard input.",
+			 "the model's synthesis makes of them: PNM or PAM, as they were. The stream names\n"
+			 "its model. Without FILE, or where it is -, reads standard input.",
 	.options = rows,
 	.count = sizeof rows / sizeof *rows,
 };
@@ -44,25 +53,39 @@ static void parse_options(struct options *o, int argc, char **argv)
 	const char *only = NULL; /* an option that goes with --sample */
 	int key;
 
-	*o = (struct options){ .sample = { .seed = 1, .quality = 50 } };
+	*o = (struct options){.sample = {.seed = 1, .quality = 50}};
 	cli_begin(&program, &o->common, argc, argv);
 	while ((key = cli_next()) != -1)
 		switch (key) {
-		case KEY_CROP: cli_window(&o->window); o->crop = true; break;
+		case KEY_CROP:
+			cli_window(&o->window);
+			o->crop = true;
+			break;
 		case KEY_REDUCE: o->reduce = cli_choice() ? 8 : 4; break;
 		case KEY_SALVAGE: o->salvage = true; break;
 		case KEY_BAND: o->band = (uint32_t)cli_whole(1, INT32_MAX); break;
 		case KEY_SAMPLE: o->samples = cli_whole(1, (uint64_t)1 << 32); break;
-		case KEY_SEED: o->sample.seed = cli_whole(0, UINT64_MAX); only = "seed"; break;
-		case KEY_SIZE: cli_size(&o->sample.width, &o->sample.height); only = "size"; break;
-		case KEY_QUALITY: o->sample.quality = cli_real(0, 100); only = "quality"; break;
+		case KEY_SEED:
+			o->sample.seed = cli_whole(0, UINT64_MAX);
+			only = "seed";
+			break;
+		case KEY_SIZE:
+			cli_size(&o->sample.width, &o->sample.height);
+			only = "size";
+			break;
+		case KEY_QUALITY:
+			o->sample.quality = cli_real(0, 100);
+			only = "quality";
+			break;
 		}
 	if (only && !o->samples)
 		cli_usage("--%s has no use without --sample", only);
 	if (o->crop && o->reduce)
 		cli_usage("--crop and --reduce do not go together");
 	if (o->salvage && (o->crop || o->reduce || o->samples))
-		cli_usage("--%s does not go with --salvage", o->crop ? "crop" : o->reduce ? "reduce" : "sample");
+		cli_usage("--%s does not go with --salvage", o->crop     ? "crop"
+		                                             : o->reduce ? "reduce"
+		                                                         : "sample");
 	if (o->samples && (o->crop || o->reduce))
 		cli_usage("--%s does not go with --sample", o->crop ? "crop" : "reduce");
 	if (o->samples && o->common.operands)
@@ -70,17 +93,20 @@ static void parse_options(struct options *o, int argc, char **argv)
 }
 
 /* The image that the options ask for. */
-static int synthesise(struct vae_image_rows **image, const struct options *o, const struct vae_model *model, struct vae_latents_rows *latents,
-	struct vae_error *error)
+static int synthesise(struct vae_image_rows **image, const struct options *o,
+                      const struct vae_model *model, struct vae_latents_rows *latents,
+                      struct vae_error *error)
 {
 	if (o->reduce)
 		return vae_decode_reduced_rows(image, model, latents, o->reduce, error);
 	return vae_decode_rows(image, model, latents, o->crop ? &o->window : NULL, error);
 }
 
-/* in: NULL where latents are samples. salvaged: the codes that the latents are of, where slices of them may be lost, or NULL. */
-static int decode(const struct options *o, const struct vae_model *model, const struct input *in, struct output *out,
-	struct vae_latents_rows *latents, const struct vae_codes *salvaged, struct vae_error *error)
+/* in: NULL where latents are samples. salvaged: the codes that the latents are of, where slices of
+ * them may be lost, or NULL. */
+static int decode(const struct options *o, const struct vae_model *model, const struct input *in,
+                  struct output *out, struct vae_latents_rows *latents,
+                  const struct vae_codes *salvaged, struct vae_error *error)
 {
 	double start = seconds_now();
 	struct vae_image_rows *image, *painted = NULL;
@@ -100,23 +126,26 @@ static int decode(const struct options *o, const struct vae_model *model, const 
 		status = vae_image_rows_write(painted ? painted : image, o->band, out->file, error);
 	progress_end(&progress);
 	if (!status && o->common.verbose)
-		cli_note("%s: %ux%u %s, maxval %u, model %s, %.2f s", in ? input_name(in) : "sample", image->geometry.width, image->geometry.height,
-			vae_tuple_name(image->geometry.tuple), image->geometry.maxval, model_name(model, name, sizeof name),
-			seconds_now() - start);
+		cli_note("%s: %ux%u %s, maxval %u, model %s, %.2f s", in ? input_name(in) : "sample",
+		         image->geometry.width, image->geometry.height,
+		         vae_tuple_name(image->geometry.tuple), image->geometry.maxval,
+		         model_name(model, name, sizeof name), seconds_now() - start);
 	vae_image_rows_free(painted);
 	vae_image_rows_free(image);
 	return status < 0 ? status : output_flush(out, error);
 }
 
-static int decode_codes(const struct options *o, struct models *models, const struct input *in, struct output *out,
-	const struct vae_codes *codes, struct vae_codes_reader *reader, struct vae_error *error)
+static int decode_codes(const struct options *o, struct models *models, const struct input *in,
+                        struct output *out, const struct vae_codes *codes,
+                        struct vae_codes_reader *reader, struct vae_error *error)
 {
 	const struct vae_model *model;
 	struct vae_latents_rows *latents;
 	int status = models_get(models, &model, codes->model_id, NULL, error);
 
 	if (!status)
-		status = vae_dequantise_rows(&latents, model, codes, reader, o->crop ? &o->window : NULL, error);
+		status =
+			vae_dequantise_rows(&latents, model, codes, reader, o->crop ? &o->window : NULL, error);
 	if (status < 0)
 		return status;
 	status = decode(o, model, in, out, latents, NULL, error);
@@ -124,7 +153,8 @@ static int decode_codes(const struct options *o, struct models *models, const st
 	return status;
 }
 
-static int codes_stream(const struct options *o, struct models *models, struct input *in, struct output *out, struct vae_error *error)
+static int codes_stream(const struct options *o, struct models *models, struct input *in,
+                        struct output *out, struct vae_error *error)
 {
 	struct vae_codes_reader *reader;
 	struct vae_codes *codes;
@@ -142,16 +172,19 @@ static int codes_stream(const struct options *o, struct models *models, struct i
 	return status;
 }
 
-static int latents_stream(const struct options *o, struct models *models, struct input *in, struct output *out, struct vae_error *error)
+static int latents_stream(const struct options *o, struct models *models, struct input *in,
+                          struct output *out, struct vae_error *error)
 {
 	const struct vae_model *model;
 	struct vae_latents_rows *latents;
 	int status = vae_kind_peek(in->file) == VAE_KIND_UNKNOWN
-		? input_unknown(in, "neither codes nor latents", error)
-		: input_expect(in, VAE_KIND_LATENTS, error);
+	                 ? input_unknown(in, "neither codes nor latents", error)
+	                 : input_expect(in, VAE_KIND_LATENTS, error);
 
-	while (!status && (status = vae_latents_rows_open(&latents, in->file, o->common.max_pixels, error)) == 1) {
-		status = models_get(models, &model, latents->head.model_id, latents->head.model_hint, error);
+	while (!status &&
+	       (status = vae_latents_rows_open(&latents, in->file, o->common.max_pixels, error)) == 1) {
+		status =
+			models_get(models, &model, latents->head.model_id, latents->head.model_hint, error);
 		if (!status)
 			status = decode(o, model, in, out, latents, NULL, error);
 		vae_latents_rows_free(latents);
@@ -166,7 +199,8 @@ struct salvage {
 	uint64_t damages;
 };
 
-/* Damage of a stream, said as it is found: "image 2, slice in row 0, column 1 (76 x 1024 pixels from 1024,0 on): its checksum is wrong" */
+/* Damage of a stream, said as it is found: "image 2, slice in row 0, column 1 (76 x 1024 pixels
+ * from 1024,0 on): its checksum is wrong" */
 static void report_damage(void *context, const struct vae_damage *damage)
 {
 	struct salvage *s = context;
@@ -175,8 +209,9 @@ static void report_damage(void *context, const struct vae_damage *damage)
 	char where[160] = "between images";
 
 	if (damage->image && w->width)
-		snprintf(where, sizeof where, "image %" PRIu64 ", slice in row %u, column %u (%u x %u pixels from %u,%u on)", damage->image,
-			damage->row, damage->column, w->width, w->height, w->left, w->top);
+		snprintf(where, sizeof where,
+		         "image %" PRIu64 ", slice in row %u, column %u (%u x %u pixels from %u,%u on)",
+		         damage->image, damage->row, damage->column, w->width, w->height, w->left, w->top);
 	else if (damage->image)
 		snprintf(where, sizeof where, "image %" PRIu64, damage->image);
 	fail(&error, damage->error.code, "%s: %.200s", where, damage->error.text);
@@ -186,8 +221,9 @@ static void report_damage(void *context, const struct vae_damage *damage)
 }
 
 /* An image whose model is missing, or does not suit it, is lost as well. */
-static int salvage_codes(const struct options *o, struct models *models, struct salvage *s, struct input *in, struct output *out,
-	struct vae_codes *codes, struct vae_salvage *salvage, struct vae_error *error)
+static int salvage_codes(const struct options *o, struct models *models, struct salvage *s,
+                         struct input *in, struct output *out, struct vae_codes *codes,
+                         struct vae_salvage *salvage, struct vae_error *error)
 {
 	const struct vae_model *model;
 	struct vae_latents_rows *latents;
@@ -212,8 +248,8 @@ static int salvage_codes(const struct options *o, struct models *models, struct 
 	return status;
 }
 
-static int salvage_stream(const struct options *o, struct models *models, struct input *in, struct output *out, struct salvage *s,
-	struct vae_error *error)
+static int salvage_stream(const struct options *o, struct models *models, struct input *in,
+                          struct output *out, struct salvage *s, struct vae_error *error)
 {
 	struct vae_salvage *salvage;
 	struct vae_codes *codes;
@@ -226,7 +262,8 @@ static int salvage_stream(const struct options *o, struct models *models, struct
 		vae_codes_free(codes);
 	}
 	vae_salvage_free(salvage);
-	return status || in->items || !s->damages ? status : fail(error, VAE_EDATA, "nothing could be salvaged");
+	return status || in->items || !s->damages ? status
+	                                          : fail(error, VAE_EDATA, "nothing could be salvaged");
 }
 
 static int sample(const struct options *o, struct output *out, struct vae_error *error)
@@ -254,7 +291,7 @@ static int sample(const struct options *o, struct output *out, struct vae_error 
 /* --sample: there is no input to name, only the output. */
 static int sample_and_finish(const struct options *o)
 {
-	struct vae_error error = { 0 };
+	struct vae_error error = {0};
 	struct output out;
 	int status = output_open(&out, o->common.output, !o->common.force, &error);
 
@@ -270,12 +307,12 @@ static int sample_and_finish(const struct options *o)
 
 int main(int argc, char **argv)
 {
-	struct vae_error error = { 0 };
+	struct vae_error error = {0};
 	struct options o;
 	struct models models;
 	struct input in;
 	struct output out;
-	struct salvage salvage = { .in = &in };
+	struct salvage salvage = {.in = &in};
 	int status;
 
 	parse_options(&o, argc, argv);
@@ -284,8 +321,9 @@ int main(int argc, char **argv)
 	if (inout_open(&in, &out, &o.common, &error) || models_open(&models, o.common.model, &error))
 		return inout_refuse(&in, &out, &error);
 	status = o.salvage ? salvage_stream(&o, &models, &in, &out, &salvage, &error)
-		: vae_kind_peek(in.file) == VAE_KIND_CODES ? codes_stream(&o, &models, &in, &out, &error)
-		: latents_stream(&o, &models, &in, &out, &error);
+	         : vae_kind_peek(in.file) == VAE_KIND_CODES
+	             ? codes_stream(&o, &models, &in, &out, &error)
+	             : latents_stream(&o, &models, &in, &out, &error);
 	models_close(&models);
 	status = inout_finish(&in, &out, status, &error);
 	return salvage.damages ? EXIT_FAILED : status;

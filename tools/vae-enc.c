@@ -9,30 +9,39 @@
 
 struct options {
 	struct cli_common common;
-	double quality; /* 0 to 100, negative: not given */
+	double quality;           /* 0 to 100, negative: not given */
 	struct vae_target target; /* value 0: none */
-	uint32_t band;  /* rows of pixels, 0: the library's choice */
-	int refine;     /* steps */
-	bool keep_invisible; /* colours under alpha 0 */
+	uint32_t band;            /* rows of pixels, 0: the library's choice */
+	int refine;               /* steps */
+	bool keep_invisible;      /* colours under alpha 0 */
 };
 
-enum { KEY_BAND = CLI_LONG, KEY_REFINE, KEY_MAX_SIZE, KEY_TARGET_BPP, KEY_TARGET_SIZE, KEY_TARGET_PSNR, KEY_INVISIBLE };
+enum {
+	KEY_BAND = CLI_LONG,
+	KEY_REFINE,
+	KEY_MAX_SIZE,
+	KEY_TARGET_BPP,
+	KEY_TARGET_SIZE,
+	KEY_TARGET_PSNR,
+	KEY_INVISIBLE
+};
 
 static const struct cli_option rows[] = {
-	{ 'q', "quality", "Q", "0 (smallest file) to 100 (best picture), default 50" },
-	{ KEY_MAX_SIZE, "max-size", "N[k|M]", "best quality whose file has at most N bytes" },
-	{ KEY_TARGET_SIZE, "target-size", "N[k|M]", "another name of --max-size" },
-	{ KEY_TARGET_BPP, "target-bpp", "B", "best quality with at most B bits a pixel" },
-	{ KEY_TARGET_PSNR, "target-psnr", "DB", "the quality that gives so many dB" },
-	{ KEY_REFINE, "refine", "N", "N steps towards a smaller file of equal quality" },
-	{ KEY_INVISIBLE, "keep-invisible", NULL, "keep colours under alpha 0 as they are" },
-	{ KEY_BAND, "band", "ROWS", "work on so many rows of pixels at a time" },
+	{'q', "quality", "Q", "0 (smallest file) to 100 (best picture), default 50"},
+	{KEY_MAX_SIZE, "max-size", "N[k|M]", "best quality whose file has at most N bytes"},
+	{KEY_TARGET_SIZE, "target-size", "N[k|M]", "another name of --max-size"},
+	{KEY_TARGET_BPP, "target-bpp", "B", "best quality with at most B bits a pixel"},
+	{KEY_TARGET_PSNR, "target-psnr", "DB", "the quality that gives so many dB"},
+	{KEY_REFINE, "refine", "N", "N steps towards a smaller file of equal quality"},
+	{KEY_INVISIBLE, "keep-invisible", NULL, "keep colours under alpha 0 as they are"},
+	{KEY_BAND, "band", "ROWS", "work on so many rows of pixels at a time"},
 };
 
 static const struct cli_program program = {
 	.name = "vae-enc",
 	.usage = "[OPTION]... [FILE]...",
-	.about = "Reads PNM and PAM images, runs the analysis of a model, and writes latents\nfor vae-quant. Without FILE, or where it is -, reads standard input.",
+	.about = "Reads PNM and PAM images, runs the analysis of a model, and writes latents\nfor "
+             "vae-quant. Without FILE, or where it is -, reads standard input.",
 	.options = rows,
 	.count = sizeof rows / sizeof *rows,
 };
@@ -41,21 +50,23 @@ static void set_target(struct options *o, enum vae_target_kind kind, double valu
 {
 	if (o->target.value)
 		cli_usage("more than one target");
-	o->target = (struct vae_target){ kind, value };
+	o->target = (struct vae_target){kind, value};
 }
 
 static void parse_options(struct options *o, int argc, char **argv)
 {
 	int key;
 
-	*o = (struct options){ .quality = -1 };
+	*o = (struct options){.quality = -1};
 	cli_begin(&program, &o->common, argc, argv);
 	while ((key = cli_next()) != -1)
 		switch (key) {
 		case 'q': o->quality = cli_real(0, 100); break;
 		case KEY_TARGET_BPP: set_target(o, VAE_TARGET_BPP, cli_real(1e-6, 1e6)); break;
 		case KEY_MAX_SIZE:
-		case KEY_TARGET_SIZE: set_target(o, VAE_TARGET_BYTES, (double)cli_amount(1, (uint64_t)1 << 48)); break;
+		case KEY_TARGET_SIZE:
+			set_target(o, VAE_TARGET_BYTES, (double)cli_amount(1, (uint64_t)1 << 48));
+			break;
 		case KEY_TARGET_PSNR: set_target(o, VAE_TARGET_PSNR, cli_real(1, 200)); break;
 		case KEY_REFINE: o->refine = (int)cli_whole(0, VAE_REFINE_MOST); break;
 		case KEY_INVISIBLE: o->keep_invisible = true; break;
@@ -69,22 +80,28 @@ static void parse_options(struct options *o, int argc, char **argv)
 		o->quality = 50;
 }
 
-static void report(const struct input *in, const struct vae_latents *y, double quality, double seconds)
+static void report(const struct input *in, const struct vae_latents *y, double quality,
+                   double seconds)
 {
-	cli_note("%s: %ux%u %s, maxval %u, quality %g, %.2f s", input_name(in), y->geometry.width, y->geometry.height,
-		vae_tuple_name(y->geometry.tuple), y->geometry.maxval, quality, seconds);
+	cli_note("%s: %ux%u %s, maxval %u, quality %g, %.2f s", input_name(in), y->geometry.width,
+	         y->geometry.height, vae_tuple_name(y->geometry.tuple), y->geometry.maxval, quality,
+	         seconds);
 }
 
 static void report_step(void *context, const struct vae_refine_progress *p)
 {
 	if (p->step % 10 == 0 || p->step == p->steps)
-		cli_note("%s: step %d: %.4f bpp, %.3f dB, loss %.4f", input_name(context), p->step, p->bpp, -10 * log10(p->mse), p->loss);
+		cli_note("%s: step %d: %.4f bpp, %.3f dB, loss %.4f", input_name(context), p->step, p->bpp,
+		         -10 * log10(p->mse), p->loss);
 }
 
-static int open_latents(struct vae_latents_rows **latents, const struct options *o, const struct input *in, const struct vae_model *model,
-	struct vae_image_rows *image, double quality, struct vae_error *error)
+static int open_latents(struct vae_latents_rows **latents, const struct options *o,
+                        const struct input *in, const struct vae_model *model,
+                        struct vae_image_rows *image, double quality, struct vae_error *error)
 {
-	struct vae_refine_options refine = { .steps = o->refine, .report = o->common.verbose ? report_step : NULL, .context = (void *)in };
+	struct vae_refine_options refine = {.steps = o->refine,
+	                                    .report = o->common.verbose ? report_step : NULL,
+	                                    .context = (void *)in};
 
 	if (!o->refine)
 		return vae_encode_rows(latents, model, image, quality, error);
@@ -92,8 +109,9 @@ static int open_latents(struct vae_latents_rows **latents, const struct options 
 }
 
 /* start: when the work on this image began. */
-static int encode(const struct options *o, const struct input *in, struct output *out, const struct vae_model *model,
-	struct vae_image_rows *image, double quality, double start, struct vae_error *error)
+static int encode(const struct options *o, const struct input *in, struct output *out,
+                  const struct vae_model *model, struct vae_image_rows *image, double quality,
+                  double start, struct vae_error *error)
 {
 	struct vae_latents_rows *latents;
 	struct progress progress;
@@ -111,8 +129,9 @@ static int encode(const struct options *o, const struct input *in, struct output
 }
 
 /* The picture in memory: it is encoded again and again. */
-static int encode_to_target(const struct options *o, const struct input *in, struct output *out, const struct vae_model *model,
-	struct vae_image_rows *pixels, struct vae_error *error)
+static int encode_to_target(const struct options *o, const struct input *in, struct output *out,
+                            const struct vae_model *model, struct vae_image_rows *pixels,
+                            struct vae_error *error)
 {
 	struct vae_image *image;
 	struct vae_image_rows *again = NULL;
@@ -139,7 +158,8 @@ struct range {
 	uint16_t low, high;
 };
 
-static int range_read(struct vae_image_rows *self, uint32_t count, uint16_t *colour, uint16_t *alpha, struct vae_error *error)
+static int range_read(struct vae_image_rows *self, uint32_t count, uint16_t *colour,
+                      uint16_t *alpha, struct vae_error *error)
 {
 	struct range *r = (struct range *)self;
 	size_t samples = (size_t)count * self->geometry.width * vae_colours(self->geometry.tuple);
@@ -153,21 +173,25 @@ static int range_read(struct vae_image_rows *self, uint32_t count, uint16_t *col
 	return status;
 }
 
-/* Quality is a matter of the whole range, so that pictures in a small part of 16 bits come out coarse. */
+/* Quality is a matter of the whole range, so that pictures in a small part of 16 bits come out
+ * coarse. */
 static void report_range(const struct input *in, const struct range *r)
 {
 	unsigned white = r->rows.geometry.maxval, used = r->high - r->low;
 
 	if (white > 255 && used && used < white / SPARSE)
-		cli_note("%s: samples lie between %u and %u of %u: relative to that, errors are %u times as large; see vae-enc(1)",
-			input_name(in), r->low, r->high, white, white / used);
+		cli_note("%s: samples lie between %u and %u of %u: relative to that, errors are %u times "
+		         "as large; see vae-enc(1)",
+		         input_name(in), r->low, r->high, white, white / used);
 }
 
-static int encode_image(const struct options *o, const struct input *in, struct output *out, const struct vae_model *model,
-	struct vae_image_rows *image, struct vae_error *error)
+static int encode_image(const struct options *o, const struct input *in, struct output *out,
+                        const struct vae_model *model, struct vae_image_rows *image,
+                        struct vae_error *error)
 {
 	struct vae_image_rows *filled = NULL;
-	struct range range = { .rows = { .geometry = image->geometry, .read = range_read }, .low = UINT16_MAX };
+	struct range range = {.rows = {.geometry = image->geometry, .read = range_read},
+	                      .low = UINT16_MAX};
 	int status = o->keep_invisible ? 0 : vae_image_rows_fill(&filled, image, error);
 
 	range.from = filled ? filled : image;
@@ -183,7 +207,7 @@ static int encode_image(const struct options *o, const struct input *in, struct 
 
 int main(int argc, char **argv)
 {
-	struct vae_error error = { 0 };
+	struct vae_error error = {0};
 	struct options o;
 	struct vae_model *model = NULL;
 	struct input in;
@@ -195,7 +219,8 @@ int main(int argc, char **argv)
 	if (inout_open(&in, &out, &o.common, &error) || vae_model_find(&model, o.common.model, &error))
 		return inout_refuse(&in, &out, &error);
 	status = input_expect(&in, VAE_KIND_IMAGE, &error);
-	while (!status && (status = vae_image_rows_open(&image, in.file, o.common.max_pixels, &error)) == 1) {
+	while (!status &&
+	       (status = vae_image_rows_open(&image, in.file, o.common.max_pixels, &error)) == 1) {
 		status = encode_image(&o, &in, &out, model, image, &error);
 		vae_image_rows_free(image);
 		if (!status)

@@ -21,18 +21,19 @@ struct options {
 enum { KEY_METHOD = CLI_LONG, KEY_LEVEL, KEY_EFFORT };
 
 static const struct cli_option rows[] = {
-	{ 'd', "decode", NULL, "read codes, write latents" },
-	{ 't', "test", NULL, "read codes and decode them, write nothing" },
-	{ KEY_METHOD, "method", "range|zstd", "how symbols are packed (default range)" },
-	{ KEY_EFFORT, "effort", "N", "search for cheaper symbols, 0 to 9 (default 1)" },
-	{ KEY_LEVEL, "level", "N", "effort of zstd, 1 to 19 (default 3; alpha: 13 or 19)" },
+	{'d', "decode", NULL, "read codes, write latents"},
+	{'t', "test", NULL, "read codes and decode them, write nothing"},
+	{KEY_METHOD, "method", "range|zstd", "how symbols are packed (default range)"},
+	{KEY_EFFORT, "effort", "N", "search for cheaper symbols, 0 to 9 (default 1)"},
+	{KEY_LEVEL, "level", "N", "effort of zstd, 1 to 19 (default 3; alpha: 13 or 19)"},
 };
 
 static const struct cli_program program = {
 	.name = "vae-quant",
 	.usage = "[OPTION]... [FILE]...",
 	.about = "Reads latents, quantises and entropy-codes them under the model's prior, and\n"
-		 "writes codes (.lat). The stream names its model. Without FILE, or where it is -,\nreads standard input.",
+			 "writes codes (.lat). The stream names its model. Without FILE, or where it is "
+             "-,\nreads standard input.",
 	.options = rows,
 	.count = sizeof rows / sizeof *rows,
 };
@@ -41,7 +42,8 @@ static void parse_options(struct options *o, int argc, char **argv)
 {
 	int key;
 
-	*o = (struct options){ .method = VAE_METHOD_RANGE, .level = VAE_LEVEL_DEFAULT, .effort = VAE_EFFORT_DEFAULT };
+	*o = (struct options){
+		.method = VAE_METHOD_RANGE, .level = VAE_LEVEL_DEFAULT, .effort = VAE_EFFORT_DEFAULT};
 	cli_begin(&program, &o->common, argc, argv);
 	while ((key = cli_next()) != -1)
 		switch (key) {
@@ -67,15 +69,17 @@ static int expect(struct input *in, bool decode, struct vae_error *error)
 	return input_expect(in, decode ? VAE_KIND_CODES : VAE_KIND_LATENTS, error);
 }
 
-static int report(const struct input *in, const struct vae_model *model, const struct vae_codes *c, size_t bytes, struct vae_error *error)
+static int report(const struct input *in, const struct vae_model *model, const struct vae_codes *c,
+                  size_t bytes, struct vae_error *error)
 {
 	double pixels = (double)c->geometry.width * c->geometry.height;
 	struct vae_rate rate;
 	int status = vae_rate_estimate(&rate, model, c, error);
 
 	if (!status)
-		cli_note("%s: %ux%u, %zu bytes, %.4f bpp, estimate %.0f bytes (z %.0f, y %.0f)", input_name(in), c->geometry.width,
-			c->geometry.height, bytes, 8 * bytes / pixels, (rate.z_bits + rate.y_bits) / 8, rate.z_bits / 8, rate.y_bits / 8);
+		cli_note("%s: %ux%u, %zu bytes, %.4f bpp, estimate %.0f bytes (z %.0f, y %.0f)",
+		         input_name(in), c->geometry.width, c->geometry.height, bytes, 8 * bytes / pixels,
+		         (rate.z_bits + rate.y_bits) / 8, rate.z_bits / 8, rate.y_bits / 8);
 	return status;
 }
 
@@ -84,20 +88,25 @@ static uint64_t raw_bytes(const struct vae_geometry *g)
 {
 	if (g->format == VAE_PBM)
 		return ((uint64_t)g->width + 7) / 8 * g->height;
-	return (uint64_t)g->width * g->height * (vae_colours(g->tuple) + vae_has_alpha(g->tuple)) * (g->maxval > 255 ? 2 : 1);
+	return (uint64_t)g->width * g->height * (vae_colours(g->tuple) + vae_has_alpha(g->tuple)) *
+	       (g->maxval > 255 ? 2 : 1);
 }
 
-/* Drawings, dithered pictures and noise: a user should hear of it even without -v, but for what is small in any form. */
-static void report_larger(const struct options *o, const struct input *in, const struct vae_geometry *g, size_t bytes)
+/* Drawings, dithered pictures and noise: a user should hear of it even without -v, but for what is
+ * small in any form. */
+static void report_larger(const struct options *o, const struct input *in,
+                          const struct vae_geometry *g, size_t bytes)
 {
 	if (bytes > raw_bytes(g) && (o->common.verbose || bytes > SMALL))
-		cli_note("%s: the codes have %zu bytes, the picture itself %" PRIu64 ": a lossless format suits it better", input_name(in), bytes,
-			raw_bytes(g));
+		cli_note("%s: the codes have %zu bytes, the picture itself %" PRIu64
+		         ": a lossless format suits it better",
+		         input_name(in), bytes, raw_bytes(g));
 }
 
 /* Through memory, so that the size is known and an image is in the output whole or not at all. */
-static int write_codes(const struct options *o, const struct input *in, struct output *out, const struct vae_model *model,
-	const struct vae_codes *codes, struct vae_error *error)
+static int write_codes(const struct options *o, const struct input *in, struct output *out,
+                       const struct vae_model *model, const struct vae_codes *codes,
+                       struct vae_error *error)
 {
 	char *bytes;
 	size_t count;
@@ -116,13 +125,14 @@ static int write_codes(const struct options *o, const struct input *in, struct o
 	return status;
 }
 
-static int quantise(const struct options *o, struct models *models, const struct input *in, struct output *out,
-	struct vae_latents_rows *latents, struct vae_error *error)
+static int quantise(const struct options *o, struct models *models, const struct input *in,
+                    struct output *out, struct vae_latents_rows *latents, struct vae_error *error)
 {
 	const struct vae_model *model;
 	struct vae_codes *codes;
 	struct progress progress;
-	int status = models_get(models, &model, latents->head.model_id, latents->head.model_hint, error);
+	int status =
+		models_get(models, &model, latents->head.model_id, latents->head.model_hint, error);
 
 	if (status < 0)
 		return status;
@@ -137,8 +147,9 @@ static int quantise(const struct options *o, struct models *models, const struct
 }
 
 /* reader NULL: codes are in memory. */
-static int dequantise(const struct options *o, struct models *models, const struct input *in, struct output *out,
-	const struct vae_codes *codes, struct vae_codes_reader *reader, struct vae_error *error)
+static int dequantise(const struct options *o, struct models *models, const struct input *in,
+                      struct output *out, const struct vae_codes *codes,
+                      struct vae_codes_reader *reader, struct vae_error *error)
 {
 	const struct vae_model *model;
 	struct vae_latents_rows *latents;
@@ -153,18 +164,20 @@ static int dequantise(const struct options *o, struct models *models, const stru
 	status = vae_latents_rows_write(&progress.rows, 0, out->file, error);
 	progress_end(&progress);
 	if (!status && o->common.verbose)
-		cli_note("%s: %ux%u %s, good", input_name(in), codes->geometry.width, codes->geometry.height,
-			vae_tuple_name(codes->geometry.tuple));
+		cli_note("%s: %ux%u %s, good", input_name(in), codes->geometry.width,
+		         codes->geometry.height, vae_tuple_name(codes->geometry.tuple));
 	vae_latents_rows_free(latents);
 	return status < 0 ? status : output_flush(out, error);
 }
 
-static int quantise_stream(const struct options *o, struct models *models, struct input *in, struct output *out, struct vae_error *error)
+static int quantise_stream(const struct options *o, struct models *models, struct input *in,
+                           struct output *out, struct vae_error *error)
 {
 	struct vae_latents_rows *latents;
 	int status = expect(in, false, error);
 
-	while (!status && (status = vae_latents_rows_open(&latents, in->file, o->common.max_pixels, error)) == 1) {
+	while (!status &&
+	       (status = vae_latents_rows_open(&latents, in->file, o->common.max_pixels, error)) == 1) {
 		status = quantise(o, models, in, out, latents, error);
 		vae_latents_rows_free(latents);
 		if (!status)
@@ -173,7 +186,8 @@ static int quantise_stream(const struct options *o, struct models *models, struc
 	return status;
 }
 
-static int dequantise_stream(const struct options *o, struct models *models, struct input *in, struct output *out, struct vae_error *error)
+static int dequantise_stream(const struct options *o, struct models *models, struct input *in,
+                             struct output *out, struct vae_error *error)
 {
 	struct vae_codes_reader *reader;
 	struct vae_codes *codes;
@@ -193,10 +207,12 @@ static int dequantise_stream(const struct options *o, struct models *models, str
 	return status;
 }
 
-/* Reports what is bad and goes on: with the next image where the stream can still be followed, else with the next file. */
-static int test_stream(const struct options *o, struct models *models, struct input *in, struct output *nothing)
+/* Reports what is bad and goes on: with the next image where the stream can still be followed, else
+ * with the next file. */
+static int test_stream(const struct options *o, struct models *models, struct input *in,
+                       struct output *nothing)
 {
-	struct vae_error error = { 0 };
+	struct vae_error error = {0};
 	struct vae_codes_reader *reader;
 	struct vae_codes *codes;
 	int status = expect(in, true, &error), bad = 0;
@@ -224,10 +240,10 @@ static int test_stream(const struct options *o, struct models *models, struct in
 static int test_files(const struct options *o)
 {
 	const struct cli_common *c = &o->common;
-	struct vae_error error = { 0 };
+	struct vae_error error = {0};
 	struct models models;
 	struct input in;
-	struct output nothing = { .file = fopen("/dev/null", "w"), .name = "/dev/null" };
+	struct output nothing = {.file = fopen("/dev/null", "w"), .name = "/dev/null"};
 	int status = models_open(&models, c->model, &error), result = EXIT_DONE, i = 0;
 
 	if (!status && !nothing.file)
@@ -252,7 +268,7 @@ static int test_files(const struct options *o)
 
 int main(int argc, char **argv)
 {
-	struct vae_error error = { 0 };
+	struct vae_error error = {0};
 	struct options o;
 	struct models models;
 	struct input in;
@@ -264,7 +280,8 @@ int main(int argc, char **argv)
 		return test_files(&o);
 	if (inout_open(&in, &out, &o.common, &error) || models_open(&models, o.common.model, &error))
 		return inout_refuse(&in, &out, &error);
-	status = o.decode ? dequantise_stream(&o, &models, &in, &out, &error) : quantise_stream(&o, &models, &in, &out, &error);
+	status = o.decode ? dequantise_stream(&o, &models, &in, &out, &error)
+	                  : quantise_stream(&o, &models, &in, &out, &error);
 	models_close(&models);
 	return inout_finish(&in, &out, status, &error);
 }

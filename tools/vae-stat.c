@@ -7,21 +7,21 @@
 enum { KEY_TSV = CLI_LONG, KEY_JSON, KEY_HEATMAP, KEY_PLANES };
 
 static const struct cli_option known[] = {
-	{ 'r', "reference", "FILE", "compare images, or what is decoded, with FILE's" },
-	{ KEY_TSV, "tsv", NULL, "tab-separated values, a header line for each kind" },
-	{ KEY_JSON, "json", NULL, "one array of flat objects" },
-	{ KEY_HEATMAP, "heatmap", NULL, "of codes: a PGM of the bits that each cell takes" },
-	{ KEY_PLANES, "planes", NULL, "of latents: a PGM of each channel, strongest first" },
-	{ 'v', "verbose", NULL, "all of several files; codes also by the other method" },
+	{'r', "reference", "FILE", "compare images, or what is decoded, with FILE's"},
+	{KEY_TSV, "tsv", NULL, "tab-separated values, a header line for each kind"},
+	{KEY_JSON, "json", NULL, "one array of flat objects"},
+	{KEY_HEATMAP, "heatmap", NULL, "of codes: a PGM of the bits that each cell takes"},
+	{KEY_PLANES, "planes", NULL, "of latents: a PGM of each channel, strongest first"},
+	{'v', "verbose", NULL, "all of several files; codes also by the other method"},
 };
 
 static const struct cli_program program = {
 	.name = "vae-stat",
 	.usage = "[OPTION]... [FILE]...",
 	.about = "Reads images, latents, codes or models, tells which they are, and reports on\n"
-		 "each FILE: images with PSNR and MS-SSIM against a reference, latents channel by\n"
-		 "channel, codes part by part, models with their cost; on several FILEs with a\n"
-		 "line each. Without FILE, or where it is -, reads standard input.",
+			 "each FILE: images with PSNR and MS-SSIM against a reference, latents channel by\n"
+			 "channel, codes part by part, models with their cost; on several FILEs with a\n"
+			 "line each. Without FILE, or where it is -, reads standard input.",
 	.options = known,
 	.count = sizeof known / sizeof *known,
 	.without = "v",
@@ -31,7 +31,7 @@ static void parse_options(struct options *o, int argc, char **argv)
 {
 	int key;
 
-	*o = (struct options){ .layout = REPORT_PEOPLE };
+	*o = (struct options){.layout = REPORT_PEOPLE};
 	cli_begin(&program, &o->common, argc, argv);
 	o->reference = cli_names();
 	while ((key = cli_next()) != -1)
@@ -46,7 +46,8 @@ static void parse_options(struct options *o, int argc, char **argv)
 	if (o->heatmap && o->planes)
 		cli_usage("--heatmap and --planes do not go together");
 	if ((o->heatmap || o->planes) && (o->references || o->layout != REPORT_PEOPLE))
-		cli_usage("--%s writes pictures: no report is made, nor a comparison", o->heatmap ? "heatmap" : "planes");
+		cli_usage("--%s writes pictures: no report is made, nor a comparison",
+		          o->heatmap ? "heatmap" : "planes");
 }
 
 static const char nothing_known[] = "neither image, latents, codes nor a model";
@@ -57,8 +58,9 @@ static int stat_stream(struct run *run, struct input *in, struct vae_error *erro
 	int status;
 
 	if (run->pictures && kind != VAE_KIND_END) {
-		status = kind == VAE_KIND_UNKNOWN ? input_unknown(in, nothing_known, error)
-			: input_expect(in, run->o->planes ? VAE_KIND_LATENTS : VAE_KIND_CODES, error);
+		status = kind == VAE_KIND_UNKNOWN
+		             ? input_unknown(in, nothing_known, error)
+		             : input_expect(in, run->o->planes ? VAE_KIND_LATENTS : VAE_KIND_CODES, error);
 		if (!status)
 			status = run->o->planes ? stat_planes(run, in, error) : stat_heatmap(run, in, error);
 		return !status && in->failure ? VAE_EIO : status;
@@ -69,9 +71,12 @@ static int stat_stream(struct run *run, struct input *in, struct vae_error *erro
 	case VAE_KIND_CODES: status = stat_codes(run, in, error); break;
 	case VAE_KIND_MODEL:
 		status = !run->o->references ? stat_model(run, in, error)
-			: fail(error, VAE_EDATA, "this is a model; -r is for images, latents and codes");
+		                             : fail(error, VAE_EDATA,
+		                                    "this is a model; -r is for images, latents and codes");
 		break;
-	case VAE_KIND_END: status = in->failure ? VAE_EIO : fail(error, VAE_EDATA, "empty input"); break;
+	case VAE_KIND_END:
+		status = in->failure ? VAE_EIO : fail(error, VAE_EDATA, "empty input");
+		break;
 	default: status = input_unknown(in, nothing_known, error);
 	}
 	return !status && in->failure ? VAE_EIO : status;
@@ -81,7 +86,7 @@ static int stat_stream(struct run *run, struct input *in, struct vae_error *erro
 static bool stat_files(struct run *run)
 {
 	const struct cli_common *c = &run->o->common;
-	struct vae_error error = { 0 };
+	struct vae_error error = {0};
 	struct input in;
 	bool good = true;
 	int i = 0;
@@ -110,17 +115,19 @@ static bool stat_files(struct run *run)
 
 int main(int argc, char **argv)
 {
-	struct vae_error error = { 0 };
+	struct vae_error error = {0};
 	struct options o;
-	struct run run = { .o = &o };
-	struct output out = { 0 };
+	struct run run = {.o = &o};
+	struct output out = {0};
 	bool good, pictures;
 
-	mallopt(M_MMAP_THRESHOLD, 1 << 20); /* large blocks go back to the system one by one; else 100 MB linger while codes are packed anew */
+	mallopt(M_MMAP_THRESHOLD, 1 << 20); /* large blocks go back to the system one by one; else 100
+	                                       MB linger while codes are packed anew */
 	parse_options(&o, argc, argv);
 	pictures = o.heatmap || o.planes;
-	if (output_open(&out, o.common.output, pictures && !o.common.force, &error) || models_open(&run.models, o.common.model, &error)
-	    || input_open(&run.reference_in, o.reference, o.references, &error)) {
+	if (output_open(&out, o.common.output, pictures && !o.common.force, &error) ||
+	    models_open(&run.models, o.common.model, &error) ||
+	    input_open(&run.reference_in, o.reference, o.references, &error)) {
 		cli_error("%s", error.text);
 		good = false;
 	} else if (pictures) {

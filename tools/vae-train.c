@@ -13,73 +13,130 @@
 #include <string.h>
 #include <unistd.h>
 
-#define ARCH_BYTES 512
-#define SPARSE_SECONDS 30 /* between progress lines that no terminal shows */
-#define MEAN_STEPS 200    /* that the figures of a progress line are means of */
-#define LOW_PSNR 40       /* dB: a network that starts below this says so without -v */
+#define ARCH_BYTES     512
+#define SPARSE_SECONDS 30  /* between progress lines that no terminal shows */
+#define MEAN_STEPS     200 /* that the figures of a progress line are means of */
+#define LOW_PSNR       40  /* dB: a network that starts below this says so without -v */
 
 struct options {
 	struct cli_common common;
-	const char *init;        /* NULL: a fresh start */
-	char arch[ARCH_BYTES];   /* the line of a fresh start */
-	char **valid;            /* [valids] */
+	const char *init;      /* NULL: a fresh start */
+	char arch[ARCH_BYTES]; /* the line of a fresh start */
+	char **valid;          /* [valids] */
 	int valids;
-	char **lossless;         /* [losslesses] */
+	char **lossless; /* [losslesses] */
 	int losslesses;
-	char **full;             /* [fulls] */
+	char **full; /* [fulls] */
 	int fulls;
 	struct vae_train_options train;
 };
 
 enum {
-	KEY_ARCH = CLI_LONG, KEY_STEPS, KEY_MINUTES, KEY_BATCH, KEY_PATCH, KEY_LR, KEY_WARMUP, KEY_DECAY, KEY_CLIP, KEY_EMA, KEY_LAMBDA,
-	KEY_LOSS, KEY_PRECISION, KEY_SEED, KEY_VALID, KEY_CHECKPOINT, KEY_CHECKPOINT_MINUTES, KEY_RESUME, KEY_LOG, KEY_LICENCE, KEY_SUMMARY,
-	KEY_REDUCE, KEY_LOSSLESS, KEY_CLOCK, KEY_OPTIMISER, KEY_SHARE, KEY_RECOLOUR, KEY_GROW, KEY_FULL,
+	KEY_ARCH = CLI_LONG,
+	KEY_STEPS,
+	KEY_MINUTES,
+	KEY_BATCH,
+	KEY_PATCH,
+	KEY_LR,
+	KEY_WARMUP,
+	KEY_DECAY,
+	KEY_CLIP,
+	KEY_EMA,
+	KEY_LAMBDA,
+	KEY_LOSS,
+	KEY_PRECISION,
+	KEY_SEED,
+	KEY_VALID,
+	KEY_CHECKPOINT,
+	KEY_CHECKPOINT_MINUTES,
+	KEY_RESUME,
+	KEY_LOG,
+	KEY_LICENCE,
+	KEY_SUMMARY,
+	KEY_REDUCE,
+	KEY_LOSSLESS,
+	KEY_CLOCK,
+	KEY_OPTIMISER,
+	KEY_SHARE,
+	KEY_RECOLOUR,
+	KEY_GROW,
+	KEY_FULL,
 	KEY_SIZE /* the first of the network's sizes; the others count from here */
 };
 
 /* Sizes of the networks, by their keys in the architecture string, vae-model(5). */
-static const struct { const char *option, *key, *arch; } sizes[] = {
-	{ "enc", "enc", "photo" }, { "enc-blocks", "enc_blocks", "photo" }, { "latent", "y", "photo" }, { "hyper", "hyper", "photo" },
-	{ "dec", "dec", "photo" }, { "dec-blocks", "dec_blocks", "photo" }, { "grid", "grid", "photo" },
-	{ "grid-layers", "grid_layers", "photo" }, { "width", "width", "mlp" }, { "height", "height", "mlp" },
-	{ "hidden1", "hidden1", "mlp" }, { "hidden2", "hidden2", "mlp" }, { "z", "z", NULL }, { "knots", "knots", NULL },
+static const struct {
+	const char *option, *key, *arch;
+} sizes[] = {
+	{"enc", "enc", "photo"},
+	{"enc-blocks", "enc_blocks", "photo"},
+	{"latent", "y", "photo"},
+	{"hyper", "hyper", "photo"},
+	{"dec", "dec", "photo"},
+	{"dec-blocks", "dec_blocks", "photo"},
+	{"grid", "grid", "photo"},
+	{"grid-layers", "grid_layers", "photo"},
+	{"width", "width", "mlp"},
+	{"height", "height", "mlp"},
+	{"hidden1", "hidden1", "mlp"},
+	{"hidden2", "hidden2", "mlp"},
+	{"z", "z", NULL},
+	{"knots", "knots", NULL},
 };
 
 static const struct cli_option rows[] = {
-	{ 'm', "init", "NAME|FILE", "start from this model" },
-	{ KEY_GROW, "grow", "KEYS", "more blocks than that model: KEY=N, vae-model(5)" },
-	{ KEY_ARCH, "arch", "ARCH", "photo (default), mlp, or a whole architecture line" },
-	{ KEY_SIZE + 0, "enc", "N", NULL }, { KEY_SIZE + 1, "enc-blocks", "N", NULL }, { KEY_SIZE + 2, "latent", "N", NULL },
-	{ KEY_SIZE + 3, "hyper", "N", NULL }, { KEY_SIZE + 4, "dec", "N", NULL }, { KEY_SIZE + 5, "dec-blocks", "N", NULL },
-	{ KEY_SIZE + 6, "grid", "N", NULL }, { KEY_SIZE + 7, "grid-layers", "N", "channels and layers of photo" },
-	{ KEY_SIZE + 8, "width", "N", NULL }, { KEY_SIZE + 9, "height", "N", NULL }, { KEY_SIZE + 10, "hidden1", "N", NULL },
-	{ KEY_SIZE + 11, "hidden2", "N", "pixels and widths of mlp" },
-	{ KEY_SIZE + 12, "z", "N", NULL }, { KEY_SIZE + 13, "knots", "N", "of both: hyper-latent or latent, rates" },
-	{ KEY_STEPS, "steps", "N", NULL }, { KEY_MINUTES, "minutes", "X", "when to stop" },
-	{ KEY_CLOCK, "clock", "wall|cpu", "what minutes are: cpu is processor time a thread" },
-	{ KEY_BATCH, "batch", "N", NULL }, { KEY_PATCH, "patch", "N", "samples a step, pixels a side of each" },
-	{ KEY_REDUCE, "reduce", "MIN:MAX", NULL }, { KEY_LOSSLESS, "lossless", "FILE", "random reduction; images reduced by MIN:1 instead" },
-	{ KEY_FULL, "full", "FILE", "images that are not reduced" },
-	{ KEY_RECOLOUR, "recolour", "X", "share of samples that get random colours" },
-	{ KEY_OPTIMISER, "optimiser", "adam|muon", "what makes steps of gradients" },
-	{ KEY_LR, "lr", "X", NULL }, { KEY_WARMUP, "warmup", "N", NULL }, { KEY_DECAY, "decay", "X", "rate, steps up to it, last share down" },
-	{ KEY_CLIP, "clip", "X", NULL }, { KEY_EMA, "ema", "X", "bound of the gradient; averaging" },
-	{ KEY_LAMBDA, "lambda", "MIN:MAX", NULL }, { KEY_LOSS, "loss", "mse|bce|ms-ssim|vision", "weight and kind of the distortion" },
-	{ KEY_SHARE, "share", "X", "of ms-ssim or vision in it; the rest is squared error" },
-	{ KEY_PRECISION, "precision", "auto|float32|bf16", "of products in training; auto: bf16 if the CPU can" },
-	{ KEY_SEED, "seed", "S", "start of all random sequences" },
-	{ KEY_VALID, "valid", "FILE", "images to validate with; may be repeated" },
-	{ KEY_CHECKPOINT, "checkpoint", "FILE", NULL }, { KEY_CHECKPOINT_MINUTES, "checkpoint-minutes", "X", "where and how often to save" },
-	{ KEY_RESUME, "resume", NULL, "go on from the checkpoint if there is one" },
-	{ KEY_LOG, "log", "FILE.tsv", "a line for each progress report" },
-	{ KEY_LICENCE, "licence", "TEXT", NULL }, { KEY_SUMMARY, "summary", "TEXT", "kept in the model" },
+	{'m', "init", "NAME|FILE", "start from this model"},
+	{KEY_GROW, "grow", "KEYS", "more blocks than that model: KEY=N, vae-model(5)"},
+	{KEY_ARCH, "arch", "ARCH", "photo (default), mlp, or a whole architecture line"},
+	{KEY_SIZE + 0, "enc", "N", NULL},
+	{KEY_SIZE + 1, "enc-blocks", "N", NULL},
+	{KEY_SIZE + 2, "latent", "N", NULL},
+	{KEY_SIZE + 3, "hyper", "N", NULL},
+	{KEY_SIZE + 4, "dec", "N", NULL},
+	{KEY_SIZE + 5, "dec-blocks", "N", NULL},
+	{KEY_SIZE + 6, "grid", "N", NULL},
+	{KEY_SIZE + 7, "grid-layers", "N", "channels and layers of photo"},
+	{KEY_SIZE + 8, "width", "N", NULL},
+	{KEY_SIZE + 9, "height", "N", NULL},
+	{KEY_SIZE + 10, "hidden1", "N", NULL},
+	{KEY_SIZE + 11, "hidden2", "N", "pixels and widths of mlp"},
+	{KEY_SIZE + 12, "z", "N", NULL},
+	{KEY_SIZE + 13, "knots", "N", "of both: hyper-latent or latent, rates"},
+	{KEY_STEPS, "steps", "N", NULL},
+	{KEY_MINUTES, "minutes", "X", "when to stop"},
+	{KEY_CLOCK, "clock", "wall|cpu", "what minutes are: cpu is processor time a thread"},
+	{KEY_BATCH, "batch", "N", NULL},
+	{KEY_PATCH, "patch", "N", "samples a step, pixels a side of each"},
+	{KEY_REDUCE, "reduce", "MIN:MAX", NULL},
+	{KEY_LOSSLESS, "lossless", "FILE", "random reduction; images reduced by MIN:1 instead"},
+	{KEY_FULL, "full", "FILE", "images that are not reduced"},
+	{KEY_RECOLOUR, "recolour", "X", "share of samples that get random colours"},
+	{KEY_OPTIMISER, "optimiser", "adam|muon", "what makes steps of gradients"},
+	{KEY_LR, "lr", "X", NULL},
+	{KEY_WARMUP, "warmup", "N", NULL},
+	{KEY_DECAY, "decay", "X", "rate, steps up to it, last share down"},
+	{KEY_CLIP, "clip", "X", NULL},
+	{KEY_EMA, "ema", "X", "bound of the gradient; averaging"},
+	{KEY_LAMBDA, "lambda", "MIN:MAX", NULL},
+	{KEY_LOSS, "loss", "mse|bce|ms-ssim|vision", "weight and kind of the distortion"},
+	{KEY_SHARE, "share", "X", "of ms-ssim or vision in it; the rest is squared error"},
+	{KEY_PRECISION, "precision", "auto|float32|bf16",
+     "of products in training; auto: bf16 if the CPU can"},
+	{KEY_SEED, "seed", "S", "start of all random sequences"},
+	{KEY_VALID, "valid", "FILE", "images to validate with; may be repeated"},
+	{KEY_CHECKPOINT, "checkpoint", "FILE", NULL},
+	{KEY_CHECKPOINT_MINUTES, "checkpoint-minutes", "X", "where and how often to save"},
+	{KEY_RESUME, "resume", NULL, "go on from the checkpoint if there is one"},
+	{KEY_LOG, "log", "FILE.tsv", "a line for each progress report"},
+	{KEY_LICENCE, "licence", "TEXT", NULL},
+	{KEY_SUMMARY, "summary", "TEXT", "kept in the model"},
 };
 
 static const struct cli_program program = {
 	.name = "vae-train",
 	.usage = "[OPTION]... [FILE]...",
-	.about = "Reads PNM and PAM images, trains a model on them, and writes it. Without FILE,\nor where it is -, reads standard input.",
+	.about = "Reads PNM and PAM images, trains a model on them, and writes it. Without FILE,\nor "
+             "where it is -, reads standard input.",
 	.options = rows,
 	.count = sizeof rows / sizeof *rows,
 	.without = "m",
@@ -108,7 +165,8 @@ static void finish_arch(struct options *o, const char *arch, const uint64_t size
 		if (!size[i])
 			continue;
 		if (sizes[i].arch && strncmp(arch, sizes[i].arch, strlen(sizes[i].arch)))
-			cli_usage("--%s is a size of %s, not of %.*s", sizes[i].option, sizes[i].arch, (int)length, arch);
+			cli_usage("--%s is a size of %s, not of %.*s", sizes[i].option, sizes[i].arch,
+			          (int)length, arch);
 		append_size(o, i, size[i]);
 	}
 }
@@ -148,14 +206,16 @@ static bool parse_train(struct vae_train_options *t, int key)
 }
 
 /* Where only one of the two limits was given, the other's default does not hold. */
-static void finish_train(struct vae_train_options *t, const struct options *o, bool steps, bool minutes)
+static void finish_train(struct vae_train_options *t, const struct options *o, bool steps,
+                         bool minutes)
 {
 	if (minutes && !steps)
 		t->steps = 0;
 	if (steps && !minutes)
 		t->minutes = 0;
 	if (!t->steps && !t->minutes && !(steps && o->init))
-		cli_usage(steps ? "--steps 0 needs --init MODEL, which it measures" : "--steps or --minutes must say when to stop");
+		cli_usage(steps ? "--steps 0 needs --init MODEL, which it measures"
+		                : "--steps or --minutes must say when to stop");
 	if (t->resume && !t->checkpoint)
 		cli_usage("--resume needs --checkpoint FILE to go on from");
 	if (t->patch % 64)
@@ -165,11 +225,11 @@ static void finish_train(struct vae_train_options *t, const struct options *o, b
 static void parse_options(struct options *o, int argc, char **argv)
 {
 	const char *arch = NULL;
-	uint64_t size[sizeof sizes / sizeof *sizes] = { 0 };
+	uint64_t size[sizeof sizes / sizeof *sizes] = {0};
 	bool steps = false, minutes = false, sized = false;
 	int key;
 
-	*o = (struct options){ 0 };
+	*o = (struct options){0};
 	vae_train_defaults(&o->train);
 	cli_begin(&program, &o->common, argc, argv);
 	o->valid = cli_names();
@@ -204,19 +264,19 @@ static void parse_options(struct options *o, int argc, char **argv)
 	finish_train(&o->train, o, steps, minutes);
 }
 
-/* ---- progress ---------------------------------------------------------------------------------------------------------- */
+/* ---- progress -------------------------------------------------------------------------------- */
 
 struct watch {
 	struct progress start; /* until there is something to report */
 	bool silent, terminal;
-	double said;   /* seconds_now of the last line */
-	uint64_t step; /* the last one reported */
-	uint64_t counted; /* steps that went into the mean */
+	double said;                    /* seconds_now of the last line */
+	uint64_t step;                  /* the last one reported */
+	uint64_t counted;               /* steps that went into the mean */
 	struct vae_train_progress mean; /* loss and its parts, over about the last MEAN_STEPS steps */
 	const struct vae_trainer *trainer;
 	bool verbose;
 	const struct vae_cluster *cluster;
-	bool stop;     /* a signal asked this process, or that of another rank, to stop */
+	bool stop; /* a signal asked this process, or that of another rank, to stop */
 };
 
 static volatile sig_atomic_t stop_asked;
@@ -227,11 +287,12 @@ static void ask_to_stop(int number)
 	stop_asked = 1;
 }
 
-/* The first of these signals ends the run in good order, the second at once. nohup's ignored HUP stays so; INT is heard even where
- * a shell script started the run in the background and had it ignored, for hours of work hang on it. */
+/* The first of these signals ends the run in good order, the second at once. nohup's ignored HUP
+ * stays so; INT is heard even where a shell script started the run in the background and had it
+ * ignored, for hours of work hang on it. */
 static void watch_signals(void)
 {
-	struct sigaction now, then = { .sa_handler = ask_to_stop, .sa_flags = SA_RESETHAND | SA_RESTART };
+	struct sigaction now, then = {.sa_handler = ask_to_stop, .sa_flags = SA_RESETHAND | SA_RESTART};
 
 	sigaction(SIGINT, &then, NULL);
 	sigaction(SIGTERM, &then, NULL);
@@ -247,7 +308,8 @@ static void print_time(char *text, size_t room, double seconds)
 }
 
 /* Adds to what stands in text, as far as there is room: numbers of a run that diverges are long. */
-static void __attribute__((format(printf, 3, 4))) append(char *text, size_t room, const char *format, ...)
+static void __attribute__((format(printf, 3, 4)))
+append(char *text, size_t room, const char *format, ...)
 {
 	size_t at = strlen(text);
 	va_list arguments;
@@ -298,8 +360,9 @@ static double blend_db(double mean, double db, double share)
 	return -10 * log10(blend(pow(10, -mean / 10), pow(10, -db / 10), share));
 }
 
-/* Returns p with means over about the last MEAN_STEPS steps: a report is of one second, of so few samples that its loss jumps.
- * The first report, of who knows how many steps where a run is resumed, makes way for the second. */
+/* Returns p with means over about the last MEAN_STEPS steps: a report is of one second, of so few
+ * samples that its loss jumps. The first report, of who knows how many steps where a run is
+ * resumed, makes way for the second. */
 static struct vae_train_progress with_means(struct watch *w, const struct vae_train_progress *p)
 {
 	struct vae_train_progress *m = &w->mean, mean = *p;
@@ -327,8 +390,9 @@ static void note_start(const struct watch *w)
 	double psnr = vae_trainer_start_psnr(w->trainer);
 
 	if (isfinite(psnr) && (w->verbose || psnr < LOW_PSNR))
-		cli_note("principal components, as many as there are latents, keep %.1f dB of the images: quality 100 starts from there%s", psnr,
-			psnr < LOW_PSNR ? "; more --latent, and --enc, raises that" : "");
+		cli_note("principal components, as many as there are latents, keep %.1f dB of the images: "
+		         "quality 100 starts from there%s",
+		         psnr, psnr < LOW_PSNR ? "; more --latent, and --enc, raises that" : "");
 }
 
 /* On a terminal one line that is written over, elsewhere a line now and then. */
@@ -356,7 +420,7 @@ static bool report(void *context, const struct vae_train_progress *p)
 	return !w->stop;
 }
 
-/* ---- the run ----------------------------------------------------------------------------------------------------------- */
+/* ---- the run --------------------------------------------------------------------------------- */
 
 static bool reads_stdin(char **name, int names)
 {
@@ -379,15 +443,18 @@ static void join(struct options *o)
 	snprintf(prefix, sizeof prefix, "rank %d: ", cluster->rank);
 	cli_prefix(prefix);
 	o->common.quiet |= cluster->rank > 0;
-	if (!o->common.operands || reads_stdin(o->common.operand, o->common.operands) || reads_stdin(o->valid, o->valids)
-	    || reads_stdin(o->lossless, o->losslesses) || reads_stdin(o->full, o->fulls))
+	if (!o->common.operands || reads_stdin(o->common.operand, o->common.operands) ||
+	    reads_stdin(o->valid, o->valids) || reads_stdin(o->lossless, o->losslesses) ||
+	    reads_stdin(o->full, o->fulls))
 		cli_usage("every rank reads the images: they must be in files, not on standard input");
 }
 
-/* Reads every picture of the operands into the trainer. One that does not suit the training is left out. */
-static int add_images(struct vae_trainer *trainer, const struct options *o, char **name, int names, enum vae_train_use use)
+/* Reads every picture of the operands into the trainer. One that does not suit the training is left
+ * out. */
+static int add_images(struct vae_trainer *trainer, const struct options *o, char **name, int names,
+                      enum vae_train_use use)
 {
-	struct vae_error error = { 0 };
+	struct vae_error error = {0};
 	struct vae_image *image;
 	struct progress progress;
 	struct input in;
@@ -397,7 +464,8 @@ static int add_images(struct vae_trainer *trainer, const struct options *o, char
 	progress_start(&progress, "images", o->common.quiet);
 	if (!status)
 		status = input_expect(&in, VAE_KIND_IMAGE, &error);
-	while (!status && (status = vae_image_read(&image, in.file, o->common.max_pixels, &error)) == 1) {
+	while (!status &&
+	       (status = vae_image_read(&image, in.file, o->common.max_pixels, &error)) == 1) {
 		status = vae_trainer_add(trainer, image, use, &error);
 		vae_image_free(image);
 		if (status == VAE_EARG) {
@@ -415,18 +483,20 @@ static int add_images(struct vae_trainer *trainer, const struct options *o, char
 	else if (!status && !in.items)
 		status = fail(&error, VAE_EDATA, "empty input");
 	if (unfit > 1)
-		cli_note("%" PRIu64 " images were left out, the others for the same or a like reason", unfit);
+		cli_note("%" PRIu64 " images were left out, the others for the same or a like reason",
+		         unfit);
 	if (status < 0)
 		input_report(&in, &error);
 	else if (o->common.verbose)
-		cli_note("%" PRIu64 " images to %s", in.items - unfit, use == VAE_TRAIN_VALIDATION ? "validate with" : "train on");
+		cli_note("%" PRIu64 " images to %s", in.items - unfit,
+		         use == VAE_TRAIN_VALIDATION ? "validate with" : "train on");
 	input_close(&in);
 	return status;
 }
 
 static int save(struct vae_trainer *trainer, const struct options *o, const char *checkpoint)
 {
-	struct vae_error error = { 0 };
+	struct vae_error error = {0};
 	struct output out;
 	struct progress progress;
 	int status = output_open(&out, o->common.output, !o->common.force, &error);
@@ -450,12 +520,18 @@ static int save(struct vae_trainer *trainer, const struct options *o, const char
 	return status < 0 ? EXIT_FAILED : EXIT_DONE;
 }
 
-static int run(struct vae_trainer *trainer, const struct options *o, const struct vae_train_options *t)
+static int run(struct vae_trainer *trainer, const struct options *o,
+               const struct vae_train_options *t)
 {
-	struct watch watch = { .silent = o->common.quiet, .terminal = isatty(STDERR_FILENO), .said = seconds_now(),
-		.cluster = t->cluster, .trainer = trainer, .verbose = o->common.verbose };
-	struct vae_error error = { 0 };
-	bool leads = !t->cluster || t->cluster->rank == 0, resumed = t->resume && !access(t->checkpoint, F_OK);
+	struct watch watch = {.silent = o->common.quiet,
+	                      .terminal = isatty(STDERR_FILENO),
+	                      .said = seconds_now(),
+	                      .cluster = t->cluster,
+	                      .trainer = trainer,
+	                      .verbose = o->common.verbose};
+	struct vae_error error = {0};
+	bool leads = !t->cluster || t->cluster->rank == 0,
+		 resumed = t->resume && !access(t->checkpoint, F_OK);
 	bool fresh = !t->init && !resumed && !strncmp(t->arch, "photo", 5);
 	int status;
 
@@ -467,9 +543,11 @@ static int run(struct vae_trainer *trainer, const struct options *o, const struc
 	cli_line(NULL);
 	if (status == VAE_ESTOP && watch.stop) {
 		if (t->checkpoint)
-			cli_note("stopped at step %" PRIu64 "; --resume goes on from %s", watch.step, t->checkpoint);
+			cli_note("stopped at step %" PRIu64 "; --resume goes on from %s", watch.step,
+			         t->checkpoint);
 		else if (leads)
-			cli_error("stopped at step %" PRIu64 "; without --checkpoint nothing is kept", watch.step);
+			cli_error("stopped at step %" PRIu64 "; without --checkpoint nothing is kept",
+			          watch.step);
 		return t->checkpoint ? EXIT_DONE : EXIT_FAILED;
 	}
 	if (status < 0) {
@@ -491,7 +569,7 @@ static const struct vae_train_options *choose(struct options *o, struct vae_mode
 
 int main(int argc, char **argv)
 {
-	struct vae_error error = { 0 };
+	struct vae_error error = {0};
 	struct options o;
 	const struct vae_train_options *t;
 	struct vae_model *init = NULL;
@@ -502,7 +580,8 @@ int main(int argc, char **argv)
 	parse_options(&o, argc, argv);
 	join(&o);
 	leads = !o.train.cluster || o.train.cluster->rank == 0;
-	if ((leads && output_check(o.common.output, !o.common.force, &error)) || (o.init && vae_model_find(&init, o.init, &error))) {
+	if ((leads && output_check(o.common.output, !o.common.force, &error)) ||
+	    (o.init && vae_model_find(&init, o.init, &error))) {
 		cli_error("%s", error.text);
 		goto out;
 	}
@@ -513,10 +592,10 @@ int main(int argc, char **argv)
 		cli_error("%s", error.text);
 		goto out;
 	}
-	if (add_images(trainer, &o, o.common.operand, o.common.operands, VAE_TRAIN_LOSSY)
-	    || (o.losslesses && add_images(trainer, &o, o.lossless, o.losslesses, VAE_TRAIN_LOSSLESS))
-	    || (o.fulls && add_images(trainer, &o, o.full, o.fulls, VAE_TRAIN_FULL))
-	    || (o.valids && add_images(trainer, &o, o.valid, o.valids, VAE_TRAIN_VALIDATION)))
+	if (add_images(trainer, &o, o.common.operand, o.common.operands, VAE_TRAIN_LOSSY) ||
+	    (o.losslesses && add_images(trainer, &o, o.lossless, o.losslesses, VAE_TRAIN_LOSSLESS)) ||
+	    (o.fulls && add_images(trainer, &o, o.full, o.fulls, VAE_TRAIN_FULL)) ||
+	    (o.valids && add_images(trainer, &o, o.valid, o.valids, VAE_TRAIN_VALIDATION)))
 		goto out;
 	result = run(trainer, &o, t);
 out:

@@ -5,20 +5,49 @@
 #include <stdint.h>
 #include <string.h>
 
-static inline void vae_put16(uint8_t *p, uint16_t v) { p[0] = (uint8_t)v; p[1] = (uint8_t)(v >> 8); }
-static inline void vae_put32(uint8_t *p, uint32_t v) { vae_put16(p, (uint16_t)v); vae_put16(p + 2, (uint16_t)(v >> 16)); }
-static inline void vae_put64(uint8_t *p, uint64_t v) { vae_put32(p, (uint32_t)v); vae_put32(p + 4, (uint32_t)(v >> 32)); }
+static inline void vae_put16(uint8_t *p, uint16_t v)
+{
+	p[0] = (uint8_t)v;
+	p[1] = (uint8_t)(v >> 8);
+}
+static inline void vae_put32(uint8_t *p, uint32_t v)
+{
+	vae_put16(p, (uint16_t)v);
+	vae_put16(p + 2, (uint16_t)(v >> 16));
+}
+static inline void vae_put64(uint8_t *p, uint64_t v)
+{
+	vae_put32(p, (uint32_t)v);
+	vae_put32(p + 4, (uint32_t)(v >> 32));
+}
 static inline uint16_t vae_get16(const uint8_t *p) { return (uint16_t)(p[0] | p[1] << 8); }
-static inline uint32_t vae_get32(const uint8_t *p) { return vae_get16(p) | (uint32_t)vae_get16(p + 2) << 16; }
-static inline uint64_t vae_get64(const uint8_t *p) { return vae_get32(p) | (uint64_t)vae_get32(p + 4) << 32; }
+static inline uint32_t vae_get32(const uint8_t *p)
+{
+	return vae_get16(p) | (uint32_t)vae_get16(p + 2) << 16;
+}
+static inline uint64_t vae_get64(const uint8_t *p)
+{
+	return vae_get32(p) | (uint64_t)vae_get32(p + 4) << 32;
+}
 
 /* The bits of an IEEE-754 binary32 number. */
-static inline uint32_t vae_float_bits(float f) { uint32_t u; memcpy(&u, &f, 4); return u; }
-static inline float vae_bits_float(uint32_t u) { float f; memcpy(&f, &u, 4); return f; }
+static inline uint32_t vae_float_bits(float f)
+{
+	uint32_t u;
+	memcpy(&u, &f, 4);
+	return u;
+}
+static inline float vae_bits_float(uint32_t u)
+{
+	float f;
+	memcpy(&f, &u, 4);
+	return f;
+}
 static inline void vae_put_float(uint8_t *p, float f) { vae_put32(p, vae_float_bits(f)); }
 static inline float vae_get_float(const uint8_t *p) { return vae_bits_float(vae_get32(p)); }
 
-/* IEEE-754 binary16, rounding half to even; out of range becomes infinity. Every binary16 number is exact in binary32. */
+/* IEEE-754 binary16, rounding half to even; out of range becomes infinity. Every binary16 number is
+ * exact in binary32. */
 uint16_t vae_half_from_float(float f);
 float vae_float_from_half(uint16_t h);
 

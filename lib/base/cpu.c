@@ -24,20 +24,16 @@ const char *vae_isa_name(enum vae_isa isa) { return names[isa]; }
 bool vae_isa_runs(enum vae_isa isa)
 {
 	switch (isa) {
-	case VAE_ISA_SCALAR:
-		return true;
+	case VAE_ISA_SCALAR: return true;
 #if defined __x86_64__
-	case VAE_ISA_AVX2:
-		return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+	case VAE_ISA_AVX2: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 	case VAE_ISA_AVX512:
 		return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
 		       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
 #elif defined __aarch64__
-	case VAE_ISA_NEON:
-		return true;
+	case VAE_ISA_NEON: return true;
 #endif
-	default:
-		return false;
+	default: return false;
 	}
 }
 
@@ -57,7 +53,8 @@ bool vae_amx_runs(void)
 {
 #if defined __x86_64__ && defined __linux__
 	unsigned a, b, c, d;
-	return vae_bf16_runs() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && d >> 22 & d >> 24 & 1 && !syscall(SYS_arch_prctl, 0x1023, 18);
+	return vae_bf16_runs() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && d >> 22 & d >> 24 & 1 &&
+	       !syscall(SYS_arch_prctl, 0x1023, 18);
 #else
 	return false;
 #endif

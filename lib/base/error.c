@@ -5,14 +5,16 @@
 #include <stdarg.h>
 #include <string.h>
 
-static void fill(struct vae_error *error, enum vae_err code, int64_t offset, const char *format, va_list args)
+static void fill(struct vae_error *error, enum vae_err code, int64_t offset, const char *format,
+                 va_list args)
 {
 	if (!error)
 		return;
 	error->code = code;
 	error->offset = offset;
 	vae_text_v(error->text, sizeof error->text, format, args);
-	for (char *c = error->text; *c; c++) /* names inside come from files: keep the message one printable line */
+	for (char *c = error->text; *c;
+	     c++) /* names inside come from files: keep the message one printable line */
 		if ((unsigned char)*c < 0x20 || *c == 0x7f)
 			*c = '?';
 }

@@ -6,7 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Looks before it opens, as opening some devices makes them act; O_NONBLOCK is for a FIFO that took the name in between. */
+/* Looks before it opens, as opening some devices makes them act; O_NONBLOCK is for a FIFO that took
+ * the name in between. */
 int vae_file_open(struct vae_file *file, const char *path, struct vae_error *error)
 {
 	struct stat st;
@@ -23,7 +24,8 @@ int vae_file_open(struct vae_file *file, const char *path, struct vae_error *err
 	return 0;
 }
 
-int vae_file_read(const struct vae_file *file, void *bytes, size_t size, uint64_t offset, struct vae_error *error)
+int vae_file_read(const struct vae_file *file, void *bytes, size_t size, uint64_t offset,
+                  struct vae_error *error)
 {
 	uint8_t *to = bytes;
 	while (size) {
@@ -46,7 +48,8 @@ int vae_file_unchanged(const struct vae_file *file, struct vae_error *error)
 	struct stat st;
 	if (fstat(file->fd, &st))
 		return vae_fail(error, VAE_EIO, "cannot be read: %s", strerror(errno));
-	if ((uint64_t)st.st_size == file->size && st.st_mtim.tv_sec == file->modified.tv_sec && st.st_mtim.tv_nsec == file->modified.tv_nsec)
+	if ((uint64_t)st.st_size == file->size && st.st_mtim.tv_sec == file->modified.tv_sec &&
+	    st.st_mtim.tv_nsec == file->modified.tv_nsec)
 		return 0;
 	return vae_fail(error, VAE_EDATA, "changed while it was in use");
 }

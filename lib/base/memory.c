@@ -10,13 +10,15 @@ int vae_multiply(size_t *product, size_t a, size_t b, size_t c, struct vae_error
 {
 	size_t p;
 	if (__builtin_mul_overflow(a, b, &p) || __builtin_mul_overflow(p, c, &p))
-		return vae_fail(error, VAE_EMEM, "a size of %zu x %zu x %zu does not fit this machine's memory", a, b, c);
+		return vae_fail(error, VAE_EMEM,
+		                "a size of %zu x %zu x %zu does not fit this machine's memory", a, b, c);
 	*product = p;
 	return 0;
 }
 
 /* *whole: what was taken, the bytes asked for rounded up. */
-static int alloc_aligned(void *pointer_to_pointer, size_t *whole, size_t align, size_t count, size_t size, struct vae_error *error)
+static int alloc_aligned(void *pointer_to_pointer, size_t *whole, size_t align, size_t count,
+                         size_t size, struct vae_error *error)
 {
 	size_t bytes = 0;
 	if (vae_multiply(&bytes, count, size, 1, error))
@@ -29,13 +31,13 @@ static int alloc_aligned(void *pointer_to_pointer, size_t *whole, size_t align, 
 	return 0;
 }
 
-int (vae_alloc_raw)(void *pointer_to_pointer, size_t count, size_t size, struct vae_error *error)
+int(vae_alloc_raw)(void *pointer_to_pointer, size_t count, size_t size, struct vae_error *error)
 {
 	size_t whole;
 	return alloc_aligned(pointer_to_pointer, &whole, VAE_ALIGN, count, size, error);
 }
 
-int (vae_alloc_huge)(void *pointer_to_pointer, size_t count, size_t size, struct vae_error *error)
+int(vae_alloc_huge)(void *pointer_to_pointer, size_t count, size_t size, struct vae_error *error)
 {
 	void *p;
 	size_t whole;
@@ -48,17 +50,19 @@ int (vae_alloc_huge)(void *pointer_to_pointer, size_t count, size_t size, struct
 	return 0;
 }
 
-int (vae_alloc)(void *pointer_to_pointer, size_t count, size_t size, struct vae_error *error)
+int(vae_alloc)(void *pointer_to_pointer, size_t count, size_t size, struct vae_error *error)
 {
 	void *p;
-	if ((vae_alloc_huge)(&p, count, size, error)) /* all of it is written here: large pages waste no more than their last */
+	if ((vae_alloc_huge)(&p, count, size, error)) /* all of it is written here: large pages waste no
+	                                                 more than their last */
 		return VAE_EMEM;
 	memset(p, 0, count * size);
 	memcpy(pointer_to_pointer, &p, sizeof p);
 	return 0;
 }
 
-int (vae_reserve)(void *pointer_to_pointer, size_t *room, size_t count, size_t keep, size_t size, struct vae_error *error)
+int(vae_reserve)(void *pointer_to_pointer, size_t *room, size_t count, size_t keep, size_t size,
+                 struct vae_error *error)
 {
 	void *old, *p;
 	if (count <= *room)
@@ -97,7 +101,8 @@ uint8_t *vae_buffer_extend(struct vae_buffer *buffer, size_t size, struct vae_er
 	return start;
 }
 
-int vae_buffer_append(struct vae_buffer *buffer, const void *data, size_t size, struct vae_error *error)
+int vae_buffer_append(struct vae_buffer *buffer, const void *data, size_t size,
+                      struct vae_error *error)
 {
 	uint8_t *start = vae_buffer_extend(buffer, size, error);
 	if (!start)

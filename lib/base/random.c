@@ -35,7 +35,9 @@ uint64_t vae_random_u64(struct vae_random *r)
 
 uint32_t vae_random_below(struct vae_random *r, uint32_t bound)
 {
-	return (uint32_t)((vae_random_u64(r) >> 32) * bound >> 32); /* Lemire's multiply; the bias below 2^-32 x bound does not matter here */
+	return (
+		uint32_t)((vae_random_u64(r) >> 32) * bound >>
+	              32); /* Lemire's multiply; the bias below 2^-32 x bound does not matter here */
 }
 
 float vae_random_uniform(struct vae_random *r)
@@ -43,7 +45,8 @@ float vae_random_uniform(struct vae_random *r)
 	return (float)(vae_random_u64(r) >> 40) * 0x1p-24f;
 }
 
-/* ln x for 0 < x <= 1 by 2 artanh((m - 1) / (m + 1)), m in [sqrt(1/2), sqrt 2): operations that IEEE 754 rounds exactly, so no libm. */
+/* ln x for 0 < x <= 1 by 2 artanh((m - 1) / (m + 1)), m in [sqrt(1/2), sqrt 2): operations that
+ * IEEE 754 rounds exactly, so no libm. */
 static double logarithm(double x)
 {
 	int e = 0;
@@ -60,7 +63,8 @@ static double logarithm(double x)
 double vae_random_normal(struct vae_random *r)
 {
 	for (;;) {
-		double a = (double)(vae_random_u64(r) >> 11) * 0x1p-52 - 1, b = (double)(vae_random_u64(r) >> 11) * 0x1p-52 - 1;
+		double a = (double)(vae_random_u64(r) >> 11) * 0x1p-52 - 1,
+			   b = (double)(vae_random_u64(r) >> 11) * 0x1p-52 - 1;
 		double q = a * a + b * b;
 		if (q > 0 && q < 1)
 			return a * sqrt(-2 * logarithm(q) / q);

@@ -19,7 +19,8 @@ static int folder_length(const char *path)
 /* A file without a name is given one through its entry in /proc. */
 static void proc_path(char path[40], int fd) { snprintf(path, 40, "/proc/self/fd/%d", fd); }
 
-/* Opens a file without a name beside the target, to which link_file can give one; -1 where there is no such thing. */
+/* Opens a file without a name beside the target, to which link_file can give one; -1 where there is
+ * no such thing. */
 static int open_nameless(const char *target)
 {
 	char *folder, entry[40];
@@ -36,14 +37,16 @@ static int open_nameless(const char *target)
 	return -1;
 }
 
-/* Puts a file under a new name beside the target: links `fd` there, or, where that is -1, opens a file. Neither follows what has the name.
- * Returns the descriptor, or -1 with errno set; r->temporary is the name. */
+/* Puts a file under a new name beside the target: links `fd` there, or, where that is -1, opens a
+ * file. Neither follows what has the name. Returns the descriptor, or -1 with errno set;
+ * r->temporary is the name. */
 static int take_name(struct vae_replacement *r, int fd)
 {
 	char entry[40];
 	int folder = folder_length(r->target);
 	for (int i = 0; i < TRIES; i++) {
-		if (asprintf(&r->temporary, "%.*s.%.200s.%ld-%d", folder, r->target, r->target + folder, (long)getpid(), i) < 0) {
+		if (asprintf(&r->temporary, "%.*s.%.200s.%ld-%d", folder, r->target, r->target + folder,
+		             (long)getpid(), i) < 0) {
 			r->temporary = NULL;
 			errno = ENOMEM;
 			return -1;

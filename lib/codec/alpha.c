@@ -14,9 +14,12 @@ size_t vae_alpha_rows(const struct vae_latents *head, size_t row, size_t count)
 	return samples / head->geometry.width;
 }
 
-int vae_alpha_queue_add(struct vae_alpha_queue *q, size_t rows, uint16_t **place, struct vae_error *error)
+int vae_alpha_queue_add(struct vae_alpha_queue *q, size_t rows, uint16_t **place,
+                        struct vae_error *error)
 {
-	int rc = rows ? vae_reserve(&q->sample, &q->room, q->rows + rows, q->rows, q->width * sizeof *q->sample, error) : 0;
+	int rc = rows ? vae_reserve(&q->sample, &q->room, q->rows + rows, q->rows,
+	                            q->width * sizeof *q->sample, error)
+	              : 0;
 	if (rc)
 		return rc;
 	*place = rows ? q->sample + q->rows * q->width : NULL;

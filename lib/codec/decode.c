@@ -20,26 +20,29 @@ static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 static size_t most(size_t a, size_t b) { return a > b ? a : b; }
 static size_t quotient_up(size_t a, size_t b) { return (a + b - 1) / b; }
 
-/* Rows of cells come in from `latents` as the sweep needs them. Whole cells are made: what the caller has not asked for yet of
- * the last row of them rests in `spare`. "Row" of the output is one of reduced pixels. */
+/* Rows of cells come in from `latents` as the sweep needs them. Whole cells are made: what the
+ * caller has not asked for yet of the last row of them rests in `spare`. "Row" of the output is one
+ * of reduced pixels. */
 struct decoder {
 	struct vae_image_rows rows;
 	const struct vae_model *model;
 	struct vae_latents_rows *latents;
 	struct vae_window window;
-	size_t reduce;              /* side of the blocks that become a pixel each: 1, or else 4 or 8, and the window is the whole picture */
-	struct vae_sweep *sweep;    /* NULL for mlp */
-	float *y;                   /* rows of cells from `top` on, those that the sweep is to load */
+	size_t reduce; /* side of the blocks that become a pixel each: 1, or else 4 or 8, and the window
+	                  is the whole picture */
+	struct vae_sweep *sweep; /* NULL for mlp */
+	float *y;                /* rows of cells from `top` on, those that the sweep is to load */
 	size_t top, y_room;
 	struct vae_alpha_queue alpha; /* of the picture's rows from alpha_top on */
 	size_t alpha_top;
-	uint16_t *colour;           /* where the caller of read wants row rows.row, and the rows up to `end` */
+	uint16_t *colour; /* where the caller of read wants row rows.row, and the rows up to `end` */
 	size_t end;
-	uint16_t *spare;            /* rows from `end` on: at most those of a cell */
+	uint16_t *spare; /* rows from `end` on: at most those of a cell */
 	size_t spares;
 };
 
-/* v in 0..1 to 0..maxval: clamped (NaN is 0), multiplied, rounded half to even, each once. v maxval < 2^22, where adding 1.5 x 2^23 rounds. */
+/* v in 0..1 to 0..maxval: clamped (NaN is 0), multiplied, rounded half to even, each once. v maxval
+ * < 2^22, where adding 1.5 x 2^23 rounds. */
 static uint16_t sample_of(float v, float maxval)
 {
 	v = v > 0 ? v : 0;
@@ -47,7 +50,10 @@ static uint16_t sample_of(float v, float maxval)
 	return (uint16_t)((v * maxval + 0x1.8p23f) - 0x1.8p23f);
 }
 
-static size_t samples_of(const struct decoder *d) { return d->rows.geometry.width * (size_t)vae_colours(d->rows.geometry.tuple); }
+static size_t samples_of(const struct decoder *d)
+{
+	return d->rows.geometry.width * (size_t)vae_colours(d->rows.geometry.tuple);
+}
 
 static void load_latents(void *context, const struct vae_block *block, float *y)
 {
@@ -56,7 +62,9 @@ static void load_latents(void *context, const struct vae_block *block, float *y)
 	const struct vae_area *cells = &block->cells;
 	size_t channels = head->channels, line = cells->columns * channels;
 	for (size_t row = 0; row < cells->rows; row++)
-		memcpy(y + row * line, d->y + ((cells->row - d->top + row) * head->columns + cells->column) * channels, line * sizeof *y);
+		memcpy(y + row * line,
+		       d->y + ((cells->row - d->top + row) * head->columns + cells->column) * channels,
+		       line * sizeof *y);
 }
 
 /* One row of pixels. Grey is the mean of the three colours: (r + g + b) (1/3), in this order. */
@@ -71,7 +79,9 @@ static void store_row(uint16_t *out, const float *x, size_t pixels, size_t colou
 }
 
 /* What a block holds of the window: rows [top, bottom) and columns [left, right) of the picture. */
-struct part { size_t top, bottom, left, right; };
+struct part {
+	size_t top, bottom, left, right;
+};
 
 static struct part part_of(const struct vae_window *w, const struct vae_block *block)
 {
@@ -81,30 +91,38 @@ static struct part part_of(const struct vae_window *w, const struct vae_block *b
 }
 
 /* A pixel of the picture in a block's output, and where it goes. */
-static const float *pixel_in(const float *x, const struct vae_block *block, size_t row, size_t column)
+static const float *pixel_in(const float *x, const struct vae_block *block, size_t row,
+                             size_t column)
 {
-	return x + ((row - block->cells.row * VAE_CELL_PX) * block->width_px + column - block->cells.column * VAE_CELL_PX) * 3;
+	return x + ((row - block->cells.row * VAE_CELL_PX) * block->width_px + column -
+	            block->cells.column * VAE_CELL_PX) *
+	               3;
 }
 
 static uint16_t *pixel_out(const struct decoder *d, size_t row, size_t column)
 {
 	size_t out = (row - d->window.top) / d->reduce, line = samples_of(d);
-	uint16_t *start = out < d->end ? d->colour + (out - d->rows.row) * line : d->spare + (out - d->end) * line;
-	return start + (column - d->window.left) / d->reduce * (size_t)vae_colours(d->rows.geometry.tuple);
+	uint16_t *start =
+		out < d->end ? d->colour + (out - d->rows.row) * line : d->spare + (out - d->end) * line;
+	return start +
+	       (column - d->window.left) / d->reduce * (size_t)vae_colours(d->rows.geometry.tuple);
 }
 
-static int store_pixels(void *context, const struct vae_block *block, const float *x, struct vae_error *error)
+static int store_pixels(void *context, const struct vae_block *block, const float *x,
+                        struct vae_error *error)
 {
 	const struct decoder *d = context;
 	const struct vae_geometry *g = &d->rows.geometry;
 	struct part p = part_of(&d->window, block);
 	(void)error;
 	for (size_t row = p.top; row < p.bottom; row++)
-		store_row(pixel_out(d, row, p.left), pixel_in(x, block, row, p.left), p.right - p.left, (size_t)vae_colours(g->tuple), g->maxval);
+		store_row(pixel_out(d, row, p.left), pixel_in(x, block, row, p.left), p.right - p.left,
+		          (size_t)vae_colours(g->tuple), g->maxval);
 	return 0;
 }
 
-/* Adds a row of pixels to the sums of the blocks that it crosses, one rounded addition each, from the left. */
+/* Adds a row of pixels to the sums of the blocks that it crosses, one rounded addition each, from
+ * the left. */
 static void add_row(float *sum, const float *x, size_t pixels, size_t reduce)
 {
 	for (size_t first = 0; first < pixels; first += reduce, sum += 3)
@@ -113,7 +131,8 @@ static void add_row(float *sum, const float *x, size_t pixels, size_t reduce)
 				sum[c] += x[c];
 }
 
-/* Sums of blocks to their means: one rounded division by the number of pixels, which in the last column may be narrower. */
+/* Sums of blocks to their means: one rounded division by the number of pixels, which in the last
+ * column may be narrower. */
 static void divide_row(float *sum, size_t pixels, size_t rows, size_t reduce)
 {
 	for (size_t first = 0; first < pixels; first += reduce, sum += 3)
@@ -122,7 +141,8 @@ static void divide_row(float *sum, size_t pixels, size_t rows, size_t reduce)
 }
 
 /* Blocks of cells begin where blocks of pixels do: none of these lies in two of those. */
-static int store_means(void *context, const struct vae_block *block, const float *x, struct vae_error *error)
+static int store_means(void *context, const struct vae_block *block, const float *x,
+                       struct vae_error *error)
 {
 	const struct decoder *d = context;
 	const struct vae_geometry *g = &d->rows.geometry;
@@ -153,7 +173,8 @@ static int read_cells(struct decoder *d, size_t count, struct vae_error *error)
 	int rc;
 	d->top = l->row;
 	if ((rc = vae_reserve(&d->y, &d->y_room, count, 0, line * sizeof *d->y, error)) ||
-	    (rc = vae_alpha_queue_add(&d->alpha, vae_alpha_rows(&l->head, l->row, count), &alpha, error)))
+	    (rc = vae_alpha_queue_add(&d->alpha, vae_alpha_rows(&l->head, l->row, count), &alpha,
+	                              error)))
 		return rc;
 	return l->read(l, (uint32_t)count, d->y, alpha, error);
 }
@@ -161,7 +182,8 @@ static int read_cells(struct decoder *d, size_t count, struct vae_error *error)
 /* Up to row `end` of the output. */
 static int synthesise_photo(struct decoder *d, struct vae_error *error)
 {
-	size_t last = least(d->window.top + d->end * d->reduce, d->window.top + d->window.height), cells = quotient_up(last, VAE_CELL_PX);
+	size_t last = least(d->window.top + d->end * d->reduce, d->window.top + d->window.height),
+		   cells = quotient_up(last, VAE_CELL_PX);
 	size_t stored = vae_sweep_stored(d->sweep), first = vae_sweep_loaded(d->sweep);
 	int rc = 0;
 	if (cells <= stored)
@@ -192,7 +214,8 @@ static float sigmoid(const float *knots, float v)
 	return __builtin_fmaf(place - (float)i, difference, knots[i]);
 }
 
-/* A dense network makes the whole picture or none; a window's rows are then asked for at once or made again. */
+/* A dense network makes the whole picture or none; a window's rows are then asked for at once or
+ * made again. */
 static int synthesise_mlp(struct decoder *d, struct vae_error *error)
 {
 	const struct vae_model *model = d->model;
@@ -204,10 +227,14 @@ static int synthesise_mlp(struct decoder *d, struct vae_error *error)
 	if (rc || (rc = vae_run_init(&run, &model->nets->net[VAE_SYNTHESIS], 0, 1, 1, false, error)))
 		return rc;
 	memcpy(vae_run_input(&run, 0), d->y, head->channels * sizeof *d->y);
-	vae_net_forward(&run, model->nets, &model->weights, vae_position_of(model->nets->arch.knots, head->quality));
+	vae_net_forward(&run, model->nets, &model->weights,
+	                vae_position_of(model->nets->arch.knots, head->quality));
 	for (size_t row = w->top + d->rows.row; row < w->top + d->end; row++)
 		for (size_t column = w->left; column < w->left + w->width; column++)
-			*out++ = sample_of(sigmoid(model->sigmoid, vae_run_output(&run, 0)[row * head->geometry.width + column]), head->geometry.maxval);
+			*out++ =
+				sample_of(sigmoid(model->sigmoid,
+			                      vae_run_output(&run, 0)[row * head->geometry.width + column]),
+			              head->geometry.maxval);
 	vae_run_clear(&run);
 	return 0;
 }
@@ -234,16 +261,19 @@ static void give_alpha(struct decoder *d, uint16_t *alpha)
 {
 	const struct vae_window *w = &d->window;
 	size_t right = w->left + w->width;
-	size_t first = w->top + d->rows.row * d->reduce, last = least(w->top + d->end * d->reduce, w->top + w->height);
+	size_t first = w->top + d->rows.row * d->reduce,
+		   last = least(w->top + d->end * d->reduce, w->top + w->height);
 	for (size_t row = first; row < last; row += d->reduce) {
 		size_t top = row - d->alpha_top, bottom = least(row + d->reduce, last) - d->alpha_top;
 		if (d->reduce == 1) {
-			memcpy(alpha, d->alpha.sample + top * d->alpha.width + w->left, w->width * sizeof *alpha);
+			memcpy(alpha, d->alpha.sample + top * d->alpha.width + w->left,
+			       w->width * sizeof *alpha);
 			alpha += w->width;
 			continue;
 		}
 		for (size_t left = w->left; left < right; left += d->reduce)
-			*alpha++ = mean_alpha(d, (struct part){top, bottom, left, least(left + d->reduce, right)});
+			*alpha++ =
+				mean_alpha(d, (struct part){top, bottom, left, least(left + d->reduce, right)});
 	}
 	vae_alpha_queue_take(&d->alpha, last - d->alpha_top, NULL);
 	d->alpha_top = last;
@@ -261,7 +291,8 @@ static size_t take_spares(struct decoder *d, uint32_t count)
 	return n;
 }
 
-static int decoder_read(struct vae_image_rows *rows, uint32_t count, uint16_t *colour, uint16_t *alpha, struct vae_error *error)
+static int decoder_read(struct vae_image_rows *rows, uint32_t count, uint16_t *colour,
+                        uint16_t *alpha, struct vae_error *error)
 {
 	struct decoder *d = (struct decoder *)rows;
 	d->colour = colour;
@@ -274,7 +305,8 @@ static int decoder_read(struct vae_image_rows *rows, uint32_t count, uint16_t *c
 		rc = synthesise_photo(d, error);
 	vae_fp_leave(state);
 	if (!rc && d->end == rows->geometry.height && d->latents->row < d->latents->head.rows)
-		rc = d->latents->read(d->latents, d->latents->head.rows - d->latents->row, NULL, NULL, error);
+		rc = d->latents->read(d->latents, d->latents->head.rows - d->latents->row, NULL, NULL,
+		                      error);
 	if (rc)
 		return rc;
 	if (alpha)
@@ -293,27 +325,38 @@ static void decoder_release(struct vae_image_rows *rows)
 	free(d);
 }
 
-static int decode_rows(struct vae_image_rows **image, const struct vae_model *model, struct vae_latents_rows *latents,
-                       const struct vae_window *window, size_t reduce, struct vae_error *error)
+static int decode_rows(struct vae_image_rows **image, const struct vae_model *model,
+                       struct vae_latents_rows *latents, const struct vae_window *window,
+                       size_t reduce, struct vae_error *error)
 {
 	const struct vae_latents *l = &latents->head;
 	struct vae_geometry g = l->geometry;
 	struct vae_window w;
 	struct decoder *d;
 	int rc = vae_shape_fits(model, &g, l->model_id, l->rows, l->columns, l->channels, error);
-	if (rc || (rc = vae_window_take(&w, window, &g, error)) || (rc = vae_model_prepare(model, 1u << VAE_SYNTHESIS, error)) ||
+	if (rc || (rc = vae_window_take(&w, window, &g, error)) ||
+	    (rc = vae_model_prepare(model, 1u << VAE_SYNTHESIS, error)) ||
 	    (rc = vae_alloc(&d, 1, sizeof *d, error)))
 		return rc;
 	g.width = (uint32_t)quotient_up(w.width, reduce);
 	g.height = (uint32_t)quotient_up(w.height, reduce);
-	*d = (struct decoder){.rows = {g, 0, decoder_read, decoder_release}, .model = model, .latents = latents, .window = w, .reduce = reduce,
+	*d = (struct decoder){.rows = {g, 0, decoder_read, decoder_release},
+	                      .model = model,
+	                      .latents = latents,
+	                      .window = w,
+	                      .reduce = reduce,
 	                      .alpha.width = l->geometry.width};
 	if (model->nets->arch.kind == VAE_ARCH_PHOTO) {
-		struct vae_sweep_work work = {
-			.nets = model->nets, .weights = &model->weights, .part = VAE_SYNTHESIS, .load = load_latents,
-			.store = reduce == 1 ? store_pixels : store_means, .at = vae_position_of(model->nets->arch.knots, l->quality), .context = d};
+		struct vae_sweep_work work = {.nets = model->nets,
+		                              .weights = &model->weights,
+		                              .part = VAE_SYNTHESIS,
+		                              .load = load_latents,
+		                              .store = reduce == 1 ? store_pixels : store_means,
+		                              .at = vae_position_of(model->nets->arch.knots, l->quality),
+		                              .context = d};
 		struct vae_area area = vae_window_cells(&w);
-		if ((rc = vae_sweep_new(&d->sweep, &work, l->geometry.height, l->geometry.width, &area, (size_t)omp_get_max_threads(), error)) ||
+		if ((rc = vae_sweep_new(&d->sweep, &work, l->geometry.height, l->geometry.width, &area,
+		                        (size_t)omp_get_max_threads(), error)) ||
 		    (rc = vae_alloc_raw(&d->spare, VAE_CELL_PX * samples_of(d), sizeof *d->spare, error))) {
 			decoder_release(&d->rows);
 			return rc;
@@ -323,14 +366,15 @@ static int decode_rows(struct vae_image_rows **image, const struct vae_model *mo
 	return 0;
 }
 
-int vae_decode_rows(struct vae_image_rows **image, const struct vae_model *model, struct vae_latents_rows *latents, const struct vae_window *window,
+int vae_decode_rows(struct vae_image_rows **image, const struct vae_model *model,
+                    struct vae_latents_rows *latents, const struct vae_window *window,
                     struct vae_error *error)
 {
 	return decode_rows(image, model, latents, window, 1, error);
 }
 
-int vae_decode_reduced_rows(struct vae_image_rows **image, const struct vae_model *model, struct vae_latents_rows *latents, int reduce,
-                            struct vae_error *error)
+int vae_decode_reduced_rows(struct vae_image_rows **image, const struct vae_model *model,
+                            struct vae_latents_rows *latents, int reduce, struct vae_error *error)
 {
 	if (reduce != 4 && reduce != 8)
 		return vae_fail(error, VAE_EARG, "pictures are reduced by 4 or 8, not by %d", reduce);
@@ -339,7 +383,8 @@ int vae_decode_reduced_rows(struct vae_image_rows **image, const struct vae_mode
 	return decode_rows(image, model, latents, NULL, (size_t)reduce, error);
 }
 
-int vae_decode(struct vae_image **image, const struct vae_model *model, const struct vae_latents *latents, struct vae_error *error)
+int vae_decode(struct vae_image **image, const struct vae_model *model,
+               const struct vae_latents *latents, struct vae_error *error)
 {
 	struct vae_latents_rows *cells;
 	struct vae_image_rows *pixels;

@@ -1,4 +1,5 @@
-/* dequantise.c - p(y), backwards: from codes, or from chance, to latents, some rows of slices at a time. Exact (vae(7), EXACTNESS). */
+/* dequantise.c - p(y), backwards: from codes, or from chance, to latents, some rows of slices at a
+ * time. Exact (vae(7), EXACTNESS). */
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,21 +16,23 @@ struct dequantiser {
 	const struct vae_model *model;
 	const struct vae_codes *codes;
 	struct vae_codes_reader *reader;
-	bool draws;                 /* slices are drawn from the prior; codes is then `drawn`, which has none */
+	bool draws; /* slices are drawn from the prior; codes is then `drawn`, which has none */
 	uint64_t seed, number;
 	struct vae_codes drawn;
-	struct vae_area wanted;     /* slices */
-	uint32_t next;              /* the slice that the reader gives next */
-	size_t top, bottom;         /* rows of cells in y and alpha, none at first */
-	uint32_t band;              /* room for so many: a multiple of a slice's, or all */
+	struct vae_area wanted; /* slices */
+	uint32_t next;          /* the slice that the reader gives next */
+	size_t top, bottom;     /* rows of cells in y and alpha, none at first */
+	uint32_t band;          /* room for so many: a multiple of a slice's, or all */
 	float *y;
 	uint16_t *alpha;
-	struct vae_slice *slice;    /* of the band, [their number], owned with a reader, whose payloads they hold */
+	struct vae_slice *slice;     /* of the band, [their number], owned with a reader, whose payloads
+	                                they hold */
 	struct vae_symbols *symbols; /* one a thread, while slices are decoded */
 };
 
 /* A lost slice: y of zeros, opaque. */
-static void blank(const struct dequantiser *d, const struct vae_slice_place *cells, const struct vae_slice_place *px, float *y, uint16_t *alpha)
+static void blank(const struct dequantiser *d, const struct vae_slice_place *cells,
+                  const struct vae_slice_place *px, float *y, uint16_t *alpha)
 {
 	const struct vae_codes *c = d->codes;
 	for (size_t row = 0; row < cells->rows; row++)
@@ -42,16 +45,21 @@ static int dequantise_slice(void *context, size_t piece, int thread, struct vae_
 {
 	const struct dequantiser *d = context;
 	const struct vae_codes *c = d->codes;
-	size_t across = vae_cells(c->columns, 6), i = d->top / VAE_SLICE_CELLS * across + piece, row = i / across, column = i % across;
-	struct vae_slice_place p = vae_slice_at(c->rows, c->columns, i), px = vae_cell_pixels(&c->geometry, c->rows, c->columns, p);
-	struct vae_slice_place above = vae_cell_pixels(&c->geometry, c->rows, c->columns, (struct vae_slice_place){d->top, 0, 1, 1});
-	size_t stride = (size_t)c->columns * c->channels, line = vae_codes_alpha_bytes(c, (uint32_t)i) / px.rows;
+	size_t across = vae_cells(c->columns, 6), i = d->top / VAE_SLICE_CELLS * across + piece,
+		   row = i / across, column = i % across;
+	struct vae_slice_place p = vae_slice_at(c->rows, c->columns, i),
+						   px = vae_cell_pixels(&c->geometry, c->rows, c->columns, p);
+	struct vae_slice_place above = vae_cell_pixels(&c->geometry, c->rows, c->columns,
+	                                               (struct vae_slice_place){d->top, 0, 1, 1});
+	size_t stride = (size_t)c->columns * c->channels,
+		   line = vae_codes_alpha_bytes(c, (uint32_t)i) / px.rows;
 	if (row - d->wanted.row >= d->wanted.rows || column - d->wanted.column >= d->wanted.columns)
 		return 0;
 	float *y = d->y + (p.row - d->top) * stride + p.column * c->channels;
 	uint16_t *alpha = line ? d->alpha + (px.row - above.row) * c->geometry.width + px.column : NULL;
 	if (d->draws)
-		return vae_slice_draw(&d->symbols[thread], c, d->model, i, d->seed, d->number, y, stride, error);
+		return vae_slice_draw(&d->symbols[thread], c, d->model, i, d->seed, d->number, y, stride,
+		                      error);
 	const struct vae_slice *slice = d->reader ? &d->slice[piece] : &c->slice[i];
 	if (slice->lost) {
 		blank(d, &p, &px, y, alpha);
@@ -59,7 +67,8 @@ static int dequantise_slice(void *context, size_t piece, int thread, struct vae_
 	}
 	int rc = vae_slice_decode(&d->symbols[thread], c, d->model, i, slice, y, stride, error);
 	for (size_t r = 0; line && r < px.rows && !rc; r++)
-		rc = vae_alpha_get(alpha + r * c->geometry.width, &c->geometry, slice->payload + r * line, px.columns, error);
+		rc = vae_alpha_get(alpha + r * c->geometry.width, &c->geometry, slice->payload + r * line,
+		                   px.columns, error);
 	return rc;
 }
 
@@ -92,7 +101,8 @@ static int read_slices(struct dequantiser *d, uint32_t end, bool keep, struct va
 static int load_band(struct dequantiser *d, size_t row, struct vae_error *error)
 {
 	size_t across = vae_cells(d->codes->columns, 6), first = row / VAE_SLICE_CELLS * across;
-	size_t top = row / VAE_SLICE_CELLS * VAE_SLICE_CELLS, bottom = top + d->band < d->codes->rows ? top + d->band : d->codes->rows;
+	size_t top = row / VAE_SLICE_CELLS * VAE_SLICE_CELLS,
+		   bottom = top + d->band < d->codes->rows ? top + d->band : d->codes->rows;
 	size_t slices = vae_slice_count((uint32_t)(bottom - top), d->codes->columns), threads = 0;
 	int rc = read_slices(d, (uint32_t)first, false, error);
 	if (rc || (rc = read_slices(d, (uint32_t)(first + slices), true, error)))
@@ -111,10 +121,14 @@ static int load_band(struct dequantiser *d, size_t row, struct vae_error *error)
 static size_t pixel_rows(const struct vae_latents_rows *rows, size_t row, size_t count)
 {
 	const struct vae_latents *l = &rows->head;
-	return count ? vae_cell_pixels(&l->geometry, l->rows, l->columns, (struct vae_slice_place){row, 0, count, 1}).rows : 0;
+	return count ? vae_cell_pixels(&l->geometry, l->rows, l->columns,
+	                               (struct vae_slice_place){row, 0, count, 1})
+	                   .rows
+	             : 0;
 }
 
-static int dequantiser_read(struct vae_latents_rows *rows, uint32_t count, float *y, uint16_t *alpha, struct vae_error *error)
+static int dequantiser_read(struct vae_latents_rows *rows, uint32_t count, float *y,
+                            uint16_t *alpha, struct vae_error *error)
 {
 	struct dequantiser *d = (struct dequantiser *)rows;
 	size_t line = (size_t)rows->head.columns * rows->head.channels;
@@ -124,7 +138,8 @@ static int dequantiser_read(struct vae_latents_rows *rows, uint32_t count, float
 			return rc;
 		memcpy(y, d->y + (rows->row - d->top) * line, line * sizeof *y);
 		y += line;
-		size_t samples = vae_alpha_row_samples(&rows->head, rows->row), above = pixel_rows(rows, d->top, rows->row - d->top);
+		size_t samples = vae_alpha_row_samples(&rows->head, rows->row),
+			   above = pixel_rows(rows, d->top, rows->row - d->top);
 		if (!samples || !alpha)
 			continue;
 		memcpy(alpha, d->alpha + above * rows->head.geometry.width, samples * sizeof *alpha);
@@ -145,18 +160,23 @@ static void dequantiser_release(struct vae_latents_rows *rows)
 	free(d);
 }
 
-static int dequantiser_new(struct dequantiser **dequantiser, const struct vae_model *model, const struct vae_codes *codes,
-                           struct vae_codes_reader *reader, const struct vae_window *window, struct vae_error *error)
+static int dequantiser_new(struct dequantiser **dequantiser, const struct vae_model *model,
+                           const struct vae_codes *codes, struct vae_codes_reader *reader,
+                           const struct vae_window *window, struct vae_error *error)
 {
 	struct vae_window w;
 	struct dequantiser *d;
 	int rc = vae_codes_check(codes, model, error);
-	if (rc || (rc = vae_window_take(&w, window, &codes->geometry, error)) || (rc = vae_alloc(&d, 1, sizeof *d, error)))
+	if (rc || (rc = vae_window_take(&w, window, &codes->geometry, error)) ||
+	    (rc = vae_alloc(&d, 1, sizeof *d, error)))
 		return rc;
 	d->rows = (struct vae_latents_rows){.read = dequantiser_read, .release = dequantiser_release};
-	d->rows.head = (struct vae_latents){
-		.geometry = codes->geometry, .model_id = codes->model_id, .quality = codes->quality,
-		.rows = codes->rows, .columns = codes->columns, .channels = codes->channels};
+	d->rows.head = (struct vae_latents){.geometry = codes->geometry,
+	                                    .model_id = codes->model_id,
+	                                    .quality = codes->quality,
+	                                    .rows = codes->rows,
+	                                    .columns = codes->columns,
+	                                    .channels = codes->channels};
 	d->model = model;
 	d->codes = codes;
 	d->reader = reader;
@@ -164,15 +184,17 @@ static int dequantiser_new(struct dequantiser **dequantiser, const struct vae_mo
 	d->band = vae_slice_band(codes->rows, codes->columns, (uint32_t)omp_get_max_threads());
 	if ((rc = vae_hint_copy(&d->rows.head.model_hint, model, error)) ||
 	    (rc = vae_latents_alloc(&d->y, &d->alpha, &d->rows.head, d->band, error)) ||
-	    (reader && (rc = vae_alloc(&d->slice, vae_slice_count(d->band, codes->columns), sizeof *d->slice, error))))
+	    (reader && (rc = vae_alloc(&d->slice, vae_slice_count(d->band, codes->columns),
+	                               sizeof *d->slice, error))))
 		dequantiser_release(&d->rows);
 	else
 		*dequantiser = d;
 	return rc;
 }
 
-int vae_dequantise_rows(struct vae_latents_rows **latents, const struct vae_model *model, const struct vae_codes *codes,
-                        struct vae_codes_reader *reader, const struct vae_window *window, struct vae_error *error)
+int vae_dequantise_rows(struct vae_latents_rows **latents, const struct vae_model *model,
+                        const struct vae_codes *codes, struct vae_codes_reader *reader,
+                        const struct vae_window *window, struct vae_error *error)
 {
 	struct dequantiser *d;
 	int rc = dequantiser_new(&d, model, codes, reader, window, error);
@@ -182,16 +204,19 @@ int vae_dequantise_rows(struct vae_latents_rows **latents, const struct vae_mode
 }
 
 /* The picture that a sample is: of the size that was asked for, where the model leaves a choice. */
-static int sample_head(struct vae_codes *codes, const struct vae_model *model, const struct vae_sample_options *o, struct vae_error *error)
+static int sample_head(struct vae_codes *codes, const struct vae_model *model,
+                       const struct vae_sample_options *o, struct vae_error *error)
 {
 	const struct vae_arch *a = &model->nets->arch;
 	bool photo = a->kind == VAE_ARCH_PHOTO, sized = o->width || o->height;
 	struct vae_geometry g = {VAE_SAMPLE_PIXELS, VAE_SAMPLE_PIXELS, 255, VAE_PPM, VAE_RGB};
 	struct vae_shape shape;
 	if (!photo)
-		g = (struct vae_geometry){(uint32_t)a->width, (uint32_t)a->height, 255, VAE_PGM, VAE_GRAYSCALE};
+		g = (struct vae_geometry){(uint32_t)a->width, (uint32_t)a->height, 255, VAE_PGM,
+		                          VAE_GRAYSCALE};
 	if (!photo && sized && (o->width != g.width || o->height != g.height))
-		return vae_fail(error, VAE_EARG, "the model makes pictures of %u x %u pixels, not %u x %u", g.width, g.height, o->width, o->height);
+		return vae_fail(error, VAE_EARG, "the model makes pictures of %u x %u pixels, not %u x %u",
+		                g.width, g.height, o->width, o->height);
 	g.width = sized ? o->width : g.width;
 	g.height = sized ? o->height : g.height;
 	if (!(o->quality >= 0 && o->quality <= 100))
@@ -200,13 +225,18 @@ static int sample_head(struct vae_codes *codes, const struct vae_model *model, c
 	if (rc || (rc = vae_shape_of(&shape, model, &g, error)))
 		return rc;
 	*codes = (struct vae_codes){
-		.geometry = g, .model_id = model->id, .quality = photo ? (uint16_t)(o->quality / 100 * VAE_QUALITY_ONE + 0.5) : VAE_QUALITY_ONE,
-		.rows = (uint32_t)shape.rows, .columns = (uint32_t)shape.columns, .channels = (uint32_t)shape.channels};
+		.geometry = g,
+		.model_id = model->id,
+		.quality = photo ? (uint16_t)(o->quality / 100 * VAE_QUALITY_ONE + 0.5) : VAE_QUALITY_ONE,
+		.rows = (uint32_t)shape.rows,
+		.columns = (uint32_t)shape.columns,
+		.channels = (uint32_t)shape.channels};
 	codes->slices = (uint32_t)vae_slice_count(codes->rows, codes->columns);
 	return 0;
 }
 
-int vae_sample_rows(struct vae_latents_rows **latents, const struct vae_model *model, const struct vae_sample_options *options, struct vae_error *error)
+int vae_sample_rows(struct vae_latents_rows **latents, const struct vae_model *model,
+                    const struct vae_sample_options *options, struct vae_error *error)
 {
 	struct vae_codes head;
 	struct dequantiser *d;
@@ -222,7 +252,8 @@ int vae_sample_rows(struct vae_latents_rows **latents, const struct vae_model *m
 	return 0;
 }
 
-int vae_dequantise(struct vae_latents **latents, const struct vae_model *model, const struct vae_codes *codes, struct vae_error *error)
+int vae_dequantise(struct vae_latents **latents, const struct vae_model *model,
+                   const struct vae_codes *codes, struct vae_error *error)
 {
 	struct vae_latents_rows *rows;
 	int rc = vae_dequantise_rows(&rows, model, codes, NULL, NULL, error);

@@ -11,17 +11,18 @@
 #include "codec/pixels.h"
 #include "codec/slice.h"
 
-/* Rows of pixels come in from `image` as the sweep needs them; alpha waits until the cells of its pixels are handed out, since
- * analysis looks ahead. */
+/* Rows of pixels come in from `image` as the sweep needs them; alpha waits until the cells of its
+ * pixels are handed out, since analysis looks ahead. */
 struct encoder {
 	struct vae_latents_rows rows;
 	const struct vae_model *model;
 	struct vae_image_rows *image;
-	struct vae_sweep *sweep;    /* NULL for mlp */
-	uint16_t *colour;           /* rows of pixels from `top` on, those that the sweep is to load */
-	size_t top, room;           /* rows of pixels; room for so many */
-	struct vae_alpha_queue alpha; /* from the first cell not handed out, up to the last row of pixels read */
-	float *y;                   /* where the caller of read wants row rows.row */
+	struct vae_sweep *sweep; /* NULL for mlp */
+	uint16_t *colour;        /* rows of pixels from `top` on, those that the sweep is to load */
+	size_t top, room;        /* rows of pixels; room for so many */
+	struct vae_alpha_queue alpha; /* from the first cell not handed out, up to the last row of
+	                                 pixels read */
+	float *y;                     /* where the caller of read wants row rows.row */
 };
 
 static void load_pixels(void *context, const struct vae_block *block, float *x)
@@ -30,8 +31,11 @@ static void load_pixels(void *context, const struct vae_block *block, float *x)
 	const struct vae_geometry *g = &e->image->geometry;
 	size_t colours = (size_t)vae_colours(g->tuple), width = g->width, n = block->width_px;
 	for (size_t row = 0; row < block->height_px; row++, x += 3 * n)
-		vae_pixels_load(x, e->colour + ((block->cells.row * VAE_CELL_PX - e->top + row) * width + block->cells.column * VAE_CELL_PX) * colours, n, colours,
-		                g->maxval);
+		vae_pixels_load(x,
+		                e->colour + ((block->cells.row * VAE_CELL_PX - e->top + row) * width +
+		                             block->cells.column * VAE_CELL_PX) *
+		                                colours,
+		                n, colours, g->maxval);
 }
 
 static bool all_finite(const float *v, size_t n)
@@ -47,7 +51,8 @@ static int not_finite(struct vae_error *error)
 	return vae_fail(error, VAE_EMODEL, "the model makes latents that are not finite numbers");
 }
 
-static int store_latents(void *context, const struct vae_block *block, const float *y, struct vae_error *error)
+static int store_latents(void *context, const struct vae_block *block, const float *y,
+                         struct vae_error *error)
 {
 	struct encoder *e = context;
 	const struct vae_area *cells = &block->cells;
@@ -55,7 +60,9 @@ static int store_latents(void *context, const struct vae_block *block, const flo
 	for (size_t row = 0; row < cells->rows; row++, y += n) {
 		if (!all_finite(y, n))
 			return not_finite(error);
-		memcpy(e->y + ((cells->row + row - e->rows.row) * e->rows.head.columns + cells->column) * channels, y, n * sizeof *y);
+		memcpy(e->y + ((cells->row + row - e->rows.row) * e->rows.head.columns + cells->column) *
+		                  channels,
+		       y, n * sizeof *y);
 	}
 	return 0;
 }
@@ -95,17 +102,21 @@ static int analyse_mlp(struct encoder *e, struct vae_error *error)
 		return rc;
 	for (size_t i = 0; i < pixels; i++)
 		vae_run_input(&run, 0)[i] = (float)e->colour[i] / maxval;
-	vae_net_forward(&run, model->nets, &model->weights, vae_position_of(model->nets->arch.knots, e->rows.head.quality));
+	vae_net_forward(&run, model->nets, &model->weights,
+	                vae_position_of(model->nets->arch.knots, e->rows.head.quality));
 	memcpy(e->y, vae_run_output(&run, 0), e->rows.head.channels * sizeof *e->y);
 	vae_run_clear(&run);
 	return all_finite(e->y, e->rows.head.channels) ? 0 : not_finite(error);
 }
 
-static int encoder_read(struct vae_latents_rows *rows, uint32_t count, float *y, uint16_t *alpha, struct vae_error *error)
+static int encoder_read(struct vae_latents_rows *rows, uint32_t count, float *y, uint16_t *alpha,
+                        struct vae_error *error)
 {
 	struct encoder *e = (struct encoder *)rows;
 	float *unwanted = NULL;
-	int rc = y ? 0 : vae_alloc_raw(&unwanted, (size_t)count * rows->head.columns * rows->head.channels, sizeof *unwanted, error);
+	int rc = y ? 0
+	           : vae_alloc_raw(&unwanted, (size_t)count * rows->head.columns * rows->head.channels,
+	                           sizeof *unwanted, error);
 	if (rc)
 		return rc;
 	e->y = y ? y : unwanted;
@@ -115,7 +126,8 @@ static int encoder_read(struct vae_latents_rows *rows, uint32_t count, float *y,
 	free(unwanted);
 	if (rc)
 		return rc;
-	vae_alpha_queue_take(&e->alpha, vae_alpha_rows(&rows->head, rows->row, count), y ? alpha : NULL);
+	vae_alpha_queue_take(&e->alpha, vae_alpha_rows(&rows->head, rows->row, count),
+	                     y ? alpha : NULL);
 	rows->row += count;
 	return 0;
 }
@@ -130,8 +142,8 @@ static void encoder_release(struct vae_latents_rows *rows)
 	free(e);
 }
 
-int vae_encode_rows(struct vae_latents_rows **latents, const struct vae_model *model, struct vae_image_rows *image, double quality,
-                    struct vae_error *error)
+int vae_encode_rows(struct vae_latents_rows **latents, const struct vae_model *model,
+                    struct vae_image_rows *image, double quality, struct vae_error *error)
 {
 	const struct vae_geometry *g = &image->geometry;
 	struct vae_shape shape;
@@ -139,30 +151,40 @@ int vae_encode_rows(struct vae_latents_rows **latents, const struct vae_model *m
 	int rc;
 	if (!(quality >= 0 && quality <= 100))
 		return vae_fail(error, VAE_EARG, "quality %g is not 0 to 100", quality);
-	if ((rc = vae_shape_of(&shape, model, g, error)) || (rc = vae_model_prepare(model, 1u << VAE_ANALYSIS, error)) ||
+	if ((rc = vae_shape_of(&shape, model, g, error)) ||
+	    (rc = vae_model_prepare(model, 1u << VAE_ANALYSIS, error)) ||
 	    (rc = vae_alloc(&e, 1, sizeof *e, error)))
 		return rc;
 	struct vae_latents *head = &e->rows.head;
 	e->rows = (struct vae_latents_rows){.read = encoder_read, .release = encoder_release};
-	*head = (struct vae_latents){
-		.geometry = *g, .model_id = model->id, .quality = (uint16_t)(quality / 100 * VAE_QUALITY_ONE + 0.5),
-		.rows = (uint32_t)shape.rows, .columns = (uint32_t)shape.columns, .channels = (uint32_t)shape.channels};
+	*head = (struct vae_latents){.geometry = *g,
+	                             .model_id = model->id,
+	                             .quality = (uint16_t)(quality / 100 * VAE_QUALITY_ONE + 0.5),
+	                             .rows = (uint32_t)shape.rows,
+	                             .columns = (uint32_t)shape.columns,
+	                             .channels = (uint32_t)shape.channels};
 	e->model = model;
 	e->image = image;
 	e->alpha.width = g->width;
-	struct vae_sweep_work work = {
-		.nets = model->nets, .weights = &model->weights, .part = VAE_ANALYSIS, .load = load_pixels, .store = store_latents,
-		.at = vae_position_of(model->nets->arch.knots, head->quality), .context = e};
+	struct vae_sweep_work work = {.nets = model->nets,
+	                              .weights = &model->weights,
+	                              .part = VAE_ANALYSIS,
+	                              .load = load_pixels,
+	                              .store = store_latents,
+	                              .at = vae_position_of(model->nets->arch.knots, head->quality),
+	                              .context = e};
 	if ((rc = vae_hint_copy(&head->model_hint, model, error)) ||
 	    (model->nets->arch.kind == VAE_ARCH_PHOTO &&
-	     (rc = vae_sweep_new(&e->sweep, &work, g->height, g->width, NULL, (size_t)omp_get_max_threads(), error))))
+	     (rc = vae_sweep_new(&e->sweep, &work, g->height, g->width, NULL,
+	                         (size_t)omp_get_max_threads(), error))))
 		encoder_release(&e->rows);
 	else
 		*latents = &e->rows;
 	return rc;
 }
 
-int vae_encode(struct vae_latents **latents, const struct vae_model *model, const struct vae_image *image, double quality, struct vae_error *error)
+int vae_encode(struct vae_latents **latents, const struct vae_model *model,
+               const struct vae_image *image, double quality, struct vae_error *error)
 {
 	struct vae_image_rows *pixels;
 	struct vae_latents_rows *cells;

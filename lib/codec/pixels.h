@@ -5,8 +5,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* n pixels to x in -0.5 .. 0.5, grey as three equal colours: one rounded division, one rounded subtraction. */
-static inline void vae_pixels_load(float *x, const uint16_t *in, size_t n, size_t colours, float maxval)
+/* n pixels to x in -0.5 .. 0.5, grey as three equal colours: one rounded division, one rounded
+ * subtraction. */
+static inline void vae_pixels_load(float *x, const uint16_t *in, size_t n, size_t colours,
+                                   float maxval)
 {
 	if (colours == 3)
 		for (size_t i = 0; i < 3 * n; i++)

@@ -9,34 +9,41 @@
 #include "prior/payload.h"
 #include "codec/slice.h"
 
-/* Some rows of slices: y and alpha of the latents' next rows of cells, or codes whose symbols are packed anew. */
+/* Some rows of slices: y and alpha of the latents' next rows of cells, or codes whose symbols are
+ * packed anew. */
 struct quantisation {
 	const struct vae_model *model;
-	struct vae_codes *codes;           /* what is made */
-	const struct vae_codes *packed;    /* where the symbols come from, or NULL: y */
-	const float *y;                    /* from row `row` of cells on */
-	const uint16_t *alpha;             /* of their pixels */
-	size_t row, first;                 /* the first slice */
-	const struct vae_choice *choice;   /* or NULL */
-	struct vae_symbols *symbols;       /* one a thread */
+	struct vae_codes *codes;         /* what is made */
+	const struct vae_codes *packed;  /* where the symbols come from, or NULL: y */
+	const float *y;                  /* from row `row` of cells on */
+	const uint16_t *alpha;           /* of their pixels */
+	size_t row, first;               /* the first slice */
+	const struct vae_choice *choice; /* or NULL */
+	struct vae_symbols *symbols;     /* one a thread */
 };
 
-static int round_slice(struct vae_symbols *symbols, const struct quantisation *q, const struct vae_slice_place *p, struct vae_error *error)
+static int round_slice(struct vae_symbols *symbols, const struct quantisation *q,
+                       const struct vae_slice_place *p, struct vae_error *error)
 {
 	const struct vae_codes *c = q->codes;
 	struct vae_prior prior = vae_prior_of(q->model, c->quality);
 	prior.choice = q->choice;
 	size_t stride = (size_t)c->columns * c->channels;
 	int rc = vae_symbols_fit(symbols, q->model->nets, p->rows, p->columns, error);
-	return rc ? rc : vae_hyper_analyse(symbols, &prior, q->y + (p->row - q->row) * stride + p->column * c->channels, stride, error);
+	return rc ? rc
+	          : vae_hyper_analyse(symbols, &prior,
+	                              q->y + (p->row - q->row) * stride + p->column * c->channels,
+	                              stride, error);
 }
 
 /* The alpha samples of a slice, as they stand at the start of its payload. */
-static int put_alpha(struct vae_buffer *buffer, const struct quantisation *q, const struct vae_slice_place *p, size_t i, struct vae_error *error)
+static int put_alpha(struct vae_buffer *buffer, const struct quantisation *q,
+                     const struct vae_slice_place *p, size_t i, struct vae_error *error)
 {
 	const struct vae_geometry *g = &q->codes->geometry;
 	struct vae_slice_place px = vae_cell_pixels(g, q->codes->rows, q->codes->columns, *p);
-	struct vae_slice_place above = vae_cell_pixels(g, q->codes->rows, q->codes->columns, (struct vae_slice_place){q->row, 0, 1, 1});
+	struct vae_slice_place above = vae_cell_pixels(g, q->codes->rows, q->codes->columns,
+	                                               (struct vae_slice_place){q->row, 0, 1, 1});
 	size_t bytes = vae_codes_alpha_bytes(q->codes, (uint32_t)i);
 	uint8_t *out = bytes ? vae_buffer_extend(buffer, bytes, error) : NULL;
 	if (bytes && !out)
@@ -44,7 +51,8 @@ static int put_alpha(struct vae_buffer *buffer, const struct quantisation *q, co
 	if (q->packed && bytes)
 		memcpy(out, q->packed->slice[i].payload, bytes);
 	for (size_t row = 0; !q->packed && out && row < px.rows; row++)
-		vae_alpha_put(out + row * (bytes / px.rows), g, q->alpha + (px.row - above.row + row) * g->width + px.column, px.columns);
+		vae_alpha_put(out + row * (bytes / px.rows), g,
+		              q->alpha + (px.row - above.row + row) * g->width + px.column, px.columns);
 	return 0;
 }
 
@@ -55,7 +63,9 @@ static int pack_slice(void *context, size_t piece, int thread, struct vae_error 
 	struct vae_slice_place p = vae_slice_at(q->codes->rows, q->codes->columns, i);
 	struct vae_symbols *symbols = &q->symbols[thread];
 	struct vae_buffer buffer = {0};
-	int rc = q->packed ? vae_slice_decode(symbols, q->packed, q->model, i, &q->packed->slice[i], NULL, 0, error) : round_slice(symbols, q, &p, error);
+	int rc = q->packed ? vae_slice_decode(symbols, q->packed, q->model, i, &q->packed->slice[i],
+	                                      NULL, 0, error)
+	                   : round_slice(symbols, q, &p, error);
 	if (rc)
 		return rc;
 	if (!(rc = put_alpha(&buffer, q, &p, i, error)))
@@ -63,7 +73,8 @@ static int pack_slice(void *context, size_t piece, int thread, struct vae_error 
 	if (rc)
 		vae_buffer_clear(&buffer);
 	else
-		q->codes->slice[i] = (struct vae_slice){.payload = buffer.data, .bytes = (uint32_t)buffer.size};
+		q->codes->slice[i] =
+			(struct vae_slice){.payload = buffer.data, .bytes = (uint32_t)buffer.size};
 	return rc;
 }
 
@@ -79,7 +90,8 @@ static int pack_slices(struct quantisation *q, size_t count, struct vae_error *e
 }
 
 /* Codes of this description, with room for their slices. */
-static int new_codes(struct vae_codes **codes, const struct vae_codes *like, struct vae_error *error)
+static int new_codes(struct vae_codes **codes, const struct vae_codes *like,
+                     struct vae_error *error)
 {
 	struct vae_codes *c;
 	int rc;
@@ -96,19 +108,23 @@ static int new_codes(struct vae_codes **codes, const struct vae_codes *like, str
 	return rc;
 }
 
-/* How symbols are chosen at a quality, for models that say what their errors cost: 1, else 0. The model is prepared. */
-static int new_choice(struct vae_choice *choice, const struct vae_model *model, uint16_t quality, int effort, struct vae_error *error)
+/* How symbols are chosen at a quality, for models that say what their errors cost: 1, else 0. The
+ * model is prepared. */
+static int new_choice(struct vae_choice *choice, const struct vae_model *model, uint16_t quality,
+                      int effort, struct vae_error *error)
 {
 	int channels = model->nets->arch.y, knots = model->nets->arch.knots;
 	if (!effort || !model->sensitivity)
 		return 0;
 	float sensitivity[VAE_MAX_CHANNELS];
 	vae_position_lerp(sensitivity, model->sensitivity, channels, vae_position_of(knots, quality));
-	int rc = vae_choice_init(choice, &model->scales, sensitivity, (size_t)channels, quality, effort, error);
+	int rc = vae_choice_init(choice, &model->scales, sensitivity, (size_t)channels, quality, effort,
+	                         error);
 	return rc ? rc : 1;
 }
 
-int vae_quantise_rows(struct vae_codes **codes, const struct vae_model *model, struct vae_latents_rows *latents, enum vae_method method, int effort,
+int vae_quantise_rows(struct vae_codes **codes, const struct vae_model *model,
+                      struct vae_latents_rows *latents, enum vae_method method, int effort,
                       struct vae_error *error)
 {
 	const struct vae_latents *l = &latents->head;
@@ -118,16 +134,24 @@ int vae_quantise_rows(struct vae_codes **codes, const struct vae_model *model, s
 	uint16_t *alpha = NULL;
 	if (effort < 0 || effort > VAE_EFFORT_MAX)
 		return vae_fail(error, VAE_EARG, "effort %d is not 0 to %d", effort, VAE_EFFORT_MAX);
-	int rc = vae_shape_fits(model, &l->geometry, l->model_id, l->rows, l->columns, l->channels, error);
+	int rc =
+		vae_shape_fits(model, &l->geometry, l->model_id, l->rows, l->columns, l->channels, error);
 	if (rc || (rc = vae_model_prepare(model, 1u << VAE_H_A | VAE_PRIOR_PARTS, error)))
 		return rc;
-	struct vae_codes like = {.geometry = l->geometry, .model_id = l->model_id, .quality = l->quality, .method = method,
-	                         .rows = l->rows, .columns = l->columns, .channels = l->channels};
+	struct vae_codes like = {.geometry = l->geometry,
+	                         .model_id = l->model_id,
+	                         .quality = l->quality,
+	                         .method = method,
+	                         .rows = l->rows,
+	                         .columns = l->columns,
+	                         .channels = l->channels};
 	uint32_t band = vae_slice_band(l->rows, l->columns, (uint32_t)omp_get_max_threads());
 	int chosen = new_choice(&choice, model, l->quality, effort, error);
-	if ((rc = chosen < 0 ? chosen : 0) || (rc = new_codes(&c, &like, error)) || (rc = vae_latents_alloc(&y, &alpha, l, band, error)))
+	if ((rc = chosen < 0 ? chosen : 0) || (rc = new_codes(&c, &like, error)) ||
+	    (rc = vae_latents_alloc(&y, &alpha, l, band, error)))
 		goto out;
-	struct quantisation q = {.model = model, .codes = c, .y = y, .alpha = alpha, .choice = chosen ? &choice : NULL};
+	struct quantisation q = {
+		.model = model, .codes = c, .y = y, .alpha = alpha, .choice = chosen ? &choice : NULL};
 	while (!rc && latents->row < l->rows) {
 		uint32_t rows = l->rows - latents->row < band ? l->rows - latents->row : band;
 		size_t slices = vae_slice_count(rows, l->columns);
@@ -148,7 +172,8 @@ out:
 	return rc;
 }
 
-int vae_quantise(struct vae_codes **codes, const struct vae_model *model, const struct vae_latents *latents, enum vae_method method, int effort,
+int vae_quantise(struct vae_codes **codes, const struct vae_model *model,
+                 const struct vae_latents *latents, enum vae_method method, int effort,
                  struct vae_error *error)
 {
 	struct vae_latents_rows *cells;
@@ -160,7 +185,8 @@ int vae_quantise(struct vae_codes **codes, const struct vae_model *model, const 
 	return rc;
 }
 
-int vae_repack(struct vae_codes **codes, const struct vae_model *model, const struct vae_codes *packed, enum vae_method method, struct vae_error *error)
+int vae_repack(struct vae_codes **codes, const struct vae_model *model,
+               const struct vae_codes *packed, enum vae_method method, struct vae_error *error)
 {
 	struct vae_codes *c, like = *packed;
 	int rc = vae_codes_check(packed, model, error);

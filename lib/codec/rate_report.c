@@ -10,10 +10,12 @@
 
 #define LEAST_MASS 1e-9 /* as in training: a symbol costs at most 30 bits */
 
-/* -log2 of the mass of N(0, e^log_scale) on [r - 1/2, r + 1/2]: by the upper tail, which does not cancel far out. */
+/* -log2 of the mass of N(0, e^log_scale) on [r - 1/2, r + 1/2]: by the upper tail, which does not
+ * cancel far out. */
 static double gaussian_bits(double r, double log_scale)
 {
-	log_scale = log_scale > VAE_LOG_SCALE_MIN ? log_scale : VAE_LOG_SCALE_MIN; /* NaN too, as its table is 0 */
+	log_scale = log_scale > VAE_LOG_SCALE_MIN ? log_scale
+	                                          : VAE_LOG_SCALE_MIN; /* NaN too, as its table is 0 */
 	log_scale = log_scale < VAE_LOG_SCALE_MAX ? log_scale : VAE_LOG_SCALE_MAX;
 	double unit = exp(-log_scale) / sqrt(2), a = fabs(r);
 	double mass = 0.5 * (erfc((a - 0.5) * unit) - erfc((a + 0.5) * unit));
@@ -33,16 +35,20 @@ static double symbol_bits(const struct estimate *e, const struct vae_symbols *s,
 	return vae_coder_bits(&e->model->scales, s->index[n], s->value[n]);
 }
 
-/* What cell number `cell` of z costs goes to the cells of y beneath it: corner is the slice's first. */
-static void share_z(const struct estimate *e, const struct vae_symbols *s, size_t cell, double *corner)
+/* What cell number `cell` of z costs goes to the cells of y beneath it: corner is the slice's
+ * first. */
+static void share_z(const struct estimate *e, const struct vae_symbols *s, size_t cell,
+                    double *corner)
 {
 	size_t top = cell / s->z_columns * 4, left = cell % s->z_columns * 4;
-	size_t rows = s->rows - top < 4 ? s->rows - top : 4, columns = s->columns - left < 4 ? s->columns - left : 4;
+	size_t rows = s->rows - top < 4 ? s->rows - top : 4,
+		   columns = s->columns - left < 4 ? s->columns - left : 4;
 	double bits = 0;
 	for (size_t k = 0; k < s->z_channels; k++)
 		bits += symbol_bits(e, s, cell * s->z_channels + k);
 	for (size_t i = 0; i < rows * columns; i++)
-		corner[(top + i / columns) * e->codes->columns + left + i % columns] += bits / (double)(rows * columns);
+		corner[(top + i / columns) * e->codes->columns + left + i % columns] +=
+			bits / (double)(rows * columns);
 }
 
 static int map_slice(void *context, size_t i, int thread, struct vae_error *error)
@@ -58,20 +64,23 @@ static int map_slice(void *context, size_t i, int thread, struct vae_error *erro
 	for (size_t cell = 0; cell < s->z_rows * s->z_columns; cell++)
 		share_z(e, s, cell, corner);
 	for (size_t n = s->z_count, part = s->channels / s->steps; n < s->count; n++) {
-		size_t cell = (n - s->z_count) / part % (s->rows * s->columns); /* vae_symbols_place, backwards */
+		size_t cell =
+			(n - s->z_count) / part % (s->rows * s->columns); /* vae_symbols_place, backwards */
 		corner[cell / s->columns * c->columns + cell % s->columns] += symbol_bits(e, s, n);
 	}
 	return 0;
 }
 
-int vae_rate_cells(double *bits, const struct vae_model *model, const struct vae_codes *codes, struct vae_error *error)
+int vae_rate_cells(double *bits, const struct vae_model *model, const struct vae_codes *codes,
+                   struct vae_error *error)
 {
 	struct estimate e = {.codes = codes, .model = model};
 	size_t threads = 0, cells = (size_t)codes->rows * codes->columns;
 	int rc = vae_codes_check(codes, model, error);
 	if (rc || (rc = vae_alloc(&e.bits, cells, sizeof *e.bits, error)))
 		return rc;
-	if (!(rc = vae_symbols_new(&e.symbols, &threads, error)) && !(rc = vae_parallel(codes->slices, map_slice, &e, error)))
+	if (!(rc = vae_symbols_new(&e.symbols, &threads, error)) &&
+	    !(rc = vae_parallel(codes->slices, map_slice, &e, error)))
 		memcpy(bits, e.bits, cells * sizeof *bits);
 	vae_symbols_free(e.symbols, threads);
 	free(e.bits);
@@ -100,7 +109,8 @@ static int estimate_slice(void *context, size_t i, int thread, struct vae_error 
 	return 0;
 }
 
-int vae_rate_estimate(struct vae_rate *rate, const struct vae_model *model, const struct vae_codes *codes, struct vae_error *error)
+int vae_rate_estimate(struct vae_rate *rate, const struct vae_model *model,
+                      const struct vae_codes *codes, struct vae_error *error)
 {
 	struct estimate e = {.codes = codes, .model = model};
 	size_t threads = 0;

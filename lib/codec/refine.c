@@ -1,4 +1,5 @@
-/* refine.c - from a picture to latents that were refined for it: analysis, then a row of slices at a time. */
+/* refine.c - from a picture to latents that were refined for it: analysis, then a row of slices at
+ * a time. */
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,36 +18,39 @@ struct tap {
 	struct vae_image_rows rows;
 	struct vae_image_rows *image;
 	uint16_t *colour;
-	size_t top, count, room;      /* rows of pixels: the first kept, how many */
+	size_t top, count, room; /* rows of pixels: the first kept, how many */
 };
 
 struct refiner {
 	struct vae_latents_rows rows;
 	const struct vae_model *model;
 	struct vae_refine_options options;
-	struct vae_weights weights;   /* what steps are taken with: the model's, with transposes, in bf16 where the CPU can */
+	struct vae_weights weights; /* what steps are taken with: the model's, with transposes, in bf16
+	                               where the CPU can */
 	struct tap tap;
 	struct vae_latents_rows *analysis;
-	size_t margin;                /* rows and columns of cells around a slice that have a part in it */
-	float *y;                     /* rows of cells from `top` on, as far as read from analysis */
+	size_t margin; /* rows and columns of cells around a slice that have a part in it */
+	float *y;      /* rows of cells from `top` on, as far as read from analysis */
 	size_t top, room;
 	struct vae_alpha_queue alpha; /* of the pixels of rows from rows.row on */
 	size_t refined;               /* rows above this one are done */
-	float *fresh;                 /* the slices of this row of them, refined; as y from row `refined` on */
+	float *fresh; /* the slices of this row of them, refined; as y from row `refined` on */
 	struct vae_refine_cost *cost; /* [slices across][steps + 1] of this row of them */
 	struct vae_refine_cost *sum;  /* [steps + 1] of all rows so far */
 };
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
-/* ---- what comes in ----------------------------------------------------------------------------------------------------- */
+/* ---- what comes in --------------------------------------------------------------------------- */
 
-static int tap_read(struct vae_image_rows *rows, uint32_t count, uint16_t *colour, uint16_t *alpha, struct vae_error *error)
+static int tap_read(struct vae_image_rows *rows, uint32_t count, uint16_t *colour, uint16_t *alpha,
+                    struct vae_error *error)
 {
 	struct tap *t = (struct tap *)rows;
 	size_t line = (size_t)rows->geometry.width * (size_t)vae_colours(rows->geometry.tuple);
 	int rc = t->image->read(t->image, count, colour, alpha, error);
-	if (rc || (rc = vae_reserve(&t->colour, &t->room, t->count + count, t->count, line * sizeof *t->colour, error)))
+	if (rc || (rc = vae_reserve(&t->colour, &t->room, t->count + count, t->count,
+	                            line * sizeof *t->colour, error)))
 		return rc;
 	memcpy(t->colour + t->count * line, colour, count * line * sizeof *colour);
 	t->count += count;
@@ -63,10 +67,12 @@ static int read_analysis(struct refiner *r, size_t end, struct vae_error *error)
 	int rc;
 	if (row >= end)
 		return 0;
-	if ((rc = vae_reserve(&r->y, &r->room, end - r->top, row - r->top, line * sizeof *r->y, error)) ||
+	if ((rc = vae_reserve(&r->y, &r->room, end - r->top, row - r->top, line * sizeof *r->y,
+	                      error)) ||
 	    (rc = vae_alpha_queue_add(&r->alpha, vae_alpha_rows(head, row, end - row), &alpha, error)))
 		return rc;
-	return r->analysis->read(r->analysis, (uint32_t)(end - row), r->y + (row - r->top) * line, alpha, error);
+	return r->analysis->read(r->analysis, (uint32_t)(end - row), r->y + (row - r->top) * line,
+	                         alpha, error);
 }
 
 /* Forgets rows above `row` of y and of the picture. */
@@ -81,41 +87,56 @@ static void drop_above(struct refiner *r, size_t row)
 	}
 	if (px > r->tap.top) {
 		r->tap.count -= px - r->tap.top;
-		memmove(r->tap.colour, r->tap.colour + (px - r->tap.top) * px_line, r->tap.count * px_line * sizeof *r->tap.colour);
+		memmove(r->tap.colour, r->tap.colour + (px - r->tap.top) * px_line,
+		        r->tap.count * px_line * sizeof *r->tap.colour);
 		r->tap.top = px;
 	}
 }
 
-/* ---- a row of slices --------------------------------------------------------------------------------------------------- */
+/* ---- a row of slices ------------------------------------------------------------------------- */
 
 /* The slice and its context among the picture's cells. */
 static struct vae_refine_place place_of(const struct refiner *r, const struct vae_slice_place *p)
 {
 	const struct vae_latents *head = &r->rows.head;
-	struct vae_refine_place place = {.rows = p->rows, .columns = p->columns, .above = least(p->row, r->margin), .left = least(p->column, r->margin),
+	struct vae_refine_place place = {.rows = p->rows,
+	                                 .columns = p->columns,
+	                                 .above = least(p->row, r->margin),
+	                                 .left = least(p->column, r->margin),
 	                                 .below = least(head->rows - p->row - p->rows, r->margin),
-	                                 .right = least(head->columns - p->column - p->columns, r->margin)};
-	size_t top = (p->row - place.above) * VAE_CELL_PX, left = (p->column - place.left) * VAE_CELL_PX;
-	place.height_px = least((p->row + p->rows + place.below) * VAE_CELL_PX, head->geometry.height) - top;
-	place.width_px = least((p->column + p->columns + place.right) * VAE_CELL_PX, head->geometry.width) - left;
+	                                 .right =
+	                                     least(head->columns - p->column - p->columns, r->margin)};
+	size_t top = (p->row - place.above) * VAE_CELL_PX,
+		   left = (p->column - place.left) * VAE_CELL_PX;
+	place.height_px =
+		least((p->row + p->rows + place.below) * VAE_CELL_PX, head->geometry.height) - top;
+	place.width_px =
+		least((p->column + p->columns + place.right) * VAE_CELL_PX, head->geometry.width) - left;
 	return place;
 }
 
 /* y and pixels of the slice and its context. */
-static void load_slice(const struct refiner *r, const struct vae_slice_place *p, struct vae_refine *slice)
+static void load_slice(const struct refiner *r, const struct vae_slice_place *p,
+                       struct vae_refine *slice)
 {
 	const struct vae_latents *head = &r->rows.head;
 	const struct vae_refine_place *place = &slice->place;
-	size_t channels = head->channels, stride = head->columns * channels, colours = (size_t)vae_colours(head->geometry.tuple), width = head->geometry.width;
+	size_t channels = head->channels, stride = head->columns * channels,
+		   colours = (size_t)vae_colours(head->geometry.tuple), width = head->geometry.width;
 	size_t top = p->row - place->above, left = p->column - place->left;
 	for (size_t row = 0; row < slice->total_rows; row++)
-		memcpy(slice->y + row * slice->total_columns * channels, r->y + (top + row - r->top) * stride + left * channels,
+		memcpy(slice->y + row * slice->total_columns * channels,
+		       r->y + (top + row - r->top) * stride + left * channels,
 		       slice->total_columns * channels * sizeof *slice->y);
 	for (size_t row = 0; row < p->rows; row++)
-		memcpy(slice->rate.y + row * p->columns * channels, r->y + (p->row + row - r->top) * stride + p->column * channels,
+		memcpy(slice->rate.y + row * p->columns * channels,
+		       r->y + (p->row + row - r->top) * stride + p->column * channels,
 		       p->columns * channels * sizeof *slice->y);
 	for (size_t row = 0; row < place->height_px; row++)
-		vae_pixels_load(slice->x + row * place->width_px * 3, r->tap.colour + ((top * VAE_CELL_PX + row - r->tap.top) * width + left * VAE_CELL_PX) * colours,
+		vae_pixels_load(slice->x + row * place->width_px * 3,
+		                r->tap.colour +
+		                    ((top * VAE_CELL_PX + row - r->tap.top) * width + left * VAE_CELL_PX) *
+		                        colours,
 		                place->width_px, colours, head->geometry.maxval);
 }
 
@@ -123,18 +144,22 @@ static int refine_slice(void *context, size_t i, int thread, struct vae_error *e
 {
 	struct refiner *r = context;
 	const struct vae_latents *head = &r->rows.head;
-	size_t n = r->refined / VAE_SLICE_CELLS * vae_cells(head->columns, 6) + i, stride = (size_t)head->columns * head->channels;
+	size_t n = r->refined / VAE_SLICE_CELLS * vae_cells(head->columns, 6) + i,
+		   stride = (size_t)head->columns * head->channels;
 	struct vae_slice_place p = vae_slice_at(head->rows, head->columns, n);
 	struct vae_refine_place place = place_of(r, &p);
 	struct vae_refine slice;
-	int rc = vae_refine_init(&slice, r->model->nets, &r->model->weights, &r->weights, head->quality, &place, error);
+	int rc = vae_refine_init(&slice, r->model->nets, &r->model->weights, &r->weights, head->quality,
+	                         &place, error);
 	(void)thread;
 	if (rc)
 		return rc;
 	load_slice(r, &p, &slice);
-	rc = vae_refine_descend(&slice, r->options.steps, n, r->cost + i * ((size_t)r->options.steps + 1), error);
+	rc = vae_refine_descend(&slice, r->options.steps, n,
+	                        r->cost + i * ((size_t)r->options.steps + 1), error);
 	for (size_t row = 0; row < p.rows && !rc; row++)
-		memcpy(r->fresh + row * stride + p.column * head->channels, slice.rate.y + row * p.columns * head->channels,
+		memcpy(r->fresh + row * stride + p.column * head->channels,
+		       slice.rate.y + row * p.columns * head->channels,
 		       p.columns * head->channels * sizeof *r->fresh);
 	vae_refine_clear(&slice);
 	return rc;
@@ -143,7 +168,8 @@ static int refine_slice(void *context, size_t i, int thread, struct vae_error *e
 static int refine_band(struct refiner *r, struct vae_error *error)
 {
 	const struct vae_latents *head = &r->rows.head;
-	size_t end = least(r->refined + VAE_SLICE_CELLS, head->rows), slices = vae_cells(head->columns, 6), steps = (size_t)r->options.steps + 1;
+	size_t end = least(r->refined + VAE_SLICE_CELLS, head->rows),
+		   slices = vae_cells(head->columns, 6), steps = (size_t)r->options.steps + 1;
 	size_t line = (size_t)head->columns * head->channels;
 	int rc = read_analysis(r, least(end + r->margin, head->rows), error);
 	if (rc || (rc = vae_parallel(slices, refine_slice, r, error)))
@@ -160,7 +186,8 @@ static int refine_band(struct refiner *r, struct vae_error *error)
 static void report(const struct refiner *r)
 {
 	const struct vae_geometry *g = &r->rows.head.geometry;
-	double pixels = (double)g->width * g->height, lambda = vae_arch_lambda(&r->model->nets->arch, r->rows.head.quality);
+	double pixels = (double)g->width * g->height,
+		   lambda = vae_arch_lambda(&r->model->nets->arch, r->rows.head.quality);
 	struct vae_refine_progress p = {.steps = r->options.steps};
 	for (; r->options.report && p.step <= p.steps; p.step++) {
 		p.bpp = r->sum[p.step].bits / pixels;
@@ -170,9 +197,10 @@ static void report(const struct refiner *r)
 	}
 }
 
-/* ---- the rows ---------------------------------------------------------------------------------------------------------- */
+/* ---- the rows -------------------------------------------------------------------------------- */
 
-static int refiner_read(struct vae_latents_rows *rows, uint32_t count, float *y, uint16_t *alpha, struct vae_error *error)
+static int refiner_read(struct vae_latents_rows *rows, uint32_t count, float *y, uint16_t *alpha,
+                        struct vae_error *error)
 {
 	struct refiner *r = (struct refiner *)rows;
 	size_t line = (size_t)rows->head.columns * rows->head.channels;
@@ -211,7 +239,8 @@ static void refiner_release(struct vae_latents_rows *rows)
 	free(r);
 }
 
-static int load_weights(struct vae_weights *weights, const struct vae_model *model, struct vae_error *error)
+static int load_weights(struct vae_weights *weights, const struct vae_model *model,
+                        struct vae_error *error)
 {
 	const struct vae_params *params = &model->nets->params;
 	int rc = vae_weights_init(weights, params, true, error);
@@ -222,18 +251,22 @@ static int load_weights(struct vae_weights *weights, const struct vae_model *mod
 	return 0;
 }
 
-int vae_refine_rows(struct vae_latents_rows **latents, const struct vae_model *model, struct vae_image_rows *image, double quality,
+int vae_refine_rows(struct vae_latents_rows **latents, const struct vae_model *model,
+                    struct vae_image_rows *image, double quality,
                     const struct vae_refine_options *options, struct vae_error *error)
 {
 	struct refiner *r;
 	int rc;
 	if (options->steps < 1 || options->steps > VAE_REFINE_MOST)
-		return vae_fail(error, VAE_EARG, "%d steps of refinement are not 1 to %d", options->steps, VAE_REFINE_MOST);
+		return vae_fail(error, VAE_EARG, "%d steps of refinement are not 1 to %d", options->steps,
+		                VAE_REFINE_MOST);
 	if (model->nets->arch.kind != VAE_ARCH_PHOTO)
 		return vae_fail(error, VAE_EARG, "only latents of photo models can be refined");
 	const char *loss = vae_model_metadata(model, "loss");
 	if (loss && strcmp(loss, "mse") != 0)
-		return vae_fail(error, VAE_EARG, "refinement is for squared error, and the model was learned by %.60s", loss);
+		return vae_fail(error, VAE_EARG,
+		                "refinement is for squared error, and the model was learned by %.60s",
+		                loss);
 	if ((rc = vae_alloc(&r, 1, sizeof *r, error)))
 		return rc;
 	r->model = model;
@@ -241,14 +274,18 @@ int vae_refine_rows(struct vae_latents_rows **latents, const struct vae_model *m
 	r->margin = 2 * vae_net_halo(&model->nets->net[VAE_SYNTHESIS]);
 	r->tap = (struct tap){.rows = {image->geometry, image->row, tap_read, NULL}, .image = image};
 	if ((rc = vae_encode_rows(&r->analysis, model, &r->tap.rows, quality, error)) ||
-	    (rc = vae_model_prepare(model, 1u << VAE_H_A | VAE_PRIOR_PARTS | 1u << VAE_SYNTHESIS, error)) || (rc = load_weights(&r->weights, model, error)))
+	    (rc = vae_model_prepare(model, 1u << VAE_H_A | VAE_PRIOR_PARTS | 1u << VAE_SYNTHESIS,
+	                            error)) ||
+	    (rc = load_weights(&r->weights, model, error)))
 		goto out;
 	r->rows = (struct vae_latents_rows){r->analysis->head, 0, refiner_read, refiner_release};
 	r->alpha.width = image->geometry.width;
 	const struct vae_latents *head = &r->rows.head;
 	size_t costs = (size_t)options->steps + 1;
-	if ((rc = vae_alloc_raw(&r->fresh, (size_t)head->columns * head->channels, VAE_SLICE_CELLS * sizeof *r->fresh, error)) ||
-	    (rc = vae_alloc(&r->cost, vae_cells(head->columns, 6) * costs, sizeof *r->cost, error)) || (rc = vae_alloc(&r->sum, costs, sizeof *r->sum, error)))
+	if ((rc = vae_alloc_raw(&r->fresh, (size_t)head->columns * head->channels,
+	                        VAE_SLICE_CELLS * sizeof *r->fresh, error)) ||
+	    (rc = vae_alloc(&r->cost, vae_cells(head->columns, 6) * costs, sizeof *r->cost, error)) ||
+	    (rc = vae_alloc(&r->sum, costs, sizeof *r->sum, error)))
 		goto out;
 	*latents = &r->rows;
 	return 0;

@@ -6,7 +6,7 @@
 #include "codec/slice.h"
 #include "stream/recover.h"
 
-/* ---- slices that do not decode ------------------------------------------------------------------------------------------ */
+/* ---- slices that do not decode --------------------------------------------------------------- */
 
 struct check {
 	const struct vae_codes *codes;
@@ -17,7 +17,8 @@ struct check {
 
 static int check_alpha(const struct vae_codes *c, uint32_t i, struct vae_error *error)
 {
-	size_t bytes = vae_codes_alpha_bytes(c, i), samples = bytes ? bytes / vae_alpha_sample_bytes(&c->geometry) : 0;
+	size_t bytes = vae_codes_alpha_bytes(c, i),
+		   samples = bytes ? bytes / vae_alpha_sample_bytes(&c->geometry) : 0;
 	uint16_t *alpha;
 	int rc = samples ? vae_alloc_raw(&alpha, samples, sizeof *alpha, error) : 0;
 	if (rc || !samples)
@@ -45,7 +46,8 @@ static int check_slice(void *context, size_t i, int thread, struct vae_error *er
 	return rc == VAE_EMEM ? rc : 0;
 }
 
-int vae_salvage_check(struct vae_codes *codes, struct vae_salvage *salvage, const struct vae_model *model, struct vae_error *error)
+int vae_salvage_check(struct vae_codes *codes, struct vae_salvage *salvage,
+                      const struct vae_model *model, struct vae_error *error)
 {
 	struct check c = {.codes = codes, .model = model};
 	size_t threads = 0;
@@ -65,7 +67,7 @@ int vae_salvage_check(struct vae_codes *codes, struct vae_salvage *salvage, cons
 	return rc;
 }
 
-/* ---- paint ------------------------------------------------------------------------------------------------------------- */
+/* ---- paint ----------------------------------------------------------------------------------- */
 
 struct painter {
 	struct vae_image_rows rows;
@@ -74,34 +76,42 @@ struct painter {
 };
 
 /* The part of a lost slice's pixels that lies in the `count` rows from `top` on. */
-static void paint_slice(uint16_t *colour, const struct painter *p, struct vae_slice_place px, size_t top, size_t count)
+static void paint_slice(uint16_t *colour, const struct painter *p, struct vae_slice_place px,
+                        size_t top, size_t count)
 {
 	const struct vae_geometry *g = &p->rows.geometry;
 	size_t colours = (size_t)vae_colours(g->tuple), line = g->width * colours;
-	for (size_t row = px.row > top ? px.row : top; row < px.row + px.rows && row < top + count; row++)
+	for (size_t row = px.row > top ? px.row : top; row < px.row + px.rows && row < top + count;
+	     row++)
 		for (size_t i = 0; i < px.columns * colours; i++)
 			colour[(row - top) * line + px.column * colours + i] = (uint16_t)((g->maxval + 1) / 2);
 }
 
-static int painter_read(struct vae_image_rows *rows, uint32_t count, uint16_t *colour, uint16_t *alpha, struct vae_error *error)
+static int painter_read(struct vae_image_rows *rows, uint32_t count, uint16_t *colour,
+                        uint16_t *alpha, struct vae_error *error)
 {
 	const struct painter *p = (const struct painter *)rows;
 	const struct vae_codes *c = p->codes;
 	int rc = p->image->read(p->image, count, colour, alpha, error);
 	for (uint32_t i = 0; !rc && i < c->slices; i++)
 		if (c->slice[i].lost)
-			paint_slice(colour, p, vae_cell_pixels(&c->geometry, c->rows, c->columns, vae_slice_at(c->rows, c->columns, i)), rows->row, count);
+			paint_slice(colour, p,
+			            vae_cell_pixels(&c->geometry, c->rows, c->columns,
+			                            vae_slice_at(c->rows, c->columns, i)),
+			            rows->row, count);
 	rows->row = p->image->row;
 	return rc;
 }
 
 static void painter_release(struct vae_image_rows *rows) { free(rows); }
 
-int vae_salvage_paint(struct vae_image_rows **painted, struct vae_image_rows *image, const struct vae_codes *codes, struct vae_error *error)
+int vae_salvage_paint(struct vae_image_rows **painted, struct vae_image_rows *image,
+                      const struct vae_codes *codes, struct vae_error *error)
 {
 	const struct vae_geometry *g = &image->geometry;
 	struct painter *p;
-	if (g->width != codes->geometry.width || g->height != codes->geometry.height || g->tuple != codes->geometry.tuple)
+	if (g->width != codes->geometry.width || g->height != codes->geometry.height ||
+	    g->tuple != codes->geometry.tuple)
 		return vae_fail(error, VAE_EARG, "the picture is not that of the codes");
 	int rc = vae_alloc(&p, 1, sizeof *p, error);
 	if (rc)

@@ -11,7 +11,8 @@
 
 #define NO_LIMIT UINT64_MAX /* who read the stream has enforced max_pixels */
 
-static int shape_of(struct vae_shape *shape, const struct vae_model *model, const struct vae_geometry *g, struct vae_error *error)
+static int shape_of(struct vae_shape *shape, const struct vae_model *model,
+                    const struct vae_geometry *g, struct vae_error *error)
 {
 	const struct vae_arch *a = &model->nets->arch;
 	*shape = (struct vae_shape){1, 1, (size_t)a->y};
@@ -20,67 +21,82 @@ static int shape_of(struct vae_shape *shape, const struct vae_model *model, cons
 		shape->columns = vae_cells(g->width, VAE_MIN_CELL);
 		return 0;
 	}
-	if (g->width == (uint32_t)a->width && g->height == (uint32_t)a->height && vae_colours(g->tuple) == 1)
+	if (g->width == (uint32_t)a->width && g->height == (uint32_t)a->height &&
+	    vae_colours(g->tuple) == 1)
 		return 0;
-	return vae_fail(error, VAE_EMODEL, "the model takes grey pictures of %d x %d pixels, this one is %u x %u %s", a->width, a->height,
-	                g->width, g->height, vae_tuple_name(g->tuple));
+	return vae_fail(error, VAE_EMODEL,
+	                "the model takes grey pictures of %d x %d pixels, this one is %u x %u %s",
+	                a->width, a->height, g->width, g->height, vae_tuple_name(g->tuple));
 }
 
-int vae_shape_of(struct vae_shape *shape, const struct vae_model *model, const struct vae_geometry *geometry, struct vae_error *error)
+int vae_shape_of(struct vae_shape *shape, const struct vae_model *model,
+                 const struct vae_geometry *geometry, struct vae_error *error)
 {
 	int rc = vae_geometry_check(geometry, NO_LIMIT, VAE_EARG, error);
 	return rc ? rc : shape_of(shape, model, geometry, error);
 }
 
-int vae_shape_fits(const struct vae_model *model, const struct vae_geometry *geometry, uint64_t model_id, uint32_t rows, uint32_t columns,
-                    uint32_t channels, struct vae_error *error)
+int vae_shape_fits(const struct vae_model *model, const struct vae_geometry *geometry,
+                   uint64_t model_id, uint32_t rows, uint32_t columns, uint32_t channels,
+                   struct vae_error *error)
 {
 	struct vae_shape shape;
 	if (model_id != model->id)
-		return vae_fail(error, VAE_EMODEL, "made with model %016llx, but the model given is %016llx", (unsigned long long)model_id,
-		                (unsigned long long)model->id);
+		return vae_fail(error, VAE_EMODEL,
+		                "made with model %016llx, but the model given is %016llx",
+		                (unsigned long long)model_id, (unsigned long long)model->id);
 	int rc = vae_geometry_check(geometry, NO_LIMIT, VAE_EDATA, error);
 	if (!rc)
 		rc = shape_of(&shape, model, geometry, error);
 	if (rc)
 		return rc;
 	if (rows != shape.rows || columns != shape.columns || channels != shape.channels)
-		return vae_fail(error, VAE_EDATA, "latents of %u x %u x %u where the model has %zu x %zu x %zu", rows, columns, channels, shape.rows,
-		                shape.columns, shape.channels);
+		return vae_fail(error, VAE_EDATA,
+		                "latents of %u x %u x %u where the model has %zu x %zu x %zu", rows,
+		                columns, channels, shape.rows, shape.columns, shape.channels);
 	return 0;
 }
 
 _Static_assert(VAE_CELL_PX == 1 << VAE_MIN_CELL, "the cells of photo models");
 
-/* ---- slices ------------------------------------------------------------------------------------------------------------ */
+/* ---- slices ---------------------------------------------------------------------------------- */
 
 struct vae_prior vae_prior_of(const struct vae_model *model, uint16_t quality)
 {
-	return (struct vae_prior){.nets = model->nets, .weights = &model->weights, .at = vae_position_of(model->nets->arch.knots, quality)};
+	return (struct vae_prior){.nets = model->nets,
+	                          .weights = &model->weights,
+	                          .at = vae_position_of(model->nets->arch.knots, quality)};
 }
 
-int vae_codes_check(const struct vae_codes *codes, const struct vae_model *model, struct vae_error *error)
+int vae_codes_check(const struct vae_codes *codes, const struct vae_model *model,
+                    struct vae_error *error)
 {
-	int rc = vae_shape_fits(model, &codes->geometry, codes->model_id, codes->rows, codes->columns, codes->channels, error);
+	int rc = vae_shape_fits(model, &codes->geometry, codes->model_id, codes->rows, codes->columns,
+	                        codes->channels, error);
 	if (rc)
 		return rc;
 	if (codes->method != VAE_METHOD_RANGE && codes->method != VAE_METHOD_ZSTD)
-		return vae_fail(error, VAE_EDATA, "method %d is unknown to this version", (int)codes->method);
+		return vae_fail(error, VAE_EDATA, "method %d is unknown to this version",
+		                (int)codes->method);
 	if (codes->slices != vae_slice_count(codes->rows, codes->columns))
 		return vae_fail(error, VAE_EDATA, "%u slices where the picture has %llu", codes->slices,
 		                (unsigned long long)vae_slice_count(codes->rows, codes->columns));
 	return vae_model_prepare(model, VAE_PRIOR_PARTS, error);
 }
 
-static int decode_payload(struct vae_symbols *s, const struct vae_codes *codes, const struct vae_model *model, const struct vae_slice *slice,
+static int decode_payload(struct vae_symbols *s, const struct vae_codes *codes,
+                          const struct vae_model *model, const struct vae_slice *slice,
                           uint64_t alpha_bytes, float *y, size_t stride, struct vae_error *error)
 {
 	struct vae_prior prior = vae_prior_of(model, codes->quality);
 	struct vae_payload payload;
 	if (slice->bytes < alpha_bytes)
-		return vae_fail(error, VAE_EDATA, "%u bytes, where there are %llu of alpha alone", slice->bytes, (unsigned long long)alpha_bytes);
-	const uint8_t *data = slice->bytes ? slice->payload + alpha_bytes : NULL; /* an empty payload need not be anywhere */
-	int rc = vae_payload_start(&payload, s, &model->scales, codes->method, data, slice->bytes - alpha_bytes, error);
+		return vae_fail(error, VAE_EDATA, "%u bytes, where there are %llu of alpha alone",
+		                slice->bytes, (unsigned long long)alpha_bytes);
+	const uint8_t *data = slice->bytes ? slice->payload + alpha_bytes
+	                                   : NULL; /* an empty payload need not be anywhere */
+	int rc = vae_payload_start(&payload, s, &model->scales, codes->method, data,
+	                           slice->bytes - alpha_bytes, error);
 	if (rc)
 		return rc;
 	rc = vae_hyper_synthesise(s, &prior, vae_payload_take, &payload, y, stride, error);
@@ -90,22 +106,27 @@ static int decode_payload(struct vae_symbols *s, const struct vae_codes *codes, 
 	return rc;
 }
 
-int vae_slice_decode(struct vae_symbols *symbols, const struct vae_codes *codes, const struct vae_model *model, size_t i,
-                     const struct vae_slice *slice, float *y, size_t stride, struct vae_error *error)
+int vae_slice_decode(struct vae_symbols *symbols, const struct vae_codes *codes,
+                     const struct vae_model *model, size_t i, const struct vae_slice *slice,
+                     float *y, size_t stride, struct vae_error *error)
 {
 	struct vae_slice_place p = vae_slice_at(codes->rows, codes->columns, i);
 	struct vae_error why = {.offset = -1};
 	int rc = vae_symbols_fit(symbols, model->nets, p.rows, p.columns, error);
 	if (rc)
 		return rc;
-	rc = decode_payload(symbols, codes, model, slice, vae_codes_alpha_bytes(codes, (uint32_t)i), y, stride, &why);
+	rc = decode_payload(symbols, codes, model, slice, vae_codes_alpha_bytes(codes, (uint32_t)i), y,
+	                    stride, &why);
 	if (!rc)
 		return 0;
-	return vae_fail(error, (enum vae_err)rc, "slice %zu of %u: %.300s", i + 1, codes->slices, why.text);
+	return vae_fail(error, (enum vae_err)rc, "slice %zu of %u: %.300s", i + 1, codes->slices,
+	                why.text);
 }
 
-/* A dense model was trained with the prior N(0, I): its tables are those of the posteriors' means, which are not what it wants to be drawn from. */
-int vae_slice_draw(struct vae_symbols *symbols, const struct vae_codes *codes, const struct vae_model *model, size_t i, uint64_t seed, uint64_t number,
+/* A dense model was trained with the prior N(0, I): its tables are those of the posteriors' means,
+ * which are not what it wants to be drawn from. */
+int vae_slice_draw(struct vae_symbols *symbols, const struct vae_codes *codes,
+                   const struct vae_model *model, size_t i, uint64_t seed, uint64_t number,
                    float *y, size_t stride, struct vae_error *error)
 {
 	struct vae_prior prior = vae_prior_of(model, codes->quality);
@@ -118,10 +139,11 @@ int vae_slice_draw(struct vae_symbols *symbols, const struct vae_codes *codes, c
 		return 0;
 	}
 	int rc = vae_symbols_fit(symbols, model->nets, p.rows, p.columns, error);
-	return rc ? rc : vae_hyper_synthesise(symbols, &prior, vae_draw_symbols, &draw, y, stride, error);
+	return rc ? rc
+	          : vae_hyper_synthesise(symbols, &prior, vae_draw_symbols, &draw, y, stride, error);
 }
 
-/* ---- what travels along ------------------------------------------------------------------------------------------------ */
+/* ---- what travels along ---------------------------------------------------------------------- */
 
 int vae_hint_copy(char **hint, const struct vae_model *model, struct vae_error *error)
 {

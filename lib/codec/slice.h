@@ -1,4 +1,5 @@
-/* shape.h - the shape that a model gives a picture's latents, and the slices of codes under a model. */
+/* shape.h - the shape that a model gives a picture's latents, and the slices of codes under a
+ * model. */
 #ifndef VAE_SHAPE_H
 #define VAE_SHAPE_H
 
@@ -6,26 +7,36 @@
 #include "stream/geometry.h"
 #include "model/model.h"
 
-struct vae_shape { size_t rows, columns, channels; }; /* of y */
+struct vae_shape {
+	size_t rows, columns, channels;
+}; /* of y */
 
 /* VAE_EARG where the geometry is none; VAE_EMODEL where the model takes no such pictures. */
-int vae_shape_of(struct vae_shape *shape, const struct vae_model *model, const struct vae_geometry *geometry, struct vae_error *error);
-/* Whether latents or codes that claim this belong to the model: VAE_EMODEL for another model's, VAE_EDATA for a wrong shape. */
-int vae_shape_fits(const struct vae_model *model, const struct vae_geometry *geometry, uint64_t model_id, uint32_t rows, uint32_t columns,
-                    uint32_t channels, struct vae_error *error);
+int vae_shape_of(struct vae_shape *shape, const struct vae_model *model,
+                 const struct vae_geometry *geometry, struct vae_error *error);
+/* Whether latents or codes that claim this belong to the model: VAE_EMODEL for another model's,
+ * VAE_EDATA for a wrong shape. */
+int vae_shape_fits(const struct vae_model *model, const struct vae_geometry *geometry,
+                   uint64_t model_id, uint32_t rows, uint32_t columns, uint32_t channels,
+                   struct vae_error *error);
 
 struct vae_prior vae_prior_of(const struct vae_model *model, uint16_t quality);
 
-/* Checks codes against the model: shape, method, number of slices; and makes ready what decoding the slices takes of the model. */
-int vae_codes_check(const struct vae_codes *codes, const struct vae_model *model, struct vae_error *error);
-/* Decodes slice i of checked codes, whose bytes are those of `slice`: fills symbols (fitted here; zeroed at first, cleared by the caller in the end) and y (the slice's
- * corner; NULL: symbols alone). Errors name the slice. */
-int vae_slice_decode(struct vae_symbols *symbols, const struct vae_codes *codes, const struct vae_model *model, size_t i,
-                     const struct vae_slice *slice, float *y, size_t stride, struct vae_error *error);
+/* Checks codes against the model: shape, method, number of slices; and makes ready what decoding
+ * the slices takes of the model. */
+int vae_codes_check(const struct vae_codes *codes, const struct vae_model *model,
+                    struct vae_error *error);
+/* Decodes slice i of checked codes, whose bytes are those of `slice`: fills symbols (fitted here;
+ * zeroed at first, cleared by the caller in the end) and y (the slice's corner; NULL: symbols
+ * alone). Errors name the slice. */
+int vae_slice_decode(struct vae_symbols *symbols, const struct vae_codes *codes,
+                     const struct vae_model *model, size_t i, const struct vae_slice *slice,
+                     float *y, size_t stride, struct vae_error *error);
 
-/* Draws slice i of picture `number` of the sequence that seed starts from the prior, instead of decoding it; of codes, which have been checked, all but
- * the slices is used. */
-int vae_slice_draw(struct vae_symbols *symbols, const struct vae_codes *codes, const struct vae_model *model, size_t i, uint64_t seed, uint64_t number,
+/* Draws slice i of picture `number` of the sequence that seed starts from the prior, instead of
+ * decoding it; of codes, which have been checked, all but the slices is used. */
+int vae_slice_draw(struct vae_symbols *symbols, const struct vae_codes *codes,
+                   const struct vae_model *model, size_t i, uint64_t seed, uint64_t number,
                    float *y, size_t stride, struct vae_error *error);
 
 /* The path that latents carry, or NULL. */

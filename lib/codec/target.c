@@ -1,26 +1,26 @@
-/* target.c - the quality at which a picture's file is as large as allowed, or the picture as good as asked for: whole trials in memory.
+/* target.c - the quality at which a picture's file is as large as allowed, or the picture as good
+ * as asked for: whole trials in memory.
  *
- * The size of a file rises with quality, but for steps of a few bytes. PSNR does so for photographs; text and drawings may be best in the
- * middle of the scale.
- */
+ * The size of a file rises with quality, but for steps of a few bytes. PSNR does so for
+ * photographs; text and drawings may be best in the middle of the scale. */
 #include <math.h>
 #include <stdlib.h>
 
 #include "base/error.h"
 #include "vae.h"
 
-#define CLOSE 0.0025    /* of the logarithm of the size: near enough below what is allowed */
+#define CLOSE    0.0025 /* of the logarithm of the size: near enough below what is allowed */
 #define CLOSE_DB 0.03
-#define BOUND_DB 0.1    /* what is promised of PSNR */
-#define STEP 16         /* of VAE_QUALITY_ONE: qualities this near are not told apart */
-#define COARSE 4        /* qualities between 0 and 100 that are tried first where PSNR may not rise */
-#define FINEST (VAE_QUALITY_ONE / 40)
+#define BOUND_DB 0.1 /* what is promised of PSNR */
+#define STEP     16  /* of VAE_QUALITY_ONE: qualities this near are not told apart */
+#define COARSE   4   /* qualities between 0 and 100 that are tried first where PSNR may not rise */
+#define FINEST   (VAE_QUALITY_ONE / 40)
 
 struct search {
 	const struct vae_model *model;
 	const struct vae_image *image;
-	bool psnr;    /* else size */
-	double goal;  /* dB, or the logarithm of bytes */
+	bool psnr;   /* else size */
+	double goal; /* dB, or the logarithm of bytes */
 };
 
 /* A quality (0 to VAE_QUALITY_ONE) and what it gives: dB, or the logarithm of bytes. */
@@ -41,7 +41,8 @@ static int size_of(double *bytes, const struct vae_codes *codes, struct vae_erro
 	return 0;
 }
 
-static int psnr_of(double *db, const struct search *s, const struct vae_codes *codes, struct vae_error *error)
+static int psnr_of(double *db, const struct search *s, const struct vae_codes *codes,
+                   struct vae_error *error)
 {
 	struct vae_latents *latents;
 	struct vae_image *image = NULL;
@@ -49,19 +50,23 @@ static int psnr_of(double *db, const struct search *s, const struct vae_codes *c
 	int rc = vae_dequantise(&latents, s->model, codes, error);
 	if (rc)
 		return rc;
-	if (!(rc = vae_decode(&image, s->model, latents, error)) && !(rc = vae_compare(&distortion, image, s->image, error)))
-		*db = distortion.psnr < 200 ? distortion.psnr : 200; /* equal pictures: a search needs a number */
+	if (!(rc = vae_decode(&image, s->model, latents, error)) &&
+	    !(rc = vae_compare(&distortion, image, s->image, error)))
+		*db = distortion.psnr < 200 ? distortion.psnr
+		                            : 200; /* equal pictures: a search needs a number */
 	vae_latents_free(latents);
 	vae_image_free(image);
 	return rc;
 }
 
-static int try_quality(struct trial *trial, const struct search *s, long quality, struct vae_error *error)
+static int try_quality(struct trial *trial, const struct search *s, long quality,
+                       struct vae_error *error)
 {
 	struct vae_latents *latents;
 	struct vae_codes *codes = NULL;
 	double value = 0;
-	int rc = vae_encode(&latents, s->model, s->image, (double)quality * 100 / VAE_QUALITY_ONE, error);
+	int rc =
+		vae_encode(&latents, s->model, s->image, (double)quality * 100 / VAE_QUALITY_ONE, error);
 	if (rc)
 		return rc;
 	rc = vae_quantise(&codes, s->model, latents, VAE_METHOD_RANGE, VAE_EFFORT_DEFAULT, error);
@@ -74,18 +79,23 @@ static int try_quality(struct trial *trial, const struct search *s, long quality
 	return rc;
 }
 
-/* Whether a trial is so near the goal that the search can end: a size not above it, a PSNR on either side. */
+/* Whether a trial is so near the goal that the search can end: a size not above it, a PSNR on
+ * either side. */
 static bool close_enough(const struct search *s, double value)
 {
-	return s->psnr ? fabs(value - s->goal) <= CLOSE_DB : value <= s->goal && value >= s->goal - CLOSE;
+	return s->psnr ? fabs(value - s->goal) <= CLOSE_DB
+	               : value <= s->goal && value >= s->goal - CLOSE;
 }
 
-/* The goal is between low, which gives less or just that, and high, which gives more. Regula falsi, both measures being nearly straight
- * lines over quality; an end that stays twice counts for less (the Illinois rule), and no step is under a hundredth of the way from an
- * end. Where no quality comes near: for size low, for PSNR high. */
-static int narrow(long *quality, const struct search *s, struct trial low, struct trial high, struct vae_error *error)
+/* The goal is between low, which gives less or just that, and high, which gives more. Regula falsi,
+ * both measures being nearly straight lines over quality; an end that stays twice counts for less
+ * (the Illinois rule), and no step is under a hundredth of the way from an end. Where no quality
+ * comes near: for size low, for PSNR high. */
+static int narrow(long *quality, const struct search *s, struct trial low, struct trial high,
+                  struct vae_error *error)
 {
-	double aim = s->psnr ? s->goal : s->goal - CLOSE / 2, below = low.value - aim, above = high.value - aim;
+	double aim = s->psnr ? s->goal : s->goal - CLOSE / 2, below = low.value - aim,
+		   above = high.value - aim;
 	for (int last = 0; high.quality - low.quality > STEP && !close_enough(s, low.value);) {
 		struct trial middle;
 		double part = below / (below - above);
@@ -126,13 +136,16 @@ static int fit_size(long *quality, const struct search *s, struct vae_error *err
 	if (rc || (rc = try_quality(&low, s, 0, error)))
 		return rc;
 	if (low.value > s->goal)
-		return vae_fail(error, VAE_EARG, "the smallest file that the model can make of this picture has %.0f bytes, more than %.0f",
+		return vae_fail(error, VAE_EARG,
+		                "the smallest file that the model can make of this picture has %.0f bytes, "
+		                "more than %.0f",
 		                exp(low.value), exp(s->goal));
 	return narrow(quality, s, low, high, error);
 }
 
-/* Makes *best a trial that reaches the goal, or the best that is found, if that is not the one given. Where the best of a few qualities is
- * the highest one PSNR rises, and nothing is better; else the steps to either side of the best are halved again and again. */
+/* Makes *best a trial that reaches the goal, or the best that is found, if that is not the one
+ * given. Where the best of a few qualities is the highest one PSNR rises, and nothing is better;
+ * else the steps to either side of the best are halved again and again. */
 static int find_best(struct trial *best, const struct search *s, struct vae_error *error)
 {
 	long span = VAE_QUALITY_ONE / (COARSE + 1);
@@ -144,8 +157,10 @@ static int find_best(struct trial *best, const struct search *s, struct vae_erro
 		if (trial.value > best->value)
 			*best = trial;
 	}
-	for (span /= 2; best->quality < VAE_QUALITY_ONE && best->value < s->goal && span >= FINEST; span /= 2)
-		for (long middle = best->quality, side = -1; side <= 1 && best->value < s->goal; side += 2) {
+	for (span /= 2; best->quality < VAE_QUALITY_ONE && best->value < s->goal && span >= FINEST;
+	     span /= 2)
+		for (long middle = best->quality, side = -1; side <= 1 && best->value < s->goal;
+		     side += 2) {
 			if (middle + side * span < 0)
 				continue;
 			int rc = try_quality(&trial, s, middle + side * span, error);
@@ -173,7 +188,9 @@ static int fit_psnr(long *quality, const struct search *s, struct vae_error *err
 			return rc;
 	}
 	if (high.value < s->goal - BOUND_DB)
-		return vae_fail(error, VAE_EARG, "the best that the model can make of this picture is %.2f dB, at quality %.4g: %.2f dB are out of reach",
+		return vae_fail(error, VAE_EARG,
+		                "the best that the model can make of this picture is %.2f dB, at quality "
+		                "%.4g: %.2f dB are out of reach",
 		                high.value, (double)high.quality * 100 / VAE_QUALITY_ONE, s->goal);
 	if (high.value <= s->goal + CLOSE_DB) {
 		*quality = high.quality;
@@ -182,7 +199,8 @@ static int fit_psnr(long *quality, const struct search *s, struct vae_error *err
 	return narrow(quality, s, low, high, error);
 }
 
-int vae_target_quality(double *quality, const struct vae_model *model, const struct vae_image *image, const struct vae_target *target,
+int vae_target_quality(double *quality, const struct vae_model *model,
+                       const struct vae_image *image, const struct vae_target *target,
                        struct vae_error *error)
 {
 	double pixels = (double)image->geometry.width * image->geometry.height;
@@ -192,7 +210,8 @@ int vae_target_quality(double *quality, const struct vae_model *model, const str
 	if (!(target->value > 0 && target->value < 1e15))
 		return vae_fail(error, VAE_EARG, "target %g is not a positive number", target->value);
 	if (!psnr)
-		s.goal = log(floor(target->kind == VAE_TARGET_BPP ? target->value * pixels / 8 : target->value));
+		s.goal =
+			log(floor(target->kind == VAE_TARGET_BPP ? target->value * pixels / 8 : target->value));
 	int rc = psnr ? fit_psnr(&found, &s, error) : fit_size(&found, &s, error);
 	if (!rc)
 		*quality = (double)found * 100 / VAE_QUALITY_ONE;

@@ -6,13 +6,16 @@
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
-int vae_window_take(struct vae_window *w, const struct vae_window *window, const struct vae_geometry *g, struct vae_error *error)
+int vae_window_take(struct vae_window *w, const struct vae_window *window,
+                    const struct vae_geometry *g, struct vae_error *error)
 {
 	*w = window ? *window : (struct vae_window){0, 0, g->width, g->height};
-	if (w->width && w->height && w->left < g->width && w->top < g->height && w->width <= g->width - w->left && w->height <= g->height - w->top)
+	if (w->width && w->height && w->left < g->width && w->top < g->height &&
+	    w->width <= g->width - w->left && w->height <= g->height - w->top)
 		return 0;
-	return vae_fail(error, VAE_EARG, "the window %u,%u,%u,%u is not within the picture of %u x %u pixels", w->left, w->top, w->width,
-	                w->height, g->width, g->height);
+	return vae_fail(error, VAE_EARG,
+	                "the window %u,%u,%u,%u is not within the picture of %u x %u pixels", w->left,
+	                w->top, w->width, w->height, g->width, g->height);
 }
 
 /* The squares of `side` that [row, row + rows) x [column, column + columns) touches. */
@@ -24,14 +27,20 @@ static struct vae_area touched(size_t row, size_t column, size_t rows, size_t co
 	return a;
 }
 
-struct vae_area vae_window_cells(const struct vae_window *w) { return touched(w->top, w->left, w->height, w->width, VAE_CELL_PX); }
+struct vae_area vae_window_cells(const struct vae_window *w)
+{
+	return touched(w->top, w->left, w->height, w->width, VAE_CELL_PX);
+}
 
-struct vae_area vae_window_slices(const struct vae_window *w, const struct vae_model *model, size_t rows, size_t columns)
+struct vae_area vae_window_slices(const struct vae_window *w, const struct vae_model *model,
+                                  size_t rows, size_t columns)
 {
 	if (model->nets->arch.kind == VAE_ARCH_MLP)
 		return (struct vae_area){0, 0, 1, 1};
 	struct vae_area a = vae_window_cells(w);
-	size_t halo = vae_net_halo(&model->nets->net[VAE_SYNTHESIS]), top = a.row - least(a.row, halo), left = a.column - least(a.column, halo);
-	size_t bottom = least(a.row + a.rows + halo, rows), right = least(a.column + a.columns + halo, columns);
+	size_t halo = vae_net_halo(&model->nets->net[VAE_SYNTHESIS]), top = a.row - least(a.row, halo),
+		   left = a.column - least(a.column, halo);
+	size_t bottom = least(a.row + a.rows + halo, rows),
+		   right = least(a.column + a.columns + halo, columns);
 	return touched(top, left, bottom - top, right - left, VAE_SLICE_CELLS);
 }

@@ -5,12 +5,15 @@
 #include "nn/sweep.h"
 #include "model/model.h"
 
-/* *w = window, or the whole picture where that is NULL. VAE_EARG where it is empty or not within the picture. */
-int vae_window_take(struct vae_window *w, const struct vae_window *window, const struct vae_geometry *geometry, struct vae_error *error);
+/* *w = window, or the whole picture where that is NULL. VAE_EARG where it is empty or not within
+ * the picture. */
+int vae_window_take(struct vae_window *w, const struct vae_window *window,
+                    const struct vae_geometry *geometry, struct vae_error *error);
 /* The cells of 16 x 16 pixels that it lies in. */
 struct vae_area vae_window_cells(const struct vae_window *window);
-/* The slices (their rows and columns among the slices of rows x columns cells) that synthesis reads for it: those that its cells, and the
- * margin around them, lie in. */
-struct vae_area vae_window_slices(const struct vae_window *window, const struct vae_model *model, size_t rows, size_t columns);
+/* The slices (their rows and columns among the slices of rows x columns cells) that synthesis reads
+ * for it: those that its cells, and the margin around them, lie in. */
+struct vae_area vae_window_slices(const struct vae_window *window, const struct vae_model *model,
+                                  size_t rows, size_t columns);
 
 #endif

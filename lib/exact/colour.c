@@ -21,7 +21,7 @@ static uint16_t limited(int32_t v, uint16_t maxval)
 }
 
 void vae_exact_colour_inverse(unsigned transform, const int32_t in[3], uint16_t maxval,
-			      uint16_t rgb[3])
+                              uint16_t rgb[3])
 {
 	int32_t g = in[0], r = in[1], b = in[2];
 	if (transform == 2) {

@@ -16,6 +16,6 @@ enum { VAE_EXACT_TRANSFORMS = 4 };
 void vae_exact_colour_forward(unsigned transform, const uint16_t rgb[3], int32_t out[3]);
 /* Reverses that. Samples above maxval or below 0, which only damage makes, are limited. */
 void vae_exact_colour_inverse(unsigned transform, const int32_t in[3], uint16_t maxval,
-			      uint16_t rgb[3]);
+                              uint16_t rgb[3]);
 
 #endif

@@ -46,11 +46,10 @@ uint32_t vae_exact_part_run(const struct vae_exact_tile *tile, uint32_t row, uin
 
 static int check(const struct vae_exact_tile *t, struct vae_error *error)
 {
-	if (t->width < 1 || t->width > VAE_EXACT_SIDE || t->height < 1 ||
-	    t->height > VAE_EXACT_SIDE || t->planes < 1 || t->planes > VAE_EXACT_PLANES ||
-	    t->maxval < 1 || t->maxval > 65535)
+	if (t->width < 1 || t->width > VAE_EXACT_SIDE || t->height < 1 || t->height > VAE_EXACT_SIDE ||
+	    t->planes < 1 || t->planes > VAE_EXACT_PLANES || t->maxval < 1 || t->maxval > 65535)
 		return vae_fail(error, VAE_EARG, "no tile of exact samples is %ux%ux%u, maxval %u",
-				t->width, t->height, t->planes, t->maxval);
+		                t->width, t->height, t->planes, t->maxval);
 	return 0;
 }
 
@@ -87,8 +86,8 @@ static bool add_colour(uint64_t *table, unsigned *count, uint64_t colour)
 static struct glance look(const struct vae_exact_part *part)
 {
 	const struct vae_exact_tile *tile = part->tile;
-	struct glance g = { .few = true };
-	uint64_t table[1024] = { 0 }, repeats = 0, pixels = 0;
+	struct glance g = {.few = true};
+	uint64_t table[1024] = {0}, repeats = 0, pixels = 0;
 	unsigned colours = 0;
 	for (uint32_t row = 0; row * VAE_EXACT_CELL < tile->height; row++)
 		for (uint32_t cell = 0, cells; (cells = vae_exact_part_run(tile, row, &cell));
@@ -99,8 +98,7 @@ static struct glance look(const struct vae_exact_part *part)
 				for (uint32_t x = cell * VAE_EXACT_CELL;
 				     x < (cell + cells) * VAE_EXACT_CELL && x < tile->width; x++) {
 					uint64_t c = colour_at(part, x, y);
-					bool above = y % VAE_EXACT_CELL &&
-						     c == colour_at(part, x, y - 1);
+					bool above = y % VAE_EXACT_CELL && c == colour_at(part, x, y - 1);
 					repeats += c == w || above;
 					pixels++;
 					if (g.few && c != w)
@@ -114,17 +112,16 @@ static struct glance look(const struct vae_exact_part *part)
 
 /* Both modes are tried where either may win, and the shorter is kept. */
 static int encode_part(struct vae_buffer *buffer, const struct vae_exact_part *part,
-		       struct vae_error *error)
+                       struct vae_error *error)
 {
-	struct vae_buffer natural = { 0 }, graphic = { 0 };
+	struct vae_buffer natural = {0}, graphic = {0};
 	struct glance glance = look(part);
 	bool try_graphic = glance.repeats >= 600 || glance.few, try_natural = glance.repeats <= 985;
 	int rc = try_natural ? vae_exact_photo_encode(&natural, part, error) : 0;
 	if (!rc && try_graphic)
 		rc = vae_exact_graphic_encode(&graphic, part, error);
-	const struct vae_buffer *best = try_graphic && (!try_natural || graphic.size < natural.size)
-						? &graphic
-						: &natural;
+	const struct vae_buffer *best =
+		try_graphic && (!try_natural || graphic.size < natural.size) ? &graphic : &natural;
 	if (!rc && best->size >= vae_exact_stored_size(part))
 		rc = vae_exact_stored_encode(buffer, part, error);
 	else if (!rc)
@@ -135,21 +132,17 @@ static int encode_part(struct vae_buffer *buffer, const struct vae_exact_part *p
 }
 
 static int decode_part(const struct vae_exact_part *part, struct vae_exact_bytes *bytes,
-		       struct vae_error *error)
+                       struct vae_error *error)
 {
 	unsigned mode = vae_exact_part_read(bytes);
 	if (bytes->failed)
 		return vae_fail(error, VAE_EDATA, "no mode of exact samples");
 	switch (mode % 4) {
-	case VAE_EXACT_STORED:
-		return vae_exact_stored_decode(part, bytes, error);
-	case VAE_EXACT_NATURAL:
-		return vae_exact_photo_decode(part, mode, bytes, error);
-	case VAE_EXACT_GRAPHIC:
-		return vae_exact_graphic_decode(part, bytes, error);
+	case VAE_EXACT_STORED: return vae_exact_stored_decode(part, bytes, error);
+	case VAE_EXACT_NATURAL: return vae_exact_photo_decode(part, mode, bytes, error);
+	case VAE_EXACT_GRAPHIC: return vae_exact_graphic_decode(part, bytes, error);
 	default:
-		return vae_fail(error, VAE_EDATA, "exact samples have mode %u, which is unknown",
-				mode % 4);
+		return vae_fail(error, VAE_EDATA, "exact samples have mode %u, which is unknown", mode % 4);
 	}
 }
 
@@ -157,16 +150,16 @@ static int decode_part(const struct vae_exact_part *part, struct vae_exact_bytes
 static unsigned parts_of(const struct vae_exact_tile *tile, struct vae_exact_part part[2])
 {
 	unsigned alpha = tile->planes % 2 == 0;
-	part[0] = (struct vae_exact_part) { tile, 0, tile->planes - alpha };
-	part[1] = (struct vae_exact_part) { tile, tile->planes - 1, 1 };
+	part[0] = (struct vae_exact_part){tile, 0, tile->planes - alpha};
+	part[1] = (struct vae_exact_part){tile, tile->planes - 1, 1};
 	return 1 + alpha;
 }
 
 int vae_exact_encode(struct vae_buffer *buffer, const struct vae_exact_tile *tile,
-		     struct vae_error *error)
+                     struct vae_error *error)
 {
 	struct vae_exact_part part[2];
-	struct vae_buffer coded[2] = { { 0 } };
+	struct vae_buffer coded[2] = {{0}};
 	unsigned parts = parts_of(tile, part);
 	int rc = check(tile, error);
 	for (unsigned i = 0; i < parts && !rc; i++)
@@ -181,10 +174,10 @@ int vae_exact_encode(struct vae_buffer *buffer, const struct vae_exact_tile *til
 }
 
 int vae_exact_decode(const struct vae_exact_tile *tile, const uint8_t *data, size_t bytes,
-		     struct vae_error *error)
+                     struct vae_error *error)
 {
 	struct vae_exact_part part[2];
-	struct vae_exact_bytes all = { .next = data, .end = data + bytes };
+	struct vae_exact_bytes all = {.next = data, .end = data + bytes};
 	unsigned parts = parts_of(tile, part);
 	int rc = check(tile, error);
 	for (unsigned i = 0; i < parts && !rc; i++) {
@@ -192,12 +185,9 @@ int vae_exact_decode(const struct vae_exact_tile *tile, const uint8_t *data, siz
 		if (i + 1 < parts) {
 			uint32_t length = vae_exact_part_read(&all);
 			if (all.failed || length > (size_t)(all.end - all.next))
-				return vae_fail(
-					error, VAE_EDATA,
-					"exact colours of %u bytes are longer than their tile",
-					length);
-			one = (struct vae_exact_bytes) { .next = all.next,
-							 .end = all.next + length };
+				return vae_fail(error, VAE_EDATA,
+				                "exact colours of %u bytes are longer than their tile", length);
+			one = (struct vae_exact_bytes){.next = all.next, .end = all.next + length};
 			all.next += length;
 		}
 		rc = decode_part(&part[i], &one, error);

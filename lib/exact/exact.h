@@ -31,7 +31,7 @@ struct vae_exact_tile {
 	uint32_t width, height; /* pixels, 1 to VAE_EXACT_SIDE */
 	unsigned planes;        /* 1 to VAE_EXACT_PLANES */
 	uint32_t maxval;        /* 1 to 65535 */
-	const uint8_t *cells; /* not 0 where a cell is exact, row by row; NULL: all are. Borrowed */
+	const uint8_t *cells;   /* not 0 where a cell is exact, row by row; NULL: all are. Borrowed */
 	/* Samples of cells that are not exact are neither read nor written. */
 	struct vae_exact_plane {
 		uint16_t *sample; /* of the tile's first pixel, 0 to maxval; borrowed */
@@ -42,10 +42,10 @@ struct vae_exact_tile {
 
 /* Appends a tile's coded form. */
 int vae_exact_encode(struct vae_buffer *buffer, const struct vae_exact_tile *tile,
-		     struct vae_error *error);
+                     struct vae_error *error);
 /* Decodes exactly `bytes` bytes. VAE_EDATA where damage is seen: some samples may have been written
  * then; all are 0 to maxval. */
 int vae_exact_decode(const struct vae_exact_tile *tile, const uint8_t *data, size_t bytes,
-		     struct vae_error *error);
+                     struct vae_error *error);
 
 #endif

@@ -39,9 +39,9 @@ struct graphic {
 	struct vae_rans coder;
 	struct vae_logistic logistic;
 	struct literal literal;
-	uint32_t pitch; /* pixels from a row to the next one of `row` */
-	uint64_t *row
-		[ROWS]; /* colours, the newest row first; each PAD columns in; parts of `colours` */
+	uint32_t pitch;      /* pixels from a row to the next one of `row` */
+	uint64_t *row[ROWS]; /* colours, the newest row first; each PAD columns in; parts of `colours`
+	                      */
 	uint8_t *used[ROWS]; /* which candidate was right, CANDIDATES: none; parts of `uses` */
 	uint64_t *colours;   /* owned */
 	uint8_t *uses;       /* owned */
@@ -72,25 +72,24 @@ static void look(struct graphic *g, uint32_t x, struct around *a)
 {
 	const uint64_t *c = g->row[0] + x, *n = g->row[1] + x, *nn = g->row[2] + x;
 	const uint8_t *u = g->used[0] + x, *un = g->used[1] + x;
-	*a = (struct around) { .w = c[-1],
-			       .ww = c[-2],
-			       .n = n[0],
-			       .nw = n[-1],
-			       .ne = n[1],
-			       .nee = n[2],
-			       .nn = nn[0],
-			       .nne = nn[1] };
+	*a = (struct around){.w = c[-1],
+	                     .ww = c[-2],
+	                     .n = n[0],
+	                     .nw = n[-1],
+	                     .ne = n[1],
+	                     .nee = n[2],
+	                     .nn = nn[0],
+	                     .nne = nn[1]};
 	uint64_t narrow = mixed(mixed(mixed(mixed(1, a->w), a->n), a->nw), a->ne);
 	uint64_t wide = mixed(
-		mixed(mixed(mixed(mixed(mixed(narrow, a->ww), a->nn), a->nee), a->nne), nn[-1]),
-		n[-2]);
+		mixed(mixed(mixed(mixed(mixed(narrow, a->ww), a->nn), a->nee), a->nne), nn[-1]), n[-2]);
 	a->narrow = &g->narrow[narrow >> (64 - RECALL_BITS)];
 	a->wide = &g->wide[wide >> (64 - RECALL_BITS)];
 	a->narrow_check = (uint16_t)narrow;
 	a->wide_check = (uint16_t)wide;
 	a->pattern = (a->w == a->n) | (a->n == a->ne) << 1 | (a->w == a->nw) << 2 |
-		     (a->n == a->nw) << 3 | (a->n == a->nn) << 4 | (a->w == a->ww) << 5 |
-		     (a->ne == a->nee) << 6 | (a->w == a->ne) << 7;
+	             (a->n == a->nw) << 3 | (a->n == a->nn) << 4 | (a->w == a->ww) << 5 |
+	             (a->ne == a->nee) << 6 | (a->w == a->ne) << 7;
 	a->history = (uint32_t)(u[-1] | un[0] << 3 | un[1] << 6 | un[-1] << 9);
 }
 
@@ -101,7 +100,7 @@ static void learn(struct recall *r, uint16_t check, uint64_t colour)
 	else if (r->check == check && r->confidence > 1)
 		r->confidence /= 2;
 	else
-		*r = (struct recall) { colour, check, 1 };
+		*r = (struct recall){colour, check, 1};
 }
 
 /* Colours that the pixel may have, the likeliest first, each once. */
@@ -138,14 +137,14 @@ static int32_t sample_of(uint64_t colour, unsigned plane)
 }
 
 static inline int32_t code_number(struct graphic *g, unsigned plane, unsigned level,
-				  unsigned before, int32_t number, const bool decode)
+                                  unsigned before, int32_t number, const bool decode)
 {
 	struct literal *l = &g->literal;
 	struct vae_rans *c = &g->coder;
 	if (!vae_odds_bit(c, &l->zero[plane][level][before], number != 0, SLOW, decode))
 		return 0;
 	unsigned negative = vae_odds_bit(c, &l->sign[plane][before], number < 0, SLOW, decode),
-		 length = 0;
+			 length = 0;
 	uint32_t size = decode ? 1 : (uint32_t)(negative ? -number : number);
 	while (length < GAMMA - 1 &&
 	       vae_odds_bit(c, &l->length[plane][level][length], size >> length > 1, SLOW, decode))
@@ -153,25 +152,23 @@ static inline int32_t code_number(struct graphic *g, unsigned plane, unsigned le
 	uint32_t value = 1;
 	for (unsigned i = length; i--;) {
 		struct vae_odds *o = &l->digit[plane][length][i];
-		value = value << 1 |
-			(i + 2 >= length ? vae_odds_bit(c, o, size >> i & 1, SLOW, decode)
-					 : vae_rans_bits(c, 0, size >> i & 1, 1, decode));
+		value = value << 1 | (i + 2 >= length ? vae_odds_bit(c, o, size >> i & 1, SLOW, decode)
+		                                      : vae_rans_bits(c, 0, size >> i & 1, 1, decode));
 	}
 	return negative ? -(int32_t)value : (int32_t)value;
 }
 
 static int32_t predicted(const struct around *a, unsigned plane)
 {
-	int32_t n = sample_of(a->n, plane), w = sample_of(a->w, plane),
-		nw = sample_of(a->nw, plane);
+	int32_t n = sample_of(a->n, plane), w = sample_of(a->w, plane), nw = sample_of(a->nw, plane);
 	int32_t low = n < w ? n : w, high = n < w ? w : n, plain = n + w - nw;
 	return plain < low ? low : plain > high ? high : plain;
 }
 
 static unsigned level_of(const struct around *a, unsigned plane)
 {
-	int32_t n = sample_of(a->n, plane), w = sample_of(a->w, plane),
-		nw = sample_of(a->nw, plane), ne = sample_of(a->ne, plane);
+	int32_t n = sample_of(a->n, plane), w = sample_of(a->w, plane), nw = sample_of(a->nw, plane),
+			ne = sample_of(a->ne, plane);
 	int32_t spread = abs(n - nw) + abs(w - nw) + abs(ne - n);
 	unsigned level = 0;
 	for (; spread > 0 && level < LEVELS - 1; spread >>= level < 2 ? 1 : 2)
@@ -181,53 +178,48 @@ static unsigned level_of(const struct around *a, unsigned plane)
 
 /* Codes a colour sample by sample: the second of three first, as it tells most of the others. */
 static uint64_t code_literal(struct graphic *g, const struct around *a, uint64_t colour,
-			     const bool decode)
+                             const bool decode)
 {
 	static const uint8_t order[VAE_EXACT_PLANES][VAE_EXACT_PLANES] = {
-		{ 0 }, { 0, 1 }, { 1, 0, 2 }, { 1, 0, 2, 3 }
-	};
+		{0}, {0, 1}, {1, 0, 2}, {1, 0, 2, 3}};
 	const uint8_t *plane = order[g->part->planes - 1];
 	int32_t maxval = (int32_t)g->part->tile->maxval, residual = 0;
 	uint64_t result = 0;
 	struct recall *same = NULL;
 	for (unsigned i = 0; i < g->part->planes; i++) {
-		unsigned p = plane[i], before = i == 0          ? 0
-						: residual == 0 ? 1
-						: residual > 0  ? 2
-								: 3;
+		unsigned p = plane[i], before = i == 0 ? 0 : residual == 0 ? 1 : residual > 0 ? 2 : 3;
 		int32_t guess = predicted(a, p) + (i == 1 || i == 2 ? residual : 0);
 		guess = guess < 0 ? 0 : guess > maxval ? maxval : guess;
-		int32_t miss = code_number(g, p, level_of(a, p), before,
-					   sample_of(colour, p) - guess, decode),
-			value = guess + miss;
+		int32_t miss =
+					code_number(g, p, level_of(a, p), before, sample_of(colour, p) - guess, decode),
+				value = guess + miss;
 		value = value < 0 ? 0 : value > maxval ? maxval : value;
 		residual = value - predicted(a, p);
 		result |= (uint64_t)value << 16 * p;
 		if (i == 0 && g->part->planes > 1) {
 			same = &g->same[mixed(mixed(2, (uint64_t)value), a->w) >> 52];
 			bool fits = same->confidence && sample_of(same->colour, p) == value;
-			if (fits && vae_odds_bit(&g->coder, &g->literal.known[0],
-						 colour == same->colour, SLOW, decode)) {
+			if (fits && vae_odds_bit(&g->coder, &g->literal.known[0], colour == same->colour, SLOW,
+			                         decode)) {
 				result = same->colour;
 				break;
 			}
 		}
 	}
 	if (same)
-		*same = (struct recall) { .colour = result, .confidence = 1 };
+		*same = (struct recall){.colour = result, .confidence = 1};
 	return result;
 }
 
 /* ---- pixels ---------------------------------------------------------------------------------- */
 
 static inline unsigned code_choice(struct graphic *g, const struct around *a,
-				   const uint32_t confidence[2], const uint64_t *colour, unsigned i,
-				   unsigned hit, const bool decode)
+                                   const uint32_t confidence[2], const uint64_t *colour, unsigned i,
+                                   unsigned hit, const bool decode)
 {
 	uint32_t is = (colour[i] == a->w) | (colour[i] == a->n) << 1 | (colour[i] == a->ne) << 2 |
-		      (colour[i] == a->nw) << 3 |
-		      (confidence[0] && colour[i] == a->wide->colour) << 4 |
-		      (confidence[1] && colour[i] == a->narrow->colour) << 5;
+	              (colour[i] == a->nw) << 3 | (confidence[0] && colour[i] == a->wide->colour) << 4 |
+	              (confidence[1] && colour[i] == a->narrow->colour) << 5;
 	uint32_t mask = (1 << ODDS_BITS) - 1;
 	uint64_t exact = mixed(mixed(a->narrow_check, (uint64_t)(a->narrow - g->narrow)), i);
 	struct vae_odds *odds[VAE_MIX_INPUTS] = {
@@ -307,13 +299,12 @@ static inline int code_rows(struct graphic *g, struct vae_error *error, const bo
 	const struct vae_exact_tile *tile = g->part->tile;
 	uint32_t columns = (tile->width + VAE_EXACT_CELL - 1) / VAE_EXACT_CELL;
 	for (uint32_t y = 0; y < tile->height; y++) {
-		const uint8_t *cells = tile->cells ? tile->cells +
-							     (size_t)(y / VAE_EXACT_CELL) * columns
-						   : NULL;
+		const uint8_t *cells =
+			tile->cells ? tile->cells + (size_t)(y / VAE_EXACT_CELL) * columns : NULL;
 		next_row(g, tile->width);
 		for (uint32_t x = 0; x < tile->width; x++) {
 			int rc = decode ? vae_rans_check(&g->coder, error)
-					: vae_rans_reserve(&g->coder, VAE_RANS_PAD / 2, error);
+			                : vae_rans_reserve(&g->coder, VAE_RANS_PAD / 2, error);
 			if (rc)
 				return rc;
 			if (cells && !cells[x / VAE_EXACT_CELL]) {
@@ -336,11 +327,11 @@ static inline int code_rows(struct graphic *g, struct vae_error *error, const bo
 static void start_odds(struct vae_odds *odds, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		odds[i] = (struct vae_odds) { 32768, 0 };
+		odds[i] = (struct vae_odds){32768, 0};
 }
 
 static int open_graphic(struct graphic **graphic, const struct vae_exact_part *part,
-			struct vae_error *error)
+                        struct vae_error *error)
 {
 	struct graphic *g;
 	uint32_t pitch = part->tile->width + 2 * PAD;
@@ -377,7 +368,7 @@ static void close_graphic(struct graphic *g)
 }
 
 int vae_exact_graphic_encode(struct vae_buffer *buffer, const struct vae_exact_part *part,
-			     struct vae_error *error)
+                             struct vae_error *error)
 {
 	struct graphic *g = NULL;
 	uint8_t mode = VAE_EXACT_GRAPHIC;
@@ -393,13 +384,12 @@ int vae_exact_graphic_encode(struct vae_buffer *buffer, const struct vae_exact_p
 }
 
 int vae_exact_graphic_decode(const struct vae_exact_part *part, struct vae_exact_bytes *bytes,
-			     struct vae_error *error)
+                             struct vae_error *error)
 {
 	struct graphic *g = NULL;
 	int rc = open_graphic(&g, part, error);
 	if (!rc)
-		rc = vae_rans_start(&g->coder, 1, bytes->next, (size_t)(bytes->end - bytes->next),
-				    error);
+		rc = vae_rans_start(&g->coder, 1, bytes->next, (size_t)(bytes->end - bytes->next), error);
 	if (!rc)
 		rc = code_rows(g, error, true);
 	if (!rc)

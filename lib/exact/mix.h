@@ -18,12 +18,11 @@ struct vae_odds {
 /* Moves p towards bit by 1 / (uses + 1.5) at first, by 2^-slowest in the end. */
 static inline void vae_odds_adapt(struct vae_odds *p, unsigned bit, unsigned slowest)
 {
-	static const uint16_t step[33] = {
-		/* 65536 / (n + 1.5) */
-		43691, 26214, 18725, 14564, 11916, 10082, 8738, 7710, 6899, 6242, 5699,
-		5243,  4855,  4520,  4228,  3972,  3745,  3542, 3361, 3197, 3048, 2913,
-		2789,  2675,  2570,  2473,  2383,  2300,  2222, 2149, 2081, 2016, 1956
-	};
+	static const uint16_t step[33] = {/* 65536 / (n + 1.5) */
+	                                  43691, 26214, 18725, 14564, 11916, 10082, 8738, 7710, 6899,
+	                                  6242,  5699,  5243,  4855,  4520,  4228,  3972, 3745, 3542,
+	                                  3361,  3197,  3048,  2913,  2789,  2675,  2570, 2473, 2383,
+	                                  2300,  2222,  2149,  2081,  2016,  1956};
 	int32_t aim = bit ? 65535 : 0, least = 65536 >> slowest, s = step[p->uses];
 	if (s <= least)
 		s = least;
@@ -35,19 +34,19 @@ static inline void vae_odds_adapt(struct vae_odds *p, unsigned bit, unsigned slo
 
 /* Codes a bit of probability one / 65536 by the coder's 15 bits. */
 static inline unsigned vae_odds_code(struct vae_rans *c, uint32_t one, unsigned bit,
-				     const bool decode)
+                                     const bool decode)
 {
 	uint32_t zero = (65536 - one) >> 1;
 	return vae_rans_bit(c, 0,
-			    zero < 1                  ? 1
-			    : zero > VAE_RANS_ONE - 1 ? VAE_RANS_ONE - 1
-						      : zero,
-			    bit, decode);
+	                    zero < 1                  ? 1
+	                    : zero > VAE_RANS_ONE - 1 ? VAE_RANS_ONE - 1
+	                                              : zero,
+	                    bit, decode);
 }
 
 /* Codes a bit in one context, and adapts it. */
 static inline unsigned vae_odds_bit(struct vae_rans *c, struct vae_odds *p, unsigned bit,
-				    unsigned slowest, const bool decode)
+                                    unsigned slowest, const bool decode)
 {
 	bit = vae_odds_code(c, p->one, bit, decode);
 	vae_odds_adapt(p, bit, slowest);
@@ -70,8 +69,8 @@ struct vae_mixer {
 
 /* Codes a bit by the probabilities of VAE_MIX_INPUTS contexts, and adapts them and the weights. */
 static inline unsigned vae_mix_bit(struct vae_rans *c, const struct vae_logistic *tables,
-				   struct vae_mixer *m, struct vae_odds *const odds[VAE_MIX_INPUTS],
-				   unsigned bit, unsigned slowest, const bool decode)
+                                   struct vae_mixer *m, struct vae_odds *const odds[VAE_MIX_INPUTS],
+                                   unsigned bit, unsigned slowest, const bool decode)
 {
 	int32_t x[VAE_MIX_INPUTS], sum = 0;
 	for (int i = 0; i < VAE_MIX_INPUTS; i++) {

@@ -25,8 +25,7 @@ static void start_tokens(uint16_t *tokens, uint32_t fall)
 	for (int i = 0; i < WALK_TOKENS; i++)
 		sum += weight[i];
 	for (int i = 0; i < WALK_TOKENS; i++) {
-		tokens[i] = (uint16_t)((uint64_t)so_far * (WALK_WHOLE - WALK_TOKENS) / sum +
-				       (uint32_t)i);
+		tokens[i] = (uint16_t)((uint64_t)so_far * (WALK_WHOLE - WALK_TOKENS) / sum + (uint32_t)i);
 		so_far += weight[i];
 	}
 }
@@ -34,11 +33,10 @@ static void start_tokens(uint16_t *tokens, uint32_t fall)
 static void start_plane(struct walk_plane *p, unsigned number)
 {
 	/* exp(-1 / b) x 2^16, b being a level's mean error in tokens, at least 0.3 */
-	static const uint16_t fall[WALK_LEVELS] = { 2337,  2337,  2337,  2902,  4842,  7394,  10436,
-						    13984, 17987, 22014, 26278, 30376, 34415, 38112,
-						    41548, 30479, 34456, 38176, 41622, 30581, 34538,
-						    38255, 41683, 30632, 34588, 38311, 41738, 30701,
-						    34654, 38366, 41790, 30768 };
+	static const uint16_t fall[WALK_LEVELS] = {
+		2337,  2337,  2337,  2902,  4842,  7394,  10436, 13984, 17987, 22014, 26278,
+		30376, 34415, 38112, 41548, 30479, 34456, 38176, 41622, 30581, 34538, 38255,
+		41683, 30632, 34588, 38311, 41738, 30701, 34654, 38366, 41790, 30768};
 	for (int i = 0; i < WALK_LEVELS; i++) {
 		uint16_t tokens[WALK_TOKENS];
 		start_tokens(tokens, fall[i]);
@@ -59,7 +57,7 @@ static void start_plane(struct walk_plane *p, unsigned number)
 }
 
 int vae_natural_new(struct vae_natural **natural, uint32_t width, unsigned planes,
-		    const struct vae_natural_range *range, unsigned grain, struct vae_error *error)
+                    const struct vae_natural_range *range, unsigned grain, struct vae_error *error)
 {
 	struct vae_natural *n;
 	uint32_t widest = 0;
@@ -76,8 +74,7 @@ int vae_natural_new(struct vae_natural **natural, uint32_t width, unsigned plane
 		size_t steps = width + 2 * WALK_PAD + WALK_SKEW * WALK_LANES;
 		if ((rc = vae_alloc(&p->value, steps * WALK_STRIDE, sizeof *p->value, error)) ||
 		    (rc = vae_alloc(&p->error, steps * WALK_STRIDE, sizeof *p->error, error)) ||
-		    (rc = vae_alloc_raw(&p->above, 6 * (width + 2 * WALK_SKEW), sizeof *p->above,
-					error))) {
+		    (rc = vae_alloc_raw(&p->above, 6 * (width + 2 * WALK_SKEW), sizeof *p->above, error))) {
 			vae_natural_free(n);
 			return rc;
 		}
@@ -114,8 +111,8 @@ void vae_natural_free(struct vae_natural *n)
 static void load_above(struct walk_plane *p, uint32_t tile_width, uint32_t left, uint32_t width)
 {
 	for (int row = 1; row <= 3; row++) {
-		const int32_t *from = p->above +
-				      2 * ((size_t)(row - 1) * (tile_width + 2 * WALK_SKEW) + left);
+		const int32_t *from =
+			p->above + 2 * ((size_t)(row - 1) * (tile_width + 2 * WALK_SKEW) + left);
 		for (int x = -WALK_SKEW; x < (int)width + WALK_SKEW; x++, from += 2) {
 			*walk_at(p->value, x, -row) = from[0];
 			*walk_at(p->error, x, -row) = from[1];
@@ -124,12 +121,12 @@ static void load_above(struct walk_plane *p, uint32_t tile_width, uint32_t left,
 }
 
 static void save_above(struct walk_plane *p, uint32_t tile_width, uint32_t left, uint32_t width,
-		       uint32_t rows)
+                       uint32_t rows)
 {
 	uint32_t whole = tile_width + 2 * WALK_SKEW;
 	for (int row = 1; row <= 3 && row <= (int)rows; row++) {
 		int32_t *line = p->above + 2 * (size_t)(row - 1) * whole,
-			*to = line + 2 * (left + WALK_SKEW);
+				*to = line + 2 * (left + WALK_SKEW);
 		for (int x = 0; x < (int)width; x++, to += 2) {
 			to[0] = *walk_at(p->value, x, (int)rows - row);
 			to[1] = *walk_at(p->error, x, (int)rows - row);
@@ -146,22 +143,18 @@ static walk_strip *choose_walk(void)
 {
 	switch (vae_isa_choose()) {
 #if defined __x86_64__
-	case VAE_ISA_AVX2:
-		return walk_strip_avx2;
-	case VAE_ISA_AVX512:
-		return walk_strip_avx512;
+	case VAE_ISA_AVX2: return walk_strip_avx2;
+	case VAE_ISA_AVX512: return walk_strip_avx512;
 #elif defined __aarch64__
-	case VAE_ISA_NEON:
-		return walk_strip_neon;
+	case VAE_ISA_NEON: return walk_strip_neon;
 #endif
-	default:
-		return walk_strip_scalar;
+	default: return walk_strip_scalar;
 	}
 }
 
 int vae_natural_code(struct vae_natural *n, struct vae_rans *coder, bool decode, uint32_t left,
-		     uint32_t width, uint32_t rows, int32_t *const *value, size_t stride,
-		     struct vae_error *error)
+                     uint32_t width, uint32_t rows, int32_t *const *value, size_t stride,
+                     struct vae_error *error)
 {
 	walk_strip *walk = choose_walk();
 	for (unsigned i = 0; i < n->planes; i++) {

@@ -88,7 +88,7 @@ struct vae_natural; /* the state of one tile */
 
 /* Starts a tile of `width` columns. grain: 0 to 12. */
 int vae_natural_new(struct vae_natural **natural, uint32_t width, unsigned planes,
-		    const struct vae_natural_range *range, unsigned grain, struct vae_error *error);
+                    const struct vae_natural_range *range, unsigned grain, struct vae_error *error);
 void vae_natural_free(struct vae_natural *natural);
 
 /* Codes one strip: columns left to left + width - 1, `rows` rows. value[p] is plane p's sample of
@@ -96,7 +96,7 @@ void vae_natural_free(struct vae_natural *natural);
  * but for planes of a single value. VAE_EDATA where damage is seen; what was decoded is within its
  * range even so. */
 int vae_natural_code(struct vae_natural *natural, struct vae_rans *coder, bool decode,
-		     uint32_t left, uint32_t width, uint32_t rows, int32_t *const *value,
-		     size_t stride, struct vae_error *error);
+                     uint32_t left, uint32_t width, uint32_t rows, int32_t *const *value,
+                     size_t stride, struct vae_error *error);
 
 #endif

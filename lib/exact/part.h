@@ -28,20 +28,20 @@ uint32_t vae_exact_part_run(const struct vae_exact_tile *tile, uint32_t row, uin
 /* Samples as they are: stored.c. The size is of all bytes of the part. */
 size_t vae_exact_stored_size(const struct vae_exact_part *part);
 int vae_exact_stored_encode(struct vae_buffer *buffer, const struct vae_exact_part *part,
-			    struct vae_error *error);
+                            struct vae_error *error);
 int vae_exact_stored_decode(const struct vae_exact_part *part, struct vae_exact_bytes *bytes,
-			    struct vae_error *error);
+                            struct vae_error *error);
 
 /* Photographs: natural.h over colours that were transformed. `mode` is the part's first byte. */
 int vae_exact_photo_encode(struct vae_buffer *buffer, const struct vae_exact_part *part,
-			   struct vae_error *error);
+                           struct vae_error *error);
 int vae_exact_photo_decode(const struct vae_exact_part *part, unsigned mode,
-			   struct vae_exact_bytes *bytes, struct vae_error *error);
+                           struct vae_exact_bytes *bytes, struct vae_error *error);
 
 /* Graphics: graphic.h. */
 int vae_exact_graphic_encode(struct vae_buffer *buffer, const struct vae_exact_part *part,
-			     struct vae_error *error);
+                             struct vae_error *error);
 int vae_exact_graphic_decode(const struct vae_exact_part *part, struct vae_exact_bytes *bytes,
-			     struct vae_error *error);
+                             struct vae_error *error);
 
 #endif

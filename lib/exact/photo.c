@@ -17,14 +17,14 @@ struct photo {
 };
 
 static uint16_t *sample_at(const struct vae_exact_part *part, unsigned plane, uint32_t x,
-			   uint32_t y)
+                           uint32_t y)
 {
 	const struct vae_exact_plane *p = &part->tile->plane[part->first + plane];
 	return p->sample + y * p->stride + x * p->step;
 }
 
 static void forward(const struct vae_exact_part *part, unsigned transform, uint32_t x, uint32_t y,
-		    int32_t *out)
+                    int32_t *out)
 {
 	uint16_t in[VAE_NATURAL_PLANES];
 	for (unsigned i = 0; i < part->planes; i++)
@@ -43,7 +43,7 @@ struct run {
 
 /* Finds the first run at *cell of cell row `row` or after it, and moves *cell behind it. */
 static bool next_run(const struct vae_exact_tile *tile, uint32_t row, uint32_t *cell,
-		     struct run *run)
+                     struct run *run)
 {
 	uint32_t cells = vae_exact_part_run(tile, row, cell), right;
 	if (!cells)
@@ -53,8 +53,7 @@ static bool next_run(const struct vae_exact_tile *tile, uint32_t row, uint32_t *
 	*cell += cells;
 	right = *cell * VAE_EXACT_CELL < tile->width ? *cell * VAE_EXACT_CELL : tile->width;
 	run->width = right - run->left;
-	run->rows = tile->height - run->top < VAE_EXACT_CELL ? tile->height - run->top
-							     : VAE_EXACT_CELL;
+	run->rows = tile->height - run->top < VAE_EXACT_CELL ? tile->height - run->top : VAE_EXACT_CELL;
 	return true;
 }
 
@@ -67,23 +66,22 @@ static uint32_t cell_rows(const struct vae_exact_tile *tile)
 
 /* Mean size of what N + W - NW misses in each plane, on every fourth row of each run, times 16. */
 static void estimate(const struct vae_exact_part *part, unsigned transform,
-		     uint64_t mean[VAE_NATURAL_PLANES])
+                     uint64_t mean[VAE_NATURAL_PLANES])
 {
-	uint64_t sum[VAE_NATURAL_PLANES] = { 0 }, count = 0;
+	uint64_t sum[VAE_NATURAL_PLANES] = {0}, count = 0;
 	struct run run;
 	for (uint32_t row = 0; row < cell_rows(part->tile); row++)
 		for (uint32_t cell = 0; next_run(part->tile, row, &cell, &run);)
 			for (uint32_t y = run.top + 1; y < run.top + run.rows; y += 4) {
-				int32_t nw[VAE_NATURAL_PLANES], w[VAE_NATURAL_PLANES],
-					n[VAE_NATURAL_PLANES], c[VAE_NATURAL_PLANES];
+				int32_t nw[VAE_NATURAL_PLANES], w[VAE_NATURAL_PLANES], n[VAE_NATURAL_PLANES],
+					c[VAE_NATURAL_PLANES];
 				forward(part, transform, run.left, y - 1, nw);
 				forward(part, transform, run.left, y, w);
 				for (uint32_t x = run.left + 1; x < run.left + run.width; x++) {
 					forward(part, transform, x, y - 1, n);
 					forward(part, transform, x, y, c);
 					for (unsigned i = 0; i < part->planes; i++) {
-						sum[i] += (uint64_t)labs((long)c[i] - n[i] - w[i] +
-									 nw[i]);
+						sum[i] += (uint64_t)labs((long)c[i] - n[i] - w[i] + nw[i]);
 						nw[i] = n[i];
 						w[i] = c[i];
 					}
@@ -119,7 +117,7 @@ static void find_ranges(struct photo *photo)
 	struct run run;
 	int32_t v[VAE_NATURAL_PLANES];
 	for (unsigned i = 0; i < VAE_NATURAL_PLANES; i++)
-		photo->range[i] = (struct vae_natural_range) { 65535, -65535 };
+		photo->range[i] = (struct vae_natural_range){65535, -65535};
 	for (uint32_t row = 0; row < cell_rows(photo->part->tile); row++)
 		for (uint32_t cell = 0; next_run(photo->part->tile, row, &cell, &run);)
 			for (uint32_t y = run.top; y < run.top + run.rows; y++)
@@ -140,13 +138,12 @@ static int open_photo(struct photo *photo, struct vae_error *error)
 	const struct vae_exact_part *part = photo->part;
 	uint32_t width = part->tile->width;
 	int rc = vae_alloc(&photo->strip, (size_t)part->planes * VAE_EXACT_CELL * width,
-			   sizeof *photo->strip, error);
+	                   sizeof *photo->strip, error);
 	if (rc)
 		return rc;
 	for (unsigned i = 0; i < part->planes; i++)
 		photo->value[i] = photo->strip + (size_t)i * VAE_EXACT_CELL * width;
-	return vae_natural_new(&photo->natural, width, part->planes, photo->range, photo->grain,
-			       error);
+	return vae_natural_new(&photo->natural, width, part->planes, photo->range, photo->grain, error);
 }
 
 static void close_photo(struct photo *photo)
@@ -176,13 +173,11 @@ static void store_strip(struct photo *photo, const struct run *run)
 			uint16_t out[VAE_NATURAL_PLANES];
 			for (unsigned i = 0; i < part->planes; i++) {
 				bool constant = photo->range[i].low == photo->range[i].high;
-				v[i] = constant ? photo->range[i].low
-						: photo->value[i][y * run->width + x];
+				v[i] = constant ? photo->range[i].low : photo->value[i][y * run->width + x];
 				out[i] = (uint16_t)v[i];
 			}
 			if (part->planes == 3)
-				vae_exact_colour_inverse(photo->transform, v,
-							 (uint16_t)part->tile->maxval, out);
+				vae_exact_colour_inverse(photo->transform, v, (uint16_t)part->tile->maxval, out);
 			for (unsigned i = 0; i < part->planes; i++)
 				*sample_at(part, i, run->left + x, run->top + y) = out[i];
 		}
@@ -196,8 +191,8 @@ static int code_strips(struct photo *photo, bool decode, struct vae_error *error
 		for (uint32_t cell = 0; !rc && next_run(photo->part->tile, row, &cell, &run);) {
 			if (!decode)
 				load_strip(photo, &run);
-			rc = vae_natural_code(photo->natural, &photo->coder, decode, run.left,
-					      run.width, run.rows, photo->value, run.width, error);
+			rc = vae_natural_code(photo->natural, &photo->coder, decode, run.left, run.width,
+			                      run.rows, photo->value, run.width, error);
 			if (decode && !rc)
 				store_strip(photo, &run);
 		}
@@ -210,9 +205,9 @@ static uint32_t folded(int32_t v) { return v < 0 ? (uint32_t)-v * 2 - 1 : (uint3
 static int32_t unfolded(uint32_t v) { return v & 1 ? -(int32_t)(v >> 1) - 1 : (int32_t)(v >> 1); }
 
 int vae_exact_photo_encode(struct vae_buffer *buffer, const struct vae_exact_part *part,
-			   struct vae_error *error)
+                           struct vae_error *error)
 {
-	struct photo photo = { .part = part };
+	struct photo photo = {.part = part};
 	uint8_t mode;
 	choose(&photo);
 	find_ranges(&photo);
@@ -223,9 +218,8 @@ int vae_exact_photo_encode(struct vae_buffer *buffer, const struct vae_exact_par
 	for (unsigned i = 0; i < part->planes && !rc; i++) {
 		rc = vae_exact_part_write(buffer, folded(photo.range[i].low), error);
 		if (!rc)
-			rc = vae_exact_part_write(
-				buffer, (uint32_t)(photo.range[i].high - photo.range[i].low),
-				error);
+			rc = vae_exact_part_write(buffer, (uint32_t)(photo.range[i].high - photo.range[i].low),
+			                          error);
 	}
 	if (!rc)
 		rc = open_photo(&photo, error);
@@ -239,7 +233,7 @@ int vae_exact_photo_encode(struct vae_buffer *buffer, const struct vae_exact_par
 
 /* The limits of a plane's values: those of a difference where it can be one. */
 static int read_range(struct vae_natural_range *range, int32_t maxval, bool difference,
-		      struct vae_exact_bytes *bytes, struct vae_error *error)
+                      struct vae_exact_bytes *bytes, struct vae_error *error)
 {
 	uint32_t low = vae_exact_part_read(bytes), size = vae_exact_part_read(bytes);
 	int32_t least = difference ? -maxval : 0;
@@ -252,23 +246,22 @@ static int read_range(struct vae_natural_range *range, int32_t maxval, bool diff
 }
 
 int vae_exact_photo_decode(const struct vae_exact_part *part, unsigned mode,
-			   struct vae_exact_bytes *bytes, struct vae_error *error)
+                           struct vae_exact_bytes *bytes, struct vae_error *error)
 {
-	struct photo photo = { .part = part,
-			       .transform = mode >> 2,
-			       .grain = vae_exact_part_read(bytes) };
+	struct photo photo = {
+		.part = part, .transform = mode >> 2, .grain = vae_exact_part_read(bytes)};
 	int rc = 0;
 	if (photo.grain > 12 || photo.transform >= (part->planes == 3 ? VAE_EXACT_TRANSFORMS : 1))
 		return vae_fail(error, VAE_EDATA, "exact samples have transform %u and grain %u",
-				photo.transform, photo.grain);
+		                photo.transform, photo.grain);
 	for (unsigned i = 0; i < part->planes && !rc; i++)
-		rc = read_range(&photo.range[i], (int32_t)part->tile->maxval,
-				i && photo.transform != 3, bytes, error);
+		rc = read_range(&photo.range[i], (int32_t)part->tile->maxval, i && photo.transform != 3,
+		                bytes, error);
 	if (!rc)
 		rc = open_photo(&photo, error);
 	if (!rc)
 		rc = vae_rans_start(&photo.coder, VAE_RANS_STATES, bytes->next,
-				    (size_t)(bytes->end - bytes->next), error);
+		                    (size_t)(bytes->end - bytes->next), error);
 	if (!rc)
 		rc = code_strips(&photo, true, error);
 	if (!rc)

@@ -8,12 +8,11 @@ int vae_rans_reserve(struct vae_rans *c, size_t count, struct vae_error *error)
 	size_t need = c->events + count;
 	if (need <= c->room)
 		return 0;
-	return vae_reserve(&c->event, &c->room, need + need / 2, c->events, sizeof *c->event,
-			   error);
+	return vae_reserve(&c->event, &c->room, need + need / 2, c->events, sizeof *c->event, error);
 }
 
 int vae_rans_finish(const struct vae_rans *c, unsigned states, struct vae_buffer *buffer,
-		    struct vae_error *error)
+                    struct vae_error *error)
 {
 	uint32_t state[VAE_RANS_STATES];
 	uint8_t *words, *first, *end;
@@ -25,8 +24,8 @@ int vae_rans_finish(const struct vae_rans *c, unsigned states, struct vae_buffer
 		return VAE_EMEM;
 	first = end = words + most;
 	for (size_t i = c->events; i--;) {
-		uint32_t e = c->event[i], count = (e >> 17) + 1,
-			 start = e >> 2 & (VAE_RANS_ONE - 1), *x = &state[e & 3];
+		uint32_t e = c->event[i], count = (e >> 17) + 1, start = e >> 2 & (VAE_RANS_ONE - 1),
+				 *x = &state[e & 3];
 		if (*x >> 17 >= count) {
 			vae_put16(first -= 2, (uint16_t)*x);
 			*x >>= 16;
@@ -41,7 +40,7 @@ int vae_rans_finish(const struct vae_rans *c, unsigned states, struct vae_buffer
 }
 
 int vae_rans_start(struct vae_rans *c, unsigned states, const uint8_t *data, size_t bytes,
-		   struct vae_error *error)
+                   struct vae_error *error)
 {
 	if (bytes < 4 * states)
 		return vae_fail(error, VAE_EDATA, "%zu bytes of exact samples are too few", bytes);
@@ -59,9 +58,8 @@ int vae_rans_start(struct vae_rans *c, unsigned states, const uint8_t *data, siz
 
 int vae_rans_check(const struct vae_rans *c, struct vae_error *error)
 {
-	return c->next > c->end
-		       ? vae_fail(error, VAE_EDATA, "exact samples are truncated or damaged")
-		       : 0;
+	return c->next > c->end ? vae_fail(error, VAE_EDATA, "exact samples are truncated or damaged")
+	                        : 0;
 }
 
 int vae_rans_end(const struct vae_rans *c, unsigned states, struct vae_error *error)
@@ -76,5 +74,5 @@ void vae_rans_clear(struct vae_rans *c)
 {
 	free(c->event);
 	free(c->words);
-	*c = (struct vae_rans) { 0 };
+	*c = (struct vae_rans){0};
 }

@@ -26,11 +26,11 @@
 #include "base/bytes.h"
 #include "base/memory.h"
 
-#define VAE_RANS_BITS 15
-#define VAE_RANS_ONE (1 << VAE_RANS_BITS)
+#define VAE_RANS_BITS   15
+#define VAE_RANS_ONE    (1 << VAE_RANS_BITS)
 #define VAE_RANS_STATES 4
-#define VAE_RANS_FLOOR 65536u /* no state is below */
-#define VAE_RANS_PAD 2048     /* bytes of zeros behind the words */
+#define VAE_RANS_FLOOR  65536u /* no state is below */
+#define VAE_RANS_PAD    2048   /* bytes of zeros behind the words */
 
 struct vae_rans {
 	uint32_t *event;           /* encoding: (count - 1) x 2^17 + start x 4 + state; owned */
@@ -44,10 +44,10 @@ struct vae_rans {
 int vae_rans_reserve(struct vae_rans *coder, size_t count, struct vae_error *error);
 /* Appends the coded form of all events, which went through the first `states` states. */
 int vae_rans_finish(const struct vae_rans *coder, unsigned states, struct vae_buffer *buffer,
-		    struct vae_error *error);
+                    struct vae_error *error);
 /* Starts decoding. The data are copied. VAE_EDATA where they are too short for the states. */
 int vae_rans_start(struct vae_rans *coder, unsigned states, const uint8_t *data, size_t bytes,
-		   struct vae_error *error);
+                   struct vae_error *error);
 /* VAE_EDATA where more words were read than there are. To be called at least every VAE_RANS_PAD / 2
  * events. */
 int vae_rans_check(const struct vae_rans *coder, struct vae_error *error);
@@ -79,7 +79,7 @@ static inline void vae_rans_take(struct vae_rans *c, unsigned state, uint32_t st
 
 /* Codes count <= 15 bits that are as likely 0 as 1. */
 static inline uint32_t vae_rans_bits(struct vae_rans *c, unsigned state, uint32_t value,
-				     unsigned count, const bool decode)
+                                     unsigned count, const bool decode)
 {
 	unsigned shift = VAE_RANS_BITS - count;
 	if (!count)
@@ -94,7 +94,7 @@ static inline uint32_t vae_rans_bits(struct vae_rans *c, unsigned state, uint32_
 
 /* Codes a bit that is 0 with probability zero / 32768, 0 < zero < 32768. */
 static inline unsigned vae_rans_bit(struct vae_rans *c, unsigned state, uint32_t zero, unsigned bit,
-				    const bool decode)
+                                    const bool decode)
 {
 	if (decode)
 		bit = vae_rans_slot(c, state) >= zero;

@@ -28,14 +28,14 @@ size_t vae_exact_stored_size(const struct vae_exact_part *part)
 }
 
 static uint16_t *sample_at(const struct vae_exact_part *part, unsigned plane, uint32_t x,
-			   uint32_t y)
+                           uint32_t y)
 {
 	const struct vae_exact_plane *p = &part->tile->plane[part->first + plane];
 	return p->sample + y * p->stride + x * p->step;
 }
 
 int vae_exact_stored_encode(struct vae_buffer *buffer, const struct vae_exact_part *part,
-			    struct vae_error *error)
+                            struct vae_error *error)
 {
 	const struct vae_exact_tile *tile = part->tile;
 	uint8_t *to = vae_buffer_extend(buffer, vae_exact_stored_size(part), error);
@@ -57,7 +57,7 @@ int vae_exact_stored_encode(struct vae_buffer *buffer, const struct vae_exact_pa
 }
 
 int vae_exact_stored_decode(const struct vae_exact_part *part, struct vae_exact_bytes *bytes,
-			    struct vae_error *error)
+                            struct vae_error *error)
 {
 	const struct vae_exact_tile *tile = part->tile;
 	unsigned bits = bits_of(tile->maxval), held = 0;
@@ -70,9 +70,7 @@ int vae_exact_stored_decode(const struct vae_exact_part *part, struct vae_exact_
 				for (; held < bits; held += 8)
 					hold |= (uint32_t)*bytes->next++ << held;
 				uint32_t value = hold & ((1u << bits) - 1);
-				*sample_at(part, i, x, y) = (uint16_t)(value > tile->maxval
-									       ? tile->maxval
-									       : value);
+				*sample_at(part, i, x, y) = (uint16_t)(value > tile->maxval ? tile->maxval : value);
 				hold >>= bits;
 				held -= bits;
 			}

@@ -8,8 +8,7 @@ enum {
 	WALK_LANES = VAE_NATURAL_ROWS,
 	WALK_SKEW = VAE_NATURAL_SKEW,
 	WALK_TOKENS = 32,
-	WALK_WHOLE = VAE_RANS_ONE /
-		     2, /* the sum of a distribution's counts: two of them are added */
+	WALK_WHOLE = VAE_RANS_ONE / 2, /* the sum of a distribution's counts: two of them are added */
 	WALK_LEVELS = 32,
 	WALK_INPUTS = 20,
 	WALK_RATES = 2048,
@@ -26,14 +25,14 @@ enum {
 
 struct walk_plane {
 	int32_t *value, *error; /* of a strip, WALK_STRIDE a step; owned */
-	int32_t *
-		above; /* 3 rows of (value, error), nearest first, and WALK_SKEW columns around; owned */
+	int32_t *above; /* 3 rows of (value, error), nearest first, and WALK_SKEW columns around; owned
+	                 */
 	int32_t low, high;
 	unsigned number; /* of planes before this one */
 	int32_t weight[WALK_INPUTS][WALK_LANES];
 	int32_t bias[128][4];
 	uint16_t near[WALK_NEAR][WALK_TOKENS],
-		edge[WALK_EDGE][WALK_TOKENS];               /* cumulative counts; [0] is 0 */
+		edge[WALK_EDGE][WALK_TOKENS];                   /* cumulative counts; [0] is 0 */
 	uint8_t near_uses[WALK_NEAR], edge_uses[WALK_EDGE]; /* up to 48 */
 	int32_t memory[WALK_MEMORY]; /* the value that followed a hash last; INT32_MIN: none */
 	uint16_t gamma[WALK_GAMMA];
@@ -53,8 +52,8 @@ static inline int32_t *walk_at(int32_t *steps, int x, int y)
 }
 
 typedef int walk_strip(struct vae_natural *natural, struct walk_plane *plane,
-		       struct vae_rans *coder, bool decode, uint32_t width, uint32_t rows,
-		       struct vae_error *error);
+                       struct vae_rans *coder, bool decode, uint32_t width, uint32_t rows,
+                       struct vae_error *error);
 walk_strip walk_strip_scalar, walk_strip_avx2, walk_strip_avx512, walk_strip_neon;
 
 #endif

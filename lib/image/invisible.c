@@ -1,10 +1,11 @@
-/* invisible.c - colours that nobody sees, where alpha is 0, made smooth: they cost bits like any others.
+/* invisible.c - colours that nobody sees, where alpha is 0, made smooth: they cost bits like any
+ * others.
  *
- * Strips of rows are filled one after the other, each with the last row of the one before as its first, so that no seam shows. A strip is
- * filled by a pyramid: every level holds the means of 2x2 blocks of the visible pixels below, and on the way back unknown pixels are
- * interpolated between the four nearest of the level above. Whole numbers alone, and strips begin at fixed rows: the result depends on
- * the picture alone.
- */
+ * Strips of rows are filled one after the other, each with the last row of the one before as its
+ * first, so that no seam shows. A strip is filled by a pyramid: every level holds the means of 2x2
+ * blocks of the visible pixels below, and on the way back unknown pixels are interpolated between
+ * the four nearest of the level above. Whole numbers alone, and strips begin at fixed rows: the
+ * result depends on the picture alone. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,14 +13,14 @@
 #include "base/memory.h"
 #include "image/image.h"
 
-#define STRIP 64    /* rows */
-#define LEVELS 33   /* of a pyramid over 2^31 columns */
+#define STRIP    64 /* rows */
+#define LEVELS   33 /* of a pyramid over 2^31 columns */
 #define FRACTION 8  /* bits below the point of the pyramid's numbers, which have up to 24 */
 
 struct level {
 	size_t rows, columns;
-	uint32_t *mean;  /* rows x columns x colours */
-	uint8_t *known;  /* rows x columns, 0 or 1 */
+	uint32_t *mean; /* rows x columns x colours */
+	uint8_t *known; /* rows x columns, 0 or 1 */
 };
 
 struct filler {
@@ -28,14 +29,15 @@ struct filler {
 	size_t colours;
 	uint16_t *colour, *alpha; /* of the strip: from row `first` on, `count` of them; owned */
 	size_t first, count;
-	uint16_t *above;          /* the last row of the strip before, owned */
-	uint32_t *means;          /* of all levels, owned */
+	uint16_t *above; /* the last row of the strip before, owned */
+	uint32_t *means; /* of all levels, owned */
 	uint8_t *knowns;
 	struct level level[LEVELS];
 	int levels;
 };
 
-/* Lays out the levels over a strip of so many rows, in means and knowns where there is memory. Returns how many pixels they have together. */
+/* Lays out the levels over a strip of so many rows, in means and knowns where there is memory.
+ * Returns how many pixels they have together. */
 static size_t lay_out(struct filler *f, size_t rows)
 {
 	size_t columns = f->rows.geometry.width, pixels = 0;
@@ -86,21 +88,25 @@ static void enlarge(const struct level *to, const struct level *from, size_t col
 		const uint32_t *near = from->mean + y / 2 * from->columns * colours;
 		const uint32_t *far = from->mean + beside(y, from->rows) * from->columns * colours;
 		for (size_t x = 0; x < to->columns; x++) {
-			size_t i = y * to->columns + x, a = x / 2 * colours, b = beside(x, from->columns) * colours;
+			size_t i = y * to->columns + x, a = x / 2 * colours,
+				   b = beside(x, from->columns) * colours;
 			for (size_t c = 0; c < colours && !to->known[i]; c++)
-				to->mean[i * colours + c] = (9 * near[a + c] + 3 * near[b + c] + 3 * far[a + c] + far[b + c] + 8) / 16;
+				to->mean[i * colours + c] =
+					(9 * near[a + c] + 3 * near[b + c] + 3 * far[a + c] + far[b + c] + 8) / 16;
 		}
 	}
 }
 
 /* One row of pixels to the lowest level; alpha NULL: all of it is known. */
-static void put_row(const struct filler *f, size_t row, const uint16_t *colour, const uint16_t *alpha)
+static void put_row(const struct filler *f, size_t row, const uint16_t *colour,
+                    const uint16_t *alpha)
 {
 	const struct level *l = &f->level[0];
 	for (size_t x = 0; x < l->columns; x++) {
 		l->known[row * l->columns + x] = !alpha || alpha[x];
 		for (size_t c = 0; c < f->colours; c++)
-			l->mean[(row * l->columns + x) * f->colours + c] = (uint32_t)colour[x * f->colours + c] << FRACTION;
+			l->mean[(row * l->columns + x) * f->colours + c] = (uint32_t)colour[x * f->colours + c]
+			                                                   << FRACTION;
 	}
 }
 
@@ -109,7 +115,10 @@ static void take_row(const struct filler *f, size_t row, uint16_t *colour, const
 	const struct level *l = &f->level[0];
 	for (size_t x = 0; x < l->columns; x++)
 		for (size_t c = 0; c < f->colours && !alpha[x]; c++)
-			colour[x * f->colours + c] = (uint16_t)((l->mean[(row * l->columns + x) * f->colours + c] + (1u << FRACTION) / 2) >> FRACTION);
+			colour[x * f->colours + c] =
+				(uint16_t)((l->mean[(row * l->columns + x) * f->colours + c] +
+			                (1u << FRACTION) / 2) >>
+			               FRACTION);
 }
 
 static bool all_visible(const struct filler *f, size_t pixels)
@@ -163,7 +172,8 @@ static int next_strip(struct filler *f, struct vae_error *error)
 	return rc;
 }
 
-static int filler_read(struct vae_image_rows *rows, uint32_t count, uint16_t *colour, uint16_t *alpha, struct vae_error *error)
+static int filler_read(struct vae_image_rows *rows, uint32_t count, uint16_t *colour,
+                       uint16_t *alpha, struct vae_error *error)
 {
 	struct filler *f = (struct filler *)rows;
 	size_t width = rows->geometry.width, line = width * f->colours;
@@ -182,7 +192,8 @@ static int filler_read(struct vae_image_rows *rows, uint32_t count, uint16_t *co
 	return 0;
 }
 
-static int pass_on(struct vae_image_rows *rows, uint32_t count, uint16_t *colour, uint16_t *alpha, struct vae_error *error)
+static int pass_on(struct vae_image_rows *rows, uint32_t count, uint16_t *colour, uint16_t *alpha,
+                   struct vae_error *error)
 {
 	struct vae_image_rows *image = ((struct filler *)rows)->image;
 	int rc = image->read(image, count, colour, alpha, error);
@@ -206,18 +217,22 @@ static int filler_alloc(struct filler *f, struct vae_error *error)
 	const struct vae_geometry *g = &f->rows.geometry;
 	size_t line, pixels, samples;
 	int rc = vae_multiply(&line, g->width, f->colours, 1, error);
-	if (rc || (rc = vae_multiply(&pixels, g->width, STRIP + 1, 4, error))) /* all levels together have fewer: lay_out cannot overflow */
+	if (rc ||
+	    (rc = vae_multiply(&pixels, g->width, STRIP + 1, 4,
+	                       error))) /* all levels together have fewer: lay_out cannot overflow */
 		return rc;
 	pixels = lay_out(f, (g->height < STRIP ? g->height : STRIP) + 1u);
 	if ((rc = vae_multiply(&samples, pixels, f->colours, 1, error)) ||
-	    (rc = vae_image_alloc(&f->colour, &f->alpha, g, g->height < STRIP ? g->height : STRIP, error)) ||
+	    (rc = vae_image_alloc(&f->colour, &f->alpha, g, g->height < STRIP ? g->height : STRIP,
+	                          error)) ||
 	    (rc = vae_alloc_raw(&f->above, line, sizeof *f->above, error)) ||
 	    (rc = vae_alloc_raw(&f->means, samples, sizeof *f->means, error)))
 		return rc;
 	return vae_alloc_raw(&f->knowns, pixels, sizeof *f->knowns, error);
 }
 
-int vae_image_rows_fill(struct vae_image_rows **filled, struct vae_image_rows *image, struct vae_error *error)
+int vae_image_rows_fill(struct vae_image_rows **filled, struct vae_image_rows *image,
+                        struct vae_error *error)
 {
 	struct filler *f;
 	int rc = vae_alloc(&f, 1, sizeof *f, error);

@@ -1,20 +1,23 @@
 /* pnm.c - pictures in and out of PNM and PAM streams; the only file that includes libnetpbm.
  *
- * libnetpbm reports a fault by printing it and leaving the process, unless it is given a message function and a jump buffer, and
- * it keeps both in globals. struct session holds what one call needs; guarded() sets the globals, runs, and puts them back.
+ * libnetpbm reports a fault by printing it and leaving the process, unless it is given a message
+ * function and a jump buffer, and it keeps both in globals. struct session holds what one call
+ * needs; guarded() sets the globals, runs, and puts them back.
  *
  *     guarded(s, read_raster) ---> setjmp --- read_raster(s) --- pnm_readpamrow --- pm_error --.
- *                                    ^                                     on_error(text): kept in s
+ *                                    ^                                     on_error(text): kept in
+ * s
  *                                    '------------------------ longjmp ------------------------'
  *
- * Everything that changes between setjmp and longjmp lives in *s, which belongs to guarded's caller: no local can be lost.
+ * Everything that changes between setjmp and longjmp lives in *s, which belongs to guarded's
+ * caller: no local can be lost.
  *
- * Headers are parsed here. libnetpbm's parser grows a string by every comment (quadratic in a hostile file), loses that string
- * when it fails, and cannot be handed a stream whose first bytes have been looked at.
- * So are raw samples of a byte or two, read and written: what is left to libnetpbm are plain formats, PBM and the writing of headers.
- * Rows pass in pieces of at most PIECE pixels (a multiple of 8, so PBM's packed rows split at bytes): libnetpbm's tuples take up to
- * 40 bytes a pixel, and a row may be as wide as a header of 30 bytes claims.
- */
+ * Headers are parsed here. libnetpbm's parser grows a string by every comment (quadratic in a
+ * hostile file), loses that string when it fails, and cannot be handed a stream whose first bytes
+ * have been looked at. So are raw samples of a byte or two, read and written: what is left to
+ * libnetpbm are plain formats, PBM and the writing of headers. Rows pass in pieces of at most PIECE
+ * pixels (a multiple of 8, so PBM's packed rows split at bytes): libnetpbm's tuples take up to 40
+ * bytes a pixel, and a row may be as wide as a header of 30 bytes claims. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdlib.h>
@@ -34,14 +37,16 @@ struct session {
 	char message[200]; /* libnetpbm's words, empty where it did not fail */
 	int error_number;  /* errno at that moment */
 	bool done;         /* the work came to its end */
-	struct pam pam;    /* of the whole picture; fields behind tuple_type are not there (pam.size says so) */
-	tuple *row;        /* PIECE tuples, libnetpbm's memory */
-	uint32_t rows;     /* what the work is: so many rows of these samples; NULL without alpha */
+	struct pam pam; /* of the whole picture; fields behind tuple_type are not there (pam.size says
+	                   so) */
+	tuple *row;     /* PIECE tuples, libnetpbm's memory */
+	uint32_t rows;  /* what the work is: so many rows of these samples; NULL without alpha */
 	uint16_t *colour, *alpha;
 	bool has_alpha;
 };
 
-static struct session *current; /* the session inside guarded(): libnetpbm's message function takes no context */
+static struct session *current; /* the session inside guarded(): libnetpbm's message function takes
+                                   no context */
 
 static void on_error(const char *message)
 {
@@ -49,10 +54,7 @@ static void on_error(const char *message)
 	snprintf(current->message, sizeof current->message, "%s", message);
 }
 
-static void on_message(const char *message)
-{
-	(void)message;
-}
+static void on_message(const char *message) { (void)message; }
 
 static bool guarded(struct session *s, void (*work)(struct session *))
 {
@@ -82,7 +84,9 @@ static bool guarded(struct session *s, void (*work)(struct session *))
 static void session_init(struct session *s, const struct vae_geometry *g, FILE *file)
 {
 	memset(s, 0, sizeof *s);
-	s->pam.size = s->pam.len = offsetof(struct pam, tuple_type) + sizeof s->pam.tuple_type; /* PAM_STRUCT_SIZE looks through a null pointer */
+	s->pam.size = s->pam.len =
+		offsetof(struct pam, tuple_type) +
+		sizeof s->pam.tuple_type; /* PAM_STRUCT_SIZE looks through a null pointer */
 	s->pam.file = file;
 	s->pam.width = (int)g->width;
 	s->pam.height = (int)g->height;
@@ -113,13 +117,11 @@ static int piece_width(uint32_t width, uint32_t x)
 	return width - x < PIECE ? (int)(width - x) : PIECE;
 }
 
-/* ---- raw samples ------------------------------------------------------------------------------------------------------- */
+/* ---- raw samples ----------------------------------------------------------------------------- */
 
-/* Raw samples of a byte or two are read and written here: through libnetpbm's tuples that takes three times as long. */
-static bool is_packed(const struct session *s)
-{
-	return s->pam.format >= 'P' * 256 + '5';
-}
+/* Raw samples of a byte or two are read and written here: through libnetpbm's tuples that takes
+ * three times as long. */
+static bool is_packed(const struct session *s) { return s->pam.format >= 'P' * 256 + '5'; }
 
 /* Samples of `bytes` each, most significant byte first. */
 static void unpack(uint16_t *restrict out, const uint8_t *restrict in, size_t count, size_t bytes)
@@ -161,23 +163,28 @@ static uint16_t largest(const uint16_t *samples, size_t count)
 
 static bool check_samples(struct session *s, const uint16_t *samples, size_t count)
 {
-	uint16_t most = s->pam.maxval == (s->pam.bytes_per_sample == 1 ? 255 : 65535) ? 0 : largest(samples, count);
+	uint16_t most =
+		s->pam.maxval == (s->pam.bytes_per_sample == 1 ? 255 : 65535) ? 0 : largest(samples, count);
 	if (most > s->pam.maxval)
-		snprintf(s->message, sizeof s->message, "a sample of %u exceeds the maxval of %lu", most, s->pam.maxval);
+		snprintf(s->message, sizeof s->message, "a sample of %u exceeds the maxval of %lu", most,
+		         s->pam.maxval);
 	return most <= s->pam.maxval;
 }
 
-/* False with errno or s->message, as libnetpbm's way leaves them. Without alpha the samples need no sorting. */
+/* False with errno or s->message, as libnetpbm's way leaves them. Without alpha the samples need no
+ * sorting. */
 static bool read_packed(struct session *s)
 {
-	size_t depth = s->pam.depth, bytes = (size_t)s->pam.bytes_per_sample, colours = depth - s->has_alpha;
+	size_t depth = s->pam.depth, bytes = (size_t)s->pam.bytes_per_sample,
+		   colours = depth - s->has_alpha;
 	uint64_t left = (uint64_t)s->rows * (uint32_t)s->pam.width;
 	uint16_t *colour = s->colour, *alpha = s->alpha, tuples[4 * PIECE];
 	uint8_t raw[8 * PIECE];
 
 	s->message[0] = 0;
 	while (left) {
-		size_t n = left < PIECE ? (size_t)left : PIECE, got = fread(raw, depth * bytes, n, s->pam.file);
+		size_t n = left < PIECE ? (size_t)left : PIECE,
+			   got = fread(raw, depth * bytes, n, s->pam.file);
 		s->error_number = errno;
 		if (got < n)
 			return false;
@@ -197,7 +204,8 @@ static bool read_packed(struct session *s)
 
 static bool write_packed(struct session *s)
 {
-	size_t depth = s->pam.depth, bytes = (size_t)s->pam.bytes_per_sample, colours = depth - s->has_alpha;
+	size_t depth = s->pam.depth, bytes = (size_t)s->pam.bytes_per_sample,
+		   colours = depth - s->has_alpha;
 	uint64_t left = (uint64_t)s->rows * (uint32_t)s->pam.width;
 	const uint16_t *colour = s->colour, *alpha = s->alpha;
 	uint16_t tuples[4 * PIECE];
@@ -221,19 +229,22 @@ static bool write_packed(struct session *s)
 	return true;
 }
 
-/* ---- reading ----------------------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
-/* Names the fault that stopped the reading of `part`: the device's, the end of the file, or else `what`. */
+/* Names the fault that stopped the reading of `part`: the device's, the end of the file, or else
+ * `what`. */
 static int fault(FILE *file, const char *part, const char *what, struct vae_error *error)
 {
 	if (ferror(file))
 		return vae_fail_errno(error, "cannot read an image");
 	if (feof(file))
-		return vae_fail_at(error, VAE_EDATA, ftello(file), "truncated image: the input ends inside the %s", part);
+		return vae_fail_at(error, VAE_EDATA, ftello(file),
+		                   "truncated image: the input ends inside the %s", part);
 	return vae_fail_at(error, VAE_EDATA, ftello(file), "damaged image: %s", what);
 }
 
-/* To the first byte that is not white space; EOF at the end. libnetpbm allows white space between images, raw ones too. */
+/* To the first byte that is not white space; EOF at the end. libnetpbm allows white space between
+ * images, raw ones too. */
 static int skip_space(FILE *file)
 {
 	int c;
@@ -254,12 +265,10 @@ static int header_char(FILE *file)
 	return c;
 }
 
-static bool is_gap(int c)
-{
-	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
+static bool is_gap(int c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
-/* A decimal number and the one white space behind it; false where there is none or it exceeds 2^31 - 1. */
+/* A decimal number and the one white space behind it; false where there is none or it exceeds 2^31
+ * - 1. */
 static bool read_number(FILE *file, uint32_t *value)
 {
 	uint64_t v = 0;
@@ -287,15 +296,19 @@ static int read_pnm_header(struct vae_geometry *g, FILE *file, struct vae_error 
 	if (g->format != VAE_PBM && !read_number(file, &maxval))
 		return fault(file, "header", "no maxval where it should be", error);
 	if (!maxval || maxval > 65535)
-		return vae_fail_at(error, VAE_EDATA, ftello(file), "damaged image: maxval %u is not within 1 to 65535", maxval);
+		return vae_fail_at(error, VAE_EDATA, ftello(file),
+		                   "damaged image: maxval %u is not within 1 to 65535", maxval);
 	g->maxval = (uint16_t)maxval;
-	g->tuple = g->format == VAE_PBM ? VAE_BLACKANDWHITE : g->format == VAE_PGM ? VAE_GRAYSCALE : VAE_RGB;
+	g->tuple = g->format == VAE_PBM   ? VAE_BLACKANDWHITE
+	           : g->format == VAE_PGM ? VAE_GRAYSCALE
+	                                  : VAE_RGB;
 	return 0;
 }
 
 #define LINE 256
 
-/* A line without its end and the white space round it; comments of any length come back as empty lines. */
+/* A line without its end and the white space round it; comments of any length come back as empty
+ * lines. */
 static bool read_line(FILE *file, char line[LINE])
 {
 	size_t n = 0;
@@ -335,7 +348,7 @@ static bool parse_number(const char *text, uint32_t *value)
 
 struct pam_header {
 	uint32_t width, height, depth, maxval; /* 0 until seen */
-	char type[LINE];                       /* several TUPLTYPE lines are joined by spaces, as pam(5) says */
+	char type[LINE]; /* several TUPLTYPE lines are joined by spaces, as pam(5) says */
 	bool ended;
 };
 
@@ -367,7 +380,7 @@ static bool take_line(struct pam_header *h, char *line)
 
 static int read_pam_header(struct vae_geometry *g, FILE *file, struct vae_error *error)
 {
-	struct pam_header h = { 0 };
+	struct pam_header h = {0};
 	char line[LINE];
 
 	if (!read_line(file, line))
@@ -376,13 +389,16 @@ static int read_pam_header(struct vae_geometry *g, FILE *file, struct vae_error 
 		return vae_fail_at(error, VAE_EDATA, ftello(file), "not a PNM/PAM image");
 	while (!h.ended)
 		if (!read_line(file, line) || !take_line(&h, line))
-			return fault(file, "header", "a line of the PAM header is not what it should be", error);
+			return fault(file, "header", "a line of the PAM header is not what it should be",
+			             error);
 	if (!h.width || !h.height || !h.depth || !h.maxval || h.maxval > 65535)
-		return vae_fail_at(error, VAE_EDATA, ftello(file), "damaged image: the PAM header says %u x %u pixels, depth %u, maxval %u",
+		return vae_fail_at(error, VAE_EDATA, ftello(file),
+		                   "damaged image: the PAM header says %u x %u pixels, depth %u, maxval %u",
 		                   h.width, h.height, h.depth, h.maxval);
 	int type = vae_tuple_find(h.type);
 	if (type < 0 || h.depth != (uint32_t)(vae_colours(type) + vae_has_alpha(type)))
-		return vae_fail_at(error, VAE_EDATA, ftello(file), "a PAM of tuple type %s and depth %u is no picture",
+		return vae_fail_at(error, VAE_EDATA, ftello(file),
+		                   "a PAM of tuple type %s and depth %u is no picture",
 		                   *h.type ? h.type : "\"\"", h.depth);
 	g->width = h.width;
 	g->height = h.height;
@@ -391,7 +407,8 @@ static int read_pam_header(struct vae_geometry *g, FILE *file, struct vae_error 
 	return 0;
 }
 
-/* Reads magic number and header. *format is that of the stream, plain or raw, '1' to '7'. Returns 1, 0 at the end, or an error. */
+/* Reads magic number and header. *format is that of the stream, plain or raw, '1' to '7'. Returns
+ * 1, 0 at the end, or an error. */
 static int read_header(struct vae_geometry *g, int *format, FILE *file, struct vae_error *error)
 {
 	int c = skip_space(file);
@@ -436,7 +453,8 @@ struct file_rows {
 	struct session session;
 };
 
-static int read_rows(struct vae_image_rows *rows, uint32_t count, uint16_t *colour, uint16_t *alpha, struct vae_error *error)
+static int read_rows(struct vae_image_rows *rows, uint32_t count, uint16_t *colour, uint16_t *alpha,
+                     struct vae_error *error)
 {
 	struct session *s = &((struct file_rows *)rows)->session;
 
@@ -459,9 +477,10 @@ static void release_rows(struct vae_image_rows *rows)
 	free(rows);
 }
 
-int vae_image_rows_open(struct vae_image_rows **rows, FILE *file, uint64_t max_pixels, struct vae_error *error)
+int vae_image_rows_open(struct vae_image_rows **rows, FILE *file, uint64_t max_pixels,
+                        struct vae_error *error)
 {
-	struct vae_geometry g = { 0 };
+	struct vae_geometry g = {0};
 	struct file_rows *r;
 	int format = 0;
 
@@ -473,7 +492,7 @@ int vae_image_rows_open(struct vae_image_rows **rows, FILE *file, uint64_t max_p
 		error->offset = ftello(file);
 	if (rc || (rc = vae_alloc(&r, 1, sizeof *r, error)))
 		return rc;
-	r->rows = (struct vae_image_rows){ g, 0, read_rows, release_rows };
+	r->rows = (struct vae_image_rows){g, 0, read_rows, release_rows};
 	session_init(&r->session, &g, file);
 	r->session.has_alpha = vae_has_alpha(g.tuple);
 	r->session.pam.format = 'P' * 256 + format;
@@ -481,7 +500,8 @@ int vae_image_rows_open(struct vae_image_rows **rows, FILE *file, uint64_t max_p
 	return 1;
 }
 
-int vae_image_read(struct vae_image **image, FILE *file, uint64_t max_pixels, struct vae_error *error)
+int vae_image_read(struct vae_image **image, FILE *file, uint64_t max_pixels,
+                   struct vae_error *error)
 {
 	struct vae_image_rows *rows;
 	int rc = vae_image_rows_open(&rows, file, max_pixels, error);
@@ -492,7 +512,7 @@ int vae_image_read(struct vae_image **image, FILE *file, uint64_t max_pixels, st
 	return rc ? rc : 1;
 }
 
-/* ---- writing ----------------------------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 #define BAND_PIXELS ((uint64_t)1 << 22)
 
@@ -535,21 +555,26 @@ static int write_step(struct session *s, bool done, struct vae_error *error)
 }
 
 /* The next rows through the session's arrays. */
-static int pass_rows(struct session *s, struct vae_image_rows *rows, uint32_t count, struct vae_error *error)
+static int pass_rows(struct session *s, struct vae_image_rows *rows, uint32_t count,
+                     struct vae_error *error)
 {
 	const struct vae_geometry *g = &rows->geometry;
 	size_t pixels = (size_t)g->width * count;
 	int rc = rows->read(rows, count, s->colour, s->alpha, error);
 	if (rc)
 		return rc;
-	if (largest(s->colour, pixels * (size_t)vae_colours(g->tuple)) > g->maxval || (s->alpha && largest(s->alpha, pixels) > g->maxval))
+	if (largest(s->colour, pixels * (size_t)vae_colours(g->tuple)) > g->maxval ||
+	    (s->alpha && largest(s->alpha, pixels) > g->maxval))
 		return vae_fail(error, VAE_EARG, "a sample exceeds the picture's maxval of %u", g->maxval);
 	s->rows = count;
-	rc = rows->row == count ? write_step(s, guarded(s, write_header), error) : 0; /* nothing of a picture whose first rows cannot be had */
-	return rc ? rc : write_step(s, is_packed(s) ? write_packed(s) : guarded(s, write_raster), error);
+	rc = rows->row == count ? write_step(s, guarded(s, write_header), error)
+	                        : 0; /* nothing of a picture whose first rows cannot be had */
+	return rc ? rc
+	          : write_step(s, is_packed(s) ? write_packed(s) : guarded(s, write_raster), error);
 }
 
-int vae_image_rows_write(struct vae_image_rows *rows, uint32_t band, FILE *file, struct vae_error *error)
+int vae_image_rows_write(struct vae_image_rows *rows, uint32_t band, FILE *file,
+                         struct vae_error *error)
 {
 	const struct vae_geometry *g = &rows->geometry;
 	struct session s;
@@ -564,7 +589,8 @@ int vae_image_rows_write(struct vae_image_rows *rows, uint32_t band, FILE *file,
 	if ((rc = vae_image_alloc(&s.colour, &s.alpha, g, band, error)))
 		return rc;
 	while (!rc && rows->row < g->height)
-		rc = pass_rows(&s, rows, g->height - rows->row < band ? g->height - rows->row : band, error);
+		rc =
+			pass_rows(&s, rows, g->height - rows->row < band ? g->height - rows->row : band, error);
 	session_clear(&s);
 	free(s.colour);
 	free(s.alpha);

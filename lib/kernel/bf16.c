@@ -1,5 +1,6 @@
-/* The products of training and refinement in mixed precision. On AVX512-BF16, vdpbf16ps adds a pair of bf16 products to each of 16 sums; on AMX,
- * tdpbf16ps adds 16 such pairs to each of 16 x 16, between registers of a kilobyte. Both take b packed alike. */
+/* The products of training and refinement in mixed precision. On AVX512-BF16, vdpbf16ps adds a pair
+ * of bf16 products to each of 16 sums; on AMX, tdpbf16ps adds 16 such pairs to each of 16 x 16,
+ * between registers of a kilobyte. Both take b packed alike. */
 #include "kernel/kernel.h"
 
 #ifdef __AVX512BF16__
@@ -14,26 +15,34 @@
 #define UNROLL _Pragma("GCC unroll 32")
 #endif
 
-/* A tile of 12 x 32 sums fills 24 registers (AMX: 32 x 32, four of eight). A block's a, two numbers in 4 bytes, stays in the second-level cache;
- * a strip of b (BLOCK_PAIRS x 32 pairs) and a tile of a share the first. */
+/* A tile of 12 x 32 sums fills 24 registers (AMX: 32 x 32, four of eight). A block's a, two numbers
+ * in 4 bytes, stays in the second-level cache; a strip of b (BLOCK_PAIRS x 32 pairs) and a tile of
+ * a share the first. */
 enum { ROWS = 12, LANES = 16, BLOCK_ROWS = 96, BLOCK_COLUMNS = 384, BLOCK_PAIRS = 256 };
 
 INLINE size_t least(size_t a, size_t b) { return a < b ? a : b; }
 INLINE size_t up_to_lanes(size_t n) { return (n + LANES - 1) / LANES * LANES; }
-INLINE __mmask16 mask_of(size_t count) { return (__mmask16)(count < LANES ? (1u << count) - 1 : 0xffff); }
+INLINE __mmask16 mask_of(size_t count)
+{
+	return (__mmask16)(count < LANES ? (1u << count) - 1 : 0xffff);
+}
 
 /* 32 floats rounded to bf16: low ones first, as they lie in memory. */
-INLINE __m512i round_to_bf16(__m512 low, __m512 high) { return (__m512i)_mm512_cvtne2ps_pbh(high, low); }
+INLINE __m512i round_to_bf16(__m512 low, __m512 high)
+{
+	return (__m512i)_mm512_cvtne2ps_pbh(high, low);
+}
 
 /* 16 columns of two rows, rounded: lane j holds even[j], odd[j]. */
 INLINE __m512i pair_up(__m512 even, __m512 odd)
 {
 	const __m512i low = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-	const __m512i order = _mm512_or_si512(low, _mm512_slli_epi32(_mm512_add_epi32(low, _mm512_set1_epi32(16)), 16));
+	const __m512i order =
+		_mm512_or_si512(low, _mm512_slli_epi32(_mm512_add_epi32(low, _mm512_set1_epi32(16)), 16));
 	return _mm512_permutexvar_epi16(order, round_to_bf16(even, odd));
 }
 
-/* ---- packing ----------------------------------------------------------------------------------------------------------- */
+/* ---- packing --------------------------------------------------------------------------------- */
 
 /* One panel of a matrix that lies row by row. */
 static void pack_rows(uint32_t *packed, const float *source, size_t k, size_t n, size_t row)
@@ -41,12 +50,14 @@ static void pack_rows(uint32_t *packed, const float *source, size_t k, size_t n,
 	for (size_t p = 0; p < k; p += 2, source += 2 * row)
 		for (size_t j = 0; j < VAE_PANEL; j += LANES, packed += LANES) {
 			__mmask16 there = mask_of(n > j ? n - j : 0);
-			_mm512_store_si512(packed, pair_up(_mm512_maskz_loadu_ps(there, source + j),
-				_mm512_maskz_loadu_ps(p + 1 < k ? there : 0, source + row + j)));
+			_mm512_store_si512(
+				packed, pair_up(_mm512_maskz_loadu_ps(there, source + j),
+			                    _mm512_maskz_loadu_ps(p + 1 < k ? there : 0, source + row + j)));
 		}
 }
 
-/* One panel of a transposed matrix: 16 pairs of each column at once, turned by way of the first-level cache. */
+/* One panel of a transposed matrix: 16 pairs of each column at once, turned by way of the
+ * first-level cache. */
 static void pack_columns(uint32_t *packed, const float *source, size_t k, size_t n, size_t step)
 {
 	_Alignas(64) uint32_t square[VAE_PANEL][LANES] = {{0}};
@@ -54,8 +65,11 @@ static void pack_columns(uint32_t *packed, const float *source, size_t k, size_t
 		size_t left = k - p;
 		for (size_t j = 0; j < n; j++) {
 			const float *column = source + j * step + p;
-			_mm512_store_si512(square[j], round_to_bf16(_mm512_maskz_loadu_ps(mask_of(left), column),
-				_mm512_maskz_loadu_ps(mask_of(left > LANES ? left - LANES : 0), column + LANES)));
+			_mm512_store_si512(
+				square[j],
+				round_to_bf16(_mm512_maskz_loadu_ps(mask_of(left), column),
+			                  _mm512_maskz_loadu_ps(mask_of(left > LANES ? left - LANES : 0),
+			                                        column + LANES)));
 		}
 		for (size_t i = 0; i < least((left + 1) / 2, LANES); i++)
 			for (size_t j = 0; j < VAE_PANEL; j++)
@@ -74,10 +88,12 @@ static void pack(float *packed, const float *source, size_t k, size_t n, size_t 
 	}
 }
 
-/* ---- the product ------------------------------------------------------------------------------------------------------- */
+/* ---- the product ----------------------------------------------------------------------------- */
 
-/* A block of a as pairs, rows past the last filled up to four with 0: row i at packed[i * pairs_up], pairs_up a multiple of 16. */
-static void take_rows(uint32_t *packed, const struct vae_gemm *g, size_t i0, size_t p0, size_t rows, size_t pairs_up)
+/* A block of a as pairs, rows past the last filled up to four with 0: row i at packed[i *
+ * pairs_up], pairs_up a multiple of 16. */
+static void take_rows(uint32_t *packed, const struct vae_gemm *g, size_t i0, size_t p0, size_t rows,
+                      size_t pairs_up)
 {
 	size_t steps = least(g->k - p0, 2 * pairs_up);
 	for (size_t i = 0; i < (rows + 3) / 4 * 4; i++) {
@@ -85,13 +101,16 @@ static void take_rows(uint32_t *packed, const struct vae_gemm *g, size_t i0, siz
 		for (size_t p = 0; p < steps; p += 2 * LANES, packed += LANES) {
 			size_t left = i < rows ? steps - p : 0;
 			_mm512_store_si512(packed, round_to_bf16(_mm512_maskz_loadu_ps(mask_of(left), a + p),
-				_mm512_maskz_loadu_ps(mask_of(left > LANES ? left - LANES : 0), a + p + LANES)));
+			                                         _mm512_maskz_loadu_ps(
+														 mask_of(left > LANES ? left - LANES : 0),
+														 a + p + LANES)));
 		}
 	}
 }
 
 /* The same of a transposed: the rows of a tile lie interleaved. */
-static void take_columns(uint32_t *packed, const struct vae_gemm *g, size_t i0, size_t p0, size_t rows, size_t pairs)
+static void take_columns(uint32_t *packed, const struct vae_gemm *g, size_t i0, size_t p0,
+                         size_t rows, size_t pairs)
 {
 	for (size_t p = 0; p < pairs; p++) {
 		const float *even = g->a + i0 + (p0 + 2 * p) * g->a_step, *odd = even + g->a_step;
@@ -101,15 +120,16 @@ static void take_columns(uint32_t *packed, const struct vae_gemm *g, size_t i0, 
 			_mm_prefetch((const char *)(even + i + 8 * g->a_step), _MM_HINT_T0);
 			_mm_prefetch((const char *)(odd + i + 8 * g->a_step), _MM_HINT_T0);
 			_mm512_mask_storeu_epi32(packed + i * pairs + p * ROWS, (1 << ROWS) - 1,
-				pair_up(_mm512_maskz_loadu_ps(there, even + i), _mm512_maskz_loadu_ps(two ? there : 0, odd + i)));
+			                         pair_up(_mm512_maskz_loadu_ps(there, even + i),
+			                                 _mm512_maskz_loadu_ps(two ? there : 0, odd + i)));
 		}
 	}
 }
 
 /* The place of a tile in a pass of up to BLOCK_PAIRS pairs along k. */
 struct place {
-	size_t i, j;                /* of its first output; not on AMX, which writes a block's outputs at once */
-	size_t rows, columns;       /* outputs that there are, at most 12 x 32, on AMX 32 x 32 */
+	size_t i, j; /* of its first output; not on AMX, which writes a block's outputs at once */
+	size_t rows, columns; /* outputs that there are, at most 12 x 32, on AMX 32 x 32 */
 	size_t pairs;
 	bool first, last;
 };
@@ -119,24 +139,33 @@ INLINE void put(const struct vae_gemm *g, __m512 sum, size_t i, size_t j, __mmas
 	if (g->bias)
 		sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(there, g->bias + j));
 	if (g->slope != 1)
-		sum = _mm512_mask_mul_ps(sum, _mm512_cmp_ps_mask(sum, _mm512_setzero_ps(), _CMP_NGT_UQ), sum, _mm512_set1_ps(g->slope));
+		sum = _mm512_mask_mul_ps(sum, _mm512_cmp_ps_mask(sum, _mm512_setzero_ps(), _CMP_NGT_UQ),
+		                         sum, _mm512_set1_ps(g->slope));
 	if (g->residual)
-		sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(there, g->residual + i * g->residual_row + j));
+		sum =
+			_mm512_add_ps(sum, _mm512_maskz_loadu_ps(there, g->residual + i * g->residual_row + j));
 	_mm512_mask_storeu_ps(g->c + i * g->c_row + j, there, sum);
 }
 
-/* rows and vectors are constants where this is inlined. ahead: this tile's share of the next strip of b, to be fetched. */
-INLINE void tile(const struct vae_gemm *g, const struct place *at, const size_t rows, const size_t vectors, const uint32_t *a, size_t a_row,
-	size_t a_step, const uint32_t *b, const uint32_t *ahead, float *chain)
+/* rows and vectors are constants where this is inlined. ahead: this tile's share of the next strip
+ * of b, to be fetched. */
+INLINE void tile(const struct vae_gemm *g, const struct place *at, const size_t rows,
+                 const size_t vectors, const uint32_t *a, size_t a_row, size_t a_step,
+                 const uint32_t *b, const uint32_t *ahead, float *chain)
 {
 	__m512 sum[ROWS][2];
-	UNROLL for (size_t r = 0; r < rows; r++)
-		UNROLL for (size_t v = 0; v < vectors; v++)
-			sum[r][v] = at->first ? _mm512_setzero_ps() : _mm512_load_ps(chain + r * VAE_PANEL + v * LANES);
+	UNROLL
+	for (size_t r = 0; r < rows; r++)
+		UNROLL
+	for (size_t v = 0; v < vectors; v++)
+		sum[r][v] =
+			at->first ? _mm512_setzero_ps() : _mm512_load_ps(chain + r * VAE_PANEL + v * LANES);
 
-	/* The outputs: the gradient of all weights, which they are added to, does not fit the caches. */
+	/* The outputs: the gradient of all weights, which they are added to, does not fit the caches.
+	 */
 	const float *c = g->c + at->i * g->c_row + at->j;
-	UNROLL for (size_t r = 0; r < rows; r++)
+	UNROLL
+	for (size_t r = 0; r < rows; r++)
 		if (at->last && r < at->rows) {
 			__builtin_prefetch(c + r * g->c_row, 1);
 			__builtin_prefetch(c + r * g->c_row + at->columns - 1, 1);
@@ -144,41 +173,52 @@ INLINE void tile(const struct vae_gemm *g, const struct place *at, const size_t 
 
 	/* One pointer for three rows: twelve would not fit the integer registers. */
 	const uint32_t *row[(ROWS + 2) / 3];
-	UNROLL for (size_t r = 0; r < rows; r += 3)
+	UNROLL
+	for (size_t r = 0; r < rows; r += 3)
 		row[r / 3] = a + r * a_row;
 	for (size_t p = 0; p < at->pairs; p++, b += VAE_PANEL, ahead += VAE_PANEL * ROWS / BLOCK_ROWS) {
 		__m512bh y[2];
-		UNROLL for (size_t v = 0; v < vectors; v++)
+		UNROLL
+		for (size_t v = 0; v < vectors; v++)
 			y[v] = (__m512bh)_mm512_load_si512(b + v * LANES);
 		_mm_prefetch((const char *)ahead, _MM_HINT_T1);
-		UNROLL for (size_t r = 0; r < rows; r++) {
+		UNROLL
+		for (size_t r = 0; r < rows; r++) {
 			__m512bh x = (__m512bh)_mm512_set1_epi32((int)row[r / 3][r % 3 * a_row]);
-			UNROLL for (size_t v = 0; v < vectors; v++)
+			UNROLL
+			for (size_t v = 0; v < vectors; v++)
 				sum[r][v] = _mm512_dpbf16_ps(sum[r][v], x, y[v]);
 		}
-		UNROLL for (size_t r = 0; r < rows; r += 3)
+		UNROLL
+		for (size_t r = 0; r < rows; r += 3)
 			row[r / 3] += a_step;
 	}
 
-	UNROLL for (size_t r = 0; r < rows; r++)
-		UNROLL for (size_t v = 0; v < vectors; v++) {
-			if (!at->last)
-				_mm512_store_ps(chain + r * VAE_PANEL + v * LANES, sum[r][v]);
-			else if (r < at->rows)
-				put(g, sum[r][v], at->i + r, at->j + v * LANES, mask_of(at->columns - v * LANES));
-		}
+	UNROLL
+	for (size_t r = 0; r < rows; r++)
+		UNROLL
+	for (size_t v = 0; v < vectors; v++) {
+		if (!at->last)
+			_mm512_store_ps(chain + r * VAE_PANEL + v * LANES, sum[r][v]);
+		else if (r < at->rows)
+			put(g, sum[r][v], at->i + r, at->j + v * LANES, mask_of(at->columns - v * LANES));
+	}
 }
 
-#define TILE(rows, vectors) \
-	static __attribute__((noinline)) void tile_##rows##_##vectors(const struct vae_gemm *g, const struct place *at, const uint32_t *a, \
-		size_t a_row, size_t a_step, const uint32_t *b, const uint32_t *ahead, float *chain) \
-	{ \
-		tile(g, at, rows, vectors, a, a_row, a_step, b, ahead, chain); \
+#define TILE(rows, vectors)                                                                \
+	static __attribute__((noinline)) void tile_##rows##_##vectors(                         \
+		const struct vae_gemm *g, const struct place *at, const uint32_t *a, size_t a_row, \
+		size_t a_step, const uint32_t *b, const uint32_t *ahead, float *chain)             \
+	{                                                                                      \
+		tile(g, at, rows, vectors, a, a_row, a_step, b, ahead, chain);                     \
 	}
-TILE(4, 1) TILE(4, 2) TILE(8, 1) TILE(8, 2) TILE(12, 1) TILE(12, 2)
+TILE(4, 1)
+TILE(4, 2) TILE(8, 1) TILE(8, 2) TILE(12, 1) TILE(12, 2)
 
-static void (*const tiles[3][2])(const struct vae_gemm *, const struct place *, const uint32_t *, size_t, size_t, const uint32_t *,
-	const uint32_t *, float *) = {{tile_4_1, tile_4_2}, {tile_8_1, tile_8_2}, {tile_12_1, tile_12_2}};
+	static void (*const tiles[3][2])(const struct vae_gemm *, const struct place *,
+                                     const uint32_t *, size_t, size_t, const uint32_t *,
+                                     const uint32_t *, float *) = {
+		{tile_4_1, tile_4_2}, {tile_8_1, tile_8_2}, {tile_12_1, tile_12_2}};
 
 /* Where pair p of the columns from j starts in packed b; j is a multiple of VAE_PANEL. */
 INLINE const uint32_t *strip(const struct vae_gemm *g, size_t p, size_t j)
@@ -187,9 +227,11 @@ INLINE const uint32_t *strip(const struct vae_gemm *g, size_t p, size_t j)
 }
 
 /* One pass of the block at (i0, j0) over `pairs` pairs from p0. */
-static void pass(const struct vae_gemm *g, struct place at, uint32_t *packed, float *chains, size_t i0, size_t j0, size_t p0)
+static void pass(const struct vae_gemm *g, struct place at, uint32_t *packed, float *chains,
+                 size_t i0, size_t j0, size_t p0)
 {
-	size_t rows = least(BLOCK_ROWS, g->m - i0), end = least(j0 + BLOCK_COLUMNS, g->n), up = up_to_lanes(at.pairs);
+	size_t rows = least(BLOCK_ROWS, g->m - i0), end = least(j0 + BLOCK_COLUMNS, g->n),
+		   up = up_to_lanes(at.pairs);
 	bool transposed = g->a_step != 1;
 	if (transposed)
 		take_columns(packed, g, i0, 2 * p0, rows, at.pairs);
@@ -197,24 +239,30 @@ static void pass(const struct vae_gemm *g, struct place at, uint32_t *packed, fl
 		take_rows(packed, g, i0, 2 * p0, rows, up);
 	for (size_t j = j0; j < end; j += VAE_PANEL) {
 		const uint32_t *b = strip(g, p0, j);
-		const uint32_t *next = j + VAE_PANEL < end ? strip(g, p0, j + VAE_PANEL) : at.last ? b : strip(g, p0 + at.pairs, j0);
+		const uint32_t *next = j + VAE_PANEL < end ? strip(g, p0, j + VAE_PANEL)
+		                       : at.last           ? b
+		                                           : strip(g, p0 + at.pairs, j0);
 		at.j = j;
 		at.columns = least(end - j, VAE_PANEL);
 		for (size_t i = 0; i < rows; i += ROWS) {
 			at.i = i0 + i;
 			at.rows = least(rows - i, ROWS);
-			tiles[(at.rows - 1) / 4][at.columns > LANES](g, &at, packed + i * (transposed ? at.pairs : up), transposed ? 1 : up,
-				transposed ? ROWS : 1, b, next + i * at.pairs * VAE_PANEL / BLOCK_ROWS, chains + (j - j0) * BLOCK_ROWS + i * VAE_PANEL);
+			tiles[(at.rows - 1) / 4][at.columns > LANES](
+				g, &at, packed + i * (transposed ? at.pairs : up), transposed ? 1 : up,
+				transposed ? ROWS : 1, b, next + i * at.pairs * VAE_PANEL / BLOCK_ROWS,
+				chains + (j - j0) * BLOCK_ROWS + i * VAE_PANEL);
 		}
 	}
 }
 
-typedef void pass_function(const struct vae_gemm *, struct place, uint32_t *, float *, size_t, size_t, size_t);
+typedef void pass_function(const struct vae_gemm *, struct place, uint32_t *, float *, size_t,
+                           size_t, size_t);
 
 /* Block by block, each in passes that are alike but for the last. */
 INLINE void gemm_by(pass_function *one_pass, const struct vae_gemm *g)
 {
-	_Static_assert(BLOCK_ROWS * (BLOCK_COLUMNS + BLOCK_PAIRS) <= VAE_GEMM_ROOM, "chains, then the packed block of a");
+	_Static_assert(BLOCK_ROWS * (BLOCK_COLUMNS + BLOCK_PAIRS) <= VAE_GEMM_ROOM,
+	               "chains, then the packed block of a");
 	float *chains = g->room;
 	uint32_t *packed = (uint32_t *)(void *)(chains + BLOCK_ROWS * BLOCK_COLUMNS);
 	size_t pairs = (g->k + 1) / 2, passes = pairs ? (pairs + BLOCK_PAIRS - 1) / BLOCK_PAIRS : 1;
@@ -223,27 +271,32 @@ INLINE void gemm_by(pass_function *one_pass, const struct vae_gemm *g)
 	for (size_t i0 = 0; i0 < g->m; i0 += BLOCK_ROWS)
 		for (size_t j0 = 0; j0 < g->n; j0 += BLOCK_COLUMNS)
 			for (size_t p0 = 0, n = 0; n < passes; n++, p0 += step)
-				one_pass(g, (struct place){.pairs = least(step, pairs - p0), .first = n == 0, .last = n == passes - 1}, packed, chains,
-					i0, j0, p0);
+				one_pass(g,
+				         (struct place){.pairs = least(step, pairs - p0),
+				                        .first = n == 0,
+				                        .last = n == passes - 1},
+				         packed, chains, i0, j0, p0);
 }
 
 static void gemm(const struct vae_gemm *g) { gemm_by(pass, g); }
 
-static const struct vae_bf16 by_avx512 = {.kind = VAE_BF16_AVX512, .name = "avx512-bf16", .gemm = gemm, .pack = pack};
+static const struct vae_bf16 by_avx512 = {
+	.kind = VAE_BF16_AVX512, .name = "avx512-bf16", .gemm = gemm, .pack = pack};
 #define AVX512 &by_avx512
 #else
 #define AVX512 NULL
 #endif
 
-/* ---- the same on AMX --------------------------------------------------------------------------------------------------- */
+/* ---- the same on AMX ------------------------------------------------------------------------- */
 
 #if defined __AVX512BF16__ && defined __AMX_BF16__
 
-/* Of the eight registers: 0 to 3 hold sums, 4 and 5 a, 6 and 7 b. All are 16 rows of 64 bytes. The intrinsics do not tell the compiler
- * that they touch memory. */
+/* Of the eight registers: 0 to 3 hold sums, 4 and 5 a, 6 and 7 b. All are 16 rows of 64 bytes. The
+ * intrinsics do not tell the compiler that they touch memory. */
 enum { TILE = LANES * LANES };
-/* A step along k multiplies 16 pairs of a strip, 2 lines each, and one strip is multiplied once for each 32 rows of a block: so many lines of the
- * next strip are fetched with each step that it is there after the last. */
+/* A step along k multiplies 16 pairs of a strip, 2 lines each, and one strip is multiplied once for
+ * each 32 rows of a block: so many lines of the next strip are fetched with each step that it is
+ * there after the last. */
 enum { AHEAD = (2 * LANES + BLOCK_ROWS / (2 * LANES) - 1) / (BLOCK_ROWS / (2 * LANES)) };
 #define TOUCHED __asm__ volatile("" ::: "memory")
 
@@ -252,30 +305,37 @@ static const struct {
 	uint16_t row_bytes[16];
 	uint8_t rows[16];
 } __attribute__((aligned(64))) registers = {
-	.palette = 1, .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64}, .rows = {LANES, LANES, LANES, LANES, LANES, LANES, LANES, LANES},
+	.palette = 1,
+	.row_bytes = {64, 64, 64, 64, 64, 64, 64, 64},
+	.rows = {LANES, LANES, LANES, LANES, LANES, LANES, LANES, LANES},
 };
 
 /* v[i]'s lane j changes places with v[j]'s lane i. */
 INLINE void turn(__m512i v[LANES])
 {
 	__m512i w[LANES];
-	UNROLL for (int i = 0; i < LANES; i += 2) {
+	UNROLL
+	for (int i = 0; i < LANES; i += 2) {
 		w[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]);
 		w[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
 	}
-	UNROLL for (int i = 0; i < LANES; i += 4)
-		UNROLL for (int j = 0; j < 2; j++) {
-			v[i + 2 * j] = _mm512_unpacklo_epi64(w[i + j], w[i + j + 2]);
-			v[i + 2 * j + 1] = _mm512_unpackhi_epi64(w[i + j], w[i + j + 2]);
-		}
+	UNROLL
+	for (int i = 0; i < LANES; i += 4)
+		UNROLL
+	for (int j = 0; j < 2; j++) {
+		v[i + 2 * j] = _mm512_unpacklo_epi64(w[i + j], w[i + j + 2]);
+		v[i + 2 * j + 1] = _mm512_unpackhi_epi64(w[i + j], w[i + j + 2]);
+	}
 	/* v[4 h + j]: in each quarter q, the lanes 4 q + j of four rows from 4 h on. */
-	UNROLL for (int j = 0; j < 4; j++) {
+	UNROLL
+	for (int j = 0; j < 4; j++) {
 		w[j] = _mm512_shuffle_i32x4(v[j], v[4 + j], 0x88);
 		w[4 + j] = _mm512_shuffle_i32x4(v[j], v[4 + j], 0xdd);
 		w[8 + j] = _mm512_shuffle_i32x4(v[8 + j], v[12 + j], 0x88);
 		w[12 + j] = _mm512_shuffle_i32x4(v[8 + j], v[12 + j], 0xdd);
 	}
-	UNROLL for (int j = 0; j < 4; j++) {
+	UNROLL
+	for (int j = 0; j < 4; j++) {
 		v[j] = _mm512_shuffle_i32x4(w[j], w[8 + j], 0x88);
 		v[4 + j] = _mm512_shuffle_i32x4(w[4 + j], w[12 + j], 0x88);
 		v[8 + j] = _mm512_shuffle_i32x4(w[j], w[8 + j], 0xdd);
@@ -283,8 +343,10 @@ INLINE void turn(__m512i v[LANES])
 	}
 }
 
-/* A block of a as registers take it: 16 rows x 16 pairs, tile after tile along k, filled up with 0. Read as it lies in memory, row by row. */
-static void take_row_tiles(uint32_t *packed, const struct vae_gemm *g, size_t i0, size_t p0, size_t rows, size_t up)
+/* A block of a as registers take it: 16 rows x 16 pairs, tile after tile along k, filled up with 0.
+ * Read as it lies in memory, row by row. */
+static void take_row_tiles(uint32_t *packed, const struct vae_gemm *g, size_t i0, size_t p0,
+                           size_t rows, size_t up)
 {
 	size_t steps = least(g->k - p0, 2 * up);
 	for (size_t i = 0; i < (rows + LANES - 1) / LANES * LANES; i++) {
@@ -292,14 +354,17 @@ static void take_row_tiles(uint32_t *packed, const struct vae_gemm *g, size_t i0
 		uint32_t *out = packed + i / LANES * LANES * up + i % LANES * LANES;
 		for (size_t p = 0; p < 2 * up; p += 2 * LANES, out += TILE) {
 			size_t left = i < rows ? steps - p : 0;
-			_mm512_store_si512(out, round_to_bf16(_mm512_maskz_loadu_ps(mask_of(left), a + p),
-				_mm512_maskz_loadu_ps(mask_of(left > LANES ? left - LANES : 0), a + p + LANES)));
+			_mm512_store_si512(
+				out, round_to_bf16(_mm512_maskz_loadu_ps(mask_of(left), a + p),
+			                       _mm512_maskz_loadu_ps(mask_of(left > LANES ? left - LANES : 0),
+			                                             a + p + LANES)));
 		}
 	}
 }
 
 /* The same of a transposed. */
-static void take_column_tiles(uint32_t *packed, const struct vae_gemm *g, size_t i0, size_t p0, size_t rows, size_t up)
+static void take_column_tiles(uint32_t *packed, const struct vae_gemm *g, size_t i0, size_t p0,
+                              size_t rows, size_t up)
 {
 	size_t steps = g->k - p0;
 	for (size_t p = 0; p < up; p += LANES)
@@ -307,20 +372,23 @@ static void take_column_tiles(uint32_t *packed, const struct vae_gemm *g, size_t
 			const float *a = g->a + i0 + i + (p0 + 2 * p) * g->a_step;
 			__mmask16 there = mask_of(rows - i);
 			__m512i v[LANES];
-			UNROLL for (size_t q = 0; q < LANES; q++, a += 2 * g->a_step) {
+			UNROLL
+			for (size_t q = 0; q < LANES; q++, a += 2 * g->a_step) {
 				size_t at = 2 * (p + q);
 				_mm_prefetch((const char *)(a + 2 * LANES * g->a_step), _MM_HINT_T0);
 				_mm_prefetch((const char *)(a + (2 * LANES + 1) * g->a_step), _MM_HINT_T0);
 				v[q] = pair_up(_mm512_maskz_loadu_ps(at < steps ? there : 0, a),
-					_mm512_maskz_loadu_ps(at + 1 < steps ? there : 0, a + g->a_step));
+				               _mm512_maskz_loadu_ps(at + 1 < steps ? there : 0, a + g->a_step));
 			}
 			turn(v);
-			UNROLL for (size_t r = 0; r < LANES; r++)
+			UNROLL
+			for (size_t r = 0; r < LANES; r++)
 				_mm512_store_si512(packed + i * up + p * LANES + r * LANES, v[r]);
 		}
 }
 
-INLINE void multiply_tiles(const int rows, const int columns, const uint32_t *a, size_t a_next, const uint32_t *b)
+INLINE void multiply_tiles(const int rows, const int columns, const uint32_t *a, size_t a_next,
+                           const uint32_t *b)
 {
 	_tile_loadd(6, b, VAE_PANEL * 4);
 	_tile_loadd(4, a, 64);
@@ -337,10 +405,10 @@ INLINE void multiply_tiles(const int rows, const int columns, const uint32_t *a,
 	}
 }
 
-/* rows and columns, in registers, are constants where this is inlined. tail: the pairs of b that fill no register, then 0. ahead: this tile's
- * share of the next strip of b, to be fetched. */
-INLINE void sum_tiles(const struct place *at, const int rows, const int columns, const uint32_t *a, const uint32_t *b,
-	const uint32_t *tail, const uint32_t *ahead, float *sums)
+/* rows and columns, in registers, are constants where this is inlined. tail: the pairs of b that
+ * fill no register, then 0. ahead: this tile's share of the next strip of b, to be fetched. */
+INLINE void sum_tiles(const struct place *at, const int rows, const int columns, const uint32_t *a,
+                      const uint32_t *b, const uint32_t *tail, const uint32_t *ahead, float *sums)
 {
 	size_t a_next = up_to_lanes(at->pairs) * LANES;
 	TOUCHED;
@@ -356,7 +424,8 @@ INLINE void sum_tiles(const struct place *at, const int rows, const int columns,
 		_tile_loadd(3, sums + LANES * VAE_PANEL + LANES, VAE_PANEL * 4);
 	}
 	for (size_t p = 0; p < at->pairs / LANES; p++, a += TILE, b += LANES * VAE_PANEL) {
-		UNROLL for (size_t i = 0; i < AHEAD; i++, ahead += LANES)
+		UNROLL
+		for (size_t i = 0; i < AHEAD; i++, ahead += LANES)
 			_mm_prefetch((const char *)ahead, _MM_HINT_T1);
 		multiply_tiles(rows, columns, a, a_next, b);
 	}
@@ -369,14 +438,20 @@ INLINE void sum_tiles(const struct place *at, const int rows, const int columns,
 	TOUCHED;
 }
 
-static void pass_amx(const struct vae_gemm *g, struct place at, uint32_t *packed, float *chains, size_t i0, size_t j0, size_t p0)
+static void pass_amx(const struct vae_gemm *g, struct place at, uint32_t *packed, float *chains,
+                     size_t i0, size_t j0, size_t p0)
 {
 	_Alignas(64) uint32_t tail[LANES * VAE_PANEL] = {0};
-	size_t rows = least(BLOCK_ROWS, g->m - i0), end = least(j0 + BLOCK_COLUMNS, g->n), up = up_to_lanes(at.pairs), whole = at.pairs / LANES * LANES;
+	size_t rows = least(BLOCK_ROWS, g->m - i0), end = least(j0 + BLOCK_COLUMNS, g->n),
+		   up = up_to_lanes(at.pairs), whole = at.pairs / LANES * LANES;
 	(g->a_step == 1 ? take_row_tiles : take_column_tiles)(packed, g, i0, 2 * p0, rows, up);
 	for (size_t j = j0; j < end; j += VAE_PANEL) {
 		const uint32_t *b = strip(g, p0, j);
-		const uint32_t *next = j + VAE_PANEL < end ? strip(g, p0, j + VAE_PANEL) : strip(g, at.last ? 0 : p0 + at.pairs, !at.last ? j0 : end < g->n ? end : 0);
+		const uint32_t *next = j + VAE_PANEL < end ? strip(g, p0, j + VAE_PANEL)
+		                                           : strip(g, at.last ? 0 : p0 + at.pairs,
+		                                                   !at.last     ? j0
+		                                                   : end < g->n ? end
+		                                                                : 0);
 		memcpy(tail, b + whole * VAE_PANEL, (at.pairs - whole) * VAE_PANEL * sizeof *tail);
 		at.columns = least(end - j, VAE_PANEL);
 		for (size_t i = 0; i < rows; i += 2 * LANES, next += AHEAD * whole) {
@@ -393,13 +468,17 @@ static void pass_amx(const struct vae_gemm *g, struct place at, uint32_t *packed
 				sum_tiles(&at, 1, 1, a, b, tail, next, sums);
 		}
 	}
-	/* Row by row, as the outputs lie in memory, and what is added to them, which comes from afar. */
+	/* Row by row, as the outputs lie in memory, and what is added to them, which comes from afar.
+	 */
 	for (size_t i = 0; at.last && i < rows; i++)
 		for (size_t j = j0; j < end; j += LANES) {
 			__builtin_prefetch(g->c + (i0 + i + 2) * g->c_row + j, 1);
 			if (g->residual && g->residual != g->c)
 				__builtin_prefetch(g->residual + (i0 + i + 2) * g->residual_row + j);
-			put(g, _mm512_load_ps(chains + (j - j0) / VAE_PANEL * VAE_PANEL * BLOCK_ROWS + i * VAE_PANEL + j % VAE_PANEL), i0 + i, j, mask_of(end - j));
+			put(g,
+			    _mm512_load_ps(chains + (j - j0) / VAE_PANEL * VAE_PANEL * BLOCK_ROWS +
+			                   i * VAE_PANEL + j % VAE_PANEL),
+			    i0 + i, j, mask_of(end - j));
 		}
 }
 
@@ -410,11 +489,13 @@ static void gemm_amx(const struct vae_gemm *g)
 	_tile_release();
 }
 
-static const struct vae_bf16 by_amx = {.kind = VAE_BF16_AMX, .name = "amx-bf16", .gemm = gemm_amx, .pack = pack};
+static const struct vae_bf16 by_amx = {
+	.kind = VAE_BF16_AMX, .name = "amx-bf16", .gemm = gemm_amx, .pack = pack};
 #define AMX &by_amx
 #else
 #define AMX NULL
 #endif
 
-extern const struct vae_bf16 *const vae_bf16_avx512, *const vae_bf16_amx; /* named by dispatch.c alone */
+extern const struct vae_bf16 *const vae_bf16_avx512, *const vae_bf16_amx; /* named by dispatch.c
+                                                                             alone */
 const struct vae_bf16 *const vae_bf16_avx512 = AVX512, *const vae_bf16_amx = AMX;

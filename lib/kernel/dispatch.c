@@ -14,7 +14,10 @@ extern const struct vae_kernels vae_kernels_neon;
 extern const struct vae_s2_kernels vae_s2_kernels_neon;
 #endif
 
-static const struct { const struct vae_kernels *kernels; const struct vae_s2_kernels *s2; } table[] = {
+static const struct {
+	const struct vae_kernels *kernels;
+	const struct vae_s2_kernels *s2;
+} table[] = {
 	[VAE_ISA_SCALAR] = {&vae_kernels_scalar, &vae_s2_kernels_scalar},
 #if defined __x86_64__
 	[VAE_ISA_AVX2] = {&vae_kernels_avx2, &vae_s2_kernels_avx2},
@@ -24,10 +27,19 @@ static const struct { const struct vae_kernels *kernels; const struct vae_s2_ker
 #endif
 };
 
-static bool built(enum vae_isa isa) { return vae_isa_runs(isa) && (size_t)isa < sizeof table / sizeof *table; }
+static bool built(enum vae_isa isa)
+{
+	return vae_isa_runs(isa) && (size_t)isa < sizeof table / sizeof *table;
+}
 
-const struct vae_kernels *vae_kernels_for(enum vae_isa isa) { return built(isa) ? table[isa].kernels : NULL; }
-const struct vae_s2_kernels *vae_s2_kernels_for(enum vae_isa isa) { return built(isa) ? table[isa].s2 : NULL; }
+const struct vae_kernels *vae_kernels_for(enum vae_isa isa)
+{
+	return built(isa) ? table[isa].kernels : NULL;
+}
+const struct vae_s2_kernels *vae_s2_kernels_for(enum vae_isa isa)
+{
+	return built(isa) ? table[isa].s2 : NULL;
+}
 const struct vae_s2_kernels *vae_s2_kernels(void) { return vae_s2_kernels_for(vae_kernels()->isa); }
 
 /* Two threads that both find it unset choose alike and store the same pointer. */
@@ -66,8 +78,10 @@ size_t vae_packed_size(size_t k, size_t n)
 	return (n + VAE_PANEL - 1) / VAE_PANEL * VAE_PANEL * k;
 }
 
-/* One panel of n <= VAE_PANEL columns. The transpose goes in squares, so that a cache line of the source serves all its floats at once. */
-static void pack_panel(float *packed, const float *source, size_t k, size_t n, size_t row, size_t step)
+/* One panel of n <= VAE_PANEL columns. The transpose goes in squares, so that a cache line of the
+ * source serves all its floats at once. */
+static void pack_panel(float *packed, const float *source, size_t k, size_t n, size_t row,
+                       size_t step)
 {
 	if (step == 1 && n == VAE_PANEL) {
 		for (size_t p = 0; p < k; p++)
@@ -92,5 +106,6 @@ static void pack_panel(float *packed, const float *source, size_t k, size_t n, s
 void vae_pack(float *packed, const float *source, size_t k, size_t n, size_t row, size_t step)
 {
 	for (size_t j = 0; j < n; j += VAE_PANEL)
-		pack_panel(packed + j * k, source + j * step, k, n - j < VAE_PANEL ? n - j : VAE_PANEL, row, step);
+		pack_panel(packed + j * k, source + j * step, k, n - j < VAE_PANEL ? n - j : VAE_PANEL, row,
+		           step);
 }

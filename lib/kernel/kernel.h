@@ -1,14 +1,15 @@
 /* kernel.h - the arithmetic, and nothing but: every loop over numbers that costs time.
  *
- * The result of each forward kernel is defined by the scalar build (VAE_CPU=scalar) and is the same bits in every other:
- * one output is ONE chain of IEEE-754 binary32 fused multiply-adds in the order stated here; vector lanes are different outputs.
- * One source, kernels.c, is compiled once for each instruction set; vae_kernels() is the table of the best that runs.
- * Backward kernels are deterministic for an instruction set but may differ between them (sums in other orders).
+ * The result of each forward kernel is defined by the scalar build (VAE_CPU=scalar) and is the same
+ * bits in every other: one output is ONE chain of IEEE-754 binary32 fused multiply-adds in the
+ * order stated here; vector lanes are different outputs. One source, kernels.c, is compiled once
+ * for each instruction set; vae_kernels() is the table of the best that runs. Backward kernels are
+ * deterministic for an instruction set but may differ between them (sums in other orders).
  *
- * Arrays are rows x channels, channels contiguous; "row" is a cell of the picture. Strides are in floats.
- * No pointer may be NULL unless stated; nothing is aligned unless stated; no kernel allocates, fails, or takes more than 53 KB of stack.
- * Buffers of one call must not overlap unless stated.
- */
+ * Arrays are rows x channels, channels contiguous; "row" is a cell of the picture. Strides are in
+ * floats. No pointer may be NULL unless stated; nothing is aligned unless stated; no kernel
+ * allocates, fails, or takes more than 53 KB of stack. Buffers of one call must not overlap unless
+ * stated. */
 #ifndef VAE_KERNEL_H
 #define VAE_KERNEL_H
 
@@ -18,136 +19,170 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* ---- matrix product ---------------------------------------------------------------------------------------------------- */
+/* ---- matrix product -------------------------------------------------------------------------- */
 
 #define VAE_PANEL 32 /* columns of a packed panel */
-#define VAE_GEMM_ROOM (96 * (384 + 256)) /* floats that a product needs beside its operands: chains at rest, a packed block of a */
+#define VAE_GEMM_ROOM                                                                        \
+	(96 * (384 + 256)) /* floats that a product needs beside its operands: chains at rest, a \
+	                      packed block of a */
 
-/* c[i][j] = act(chain) + residual[i][j], where chain = bias[j], then fma(a[i][p], b[p][j], chain) for p = 0, 1, ... k-1;
- * act(v) = v > 0 ? v : v * slope (slope 1 is the identity: no operation at all); the residual is one rounded addition. */
+/* c[i][j] = act(chain) + residual[i][j], where chain = bias[j], then fma(a[i][p], b[p][j], chain)
+ * for p = 0, 1, ... k-1; act(v) = v > 0 ? v : v * slope (slope 1 is the identity: no operation at
+ * all); the residual is one rounded addition. */
 struct vae_gemm {
-	size_t m, n, k;          /* rows of c, columns of c, length of the chain; any may be 0 */
-	const float *a;          /* a[i][p] is a[i * a_row + p * a_step]: (stride, 1) for activations, (1, stride) for their transpose */
+	size_t m, n, k; /* rows of c, columns of c, length of the chain; any may be 0 */
+	const float *a; /* a[i][p] is a[i * a_row + p * a_step]: (stride, 1) for activations, (1,
+	                   stride) for their transpose */
 	size_t a_row, a_step;
-	const float *b;          /* k x n, packed by vae_pack (struct vae_bf16: by its pack) */
-	const float *bias;       /* n, or NULL for +0 */
+	const float *b;    /* k x n, packed by vae_pack (struct vae_bf16: by its pack) */
+	const float *bias; /* n, or NULL for +0 */
 	float slope;
-	const float *residual;   /* m x n or NULL; may be c itself (then c accumulates) */
+	const float *residual; /* m x n or NULL; may be c itself (then c accumulates) */
 	size_t residual_row;
-	float *c;                /* m x n */
+	float *c; /* m x n */
 	size_t c_row;
-	float *room;             /* VAE_GEMM_ROOM, 64-byte aligned, for this call alone; what was and will be there means nothing */
+	float *room; /* VAE_GEMM_ROOM, 64-byte aligned, for this call alone; what was and will be there
+	                means nothing */
 };
 
-/* Floats that the packed form of a k x n matrix takes: panels of VAE_PANEL columns, each k x VAE_PANEL, the last padded with 0. */
+/* Floats that the packed form of a k x n matrix takes: panels of VAE_PANEL columns, each k x
+ * VAE_PANEL, the last padded with 0. */
 size_t vae_packed_size(size_t k, size_t n);
-/* Packs b (k x n, b[p][j] = source[p * row + j * step]); packed is 64-byte aligned. (row, 1) packs a matrix, (1, row) its transpose. */
+/* Packs b (k x n, b[p][j] = source[p * row + j * step]); packed is 64-byte aligned. (row, 1) packs
+ * a matrix, (1, row) its transpose. */
 void vae_pack(float *packed, const float *source, size_t k, size_t n, size_t row, size_t step);
 
-/* The same product for training and refinement, in mixed precision: a and b rounded to bf16 (8 bits of mantissa; numbers under 2^-126 count as 0),
- * sums in binary32, in an order of their own. Nothing that has to be exact may use it. a_step or a_row is 1.
- * b: what pack made, in which bits p and p + 1 of a column share the place of a float; an odd k is filled up with 0. */
-enum vae_bf16_kind { VAE_BF16_AMX, VAE_BF16_AVX512, VAE_BF16_KINDS }; /* of instructions, the best first: whoever has one has the next, too */
+/* The same product for training and refinement, in mixed precision: a and b rounded to bf16 (8 bits
+ * of mantissa; numbers under 2^-126 count as 0), sums in binary32, in an order of their own.
+ * Nothing that has to be exact may use it. a_step or a_row is 1. b: what pack made, in which bits p
+ * and p + 1 of a column share the place of a float; an odd k is filled up with 0. */
+enum vae_bf16_kind {
+	VAE_BF16_AMX,
+	VAE_BF16_AVX512,
+	VAE_BF16_KINDS
+}; /* of instructions, the best first: whoever has one has the next, too */
 struct vae_bf16 {
 	enum vae_bf16_kind kind;
-	const char *name;        /* "amx-bf16", "avx512-bf16" */
+	const char *name; /* "amx-bf16", "avx512-bf16" */
 	void (*gemm)(const struct vae_gemm *g);
-	/* As vae_pack, for (row, 1) and (1, row) alone; takes vae_packed_size((k + 1) / 2, n) floats, no more than vae_pack. */
+	/* As vae_pack, for (row, 1) and (1, row) alone; takes vae_packed_size((k + 1) / 2, n) floats,
+	 * no more than vae_pack. */
 	void (*pack)(float *packed, const float *source, size_t k, size_t n, size_t row, size_t step);
 };
 
-/* ---- depthwise convolution --------------------------------------------------------------------------------------------- */
+/* ---- depthwise convolution ------------------------------------------------------------------- */
 
-/* y[r][q][c] = chain from bias[c] over taps in row-major order: fma(x[r + i - t/2][q + j - t/2][c], w[i][j][c], chain), with +0 for x outside.
- * y may be some rows of a picture: then x is at the first of them, and has rows above and below. */
+/* y[r][q][c] = chain from bias[c] over taps in row-major order: fma(x[r + i - t/2][q + j - t/2][c],
+ * w[i][j][c], chain), with +0 for x outside. y may be some rows of a picture: then x is at the
+ * first of them, and has rows above and below. */
 struct vae_depthwise {
 	size_t rows, columns, channels; /* of y */
-	size_t taps;             /* t: 3 or 5 */
-	size_t above, below;     /* rows that x has before its first and after the rows-th; no more than t/2 of them are read */
-	const float *x;          /* above + rows + below rows of columns x channels; points at the row of y's first */
-	const float *w;          /* taps x taps x channels */
-	const float *bias;       /* channels */
-	float *y;                /* rows x columns x channels */
+	size_t taps;                    /* t: 3 or 5 */
+	size_t above, below; /* rows that x has before its first and after the rows-th; no more than t/2
+	                        of them are read */
+	const float *x;    /* above + rows + below rows of columns x channels; points at the row of y's
+	                      first */
+	const float *w;    /* taps x taps x channels */
+	const float *bias; /* channels */
+	float *y;          /* rows x columns x channels */
 };
 struct vae_depthwise_backward {
 	size_t rows, columns, channels, taps;
 	const float *x, *w, *dy;
-	float *dx;               /* += */
-	float *dw, *dbias;       /* +=; both NULL where nobody asks for them */
+	float *dx;         /* += */
+	float *dw, *dbias; /* +=; both NULL where nobody asks for them */
 };
 
-/* ---- the rate of a quantised Gaussian ---------------------------------------------------------------------------------- */
+/* ---- the rate of a quantised Gaussian -------------------------------------------------------- */
 
-/* For each of n symbols: bits = -log2 max(P, 1e-9), P the mass of N(0, e^log_scale) on [d - 1/2, d + 1/2], log_scale clamped to
- * [VAE_LOG_SCALE_MIN, VAE_LOG_SCALE_MAX] (its gradient is 0 where the clamp holds and pushing outward). Training only: fast, not exact.
- * Adds weight * d(bits)/dd to dd and weight * d(bits)/dlog_scale to ds where those are not NULL; returns the sum of bits.
- * The gradients are those of -log2 P also below 1e-9, but no farther out than |d| = 1/2 + 6 sigma: beyond, they stay as they are there. */
+/* For each of n symbols: bits = -log2 max(P, 1e-9), P the mass of N(0, e^log_scale) on [d - 1/2, d
+ * + 1/2], log_scale clamped to [VAE_LOG_SCALE_MIN, VAE_LOG_SCALE_MAX] (its gradient is 0 where the
+ * clamp holds and pushing outward). Training only: fast, not exact. Adds weight * d(bits)/dd to dd
+ * and weight * d(bits)/dlog_scale to ds where those are not NULL; returns the sum of bits. The
+ * gradients are those of -log2 P also below 1e-9, but no farther out than |d| = 1/2 + 6 sigma:
+ * beyond, they stay as they are there. */
 #define VAE_LOG_SCALE_MIN (-2.2072749f) /* ln 0.11 */
 #define VAE_LOG_SCALE_MAX 6.2383246f    /* ln 512 */
 
-/* ---- likeness of two pictures ------------------------------------------------------------------------------------------ */
+/* ---- likeness of two pictures ---------------------------------------------------------------- */
 
-/* Structural similarity of the 11x11 windows of one colour of two pictures, whose samples are scaled to -1/2..1/2: the sum of each row of windows.
- * The moments a, b, a^2 + b^2 and ab are filtered along the rows, then down the columns; multiplications and additions are rounded one
- * by one, in the order that kernels.c states. A row is summed in eight chains of doubles, window i to chain i mod 8 (what is left over
- * at its end to chain 0), and these from the first to the last. */
-#define VAE_WINDOW 11
+/* Structural similarity of the 11x11 windows of one colour of two pictures, whose samples are
+ * scaled to -1/2..1/2: the sum of each row of windows. The moments a, b, a^2 + b^2 and ab are
+ * filtered along the rows, then down the columns; multiplications and additions are rounded one by
+ * one, in the order that kernels.c states. A row is summed in eight chains of doubles, window i to
+ * chain i mod 8 (what is left over at its end to chain 0), and these from the first to the last. */
+#define VAE_WINDOW          11
 #define VAE_SIMILARITY_ROWS 128
 struct vae_similarity {
-	size_t rows, columns;    /* of windows; rows no more than VAE_SIMILARITY_ROWS */
-	const float *a, *b;      /* rows + 10 rows of columns + 10 samples */
-	size_t row;              /* from a row to the next, of both */
-	const float *tap;        /* 6: the filter at distance 0 to 5 */
-	bool luminance;          /* all three terms; else contrast and structure alone */
-	double *sum;             /* rows */
+	size_t rows, columns; /* of windows; rows no more than VAE_SIMILARITY_ROWS */
+	const float *a, *b;   /* rows + 10 rows of columns + 10 samples */
+	size_t row;           /* from a row to the next, of both */
+	const float *tap;     /* 6: the filter at distance 0 to 5 */
+	bool luminance;       /* all three terms; else contrast and structure alone */
+	double *sum;          /* rows */
 };
 
-/* The sum over all windows of two planes of one colour, and its gradient in b's samples. Training only: fast, not the same bits everywhere. */
+/* The sum over all windows of two planes of one colour, and its gradient in b's samples. Training
+ * only: fast, not the same bits everywhere. */
 struct vae_similarity_backward {
-	size_t rows, columns;    /* of samples, VAE_WINDOW at least */
-	const float *a, *b;      /* rows x columns */
-	const float *tap;        /* as above */
+	size_t rows, columns; /* of samples, VAE_WINDOW at least */
+	const float *a, *b;   /* rows x columns */
+	const float *tap;     /* as above */
 	bool luminance;
-	float *db;               /* rows x columns, = */
+	float *db; /* rows x columns, = */
 };
 
-/* MS-SSIM of one colour is the product over the scales of the windows' mean ^ weight, contrast and structure alone but for the last, where
- * all three terms count; each scale is the mean of 2x2 samples of the one before. */
+/* MS-SSIM of one colour is the product over the scales of the windows' mean ^ weight, contrast and
+ * structure alone but for the last, where all three terms count; each scale is the mean of 2x2
+ * samples of the one before. */
 #define VAE_SIMILARITY_SCALES 5
 extern const double vae_similarity_weight[VAE_SIMILARITY_SCALES];
-/* A Gaussian of deviation 1.5. tap[i] serves the samples at distance i. The centre takes up what rounding the others leaves, as flat areas
- * have variance 0 only where the taps sum to 1. */
+/* A Gaussian of deviation 1.5. tap[i] serves the samples at distance i. The centre takes up what
+ * rounding the others leaves, as flat areas have variance 0 only where the taps sum to 1. */
 void vae_similarity_taps(float tap[VAE_WINDOW / 2 + 1]);
 
 struct vae_kernels {
 	enum vae_isa isa;
 
 	void (*gemm)(const struct vae_gemm *g);
-	/* Packs a k x n matrix of binary16 numbers, which are row by row, little-endian, at any address: each is exact in binary32.
-	 * Returns whether all are finite; what one that is not becomes is undefined. */
+	/* Packs a k x n matrix of binary16 numbers, which are row by row, little-endian, at any
+	 * address: each is exact in binary32. Returns whether all are finite; what one that is not
+	 * becomes is undefined. */
 	bool (*pack_half)(float *packed, const uint8_t *source, size_t k, size_t n);
 	void (*depthwise)(const struct vae_depthwise *d);
 	void (*depthwise_backward)(const struct vae_depthwise_backward *d);
 
 	/* Pointwise, forward. y may be x. */
-	void (*gain)(float *y, const float *x, const float *g, size_t rows, size_t channels);  /* y = x * g[c] */
-	void (*shift)(float *y, const float *x, const float *s, size_t rows, size_t channels); /* y = x + s[c] */
-	void (*add)(float *y, const float *x, size_t n);                                        /* y = y + x */
-	/* rows x channels that share one scale and shift vector: y = fma(x, 1 + scale[c], shift[c]), 1 + scale rounded first. */
-	void (*modulate)(float *y, const float *x, const float *scale, const float *shift, size_t rows, size_t channels);
+	void (*gain)(float *y, const float *x, const float *g, size_t rows,
+	             size_t channels); /* y = x * g[c] */
+	void (*shift)(float *y, const float *x, const float *s, size_t rows,
+	              size_t channels);                  /* y = x + s[c] */
+	void (*add)(float *y, const float *x, size_t n); /* y = y + x */
+	/* rows x channels that share one scale and shift vector: y = fma(x, 1 + scale[c], shift[c]), 1
+	 * + scale rounded first. */
+	void (*modulate)(float *y, const float *x, const float *scale, const float *shift, size_t rows,
+	                 size_t channels);
 	/* y = fma(h, 1 + gate[c], x): the residual of a gated layer. */
-	void (*gate)(float *y, const float *x, const float *h, const float *gate, size_t rows, size_t channels);
+	void (*gate)(float *y, const float *x, const float *h, const float *gate, size_t rows,
+	             size_t channels);
 
 	/* Pointwise, backward. All d* outputs are += except where "=" is said. */
-	void (*slope_backward)(float *dy, const float *y, float slope, size_t n); /* dy = dy * (y > 0 ? 1 : slope), y the activation's output */
+	void (*slope_backward)(float *dy, const float *y, float slope,
+	                       size_t n); /* dy = dy * (y > 0 ? 1 : slope), y the activation's output */
 	void (*column_sum)(float *db, const float *dy, size_t rows, size_t channels);
-	void (*gain_backward)(float *dx, float *dg, const float *dy, const float *x, const float *g, size_t rows, size_t channels);
-	void (*modulate_backward)(float *dx, float *dscale, float *dshift, const float *dy, const float *x, const float *scale, size_t rows, size_t channels);
-	void (*gate_backward)(float *dx, float *dh, float *dgate, const float *dy, const float *h, const float *gate, size_t rows, size_t channels);
+	void (*gain_backward)(float *dx, float *dg, const float *dy, const float *x, const float *g,
+	                      size_t rows, size_t channels);
+	void (*modulate_backward)(float *dx, float *dscale, float *dshift, const float *dy,
+	                          const float *x, const float *scale, size_t rows, size_t channels);
+	void (*gate_backward)(float *dx, float *dh, float *dgate, const float *dy, const float *h,
+	                      const float *gate, size_t rows, size_t channels);
 
-	double (*gaussian_bits)(const float *d, const float *log_scale, size_t n, float weight, float *dd, float *ds);
-	/* One Adam step with bias-corrected rate: m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; w -= rate * m / (sqrt(v) + eps); average += ema * (w - average). g is scaled by `scale` first. */
-	void (*adam)(float *w, float *m, float *v, float *average, const float *g, size_t n, float scale, float rate, float b1, float b2, float eps, float ema);
+	double (*gaussian_bits)(const float *d, const float *log_scale, size_t n, float weight,
+	                        float *dd, float *ds);
+	/* One Adam step with bias-corrected rate: m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; w -= rate
+	 * * m / (sqrt(v) + eps); average += ema * (w - average). g is scaled by `scale` first. */
+	void (*adam)(float *w, float *m, float *v, float *average, const float *g, size_t n,
+	             float scale, float rate, float b1, float b2, float eps, float ema);
 	/* Nesterov's momentum: m = keep m + (1-keep) scale g, then x = keep m + (1-keep) scale g. */
 	void (*momentum)(float *x, float *m, const float *g, size_t n, float scale, float keep);
 	/* w -= rate * d; average += ema * (w - average). */
@@ -157,21 +192,26 @@ struct vae_kernels {
 	void (*similarity)(const struct vae_similarity *s);
 	/* sum (fa a - fb b)^2 in eight chains as above. */
 	double (*squared_error)(const uint16_t *a, const uint16_t *b, size_t n, double fa, double fb);
-	/* A row of pixels to a plane for each of its colours (1 or 3), stride floats apart: sample / maxval - 1/2. */
-	void (*planes)(float *plane, size_t stride, const uint16_t *row, size_t pixels, size_t colours, uint16_t maxval);
-	/* Means of 2x2 samples: out[i] = ((above[2i] + above[2i+1]) + (below[2i] + below[2i+1])) / 4. */
+	/* A row of pixels to a plane for each of its colours (1 or 3), stride floats apart: sample /
+	 * maxval - 1/2. */
+	void (*planes)(float *plane, size_t stride, const uint16_t *row, size_t pixels, size_t colours,
+	               uint16_t maxval);
+	/* Means of 2x2 samples: out[i] = ((above[2i] + above[2i+1]) + (below[2i] + below[2i+1])) / 4.
+	 */
 	void (*halve)(float *out, const float *above, const float *below, size_t n);
 	double (*similarity_backward)(const struct vae_similarity_backward *s); /* returns the sum */
 };
 
 /* The table for vae_isa_choose(), chosen at the first call. Thread-safe. */
 const struct vae_kernels *vae_kernels(void);
-/* The table of one instruction set, or NULL where this build or machine cannot run it. For tests and benchmarks. */
+/* The table of one instruction set, or NULL where this build or machine cannot run it. For tests
+ * and benchmarks. */
 const struct vae_kernels *vae_kernels_for(enum vae_isa isa);
-/* The products in bf16, or NULL where this build or machine has none, or $VAE_CPU names a lesser instruction set; where it names avx512,
- * those without AMX. */
+/* The products in bf16, or NULL where this build or machine has none, or $VAE_CPU names a lesser
+ * instruction set; where it names avx512, those without AMX. */
 const struct vae_bf16 *vae_bf16(void);
-/* Those of one kind, or NULL where this build or machine cannot run it. For ranks on unlike machines, tests and benchmarks. */
+/* Those of one kind, or NULL where this build or machine cannot run it. For ranks on unlike
+ * machines, tests and benchmarks. */
 const struct vae_bf16 *vae_bf16_for(enum vae_bf16_kind kind);
 
 #endif

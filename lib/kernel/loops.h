@@ -11,32 +11,33 @@ _Static_assert(FLT_EVAL_METHOD == 0, "floats must be computed as floats: build w
 
 #define INLINE static inline __attribute__((always_inline, unused))
 
-/* EACH marks a plain loop that the compiler turns into vectors: iteration i touches element i alone,
- * also where output and input are one array. UNROLL marks one of a few constant iterations. */
+/* EACH marks a plain loop that the compiler turns into vectors: iteration i touches element i
+ * alone, also where output and input are one array. UNROLL marks one of a few constant iterations.
+ */
 #if defined __clang__
-#define EACH _Pragma("clang loop vectorize(assume_safety)")
+#define EACH   _Pragma("clang loop vectorize(assume_safety)")
 #define UNROLL _Pragma("clang loop unroll(full)")
 #else
-#define EACH _Pragma("GCC ivdep")
+#define EACH   _Pragma("GCC ivdep")
 #define UNROLL _Pragma("GCC unroll 32")
 #endif
 
 /* TABLE(vae_kernels) is vae_kernels_avx2 in that build, and so on; ISA its number. */
 #define TABLE_JOIN(table, isa) table##_##isa
 #define TABLE_NAME(table, isa) TABLE_JOIN(table, isa)
-#define TABLE(table) TABLE_NAME(table, ISA_NAME)
+#define TABLE(table)           TABLE_NAME(table, ISA_NAME)
 #if defined VAE_ISA_avx512
 #define ISA_NAME avx512
-#define ISA VAE_ISA_AVX512
+#define ISA      VAE_ISA_AVX512
 #elif defined VAE_ISA_avx2
 #define ISA_NAME avx2
-#define ISA VAE_ISA_AVX2
+#define ISA      VAE_ISA_AVX2
 #elif defined VAE_ISA_neon
 #define ISA_NAME neon
-#define ISA VAE_ISA_NEON
+#define ISA      VAE_ISA_NEON
 #else
 #define ISA_NAME scalar
-#define ISA VAE_ISA_SCALAR
+#define ISA      VAE_ISA_SCALAR
 #endif
 
 #endif

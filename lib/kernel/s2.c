@@ -13,7 +13,7 @@
 
 #define STRIP 64 /* columns that are filtered down and measured at a time */
 
-/* ---- light and colour -------------------------------------------------------------------------- */
+/* ---- light and colour ------------------------------------------------------------------------ */
 
 INLINE float float_of(int32_t bits)
 {
@@ -32,9 +32,11 @@ INLINE int32_t bits_of(float f)
 /* v^(-1/n) for normal v > 0: a guess from the exponent's bits, within 4 %, then Newton's steps. */
 INLINE float inverse_root(float v, const float n)
 {
-	const float one = 127 << 23, balance = 0.06f * (1 << 23); /* the guess errs to both sides alike */
+	const float one = 127 << 23,
+				balance = 0.06f * (1 << 23); /* the guess errs to both sides alike */
 	float y = float_of((int32_t)(one + one / n - balance - (float)bits_of(v) / n)), part = v / n;
-	UNROLL for (int i = 0; i < 3; i++) {
+	UNROLL
+	for (int i = 0; i < 3; i++) {
 		float square = y * y, power = n == 3 ? square * y : square * square * y;
 		y = y * ((1 + 1 / n) - part * power);
 	}
@@ -42,13 +44,14 @@ INLINE float inverse_root(float v, const float n)
 }
 
 /* IEC 61966-2-1. The curve is a line below TOE, and goes on beyond 0 and 1. */
-#define TOE 0.04045f
+#define TOE   0.04045f
 #define SLOPE (1 / 12.92f)
 
 /* With x = (v + 0.055) / 1.055 and r = x^(-1/5): x^2.4 = (x r)^3, and x^1.4 = x^2 r^3. */
 static void linear(float *out, const float *samples, size_t n)
 {
-	EACH for (size_t i = 0; i < n; i++) {
+	EACH
+	for (size_t i = 0; i < n; i++) {
 		float v = samples[i] + 0.5f, x = ((v > TOE ? v : TOE) + 0.055f) / 1.055f;
 		float root = x * inverse_root(x, 5), power = root * root * root;
 		out[i] = v > TOE ? power : v * SLOPE;
@@ -57,17 +60,21 @@ static void linear(float *out, const float *samples, size_t n)
 
 static void linear_backward(float *gradient, const float *samples, size_t n)
 {
-	EACH for (size_t i = 0; i < n; i++) {
-		float v = samples[i] + 0.5f, x = ((v > TOE ? v : TOE) + 0.055f) / 1.055f, r = inverse_root(x, 5);
+	EACH
+	for (size_t i = 0; i < n; i++) {
+		float v = samples[i] + 0.5f, x = ((v > TOE ? v : TOE) + 0.055f) / 1.055f,
+			  r = inverse_root(x, 5);
 		gradient[i] *= v > TOE ? 2.4f / 1.055f * (x * x) * (r * r * r) : SLOPE;
 	}
 }
 
 /* The opsin absorbance of JPEG XL's XYB, without its intensity scale; LEAST keeps roots finite. */
-#define BIAS 0.0037930732552754493f
+#define BIAS      0.0037930732552754493f
 #define BIAS_ROOT 0.15595420054924863f
-#define LEAST 1e-6f
-static const float absorbance[3][3] = {{0.30f, 0.622f, 0.078f}, {0.23f, 0.692f, 0.078f},
+#define LEAST     1e-6f
+static const float absorbance[3][3] = {
+	{0.30f, 0.622f, 0.078f},
+	{0.23f, 0.692f, 0.078f},
 	{0.24342268924547819f, 0.20476744424496821f, 0.55180986650955360f}};
 
 INLINE float absorbed(float r, float g, float b, const float m[3])
@@ -86,7 +93,8 @@ static void xyb(float *const out[3], const float *const rgb[3], size_t n)
 {
 	const float *r = rgb[0], *g = rgb[1], *b = rgb[2];
 	float *x = out[0], *y = out[1], *z = out[2];
-	EACH for (size_t i = 0; i < n; i++) {
+	EACH
+	for (size_t i = 0; i < n; i++) {
 		float l = cube_root(absorbed(r[i], g[i], b[i], absorbance[0]));
 		float m = cube_root(absorbed(r[i], g[i], b[i], absorbance[1]));
 		float s = cube_root(absorbed(r[i], g[i], b[i], absorbance[2]));
@@ -104,12 +112,14 @@ INLINE float root_slope(float v)
 	return v > LEAST ? r * r * (1 / 3.0f) : 0;
 }
 
-static void xyb_backward(float *const gradient[3], const float *const dxyb[3], const float *const rgb[3], size_t n)
+static void xyb_backward(float *const gradient[3], const float *const dxyb[3],
+                         const float *const rgb[3], size_t n)
 {
 	const float *r = rgb[0], *g = rgb[1], *b = rgb[2], *x = dxyb[0], *y = dxyb[1], *z = dxyb[2];
 	float *dr = gradient[0], *dg = gradient[1], *db = gradient[2];
-	const float (*m)[3] = absorbance;
-	EACH for (size_t i = 0; i < n; i++) {
+	const float(*m)[3] = absorbance;
+	EACH
+	for (size_t i = 0; i < n; i++) {
 		float half = 0.5f * (y[i] - z[i]);
 		float l = (half + 7 * x[i]) * root_slope(absorbed(r[i], g[i], b[i], m[0]));
 		float k = (half - 7 * x[i]) * root_slope(absorbed(r[i], g[i], b[i], m[1]));
@@ -120,29 +130,33 @@ static void xyb_backward(float *const gradient[3], const float *const dxyb[3], c
 	}
 }
 
-/* ---- the filter -------------------------------------------------------------------------------- */
+/* ---- the filter ------------------------------------------------------------------------------ */
 
 INLINE float filtered(const float *in, const float t[5])
 {
-	return t[4] * (in[-4] + in[4]) + t[3] * (in[-3] + in[3]) + t[2] * (in[-2] + in[2])
-	       + t[1] * (in[-1] + in[1]) + t[0] * in[0];
+	return t[4] * (in[-4] + in[4]) + t[3] * (in[-3] + in[3]) + t[2] * (in[-2] + in[2]) +
+	       t[1] * (in[-1] + in[1]) + t[0] * in[0];
 }
 
 static void along(float *out, const float *in, size_t n, const float *tap)
 {
 	const float t[5] = {tap[0], tap[1], tap[2], tap[3], tap[4]};
-	EACH for (size_t i = 0; i < n; i++)
+	EACH
+	for (size_t i = 0; i < n; i++)
 		out[i] = filtered(in + i, t);
 }
 
-INLINE void down_strip(float *out, const float *const in[VAE_S2_TAPS], size_t left, const size_t n, const float *tap)
+INLINE void down_strip(float *out, const float *const in[VAE_S2_TAPS], size_t left, const size_t n,
+                       const float *tap)
 {
 	const float t[5] = {tap[0], tap[1], tap[2], tap[3], tap[4]};
-	const float *r0 = in[0] + left, *r1 = in[1] + left, *r2 = in[2] + left, *r3 = in[3] + left, *r4 = in[4] + left;
+	const float *r0 = in[0] + left, *r1 = in[1] + left, *r2 = in[2] + left, *r3 = in[3] + left,
+				*r4 = in[4] + left;
 	const float *r5 = in[5] + left, *r6 = in[6] + left, *r7 = in[7] + left, *r8 = in[8] + left;
-	EACH for (size_t i = 0; i < n; i++)
-		out[i] = t[4] * (r0[i] + r8[i]) + t[3] * (r1[i] + r7[i]) + t[2] * (r2[i] + r6[i])
-		         + t[1] * (r3[i] + r5[i]) + t[0] * r4[i];
+	EACH
+	for (size_t i = 0; i < n; i++)
+		out[i] = t[4] * (r0[i] + r8[i]) + t[3] * (r1[i] + r7[i]) + t[2] * (r2[i] + r6[i]) +
+		         t[1] * (r3[i] + r5[i]) + t[0] * r4[i];
 }
 
 static void down(float *out, const float *const in[VAE_S2_TAPS], size_t n, const float *tap)
@@ -150,7 +164,8 @@ static void down(float *out, const float *const in[VAE_S2_TAPS], size_t n, const
 	down_strip(out, in, 0, n, tap);
 }
 
-static void moments(float *const out[VAE_S2_MOMENTS], const float *a, const float *b, size_t n, const float *tap)
+static void moments(float *const out[VAE_S2_MOMENTS], const float *a, const float *b, size_t n,
+                    const float *tap)
 {
 	along(out[VAE_S2_MEAN1], a, n, tap);
 	along(out[VAE_S2_MEAN2], b, n, tap);
@@ -158,7 +173,8 @@ static void moments(float *const out[VAE_S2_MOMENTS], const float *a, const floa
 		float squares[STRIP + 2 * VAE_S2_REACH], product[STRIP + 2 * VAE_S2_REACH];
 		const float *at = a + left - VAE_S2_REACH, *bt = b + left - VAE_S2_REACH;
 		size_t count = n - left < STRIP ? n - left : STRIP;
-		EACH for (size_t i = 0; i < count + 2 * VAE_S2_REACH; i++) {
+		EACH
+		for (size_t i = 0; i < count + 2 * VAE_S2_REACH; i++) {
 			squares[i] = at[i] * at[i] + bt[i] * bt[i];
 			product[i] = at[i] * bt[i];
 		}
@@ -167,7 +183,7 @@ static void moments(float *const out[VAE_S2_MOMENTS], const float *a, const floa
 	}
 }
 
-/* ---- the error maps ---------------------------------------------------------------------------- */
+/* ---- the error maps -------------------------------------------------------------------------- */
 
 #define C2 0.0009f
 
@@ -175,7 +191,9 @@ static void moments(float *const out[VAE_S2_MOMENTS], const float *a, const floa
 INLINE float magnitude(float x) { return x < 0 ? -x : x; }
 
 /* What SSIM is made of at one sample: ssim = 1 - luma x num / den, exactly 0 where a is b. */
-struct similarity { float luma, num, den; };
+struct similarity {
+	float luma, num, den;
+};
 
 INLINE struct similarity similarity(float m1, float m2, float squares, float product)
 {
@@ -183,16 +201,19 @@ INLINE struct similarity similarity(float m1, float m2, float squares, float pro
 	return (struct similarity){1 - d * d, num, den};
 }
 
-/* The difference of edges: above 0 where the distorted picture has more of them, below where less. */
+/* The difference of edges: above 0 where the distorted picture has more of them, below where less.
+ */
 INLINE float edges(float a, float b, float m1, float m2)
 {
 	return (1 + magnitude(b - m2)) / (1 + magnitude(a - m1)) - 1;
 }
 
-INLINE void add_chains(double first[VAE_S2_CHAINS], double fourth[VAE_S2_CHAINS], const float *map, size_t n)
+INLINE void add_chains(double first[VAE_S2_CHAINS], double fourth[VAE_S2_CHAINS], const float *map,
+                       size_t n)
 {
 	for (size_t i = 0; i < n; i += VAE_S2_CHAINS) {
-		UNROLL for (size_t k = 0; k < VAE_S2_CHAINS; k++) {
+		UNROLL
+		for (size_t k = 0; k < VAE_S2_CHAINS; k++) {
 			double v = map[i + k], square = v * v;
 			first[k] += v;
 			fourth[k] += square * square;
@@ -200,8 +221,8 @@ INLINE void add_chains(double first[VAE_S2_CHAINS], double fourth[VAE_S2_CHAINS]
 	}
 }
 
-INLINE void maps_strip(double (*first)[VAE_S2_CHAINS], double (*fourth)[VAE_S2_CHAINS], const struct vae_s2_row *row,
-                       size_t left, const size_t n)
+INLINE void maps_strip(double (*first)[VAE_S2_CHAINS], double (*fourth)[VAE_S2_CHAINS],
+                       const struct vae_s2_row *row, size_t left, const size_t n)
 {
 	float m[VAE_S2_MOMENTS][STRIP], map[VAE_S2_MAPS][STRIP];
 	const float *a = row->a + left, *b = row->b + left;
@@ -210,7 +231,8 @@ INLINE void maps_strip(double (*first)[VAE_S2_CHAINS], double (*fourth)[VAE_S2_C
 		if (row->kept[q])
 			memcpy(row->kept[q] + left, m[q], n * sizeof(float));
 	}
-	EACH for (size_t i = 0; i < n; i++) {
+	EACH
+	for (size_t i = 0; i < n; i++) {
 		struct similarity s = similarity(m[0][i], m[1][i], m[2][i], m[3][i]);
 		float v = 1 - s.luma * s.num / s.den, e = edges(a[i], b[i], m[0][i], m[1][i]);
 		map[VAE_S2_SSIM][i] = v > 0 ? v : 0;
@@ -225,8 +247,8 @@ INLINE void maps_strip(double (*first)[VAE_S2_CHAINS], double (*fourth)[VAE_S2_C
 	}
 }
 
-static void maps_whole(double (*first)[VAE_S2_CHAINS], double (*fourth)[VAE_S2_CHAINS], const struct vae_s2_row *row,
-                       size_t left)
+static void maps_whole(double (*first)[VAE_S2_CHAINS], double (*fourth)[VAE_S2_CHAINS],
+                       const struct vae_s2_row *row, size_t left)
 {
 	maps_strip(first, fourth, row, left, STRIP);
 }
@@ -247,17 +269,22 @@ static void maps(struct vae_s2_sums *sums, const struct vae_s2_row *row)
 		}
 }
 
-/* With q = num / den and ssim = 1 - luma q: d/d(squares) = luma q / den, d/d(product) = -2 luma / den,
- * d/d(m2) = 2 luma (m1 - q m2) / den - 2 (m1 - m2) q. An edge's sign is that of b - m2. */
-static void slopes(const struct vae_s2_gradient *out, const struct vae_s2_row *row, const struct vae_s2_slopes *s)
+/* With q = num / den and ssim = 1 - luma q: d/d(squares) = luma q / den, d/d(product) = -2 luma /
+ * den, d/d(m2) = 2 luma (m1 - q m2) / den - 2 (m1 - m2) q. An edge's sign is that of b - m2. */
+static void slopes(const struct vae_s2_gradient *out, const struct vae_s2_row *row,
+                   const struct vae_s2_slopes *s)
 {
-	const float *m1 = row->kept[VAE_S2_MEAN1], *m2 = row->kept[VAE_S2_MEAN2], *a = row->a, *b = row->b;
+	const float *m1 = row->kept[VAE_S2_MEAN1], *m2 = row->kept[VAE_S2_MEAN2], *a = row->a,
+				*b = row->b;
 	const float *squares = row->kept[VAE_S2_SQUARES], *product = row->kept[VAE_S2_PRODUCT];
-	float *mean = out->mean, *dsquares = out->squares, *dproduct = out->product, *direct = out->direct;
+	float *mean = out->mean, *dsquares = out->squares, *dproduct = out->product,
+		  *direct = out->direct;
 	const struct vae_s2_slopes w = *s;
-	EACH for (size_t i = 0; i < row->n; i++) {
+	EACH
+	for (size_t i = 0; i < row->n; i++) {
 		struct similarity l = similarity(m1[i], m2[i], squares[i], product[i]);
-		float inverse = 1 / l.den, q = l.num * inverse, v = 1 - l.luma * q, e = edges(a[i], b[i], m1[i], m2[i]), edge = b[i] - m2[i];
+		float inverse = 1 / l.den, q = l.num * inverse, v = 1 - l.luma * q,
+			  e = edges(a[i], b[i], m1[i], m2[i]), edge = b[i] - m2[i];
 		float g = v > 0 ? w.first[VAE_S2_SSIM] + w.fourth[VAE_S2_SSIM] * (v * v * v) : 0;
 		float ge = e > 0 ? w.first[VAE_S2_RINGING] + w.fourth[VAE_S2_RINGING] * (e * e * e)
 		                 : w.fourth[VAE_S2_BLUR] * (e * e * e) - w.first[VAE_S2_BLUR];

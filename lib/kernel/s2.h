@@ -1,8 +1,8 @@
 /* s2 - the row kernels of SSIMULACRA 2: colour, Gaussian filter, error maps, and their gradients.
  *
- * The metric (measure/ssimulacra2.c) and the loss of training (loss/vision.c) both go through these.
- * Forward kernels give the same bits in every build: each multiplication and addition is rounded by
- * itself, in the order that s2.c states. Backward kernels serve training alone.
+ * The metric (measure/ssimulacra2.c) and the loss of training (loss/vision.c) both go through
+ * these. Forward kernels give the same bits in every build: each multiplication and addition is
+ * rounded by itself, in the order that s2.c states. Backward kernels serve training alone.
  *
  * A row is n floats of one channel. Channels are X, Y, B - Y in this order. Samples lie about zero:
  * -1/2 is black, 1/2 is white. Rows that the filter reads along have VAE_S2_REACH zeros before the
@@ -16,15 +16,17 @@
 #include "base/cpu.h"
 
 #define VAE_S2_CHANNELS 3
-#define VAE_S2_REACH 4                     /* samples that the filter reads to either side */
-#define VAE_S2_TAPS (2 * VAE_S2_REACH + 1)
-#define VAE_S2_CHAINS 8                    /* of a row's sum: sample i goes to chain i mod 8 */
+#define VAE_S2_REACH    4 /* samples that the filter reads to either side */
+#define VAE_S2_TAPS     (2 * VAE_S2_REACH + 1)
+#define VAE_S2_CHAINS   8 /* of a row's sum: sample i goes to chain i mod 8 */
 
 enum vae_s2_moment { VAE_S2_MEAN1, VAE_S2_MEAN2, VAE_S2_SQUARES, VAE_S2_PRODUCT, VAE_S2_MOMENTS };
 enum vae_s2_map { VAE_S2_SSIM, VAE_S2_RINGING, VAE_S2_BLUR, VAE_S2_MAPS };
 
 /* The sums over a row of each map and of its fourth power. */
-struct vae_s2_sums { double first[VAE_S2_MAPS], fourth[VAE_S2_MAPS]; };
+struct vae_s2_sums {
+	double first[VAE_S2_MAPS], fourth[VAE_S2_MAPS];
+};
 
 /* One row of one channel: a of the original, b of the distorted picture. */
 struct vae_s2_row {
@@ -32,15 +34,20 @@ struct vae_s2_row {
 	const float *a, *b;
 	/* The moments of a and b along VAE_S2_TAPS rows, from four above to four below. */
 	const float *moment[VAE_S2_MOMENTS][VAE_S2_TAPS];
-	const float *tap;             /* VAE_S2_REACH + 1: the filter at distance 0 to VAE_S2_REACH */
-	float *kept[VAE_S2_MOMENTS];  /* n: the moments filtered both ways, for slopes; all NULL: not kept */
+	const float *tap;            /* VAE_S2_REACH + 1: the filter at distance 0 to VAE_S2_REACH */
+	float *kept[VAE_S2_MOMENTS]; /* n: the moments filtered both ways, for slopes; all NULL: not
+	                                kept */
 };
 
 /* What the loss changes by where a map changes at one sample: first + fourth x map^3. */
-struct vae_s2_slopes { float first[VAE_S2_MAPS], fourth[VAE_S2_MAPS]; };
+struct vae_s2_slopes {
+	float first[VAE_S2_MAPS], fourth[VAE_S2_MAPS];
+};
 
 /* The gradient of one row in the filtered moments of b, and in b itself. */
-struct vae_s2_gradient { float *mean, *squares, *product, *direct; }; /* n each, written */
+struct vae_s2_gradient {
+	float *mean, *squares, *product, *direct;
+}; /* n each, written */
 
 struct vae_s2_kernels {
 	/* Writes linear light of sRGB samples; IEC 61966-2-1. */
@@ -50,8 +57,8 @@ struct vae_s2_kernels {
 	/* Writes X, Y and B - Y of linear R, G and B. */
 	void (*xyb)(float *const out[3], const float *const rgb[3], size_t n);
 	/* Adds to gradient, dL/d(rgb), what dxyb, dL/d(xyb), comes to. */
-	void (*xyb_backward)(float *const gradient[3], const float *const dxyb[3], const float *const rgb[3],
-	                     size_t n);
+	void (*xyb_backward)(float *const gradient[3], const float *const dxyb[3],
+	                     const float *const rgb[3], size_t n);
 	/* Filters a, b, a^2 + b^2 and ab along the row. */
 	void (*moments)(float *const out[VAE_S2_MOMENTS], const float *a, const float *b, size_t n,
 	                const float *tap);

@@ -1,9 +1,11 @@
-/* similarity.c - the constants of MS-SSIM: Wang, Simoncelli and Bovik 2003, "Multiscale structural similarity for image quality assessment". */
+/* similarity.c - the constants of MS-SSIM: Wang, Simoncelli and Bovik 2003, "Multiscale structural
+ * similarity for image quality assessment". */
 #include "kernel/kernel.h"
 
 #include <math.h>
 
-const double vae_similarity_weight[VAE_SIMILARITY_SCALES] = {0.0448, 0.2856, 0.3001, 0.2363, 0.1333};
+const double vae_similarity_weight[VAE_SIMILARITY_SCALES] = {0.0448, 0.2856, 0.3001, 0.2363,
+                                                             0.1333};
 
 void vae_similarity_taps(float tap[VAE_WINDOW / 2 + 1])
 {

@@ -8,14 +8,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TILE_CELLS 32 /* of the pixels that count, a side: with larger ones less is computed twice, but more memory is taken */
+#define TILE_CELLS                                                                            \
+	32 /* of the pixels that count, a side: with larger ones less is computed twice, but more \
+	      memory is taken */
 
-/* Cells of the region; counted pixels are those of `own`, and `all` is what the synthesis of them sees. */
-struct area { size_t row, column, rows, columns; };
+/* Cells of the region; counted pixels are those of `own`, and `all` is what the synthesis of them
+ * sees. */
+struct area {
+	size_t row, column, rows, columns;
+};
 struct vae_refine_tile {
 	struct area own, all;
-	float *dy;                     /* all.rows x all.columns x channels; owned */
-	double counted, of_slice;      /* squared errors */
+	float *dy;                /* all.rows x all.columns x channels; owned */
+	double counted, of_slice; /* squared errors */
 };
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
@@ -29,40 +34,55 @@ static struct area widened(struct area a, size_t by, size_t rows, size_t columns
 	return w;
 }
 
-/* ---- memory ------------------------------------------------------------------------------------------------------------ */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static int plan_tiles(struct vae_refine *r, struct vae_error *error)
 {
 	size_t halo = vae_net_halo(&r->nets->net[VAE_SYNTHESIS]);
-	struct area counted = widened((struct area){r->place.above, r->place.left, r->place.rows, r->place.columns}, halo, r->total_rows, r->total_columns);
-	size_t down = (counted.rows + TILE_CELLS - 1) / TILE_CELLS, across = (counted.columns + TILE_CELLS - 1) / TILE_CELLS;
+	struct area counted =
+		widened((struct area){r->place.above, r->place.left, r->place.rows, r->place.columns}, halo,
+	            r->total_rows, r->total_columns);
+	size_t down = (counted.rows + TILE_CELLS - 1) / TILE_CELLS,
+		   across = (counted.columns + TILE_CELLS - 1) / TILE_CELLS;
 	int rc = vae_alloc(&r->tile, down * across, sizeof *r->tile, error);
 	for (size_t i = 0; i < down && !rc; i++)
 		for (size_t j = 0; j < across && !rc; j++) {
 			struct vae_refine_tile *t = &r->tile[r->tiles++];
 			size_t top = counted.rows * i / down, bottom = counted.rows * (i + 1) / down;
 			size_t left = counted.columns * j / across, right = counted.columns * (j + 1) / across;
-			t->own = (struct area){counted.row + top, counted.column + left, bottom - top, right - left};
+			t->own =
+				(struct area){counted.row + top, counted.column + left, bottom - top, right - left};
 			t->all = widened(t->own, halo, r->total_rows, r->total_columns);
-			rc = vae_alloc(&t->dy, t->all.rows * t->all.columns, r->rate.y_channels * sizeof(float), error);
+			rc = vae_alloc(&t->dy, t->all.rows * t->all.columns, r->rate.y_channels * sizeof(float),
+			               error);
 		}
 	return rc;
 }
 
-int vae_refine_init(struct vae_refine *r, const struct vae_nets *nets, const struct vae_weights *weights, const struct vae_weights *fast,
+int vae_refine_init(struct vae_refine *r, const struct vae_nets *nets,
+                    const struct vae_weights *weights, const struct vae_weights *fast,
                     uint16_t quality, const struct vae_refine_place *place, struct vae_error *error)
 {
 	size_t channels = (size_t)nets->arch.y;
-	*r = (struct vae_refine){.nets = nets, .weights = weights, .fast = fast, .at = vae_position_of(nets->arch.knots, quality),
-	                         .lambda = vae_arch_lambda(&nets->arch, quality), .place = *place, .total_rows = place->above + place->rows + place->below,
-	                         .total_columns = place->left + place->columns + place->right, .threads = (size_t)omp_get_max_threads()};
+	*r = (struct vae_refine){.nets = nets,
+	                         .weights = weights,
+	                         .fast = fast,
+	                         .at = vae_position_of(nets->arch.knots, quality),
+	                         .lambda = vae_arch_lambda(&nets->arch, quality),
+	                         .place = *place,
+	                         .total_rows = place->above + place->rows + place->below,
+	                         .total_columns = place->left + place->columns + place->right,
+	                         .threads = (size_t)omp_get_max_threads()};
 	size_t slice = place->rows * place->columns;
 	int rc = vae_soft_rate_init(&r->rate, nets, place->rows, place->columns, false, error);
-	if (rc || (rc = vae_alloc(&r->y, r->total_rows * r->total_columns, channels * sizeof(float), error)) ||
+	if (rc ||
+	    (rc =
+	         vae_alloc(&r->y, r->total_rows * r->total_columns, channels * sizeof(float), error)) ||
 	    (rc = vae_alloc(&r->x, place->height_px * place->width_px, 3 * sizeof(float), error)) ||
-	    (rc = vae_alloc(&r->dquantised, slice, channels * sizeof(float), error)) || (rc = vae_alloc(&r->dy, slice, channels * sizeof(float), error)) ||
-	    (rc = vae_alloc(&r->moment, 2 * slice, channels * sizeof(float), error)) || (rc = vae_alloc(&r->run, r->threads, sizeof *r->run, error)) ||
-	    (rc = plan_tiles(r, error)))
+	    (rc = vae_alloc(&r->dquantised, slice, channels * sizeof(float), error)) ||
+	    (rc = vae_alloc(&r->dy, slice, channels * sizeof(float), error)) ||
+	    (rc = vae_alloc(&r->moment, 2 * slice, channels * sizeof(float), error)) ||
+	    (rc = vae_alloc(&r->run, r->threads, sizeof *r->run, error)) || (rc = plan_tiles(r, error)))
 		vae_refine_clear(r);
 	return rc;
 }
@@ -86,7 +106,8 @@ void vae_refine_clear(struct vae_refine *r)
 }
 
 /* A thread's synthesis, made for the largest tile, and now of this one's size. NULL: no memory. */
-static struct vae_run *run_for(const struct vae_refine *r, const struct vae_refine_tile *t, int thread, struct vae_error *error)
+static struct vae_run *run_for(const struct vae_refine *r, const struct vae_refine_tile *t,
+                               int thread, struct vae_error *error)
 {
 	struct vae_run *run = &r->run[thread];
 	size_t rows = 0, columns = 0;
@@ -94,19 +115,23 @@ static struct vae_run *run_for(const struct vae_refine *r, const struct vae_refi
 		rows = most(rows, r->tile[i].all.rows);
 		columns = most(columns, r->tile[i].all.columns);
 	}
-	if (!run->net && vae_run_init(run, &r->nets->net[VAE_SYNTHESIS], 0, rows * VAE_CELL_PX, columns * VAE_CELL_PX, true, error))
+	if (!run->net && vae_run_init(run, &r->nets->net[VAE_SYNTHESIS], 0, rows * VAE_CELL_PX,
+	                              columns * VAE_CELL_PX, true, error))
 		return NULL;
-	vae_run_shrink(run, 0, least(t->all.rows * VAE_CELL_PX, r->place.height_px - t->all.row * VAE_CELL_PX),
-	               least(t->all.columns * VAE_CELL_PX, r->place.width_px - t->all.column * VAE_CELL_PX));
+	vae_run_shrink(
+		run, 0, least(t->all.rows * VAE_CELL_PX, r->place.height_px - t->all.row * VAE_CELL_PX),
+		least(t->all.columns * VAE_CELL_PX, r->place.width_px - t->all.column * VAE_CELL_PX));
 	return run;
 }
 
-/* ---- distortion -------------------------------------------------------------------------------------------------------- */
+/* ---- distortion ------------------------------------------------------------------------------ */
 
-static void copy_cells(float *to, size_t to_columns, const float *from, size_t from_columns, size_t rows, size_t columns, size_t channels)
+static void copy_cells(float *to, size_t to_columns, const float *from, size_t from_columns,
+                       size_t rows, size_t columns, size_t channels)
 {
 	for (size_t row = 0; row < rows; row++)
-		memcpy(to + row * to_columns * channels, from + row * from_columns * channels, columns * channels * sizeof *to);
+		memcpy(to + row * to_columns * channels, from + row * from_columns * channels,
+		       columns * channels * sizeof *to);
 }
 
 /* Whether a pixel of the region lies in an area of cells. */
@@ -115,8 +140,10 @@ static bool within(const struct area *a, size_t row, size_t column)
 	return row / VAE_CELL_PX - a->row < a->rows && column / VAE_CELL_PX - a->column < a->columns;
 }
 
-/* Squared error of the tile's own pixels, and its gradient times scale into the synthesis's output; 0 in the halo. */
-static void tile_error(const struct vae_refine *r, struct vae_refine_tile *t, struct vae_run *run, float scale)
+/* Squared error of the tile's own pixels, and its gradient times scale into the synthesis's output;
+ * 0 in the halo. */
+static void tile_error(const struct vae_refine *r, struct vae_refine_tile *t, struct vae_run *run,
+                       float scale)
 {
 	const float *output = vae_run_output(run, 0);
 	vae_run_start_backward(run);
@@ -125,7 +152,8 @@ static void tile_error(const struct vae_refine *r, struct vae_refine_tile *t, st
 	t->counted = t->of_slice = 0;
 	for (size_t row = 0; row < run->rows[0]; row++)
 		for (size_t column = 0; column < run->columns[0]; column++) {
-			size_t at = 3 * (row * run->columns[0] + column), y = t->all.row * VAE_CELL_PX + row, x = t->all.column * VAE_CELL_PX + column;
+			size_t at = 3 * (row * run->columns[0] + column), y = t->all.row * VAE_CELL_PX + row,
+				   x = t->all.column * VAE_CELL_PX + column;
 			float *gradient = gradients + at, sum = 0;
 			if (!within(&t->own, y, x)) {
 				memset(gradient, 0, 3 * sizeof *gradient);
@@ -142,7 +170,11 @@ static void tile_error(const struct vae_refine *r, struct vae_refine_tile *t, st
 		}
 }
 
-struct distortion { struct vae_refine *r; const struct vae_weights *weights; bool gradient; };
+struct distortion {
+	struct vae_refine *r;
+	const struct vae_weights *weights;
+	bool gradient;
+};
 
 static int do_tile(void *context, size_t i, int thread, struct vae_error *error)
 {
@@ -153,14 +185,16 @@ static int do_tile(void *context, size_t i, int thread, struct vae_error *error)
 	struct vae_run *run = run_for(r, t, thread, error);
 	if (!run)
 		return VAE_EMEM;
-	copy_cells(vae_run_input(run, 0), t->all.columns, r->y + (t->all.row * r->total_columns + t->all.column) * channels, r->total_columns,
+	copy_cells(vae_run_input(run, 0), t->all.columns,
+	           r->y + (t->all.row * r->total_columns + t->all.column) * channels, r->total_columns,
 	           t->all.rows, t->all.columns, channels);
 	vae_net_forward(run, r->nets, d->weights, r->at);
 	tile_error(r, t, run, (float)(r->lambda * 65025 / 3));
 	if (!d->gradient)
 		return 0;
 	vae_net_backward(run, r->nets, d->weights, r->at, NULL);
-	memcpy(t->dy, run->gradient[run->net->input[0]], t->all.rows * t->all.columns * channels * sizeof(float));
+	memcpy(t->dy, run->gradient[run->net->input[0]],
+	       t->all.rows * t->all.columns * channels * sizeof(float));
 	return 0;
 }
 
@@ -173,14 +207,19 @@ static void gather(struct vae_refine *r)
 	memset(r->dquantised, 0, p->rows * p->columns * channels * sizeof *r->dquantised);
 	for (size_t i = 0; i < r->tiles; i++) {
 		const struct area *a = &r->tile[i].all;
-		size_t left = most(a->column, p->left), right = least(a->column + a->columns, p->left + p->columns);
-		for (size_t row = most(a->row, p->above); row < least(a->row + a->rows, p->above + p->rows); row++)
-			kernels->add(r->dquantised + ((row - p->above) * p->columns + left - p->left) * channels,
-			             r->tile[i].dy + ((row - a->row) * a->columns + left - a->column) * channels, (right - left) * channels);
+		size_t left = most(a->column, p->left),
+			   right = least(a->column + a->columns, p->left + p->columns);
+		for (size_t row = most(a->row, p->above); row < least(a->row + a->rows, p->above + p->rows);
+		     row++)
+			kernels->add(
+				r->dquantised + ((row - p->above) * p->columns + left - p->left) * channels,
+				r->tile[i].dy + ((row - a->row) * a->columns + left - a->column) * channels,
+				(right - left) * channels);
 	}
 }
 
-static int count_cost(const struct distortion *d, struct vae_refine_cost *cost, struct vae_error *error)
+static int count_cost(const struct distortion *d, struct vae_refine_cost *cost,
+                      struct vae_error *error)
 {
 	struct vae_refine *r = d->r;
 	const struct vae_refine_place *p = &r->place;
@@ -188,7 +227,8 @@ static int count_cost(const struct distortion *d, struct vae_refine_cost *cost, 
 	double z_bits, counted = 0, of_slice = 0;
 	vae_soft_rate_forward(&r->rate, d->weights, r->at);
 	double bits = vae_soft_rate_bits(&r->rate, 1, &z_bits) + z_bits;
-	copy_cells(r->y + (p->above * r->total_columns + p->left) * channels, r->total_columns, r->rate.quantised, p->columns, p->rows, p->columns, channels);
+	copy_cells(r->y + (p->above * r->total_columns + p->left) * channels, r->total_columns,
+	           r->rate.quantised, p->columns, p->rows, p->columns, channels);
 	int rc = vae_parallel(r->tiles, do_tile, (void *)d, error);
 	if (rc)
 		return rc;
@@ -215,25 +255,31 @@ int vae_refine_gradient(struct vae_refine *r, struct vae_refine_cost *cost, stru
 	return 0;
 }
 
-/* ---- descent ----------------------------------------------------------------------------------------------------------- */
+/* ---- descent --------------------------------------------------------------------------------- */
 
-/* Measured on held-out photographs, loss after 100 steps against 0 at qualities 20 and 50: -2.4 and -2.5 %. Rates from 0.004 to 0.006 and
- * temperatures from 0.15 to 0.2 are within 0.2 of it; with the gradients through z and contexts, which pass two roundings, it is
- * half of it; straight-through rounding and noise in the place of the Gumbel sample make the loss grow. */
+/* Measured on held-out photographs, loss after 100 steps against 0 at qualities 20 and 50: -2.4 and
+ * -2.5 %. Rates from 0.004 to 0.006 and temperatures from 0.15 to 0.2 are within 0.2 of it; with
+ * the gradients through z and contexts, which pass two roundings, it is half of it;
+ * straight-through rounding and noise in the place of the Gumbel sample make the loss grow. */
 #define RATE 0.005 /* of 100 steps; falls to 0 over the second half */
-#define HOT 0.2
+#define HOT  0.2
 #define COLD 0.1
 
 /* start: what Adam's kernel takes for an average, and leaves as it is. */
 static void step(struct vae_refine *r, int i, int steps, float *start)
 {
 	size_t n = vae_soft_rate_size(&r->rate);
-	double along = (double)i / steps, rate = RATE * sqrt(100.0 / (steps > 25 ? steps : 25)) * (along > 0.5 ? 2 - 2 * along : 1), b1 = 0.95, b2 = 0.999;
+	double along = (double)i / steps,
+		   rate =
+			   RATE * sqrt(100.0 / (steps > 25 ? steps : 25)) * (along > 0.5 ? 2 - 2 * along : 1),
+		   b1 = 0.95, b2 = 0.999;
 	double corrected = rate * sqrt(1 - pow(b2, i + 1)) / (1 - pow(b1, i + 1));
-	vae_kernels()->adam(r->rate.y, r->moment, r->moment + n, start, r->dy, n, 1, (float)corrected, (float)b1, (float)b2, 1e-8f, 0);
+	vae_kernels()->adam(r->rate.y, r->moment, r->moment + n, start, r->dy, n, 1, (float)corrected,
+	                    (float)b1, (float)b2, 1e-8f, 0);
 }
 
-int vae_refine_descend(struct vae_refine *r, int steps, uint64_t seed, struct vae_refine_cost *cost, struct vae_error *error)
+int vae_refine_descend(struct vae_refine *r, int steps, uint64_t seed, struct vae_refine_cost *cost,
+                       struct vae_error *error)
 {
 	size_t n = vae_soft_rate_size(&r->rate);
 	float *y = r->rate.y, *start;

@@ -1,28 +1,34 @@
-/* refine.h - one slice's y for one picture's sake: gradient descent on bits + lambda 255^2 MSE, the weights as they are.
+/* descent.h - the latents y of one slice, improved for one picture by gradient descent on
+ * bits + distortion; the weights stay as they are.
  *
- *     +-----------------------------+   context: cells around the slice, as far as they and the slice share pixels; their y stands
- *     |  . . . . . . . . . . . . .  |   .......  pixels that the slice's y reaches: they count
+ *     +-----------------------------+   context: cells around the slice, as far as they
+ *     |  . . . . . . . . . . . . .  |            and the slice share pixels; their y stands
+ *     |  .  +-----------------+  .  |   .......  pixels that the slice's y reaches: they count
+ *     |  .  |      slice      |  .  |
  *     |  .  +-----------------+  .  |
- *     |  .  |      slice      |  .  |   The prior sees the slice alone; the synthesis all of it, tile by tile, each with a halo of its own,
- *     |  .  +-----------------+  .  |   and what tiles say of a cell's gradient is added up.
  *     |  . . . . . . . . . . . . .  |
  *     +-----------------------------+
+ *
+ * The prior sees the slice alone. The synthesis sees all of it, tile by tile, each with a halo of
+ * its own; the gradients that the tiles give for a cell are added.
  */
 #ifndef VAE_LOSS_DESCENT_H
 #define VAE_LOSS_DESCENT_H
 
 #include "loss/rate.h"
 
-/* A slice and what surrounds it, in cells; 16 pixels to a cell but at the picture's lower and right edge. */
+/* A slice and what surrounds it, in cells; 16 pixels to a cell but at the picture's lower and right
+ * edge. */
 struct vae_refine_place {
-	size_t rows, columns;             /* of the slice */
-	size_t above, left, below, right; /* context: twice vae_net_halo of the synthesis, less at the picture's edges */
-	size_t height_px, width_px;       /* of context and slice together */
+	size_t rows, columns; /* of the slice */
+	size_t above, left, below,
+		right; /* context: twice vae_net_halo of the synthesis, less at the picture's edges */
+	size_t height_px, width_px; /* of context and slice together */
 };
 
 struct vae_refine_cost {
 	double bits, squared_error; /* of z and y; over the slice's own samples in 0..1 */
-	double loss;                /* bits + lambda 255^2 / 3 x squared error, over all the samples that count */
+	double loss; /* bits + lambda 255^2 / 3 x squared error, over all the samples that count */
 };
 
 struct vae_refine_tile;
@@ -30,32 +36,41 @@ struct vae_refine_tile;
 struct vae_refine {
 	const struct vae_nets *nets;
 	const struct vae_weights *weights; /* what costs are counted with */
-	const struct vae_weights *fast;    /* what gradients are taken with, packed_t too: the same numbers, for products in bf16 perhaps */
+	const struct vae_weights *fast;    /* what gradients are taken with, packed_t too: the same
+	                                      numbers, for products in bf16 perhaps */
 	struct vae_position at;
 	double lambda;
 	struct vae_refine_place place;
 	size_t total_rows, total_columns; /* cells of context and slice */
-	struct vae_soft_rate rate;        /* rate.y is the slice's y; filled by the caller, as are the next two; rounding is set by it too */
-	float *y;                         /* total_rows x total_columns x channels: the context's y stands here; owned, as is the next */
-	float *x;                         /* height_px x width_px x 3 */
-	float *dquantised, *dy;           /* of the slice; owned */
-	float *moment;                    /* Adam's two moments; owned */
+	struct vae_soft_rate rate; /* rate.y is the slice's y; filled by the caller, as are the next
+	                              two; rounding is set by it too */
+	float *y; /* total_rows x total_columns x channels: the context's y stands here; owned, as is
+	             the next */
+	float *x; /* height_px x width_px x 3 */
+	float *dquantised, *dy; /* of the slice; owned */
+	float *moment;          /* Adam's two moments; owned */
 	size_t tiles, threads;
-	struct vae_refine_tile *tile;     /* [tiles]; owned */
-	struct vae_run *run;              /* [threads], synthesis; owned */
+	struct vae_refine_tile *tile; /* [tiles]; owned */
+	struct vae_run *run;          /* [threads], synthesis; owned */
 };
 /* weights and fast may be the same, and stay the caller's. */
-int vae_refine_init(struct vae_refine *r, const struct vae_nets *nets, const struct vae_weights *weights, const struct vae_weights *fast,
-                    uint16_t quality, const struct vae_refine_place *place, struct vae_error *error);
+int vae_refine_init(struct vae_refine *r, const struct vae_nets *nets,
+                    const struct vae_weights *weights, const struct vae_weights *fast,
+                    uint16_t quality, const struct vae_refine_place *place,
+                    struct vae_error *error);
 void vae_refine_clear(struct vae_refine *r);
 
 /* The cost of rate.y under rate.rounding. Threads: tiles are shared among OpenMP's. */
 int vae_refine_cost(struct vae_refine *r, struct vae_refine_cost *cost, struct vae_error *error);
-/* The same by `fast`, and its gradient, to dy, as if means and scales stood (vae_soft_rate_backward_direct). */
-int vae_refine_gradient(struct vae_refine *r, struct vae_refine_cost *cost, struct vae_error *error);
+/* The same by `fast`, and its gradient, to dy, as if means and scales stood
+ * (vae_soft_rate_backward_direct). */
+int vae_refine_gradient(struct vae_refine *r, struct vae_refine_cost *cost,
+                        struct vae_error *error);
 
-/* `steps` steps from rate.y, which is left as the best rounded to: never worse than it was. cost[steps + 1]: rounded at first and last, in between as
- * the steps saw it. The same bits for any number of threads. */
-int vae_refine_descend(struct vae_refine *r, int steps, uint64_t seed, struct vae_refine_cost *cost, struct vae_error *error);
+/* `steps` steps from rate.y, which is left as the best rounded to: never worse than it was.
+ * cost[steps + 1]: rounded at first and last, in between as the steps saw it. The same bits for any
+ * number of threads. */
+int vae_refine_descend(struct vae_refine *r, int steps, uint64_t seed, struct vae_refine_cost *cost,
+                       struct vae_error *error);
 
 #endif

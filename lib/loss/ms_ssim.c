@@ -3,11 +3,12 @@
 
 #include <math.h>
 
-#define SCALES VAE_SIMILARITY_SCALES
+#define SCALES  VAE_SIMILARITY_SCALES
 #define COLOURS 3
-#define LEAST 0.01 /* mean of a scale */
+#define LEAST   0.01 /* mean of a scale */
 
-/* One colour of both pictures at one scale, and the gradient of the scale's mean similarity in y: rows x columns each. */
+/* One colour of both pictures at one scale, and the gradient of the scale's mean similarity in y:
+ * rows x columns each. */
 struct scale {
 	size_t rows, columns;
 	float *x, *y, *slope;
@@ -33,7 +34,8 @@ static void halve(const struct scale *to, const struct scale *from)
 	}
 }
 
-/* The similarity of one colour; sets factors so that the slopes of all scales add up to d(similarity)/dy x weight. */
+/* The similarity of one colour; sets factors so that the slopes of all scales add up to
+ * d(similarity)/dy x weight. */
 static double similarity(struct scale scale[SCALES], double weight)
 {
 	float tap[VAE_WINDOW / 2 + 1];
@@ -42,7 +44,9 @@ static double similarity(struct scale scale[SCALES], double weight)
 	for (int i = 0; i < SCALES; i++) {
 		struct scale *s = &scale[i];
 		double windows = (double)((s->rows - VAE_WINDOW + 1) * (s->columns - VAE_WINDOW + 1));
-		double mean = vae_kernels()->similarity_backward(&(struct vae_similarity_backward){s->rows, s->columns, s->x, s->y, tap, i == SCALES - 1, s->slope}) / windows;
+		double mean = vae_kernels()->similarity_backward(&(struct vae_similarity_backward){
+						  s->rows, s->columns, s->x, s->y, tap, i == SCALES - 1, s->slope}) /
+		              windows;
 		mean = mean > LEAST || isnan(mean) ? mean : LEAST;
 		product *= pow(mean, vae_similarity_weight[i]);
 		s->factor = weight * vae_similarity_weight[i] / mean / windows;
@@ -52,7 +56,8 @@ static double similarity(struct scale scale[SCALES], double weight)
 	return product;
 }
 
-/* slope = factor x slope + a quarter of the coarser scale's, of which each sample is the mean of four. */
+/* slope = factor x slope + a quarter of the coarser scale's, of which each sample is the mean of
+ * four. */
 static void gather(const struct scale *s, const struct scale *coarser)
 {
 	float factor = (float)s->factor;
@@ -64,13 +69,15 @@ static void gather(const struct scale *s, const struct scale *coarser)
 	}
 }
 
-double vae_ms_ssim_loss(const float *x, const float *y, size_t rows, size_t columns, double weight, float *gradient, float *room)
+double vae_ms_ssim_loss(const float *x, const float *y, size_t rows, size_t columns, double weight,
+                        float *gradient, float *room)
 {
 	struct scale scale[SCALES];
 	double mean = 0;
 	for (int i = 0; i < SCALES; i++) {
 		size_t r = rows >> i, c = columns >> i;
-		scale[i] = (struct scale){.rows = r, .columns = c, .x = room, .y = room + r * c, .slope = room + 2 * r * c};
+		scale[i] = (struct scale){
+			.rows = r, .columns = c, .x = room, .y = room + r * c, .slope = room + 2 * r * c};
 		room += 3 * r * c;
 	}
 	for (size_t colour = 0; colour < COLOURS; colour++) {

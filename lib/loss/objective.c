@@ -18,7 +18,8 @@ void vae_objective_add(struct vae_objective_sums *to, const struct vae_objective
 	to->kl += from->kl;
 }
 
-int vae_objective_init(struct vae_objective *o, const struct vae_nets *nets, int loss, size_t rows, size_t columns, struct vae_error *error)
+int vae_objective_init(struct vae_objective *o, const struct vae_nets *nets, int loss, size_t rows,
+                       size_t columns, struct vae_error *error)
 {
 	const struct vae_arch *a = &nets->arch;
 	memset(o, 0, sizeof *o);
@@ -29,9 +30,12 @@ int vae_objective_init(struct vae_objective *o, const struct vae_nets *nets, int
 	size_t channels = a->kind == VAE_ARCH_PHOTO ? 3 : (size_t)(a->width * a->height);
 	int result = vae_alloc(&o->x, rows * columns, channels * sizeof(float), error);
 	if (!result)
-		result = a->kind == VAE_ARCH_PHOTO ? vae_soft_rate_init(&o->rate, nets, rows / 16, columns / 16, true, error)
-		                                   : vae_alloc(&o->noise, rows * (size_t)a->y * 2, sizeof(float), error);
-	size_t room = loss == VAE_LOSS_MS_SSIM ? vae_ms_ssim_room(rows, columns) : loss == VAE_LOSS_VISION ? vae_vision_room(rows, columns) : 0;
+		result = a->kind == VAE_ARCH_PHOTO
+		             ? vae_soft_rate_init(&o->rate, nets, rows / 16, columns / 16, true, error)
+		             : vae_alloc(&o->noise, rows * (size_t)a->y * 2, sizeof(float), error);
+	size_t room = loss == VAE_LOSS_MS_SSIM  ? vae_ms_ssim_room(rows, columns)
+	              : loss == VAE_LOSS_VISION ? vae_vision_room(rows, columns)
+	                                        : 0;
 	if (!result && room)
 		result = vae_alloc(&o->metric_room, room, sizeof(float), error);
 	for (int i = 0; i < VAE_NETS && !result; i += VAE_SYNTHESIS - VAE_ANALYSIS)
@@ -53,7 +57,8 @@ void vae_objective_clear(struct vae_objective *o)
 	memset(o, 0, sizeof *o);
 }
 
-void vae_objective_pass(struct vae_objective *o, const struct vae_weights *weights, uint16_t quality, bool training, double weight, float *gradient,
+void vae_objective_pass(struct vae_objective *o, const struct vae_weights *weights,
+                        uint16_t quality, bool training, double weight, float *gradient,
                         struct vae_objective_sums *sums)
 {
 	struct vae_objective_sums s = {0};

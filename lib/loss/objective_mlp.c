@@ -3,8 +3,10 @@
 #include <math.h>
 #include <string.h>
 
-/* -log p(x|z) of one picture given the logits, and its gradient in them. Bernoulli: softplus(l) - x l. MSE: a unit-variance Gaussian about sigmoid(l). */
-static double likelihood(int loss, const float *logit, const float *x, size_t n, float weight, float *gradient)
+/* -log p(x|z) of one picture given the logits, and its gradient in them. Bernoulli: softplus(l) - x
+ * l. MSE: a unit-variance Gaussian about sigmoid(l). */
+static double likelihood(int loss, const float *logit, const float *x, size_t n, float weight,
+                         float *gradient)
 {
 	double sum = 0;
 	for (size_t i = 0; i < n; i++) {
@@ -27,12 +29,13 @@ void vae_objective_noise(struct vae_objective *o, size_t row)
 		o->noise[row * n + c] = (float)vae_random_normal(&o->random);
 }
 
-void vae_objective_mlp(struct vae_objective *o, const struct vae_weights *weights, bool training, double weight, float *gradient,
-                       struct vae_objective_sums *sums)
+void vae_objective_mlp(struct vae_objective *o, const struct vae_weights *weights, bool training,
+                       double weight, float *gradient, struct vae_objective_sums *sums)
 {
 	struct vae_run *analysis = &o->run[VAE_ANALYSIS], *synthesis = &o->run[VAE_SYNTHESIS];
 	struct vae_position nowhere = {0, 0};
-	size_t n = (size_t)(o->nets->arch.width * o->nets->arch.height), z_channels = (size_t)o->nets->arch.y;
+	size_t n = (size_t)(o->nets->arch.width * o->nets->arch.height),
+		   z_channels = (size_t)o->nets->arch.y;
 	float *epsilon = o->noise, *deviation = epsilon + o->rows * z_channels;
 	sums->samples = (double)o->samples;
 	(void)training; /* the ELBO is a mean over samples of z, in validation too */
@@ -43,7 +46,8 @@ void vae_objective_mlp(struct vae_objective *o, const struct vae_weights *weight
 	float *z = vae_run_input(synthesis, 0);
 	for (size_t i = 0; i < o->samples; i++)
 		for (size_t c = 0; c < z_channels; c++) {
-			float mean = posterior[i * 2 * z_channels + c], log_variance = posterior[(i * 2 + 1) * z_channels + c];
+			float mean = posterior[i * 2 * z_channels + c],
+				  log_variance = posterior[(i * 2 + 1) * z_channels + c];
 			size_t k = i * z_channels + c;
 			deviation[k] = expf(0.5f * log_variance);
 			z[k] = mean + deviation[k] * epsilon[k];
@@ -51,7 +55,8 @@ void vae_objective_mlp(struct vae_objective *o, const struct vae_weights *weight
 		}
 	vae_net_forward(synthesis, o->nets, weights, nowhere);
 	vae_run_start_backward(synthesis);
-	sums->elbo = sums->kl + likelihood(o->loss, vae_run_output(synthesis, 0), o->x, o->samples * n, (float)weight, vae_run_start_gradient(synthesis, 0));
+	sums->elbo = sums->kl + likelihood(o->loss, vae_run_output(synthesis, 0), o->x, o->samples * n,
+	                                   (float)weight, vae_run_start_gradient(synthesis, 0));
 	sums->loss = sums->elbo;
 	if (!gradient)
 		return; /* with a gradient all rows are in use */
@@ -64,7 +69,8 @@ void vae_objective_mlp(struct vae_objective *o, const struct vae_weights *weight
 		for (size_t c = 0; c < z_channels; c++) {
 			size_t k = i * z_channels + c, m = i * 2 * z_channels + c;
 			dposterior[m] = dz[k] + (float)weight * posterior[m];
-			dposterior[m + z_channels] = 0.5f * (dz[k] * epsilon[k] * deviation[k] + (float)weight * (deviation[k] * deviation[k] - 1));
+			dposterior[m + z_channels] = 0.5f * (dz[k] * epsilon[k] * deviation[k] +
+			                                     (float)weight * (deviation[k] * deviation[k] - 1));
 		}
 	vae_net_backward(analysis, o->nets, weights, nowhere, gradient);
 }

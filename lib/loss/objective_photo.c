@@ -5,23 +5,24 @@
 #include <math.h>
 #include <string.h>
 
-/* The weight of the metric D at the quality whose weight of 255^2 MSE is lambda.
- * MS-SSIM: fitted so that a quality takes about as many bits as of a model trained on MSE: 6 % less to 11 % more from 0.17 to 1.7 bpp,
- * 20 % more at 0.11.
- * SSIMULACRA 2: fitted so that its sum weighs what squared error weighs in pictures of photo-3 at every quality. */
+/* The weight of the metric D at the quality whose weight of 255^2 MSE is lambda. MS-SSIM: fitted so
+ * that a quality takes about as many bits as of a model trained on MSE: 6 % less to 11 % more from
+ * 0.17 to 1.7 bpp, 20 % more at 0.11. SSIMULACRA 2: fitted so that its sum weighs what squared
+ * error weighs in pictures of photo-3 at every quality. */
 static double metric_weight(int loss, double lambda)
 {
 	return loss == VAE_LOSS_MS_SSIM ? 4000 * pow(lambda, 1.06) : 6.4 * pow(lambda, 1.033);
 }
 
-/* What the loss comes to for a trained network, roughly. bpp + lambda 255^2 MSE: 0.2 at lambda 0.0008, 1 at 0.02, 3 at 0.2; with MS-SSIM: 0.24, 1.4, 4.7.
- * Only weighs the samples. */
+/* What the loss comes to for a trained network, roughly. bpp + lambda 255^2 MSE: 0.2 at lambda
+ * 0.0008, 1 at 0.02, 3 at 0.2; with MS-SSIM: 0.24, 1.4, 4.7. Only weighs the samples. */
 static double typical_loss(int loss, double lambda)
 {
 	return loss == VAE_LOSS_MS_SSIM ? 11.3 * pow(lambda, 0.54) : 6.5 * pow(lambda, 0.48);
 }
 
-/* Squared error of the synthesis against x, and its gradient times scale into the synthesis's output. */
+/* Squared error of the synthesis against x, and its gradient times scale into the synthesis's
+ * output. */
 static double squared_error(struct vae_objective *o, float scale)
 {
 	struct vae_run *run = &o->run[VAE_SYNTHESIS];
@@ -42,21 +43,26 @@ static double squared_error(struct vae_objective *o, float scale)
 	return sum;
 }
 
-/* What the synthesis's output costs in bits a pixel, and its gradient times weight in its place; what it is made of to s. */
-static double distortion(struct vae_objective *o, double lambda, double weight, struct vae_objective_sums *s)
+/* What the synthesis's output costs in bits a pixel, and its gradient times weight in its place;
+ * what it is made of to s. */
+static double distortion(struct vae_objective *o, double lambda, double weight,
+                         struct vae_objective_sums *s)
 {
 	struct vae_run *run = &o->run[VAE_SYNTHESIS];
 	double samples = 3 * (double)(o->rows * o->columns);
-	double of_error = (1 - o->share) * lambda * 65025, of_metric = o->share * metric_weight(o->loss, lambda);
+	double of_error = (1 - o->share) * lambda * 65025,
+		   of_metric = o->share * metric_weight(o->loss, lambda);
 	s->mse = squared_error(o, (float)(weight * of_error / samples)) / samples;
 	if (!o->metric_room)
 		return of_error * s->mse;
 	s->metric = (o->loss == VAE_LOSS_MS_SSIM ? vae_ms_ssim_loss : vae_vision_loss)(
-		o->x, vae_run_output(run, 0), o->rows, o->columns, weight * of_metric, run->gradient[run->net->output[0]], o->metric_room);
+		o->x, vae_run_output(run, 0), o->rows, o->columns, weight * of_metric,
+		run->gradient[run->net->output[0]], o->metric_room);
 	return of_error * s->mse + of_metric * s->metric;
 }
 
-static void forward(struct vae_objective *o, const struct vae_weights *weights, struct vae_position at, bool training)
+static void forward(struct vae_objective *o, const struct vae_weights *weights,
+                    struct vae_position at, bool training)
 {
 	struct vae_run *analysis = &o->run[VAE_ANALYSIS], *synthesis = &o->run[VAE_SYNTHESIS];
 	struct vae_soft_rate *rate = &o->rate;
@@ -73,23 +79,28 @@ static void forward(struct vae_objective *o, const struct vae_weights *weights, 
 }
 
 /* The gradient of the synthesis's output is in place. */
-static void backward(struct vae_objective *o, const struct vae_weights *weights, struct vae_position at, float *gradient)
+static void backward(struct vae_objective *o, const struct vae_weights *weights,
+                     struct vae_position at, float *gradient)
 {
 	struct vae_run *analysis = &o->run[VAE_ANALYSIS], *synthesis = &o->run[VAE_SYNTHESIS];
 	vae_net_backward(synthesis, o->nets, weights, at, gradient);
 	vae_run_start_backward(analysis);
-	vae_soft_rate_backward(&o->rate, weights, at, synthesis->gradient[synthesis->net->input[0]], gradient, vae_run_start_gradient(analysis, 0));
+	vae_soft_rate_backward(&o->rate, weights, at, synthesis->gradient[synthesis->net->input[0]],
+	                       gradient, vae_run_start_gradient(analysis, 0));
 	vae_net_backward(analysis, o->nets, weights, at, gradient);
 }
 
-void vae_objective_photo(struct vae_objective *o, const struct vae_weights *weights, uint16_t quality, bool training, double weight, float *gradient,
+void vae_objective_photo(struct vae_objective *o, const struct vae_weights *weights,
+                         uint16_t quality, bool training, double weight, float *gradient,
                          struct vae_objective_sums *sums)
 {
 	struct vae_position at = vae_position_of(o->nets->arch.knots, quality);
-	double lambda = vae_arch_lambda(&o->nets->arch, quality), pixels = (double)(o->rows * o->columns), typical = typical_loss(o->loss, lambda);
+	double lambda = vae_arch_lambda(&o->nets->arch, quality),
+		   pixels = (double)(o->rows * o->columns), typical = typical_loss(o->loss, lambda);
 	forward(o, weights, at, training);
 
-	double z_bits, y_bits = vae_soft_rate_bits(&o->rate, (float)(weight / typical / pixels), &z_bits);
+	double z_bits,
+		y_bits = vae_soft_rate_bits(&o->rate, (float)(weight / typical / pixels), &z_bits);
 	sums->samples = 1;
 	sums->bpp = (y_bits + z_bits) / pixels;
 	sums->z_bpp = z_bits / pixels;
@@ -98,7 +109,8 @@ void vae_objective_photo(struct vae_objective *o, const struct vae_weights *weig
 		backward(o, weights, at, gradient);
 }
 
-double vae_objective_distortion(struct vae_objective *o, const struct vae_weights *weights, uint16_t quality)
+double vae_objective_distortion(struct vae_objective *o, const struct vae_weights *weights,
+                                uint16_t quality)
 {
 	struct vae_position at = vae_position_of(o->nets->arch.knots, quality);
 	struct vae_run *synthesis = &o->run[VAE_SYNTHESIS];

@@ -7,15 +7,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-int vae_soft_rate_init(struct vae_soft_rate *r, const struct vae_nets *nets, size_t rows, size_t columns, bool training,
-                       struct vae_error *error)
+int vae_soft_rate_init(struct vae_soft_rate *r, const struct vae_nets *nets, size_t rows,
+                       size_t columns, bool training, struct vae_error *error)
 {
 	const struct vae_arch *a = &nets->arch;
-	*r = (struct vae_soft_rate){.nets = nets, .rows = rows, .columns = columns, .cells = rows * columns, .hyper_columns = (columns + 3) / 4, .hyper_cells = (rows + 3) / 4 * ((columns + 3) / 4),
-	                            .y_channels = (size_t)a->y, .z_channels = (size_t)a->z, .steps = a->steps, .temperature = 1};
-	float **y[] = {&r->y, &r->mean, &r->log_scale, &r->residual, &r->quantised, &r->d, &r->slope, &r->dd, &r->dlog_scale, &r->dresidual};
+	*r = (struct vae_soft_rate){.nets = nets,
+	                            .rows = rows,
+	                            .columns = columns,
+	                            .cells = rows * columns,
+	                            .hyper_columns = (columns + 3) / 4,
+	                            .hyper_cells = (rows + 3) / 4 * ((columns + 3) / 4),
+	                            .y_channels = (size_t)a->y,
+	                            .z_channels = (size_t)a->z,
+	                            .steps = a->steps,
+	                            .temperature = 1};
+	float **y[] = {&r->y, &r->mean,  &r->log_scale, &r->residual,   &r->quantised,
+	               &r->d, &r->slope, &r->dd,        &r->dlog_scale, &r->dresidual};
 	float **z[] = {&r->z_d, &r->z_log_scale, &r->z_dd, &r->z_dlog_scale, &r->z_mean};
-	size_t y_arrays = sizeof y / sizeof *y, z_arrays = sizeof z / sizeof *z, y_size = r->cells * r->y_channels, z_size = r->hyper_cells * r->z_channels;
+	size_t y_arrays = sizeof y / sizeof *y, z_arrays = sizeof z / sizeof *z,
+		   y_size = r->cells * r->y_channels, z_size = r->hyper_cells * r->z_channels;
 	int result = vae_alloc(&r->work, y_size * y_arrays + z_size * z_arrays, sizeof(float), error);
 	for (int i = VAE_H_A; i < VAE_SYNTHESIS && !result; i++)
 		result = vae_run_init(&r->run[i], &nets->net[i], 4, rows, columns, training, error);
@@ -50,11 +60,14 @@ static float noise(struct vae_soft_rate *r, float d)
 	return r->rounding == VAE_ROUND_NOISE ? d + vae_random_uniform(&r->random) - 0.5f : rintf(d);
 }
 
-/* z rounded about its mean goes on to h_s, and to the means of the cells to the right and below; z with noise pays. */
-static void quantise_z(struct vae_soft_rate *r, const struct vae_weights *weights, struct vae_position at)
+/* z rounded about its mean goes on to h_s, and to the means of the cells to the right and below; z
+ * with noise pays. */
+static void quantise_z(struct vae_soft_rate *r, const struct vae_weights *weights,
+                       struct vae_position at)
 {
 	struct vae_z_mean near = vae_z_mean_of(&r->nets->params, weights->value);
-	const float *z = vae_run_output(&r->run[VAE_H_A], 0), *table = param_of(r->nets, weights->value, "prior.z.log_scale");
+	const float *z = vae_run_output(&r->run[VAE_H_A], 0),
+				*table = param_of(r->nets, weights->value, "prior.z.log_scale");
 	float *rounded = vae_run_input(&r->run[VAE_H_S], 0);
 	for (size_t i = 0; i < r->hyper_cells; i++) {
 		vae_z_mean_mean(r->z_mean, &near, rounded, i, r->hyper_columns, r->z_channels);
@@ -68,32 +81,39 @@ static void quantise_z(struct vae_soft_rate *r, const struct vae_weights *weight
 	}
 }
 
-/* Stochastic Gumbel annealing (Yang, Bamler, Mandt 2020): v's two neighbours, mixed by a sample of the softmax over -atanh(distance) / t
- * that the Gumbel trick draws at temperature t. As t falls the mixture becomes one of the two, more often the nearer one.
- * The difference of two Gumbel numbers is a logistic one; atanh(f) - atanh(1 - f) is half a logarithm. */
+/* Stochastic Gumbel annealing (Yang, Bamler, Mandt 2020): v's two neighbours, mixed by a sample of
+ * the softmax over -atanh(distance) / t that the Gumbel trick draws at temperature t. As t falls
+ * the mixture becomes one of the two, more often the nearer one. The difference of two Gumbel
+ * numbers is a logistic one; atanh(f) - atanh(1 - f) is half a logarithm. */
 static float gumbel(struct vae_soft_rate *r, float v, float *slope)
 {
 	float low = floorf(v), f = v - low, t = r->temperature, u = vae_random_uniform(&r->random);
 	f = f > 1e-4f ? f : 1e-4f;
 	f = f < 1 - 1e-4f ? f : 1 - 1e-4f;
 	u = u > 1e-7f ? u : 1e-7f;
-	float logit = 0.5f / t * logf((1 + f) * f / ((1 - f) * (2 - f))), up = 1 / (1 + expf(-(logit + logf(u / (1 - u))) / t));
+	float logit = 0.5f / t * logf((1 + f) * f / ((1 - f) * (2 - f))),
+		  up = 1 / (1 + expf(-(logit + logf(u / (1 - u))) / t));
 	*slope = up * (1 - up) / (t * t) * (1 / (1 - f * f) + 1 / (f * (2 - f)));
 	return low + up;
 }
 
-/* Takes over the means and log-scales that a step coded with, and rounds y about them: residual is what the context sees. */
+/* Takes over the means and log-scales that a step coded with, and rounds y about them: residual is
+ * what the context sees. */
 static void quantise_step(struct vae_soft_rate *r, int step, const float *guess)
 {
 	for (size_t i = 0; i < r->cells; i++) {
-		size_t first = vae_order_first_channel(step, r->steps, i / r->columns, i % r->columns, r->y_channels), k = i * r->y_channels + first;
-		const float *mean = guess + i * 2 * r->y_channels + first, *log_scale = mean + r->y_channels;
+		size_t first = vae_order_first_channel(step, r->steps, i / r->columns, i % r->columns,
+		                                       r->y_channels),
+			   k = i * r->y_channels + first;
+		const float *mean = guess + i * 2 * r->y_channels + first,
+					*log_scale = mean + r->y_channels;
 		for (size_t c = 0; c < r->y_channels / (size_t)r->steps; c++, k++) {
 			float v = r->y[k] - mean[c];
 			r->mean[k] = mean[c];
 			r->log_scale[k] = log_scale[c];
 			r->slope[k] = 1;
-			r->residual[k] = r->rounding == VAE_ROUND_GUMBEL ? gumbel(r, v, &r->slope[k]) : rintf(v);
+			r->residual[k] =
+				r->rounding == VAE_ROUND_GUMBEL ? gumbel(r, v, &r->slope[k]) : rintf(v);
 			r->quantised[k] = r->residual[k] + mean[c];
 		}
 	}
@@ -101,7 +121,8 @@ static void quantise_step(struct vae_soft_rate *r, int step, const float *guess)
 
 static void clear(float *p, size_t n) { memset(p, 0, n * sizeof *p); }
 
-void vae_soft_rate_forward(struct vae_soft_rate *r, const struct vae_weights *weights, struct vae_position at)
+void vae_soft_rate_forward(struct vae_soft_rate *r, const struct vae_weights *weights,
+                           struct vae_position at)
 {
 	struct vae_run *run = r->run, *h_s = &run[VAE_H_S];
 	size_t y_size = vae_soft_rate_size(r), features = vae_run_size(h_s, h_s->net->output[0]);
@@ -135,17 +156,22 @@ double vae_soft_rate_bits(struct vae_soft_rate *r, float weight, double *z_bits)
 	clear(r->dlog_scale, y_size);
 	clear(r->z_dd, z_size);
 	clear(r->z_dlog_scale, z_size);
-	double y_bits = kernels->gaussian_bits(r->d, r->log_scale, y_size, weight, r->dd, r->dlog_scale);
-	*z_bits = kernels->gaussian_bits(r->z_d, r->z_log_scale, z_size, weight, r->z_dd, r->z_dlog_scale);
+	double y_bits =
+		kernels->gaussian_bits(r->d, r->log_scale, y_size, weight, r->dd, r->dlog_scale);
+	*z_bits =
+		kernels->gaussian_bits(r->z_d, r->z_log_scale, z_size, weight, r->z_dd, r->z_dlog_scale);
 	return y_bits;
 }
 
-/* The gradient of a step's (mean, log-scale), and of y. On r lie the rate's, what comes back from later contexts, and the synthesis's;
- * dr/dmean = -dr/dy = -slope, and y^ = r + mean. */
-static void guess_gradient(const struct vae_soft_rate *r, int step, const float *dquantised, float *dguess, float *dy)
+/* The gradient of a step's (mean, log-scale), and of y. On r lie the rate's, what comes back from
+ * later contexts, and the synthesis's; dr/dmean = -dr/dy = -slope, and y^ = r + mean. */
+static void guess_gradient(const struct vae_soft_rate *r, int step, const float *dquantised,
+                           float *dguess, float *dy)
 {
 	for (size_t i = 0; i < r->cells; i++) {
-		size_t first = vae_order_first_channel(step, r->steps, i / r->columns, i % r->columns, r->y_channels), k = i * r->y_channels + first;
+		size_t first = vae_order_first_channel(step, r->steps, i / r->columns, i % r->columns,
+		                                       r->y_channels),
+			   k = i * r->y_channels + first;
 		float *dmean = dguess + i * 2 * r->y_channels + first, *dlog_scale = dmean + r->y_channels;
 		for (size_t c = 0; c < r->y_channels / (size_t)r->steps; c++, k++) {
 			float s = r->slope[k];
@@ -157,11 +183,16 @@ static void guess_gradient(const struct vae_soft_rate *r, int step, const float 
 	}
 }
 
-static const float *input_gradient(const struct vae_run *run, int i) { return run->gradient[run->net->input[i]]; }
+static const float *input_gradient(const struct vae_run *run, int i)
+{
+	return run->gradient[run->net->input[i]];
+}
 
-/* What the mean of cell i does by way of a neighbour that it took `share` of: z^ follows z, and round(z - mean) + mean no mean. */
-static void neighbour_gradient(const struct vae_soft_rate *r, const float *dd, size_t neighbour, const float *share, const float *mean, float *dshare,
-                               float *dmean, float *dz)
+/* What the mean of cell i does by way of a neighbour that it took `share` of: z^ follows z, and
+ * round(z - mean) + mean no mean. */
+static void neighbour_gradient(const struct vae_soft_rate *r, const float *dd, size_t neighbour,
+                               const float *share, const float *mean, float *dshare, float *dmean,
+                               float *dz)
 {
 	const float *z = vae_run_input(&r->run[VAE_H_S], 0) + neighbour * r->z_channels;
 	for (size_t c = 0; c < r->z_channels; c++) {
@@ -174,16 +205,21 @@ static void neighbour_gradient(const struct vae_soft_rate *r, const float *dd, s
 }
 
 /* z's density, and z itself: what h_s and the rate leave on it. */
-static void z_gradient(const struct vae_soft_rate *r, const struct vae_weights *weights, struct vae_position at, float *gradient, float *dz)
+static void z_gradient(const struct vae_soft_rate *r, const struct vae_weights *weights,
+                       struct vae_position at, float *gradient, float *dz)
 {
 	struct vae_z_mean near = vae_z_mean_of(&r->nets->params, weights->value);
 	float *dmean = gradient ? param_of(r->nets, gradient, "prior.z.mean") : NULL;
-	float *dleft = gradient ? param_of(r->nets, gradient, "prior.z.left") : NULL, *dup = gradient ? param_of(r->nets, gradient, "prior.z.up") : NULL;
-	float *dtable = gradient ? param_of(r->nets, gradient, "prior.z.log_scale") + (size_t)at.index * r->z_channels : NULL;
+	float *dleft = gradient ? param_of(r->nets, gradient, "prior.z.left") : NULL,
+		  *dup = gradient ? param_of(r->nets, gradient, "prior.z.up") : NULL;
+	float *dtable = gradient ? param_of(r->nets, gradient, "prior.z.log_scale") +
+	                               (size_t)at.index * r->z_channels
+	                         : NULL;
 	memcpy(dz, input_gradient(&r->run[VAE_H_S], 0), r->hyper_cells * r->z_channels * sizeof(float));
 	vae_kernels()->add(dz, r->z_dd, r->hyper_cells * r->z_channels);
 	for (size_t i = 0; i < r->hyper_cells; i++) {
-		const float *dd = r->z_dd + i * r->z_channels, *dlog_scale = r->z_dlog_scale + i * r->z_channels;
+		const float *dd = r->z_dd + i * r->z_channels,
+					*dlog_scale = r->z_dlog_scale + i * r->z_channels;
 		if (i % r->hyper_columns)
 			neighbour_gradient(r, dd, i - 1, near.left, near.mean, dleft, dmean, dz);
 		if (i >= r->hyper_columns)
@@ -196,8 +232,9 @@ static void z_gradient(const struct vae_soft_rate *r, const struct vae_weights *
 	}
 }
 
-void vae_soft_rate_backward(struct vae_soft_rate *r, const struct vae_weights *weights, struct vae_position at, const float *dquantised,
-                            float *gradient, float *dy)
+void vae_soft_rate_backward(struct vae_soft_rate *r, const struct vae_weights *weights,
+                            struct vae_position at, const float *dquantised, float *gradient,
+                            float *dy)
 {
 	const struct vae_kernels *kernels = vae_kernels();
 	struct vae_run *h_a = &r->run[VAE_H_A], *h_s = &r->run[VAE_H_S];
@@ -227,7 +264,8 @@ void vae_soft_rate_backward(struct vae_soft_rate *r, const struct vae_weights *w
 	kernels->add(dy, input_gradient(h_a, 0), y_size);
 }
 
-void vae_soft_rate_backward_direct(const struct vae_soft_rate *r, const float *dquantised, float *dy)
+void vae_soft_rate_backward_direct(const struct vae_soft_rate *r, const float *dquantised,
+                                   float *dy)
 {
 	for (size_t k = 0; k < vae_soft_rate_size(r); k++)
 		dy[k] = r->slope[k] * (dquantised[k] + r->dd[k]);

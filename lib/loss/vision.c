@@ -1,8 +1,10 @@
 /* vision.c - SSIMULACRA 2 forward and backward over one patch, by one thread.
  *
- *     y --> light 0 --halved--> light 1 ... light 4       and back:  dlight 4 --> dlight 3 ... --> dy
- *              |                   |                                     |           |
- *             XYB --> moments --> maps                               dXYB <-- slopes of the maps, filtered
+ *     y --> light 0 --halved--> light 1 ... light 4
+ *              |                   |
+ *             XYB --> moments --> maps
+ *
+ * and back: slopes of the maps, filtered --> dXYB --> dlight 4 --> dlight 3 ... --> dy.
  *
  * The filter is symmetric and sees zeros outside, so that its transpose is the filter itself.
  */
@@ -15,10 +17,10 @@
 #include "kernel/kernel.h"
 #include "measure/ssimulacra2.h"
 
-#define COLOURS VAE_S2_CHANNELS
-#define PAD 16             /* zeros about a line, of which the filter reads VAE_S2_REACH */
+#define COLOURS      VAE_S2_CHANNELS
+#define PAD          16 /* zeros about a line, of which the filter reads VAE_S2_REACH */
 #define LEAST_WEIGHT 0.01
-#define ROUND_OFF 1e-5     /* the least L4 norm that is divided by */
+#define ROUND_OFF    1e-5 /* the least L4 norm that is divided by */
 
 /* One scale: planes of rows x line floats, each line with PAD zeros before and after. */
 struct scale {
@@ -34,13 +36,16 @@ struct work {
 	float *kept[VAE_S2_MOMENTS]; /* the moments of one channel of one scale */
 	float *part[3];              /* gradients in its moments, filtered along rows */
 	float *dxyb[COLOURS];
-	float *ring;                 /* VAE_S2_TAPS x VAE_S2_MOMENTS lines */
-	float *line, *nothing;       /* a line to work in; one of zeros */
+	float *ring;           /* VAE_S2_TAPS x VAE_S2_MOMENTS lines */
+	float *line, *nothing; /* a line to work in; one of zeros */
 };
 
 static size_t line_of(size_t columns) { return columns + 2 * PAD; }
 
-static float *row_of(const struct scale *s, float *plane, size_t row) { return plane + row * s->line + PAD; }
+static float *row_of(const struct scale *s, float *plane, size_t row)
+{
+	return plane + row * s->line + PAD;
+}
 
 /* Five planes of three colours at each of the scales, and 10 at the first. */
 size_t vae_vision_room(size_t rows, size_t columns)
@@ -67,9 +72,10 @@ static double weight_of(int channel, int scale, int norm, int map)
 	return w >= LEAST_WEIGHT ? w : 0;
 }
 
-/* ---- from samples to XYB ----------------------------------------------------------------------- */
+/* ---- from samples to XYB --------------------------------------------------------------------- */
 
-static void take_samples(const struct work *w, const struct scale *s, float *const plane[COLOURS], const float *samples)
+static void take_samples(const struct work *w, const struct scale *s, float *const plane[COLOURS],
+                         const float *samples)
 {
 	for (size_t r = 0; r < s->rows; r++)
 		for (size_t c = 0; c < COLOURS; c++) {
@@ -83,21 +89,25 @@ static void halve(const struct scale *to, const struct scale *from)
 {
 	for (size_t c = 0; c < COLOURS; c++)
 		for (size_t r = 0; r < to->rows; r++) {
-			vae_kernels()->halve(row_of(to, to->x[c], r), row_of(from, from->x[c], 2 * r), row_of(from, from->x[c], 2 * r + 1), to->columns);
-			vae_kernels()->halve(row_of(to, to->y[c], r), row_of(from, from->y[c], 2 * r), row_of(from, from->y[c], 2 * r + 1), to->columns);
+			vae_kernels()->halve(row_of(to, to->x[c], r), row_of(from, from->x[c], 2 * r),
+			                     row_of(from, from->x[c], 2 * r + 1), to->columns);
+			vae_kernels()->halve(row_of(to, to->y[c], r), row_of(from, from->y[c], 2 * r),
+			                     row_of(from, from->y[c], 2 * r + 1), to->columns);
 		}
 }
 
-static void to_xyb(const struct work *w, const struct scale *s, float *const out[COLOURS], float *const light[COLOURS])
+static void to_xyb(const struct work *w, const struct scale *s, float *const out[COLOURS],
+                   float *const light[COLOURS])
 {
 	for (size_t r = 0; r < s->rows; r++) {
-		const float *rgb[] = {row_of(s, light[0], r), row_of(s, light[1], r), row_of(s, light[2], r)};
+		const float *rgb[] = {row_of(s, light[0], r), row_of(s, light[1], r),
+		                      row_of(s, light[2], r)};
 		float *xyb[] = {row_of(s, out[0], r), row_of(s, out[1], r), row_of(s, out[2], r)};
 		w->k->xyb(xyb, rgb, s->columns);
 	}
 }
 
-/* ---- one channel of one scale ------------------------------------------------------------------ */
+/* ---- one channel of one scale ---------------------------------------------------------------- */
 
 static float *ring_line(const struct work *w, const struct scale *s, size_t row, size_t q)
 {
@@ -106,7 +116,8 @@ static float *ring_line(const struct work *w, const struct scale *s, size_t row,
 
 static struct vae_s2_row row_at(const struct work *w, const struct scale *s, int c, size_t r)
 {
-	struct vae_s2_row row = {.n = s->columns, .a = row_of(s, s->a[c], r), .b = row_of(s, s->b[c], r), .tap = w->tap};
+	struct vae_s2_row row = {
+		.n = s->columns, .a = row_of(s, s->a[c], r), .b = row_of(s, s->b[c], r), .tap = w->tap};
 	for (size_t q = 0; q < VAE_S2_MOMENTS; q++)
 		row.kept[q] = row_of(s, w->kept[q], r);
 	return row;
@@ -118,7 +129,8 @@ static struct vae_s2_sums measure(const struct work *w, const struct scale *s, i
 	struct vae_s2_sums all = {{0}, {0}}, sums;
 	for (size_t r = 0; r < s->rows + VAE_S2_REACH; r++) {
 		if (r < s->rows) {
-			float *out[] = {ring_line(w, s, r, 0), ring_line(w, s, r, 1), ring_line(w, s, r, 2), ring_line(w, s, r, 3)};
+			float *out[] = {ring_line(w, s, r, 0), ring_line(w, s, r, 1), ring_line(w, s, r, 2),
+			                ring_line(w, s, r, 3)};
 			w->k->moments(out, row_of(s, s->a[c], r), row_of(s, s->b[c], r), s->columns, w->tap);
 		}
 		if (r < VAE_S2_REACH)
@@ -128,7 +140,8 @@ static struct vae_s2_sums measure(const struct work *w, const struct scale *s, i
 		for (size_t k = 0; k < VAE_S2_TAPS; k++)
 			for (size_t q = 0; q < VAE_S2_MOMENTS; q++) {
 				bool inside = centre + k >= VAE_S2_REACH && centre + k - VAE_S2_REACH < s->rows;
-				row.moment[q][k] = inside ? ring_line(w, s, centre + k - VAE_S2_REACH, q) : w->nothing + PAD;
+				row.moment[q][k] =
+					inside ? ring_line(w, s, centre + k - VAE_S2_REACH, q) : w->nothing + PAD;
 			}
 		w->k->maps(&sums, &row);
 		vae_s2_sums_add(&all, &sums);
@@ -137,8 +150,8 @@ static struct vae_s2_sums measure(const struct work *w, const struct scale *s, i
 }
 
 /* The part of S that the sums come to; its slopes in the maps of one sample, times weight. */
-static double value_of(struct vae_s2_slopes *slopes, const struct vae_s2_sums *sums, const struct scale *s, int c, int scale,
-                       double weight)
+static double value_of(struct vae_s2_slopes *slopes, const struct vae_s2_sums *sums,
+                       const struct scale *s, int c, int scale, double weight)
 {
 	double n = (double)(s->rows * s->columns), value = 0;
 	for (int map = 0; map < VAE_S2_MAPS; map++) {
@@ -152,7 +165,8 @@ static double value_of(struct vae_s2_slopes *slopes, const struct vae_s2_sums *s
 }
 
 /* dXYB of channel c, from the moments that were kept. */
-static void backward(const struct work *w, const struct scale *s, int c, const struct vae_s2_slopes *slopes)
+static void backward(const struct work *w, const struct scale *s, int c,
+                     const struct vae_s2_slopes *slopes)
 {
 	float *out[3] = {w->line, w->line + s->line, w->line + 2 * s->line};
 	struct vae_s2_gradient g = {out[0] + PAD, out[1] + PAD, out[2] + PAD, NULL};
@@ -198,14 +212,15 @@ static double pass(const struct work *w, const struct scale *s, int scale, doubl
 	}
 	for (size_t r = 0; r < s->rows; r++) {
 		const float *rgb[] = {row_of(s, s->y[0], r), row_of(s, s->y[1], r), row_of(s, s->y[2], r)};
-		const float *dxyb[] = {row_of(s, w->dxyb[0], r), row_of(s, w->dxyb[1], r), row_of(s, w->dxyb[2], r)};
+		const float *dxyb[] = {row_of(s, w->dxyb[0], r), row_of(s, w->dxyb[1], r),
+		                       row_of(s, w->dxyb[2], r)};
 		float *dy[] = {row_of(s, s->dy[0], r), row_of(s, s->dy[1], r), row_of(s, s->dy[2], r)};
 		w->k->xyb_backward(dy, dxyb, rgb, s->columns);
 	}
 	return value;
 }
 
-/* ---- the patch --------------------------------------------------------------------------------- */
+/* ---- the patch ------------------------------------------------------------------------------- */
 
 /* A coarser pixel is the mean of four: each gets a quarter of its gradient. */
 static void spread(const struct scale *to, const struct scale *from)
@@ -218,7 +233,8 @@ static void spread(const struct scale *to, const struct scale *from)
 		}
 }
 
-static void give_gradient(const struct work *w, const struct scale *s, float *gradient, const float *y)
+static void give_gradient(const struct work *w, const struct scale *s, float *gradient,
+                          const float *y)
 {
 	for (size_t r = 0; r < s->rows; r++)
 		for (size_t c = 0; c < COLOURS; c++) {
@@ -239,7 +255,8 @@ static float *take(float **room, size_t floats)
 	return at;
 }
 
-static void lay_out(struct work *w, struct scale scale[VAE_S2_SCALES], size_t rows, size_t columns, float *room)
+static void lay_out(struct work *w, struct scale scale[VAE_S2_SCALES], size_t rows, size_t columns,
+                    float *room)
 {
 	size_t line = line_of(columns), plane = rows * line;
 	for (size_t q = 0; q < VAE_S2_MOMENTS; q++)
@@ -253,7 +270,8 @@ static void lay_out(struct work *w, struct scale scale[VAE_S2_SCALES], size_t ro
 	w->line = take(&room, 3 * line);
 	for (int i = 0; i < VAE_S2_SCALES; i++) {
 		struct scale *s = &scale[i];
-		*s = (struct scale){.rows = rows >> i, .columns = columns >> i, .line = line_of(columns >> i)};
+		*s = (struct scale){
+			.rows = rows >> i, .columns = columns >> i, .line = line_of(columns >> i)};
 		for (size_t c = 0; c < COLOURS; c++) {
 			float **part[] = {&s->x[c], &s->y[c], &s->dy[c], &s->a[c], &s->b[c]};
 			for (size_t k = 0; k < sizeof part / sizeof *part; k++)
@@ -262,18 +280,22 @@ static void lay_out(struct work *w, struct scale scale[VAE_S2_SCALES], size_t ro
 	}
 }
 
-double vae_vision_loss(const float *x, const float *y, size_t rows, size_t columns, double weight, float *gradient, float *room)
+double vae_vision_loss(const float *x, const float *y, size_t rows, size_t columns, double weight,
+                       float *gradient, float *room)
 {
 	struct scale scale[VAE_S2_SCALES];
 	struct work w = {.k = vae_s2_kernels()};
 	int scales = 0;
 	double sum = 0;
 	vae_s2_taps(w.tap);
-	memset(room, 0, vae_vision_room(rows, columns) * sizeof *room); /* zeros about each line, and no gradient */
+	memset(room, 0, vae_vision_room(rows, columns) * sizeof *room); /* zeros about each line, and no
+	                                                                   gradient */
 	lay_out(&w, scale, rows, columns, room);
 	take_samples(&w, &scale[0], scale[0].x, x);
 	take_samples(&w, &scale[0], scale[0].y, y);
-	for (; scales < VAE_S2_SCALES && scale[scales].rows >= VAE_S2_SIDE && scale[scales].columns >= VAE_S2_SIDE; scales++) {
+	for (; scales < VAE_S2_SCALES && scale[scales].rows >= VAE_S2_SIDE &&
+	       scale[scales].columns >= VAE_S2_SIDE;
+	     scales++) {
 		if (scales)
 			halve(&scale[scales], &scale[scales - 1]);
 		if (counts(0, scales) || counts(1, scales) || counts(2, scales))

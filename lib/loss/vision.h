@@ -1,5 +1,5 @@
-/* vision.h - the distortion of the loss "vision": the weighted sum of SSIMULACRA 2 before its polynomial
- * (measure/ssimulacra2.h), and its gradient. */
+/* vision.h - the distortion of the loss "vision": the weighted sum of SSIMULACRA 2 before its
+ * polynomial (measure/ssimulacra2.h), and its gradient. */
 #ifndef VAE_LOSS_VISION_H
 #define VAE_LOSS_VISION_H
 
@@ -8,12 +8,12 @@
 /* Returns the floats of working memory that vae_vision_loss needs. */
 size_t vae_vision_room(size_t rows, size_t columns);
 
-/* Returns the weighted sum S of y against x, and adds weight x dS/dy to gradient. Weights of the sum
- * below 0.01 are left out: they change it by less than a thousandth, and cost as much as the others.
- * x, y, gradient: rows x columns x 3, samples -0.5 (black) to 0.5 (white), y also beyond them; rows and
- * columns are multiples of 16. A scale that is under VAE_S2_SIDE pixels a side is left out.
- * room: vae_vision_room floats, aligned to a cache line. */
-double vae_vision_loss(const float *x, const float *y, size_t rows, size_t columns, double weight, float *gradient,
-                       float *room);
+/* Returns the weighted sum S of y against x, and adds weight x dS/dy to gradient. Weights of the
+ * sum below 0.01 are left out: they change it by less than a thousandth, and cost as much as the
+ * others. x, y, gradient: rows x columns x 3, samples -0.5 (black) to 0.5 (white), y also beyond
+ * them; rows and columns are multiples of 16. A scale that is under VAE_S2_SIDE pixels a side is
+ * left out. room: vae_vision_room floats, aligned to a cache line. */
+double vae_vision_loss(const float *x, const float *y, size_t rows, size_t columns, double weight,
+                       float *gradient, float *room);
 
 #endif

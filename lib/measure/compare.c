@@ -1,17 +1,19 @@
-/* stat.c - measures of pictures: squared error, and the multi-scale structural similarity of Wang, Simoncelli and Bovik (2003),
- * "Multiscale structural similarity for image quality assessment", as the published figures of learned codecs compute it:
- * 11x11 Gaussian windows that lie wholly inside the picture, each scale the mean of 2x2 blocks of the one before, where an odd
+/* compare.c - measures of pictures: squared error, and the multi-scale structural similarity of
+ * Wang, Simoncelli and Bovik (2003), "Multiscale structural similarity for image quality
+ * assessment", as the published figures of learned codecs compute it: 11x11 Gaussian windows that
+ * lie wholly inside the picture, each scale the mean of 2x2 blocks of the one before, where an odd
  * side is first given one line of zeros at its low edge.
  *
- * Rows of both pictures come in by bands. Each scale is a stage that holds a few rows of both; when it is full it measures the windows
- * that lie wholly in them, hands halved rows on, and keeps the last ten, which windows further down begin in.
+ * Rows of both pictures come in by bands. Each scale is a stage that holds a few rows of both; when
+ * it is full it measures the windows that lie wholly in them, hands halved rows on, and keeps the
+ * last ten, which windows further down begin in.
  *
  *     rows --> scale 0 --halved--> scale 1 --halved--> ... scale 4
  *                 |                   |                       |
  *                 +----- the sum of each row of windows ------+
  *
- * All sums run in an order that the picture alone decides, so the figures depend neither on the number of threads nor on the bands.
- */
+ * All sums run in an order that the picture alone decides, so the figures depend neither on the
+ * number of threads nor on the bands. */
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
@@ -24,32 +26,39 @@
 #include "measure/ssimulacra2.h"
 
 #define GROUNDS 2 /* pictures with alpha are compared over dark and over light grey */
-#define SCALES VAE_SIMILARITY_SCALES
-#define OVERLAP (VAE_WINDOW - 1)                     /* rows that neighbouring bands of windows share */
-#define MIN_SIDE (OVERLAP * (1 << (SCALES - 1)) + 1) /* the smallest side that leaves one window at the last scale */
-#define BAND_PIXELS ((uint64_t)1 << 19)              /* for each thread: they should seldom wait for each other, nor for memory */
+#define SCALES  VAE_SIMILARITY_SCALES
+#define OVERLAP (VAE_WINDOW - 1) /* rows that neighbouring bands of windows share */
+#define MIN_SIDE                     \
+	(OVERLAP * (1 << (SCALES - 1)) + \
+	 1) /* the smallest side that leaves one window at the last scale */
+#define BAND_PIXELS                                                                                \
+	((uint64_t)1 << 19) /* for each thread: they should seldom wait for each other, nor for memory \
+	                     */
 #define MOST_PIXELS ((uint64_t)1 << 21)
-#define BAND_ROWS 64                                 /* or more pixels where they are fewer rows than this */
-#define MIN_BAND 16
-#define MIN_PIECE 16 /* rows of windows: a piece of work begins with ten rows of samples that give none */
-#define BLACK -0.5f  /* planes hold samples - 0.5: variances E[x^2] - E[x]^2 lose less to cancellation about the middle */
+#define BAND_ROWS   64 /* or more pixels where they are fewer rows than this */
+#define MIN_BAND    16
+#define MIN_PIECE \
+	16 /* rows of windows: a piece of work begins with ten rows of samples that give none */
+#define BLACK                                                                                     \
+	-0.5f /* planes hold samples - 0.5: variances E[x^2] - E[x]^2 lose less to cancellation about \
+	         the middle */
 
-/* One scale of both pictures: rows first to first + count - 1, each with a line of floats for every colour of the one, then of the other.
- * Windows above row `first` have been measured. */
+/* One scale of both pictures: rows first to first + count - 1, each with a line of floats for every
+ * colour of the one, then of the other. Windows above row `first` have been measured. */
 struct stage {
 	size_t width, height;
-	size_t line, row;      /* floats of a line and of a row */
+	size_t line, row; /* floats of a line and of a row */
 	size_t first, count, room;
-	size_t halved;         /* rows that the next stage was given */
-	float *rows;           /* room x 2 x colours x line, owned */
-	double sum[3];         /* of all windows so far, for each colour */
+	size_t halved; /* rows that the next stage was given */
+	float *rows;   /* room x 2 x colours x line, owned */
+	double sum[3]; /* of all windows so far, for each colour */
 };
 
 struct comparison {
 	const struct vae_kernels *k;
 	struct vae_geometry geometry; /* of the picture */
 	int colours;
-	uint16_t white[2];            /* maxval of both */
+	uint16_t white[2]; /* maxval of both */
 	bool multi_scale;
 	uint32_t band;
 	/* squared error: a / ma - b / mb = (fa a - fb b) / unit */
@@ -57,13 +66,14 @@ struct comparison {
 	uint64_t unseen;                /* pixels that are invisible in both */
 	uint16_t *colour[2], *alpha[2]; /* a band of both pictures, owned */
 	struct stage stage[SCALES];
-	float *black;                   /* a line of it, owned */
+	float *black; /* a line of it, owned */
 	float tap[VAE_WINDOW / 2 + 1];
-	double *row;                    /* a sum for each row of windows of each colour, or each row of samples; owned */
-	struct vae_s2 *s2[GROUNDS];     /* SSIMULACRA 2, the second where there is alpha; NULL: not measured; owned */
+	double *row; /* a sum for each row of windows of each colour, or each row of samples; owned */
+	struct vae_s2 *s2[GROUNDS]; /* SSIMULACRA 2, the second where there is alpha; NULL: not
+	                               measured; owned */
 };
 
-/* ---- squared error ----------------------------------------------------------------------------------------------------- */
+/* ---- squared error --------------------------------------------------------------------------- */
 
 static uint32_t gcd(uint32_t a, uint32_t b)
 {
@@ -82,16 +92,19 @@ static double row_error(const struct comparison *c, size_t y)
 	return c->k->squared_error(c->colour[0] + y * n, c->colour[1] + y * n, n, c->fa, c->fb);
 }
 
-/* ---- MS-SSIM ----------------------------------------------------------------------------------------------------------- */
+/* ---- MS-SSIM --------------------------------------------------------------------------------- */
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 static size_t most(size_t a, size_t b) { return a > b ? a : b; }
 
-/* Row y of the next scale: means of 2x2 blocks, for an odd side after a line of black before the first: (black, 0) (1, 2) (3, 4) ... */
-static void halve_row(const struct comparison *c, const struct stage *s, const struct stage *next, size_t y)
+/* Row y of the next scale: means of 2x2 blocks, for an odd side after a line of black before the
+ * first: (black, 0) (1, 2) (3, 4) ... */
+static void halve_row(const struct comparison *c, const struct stage *s, const struct stage *next,
+                      size_t y)
 {
 	size_t pad_x = s->width & 1, pad_y = s->height & 1;
-	const float *rows = s->rows + (2 * y - pad_y - s->first) * s->row; /* y 0 and pad_y: the row above it is not there */
+	const float *rows = s->rows + (2 * y - pad_y - s->first) *
+	                                  s->row; /* y 0 and pad_y: the row above it is not there */
 	float *out = next->rows + (y - next->first) * next->row;
 
 	for (int i = 0; i < 2 * c->colours; i++, rows += s->line, out += next->line) {
@@ -103,23 +116,28 @@ static void halve_row(const struct comparison *c, const struct stage *s, const s
 }
 
 /* A piece of the windows that the stage can measure: piece i / colours of one colour. */
-static void measure_piece(struct comparison *c, const struct stage *s, size_t windows, size_t piece, size_t i)
+static void measure_piece(struct comparison *c, const struct stage *s, size_t windows, size_t piece,
+                          size_t i)
 {
 	size_t colours = (size_t)c->colours, colour = i % colours, y = i / colours * piece;
 	const float *a = s->rows + y * s->row + colour * s->line;
 
-	c->k->similarity(&(struct vae_similarity){ least(windows - y, piece), s->width - OVERLAP, a, a + colours * s->line, s->row, c->tap,
-	                                           s == &c->stage[SCALES - 1], c->row + colour * windows + y });
+	c->k->similarity(&(struct vae_similarity){
+		least(windows - y, piece), s->width - OVERLAP, a, a + colours * s->line, s->row, c->tap,
+		s == &c->stage[SCALES - 1], c->row + colour * windows + y});
 }
 
-/* Does all that can be done with the rows that a stage holds: measures windows, hands halved rows on, drops what has served.
- * No band makes more rows than the next stage has room for once it has done the same. */
+/* Does all that can be done with the rows that a stage holds: measures windows, hands halved rows
+ * on, drops what has served. No band makes more rows than the next stage has room for once it has
+ * done the same. */
 static void work(struct comparison *c, int scale)
 {
 	struct stage *s = &c->stage[scale], *next = scale + 1 < SCALES ? s + 1 : NULL;
 	size_t colours = (size_t)c->colours, threads = (size_t)omp_get_max_threads();
-	size_t windows = s->count > OVERLAP ? s->count - OVERLAP : 0, end = next ? (s->first + s->count + (s->height & 1)) / 2 : 0;
-	size_t piece = least(most((windows * colours + threads - 1) / threads, MIN_PIECE), VAE_SIMILARITY_ROWS);
+	size_t windows = s->count > OVERLAP ? s->count - OVERLAP : 0,
+		   end = next ? (s->first + s->count + (s->height & 1)) / 2 : 0;
+	size_t piece =
+		least(most((windows * colours + threads - 1) / threads, MIN_PIECE), VAE_SIMILARITY_ROWS);
 	size_t pieces = (windows + piece - 1) / piece * colours;
 
 	if (next && next->room - next->count < end - s->halved)
@@ -151,15 +169,17 @@ static double colour_similarity(const struct comparison *c, int colour)
 
 	for (int scale = 0; scale < SCALES; scale++) {
 		const struct stage *s = &c->stage[scale];
-		double mean = s->sum[colour] / ((double)(s->height - OVERLAP) * (double)(s->width - OVERLAP));
+		double mean =
+			s->sum[colour] / ((double)(s->height - OVERLAP) * (double)(s->width - OVERLAP));
 		product *= pow(mean > 0 ? mean : 0, vae_similarity_weight[scale]);
 	}
 	return product;
 }
 
-/* ---- both -------------------------------------------------------------------------------------------------------------- */
+/* ---- both ------------------------------------------------------------------------------------ */
 
-/* Makes pixels of row y of the band that are invisible in both pictures black, and returns how many there are. */
+/* Makes pixels of row y of the band that are invisible in both pictures black, and returns how many
+ * there are. */
 static size_t blacken_unseen(const struct comparison *c, size_t y)
 {
 	size_t width = c->geometry.width, colours = (size_t)c->colours, count = 0;
@@ -184,7 +204,8 @@ static void take_row(const struct comparison *c, size_t held, size_t y)
 	float *out = s->rows + (held + y) * s->row;
 
 	for (int i = 0; i < 2; i++, out += colours * s->line)
-		c->k->planes(out, s->line, c->colour[i] + y * s->width * colours, s->width, colours, c->white[i]);
+		c->k->planes(out, s->line, c->colour[i] + y * s->width * colours, s->width, colours,
+		             c->white[i]);
 }
 
 static void take_band(struct comparison *c, uint32_t rows)
@@ -203,7 +224,8 @@ static void take_band(struct comparison *c, uint32_t rows)
 	c->unseen += unseen;
 	if (c->multi_scale)
 		c->stage[0].count += rows;
-	struct vae_s2_rows picture = { c->colour[0], c->alpha[0], c->white[0] }, reference = { c->colour[1], c->alpha[1], c->white[1] };
+	struct vae_s2_rows picture = {c->colour[0], c->alpha[0], c->white[0]},
+					   reference = {c->colour[1], c->alpha[1], c->white[1]};
 	for (int i = 0; i < GROUNDS && c->s2[i]; i++)
 		vae_s2_add(c->s2[i], &reference, &picture, rows);
 }
@@ -222,12 +244,17 @@ static void comparison_clear(struct comparison *c)
 		vae_s2_free(c->s2[i]);
 }
 
-static int stage_init(struct stage *s, size_t width, size_t height, int colours, uint32_t band, struct vae_error *error)
+static int stage_init(struct stage *s, size_t width, size_t height, int colours, uint32_t band,
+                      struct vae_error *error)
 {
 	size_t line = (width + 15) / 16 * 16, row, floats;
 	int rc = vae_multiply(&row, line, 2, (size_t)colours, error);
 
-	*s = (struct stage){ .width = width, .height = height, .line = line, .row = row, .room = least(band, height) + OVERLAP };
+	*s = (struct stage){.width = width,
+	                    .height = height,
+	                    .line = line,
+	                    .row = row,
+	                    .room = least(band, height) + OVERLAP};
 	if (rc || (rc = vae_multiply(&floats, s->room, row, 1, error)))
 		return rc;
 	return vae_alloc_huge(&s->rows, floats, sizeof *s->rows, error);
@@ -248,13 +275,14 @@ static int stages_init(struct comparison *c, struct vae_error *error)
 
 static int s2_init(struct comparison *c, bool alpha, struct vae_error *error)
 {
-	static const float ground[GROUNDS] = { 0.1f, 0.9f };
+	static const float ground[GROUNDS] = {0.1f, 0.9f};
 	int rc = 0;
 
 	if (c->geometry.width < VAE_S2_SIDE || c->geometry.height < VAE_S2_SIDE)
 		return 0;
 	for (int i = 0; !rc && i < (alpha ? GROUNDS : 1); i++)
-		rc = vae_s2_new(&c->s2[i], c->geometry.width, c->geometry.height, c->colours, ground[i], error);
+		rc = vae_s2_new(&c->s2[i], c->geometry.width, c->geometry.height, c->colours, ground[i],
+		                error);
 	return rc;
 }
 
@@ -265,7 +293,8 @@ static uint32_t default_band(size_t width)
 }
 
 /* Zero *c first. */
-static int comparison_init(struct comparison *c, const struct vae_geometry *g, const struct vae_geometry *reference, uint32_t band,
+static int comparison_init(struct comparison *c, const struct vae_geometry *g,
+                           const struct vae_geometry *reference, uint32_t band,
                            struct vae_error *error)
 {
 	uint32_t ma = g->maxval, mb = reference->maxval, common = gcd(ma, mb);
@@ -285,7 +314,8 @@ static int comparison_init(struct comparison *c, const struct vae_geometry *g, c
 	c->unit = ma * c->fa;
 	if ((rc = vae_image_alloc(&c->colour[0], &c->alpha[0], g, c->band, error)) ||
 	    (rc = vae_image_alloc(&c->colour[1], &c->alpha[1], reference, c->band, error)) ||
-	    (rc = vae_alloc_raw(&c->row, ((size_t)c->band + OVERLAP) * (size_t)c->colours, sizeof *c->row, error)))
+	    (rc = vae_alloc_raw(&c->row, ((size_t)c->band + OVERLAP) * (size_t)c->colours,
+	                        sizeof *c->row, error)))
 		return rc;
 	if ((rc = s2_init(c, vae_has_alpha(g->tuple) || vae_has_alpha(reference->tuple), error)))
 		return rc;
@@ -306,18 +336,21 @@ static void result(struct vae_distortion *d, const struct comparison *c)
 		d->ssimulacra2 = fmin(d->ssimulacra2, vae_s2_result(c->s2[1]));
 }
 
-int vae_compare_rows(struct vae_distortion *distortion, struct vae_image_rows *image, struct vae_image_rows *reference, uint32_t band,
-                     struct vae_error *error)
+int vae_compare_rows(struct vae_distortion *distortion, struct vae_image_rows *image,
+                     struct vae_image_rows *reference, uint32_t band, struct vae_error *error)
 {
 	const struct vae_geometry *g = &image->geometry, *r = &reference->geometry;
-	struct comparison c = { 0 };
+	struct comparison c = {0};
 	int rc = vae_isa_check(error);
 
 	if (rc)
 		return rc;
-	if (g->width != r->width || g->height != r->height || vae_colours(g->tuple) != vae_colours(r->tuple))
-		return vae_fail(error, VAE_EARG, "cannot compare a picture of %u x %u pixels and %d colours with one of %u x %u and %d", g->width,
-		                g->height, vae_colours(g->tuple), r->width, r->height, vae_colours(r->tuple));
+	if (g->width != r->width || g->height != r->height ||
+	    vae_colours(g->tuple) != vae_colours(r->tuple))
+		return vae_fail(
+			error, VAE_EARG,
+			"cannot compare a picture of %u x %u pixels and %d colours with one of %u x %u and %d",
+			g->width, g->height, vae_colours(g->tuple), r->width, r->height, vae_colours(r->tuple));
 	if ((rc = comparison_init(&c, g, r, band, error)))
 		goto out;
 	for (uint32_t left = g->height, n; left; left -= n) {
@@ -337,8 +370,8 @@ out:
 	return rc;
 }
 
-int vae_compare(struct vae_distortion *distortion, const struct vae_image *image, const struct vae_image *reference,
-                struct vae_error *error)
+int vae_compare(struct vae_distortion *distortion, const struct vae_image *image,
+                const struct vae_image *reference, struct vae_error *error)
 {
 	struct vae_image_rows *a = NULL, *b = NULL;
 	int rc = vae_image_rows_new(&a, image, error);

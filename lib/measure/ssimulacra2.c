@@ -15,64 +15,56 @@
 #include "base/memory.h"
 #include "kernel/kernel.h"
 
-#define PICTURES 2
-#define PLANES (PICTURES * VAE_S2_CHANNELS)
-#define PAD 16              /* floats before a plane's row: zeros, and alignment */
-#define BAND_PIXELS 16384   /* for each thread */
-#define BAND_LEAST 16       /* rows */
-#define BAND_MOST 256
-#define SHARED_PIXELS 8192  /* fewer rows than that many pixels are not worth waking threads for */
+#define PICTURES      2
+#define PLANES        (PICTURES * VAE_S2_CHANNELS)
+#define PAD           16    /* floats before a plane's row: zeros, and alignment */
+#define BAND_PIXELS   16384 /* for each thread */
+#define BAND_LEAST    16    /* rows */
+#define BAND_MOST     256
+#define SHARED_PIXELS 8192 /* fewer rows than that many pixels are not worth waking threads for */
 
 /* Weights of the reference, to its last digit: [channel][scale][norm][map]. */
 const double vae_s2_weight[VAE_S2_CHANNELS][VAE_S2_SCALES][VAE_S2_NORMS][VAE_S2_MAPS] = {
-	{ /* X */
-		{{0, 0.0007376606707406586, 0},
-		 {0, 0.0007793481682867309, 0}},
+	{
+		/* X */
+		{{0, 0.0007376606707406586, 0}, {0, 0.0007793481682867309, 0}},
 		{{0, 0.0004371155730107379, 0},
-		 {1.1041726426657346, 0.00066284834129271, 0.00015231632783718752}},
-		{{0, 0.0016406437456599754, 0},
-		 {1.8422455520539298, 11.441172603757666, 0}},
+         {1.1041726426657346, 0.00066284834129271, 0.00015231632783718752}},
+		{{0, 0.0016406437456599754, 0}, {1.8422455520539298, 11.441172603757666, 0}},
 		{{0.0007989109436015163, 0.000176816438078653, 0},
-		 {1.8787594979546387, 10.94906990605142, 0}},
+         {1.8787594979546387, 10.94906990605142, 0}},
 		{{0.0007289346991508072, 0.9677937080626833, 0},
-		 {0.00014003424285435884, 0.9981766977854967, 0.00031949755934435053}},
-		{{0.0004550992113792063, 0, 0},
-		 {0.0013648766163243398, 0, 0}},
+         {0.00014003424285435884, 0.9981766977854967, 0.00031949755934435053}},
+		{{0.0004550992113792063, 0, 0}, {0.0013648766163243398, 0, 0}},
 	},
-	{ /* Y */
-		{{0, 0, 0},
-		 {7.466890328078848, 0, 17.445833984131262}},
+	{
+		/* Y */
+		{{0, 0, 0}, {7.466890328078848, 0, 17.445833984131262}},
 		{{0.0006235601634041466, 0, 0},
-		 {6.683678146179332, 0.00037724407979611296, 1.027889937768264}},
+         {6.683678146179332, 0.00037724407979611296, 1.027889937768264}},
 		{{225.20515300849274, 0, 0},
-		 {19.213238186143016, 0.0011401524586618361, 0.001237755635509985}},
+         {19.213238186143016, 0.0011401524586618361, 0.001237755635509985}},
 		{{176.39317598450694, 0, 0},
-		 {24.43300999870476, 0.28520802612117757, 0.0004485436923833408}},
-		{{0, 0, 0},
-		 {34.77906344483772, 44.835625328877896, 0}},
-		{{0, 0, 0},
-		 {0, 0, 0}},
+         {24.43300999870476, 0.28520802612117757, 0.0004485436923833408}},
+		{{0, 0, 0}, {34.77906344483772, 44.835625328877896, 0}},
+		{{0, 0, 0}, {0, 0, 0}},
 	},
-	{ /* B-Y */
-		{{0, 0.0008680556573291698, 0},
-		 {0, 0, 0}},
-		{{0, 0.0005313191874358747, 0},
-		 {0.00016533814161379112, 0, 0}},
-		{{0, 0, 0},
-		 {0.0004179171803251336, 0.0017290828234722833, 0}},
-		{{0.0020827005846636437, 0, 0},
-		 {8.826982764996862, 23.19243343998926, 0}},
+	{
+		/* B-Y */
+		{{0, 0.0008680556573291698, 0}, {0, 0, 0}},
+		{{0, 0.0005313191874358747, 0}, {0.00016533814161379112, 0, 0}},
+		{{0, 0, 0}, {0.0004179171803251336, 0.0017290828234722833, 0}},
+		{{0.0020827005846636437, 0, 0}, {8.826982764996862, 23.19243343998926, 0}},
 		{{95.1080498811086, 0.9863978034400682, 0.9834382792465353},
-		 {0.0012286405048278493, 171.2667255897307, 0.9807858872435379}},
-		{{0, 0, 0},
-		 {0.0005130064588990679, 0, 0.00010854057858411537}},
+         {0.0012286405048278493, 171.2667255897307, 0.9807858872435379}},
+		{{0, 0, 0}, {0.0005130064588990679, 0, 0.00010854057858411537}},
 	},
 };
 
 /* The reference filters by the recursion of Charalampidis (2016), "Recursive implementation of the
- * Gaussian filter using truncated cosine functions". For deviation 1.5 its cosines end at distance 5,
- * where they are 0: the filter is sum over k = 1, 3, 5 of beta[k] cos(k pi n / 10), |n| < 5. Equations
- * (37) to (56) there give beta; (39) makes the taps sum to 1. */
+ * Gaussian filter using truncated cosine functions". For deviation 1.5 its cosines end at distance
+ * 5, where they are 0: the filter is sum over k = 1, 3, 5 of beta[k] cos(k pi n / 10), |n| < 5.
+ * Equations (37) to (56) there give beta; (39) makes the taps sum to 1. */
 void vae_s2_taps(float tap[VAE_S2_REACH + 1])
 {
 	const double radius = VAE_S2_REACH + 1, variance = 1.5 * 1.5, unit = acos(-1) / (2 * radius);
@@ -83,7 +75,8 @@ void vae_s2_taps(float tap[VAE_S2_REACH + 1])
 		r[i] = sign * p[i] * p[i] / sin(omega);
 		rho[i] = exp(-variance / 2 * omega * omega) / radius;
 	}
-	/* p b = 1, r b = radius^2 - variance, z b = z rho, where z is across both p and r and z[2] = 1 */
+	/* p b = 1, r b = radius^2 - variance, z b = z rho, where z is across both p and r and z[2] = 1
+	 */
 	double d = p[0] * r[1] - r[0] * p[1];
 	double z[3] = {(p[1] * r[2] - r[1] * p[2]) / d, (p[2] * r[0] - r[2] * p[0]) / d, 1};
 	double target = z[0] * rho[0] + z[1] * rho[1] + rho[2], second = radius * radius - variance;
@@ -93,10 +86,11 @@ void vae_s2_taps(float tap[VAE_S2_REACH + 1])
 	double b2 = (target - z[0] * c0 - z[1] * c1) / (1 - z[0] * e0 - z[1] * e1);
 	double beta[3] = {c0 - e0 * b2, c1 - e1 * b2, b2};
 	for (int n = 0; n <= VAE_S2_REACH; n++)
-		tap[n] = (float)(beta[0] * cos(unit * n) + beta[1] * cos(3 * unit * n) + beta[2] * cos(5 * unit * n));
+		tap[n] = (float)(beta[0] * cos(unit * n) + beta[1] * cos(3 * unit * n) +
+		                 beta[2] * cos(5 * unit * n));
 }
 
-/* ---- from norms to the score ------------------------------------------------------------------- */
+/* ---- from norms to the score ----------------------------------------------------------------- */
 
 void vae_s2_sums_add(struct vae_s2_sums *to, const struct vae_s2_sums *from)
 {
@@ -106,7 +100,8 @@ void vae_s2_sums_add(struct vae_s2_sums *to, const struct vae_s2_sums *from)
 	}
 }
 
-double vae_s2_norm(const struct vae_s2_sums *sums, enum vae_s2_norm norm, enum vae_s2_map map, double n)
+double vae_s2_norm(const struct vae_s2_sums *sums, enum vae_s2_norm norm, enum vae_s2_map map,
+                   double n)
 {
 	return norm == VAE_S2_L1 ? sums->first[map] / n : sqrt(sqrt(sums->fourth[map] / n));
 }
@@ -118,15 +113,15 @@ double vae_s2_score(double sum)
 	return s > 0 ? 100 - 10 * pow(s, 0.6276336467831387) : s <= 0 ? 100 : NAN;
 }
 
-/* ---- stages ------------------------------------------------------------------------------------ */
+/* ---- stages ---------------------------------------------------------------------------------- */
 
 /* One scale of both pictures. Rows `top` to `rows` - 1 are held. A row of `light` is PLANES lines,
  * of `colour` as many, padded; of `moments` VAE_S2_MOMENTS lines a channel. */
 struct stage {
-	size_t width, height, line;      /* line: floats of a row of one plane, with PAD before and after */
-	size_t top, rows;                /* first row held; rows taken so far */
-	size_t measured, halved;         /* rows measured; rows that the next stage was given */
-	size_t room;                     /* rows */
+	size_t width, height, line; /* line: floats of a row of one plane, with PAD before and after */
+	size_t top, rows;           /* first row held; rows taken so far */
+	size_t measured, halved;    /* rows measured; rows that the next stage was given */
+	size_t room;                /* rows */
 	float *light, *colour, *moments; /* owned */
 	struct vae_s2_sums sum[VAE_S2_CHANNELS];
 };
@@ -135,10 +130,10 @@ struct vae_s2 {
 	const struct vae_s2_kernels *k;
 	int colours, scales;
 	float ground;
-	size_t band;               /* rows taken at a time */
+	size_t band; /* rows taken at a time */
 	struct stage stage[VAE_S2_SCALES];
-	struct vae_s2_sums *row;   /* of each row of a band and each channel; owned */
-	float *nothing;            /* a line of zeros; owned */
+	struct vae_s2_sums *row; /* of each row of a band and each channel; owned */
+	float *nothing;          /* a line of zeros; owned */
 	float tap[VAE_S2_REACH + 1];
 };
 
@@ -157,7 +152,8 @@ static float *colour_row(const struct stage *s, size_t row, size_t plane)
 
 static float *moment_row(const struct stage *s, size_t row, size_t channel, size_t moment)
 {
-	return s->moments + (((row - s->top) * VAE_S2_CHANNELS + channel) * VAE_S2_MOMENTS + moment) * s->line + PAD;
+	return s->moments +
+	       (((row - s->top) * VAE_S2_CHANNELS + channel) * VAE_S2_MOMENTS + moment) * s->line + PAD;
 }
 
 /* Linear light to XYB, and its moments along the row. */
@@ -165,35 +161,45 @@ static void filter_row(const struct vae_s2 *s, const struct stage *t, size_t row
 {
 	for (size_t p = 0; p < PICTURES; p++) {
 		size_t first = p * VAE_S2_CHANNELS;
-		const float *rgb[3] = {light_row(t, row, first), light_row(t, row, first + 1), light_row(t, row, first + 2)};
-		float *xyb[3] = {colour_row(t, row, first), colour_row(t, row, first + 1), colour_row(t, row, first + 2)};
+		const float *rgb[3] = {light_row(t, row, first), light_row(t, row, first + 1),
+		                       light_row(t, row, first + 2)};
+		float *xyb[3] = {colour_row(t, row, first), colour_row(t, row, first + 1),
+		                 colour_row(t, row, first + 2)};
 		s->k->xyb(xyb, rgb, t->width);
 	}
 	for (size_t c = 0; c < VAE_S2_CHANNELS; c++) {
 		float *out[VAE_S2_MOMENTS];
 		for (size_t q = 0; q < VAE_S2_MOMENTS; q++)
 			out[q] = moment_row(t, row, c, q);
-		s->k->moments(out, colour_row(t, row, c), colour_row(t, row, VAE_S2_CHANNELS + c), t->width, s->tap);
+		s->k->moments(out, colour_row(t, row, c), colour_row(t, row, VAE_S2_CHANNELS + c), t->width,
+		              s->tap);
 	}
 }
 
-static void measure_row(const struct vae_s2 *s, const struct stage *t, size_t row, size_t c, struct vae_s2_sums *sums)
+static void measure_row(const struct vae_s2 *s, const struct stage *t, size_t row, size_t c,
+                        struct vae_s2_sums *sums)
 {
-	struct vae_s2_row r = {.n = t->width, .a = colour_row(t, row, c), .b = colour_row(t, row, VAE_S2_CHANNELS + c), .tap = s->tap};
+	struct vae_s2_row r = {.n = t->width,
+	                       .a = colour_row(t, row, c),
+	                       .b = colour_row(t, row, VAE_S2_CHANNELS + c),
+	                       .tap = s->tap};
 	for (size_t q = 0; q < VAE_S2_MOMENTS; q++)
 		for (size_t k = 0; k < VAE_S2_TAPS; k++) {
 			bool inside = row + k >= VAE_S2_REACH && row + k - VAE_S2_REACH < t->height;
-			r.moment[q][k] = inside ? moment_row(t, row + k - VAE_S2_REACH, c, q) : s->nothing + PAD;
+			r.moment[q][k] =
+				inside ? moment_row(t, row + k - VAE_S2_REACH, c, q) : s->nothing + PAD;
 		}
 	s->k->maps(sums, &r);
 }
 
-/* Row y of the next stage: means of 2x2 pixels, the last row and column repeated where a side is odd. */
+/* Row y of the next stage: means of 2x2 pixels, the last row and column repeated where a side is
+ * odd. */
 static void halve_row(const struct stage *t, const struct stage *next, size_t y)
 {
 	size_t whole = t->width / 2;
 	for (size_t p = 0; p < PLANES; p++) {
-		const float *above = light_row(t, 2 * y, p), *below = light_row(t, least(2 * y + 1, t->height - 1), p);
+		const float *above = light_row(t, 2 * y, p),
+					*below = light_row(t, least(2 * y + 1, t->height - 1), p);
 		float *out = light_row(next, y, p);
 		vae_kernels()->halve(out, above, below, whole);
 		if (t->width & 1) {
@@ -247,10 +253,11 @@ static void take(struct vae_s2 *s, int i, size_t count)
 	drop_rows(t);
 }
 
-/* ---- samples in -------------------------------------------------------------------------------- */
+/* ---- samples in ------------------------------------------------------------------------------ */
 
 /* Lays a row of samples over the ground, by its alpha. */
-static void blend(float *const line[VAE_S2_CHANNELS], const uint16_t *alpha, size_t n, uint16_t maxval, float ground)
+static void blend(float *const line[VAE_S2_CHANNELS], const uint16_t *alpha, size_t n,
+                  uint16_t maxval, float ground)
 {
 	for (size_t c = 0; c < VAE_S2_CHANNELS; c++)
 		for (size_t i = 0; i < n; i++) {
@@ -259,7 +266,8 @@ static void blend(float *const line[VAE_S2_CHANNELS], const uint16_t *alpha, siz
 		}
 }
 
-static void light_of(const struct vae_s2 *s, size_t row, size_t picture, const struct vae_s2_rows *rows, size_t i)
+static void light_of(const struct vae_s2 *s, size_t row, size_t picture,
+                     const struct vae_s2_rows *rows, size_t i)
 {
 	const struct stage *t = &s->stage[0];
 	size_t width = t->width, first = picture * VAE_S2_CHANNELS;
@@ -268,8 +276,8 @@ static void light_of(const struct vae_s2 *s, size_t row, size_t picture, const s
 		light[c] = light_row(t, row, first + c);
 		line[c] = colour_row(t, row, first + c); /* the samples, on their way */
 	}
-	vae_kernels()->planes(line[0], t->line, rows->colour + i * width * (size_t)s->colours, width, (size_t)s->colours,
-	                      rows->maxval);
+	vae_kernels()->planes(line[0], t->line, rows->colour + i * width * (size_t)s->colours, width,
+	                      (size_t)s->colours, rows->maxval);
 	for (size_t c = 1; s->colours == 1 && c < VAE_S2_CHANNELS; c++)
 		memcpy(line[c], line[0], width * sizeof(float));
 	if (rows->alpha)
@@ -278,13 +286,15 @@ static void light_of(const struct vae_s2 *s, size_t row, size_t picture, const s
 		s->k->linear(light[c], line[c], width);
 }
 
-void vae_s2_add(struct vae_s2 *s, const struct vae_s2_rows *original, const struct vae_s2_rows *distorted, size_t rows)
+void vae_s2_add(struct vae_s2 *s, const struct vae_s2_rows *original,
+                const struct vae_s2_rows *distorted, size_t rows)
 {
 	for (size_t done = 0; done < rows;) {
 		size_t count = least(s->band, rows - done), first = s->stage[0].rows;
 #pragma omp parallel for schedule(dynamic, 2) if (count * s->stage[0].width >= SHARED_PIXELS)
 		for (size_t n = 0; n < count * PICTURES; n++)
-			light_of(s, first + n / PICTURES, n % PICTURES, n % PICTURES ? distorted : original, done + n / PICTURES);
+			light_of(s, first + n / PICTURES, n % PICTURES, n % PICTURES ? distorted : original,
+			         done + n / PICTURES);
 		take(s, 0, count);
 		done += count;
 	}
@@ -298,16 +308,19 @@ double vae_s2_result(const struct vae_s2 *s)
 			for (int norm = 0; norm < VAE_S2_NORMS; norm++)
 				for (int map = 0; map < VAE_S2_MAPS; map++) {
 					const struct stage *t = &s->stage[i];
-					sum += vae_s2_weight[c][i][norm][map] * vae_s2_norm(&t->sum[c], norm, map, (double)t->width * (double)t->height);
+					sum += vae_s2_weight[c][i][norm][map] *
+					       vae_s2_norm(&t->sum[c], norm, map, (double)t->width * (double)t->height);
 				}
 	return vae_s2_score(sum);
 }
 
-/* ---- memory ------------------------------------------------------------------------------------ */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
-static int stage_init(struct stage *t, size_t width, size_t height, size_t band, struct vae_error *error)
+static int stage_init(struct stage *t, size_t width, size_t height, size_t band,
+                      struct vae_error *error)
 {
-	size_t line = (width + 2 * PAD + 15) / 16 * 16, room = least(band, height) + 2 * VAE_S2_REACH, floats;
+	size_t line = (width + 2 * PAD + 15) / 16 * 16, room = least(band, height) + 2 * VAE_S2_REACH,
+		   floats;
 	*t = (struct stage){.width = width, .height = height, .line = line, .room = room};
 	int rc = vae_multiply(&floats, room, PLANES, line, error);
 	if (rc || (rc = vae_alloc_huge(&t->light, floats, sizeof(float), error)) ||
@@ -318,7 +331,8 @@ static int stage_init(struct stage *t, size_t width, size_t height, size_t band,
 	return vae_alloc_huge(&t->moments, floats, sizeof(float), error);
 }
 
-int vae_s2_new(struct vae_s2 **out, size_t width, size_t height, int colours, float ground, struct vae_error *error)
+int vae_s2_new(struct vae_s2 **out, size_t width, size_t height, int colours, float ground,
+               struct vae_error *error)
 {
 	struct vae_s2 *s;
 	int rc = vae_alloc(&s, 1, sizeof *s, error);
@@ -327,11 +341,13 @@ int vae_s2_new(struct vae_s2 **out, size_t width, size_t height, int colours, fl
 	s->k = vae_s2_kernels();
 	s->colours = colours;
 	s->ground = ground;
-	s->band = most(least(BAND_PIXELS * (size_t)omp_get_max_threads() / width, BAND_MOST), BAND_LEAST);
+	s->band =
+		most(least(BAND_PIXELS * (size_t)omp_get_max_threads() / width, BAND_MOST), BAND_LEAST);
 	vae_s2_taps(s->tap);
 	rc = vae_alloc(&s->nothing, width + 2 * PAD, sizeof(float), error);
 	if (!rc)
-		rc = vae_alloc(&s->row, (s->band + 2 * VAE_S2_REACH) * VAE_S2_CHANNELS, sizeof *s->row, error);
+		rc = vae_alloc(&s->row, (s->band + 2 * VAE_S2_REACH) * VAE_S2_CHANNELS, sizeof *s->row,
+		               error);
 	size_t band = s->band;
 	for (; !rc && s->scales < VAE_S2_SCALES && least(width, height) >= VAE_S2_SIDE; s->scales++) {
 		rc = stage_init(&s->stage[s->scales], width, height, band, error);

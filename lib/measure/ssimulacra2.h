@@ -7,9 +7,9 @@
  *                                                                     |
  *                                         score <-- polynomial <-- weighted sum of 108
  *
- * Method and weights: Cloudinary's ssimulacra2 (BSD-3-Clause), https://github.com/cloudinary/ssimulacra2
- * Scores: 30 low, 50 medium, 70 high, 85 very high, 90 visually lossless side by side, 100 equal.
- */
+ * Method and weights: Cloudinary's ssimulacra2 (BSD-3-Clause),
+ * https://github.com/cloudinary/ssimulacra2 Scores: 30 low, 50 medium, 70 high, 85 very high, 90
+ * visually lossless side by side, 100 equal. */
 #ifndef VAE_MEASURE_SSIMULACRA2_H
 #define VAE_MEASURE_SSIMULACRA2_H
 
@@ -19,20 +19,22 @@
 #include "kernel/s2.h"
 
 #define VAE_S2_SCALES 6
-#define VAE_S2_SIDE 8 /* pixels: a scale with a shorter side is left out */
+#define VAE_S2_SIDE   8 /* pixels: a scale with a shorter side is left out */
 
 enum vae_s2_norm { VAE_S2_L1, VAE_S2_L4, VAE_S2_NORMS };
 
 /* The weight of each norm in the sum. */
 extern const double vae_s2_weight[VAE_S2_CHANNELS][VAE_S2_SCALES][VAE_S2_NORMS][VAE_S2_MAPS];
 
-/* Writes the filter: what the reference's recursive Gaussian of deviation 1.5 comes to, see there. */
+/* Writes the filter: what the reference's recursive Gaussian of deviation 1.5 comes to, see there.
+ */
 void vae_s2_taps(float tap[VAE_S2_REACH + 1]);
 
 /* Adds to `to`; starts of zeros. */
 void vae_s2_sums_add(struct vae_s2_sums *to, const struct vae_s2_sums *from);
 /* The norm of one map from its sums over n samples. */
-double vae_s2_norm(const struct vae_s2_sums *sums, enum vae_s2_norm norm, enum vae_s2_map map, double n);
+double vae_s2_norm(const struct vae_s2_sums *sums, enum vae_s2_norm norm, enum vae_s2_map map,
+                   double n);
 /* Returns the score of a weighted sum of norms. */
 double vae_s2_score(double sum);
 
@@ -44,14 +46,14 @@ struct vae_s2_rows {
 };
 
 struct vae_s2; /* a comparison under way; opaque */
-/* Starts to compare two pictures of width x height pixels, each side VAE_S2_SIDE or more, and 1 or 3
- * colours. Both lie over a plain ground of this sRGB value, 0..1. Uses OpenMP's threads; the score does
- * not depend on their number. Free with vae_s2_free. */
+/* Starts to compare two pictures of width x height pixels, each side VAE_S2_SIDE or more, and 1 or
+ * 3 colours. Both lie over a plain ground of this sRGB value, 0..1. Uses OpenMP's threads; the
+ * score does not depend on their number. Free with vae_s2_free. */
 int vae_s2_new(struct vae_s2 **s, size_t width, size_t height, int colours, float ground,
                struct vae_error *error);
 /* Takes the next rows, from the top; in all as many as the pictures have. */
-void vae_s2_add(struct vae_s2 *s, const struct vae_s2_rows *original, const struct vae_s2_rows *distorted,
-                size_t rows);
+void vae_s2_add(struct vae_s2 *s, const struct vae_s2_rows *original,
+                const struct vae_s2_rows *distorted, size_t rows);
 /* Returns the score, once all rows were taken. */
 double vae_s2_result(const struct vae_s2 *s);
 void vae_s2_free(struct vae_s2 *s); /* s may be NULL */

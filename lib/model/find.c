@@ -1,11 +1,11 @@
-/* find.c - from a name or an id to a model file. Directories are searched in this order, names and ids alike:
+/* find.c - from a name or an id to a model file. Directories are searched in this order, names and
+ * ids alike:
  *
  *     $VAE_MODEL_PATH (a colon between two)          chosen by the user for this command
- *     $XDG_DATA_HOME/vae-tools/models                the user's own; ~/.local/share/vae-tools/models where it is not set
- *     EXE/../models                                  the build tree: EXE is the program's own directory
- *     EXE/../share/vae-tools/models                  installed, wherever that was moved to
- *     VAE_MODELS                                     installed, as it was compiled
- */
+ *     $XDG_DATA_HOME/vae-tools/models                the user's own;
+ * ~/.local/share/vae-tools/models where it is not set EXE/../models the build tree: EXE is the
+ * program's own directory EXE/../share/vae-tools/models                  installed, wherever that
+ * was moved to VAE_MODELS                                     installed, as it was compiled */
 #include "model/model.h"
 #include "base/cpu.h"
 #include "base/memory.h"
@@ -21,7 +21,7 @@
 #ifndef VAE_MODELS
 #define VAE_MODELS "/usr/local/share/vae-tools/models"
 #endif
-#define SUFFIX ".safetensors"
+#define SUFFIX          ".safetensors"
 #define MAX_DIRECTORIES 64
 
 struct path {
@@ -35,8 +35,10 @@ static void path_clear(struct path *p)
 		free(p->directory[i]);
 }
 
-/* Adds a directory, its name joined from two parts, unless it is there already or a part is missing. */
-static int path_add(struct path *p, const char *head, size_t head_bytes, const char *tail, struct vae_error *error)
+/* Adds a directory, its name joined from two parts, unless it is there already or a part is
+ * missing. */
+static int path_add(struct path *p, const char *head, size_t head_bytes, const char *tail,
+                    struct vae_error *error)
 {
 	char *name;
 	if (!head || head_bytes == 0 || p->count == MAX_DIRECTORIES)
@@ -67,13 +69,15 @@ static void program_prefix(char prefix[PATH_MAX])
 static const char *absolute_env(const char *name)
 {
 	const char *value = getenv(name);
-	return value && *value == '/' ? value : NULL; /* the XDG specification has relative ones ignored */
+	return value && *value == '/' ? value
+	                              : NULL; /* the XDG specification has relative ones ignored */
 }
 
 static int path_init(struct path *p, struct vae_error *error)
 {
 	char prefix[PATH_MAX];
-	const char *list = getenv("VAE_MODEL_PATH"), *data = absolute_env("XDG_DATA_HOME"), *home = absolute_env("HOME");
+	const char *list = getenv("VAE_MODEL_PATH"), *data = absolute_env("XDG_DATA_HOME"),
+			   *home = absolute_env("HOME");
 	p->count = 0;
 	program_prefix(prefix);
 	for (size_t n; list && *list; list += n + (list[n] == ':')) {
@@ -82,8 +86,10 @@ static int path_init(struct path *p, struct vae_error *error)
 			return VAE_EMEM;
 	}
 	if (path_add(p, data, data ? strlen(data) : 0, "/vae-tools/models", error) ||
-	    (!data && path_add(p, home, home ? strlen(home) : 0, "/.local/share/vae-tools/models", error)) ||
-	    path_add(p, prefix, strlen(prefix), "/models", error) || path_add(p, prefix, strlen(prefix), "/share/vae-tools/models", error) ||
+	    (!data &&
+	     path_add(p, home, home ? strlen(home) : 0, "/.local/share/vae-tools/models", error)) ||
+	    path_add(p, prefix, strlen(prefix), "/models", error) ||
+	    path_add(p, prefix, strlen(prefix), "/share/vae-tools/models", error) ||
 	    path_add(p, VAE_MODELS, strlen(VAE_MODELS), "", error))
 		return VAE_EMEM;
 	return 0;
@@ -106,7 +112,7 @@ static bool is_regular(const char *file)
 	return !stat(file, &st) && S_ISREG(st.st_mode);
 }
 
-/* ---- by name ----------------------------------------------------------------------------------------------------------- */
+/* ---- by name --------------------------------------------------------------------------------- */
 
 /* N of a file NAME-N.safetensors, a decimal number without leading zeros, or -1. */
 static long version_of(const char *file, const char *name)
@@ -116,13 +122,16 @@ static long version_of(const char *file, const char *name)
 		return -1;
 	const char *digits = file + n + 1;
 	size_t length = strspn(digits, "0123456789");
-	if (length == 0 || length > 9 || (length > 1 && *digits == '0') || strcmp(digits + length, SUFFIX))
+	if (length == 0 || length > 9 || (length > 1 && *digits == '0') ||
+	    strcmp(digits + length, SUFFIX))
 		return -1;
 	return strtol(digits, NULL, 10);
 }
 
-/* *file is the path of NAME, or of its newest version, in one directory; NULL where there is neither. Owned by the caller. */
-static int look_up_name(char **file, const char *directory, const char *name, struct vae_error *error)
+/* *file is the path of NAME, or of its newest version, in one directory; NULL where there is
+ * neither. Owned by the caller. */
+static int look_up_name(char **file, const char *directory, const char *name,
+                        struct vae_error *error)
 {
 	if (asprintf(file, "%s/%s" SUFFIX, directory, name) < 0) {
 		*file = NULL; /* asprintf leaves it undefined */
@@ -134,7 +143,8 @@ static int look_up_name(char **file, const char *directory, const char *name, st
 	*file = NULL;
 	DIR *listing = opendir(directory);
 	long newest = -1;
-	if (!listing && errno == ENOMEM) /* a directory that is not there has no models; of this one nothing is known */
+	if (!listing && errno == ENOMEM) /* a directory that is not there has no models; of this one
+	                                    nothing is known */
 		return vae_fail(error, VAE_EMEM, "out of memory");
 	for (struct dirent *entry; listing && (entry = readdir(listing));) {
 		char *candidate;
@@ -164,7 +174,8 @@ static bool is_name(const char *name)
 	return n && n <= 100 && !name[n] && *name != '.';
 }
 
-/* A model that is given by its path may have been edited: its contents must be those of its id, by which others would find another file. */
+/* A model that is given by its path may have been edited: its contents must be those of its id, by
+ * which others would find another file. */
 static int find_path(struct vae_model **model, const char *path, struct vae_error *error)
 {
 	struct vae_model *m;
@@ -191,8 +202,11 @@ static int find_name(struct vae_model **model, const char *name, struct vae_erro
 			(*model)->by_path = false;
 	} else if (!result) {
 		path_text(&path, looked, sizeof looked);
-		result = is_regular(name) ? vae_fail(error, VAE_EMODEL, "no model '%s': a file in this directory is named by a path, ./%s", name, name)
-		                          : vae_fail(error, VAE_EMODEL, "no model '%s': looked in %s", name, looked);
+		result = is_regular(name)
+		             ? vae_fail(error, VAE_EMODEL,
+		                        "no model '%s': a file in this directory is named by a path, ./%s",
+		                        name, name)
+		             : vae_fail(error, VAE_EMODEL, "no model '%s': looked in %s", name, looked);
 	}
 	free(file);
 	path_clear(&path);
@@ -209,11 +223,14 @@ int vae_model_find(struct vae_model **model, const char *name, struct vae_error 
 	if (strchr(name, '/'))
 		return find_path(model, name, error);
 	if (!is_name(name))
-		return vae_fail(error, VAE_EMODEL, "'%.100s' is no model's name: letters, digits and -_.+, not starting with a dot; a path has a '/'", name);
+		return vae_fail(error, VAE_EMODEL,
+		                "'%.100s' is no model's name: letters, digits and -_.+, not starting with "
+		                "a dot; a path has a '/'",
+		                name);
 	return find_name(model, name, error);
 }
 
-/* ---- by id ------------------------------------------------------------------------------------------------------------- */
+/* ---- by id ----------------------------------------------------------------------------------- */
 
 static int is_model_file(const struct dirent *entry)
 {
@@ -221,9 +238,13 @@ static int is_model_file(const struct dirent *entry)
 	return n > s && !strcmp(entry->d_name + n - s, SUFFIX);
 }
 
-static int in_byte_order(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
+static int in_byte_order(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
 
-static int try_file(struct vae_model **model, uint64_t id, const char *directory, const char *name, struct vae_error *error)
+static int try_file(struct vae_model **model, uint64_t id, const char *directory, const char *name,
+                    struct vae_error *error)
 {
 	char *file;
 	if (asprintf(&file, "%s/%s", directory, name) < 0)
@@ -234,7 +255,8 @@ static int try_file(struct vae_model **model, uint64_t id, const char *directory
 }
 
 /* vae_model_load_id for a whole directory; a damaged copy does not hide a sound one behind it. */
-static int try_directory(struct vae_model **model, uint64_t id, const char *directory, struct vae_error *error)
+static int try_directory(struct vae_model **model, uint64_t id, const char *directory,
+                         struct vae_error *error)
 {
 	struct dirent **entry;
 	int result = 0, count = scandir(directory, &entry, is_model_file, in_byte_order);
@@ -251,7 +273,8 @@ static int try_directory(struct vae_model **model, uint64_t id, const char *dire
 }
 
 /* vae_model_load_id for a path that a stream names, with its contents checked as in find_path. */
-static int try_hint(struct vae_model **model, uint64_t id, const char *hint, struct vae_error *error)
+static int try_hint(struct vae_model **model, uint64_t id, const char *hint,
+                    struct vae_error *error)
 {
 	struct vae_model *m;
 	int result = vae_model_load_id(&m, hint, id, error);
@@ -265,7 +288,8 @@ static int try_hint(struct vae_model **model, uint64_t id, const char *hint, str
 	return 1;
 }
 
-int vae_model_find_id(struct vae_model **model, uint64_t id, const char *hint, struct vae_error *error)
+int vae_model_find_id(struct vae_model **model, uint64_t id, const char *hint,
+                      struct vae_error *error)
 {
 	struct path path;
 	struct vae_error why; /* of a copy that a sound one may follow */
@@ -286,7 +310,8 @@ int vae_model_find_id(struct vae_model **model, uint64_t id, const char *hint, s
 	}
 	if (result == 0) {
 		path_text(&path, looked, sizeof looked);
-		result = vae_fail(&why, VAE_EMODEL, "no model with the id %016llx%s: looked in %s", (unsigned long long)id,
+		result = vae_fail(&why, VAE_EMODEL, "no model with the id %016llx%s: looked in %s",
+		                  (unsigned long long)id,
 		                  hint ? ", not in the file it came from either" : "", looked);
 	}
 	path_clear(&path);

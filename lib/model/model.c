@@ -1,4 +1,5 @@
-/* model.c - a model from a file: loading, parts that are taken over when they are needed, what is reported of it. */
+/* model.c - a model from a file: loading, parts that are taken over when they are needed, what is
+ * reported of it. */
 #include "model/model.h"
 #include "base/bytes.h"
 #include "base/cpu.h"
@@ -15,14 +16,17 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
-#define MAX_ENTRIES (VAE_SCALES * (2 * VAE_BOUND_LIMIT + 2)) /* of the cumulative tables, were every bound the largest */
-#define MAX_DEPTH 8           /* of nesting in the header: a model's own is 3 deep */
-#define HASHED_BYTES (1 << 16) /* read at a time to be hashed */
+#define MAX_ENTRIES \
+	(VAE_SCALES *   \
+	 (2 * VAE_BOUND_LIMIT + 2)) /* of the cumulative tables, were every bound the largest */
+#define MAX_DEPTH    8          /* of nesting in the header: a model's own is 3 deep */
+#define HASHED_BYTES (1 << 16)  /* read at a time to be hashed */
 
-/* ---- loading ----------------------------------------------------------------------------------------------------------- */
+/* ---- loading --------------------------------------------------------------------------------- */
 
-/* Returns whether arrays and objects of a JSON text are nested deeper than any model's. jansson takes some 50 bytes of stack for each level,
- * 2048 of them at most, which a small thread does not have. */
+/* Returns whether arrays and objects of a JSON text are nested deeper than any model's. jansson
+ * takes some 50 bytes of stack for each level, 2048 of them at most, which a small thread does not
+ * have. */
 static bool is_deep(const char *text, size_t length)
 {
 	int depth = 0;
@@ -44,11 +48,13 @@ static int parse_header(json_t **root, const char *text, size_t length, struct v
 {
 	json_error_t fault;
 	if (is_deep(text, length))
-		return vae_fail(error, VAE_EMODEL, "not a model: its header is nested deeper than %d", MAX_DEPTH);
+		return vae_fail(error, VAE_EMODEL, "not a model: its header is nested deeper than %d",
+		                MAX_DEPTH);
 	errno = 0; /* jansson has no word for want of memory */
 	if (!(*root = json_loadb(text, length, JSON_REJECT_DUPLICATES, &fault)))
 		return errno == ENOMEM ? vae_fail(error, VAE_EMEM, "out of memory")
-		                       : vae_fail(error, VAE_EMODEL, "not a model: header byte %d: %.100s", fault.position, fault.text);
+		                       : vae_fail(error, VAE_EMODEL, "not a model: header byte %d: %.100s",
+		                                  fault.position, fault.text);
 	if (!json_is_object(*root)) {
 		json_decref(*root);
 		*root = NULL;
@@ -57,8 +63,10 @@ static int parse_header(json_t **root, const char *text, size_t length, struct v
 	return 0;
 }
 
-/* Reads and parses the JSON header; *data is where the tensors start in the file. The caller releases *root, which is NULL after a failure. */
-static int read_header(json_t **root, uint64_t *data, const struct vae_file *file, struct vae_error *error)
+/* Reads and parses the JSON header; *data is where the tensors start in the file. The caller
+ * releases *root, which is NULL after a failure. */
+static int read_header(json_t **root, uint64_t *data, const struct vae_file *file,
+                       struct vae_error *error)
 {
 	uint8_t head[8];
 	char *text;
@@ -69,10 +77,11 @@ static int read_header(json_t **root, uint64_t *data, const struct vae_file *fil
 		return result;
 	uint64_t length = vae_get64(head);
 	if (length > VAE_MODEL_HEADER_BYTES)
-		return vae_fail(error, VAE_EMODEL, "not a model: a header of %llu bytes, %d at most", (unsigned long long)length, VAE_MODEL_HEADER_BYTES);
+		return vae_fail(error, VAE_EMODEL, "not a model: a header of %llu bytes, %d at most",
+		                (unsigned long long)length, VAE_MODEL_HEADER_BYTES);
 	if (length > file->size - sizeof head)
-		return vae_fail(error, VAE_EMODEL, "truncated: a header of %llu bytes in a file of %llu", (unsigned long long)length,
-		                (unsigned long long)file->size);
+		return vae_fail(error, VAE_EMODEL, "truncated: a header of %llu bytes in a file of %llu",
+		                (unsigned long long)length, (unsigned long long)file->size);
 	if ((result = vae_alloc_raw(&text, length, 1, error)))
 		return result;
 	if (!(result = vae_file_read(file, text, length, sizeof head, error)))
@@ -104,7 +113,8 @@ static int metadata_take(struct vae_metadata *m, json_t *object, struct vae_erro
 	json_t *value;
 	if (!json_is_object(object))
 		return vae_fail(error, VAE_EMODEL, "not a model of vae-tools: no __metadata__");
-	json_object_foreach(object, key, value) {
+	json_object_foreach(object, key, value)
+	{
 		if (!json_is_string(value))
 			return vae_fail(error, VAE_EMODEL, "__metadata__ %.60s is not a string", key);
 		if (m->count == VAE_METADATA_ENTRIES)
@@ -123,12 +133,17 @@ static int take_description(struct vae_model *m, json_t *root, struct vae_error 
 	int result = metadata_take(&m->metadata, json_object_get(root, "__metadata__"), error);
 	if (result)
 		return result;
-	const char *version = metadata_get(&m->metadata, "format_version"), *line = metadata_get(&m->metadata, "architecture");
+	const char *version = metadata_get(&m->metadata, "format_version"),
+			   *line = metadata_get(&m->metadata, "architecture");
 	const char *id = metadata_get(&m->metadata, "id");
 	if (!version || !line || !id)
-		return vae_fail(error, VAE_EMODEL, "not a model of vae-tools: __metadata__ lacks format_version, architecture or id");
+		return vae_fail(
+			error, VAE_EMODEL,
+			"not a model of vae-tools: __metadata__ lacks format_version, architecture or id");
 	if (strcmp(version, VAE_MODEL_VERSION))
-		return vae_fail(error, VAE_EMODEL, "format version %.20s; this program reads version " VAE_MODEL_VERSION, version);
+		return vae_fail(error, VAE_EMODEL,
+		                "format version %.20s; this program reads version " VAE_MODEL_VERSION,
+		                version);
 	struct vae_arch arch;
 	if ((result = parse_id(&m->id, id, error)) || (result = vae_arch_parse(&arch, line, error)))
 		return result;
@@ -146,7 +161,8 @@ static int check_tensor(const struct vae_tensor *t, json_t *root, struct vae_err
 	json_int_t begin, end;
 	if (!entry)
 		return vae_fail(error, VAE_EMODEL, "no tensor %s", t->name);
-	if (json_unpack(entry, "{s:s, s:o, s:[I,I!]!}", "dtype", &dtype, "shape", &shape, "data_offsets", &begin, &end))
+	if (json_unpack(entry, "{s:s, s:o, s:[I,I!]!}", "dtype", &dtype, "shape", &shape,
+	                "data_offsets", &begin, &end))
 		return vae_fail(error, VAE_EMODEL, "tensor %s: malformed entry", t->name);
 	bool same = json_is_array(shape) && json_array_size(shape) == (size_t)t->rank;
 	for (int i = 0; same && i < t->rank; i++) {
@@ -154,34 +170,40 @@ static int check_tensor(const struct vae_tensor *t, json_t *root, struct vae_err
 		same = json_is_integer(number) && json_integer_value(number) == (json_int_t)t->shape[i];
 	}
 	if (!same || strcmp(dtype, vae_dtypes[t->dtype].name))
-		return vae_fail(error, VAE_EMODEL, "tensor %s: not %s of the architecture's shape", t->name, vae_dtypes[t->dtype].name);
+		return vae_fail(error, VAE_EMODEL, "tensor %s: not %s of the architecture's shape", t->name,
+		                vae_dtypes[t->dtype].name);
 	if (begin != (json_int_t)t->begin || end != (json_int_t)t->end)
 		return vae_fail(error, VAE_EMODEL,
-		                "tensor %s: at bytes %lld to %lld, not %llu to %llu: the tensors must lie in the order of vae-model(5), without gaps",
-		                t->name, (long long)begin, (long long)end, (unsigned long long)t->begin, (unsigned long long)t->end);
+		                "tensor %s: at bytes %lld to %lld, not %llu to %llu: the tensors must lie "
+		                "in the order of vae-model(5), without gaps",
+		                t->name, (long long)begin, (long long)end, (unsigned long long)t->begin,
+		                (unsigned long long)t->end);
 	return 0;
 }
 
-static int check_tensors(const struct vae_tensors *l, json_t *root, uint64_t data, uint64_t size, struct vae_error *error)
+static int check_tensors(const struct vae_tensors *l, json_t *root, uint64_t data, uint64_t size,
+                         struct vae_error *error)
 {
 	for (const struct vae_tensor *t = l->tensor; t < l->tensor + l->count; t++)
 		if (check_tensor(t, root, error))
 			return VAE_EMODEL;
 	if (json_object_size(root) != (size_t)l->count + 1)
-		return vae_fail(error, VAE_EMODEL, "%zu tensors, where its architecture has %d", json_object_size(root) - 1, l->count);
+		return vae_fail(error, VAE_EMODEL, "%zu tensors, where its architecture has %d",
+		                json_object_size(root) - 1, l->count);
 	if (size - data != l->bytes)
-		return vae_fail(error, VAE_EMODEL, "%s: %llu bytes, where its header describes %llu", size - data < l->bytes ? "truncated" : "too long",
-		                (unsigned long long)size, (unsigned long long)(data + l->bytes));
+		return vae_fail(error, VAE_EMODEL, "%s: %llu bytes, where its header describes %llu",
+		                size - data < l->bytes ? "truncated" : "too long", (unsigned long long)size,
+		                (unsigned long long)(data + l->bytes));
 	return 0;
 }
 
 /* The file behind a model, and which of its parts the model has taken over from it. */
 struct vae_model_file {
 	struct vae_file file;
-	uint64_t data;         /* where the tensors start in it */
+	uint64_t data;              /* where the tensors start in it */
 	struct vae_tensors tensors; /* checked against the header */
-	pthread_mutex_t lock;  /* held while parts are taken over */
-	atomic_uint ready;     /* 1 << part for each that has been */
+	pthread_mutex_t lock;       /* held while parts are taken over */
+	atomic_uint ready;          /* 1 << part for each that has been */
 };
 
 static void file_free(struct vae_model_file *file)
@@ -193,20 +215,25 @@ static void file_free(struct vae_model_file *file)
 	free(file);
 }
 
-/* Checks that the file holds what its architecture asks for. Only then is memory taken, and none of it touched. */
+/* Checks that the file holds what its architecture asks for. Only then is memory taken, and none of
+ * it touched. */
 static int check_file(struct vae_model *m, json_t *root, struct vae_error *error)
 {
 	struct vae_model_file *f = m->file;
 	json_int_t entries = 0;
 	json_unpack(root, "{s:{s:[I]}}", "prior.scales.cumulative", "shape", &entries);
 	if (entries < 1 || entries > MAX_ENTRIES)
-		return vae_fail(error, VAE_EMODEL, "tensor prior.scales.cumulative is missing, or of no possible size");
-	vae_tensors_init(&f->tensors, m->nets, (size_t)entries, m->nets->arch.kind == VAE_ARCH_PHOTO && json_object_get(root, VAE_TENSOR_SENSITIVITY));
+		return vae_fail(error, VAE_EMODEL,
+		                "tensor prior.scales.cumulative is missing, or of no possible size");
+	vae_tensors_init(&f->tensors, m->nets, (size_t)entries,
+	                 m->nets->arch.kind == VAE_ARCH_PHOTO &&
+	                     json_object_get(root, VAE_TENSOR_SENSITIVITY));
 	int result = check_tensors(&f->tensors, root, f->data, f->file.size, error);
 	return result ? result : vae_weights_reserve(&m->weights, &m->nets->params, error);
 }
 
-/* Puts the file's name (its end, where it is long) before a message. What the file holds is a fault of the model, whoever saw it. */
+/* Puts the file's name (its end, where it is long) before a message. What the file holds is a fault
+ * of the model, whoever saw it. */
 static int blame(const char *path, struct vae_error *error, int result)
 {
 	if (result != VAE_EMEM)
@@ -214,7 +241,8 @@ static int blame(const char *path, struct vae_error *error, int result)
 	if (error) {
 		struct vae_error inner = *error;
 		size_t length = strlen(path);
-		vae_fail(error, (enum vae_err)result, "model %s%s: %.200s", length > 150 ? "..." : "", length > 150 ? path + length - 150 : path, inner.text);
+		vae_fail(error, (enum vae_err)result, "model %s%s: %.200s", length > 150 ? "..." : "",
+		         length > 150 ? path + length - 150 : path, inner.text);
 	}
 	return result;
 }
@@ -234,14 +262,16 @@ static int file_new(struct vae_model_file **file, const char *path, struct vae_e
 	return 0;
 }
 
-/* Makes a model whose file is open and its header parsed, and nothing more. *root is the caller's after a success. */
+/* Makes a model whose file is open and its header parsed, and nothing more. *root is the caller's
+ * after a success. */
 static int begin(struct vae_model **model, json_t **root, const char *path, struct vae_error *error)
 {
 	struct vae_model *m;
 	int result = vae_alloc(&m, 1, sizeof *m, error);
 	if (result)
 		return result;
-	if ((result = file_new(&m->file, path, error)) || (result = read_header(root, &m->file->data, &m->file->file, error)))
+	if ((result = file_new(&m->file, path, error)) ||
+	    (result = read_header(root, &m->file->data, &m->file->file, error)))
 		vae_model_free(m);
 	else
 		*model = m;
@@ -254,7 +284,8 @@ static int complete(struct vae_model *m, json_t *root, const char *path, struct 
 	int result;
 	if ((result = take_description(m, root, error)) || (result = check_file(m, root, error)))
 		return result;
-	/* A file without a name of its own, such as /proc/self/fd/4 of a pipe's copy, keeps the name it was opened by. */
+	/* A file without a name of its own, such as /proc/self/fd/4 of a pipe's copy, keeps the name it
+	 * was opened by. */
 	if (!(m->path = realpath(path, NULL)) && !(*path == '/' && (m->path = strdup(path))))
 		return vae_fail(error, VAE_EMODEL, "%s", strerror(errno));
 	m->by_path = true;
@@ -280,18 +311,21 @@ int vae_model_load(struct vae_model **model, const char *path, struct vae_error 
 	return 0;
 }
 
-int vae_model_load_id(struct vae_model **model, const char *path, uint64_t id, struct vae_error *error)
+int vae_model_load_id(struct vae_model **model, const char *path, uint64_t id,
+                      struct vae_error *error)
 {
 	json_t *root = NULL;
 	struct vae_model *m = NULL;
 	uint64_t claimed;
 	struct vae_error why;
 	int result = begin(&m, &root, path, &why);
-	if (result == VAE_EMEM) /* whose id it has is not known; but "no such model" would be a wrong word */
+	if (result ==
+	    VAE_EMEM) /* whose id it has is not known; but "no such model" would be a wrong word */
 		return blame(path, error, vae_fail(error, VAE_EMEM, "%s", why.text));
 	if (result)
 		return 0;
-	const char *hex = json_string_value(json_object_get(json_object_get(root, "__metadata__"), "id"));
+	const char *hex =
+		json_string_value(json_object_get(json_object_get(root, "__metadata__"), "id"));
 	if (hex && !parse_id(&claimed, hex, NULL) && claimed == id) {
 		result = complete(m, root, path, error);
 		if (result) {
@@ -307,7 +341,7 @@ int vae_model_load_id(struct vae_model **model, const char *path, uint64_t id, s
 	return result;
 }
 
-/* ---- taking over parts ------------------------------------------------------------------------------------------------- */
+/* ---- taking over parts ----------------------------------------------------------------------- */
 
 static int not_finite(const struct vae_tensor *t, size_t number, struct vae_error *error)
 {
@@ -323,7 +357,8 @@ struct reader {
 static int reader_init(struct reader *r, const struct vae_model_file *file, struct vae_error *error)
 {
 	uint64_t most = 0;
-	for (const struct vae_tensor *t = file->tensors.tensor; t < file->tensors.tensor + file->tensors.count; t++)
+	for (const struct vae_tensor *t = file->tensors.tensor;
+	     t < file->tensors.tensor + file->tensors.count; t++)
 		most = t->end - t->begin > most ? t->end - t->begin : most;
 	r->file = file;
 	return vae_alloc_raw(&r->bytes, (size_t)most, 1, error);
@@ -332,11 +367,13 @@ static int reader_init(struct reader *r, const struct vae_model_file *file, stru
 /* Reads a tensor into r->bytes. */
 static int fetch(const struct reader *r, const struct vae_tensor *t, struct vae_error *error)
 {
-	return vae_file_read(&r->file->file, r->bytes, (size_t)(t->end - t->begin), r->file->data + t->begin, error);
+	return vae_file_read(&r->file->file, r->bytes, (size_t)(t->end - t->begin),
+	                     r->file->data + t->begin, error);
 }
 
 /* A matrix goes straight into its packed form. */
-static int take_matrix(float *packed, const struct vae_tensor *t, const struct reader *r, struct vae_error *error)
+static int take_matrix(float *packed, const struct vae_tensor *t, const struct reader *r,
+                       struct vae_error *error)
 {
 	size_t n = 0;
 	int result = fetch(r, t, error);
@@ -347,7 +384,8 @@ static int take_matrix(float *packed, const struct vae_tensor *t, const struct r
 	return not_finite(t, n, error);
 }
 
-static int take_floats(float *values, const struct vae_tensor *t, const struct reader *r, struct vae_error *error)
+static int take_floats(float *values, const struct vae_tensor *t, const struct reader *r,
+                       struct vae_error *error)
 {
 	int result = fetch(r, t, error);
 	size_t good = result ? 0 : vae_tensor_get(values, t, r->bytes);
@@ -379,7 +417,8 @@ static int check_sigmoid(const float *knots, struct vae_error *error)
 {
 	for (int i = 0; i < VAE_SIGMOID_KNOTS; i++)
 		if (!(knots[i] >= (i ? knots[i - 1] : 0) && knots[i] <= 1))
-			return vae_fail(error, VAE_EMODEL, "tensor dec.sigmoid: number %d falls, or leaves 0 to 1", i);
+			return vae_fail(error, VAE_EMODEL,
+			                "tensor dec.sigmoid: number %d falls, or leaves 0 to 1", i);
 	return 0;
 }
 
@@ -416,11 +455,16 @@ static int take_sensitivity(struct vae_model *m, const struct reader *r, struct 
 	return result;
 }
 
-/* The part that a parameter belongs to: the network that reads it, or h_s for what the coder reads. */
+/* The part that a parameter belongs to: the network that reads it, or h_s for what the coder reads.
+ */
 static int part_of(const char *name)
 {
-	static const struct { const char *prefix; int part; } rules[] = {{"enc.", VAE_ANALYSIS}, {"dec.", VAE_SYNTHESIS}, {"prior.ha.", VAE_H_A},
-	                                                                 {"prior.ctx.", VAE_CONTEXT}, {"prior.ctx2.", VAE_CONTEXT2}, {"prior.ctx3.", VAE_CONTEXT3}};
+	static const struct {
+		const char *prefix;
+		int part;
+	} rules[] = {{"enc.", VAE_ANALYSIS},        {"dec.", VAE_SYNTHESIS},
+	             {"prior.ha.", VAE_H_A},        {"prior.ctx.", VAE_CONTEXT},
+	             {"prior.ctx2.", VAE_CONTEXT2}, {"prior.ctx3.", VAE_CONTEXT3}};
 	for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
 		if (!strncmp(name, rules[i].prefix, strlen(rules[i].prefix)))
 			return rules[i].part;
@@ -450,7 +494,8 @@ static int take_part(struct vae_model *m, int part, const struct reader *r, stru
 	return result;
 }
 
-/* Takes over those of `parts` that are not ready, under the lock. A part is marked only when its file was still the one that was loaded. */
+/* Takes over those of `parts` that are not ready, under the lock. A part is marked only when its
+ * file was still the one that was loaded. */
 static int take_parts(struct vae_model *m, unsigned parts, struct vae_error *error)
 {
 	struct vae_model_file *f = m->file;
@@ -463,7 +508,8 @@ static int take_parts(struct vae_model *m, unsigned parts, struct vae_error *err
 		if (!(parts & part & ~atomic_load_explicit(&f->ready, memory_order_relaxed)))
 			continue;
 		result = take_part(m, i, &r, error);
-		int changed = vae_file_unchanged(&f->file, error); /* which says more than what came of it */
+		int changed =
+			vae_file_unchanged(&f->file, error); /* which says more than what came of it */
 		result = changed ? changed : result;
 		if (!result)
 			atomic_fetch_or_explicit(&f->ready, part, memory_order_release);
@@ -479,7 +525,8 @@ int vae_model_prepare(const struct vae_model *model, unsigned parts, struct vae_
 		return 0;
 	uint64_t state = vae_fp_enter();
 	pthread_mutex_lock(&f->lock);
-	/* The model changes under the lock alone, and where nobody may look before the part is marked ready: const to all the others. */
+	/* The model changes under the lock alone, and where nobody may look before the part is marked
+	 * ready: const to all the others. */
 	int result = take_parts((struct vae_model *)model, parts, error);
 	pthread_mutex_unlock(&f->lock);
 	vae_fp_leave(state);
@@ -507,7 +554,8 @@ int vae_model_values(const struct vae_model *model, float *values, struct vae_er
 }
 
 /* Hashes the architecture and all tensors as they lie in the file. */
-static int hash_contents(uint64_t *id, const struct vae_model *m, XXH64_state_t *hash, struct vae_error *error)
+static int hash_contents(uint64_t *id, const struct vae_model *m, XXH64_state_t *hash,
+                         struct vae_error *error)
 {
 	const struct vae_model_file *f = m->file;
 	uint8_t *bytes;
@@ -517,7 +565,8 @@ static int hash_contents(uint64_t *id, const struct vae_model *m, XXH64_state_t 
 	XXH64_reset(hash, 0);
 	XXH64_update(hash, m->arch, strlen(m->arch));
 	for (uint64_t at = 0; !result && at < f->tensors.bytes; at += HASHED_BYTES) {
-		size_t n = f->tensors.bytes - at < HASHED_BYTES ? (size_t)(f->tensors.bytes - at) : HASHED_BYTES;
+		size_t n =
+			f->tensors.bytes - at < HASHED_BYTES ? (size_t)(f->tensors.bytes - at) : HASHED_BYTES;
 		if (!(result = vae_file_read(&f->file, bytes, n, f->data + at, error)))
 			XXH64_update(hash, bytes, n);
 	}
@@ -535,8 +584,10 @@ int vae_model_verify(const struct vae_model *model, struct vae_error *error)
 	int result = hash_contents(&id, model, hash, error);
 	XXH64_freeState(hash);
 	if (!result && id != model->id)
-		result = vae_fail(error, VAE_EMODEL, "its id is %016llx, but its contents hash to %016llx: it was edited or damaged",
-		                  (unsigned long long)model->id, (unsigned long long)id);
+		result = vae_fail(
+			error, VAE_EMODEL,
+			"its id is %016llx, but its contents hash to %016llx: it was edited or damaged",
+			(unsigned long long)model->id, (unsigned long long)id);
 	return result ? blame(model->path, error, result) : 0;
 }
 
@@ -558,15 +609,19 @@ void vae_model_free(struct vae_model *model)
 	free(model);
 }
 
-/* ---- reports ----------------------------------------------------------------------------------------------------------- */
+/* ---- reports --------------------------------------------------------------------------------- */
 
 uint64_t vae_model_id(const struct vae_model *model) { return model->id; }
 const char *vae_model_arch(const struct vae_model *model) { return model->arch; }
 const char *vae_model_path(const struct vae_model *model) { return model->path; }
 bool vae_model_by_path(const struct vae_model *model) { return model->by_path; }
-const char *vae_model_metadata(const struct vae_model *model, const char *key) { return metadata_get(&model->metadata, key); }
+const char *vae_model_metadata(const struct vae_model *model, const char *key)
+{
+	return metadata_get(&model->metadata, key);
+}
 
-/* The part that a report counts a parameter with: without a hyperprior, what the coder reads goes with the synthesis. */
+/* The part that a report counts a parameter with: without a hyperprior, what the coder reads goes
+ * with the synthesis. */
 static int reported_part(const struct vae_nets *nets, const char *name)
 {
 	int part = part_of(name);
@@ -577,16 +632,20 @@ int vae_model_parts(const struct vae_model *model, struct vae_part *parts, int r
 {
 	const struct vae_nets *nets = model->nets;
 	/* mlp: a cell of its networks is a whole picture */
-	double pixels = nets->arch.kind == VAE_ARCH_MLP ? (double)nets->arch.width * nets->arch.height : 1;
+	double pixels =
+		nets->arch.kind == VAE_ARCH_MLP ? (double)nets->arch.width * nets->arch.height : 1;
 	int count = 0;
 	for (int i = 0; i < VAE_NETS; i++) {
 		const struct vae_net *net = &nets->net[i];
 		if (!net->layers)
 			continue;
-		struct vae_part part = {.name = net->name, .decoder = net->decoder, .kmac_pixel = vae_net_macs_pixel(net) / pixels / 1000};
+		struct vae_part part = {.name = net->name,
+		                        .decoder = net->decoder,
+		                        .kmac_pixel = vae_net_macs_pixel(net) / pixels / 1000};
 		for (int k = 0; k < nets->params.count; k++)
 			if (reported_part(nets, nets->params.list[k].name) == i)
-				part.parameters += (uint64_t)nets->params.list[k].rows * nets->params.list[k].columns;
+				part.parameters +=
+					(uint64_t)nets->params.list[k].rows * nets->params.list[k].columns;
 		if (count < room)
 			parts[count] = part;
 		count++;

@@ -13,8 +13,9 @@
 
 #define CHUNK 4096 /* elements converted at a time */
 
-static void bind_data(struct vae_tensors *l, const struct vae_nets *nets, const float *values, const int32_t *bound, const uint16_t *cumulative,
-                      const float *sigmoid, const float *sensitivity)
+static void bind_data(struct vae_tensors *l, const struct vae_nets *nets, const float *values,
+                      const int32_t *bound, const uint16_t *cumulative, const float *sigmoid,
+                      const float *sensitivity)
 {
 	struct vae_tensor *t = l->tensor;
 	for (int i = 0; i < nets->params.count; i++)
@@ -28,15 +29,18 @@ static void bind_data(struct vae_tensors *l, const struct vae_nets *nets, const 
 }
 
 /* All tensor bytes in file order into a hash, or a file, or both. */
-static int emit(const struct vae_tensors *l, XXH64_state_t *hash, FILE *file, struct vae_error *error)
+static int emit(const struct vae_tensors *l, XXH64_state_t *hash, FILE *file,
+                struct vae_error *error)
 {
 	uint8_t bytes[CHUNK * 4];
 	for (const struct vae_tensor *t = l->tensor; t < l->tensor + l->count; t++)
 		for (size_t first = 0; first < t->count; first += CHUNK) {
-			size_t n = t->count - first < CHUNK ? t->count - first : CHUNK, good = vae_tensor_put(bytes, t, first, n), size = n * vae_dtypes[t->dtype].bytes;
+			size_t n = t->count - first < CHUNK ? t->count - first : CHUNK,
+				   good = vae_tensor_put(bytes, t, first, n), size = n * vae_dtypes[t->dtype].bytes;
 			if (good < n)
-				return vae_fail(error, VAE_EMODEL, "tensor %s: number %zu is not finite, or too large for %s", t->name, first + good,
-				                vae_dtypes[t->dtype].name);
+				return vae_fail(error, VAE_EMODEL,
+				                "tensor %s: number %zu is not finite, or too large for %s", t->name,
+				                first + good, vae_dtypes[t->dtype].name);
 			if (hash)
 				XXH64_update(hash, bytes, size);
 			if (file && fwrite(bytes, 1, size, file) != size)
@@ -45,7 +49,8 @@ static int emit(const struct vae_tensors *l, XXH64_state_t *hash, FILE *file, st
 	return 0;
 }
 
-static int compute_id(uint64_t *id, const struct vae_tensors *l, const char *arch, struct vae_error *error)
+static int compute_id(uint64_t *id, const struct vae_tensors *l, const char *arch,
+                      struct vae_error *error)
 {
 	XXH64_state_t *hash = XXH64_createState();
 	if (!hash)
@@ -64,21 +69,29 @@ static bool is_fixed_key(const char *key)
 	return !strcmp(key, "format_version") || !strcmp(key, "architecture") || !strcmp(key, "id");
 }
 
-/* The header as an object, or NULL: out of memory, a string that is not UTF-8, or too many of them. */
-static json_t *header_new(const struct vae_tensors *l, const char *arch, uint64_t id, const struct vae_metadata *metadata)
+/* The header as an object, or NULL: out of memory, a string that is not UTF-8, or too many of them.
+ */
+static json_t *header_new(const struct vae_tensors *l, const char *arch, uint64_t id,
+                          const struct vae_metadata *metadata)
 {
 	char hex[17];
 	snprintf(hex, sizeof hex, "%016llx", (unsigned long long)id);
-	json_t *fixed = json_pack("{s:s, s:s, s:s}", "format_version", VAE_MODEL_VERSION, "architecture", arch, "id", hex);
+	json_t *fixed = json_pack("{s:s, s:s, s:s}", "format_version", VAE_MODEL_VERSION,
+	                          "architecture", arch, "id", hex);
 	json_t *root = json_pack("{s:o}", "__metadata__", fixed);
 	bool good = root != NULL;
-	for (int i = 0; good && metadata && i < metadata->count; i++) /* of a loaded model, the fixed three are among them */
+	for (int i = 0; good && metadata && i < metadata->count;
+	     i++) /* of a loaded model, the fixed three are among them */
 		if (!is_fixed_key(metadata->key[i]))
 			good = !json_object_set_new(fixed, metadata->key[i], json_string(metadata->value[i]));
 	for (const struct vae_tensor *t = l->tensor; good && t < l->tensor + l->count; t++) {
-		json_t *shape = t->rank == 1 ? json_pack("[I]", (json_int_t)t->shape[0]) : json_pack("[I,I]", (json_int_t)t->shape[0], (json_int_t)t->shape[1]);
-		good = !json_object_set_new(root, t->name, json_pack("{s:s, s:o, s:[I,I]}", "dtype", vae_dtypes[t->dtype].name, "shape", shape,
-		                                                     "data_offsets", (json_int_t)t->begin, (json_int_t)t->end));
+		json_t *shape = t->rank == 1
+		                    ? json_pack("[I]", (json_int_t)t->shape[0])
+		                    : json_pack("[I,I]", (json_int_t)t->shape[0], (json_int_t)t->shape[1]);
+		good = !json_object_set_new(
+			root, t->name,
+			json_pack("{s:s, s:o, s:[I,I]}", "dtype", vae_dtypes[t->dtype].name, "shape", shape,
+		              "data_offsets", (json_int_t)t->begin, (json_int_t)t->end));
 	}
 	if (good && json_object_size(fixed) <= VAE_METADATA_ENTRIES)
 		return root;
@@ -90,17 +103,20 @@ static json_t *header_new(const struct vae_tensors *l, const char *arch, uint64_
 int vae_metadata_check(const char *key, const char *text, struct vae_error *error)
 {
 	if (strlen(text) > VAE_METADATA_BYTES)
-		return vae_fail(error, VAE_EARG, "the %s has %zu bytes, more than %d", key, strlen(text), VAE_METADATA_BYTES);
+		return vae_fail(error, VAE_EARG, "the %s has %zu bytes, more than %d", key, strlen(text),
+		                VAE_METADATA_BYTES);
 	errno = 0;
 	json_t *string = json_string(text);
 	if (!string)
-		return errno == ENOMEM ? vae_fail(error, VAE_EMEM, "out of memory") : vae_fail(error, VAE_EARG, "the %s is not UTF-8 text", key);
+		return errno == ENOMEM ? vae_fail(error, VAE_EMEM, "out of memory")
+		                       : vae_fail(error, VAE_EARG, "the %s is not UTF-8 text", key);
 	json_decref(string);
 	return 0;
 }
 
-int vae_model_write(FILE *file, const struct vae_nets *nets, const float *values, const struct vae_cdfs *scales, const float *sigmoid,
-                    const float *sensitivity, const struct vae_metadata *metadata, struct vae_error *error)
+int vae_model_write(FILE *file, const struct vae_nets *nets, const float *values,
+                    const struct vae_cdfs *scales, const float *sigmoid, const float *sensitivity,
+                    const struct vae_metadata *metadata, struct vae_error *error)
 {
 	int result = VAE_EMEM;
 	struct vae_tensors *l = NULL;
@@ -115,17 +131,21 @@ int vae_model_write(FILE *file, const struct vae_nets *nets, const float *values
 	if ((result = compute_id(&id, l, arch, error)))
 		goto out;
 	if (!(root = header_new(l, arch, id, metadata)) || !(text = json_dumps(root, JSON_COMPACT))) {
-		result = vae_fail(error, VAE_EARG, "the model's description is not UTF-8 text, has too many entries, or memory is short");
+		result = vae_fail(
+			error, VAE_EARG,
+			"the model's description is not UTF-8 text, has too many entries, or memory is short");
 		goto out;
 	}
 	size_t length = strlen(text), padding = -length & 7;
 	if (length + padding > VAE_MODEL_HEADER_BYTES) {
-		result = vae_fail(error, VAE_EARG, "the model's description is longer than %d bytes", VAE_MODEL_HEADER_BYTES);
+		result = vae_fail(error, VAE_EARG, "the model's description is longer than %d bytes",
+		                  VAE_MODEL_HEADER_BYTES);
 		goto out;
 	}
 	uint8_t head[8];
 	vae_put64(head, length + padding);
-	if (fwrite(head, 1, 8, file) != 8 || fwrite(text, 1, length, file) != length || fprintf(file, "%*s", (int)padding, "") < 0)
+	if (fwrite(head, 1, 8, file) != 8 || fwrite(text, 1, length, file) != length ||
+	    fprintf(file, "%*s", (int)padding, "") < 0)
 		result = vae_fail_errno(error, "cannot write the model");
 	else
 		result = emit(l, NULL, file, error);

@@ -6,24 +6,32 @@
 #include <math.h>
 #include <string.h>
 
-const struct vae_dtypes vae_dtypes[] = {[VAE_F16] = {"F16", 2}, [VAE_F32] = {"F32", 4}, [VAE_I32] = {"I32", 4}, [VAE_U16] = {"U16", 2}};
+const struct vae_dtypes vae_dtypes[] = {
+	[VAE_F16] = {"F16", 2}, [VAE_F32] = {"F32", 4}, [VAE_I32] = {"I32", 4}, [VAE_U16] = {"U16", 2}};
 
-static void add(struct vae_tensors *l, const char *name, enum vae_dtype dtype, int rank, size_t rows, size_t columns)
+static void add(struct vae_tensors *l, const char *name, enum vae_dtype dtype, int rank,
+                size_t rows, size_t columns)
 {
 	struct vae_tensor *t = &l->tensor[l->count++];
-	*t = (struct vae_tensor){.name = name, .dtype = dtype, .rank = rank, .count = (uint64_t)rows * columns, .begin = l->bytes};
+	*t = (struct vae_tensor){.name = name,
+	                         .dtype = dtype,
+	                         .rank = rank,
+	                         .count = (uint64_t)rows * columns,
+	                         .begin = l->bytes};
 	t->shape[0] = rank == 2 ? rows : columns;
 	t->shape[1] = rank == 2 ? columns : 1;
 	l->bytes = t->end = t->begin + t->count * vae_dtypes[dtype].bytes;
 }
 
-void vae_tensors_init(struct vae_tensors *l, const struct vae_nets *nets, size_t entries, bool sensitivity)
+void vae_tensors_init(struct vae_tensors *l, const struct vae_nets *nets, size_t entries,
+                      bool sensitivity)
 {
 	memset(l, 0, sizeof *l);
 	l->sensitivity = -1;
 	for (int i = 0; i < nets->params.count; i++) {
 		const struct vae_param *p = &nets->params.list[i];
-		add(l, p->name, p->matrix ? VAE_F16 : VAE_F32, p->matrix || p->rows > 1 ? 2 : 1, p->rows, p->columns);
+		add(l, p->name, p->matrix ? VAE_F16 : VAE_F32, p->matrix || p->rows > 1 ? 2 : 1, p->rows,
+		    p->columns);
 	}
 	add(l, "prior.scales.bound", VAE_I32, 1, 1, VAE_SCALES);
 	add(l, "prior.scales.cumulative", VAE_U16, 1, 1, entries);
@@ -56,8 +64,7 @@ size_t vae_tensor_put(uint8_t *out, const struct vae_tensor *t, size_t first, si
 		case VAE_I32:
 			vae_put32(out + 4 * i, (uint32_t)((const int32_t *)t->data)[first + i]);
 			break;
-		case VAE_U16:
-			vae_put16(out + 2 * i, ((const uint16_t *)t->data)[first + i]);
+		case VAE_U16: vae_put16(out + 2 * i, ((const uint16_t *)t->data)[first + i]);
 		}
 	return n;
 }
@@ -68,7 +75,8 @@ size_t vae_tensor_get(void *out, const struct vae_tensor *t, const uint8_t *in)
 	size_t good = 0;
 	switch (t->dtype) {
 	case VAE_F16:
-		while (good < t->count && isfinite(floats[good] = vae_float_from_half(vae_get16(in + 2 * good))))
+		while (good < t->count &&
+		       isfinite(floats[good] = vae_float_from_half(vae_get16(in + 2 * good))))
 			good++;
 		return good;
 	case VAE_F32:

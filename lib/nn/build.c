@@ -12,7 +12,8 @@ static int add_slot(struct vae_builder *b, int level, int channels)
 	return b->net->slots++;
 }
 
-static struct vae_layer *add_layer(struct vae_builder *b, enum vae_op op, int src, int level, int channels)
+static struct vae_layer *add_layer(struct vae_builder *b, enum vae_op op, int src, int level,
+                                   int channels)
 {
 	static struct vae_layer nowhere;
 	if (b->net->layers == VAE_MAX_LAYERS) {
@@ -20,12 +21,14 @@ static struct vae_layer *add_layer(struct vae_builder *b, enum vae_op op, int sr
 		return &nowhere;
 	}
 	struct vae_layer *layer = &b->net->layer[b->net->layers++];
-	*layer = (struct vae_layer){.op = op, .src = src, .aux = -1, .third = -1, .weight = -1, .bias = -1, .slope = 1};
+	*layer = (struct vae_layer){
+		.op = op, .src = src, .aux = -1, .third = -1, .weight = -1, .bias = -1, .slope = 1};
 	layer->dst = add_slot(b, level, channels);
 	return layer;
 }
 
-static int add_param(struct vae_builder *b, const char *name, const char *suffix, size_t rows, size_t columns, bool matrix)
+static int add_param(struct vae_builder *b, const char *name, const char *suffix, size_t rows,
+                     size_t columns, bool matrix)
 {
 	struct vae_params *p = b->params;
 	char full[sizeof p->list[0].name];
@@ -38,7 +41,8 @@ static int add_param(struct vae_builder *b, const char *name, const char *suffix
 		return 0;
 	}
 	struct vae_param *param = &p->list[p->count];
-	*param = (struct vae_param){.rows = rows, .columns = columns, .offset = p->total, .matrix = matrix};
+	*param =
+		(struct vae_param){.rows = rows, .columns = columns, .offset = p->total, .matrix = matrix};
 	strcpy(param->name, full);
 	p->total += (rows * columns + 15) / 16 * 16;
 	if (matrix) {
@@ -59,7 +63,8 @@ int vae_build_input(struct vae_builder *b, int level, int channels)
 
 void vae_build_output(struct vae_builder *b, int slot) { b->net->output[b->net->outputs++] = slot; }
 
-int vae_build_linear(struct vae_builder *b, const char *name, int src, int out, float slope, int residual)
+int vae_build_linear(struct vae_builder *b, const char *name, int src, int out, float slope,
+                     int residual)
 {
 	struct vae_slot in = slot_of(b, src);
 	struct vae_layer *layer = add_layer(b, VAE_LINEAR, src, in.level, out);
@@ -75,7 +80,8 @@ int vae_build_depthwise(struct vae_builder *b, const char *name, int src, int ta
 	struct vae_slot in = slot_of(b, src);
 	struct vae_layer *layer = add_layer(b, VAE_DEPTHWISE, src, in.level, in.channels);
 	layer->taps = taps;
-	layer->weight = add_param(b, name, ".weight", (size_t)(taps * taps), (size_t)in.channels, false);
+	layer->weight =
+		add_param(b, name, ".weight", (size_t)(taps * taps), (size_t)in.channels, false);
 	layer->bias = add_param(b, name, ".bias", 1, (size_t)in.channels, false);
 	return layer->dst;
 }
@@ -83,7 +89,8 @@ int vae_build_depthwise(struct vae_builder *b, const char *name, int src, int ta
 int vae_build_space_to_depth(struct vae_builder *b, int src, int shift)
 {
 	struct vae_slot in = slot_of(b, src);
-	struct vae_layer *layer = add_layer(b, VAE_SPACE_TO_DEPTH, src, in.level + shift, in.channels << 2 * shift);
+	struct vae_layer *layer =
+		add_layer(b, VAE_SPACE_TO_DEPTH, src, in.level + shift, in.channels << 2 * shift);
 	layer->shift = shift;
 	return layer->dst;
 }
@@ -91,7 +98,8 @@ int vae_build_space_to_depth(struct vae_builder *b, int src, int shift)
 int vae_build_depth_to_space(struct vae_builder *b, int src, int shift)
 {
 	struct vae_slot in = slot_of(b, src);
-	struct vae_layer *layer = add_layer(b, VAE_DEPTH_TO_SPACE, src, in.level - shift, in.channels >> 2 * shift);
+	struct vae_layer *layer =
+		add_layer(b, VAE_DEPTH_TO_SPACE, src, in.level - shift, in.channels >> 2 * shift);
 	layer->shift = shift;
 	return layer->dst;
 }
@@ -104,17 +112,25 @@ static int add_table(struct vae_builder *b, enum vae_op op, const char *name, in
 	return layer->dst;
 }
 
-int vae_build_gain(struct vae_builder *b, const char *name, int src, int knots) { return add_table(b, VAE_GAIN, name, src, knots); }
-int vae_build_shift(struct vae_builder *b, const char *name, int src, int knots) { return add_table(b, VAE_SHIFT, name, src, knots); }
+int vae_build_gain(struct vae_builder *b, const char *name, int src, int knots)
+{
+	return add_table(b, VAE_GAIN, name, src, knots);
+}
+int vae_build_shift(struct vae_builder *b, const char *name, int src, int knots)
+{
+	return add_table(b, VAE_SHIFT, name, src, knots);
+}
 
 int vae_build_concat(struct vae_builder *b, int src, int aux)
 {
-	struct vae_layer *layer = add_layer(b, VAE_CONCAT, src, slot_of(b, src).level, slot_of(b, src).channels + slot_of(b, aux).channels);
+	struct vae_layer *layer = add_layer(b, VAE_CONCAT, src, slot_of(b, src).level,
+	                                    slot_of(b, src).channels + slot_of(b, aux).channels);
 	layer->aux = aux;
 	return layer->dst;
 }
 
-static int add_modulation(struct vae_builder *b, enum vae_op op, int src, int third, int aux, int first)
+static int add_modulation(struct vae_builder *b, enum vae_op op, int src, int third, int aux,
+                          int first)
 {
 	struct vae_slot in = slot_of(b, src);
 	struct vae_layer *layer = add_layer(b, op, src, in.level, in.channels);
@@ -125,8 +141,14 @@ static int add_modulation(struct vae_builder *b, enum vae_op op, int src, int th
 	return layer->dst;
 }
 
-int vae_build_modulate(struct vae_builder *b, int src, int aux, int first) { return add_modulation(b, VAE_MODULATE, src, -1, aux, first); }
-int vae_build_gate(struct vae_builder *b, int src, int third, int aux, int first) { return add_modulation(b, VAE_GATE, src, third, aux, first); }
+int vae_build_modulate(struct vae_builder *b, int src, int aux, int first)
+{
+	return add_modulation(b, VAE_MODULATE, src, -1, aux, first);
+}
+int vae_build_gate(struct vae_builder *b, int src, int third, int aux, int first)
+{
+	return add_modulation(b, VAE_GATE, src, third, aux, first);
+}
 
 int vae_build_block(struct vae_builder *b, const char *name, int src)
 {

@@ -4,12 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- weights ----------------------------------------------------------------------------------------------------------- */
+/* ---- weights --------------------------------------------------------------------------------- */
 
-int vae_weights_init(struct vae_weights *weights, const struct vae_params *params, bool training, struct vae_error *error)
+int vae_weights_init(struct vae_weights *weights, const struct vae_params *params, bool training,
+                     struct vae_error *error)
 {
 	struct vae_weights w = {0};
-	if (vae_alloc(&w.value, params->total, sizeof(float), error) || vae_alloc(&w.packed, params->packed_total, sizeof(float), error) ||
+	if (vae_alloc(&w.value, params->total, sizeof(float), error) ||
+	    vae_alloc(&w.packed, params->packed_total, sizeof(float), error) ||
 	    (training && vae_alloc(&w.packed_t, params->packed_t_total, sizeof(float), error))) {
 		vae_weights_clear(&w);
 		return VAE_EMEM;
@@ -18,10 +20,12 @@ int vae_weights_init(struct vae_weights *weights, const struct vae_params *param
 	return 0;
 }
 
-int vae_weights_reserve(struct vae_weights *weights, const struct vae_params *params, struct vae_error *error)
+int vae_weights_reserve(struct vae_weights *weights, const struct vae_params *params,
+                        struct vae_error *error)
 {
 	struct vae_weights w = {0};
-	if (vae_alloc_raw(&w.value, params->total, sizeof(float), error) || vae_alloc_huge(&w.packed, params->packed_total, sizeof(float), error)) {
+	if (vae_alloc_raw(&w.value, params->total, sizeof(float), error) ||
+	    vae_alloc_huge(&w.packed, params->packed_total, sizeof(float), error)) {
 		vae_weights_clear(&w);
 		return VAE_EMEM;
 	}
@@ -31,15 +35,18 @@ int vae_weights_reserve(struct vae_weights *weights, const struct vae_params *pa
 
 void vae_weights_pack(struct vae_weights *weights, const struct vae_params *params)
 {
-	void (*pack)(float *, const float *, size_t, size_t, size_t, size_t) = weights->bf16 ? weights->bf16->pack : vae_pack;
+	void (*pack)(float *, const float *, size_t, size_t, size_t, size_t) =
+		weights->bf16 ? weights->bf16->pack : vae_pack;
 #pragma omp parallel for schedule(dynamic)
 	for (int i = 0; i < params->count; i++) {
 		const struct vae_param *p = &params->list[i];
 		if (!p->matrix)
 			continue;
-		pack(weights->packed + p->packed, weights->value + p->offset, p->rows, p->columns, p->columns, 1);
+		pack(weights->packed + p->packed, weights->value + p->offset, p->rows, p->columns,
+		     p->columns, 1);
 		if (weights->packed_t)
-			pack(weights->packed_t + p->packed_t, weights->value + p->offset, p->columns, p->rows, 1, p->columns);
+			pack(weights->packed_t + p->packed_t, weights->value + p->offset, p->columns, p->rows,
+			     1, p->columns);
 	}
 }
 
@@ -51,7 +58,7 @@ void vae_weights_clear(struct vae_weights *weights)
 	memset(weights, 0, sizeof *weights);
 }
 
-/* ---- memory of a run --------------------------------------------------------------------------------------------------- */
+/* ---- memory of a run ------------------------------------------------------------------------- */
 
 static size_t cells(const struct vae_run *run, int slot)
 {
@@ -59,9 +66,15 @@ static size_t cells(const struct vae_run *run, int slot)
 	return run->rows[level] * run->columns[level];
 }
 
-size_t vae_run_size(const struct vae_run *run, int slot) { return cells(run, slot) * (size_t)run->net->slot[slot].channels; }
+size_t vae_run_size(const struct vae_run *run, int slot)
+{
+	return cells(run, slot) * (size_t)run->net->slot[slot].channels;
+}
 
-static bool reads(const struct vae_layer *layer, int slot) { return layer->src == slot || layer->aux == slot || layer->third == slot; }
+static bool reads(const struct vae_layer *layer, int slot)
+{
+	return layer->src == slot || layer->aux == slot || layer->third == slot;
+}
 
 /* The index of the last layer that needs a slot; outputs are needed to the end. */
 static int last_use(const struct vae_net *net, int slot)
@@ -82,9 +95,10 @@ static bool in_place(const struct vae_net *net, int i)
 	return (op == VAE_GAIN || op == VAE_SHIFT) && last_use(net, net->layer[i].src) == i;
 }
 
-/* Blocks are handed out in the order of the layers; among the free ones the largest is taken and grown where needed, which is near
- * enough to the least in these chains. */
-int vae_net_share(const struct vae_net *net, const size_t size[VAE_MAX_SLOTS], int block[VAE_MAX_SLOTS], size_t block_size[VAE_MAX_SLOTS])
+/* Blocks are handed out in the order of the layers; among the free ones the largest is taken and
+ * grown where needed, which is near enough to the least in these chains. */
+int vae_net_share(const struct vae_net *net, const size_t size[VAE_MAX_SLOTS],
+                  int block[VAE_MAX_SLOTS], size_t block_size[VAE_MAX_SLOTS])
 {
 	int blocks = 0, busy_until[VAE_MAX_SLOTS];
 	for (int i = -net->inputs; i < net->layers; i++) {
@@ -128,7 +142,8 @@ static int plan_shared(struct vae_run *run, struct vae_error *error)
 	return 0;
 }
 
-/* Whether any parameter, or a wanted input, stands before a slot: else nobody asks for its gradient. */
+/* Whether any parameter, or a wanted input, stands before a slot: else nobody asks for its
+ * gradient. */
 static void wants_gradient(const struct vae_net *net, bool wanted[VAE_MAX_SLOTS])
 {
 	for (int i = 0; i < net->inputs; i++)
@@ -139,7 +154,8 @@ static void wants_gradient(const struct vae_net *net, bool wanted[VAE_MAX_SLOTS]
 	}
 }
 
-/* All in one block, whose pages are large; a little apart, as sizes are powers of two and would share the places of a cache. */
+/* All in one block, whose pages are large; a little apart, as sizes are powers of two and would
+ * share the places of a cache. */
 static int plan_kept(struct vae_run *run, struct vae_error *error)
 {
 	const struct vae_net *net = run->net;
@@ -179,7 +195,8 @@ int vae_run_scratch(struct vae_run *run, size_t floats, struct vae_error *error)
 	return result;
 }
 
-int vae_run_init(struct vae_run *run, const struct vae_net *net, int level, size_t rows, size_t columns, bool training, struct vae_error *error)
+int vae_run_init(struct vae_run *run, const struct vae_net *net, int level, size_t rows,
+                 size_t columns, bool training, struct vae_error *error)
 {
 	memset(run, 0, sizeof *run);
 	run->net = net;
@@ -209,7 +226,7 @@ void vae_run_clear(struct vae_run *run)
 	memset(run, 0, sizeof *run);
 }
 
-/* ---- one layer, forward and backward ----------------------------------------------------------------------------------- */
+/* ---- one layer, forward and backward --------------------------------------------------------- */
 
 /* What a layer's passes need, gathered once. */
 struct pass {
@@ -218,7 +235,7 @@ struct pass {
 	const struct vae_params *params;
 	const struct vae_weights *weights;
 	struct vae_position at;
-	float *gradient;  /* flat, of the parameters; backward only, NULL where nobody asks for it */
+	float *gradient; /* flat, of the parameters; backward only, NULL where nobody asks for it */
 	const struct vae_layer *layer;
 	size_t from, end; /* rows of dst; backward: all */
 	size_t rows;      /* cells of dst in them */
@@ -229,15 +246,23 @@ struct pass {
 static float *row_of(const struct pass *p, int slot, size_t r)
 {
 	const struct vae_slot *s = &p->run->net->slot[slot];
-	return p->run->value[slot] + (r - p->run->first[slot]) * p->run->columns[s->level] * (size_t)s->channels;
+	return p->run->value[slot] +
+	       (r - p->run->first[slot]) * p->run->columns[s->level] * (size_t)s->channels;
 }
 static float *value(const struct pass *p, int slot) { return row_of(p, slot, p->from); }
 static const struct vae_param *param(const struct pass *p, int i) { return &p->params->list[i]; }
-static const float *param_value(const struct pass *p, int i) { return p->weights->value + param(p, i)->offset; }
-static float *param_gradient(const struct pass *p, int i) { return p->gradient ? p->gradient + param(p, i)->offset : NULL; }
+static const float *param_value(const struct pass *p, int i)
+{
+	return p->weights->value + param(p, i)->offset;
+}
+static float *param_gradient(const struct pass *p, int i)
+{
+	return p->gradient ? p->gradient + param(p, i)->offset : NULL;
+}
 static int channels(const struct pass *p, int slot) { return p->run->net->slot[slot].channels; }
 
-/* Where a layer adds its part of a slot's gradient: zeroed by the first who comes. Only linear layers read slots without one. */
+/* Where a layer adds its part of a slot's gradient: zeroed by the first who comes. Only linear
+ * layers read slots without one. */
 static float *target(const struct pass *p, int slot)
 {
 	struct vae_run *run = p->run;
@@ -268,10 +293,19 @@ static void multiply(const struct pass *p, struct vae_gemm g)
 static void linear_forward(const struct pass *p)
 {
 	const struct vae_layer *l = p->layer;
-	multiply(p, (struct vae_gemm){
-		.m = p->rows, .n = p->out, .k = p->in, .a = value(p, l->src), .a_row = p->in, .a_step = 1,
-		.b = p->weights->packed + param(p, l->weight)->packed, .bias = param_value(p, l->bias), .slope = l->slope,
-		.residual = l->aux >= 0 ? value(p, l->aux) : NULL, .residual_row = p->out, .c = value(p, l->dst), .c_row = p->out});
+	multiply(p, (struct vae_gemm){.m = p->rows,
+	                              .n = p->out,
+	                              .k = p->in,
+	                              .a = value(p, l->src),
+	                              .a_row = p->in,
+	                              .a_step = 1,
+	                              .b = p->weights->packed + param(p, l->weight)->packed,
+	                              .bias = param_value(p, l->bias),
+	                              .slope = l->slope,
+	                              .residual = l->aux >= 0 ? value(p, l->aux) : NULL,
+	                              .residual_row = p->out,
+	                              .c = value(p, l->dst),
+	                              .c_row = p->out});
 }
 
 /* dW += x^T dy, dbias += column sums of dy. */
@@ -280,10 +314,20 @@ static void linear_weights(const struct pass *p, const float *dy)
 	const struct vae_layer *l = p->layer;
 	float *dw = param_gradient(p, l->weight);
 	p->kernels->column_sum(param_gradient(p, l->bias), dy, p->rows, p->out);
-	(p->weights->bf16 ? p->weights->bf16->pack : vae_pack)(p->run->scratch, dy, p->rows, p->out, p->out, 1);
-	multiply(p, (struct vae_gemm){
-		.m = p->in, .n = p->out, .k = p->rows, .a = value(p, l->src), .a_row = 1, .a_step = p->in, .b = p->run->scratch, .slope = 1,
-		.residual = dw, .residual_row = p->out, .c = dw, .c_row = p->out});
+	(p->weights->bf16 ? p->weights->bf16->pack : vae_pack)(p->run->scratch, dy, p->rows, p->out,
+	                                                       p->out, 1);
+	multiply(p, (struct vae_gemm){.m = p->in,
+	                              .n = p->out,
+	                              .k = p->rows,
+	                              .a = value(p, l->src),
+	                              .a_row = 1,
+	                              .a_step = p->in,
+	                              .b = p->run->scratch,
+	                              .slope = 1,
+	                              .residual = dw,
+	                              .residual_row = p->out,
+	                              .c = dw,
+	                              .c_row = p->out});
 }
 
 /* dx += dy W^T, and the residual's gradient is dy itself. */
@@ -302,34 +346,56 @@ static void linear_backward(const struct pass *p)
 	bool fresh = !p->run->has_gradient[l->src];
 	float *dx = p->run->gradient[l->src];
 	p->run->has_gradient[l->src] = true;
-	multiply(p, (struct vae_gemm){
-		.m = p->rows, .n = p->in, .k = p->out, .a = dy, .a_row = p->out, .a_step = 1,
-		.b = p->weights->packed_t + param(p, l->weight)->packed_t, .slope = 1,
-		.residual = fresh ? NULL : dx, .residual_row = p->in, .c = dx, .c_row = p->in});
+	multiply(p, (struct vae_gemm){.m = p->rows,
+	                              .n = p->in,
+	                              .k = p->out,
+	                              .a = dy,
+	                              .a_row = p->out,
+	                              .a_step = 1,
+	                              .b = p->weights->packed_t + param(p, l->weight)->packed_t,
+	                              .slope = 1,
+	                              .residual = fresh ? NULL : dx,
+	                              .residual_row = p->in,
+	                              .c = dx,
+	                              .c_row = p->in});
 }
 
 static void depthwise_forward(const struct pass *p)
 {
 	const struct vae_layer *l = p->layer;
 	int level = p->run->net->slot[l->dst].level;
-	p->kernels->depthwise(&(struct vae_depthwise){
-		.rows = p->end - p->from, .columns = p->run->columns[level], .channels = p->out, .taps = (size_t)l->taps,
-		.above = p->from, .below = p->run->rows[level] - p->end, .x = value(p, l->src),
-		.w = param_value(p, l->weight), .bias = param_value(p, l->bias), .y = value(p, l->dst)});
+	p->kernels->depthwise(&(struct vae_depthwise){.rows = p->end - p->from,
+	                                              .columns = p->run->columns[level],
+	                                              .channels = p->out,
+	                                              .taps = (size_t)l->taps,
+	                                              .above = p->from,
+	                                              .below = p->run->rows[level] - p->end,
+	                                              .x = value(p, l->src),
+	                                              .w = param_value(p, l->weight),
+	                                              .bias = param_value(p, l->bias),
+	                                              .y = value(p, l->dst)});
 }
 
 static void depthwise_backward(const struct pass *p)
 {
 	const struct vae_layer *l = p->layer;
 	int level = p->run->net->slot[l->dst].level;
-	p->kernels->depthwise_backward(&(struct vae_depthwise_backward){
-		.rows = p->run->rows[level], .columns = p->run->columns[level], .channels = p->out, .taps = (size_t)l->taps, .x = value(p, l->src),
-		.w = param_value(p, l->weight), .dy = p->run->gradient[l->dst], .dx = target(p, l->src), .dw = param_gradient(p, l->weight),
-		.dbias = param_gradient(p, l->bias)});
+	p->kernels->depthwise_backward(
+		&(struct vae_depthwise_backward){.rows = p->run->rows[level],
+	                                     .columns = p->run->columns[level],
+	                                     .channels = p->out,
+	                                     .taps = (size_t)l->taps,
+	                                     .x = value(p, l->src),
+	                                     .w = param_value(p, l->weight),
+	                                     .dy = p->run->gradient[l->dst],
+	                                     .dx = target(p, l->src),
+	                                     .dw = param_gradient(p, l->weight),
+	                                     .dbias = param_gradient(p, l->bias)});
 }
 
-/* The fine grid (level of pixels) beside the coarse one (cells): factor x factor fine pixels are a cell's vector, row by row; fine
- * pixels past the edge repeat the last one. The fine grid may begin some cells to the right of the coarse one. */
+/* The fine grid (level of pixels) beside the coarse one (cells): factor x factor fine pixels are a
+ * cell's vector, row by row; fine pixels past the edge repeat the last one. The fine grid may begin
+ * some cells to the right of the coarse one. */
 struct fold {
 	size_t fine_rows, fine_columns, coarse_rows, coarse_columns, factor, channels;
 	size_t skip; /* cells of the coarse grid left of the fine one */
@@ -339,8 +405,13 @@ static struct fold fold_of(const struct pass *p, int fine, int coarse)
 {
 	const struct vae_run *run = p->run;
 	int f = run->net->slot[fine].level, c = run->net->slot[coarse].level;
-	return (struct fold){run->rows[f], run->columns[f], run->rows[c], run->columns[c], (size_t)1 << (c - f),
-	                     (size_t)run->net->slot[fine].channels, (run->left[f] >> (c - f)) - run->left[c]};
+	return (struct fold){run->rows[f],
+	                     run->columns[f],
+	                     run->rows[c],
+	                     run->columns[c],
+	                     (size_t)1 << (c - f),
+	                     (size_t)run->net->slot[fine].channels,
+	                     (run->left[f] >> (c - f)) - run->left[c]};
 }
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
@@ -354,12 +425,14 @@ static void fold_gather(const struct fold *f, float *coarse, const float *row, s
 		size_t whole = least(f->factor, f->fine_columns - q * f->factor);
 		memcpy(cell, row + q * line, whole * f->channels * sizeof(float));
 		for (size_t dx = whole; dx < f->factor; dx++)
-			memcpy(cell + dx * f->channels, row + (f->fine_columns - 1) * f->channels, f->channels * sizeof(float));
+			memcpy(cell + dx * f->channels, row + (f->fine_columns - 1) * f->channels,
+			       f->channels * sizeof(float));
 	}
 }
 
 /* And back. line: factor x channels, a constant where it pays. */
-static inline void fold_scatter(const struct fold *f, float *row, const float *coarse, size_t dy, const size_t line)
+static inline void fold_scatter(const struct fold *f, float *row, const float *coarse, size_t dy,
+                                const size_t line)
 {
 	size_t whole = f->fine_columns / f->factor, part = f->fine_columns % f->factor;
 	const float *cell = coarse + (f->skip * f->factor + dy) * line;
@@ -373,9 +446,15 @@ static void fold_gather_backward(const struct fold *f, float *dfine, const float
 {
 	for (size_t r = 0; r < f->coarse_rows * f->factor; r++)
 		for (size_t q = 0; q < f->coarse_columns * f->factor; q++) {
-			float *fine = dfine + (least(r, f->fine_rows - 1) * f->fine_columns + least(q, f->fine_columns - 1)) * f->channels;
-			const float *coarse = dcoarse + (((r / f->factor * f->coarse_columns + q / f->factor) * f->factor + r % f->factor) * f->factor +
-			                                 q % f->factor) * f->channels;
+			float *fine = dfine + (least(r, f->fine_rows - 1) * f->fine_columns +
+			                       least(q, f->fine_columns - 1)) *
+			                          f->channels;
+			const float *coarse =
+				dcoarse +
+				(((r / f->factor * f->coarse_columns + q / f->factor) * f->factor + r % f->factor) *
+			         f->factor +
+			     q % f->factor) *
+					f->channels;
 			for (size_t c = 0; c < f->channels; c++)
 				fine[c] += coarse[c];
 		}
@@ -386,7 +465,9 @@ static void fold_scatter_backward(const struct fold *f, float *dcoarse, const fl
 	size_t line = f->factor * f->channels;
 	for (size_t y = 0; y < f->fine_rows; y++)
 		for (size_t q = 0; q < f->coarse_columns; q++) {
-			float *cell = dcoarse + (((y / f->factor) * f->coarse_columns + q) * f->factor + y % f->factor) * line;
+			float *cell =
+				dcoarse +
+				(((y / f->factor) * f->coarse_columns + q) * f->factor + y % f->factor) * line;
 			const float *fine = dfine + y * f->fine_columns * f->channels + q * line;
 			size_t whole = least(f->factor, f->fine_columns - q * f->factor) * f->channels;
 			for (size_t c = 0; c < whole; c++)
@@ -401,7 +482,8 @@ static void table_forward(const struct pass *p)
 	vae_position_lerp(vector, param_value(p, l->weight), (int)p->out, p->at);
 	if (l->op == VAE_GAIN)
 		vae_position_power(vector, (int)p->out);
-	(l->op == VAE_SHIFT ? p->kernels->shift : p->kernels->gain)(value(p, l->dst), value(p, l->src), vector, p->rows, p->out);
+	(l->op == VAE_SHIFT ? p->kernels->shift : p->kernels->gain)(value(p, l->dst), value(p, l->src),
+	                                                            vector, p->rows, p->out);
 }
 
 static void table_backward(const struct pass *p)
@@ -412,7 +494,8 @@ static void table_backward(const struct pass *p)
 	if (l->op == VAE_GAIN) {
 		vae_position_lerp(vector, param_value(p, l->weight), (int)p->out, p->at);
 		vae_position_power(vector, (int)p->out);
-		p->kernels->gain_backward(target(p, l->src), sum, dy, value(p, l->src), vector, p->rows, p->out);
+		p->kernels->gain_backward(target(p, l->src), sum, dy, value(p, l->src), vector, p->rows,
+		                          p->out);
 		for (size_t c = 0; c < p->out; c++)
 			sum[c] *= vector[c] * 0.69314718f; /* ln 2 */
 	} else {
@@ -460,13 +543,17 @@ static bool steer_at(const struct pass *p, size_t n, struct steer *s)
 {
 	const struct vae_slot *slot = p->run->net->slot;
 	const struct vae_layer *l = p->layer;
-	size_t columns = p->run->columns[slot[l->dst].level], factor = (size_t)1 << l->shift, wide = (columns + factor - 1) / factor;
-	size_t row = n / wide, cell = n % wide, skip = (p->run->left[slot[l->dst].level] >> l->shift) - p->run->left[slot[l->aux].level];
+	size_t columns = p->run->columns[slot[l->dst].level], factor = (size_t)1 << l->shift,
+		   wide = (columns + factor - 1) / factor;
+	size_t row = n / wide, cell = n % wide,
+		   skip = (p->run->left[slot[l->dst].level] >> l->shift) - p->run->left[slot[l->aux].level];
 	if (row >= p->end - p->from)
 		return false;
 	s->start = row * columns + cell * factor;
 	s->length = least(factor, columns - cell * factor);
-	s->aux = (((p->from + row) >> l->shift) - (p->from >> l->shift)) * p->run->columns[slot[l->aux].level] + skip + cell;
+	s->aux = (((p->from + row) >> l->shift) - (p->from >> l->shift)) *
+	             p->run->columns[slot[l->aux].level] +
+	         skip + cell;
 	s->aux = s->aux * (size_t)slot[l->aux].channels + (size_t)l->first;
 	return true;
 }
@@ -490,14 +577,17 @@ static void steered_backward(const struct pass *p)
 {
 	const struct vae_layer *l = p->layer;
 	const float *x = value(p, l->src), *aux = value(p, l->aux), *dy = p->run->gradient[l->dst];
-	float *dx = target(p, l->src), *daux = target(p, l->aux), *dh = l->op == VAE_GATE ? target(p, l->third) : NULL;
+	float *dx = target(p, l->src), *daux = target(p, l->aux),
+		  *dh = l->op == VAE_GATE ? target(p, l->third) : NULL;
 	struct steer s;
 	for (size_t n = 0; steer_at(p, n, &s); n++) {
 		size_t o = s.start * p->out;
 		if (l->op == VAE_MODULATE)
-			p->kernels->modulate_backward(dx + o, daux + s.aux, daux + s.aux + p->out, dy + o, x + o, aux + s.aux, s.length, p->out);
+			p->kernels->modulate_backward(dx + o, daux + s.aux, daux + s.aux + p->out, dy + o,
+			                              x + o, aux + s.aux, s.length, p->out);
 		else
-			p->kernels->gate_backward(dx + o, dh + o, daux + s.aux, dy + o, value(p, l->third) + o, aux + s.aux, s.length, p->out);
+			p->kernels->gate_backward(dx + o, dh + o, daux + s.aux, dy + o, value(p, l->third) + o,
+			                          aux + s.aux, s.length, p->out);
 	}
 }
 
@@ -506,7 +596,8 @@ static void space_to_depth_forward(const struct pass *p)
 	struct fold f = fold_of(p, p->layer->src, p->layer->dst);
 	for (size_t r = p->from; r < p->end; r++)
 		for (size_t dy = 0; dy < f.factor; dy++)
-			fold_gather(&f, row_of(p, p->layer->dst, r), row_of(p, p->layer->src, least(r * f.factor + dy, f.fine_rows - 1)), dy);
+			fold_gather(&f, row_of(p, p->layer->dst, r),
+			            row_of(p, p->layer->src, least(r * f.factor + dy, f.fine_rows - 1)), dy);
 }
 
 static void space_to_depth_backward(const struct pass *p)
@@ -550,7 +641,7 @@ static const struct {
 	[VAE_GATE] = {steered_forward, steered_backward},
 };
 
-/* ---- the interpreter --------------------------------------------------------------------------------------------------- */
+/* ---- the interpreter ------------------------------------------------------------------------- */
 
 static void enter(struct pass *p, const struct vae_layer *layer, size_t from, size_t end)
 {
@@ -563,27 +654,45 @@ static void enter(struct pass *p, const struct vae_layer *layer, size_t from, si
 	p->out = (size_t)slot[layer->dst].channels;
 }
 
-static size_t rows_of(const struct vae_run *run, const struct vae_layer *layer) { return run->rows[run->net->slot[layer->dst].level]; }
-
-void vae_layer_forward(struct vae_run *run, const struct vae_layer *layer, size_t from, size_t end, const struct vae_nets *nets,
-                       const struct vae_weights *weights, struct vae_position at)
+static size_t rows_of(const struct vae_run *run, const struct vae_layer *layer)
 {
-	struct pass p = {.kernels = vae_kernels(), .run = run, .params = &nets->params, .weights = weights, .at = at};
+	return run->rows[run->net->slot[layer->dst].level];
+}
+
+void vae_layer_forward(struct vae_run *run, const struct vae_layer *layer, size_t from, size_t end,
+                       const struct vae_nets *nets, const struct vae_weights *weights,
+                       struct vae_position at)
+{
+	struct pass p = {.kernels = vae_kernels(),
+	                 .run = run,
+	                 .params = &nets->params,
+	                 .weights = weights,
+	                 .at = at};
 	enter(&p, layer, from, end);
 	operations[layer->op].forward(&p);
 }
 
-void vae_net_forward(struct vae_run *run, const struct vae_nets *nets, const struct vae_weights *weights, struct vae_position at)
+void vae_net_forward(struct vae_run *run, const struct vae_nets *nets,
+                     const struct vae_weights *weights, struct vae_position at)
 {
 	for (const struct vae_layer *l = run->net->layer; l < run->net->layer + run->net->layers; l++)
 		vae_layer_forward(run, l, 0, rows_of(run, l), nets, weights, at);
 }
 
-void vae_run_start_backward(struct vae_run *run) { memset(run->has_gradient, 0, sizeof run->has_gradient); }
-
-void vae_net_backward(struct vae_run *run, const struct vae_nets *nets, const struct vae_weights *weights, struct vae_position at, float *gradient)
+void vae_run_start_backward(struct vae_run *run)
 {
-	struct pass p = {.kernels = vae_kernels(), .run = run, .params = &nets->params, .weights = weights, .at = at, .gradient = gradient};
+	memset(run->has_gradient, 0, sizeof run->has_gradient);
+}
+
+void vae_net_backward(struct vae_run *run, const struct vae_nets *nets,
+                      const struct vae_weights *weights, struct vae_position at, float *gradient)
+{
+	struct pass p = {.kernels = vae_kernels(),
+	                 .run = run,
+	                 .params = &nets->params,
+	                 .weights = weights,
+	                 .at = at,
+	                 .gradient = gradient};
 	for (int i = run->net->layers - 1; i >= 0; i--) {
 		const struct vae_layer *l = &run->net->layer[i];
 		enter(&p, l, 0, rows_of(run, l));
@@ -597,7 +706,9 @@ double vae_net_macs_pixel(const struct vae_net *net)
 	double macs = 0;
 	for (int i = 0; i < net->layers; i++) {
 		const struct vae_layer *l = &net->layer[i];
-		double cell = l->op == VAE_LINEAR ? (double)net->slot[l->src].channels : l->op == VAE_DEPTHWISE ? (double)l->taps * l->taps : 0;
+		double cell = l->op == VAE_LINEAR      ? (double)net->slot[l->src].channels
+		              : l->op == VAE_DEPTHWISE ? (double)l->taps * l->taps
+		                                       : 0;
 		macs += cell * net->slot[l->dst].channels / (double)(1 << 2 * net->slot[l->dst].level);
 	}
 	return macs;

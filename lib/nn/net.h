@@ -1,72 +1,86 @@
-/* net.h - a network is an ordered list of layers over numbered slots; one interpreter runs it forward and backward.
+/* net.h - a network is an ordered list of layers over numbered slots; one interpreter runs it
+ * forward and backward.
  *
- * A slot is an array rows x columns x channels at a level: level L is the picture reduced by 2^L, ceil(height / 2^L) x ceil(width / 2^L).
- * A layer reads one or two slots and writes a new one, so the list read from top to bottom is the data flow, and read from
- * bottom to top the backward pass. The same list serves inference (slots share memory) and training (every slot is kept).
+ * A slot is an array rows x columns x channels at a level: level L is the picture reduced by 2^L,
+ * ceil(height / 2^L) x ceil(width / 2^L). A layer reads one or two slots and writes a new one, so
+ * the list read from top to bottom is the data flow, and read from bottom to top the backward pass.
+ * The same list serves inference (slots share memory) and training (every slot is kept).
  *
  *     analysis   x 1/1 x3 -> patch 16 -> 1/16 -> blocks -> y 1/16
- *     h_a        y 1/16 -> 1/32 -> z 1/64             h_s      z 1/64 -> 1/32 -> features and (mean, log-scale) at 1/16
- *     context    what is decoded, features -> (mean, log-scale) of the rest; one for each step after the first
- *     synthesis  y 1/16 -> body 1/16 -> grid 1/4 -> x 1/1 x3
- */
+ *     h_a        y 1/16 -> 1/32 -> z 1/64             h_s      z 1/64 -> 1/32 -> features and
+ * (mean, log-scale) at 1/16 context    what is decoded, features -> (mean, log-scale) of the rest;
+ * one for each step after the first synthesis  y 1/16 -> body 1/16 -> grid 1/4 -> x 1/1 x3 */
 #ifndef VAE_NN_NET_H
 #define VAE_NN_NET_H
 
 #include "kernel/kernel.h"
 #include "nn/arch.h"
 
-#define VAE_LEVELS 7      /* 0 to 6: 1/1 to 1/64 */
+#define VAE_LEVELS     7 /* 0 to 6: 1/1 to 1/64 */
 #define VAE_MAX_LAYERS 96
-#define VAE_MAX_SLOTS 96
+#define VAE_MAX_SLOTS  96
 #define VAE_MAX_PARAMS 320
 
-/* ---- parameters -------------------------------------------------------------------------------------------------------- */
+/* ---- parameters ------------------------------------------------------------------------------ */
 
-/* One tensor, rows x columns floats, row-major. A weight matrix is inputs x outputs; a table over quality is knots x channels. */
+/* One tensor, rows x columns floats, row-major. A weight matrix is inputs x outputs; a table over
+ * quality is knots x channels. */
 struct vae_param {
 	char name[48];
 	size_t rows, columns;
-	size_t offset;        /* floats from the start of the flat array; a multiple of 16 */
-	bool matrix;          /* a LINEAR layer's weight: stored in 16 bits, packed for the kernels */
-	size_t packed;        /* matrix: offset of its packed form; packed_t of its packed transpose */
+	size_t offset; /* floats from the start of the flat array; a multiple of 16 */
+	bool matrix;   /* a LINEAR layer's weight: stored in 16 bits, packed for the kernels */
+	size_t packed; /* matrix: offset of its packed form; packed_t of its packed transpose */
 	size_t packed_t;
 };
 struct vae_params {
 	int count;
 	struct vae_param list[VAE_MAX_PARAMS];
-	size_t total;                    /* floats of the flat array, padding included */
+	size_t total; /* floats of the flat array, padding included */
 	size_t packed_total, packed_t_total;
 };
 /* Index of a parameter by name, or -1. */
 int vae_param_find(const struct vae_params *params, const char *name);
 /* Where a parameter that there is starts in the flat array, in floats. */
-static inline size_t vae_param_offset(const struct vae_params *params, const char *name) { return params->list[vae_param_find(params, name)].offset; }
+static inline size_t vae_param_offset(const struct vae_params *params, const char *name)
+{
+	return params->list[vae_param_find(params, name)].offset;
+}
 
 /* The numbers of a network: flat array and, for the kernels, packed matrices. */
 struct vae_weights {
-	float *value;         /* params->total, owned */
-	float *packed;        /* params->packed_total, owned */
-	float *packed_t;      /* params->packed_t_total, owned; for backward passes, else NULL */
-	const struct vae_bf16 *bf16; /* training and refinement: what packs the matrices and multiplies; NULL for float32, and always where results are exact */
+	float *value;                /* params->total, owned */
+	float *packed;               /* params->packed_total, owned */
+	float *packed_t;             /* params->packed_t_total, owned; for backward passes, else NULL */
+	const struct vae_bf16 *bf16; /* training and refinement: what packs the matrices and multiplies;
+	                                NULL for float32, and always where results are exact */
 };
-int vae_weights_init(struct vae_weights *weights, const struct vae_params *params, bool training, struct vae_error *error); /* all 0 */
+int vae_weights_init(struct vae_weights *weights, const struct vae_params *params, bool training,
+                     struct vae_error *error); /* all 0 */
 /* For inference, undefined: memory is used as far as it is written. */
-int vae_weights_reserve(struct vae_weights *weights, const struct vae_params *params, struct vae_error *error);
-void vae_weights_pack(struct vae_weights *weights, const struct vae_params *params); /* after value changed; uses OpenMP threads */
+int vae_weights_reserve(struct vae_weights *weights, const struct vae_params *params,
+                        struct vae_error *error);
+void vae_weights_pack(struct vae_weights *weights,
+                      const struct vae_params *params); /* after value changed; uses OpenMP threads
+                                                         */
 void vae_weights_clear(struct vae_weights *weights);
 
-/* ---- layers ------------------------------------------------------------------------------------------------------------ */
+/* ---- layers ---------------------------------------------------------------------------------- */
 
 enum vae_op {
 	VAE_LINEAR,         /* dst = act(bias + src W) (+ aux): 1x1 convolution, dense layer */
 	VAE_DEPTHWISE,      /* taps x taps for each channel */
-	VAE_SPACE_TO_DEPTH, /* factor 2^shift: channel (dy f + dx) C + c of a cell is channel c of its pixel (dy, dx); edges replicate */
+	VAE_SPACE_TO_DEPTH, /* factor 2^shift: channel (dy f + dx) C + c of a cell is channel c of its
+	                       pixel (dy, dx); edges replicate */
 	VAE_DEPTH_TO_SPACE, /* the inverse; cells past the edge are cut */
-	VAE_GAIN,           /* times 2^t, one t a channel, interpolated over the quality knots: gains that cancel at the knots do between them */
-	VAE_SHIFT,          /* plus one number a channel, likewise */
-	VAE_CONCAT,         /* channels of src, then of aux */
-	VAE_MODULATE,       /* fma(src, 1 + scale, shift); scale and shift are channels [first, first + 2C) of aux, `shift` levels coarser */
-	VAE_GATE            /* fma(src, 1 + gate, third): gate is channels [first, first + C) of aux, `shift` levels coarser */
+	VAE_GAIN,  /* times 2^t, one t a channel, interpolated over the quality knots: gains that cancel
+	              at the knots do between them */
+	VAE_SHIFT, /* plus one number a channel, likewise */
+	VAE_CONCAT,   /* channels of src, then of aux */
+	VAE_MODULATE, /* fma(src, 1 + scale, shift); scale and shift are channels [first, first + 2C) of
+	                 aux, `shift` levels coarser */
+	VAE_GATE      /* fma(src, 1 + gate, third): gate is channels [first, first + C) of aux, `shift`
+	                 levels coarser */
 };
 struct vae_layer {
 	enum vae_op op;
@@ -77,75 +91,110 @@ struct vae_layer {
 	float slope;              /* LINEAR: leaky ReLU's, 1 for none */
 	int weight, bias;         /* parameters, -1 for none; GAIN and SHIFT: weight is the table */
 };
-struct vae_slot { int level, channels; };
+struct vae_slot {
+	int level, channels;
+};
 
 struct vae_net {
-	const char *name;         /* of the part, as vae-stat prints it */
-	bool decoder;             /* paid when decoding */
+	const char *name; /* of the part, as vae-stat prints it */
+	bool decoder;     /* paid when decoding */
 	int layers, slots, inputs, outputs;
 	struct vae_layer layer[VAE_MAX_LAYERS];
 	struct vae_slot slot[VAE_MAX_SLOTS];
-	int input[3], output[2];  /* slots */
-	bool input_gradient;      /* whether the backward pass goes as far as the inputs */
+	int input[3], output[2]; /* slots */
+	bool input_gradient;     /* whether the backward pass goes as far as the inputs */
 };
 /* Multiply-accumulates for each pixel (level 0) of a large picture. */
 double vae_net_macs_pixel(const struct vae_net *net);
-/* How far an output sees beyond its own cell, each way, in cells of the network's coarsest level: half the taps of every depthwise layer. */
+/* How far an output sees beyond its own cell, each way, in cells of the network's coarsest level:
+ * half the taps of every depthwise layer. */
 size_t vae_net_halo(const struct vae_net *net);
 
 /* All networks of an architecture, and their parameters. Read-only once built. */
-enum { VAE_ANALYSIS, VAE_H_A, VAE_H_S, VAE_CONTEXT, VAE_CONTEXT2, VAE_CONTEXT3, VAE_SYNTHESIS, VAE_NETS };
+enum {
+	VAE_ANALYSIS,
+	VAE_H_A,
+	VAE_H_S,
+	VAE_CONTEXT,
+	VAE_CONTEXT2,
+	VAE_CONTEXT3,
+	VAE_SYNTHESIS,
+	VAE_NETS
+};
 struct vae_nets {
 	struct vae_arch arch;
 	struct vae_params params;
-	struct vae_net net[VAE_NETS]; /* a context for each step of y after the first; mlp has analysis and synthesis; the others have no layers */
+	struct vae_net net[VAE_NETS]; /* a context for each step of y after the first; mlp has analysis
+	                                 and synthesis; the others have no layers */
 };
 /* Builds the lists. VAE_EARG where the architecture is too large for the tables above. */
 int vae_nets_new(struct vae_nets **nets, const struct vae_arch *arch, struct vae_error *error);
 void vae_nets_free(struct vae_nets *nets);
 
-/* ---- running ----------------------------------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------- */
 
-/* The memory of one pass of one network over one picture or slice, or of a sweep down a strip of columns (sweep.h). A slot's rows from
- * first on are held; a whole picture's slots hold all of them, from 0. */
+/* The memory of one pass of one network over one picture or slice, or of a sweep down a strip of
+ * columns (sweep.h). A slot's rows from first on are held; a whole picture's slots hold all of
+ * them, from 0. */
 struct vae_run {
 	const struct vae_net *net;
-	size_t rows[VAE_LEVELS];                      /* of the picture, each level at or above the one given */
-	size_t columns[VAE_LEVELS], left[VAE_LEVELS]; /* held, and the picture's column of the first: a whole cell's, and no farther left than finer levels' */
-	size_t first[VAE_MAX_SLOTS];                  /* the picture's row that value begins with */
+	size_t rows[VAE_LEVELS]; /* of the picture, each level at or above the one given */
+	size_t columns[VAE_LEVELS],
+		left[VAE_LEVELS]; /* held, and the picture's column of the first: a whole cell's, and no
+	                         farther left than finer levels' */
+	size_t first[VAE_MAX_SLOTS]; /* the picture's row that value begins with */
 	float *value[VAE_MAX_SLOTS];
-	float *gradient[VAE_MAX_SLOTS];               /* training only; NULL where nothing before the slot is trained */
-	bool has_gradient[VAE_MAX_SLOTS];             /* set by whoever wrote gradient[slot] */
-	float *owned[VAE_MAX_SLOTS];                  /* allocations behind value and gradient */
-	float *scratch;                               /* packing, interpolated gains; owned */
-	float *room;                                  /* that of products, behind scratch */
+	float *gradient[VAE_MAX_SLOTS]; /* training only; NULL where nothing before the slot is trained
+	                                 */
+	bool has_gradient[VAE_MAX_SLOTS]; /* set by whoever wrote gradient[slot] */
+	float *owned[VAE_MAX_SLOTS];      /* allocations behind value and gradient */
+	float *scratch;                   /* packing, interpolated gains; owned */
+	float *room;                      /* that of products, behind scratch */
 };
 /* Takes run->scratch, of `floats`, and run->room. For those who make a run by hand. */
 int vae_run_scratch(struct vae_run *run, size_t floats, struct vae_error *error);
-/* rows x columns is the size at `level`, the finest that the network uses. training keeps every slot and makes room for gradients. */
-int vae_run_init(struct vae_run *run, const struct vae_net *net, int level, size_t rows, size_t columns, bool training, struct vae_error *error);
+/* rows x columns is the size at `level`, the finest that the network uses. training keeps every
+ * slot and makes room for gradients. */
+int vae_run_init(struct vae_run *run, const struct vae_net *net, int level, size_t rows,
+                 size_t columns, bool training, struct vae_error *error);
 /* Another size at `level`, in no direction larger than that of vae_run_init. */
 void vae_run_shrink(struct vae_run *run, int level, size_t rows, size_t columns);
 void vae_run_clear(struct vae_run *run);
 
-static inline float *vae_run_input(const struct vae_run *run, int i) { return run->value[run->net->input[i]]; }
-static inline float *vae_run_output(const struct vae_run *run, int i) { return run->value[run->net->output[i]]; }
+static inline float *vae_run_input(const struct vae_run *run, int i)
+{
+	return run->value[run->net->input[i]];
+}
+static inline float *vae_run_output(const struct vae_run *run, int i)
+{
+	return run->value[run->net->output[i]];
+}
 /* Input i is what stands here, which the run reads and does not own. Not for training. */
-static inline void vae_run_lend(struct vae_run *run, int i, float *input) { run->value[run->net->input[i]] = input; }
+static inline void vae_run_lend(struct vae_run *run, int i, float *input)
+{
+	run->value[run->net->input[i]] = input;
+}
 /* Floats in a slot of this run. */
 size_t vae_run_size(const struct vae_run *run, int slot);
 
-/* Inputs are in place, and may be overwritten; computes all other slots. One thread; call vae_fp_enter first. */
-void vae_net_forward(struct vae_run *run, const struct vae_nets *nets, const struct vae_weights *weights, struct vae_position at);
-/* One layer of it: rows [from, end) of the layer's dst. Held are those of its dst and all that they need of its sources. */
-void vae_layer_forward(struct vae_run *run, const struct vae_layer *layer, size_t from, size_t end, const struct vae_nets *nets,
-                       const struct vae_weights *weights, struct vae_position at);
-/* Lets slots whose lives, in the order of the layers, do not overlap share a block of memory. size: floats of each slot, 0 for one that
- * takes no part; block: of each slot (-1: none), block_size: floats. Returns the number of blocks. */
-int vae_net_share(const struct vae_net *net, const size_t size[VAE_MAX_SLOTS], int block[VAE_MAX_SLOTS], size_t block_size[VAE_MAX_SLOTS]);
-/* After a forward pass with training: the caller has written gradient[] of the outputs and set has_gradient for them (and cleared the rest
- * with vae_run_start_backward). Adds the parameters' gradients to `gradient` (flat, params->total; NULL: those are not wanted) and leaves
- * those of the inputs. */
+/* Inputs are in place, and may be overwritten; computes all other slots. One thread; call
+ * vae_fp_enter first. */
+void vae_net_forward(struct vae_run *run, const struct vae_nets *nets,
+                     const struct vae_weights *weights, struct vae_position at);
+/* One layer of it: rows [from, end) of the layer's dst. Held are those of its dst and all that they
+ * need of its sources. */
+void vae_layer_forward(struct vae_run *run, const struct vae_layer *layer, size_t from, size_t end,
+                       const struct vae_nets *nets, const struct vae_weights *weights,
+                       struct vae_position at);
+/* Lets slots whose lives, in the order of the layers, do not overlap share a block of memory. size:
+ * floats of each slot, 0 for one that takes no part; block: of each slot (-1: none), block_size:
+ * floats. Returns the number of blocks. */
+int vae_net_share(const struct vae_net *net, const size_t size[VAE_MAX_SLOTS],
+                  int block[VAE_MAX_SLOTS], size_t block_size[VAE_MAX_SLOTS]);
+/* After a forward pass with training: the caller has written gradient[] of the outputs and set
+ * has_gradient for them (and cleared the rest with vae_run_start_backward). Adds the parameters'
+ * gradients to `gradient` (flat, params->total; NULL: those are not wanted) and leaves those of the
+ * inputs. */
 void vae_run_start_backward(struct vae_run *run);
 /* Where the gradient of output i goes, which is thereby said to be there. */
 static inline float *vae_run_start_gradient(struct vae_run *run, int i)
@@ -153,6 +202,7 @@ static inline float *vae_run_start_gradient(struct vae_run *run, int i)
 	run->has_gradient[run->net->output[i]] = true;
 	return run->gradient[run->net->output[i]];
 }
-void vae_net_backward(struct vae_run *run, const struct vae_nets *nets, const struct vae_weights *weights, struct vae_position at, float *gradient);
+void vae_net_backward(struct vae_run *run, const struct vae_nets *nets,
+                      const struct vae_weights *weights, struct vae_position at, float *gradient);
 
 #endif

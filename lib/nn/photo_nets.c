@@ -1,14 +1,16 @@
-/* photo_nets.c - the photo network: a patch transform with a nonlinear correction on both sides, and a renderer at 1/4 (shape "R").
+/* photo_nets.c - the photo network: a patch transform with a nonlinear correction on both sides,
+ * and a renderer at 1/4 (shape "R").
  *
- * Sizes in the comments are of a picture of H x W pixels and the widths in struct vae_arch (E = enc, Y = y, P = hyper, D = dec, G = grid).
- */
+ * Sizes in the comments are of a picture of H x W pixels and the widths in struct vae_arch (E =
+ * enc, Y = y, P = hyper, D = dec, G = grid). */
 #include "nn/build.h"
 
-/* x (H x W x 3, -0.5 to 0.5) -> y (H/16 x W/16 x Y), in units of the quantiser's step at this quality. */
+/* x (H x W x 3, -0.5 to 0.5) -> y (H/16 x W/16 x Y), in units of the quantiser's step at this
+ * quality. */
 static void analysis(struct vae_builder *b, const struct vae_arch *a)
 {
 	int x = vae_build_input(b, 0, 3);
-	int t = vae_build_space_to_depth(b, x, 4);                    /* H/16 x W/16 x 768 */
+	int t = vae_build_space_to_depth(b, x, 4); /* H/16 x W/16 x 768 */
 	t = vae_build_linear(b, "enc.patch", t, a->enc, 1, -1);
 	t = vae_build_gain(b, "enc.gain", t, a->knots);
 	for (int i = 0; i < a->enc_blocks; i++) {
@@ -46,13 +48,16 @@ static void hyper_synthesis(struct vae_builder *b, const struct vae_arch *a)
 	vae_build_output(b, vae_build_shift(b, "prior.hs.shift", head, a->knots));
 }
 
-/* What the steps before decoded, as residuals about their means with 0 elsewhere; features; the first guess -> the guess for this step. */
+/* What the steps before decoded, as residuals about their means with 0 elsewhere; features; the
+ * first guess -> the guess for this step. */
 static void context_step(struct vae_builder *b, const struct vae_arch *a, const char *prefix)
 {
 	char name[40];
 #define NAMED(...) (snprintf(name, sizeof name, __VA_ARGS__), name)
-	int residual = vae_build_input(b, 4, a->y), features = vae_build_input(b, 4, a->hyper), guess = vae_build_input(b, 4, 2 * a->y);
-	int t = vae_build_linear(b, NAMED("%s.in", prefix), vae_build_concat(b, residual, features), a->ctx, 1, -1);
+	int residual = vae_build_input(b, 4, a->y), features = vae_build_input(b, 4, a->hyper),
+		guess = vae_build_input(b, 4, 2 * a->y);
+	int t = vae_build_linear(b, NAMED("%s.in", prefix), vae_build_concat(b, residual, features),
+	                         a->ctx, 1, -1);
 	t = vae_build_gain(b, NAMED("%s.gain", prefix), t, a->knots);
 	for (int i = 0; i < a->ctx_blocks; i++)
 		t = vae_build_block(b, NAMED("%s.block%d", prefix, i), t);
@@ -60,11 +65,23 @@ static void context_step(struct vae_builder *b, const struct vae_arch *a, const 
 #undef NAMED
 }
 
-static void context(struct vae_builder *b, const struct vae_arch *a) { context_step(b, a, "prior.ctx"); }
-static void context2(struct vae_builder *b, const struct vae_arch *a) { if (a->steps == 4) context_step(b, a, "prior.ctx2"); }
-static void context3(struct vae_builder *b, const struct vae_arch *a) { if (a->steps == 4) context_step(b, a, "prior.ctx3"); }
+static void context(struct vae_builder *b, const struct vae_arch *a)
+{
+	context_step(b, a, "prior.ctx");
+}
+static void context2(struct vae_builder *b, const struct vae_arch *a)
+{
+	if (a->steps == 4)
+		context_step(b, a, "prior.ctx2");
+}
+static void context3(struct vae_builder *b, const struct vae_arch *a)
+{
+	if (a->steps == 4)
+		context_step(b, a, "prior.ctx3");
+}
 
-/* y, quantised -> x. A body at 1/16 steers gated layers on the 1/4 grid, where each cell becomes a 4 x 4 patch of RGB. */
+/* y, quantised -> x. A body at 1/16 steers gated layers on the 1/4 grid, where each cell becomes a
+ * 4 x 4 patch of RGB. */
 static void synthesis(struct vae_builder *b, const struct vae_arch *a)
 {
 	int y = vae_build_gain(b, "dec.gain_y", vae_build_input(b, 4, a->y), a->knots);
@@ -74,10 +91,11 @@ static void synthesis(struct vae_builder *b, const struct vae_arch *a)
 		snprintf(name, sizeof name, "dec.block%d", i);
 		body = vae_build_block(b, name, body);
 	}
-	int steer = vae_build_linear(b, "dec.steer", body, 3 * a->grid * a->grid_layers, 1, -1); /* scale, shift, gate of each layer */
+	int steer = vae_build_linear(b, "dec.steer", body, 3 * a->grid * a->grid_layers, 1,
+	                             -1); /* scale, shift, gate of each layer */
 	int content = vae_build_linear(b, "dec.content", y, 16 * a->grid, 1, -1);
 	int g = vae_build_linear(b, "dec.feature", body, 16 * a->grid, 1, content);
-	g = vae_build_depth_to_space(b, g, 2);                        /* H/4 x W/4 x G */
+	g = vae_build_depth_to_space(b, g, 2); /* H/4 x W/4 x G */
 	for (int i = 0; i < a->grid_layers; i++) {
 		char name[40];
 		snprintf(name, sizeof name, "dec.grid%d.dw", i);
@@ -94,11 +112,17 @@ static void synthesis(struct vae_builder *b, const struct vae_arch *a)
 
 void vae_build_photo(struct vae_nets *nets, struct vae_builder *b)
 {
-	static const struct { const char *name; bool decoder; void (*build)(struct vae_builder *, const struct vae_arch *); } parts[VAE_NETS] = {
-		[VAE_ANALYSIS] = {"analysis", false, analysis}, [VAE_H_A] = {"h_a", false, hyper_analysis},
-		[VAE_H_S] = {"h_s", true, hyper_synthesis}, [VAE_CONTEXT] = {"context", true, context},
-		[VAE_CONTEXT2] = {"context2", true, context2}, [VAE_CONTEXT3] = {"context3", true, context3},
-		[VAE_SYNTHESIS] = {"synthesis", true, synthesis}};
+	static const struct {
+		const char *name;
+		bool decoder;
+		void (*build)(struct vae_builder *, const struct vae_arch *);
+	} parts[VAE_NETS] = {[VAE_ANALYSIS] = {"analysis", false, analysis},
+	                     [VAE_H_A] = {"h_a", false, hyper_analysis},
+	                     [VAE_H_S] = {"h_s", true, hyper_synthesis},
+	                     [VAE_CONTEXT] = {"context", true, context},
+	                     [VAE_CONTEXT2] = {"context2", true, context2},
+	                     [VAE_CONTEXT3] = {"context3", true, context3},
+	                     [VAE_SYNTHESIS] = {"synthesis", true, synthesis}};
 	for (int i = 0; i < VAE_NETS; i++) {
 		b->net = &nets->net[i];
 		b->net->name = parts[i].name;
@@ -106,8 +130,8 @@ void vae_build_photo(struct vae_nets *nets, struct vae_builder *b)
 		b->net->input_gradient = i != VAE_ANALYSIS;
 		parts[i].build(b, &nets->arch);
 	}
-	/* The density of z: a Gaussian a channel, its mean moved by two neighbours, its log-scale interpolated over quality. Read by the prior, not
-	 * by a layer. */
+	/* The density of z: a Gaussian a channel, its mean moved by two neighbours, its log-scale
+	 * interpolated over quality. Read by the prior, not by a layer. */
 	vae_build_table(b, "prior.z.mean", 1, nets->arch.z);
 	vae_build_table(b, "prior.z.left", 1, nets->arch.z);
 	vae_build_table(b, "prior.z.up", 1, nets->arch.z);

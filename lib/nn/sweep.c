@@ -6,13 +6,18 @@
 #include "base/memory.h"
 #include "base/parallel.h"
 
-#define CELL_LEVEL 4      /* VAE_CELL_PX is 2^CELL_LEVEL */
-#define LEAST_SIDE 8      /* cells: a narrower strip would be mostly margin, which more threads cannot make up for */
-#define MOST_SIDE 128     /* cells: in a wider one, rows of pixels fall out of the second-level cache between two layers */
-#define STEP_CELLS 192    /* about so many cells a step: the matrix product needs 96 to be at its best, and pays for fetching the weights */
-#define FINE_PX 4         /* within a step, finer levels advance by so many rows of pixels, */
-#define FINE_CELLS 256    /* or a multiple that makes about so many squares of FINE_PX */
-#define PLAN_ROW 4096     /* a row of cells far from both edges of a picture that has no end */
+#define CELL_LEVEL 4 /* VAE_CELL_PX is 2^CELL_LEVEL */
+#define LEAST_SIDE \
+	8 /* cells: a narrower strip would be mostly margin, which more threads cannot make up for */
+#define MOST_SIDE                                                                               \
+	128 /* cells: in a wider one, rows of pixels fall out of the second-level cache between two \
+	       layers */
+#define STEP_CELLS                                                                                 \
+	192 /* about so many cells a step: the matrix product needs 96 to be at its best, and pays for \
+	       fetching the weights */
+#define FINE_PX    4    /* within a step, finer levels advance by so many rows of pixels, */
+#define FINE_CELLS 256  /* or a multiple that makes about so many squares of FINE_PX */
+#define PLAN_ROW   4096 /* a row of cells far from both edges of a picture that has no end */
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 static size_t most(size_t a, size_t b) { return a > b ? a : b; }
@@ -20,18 +25,23 @@ static ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 static ptrdiff_t larger(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
 static size_t quotient_up(size_t a, size_t b) { return (a + b - 1) / b; }
 
-/* For each slot the row (of its level) before which all is done. Wanted rows may be above the picture: then there is nothing to do yet. */
-struct front { ptrdiff_t row[VAE_MAX_SLOTS]; };
+/* For each slot the row (of its level) before which all is done. Wanted rows may be above the
+ * picture: then there is nothing to do yet. */
+struct front {
+	ptrdiff_t row[VAE_MAX_SLOTS];
+};
 
 /* A step's end: in rows of cells where a slot has their level, and in pixels where it is finer. */
-struct end { ptrdiff_t cells, pixels; };
+struct end {
+	ptrdiff_t cells, pixels;
+};
 
 /* Some columns of cells, and the memory that goes down them. */
 struct strip {
-	size_t column, columns;  /* of cells that are stored */
-	struct vae_run run;      /* the slots' windows */
+	size_t column, columns; /* of cells that are stored */
+	struct vae_run run;     /* the slots' windows */
 	struct front done;
-	float *inside;           /* rows of cells to be stored without their margin; NULL where they have none */
+	float *inside; /* rows of cells to be stored without their margin; NULL where they have none */
 };
 
 struct vae_sweep {
@@ -45,30 +55,42 @@ struct vae_sweep {
 	size_t capacity[VAE_MAX_SLOTS]; /* rows of a slot's window */
 	bool kept[VAE_MAX_SLOTS];       /* whether some of them are needed again in the step after */
 	ptrdiff_t step, fine;           /* rows of cells; pixels */
-	ptrdiff_t next;                 /* row of cells: rows before it are stored; at first above the area, so that no step is longer than others */
+	ptrdiff_t next; /* row of cells: rows before it are stored; at first above the area, so that no
+	                   step is longer than others */
 	size_t count;
 	struct strip *strip;
 };
 
-/* ---- what needs what --------------------------------------------------------------------------------------------------- */
+/* ---- what needs what ------------------------------------------------------------------------- */
 
 static int input_of(const struct vae_sweep *s) { return s->net->input[0]; }
 static int output_of(const struct vae_sweep *s) { return s->net->output[0]; }
 static int level_of(const struct vae_sweep *s, int slot) { return s->net->slot[slot].level; }
 
-/* How much finer dst is than a source: rows of dst for each of the source's are 2^this; below 0 the other way round. */
-static int finer(const struct vae_sweep *s, const struct vae_layer *l, int source) { return level_of(s, source) - level_of(s, l->dst); }
-
-static ptrdiff_t half_of(const struct vae_layer *l, int source) { return l->op == VAE_DEPTHWISE && source == l->src ? l->taps / 2 : 0; }
-
-/* The rows of a source before which rows [.., end) of dst lie; and the first that row `row` of dst reads. */
-static ptrdiff_t end_needed(const struct vae_sweep *s, const struct vae_layer *l, int source, ptrdiff_t end)
+/* How much finer dst is than a source: rows of dst for each of the source's are 2^this; below 0 the
+ * other way round. */
+static int finer(const struct vae_sweep *s, const struct vae_layer *l, int source)
 {
-	int f = finer(s, l, source);
-	return f < 0 ? end * ((ptrdiff_t)1 << -f) : ((end + ((ptrdiff_t)1 << f) - 1) >> f) + half_of(l, source);
+	return level_of(s, source) - level_of(s, l->dst);
 }
 
-static ptrdiff_t first_needed(const struct vae_sweep *s, const struct vae_layer *l, int source, ptrdiff_t row)
+static ptrdiff_t half_of(const struct vae_layer *l, int source)
+{
+	return l->op == VAE_DEPTHWISE && source == l->src ? l->taps / 2 : 0;
+}
+
+/* The rows of a source before which rows [.., end) of dst lie; and the first that row `row` of dst
+ * reads. */
+static ptrdiff_t end_needed(const struct vae_sweep *s, const struct vae_layer *l, int source,
+                            ptrdiff_t end)
+{
+	int f = finer(s, l, source);
+	return f < 0 ? end * ((ptrdiff_t)1 << -f)
+	             : ((end + ((ptrdiff_t)1 << f) - 1) >> f) + half_of(l, source);
+}
+
+static ptrdiff_t first_needed(const struct vae_sweep *s, const struct vae_layer *l, int source,
+                              ptrdiff_t row)
 {
 	int f = finer(s, l, source);
 	return f < 0 ? row * ((ptrdiff_t)1 << -f) : (row >> f) - half_of(l, source);
@@ -81,8 +103,10 @@ static void sources_of(const struct vae_layer *l, int source[3])
 	source[2] = l->third;
 }
 
-/* Where every slot must have come to for the output to come to a row, in a picture of so many rows. */
-static struct front front_of(const struct vae_sweep *s, const ptrdiff_t rows[VAE_MAX_SLOTS], ptrdiff_t row)
+/* Where every slot must have come to for the output to come to a row, in a picture of so many rows.
+ */
+static struct front front_of(const struct vae_sweep *s, const ptrdiff_t rows[VAE_MAX_SLOTS],
+                             ptrdiff_t row)
 {
 	const struct vae_net *net = s->net;
 	struct front f;
@@ -94,7 +118,8 @@ static struct front front_of(const struct vae_sweep *s, const ptrdiff_t rows[VAE
 		sources_of(l, source);
 		for (int k = 0; k < 3; k++)
 			if (source[k] >= 0) {
-				ptrdiff_t end = smaller(end_needed(s, l, source[k], f.row[l->dst]), rows[source[k]]);
+				ptrdiff_t end =
+					smaller(end_needed(s, l, source[k], f.row[l->dst]), rows[source[k]]);
 				f.row[source[k]] = larger(f.row[source[k]], end);
 			}
 	}
@@ -102,18 +127,22 @@ static struct front front_of(const struct vae_sweep *s, const ptrdiff_t rows[VAE
 }
 
 /* Where every slot must have come to at the end of a step, or at a part of it. */
-static struct front front_at(const struct vae_sweep *s, const ptrdiff_t rows[VAE_MAX_SLOTS], struct end end)
+static struct front front_at(const struct vae_sweep *s, const ptrdiff_t rows[VAE_MAX_SLOTS],
+                             struct end end)
 {
 	int level = level_of(s, output_of(s));
-	struct front fine = front_of(s, rows, (end.pixels + ((ptrdiff_t)1 << level) - 1) >> level), coarse = front_of(s, rows, end.cells * VAE_CELL_PX >> level);
+	struct front fine = front_of(s, rows, (end.pixels + ((ptrdiff_t)1 << level) - 1) >> level),
+				 coarse = front_of(s, rows, end.cells * VAE_CELL_PX >> level);
 	for (int i = 0; i < s->net->slots; i++)
 		if (level_of(s, i) == CELL_LEVEL || i == input_of(s))
 			fine.row[i] = coarse.row[i];
 	return fine;
 }
 
-/* The first row of a slot that is still needed, its readers having come to `done`. Of the output: what is not stored. */
-static ptrdiff_t first_kept(const struct vae_sweep *s, int slot, const struct front *done, ptrdiff_t stored)
+/* The first row of a slot that is still needed, its readers having come to `done`. Of the output:
+ * what is not stored. */
+static ptrdiff_t first_kept(const struct vae_sweep *s, int slot, const struct front *done,
+                            ptrdiff_t stored)
 {
 	ptrdiff_t first = slot == output_of(s) ? stored : done->row[slot];
 	for (const struct vae_layer *l = s->net->layer; l < s->net->layer + s->net->layers; l++)
@@ -122,16 +151,18 @@ static ptrdiff_t first_kept(const struct vae_sweep *s, int slot, const struct fr
 	return first;
 }
 
-/* ---- the plan ---------------------------------------------------------------------------------------------------------- */
+/* ---- the plan -------------------------------------------------------------------------------- */
 
-/* The rows and columns around the area that each slot is needed for, by the longest way to the output. */
+/* The rows and columns around the area that each slot is needed for, by the longest way to the
+ * output. */
 static void plan_margins(struct vae_sweep *s)
 {
 	const struct vae_net *net = s->net;
 	size_t reach[VAE_MAX_SLOTS] = {0};
 	for (int i = 0; i < net->slots; i++)
 		s->start.row[i] = s->rows[i];
-	s->start.row[output_of(s)] = (ptrdiff_t)(s->area.row * VAE_CELL_PX >> level_of(s, output_of(s)));
+	s->start.row[output_of(s)] =
+		(ptrdiff_t)(s->area.row * VAE_CELL_PX >> level_of(s, output_of(s)));
 	for (const struct vae_layer *l = net->layer + net->layers; l-- > net->layer;) {
 		int source[3];
 		sources_of(l, source);
@@ -140,14 +171,16 @@ static void plan_margins(struct vae_sweep *s)
 				continue;
 			ptrdiff_t first = larger(0, first_needed(s, l, source[k], s->start.row[l->dst]));
 			s->start.row[source[k]] = smaller(s->start.row[source[k]], first);
-			reach[source[k]] = most(reach[source[k]], (size_t)end_needed(s, l, source[k], (ptrdiff_t)reach[l->dst]));
+			reach[source[k]] = most(reach[source[k]],
+			                        (size_t)end_needed(s, l, source[k], (ptrdiff_t)reach[l->dst]));
 		}
 	}
 	/* what is loaded are whole cells */
 	int in = input_of(s), shift = CELL_LEVEL - level_of(s, in);
 	s->start.row[in] = s->start.row[in] >> shift << shift;
 	for (int i = 0; i < net->slots; i++)
-		s->margin[level_of(s, i)] = most(s->margin[level_of(s, i)], quotient_up(reach[i] << level_of(s, i), VAE_CELL_PX));
+		s->margin[level_of(s, i)] =
+			most(s->margin[level_of(s, i)], quotient_up(reach[i] << level_of(s, i), VAE_CELL_PX));
 	/* no slot but has its start ahead of it */
 	size_t margin = s->margin[level_of(s, in)];
 	s->next = (ptrdiff_t)most(s->area.row, margin) - (ptrdiff_t)(2 * margin);
@@ -162,13 +195,17 @@ static void plan_windows(struct vae_sweep *s)
 	struct front done = front_at(s, endless, (struct end){PLAN_ROW, PLAN_ROW * VAE_CELL_PX});
 	int shift = level_of(s, output_of(s));
 	for (ptrdiff_t row = PLAN_ROW; row < PLAN_ROW + 2 * s->step; row += s->step)
-		for (ptrdiff_t from = row * VAE_CELL_PX, end = (row + s->step) * VAE_CELL_PX; from < end; from += s->fine) {
+		for (ptrdiff_t from = row * VAE_CELL_PX, end = (row + s->step) * VAE_CELL_PX; from < end;
+		     from += s->fine) {
 			ptrdiff_t to = smaller(from + s->fine, end);
 			struct front need = front_at(s, endless, (struct end){row + s->step, to});
 			for (int i = 0; i < s->net->slots; i++) {
-				size_t held = (size_t)(need.row[i] - first_kept(s, i, &done, row * VAE_CELL_PX >> shift));
+				size_t held =
+					(size_t)(need.row[i] - first_kept(s, i, &done, row * VAE_CELL_PX >> shift));
 				s->capacity[i] = most(s->capacity[i], held);
-				s->kept[i] |= first_kept(s, i, &need, (to < end ? row : row + s->step) * VAE_CELL_PX >> shift) < need.row[i];
+				s->kept[i] |= first_kept(s, i, &need,
+				                         (to < end ? row : row + s->step) * VAE_CELL_PX >> shift) <
+				              need.row[i];
 			}
 			done = need;
 		}
@@ -179,14 +216,15 @@ static void plan_windows(struct vae_sweep *s)
 	}
 }
 
-/* As many strips as threads, or a multiple; narrower than that only where they become wider than is good, wider where they are mostly margin. */
+/* As many strips as threads, or a multiple; narrower than that only where they become wider than is
+ * good, wider where they are mostly margin. */
 static size_t strips_of(const struct vae_area *area, size_t threads)
 {
 	size_t strips = quotient_up(area->columns, threads * MOST_SIDE) * threads;
 	return most(1, least(strips, area->columns / LEAST_SIDE));
 }
 
-/* ---- strips ------------------------------------------------------------------------------------------------------------ */
+/* ---- strips ---------------------------------------------------------------------------------- */
 
 static size_t window_floats(const struct vae_sweep *s, const struct strip *t, int slot)
 {
@@ -208,7 +246,8 @@ static int strip_reserve(struct strip *t, const struct vae_sweep *s, struct vae_
 	int blocks = vae_net_share(net, size, block, block_size);
 	for (int k = 0; k < blocks; k++)
 		floats += block_size[k];
-	if (vae_alloc_huge(&t->run.owned[0], floats, sizeof(float), error) || vae_run_scratch(&t->run, scratch, error))
+	if (vae_alloc_huge(&t->run.owned[0], floats, sizeof(float), error) ||
+	    vae_run_scratch(&t->run, scratch, error))
 		return VAE_EMEM;
 	float *next = t->run.owned[0], *shared[VAE_MAX_SLOTS];
 	for (int k = 0; k < blocks; next += block_size[k++])
@@ -220,7 +259,8 @@ static int strip_reserve(struct strip *t, const struct vae_sweep *s, struct vae_
 	int o = output_of(s), level = level_of(s, o);
 	if (s->margin[level]) {
 		size_t line = (t->columns * VAE_CELL_PX >> level) * (size_t)net->slot[o].channels;
-		if (vae_alloc_raw(&t->inside, (size_t)(s->step * VAE_CELL_PX >> level) * line, sizeof(float), error))
+		if (vae_alloc_raw(&t->inside, (size_t)(s->step * VAE_CELL_PX >> level) * line,
+		                  sizeof(float), error))
 			return VAE_EMEM;
 	}
 	return 0;
@@ -233,7 +273,8 @@ static void widen(const struct vae_sweep *s, size_t margin, size_t *first, size_
 	*end = least(*end + margin, quotient_up(s->width_px, VAE_CELL_PX));
 }
 
-static int strip_init(struct strip *t, const struct vae_sweep *s, size_t column, size_t columns, struct vae_error *error)
+static int strip_init(struct strip *t, const struct vae_sweep *s, size_t column, size_t columns,
+                      struct vae_error *error)
 {
 	t->column = column;
 	t->columns = columns;
@@ -243,7 +284,8 @@ static int strip_init(struct strip *t, const struct vae_sweep *s, size_t column,
 		widen(s, s->margin[level], &first, &end);
 		t->run.rows[level] = quotient_up(s->height_px, side);
 		t->run.left[level] = first * VAE_CELL_PX >> level;
-		t->run.columns[level] = least(end * VAE_CELL_PX >> level, quotient_up(s->width_px, side)) - t->run.left[level];
+		t->run.columns[level] =
+			least(end * VAE_CELL_PX >> level, quotient_up(s->width_px, side)) - t->run.left[level];
 	}
 	t->done = s->start;
 	for (int i = 0; i < s->net->slots; i++)
@@ -251,8 +293,10 @@ static int strip_init(struct strip *t, const struct vae_sweep *s, size_t column,
 	return strip_reserve(t, s, error);
 }
 
-/* Makes room in a slot's window for rows up to end, by dropping those that nobody needs any more. */
-static void make_room(struct strip *t, const struct vae_sweep *s, int slot, ptrdiff_t end, ptrdiff_t stored)
+/* Makes room in a slot's window for rows up to end, by dropping those that nobody needs any more.
+ */
+static void make_room(struct strip *t, const struct vae_sweep *s, int slot, ptrdiff_t end,
+                      ptrdiff_t stored)
 {
 	struct vae_run *run = &t->run;
 	const struct vae_slot *v = &s->net->slot[slot];
@@ -261,20 +305,25 @@ static void make_room(struct strip *t, const struct vae_sweep *s, int slot, ptrd
 		return;
 	size_t keep = (size_t)first_kept(s, slot, &t->done, stored), done = (size_t)t->done.row[slot];
 	keep = least(most(keep, first), done);
-	memmove(run->value[slot], run->value[slot] + (keep - first) * line, (done - keep) * line * sizeof(float));
+	memmove(run->value[slot], run->value[slot] + (keep - first) * line,
+	        (done - keep) * line * sizeof(float));
 	run->first[slot] = keep;
 }
 
-static struct vae_block block_of(const struct vae_sweep *s, size_t row, size_t end, size_t column, size_t columns)
+static struct vae_block block_of(const struct vae_sweep *s, size_t row, size_t end, size_t column,
+                                 size_t columns)
 {
-	return (struct vae_block){{row, column, end - row, columns}, least(end * VAE_CELL_PX, s->height_px) - row * VAE_CELL_PX,
-	                          least((column + columns) * VAE_CELL_PX, s->width_px) - column * VAE_CELL_PX};
+	return (struct vae_block){{row, column, end - row, columns},
+	                          least(end * VAE_CELL_PX, s->height_px) - row * VAE_CELL_PX,
+	                          least((column + columns) * VAE_CELL_PX, s->width_px) -
+	                              column * VAE_CELL_PX};
 }
 
 static float *row_of(const struct strip *t, const struct vae_sweep *s, int slot, size_t row)
 {
 	const struct vae_slot *v = &s->net->slot[slot];
-	return t->run.value[slot] + (row - t->run.first[slot]) * t->run.columns[v->level] * (size_t)v->channels;
+	return t->run.value[slot] +
+	       (row - t->run.first[slot]) * t->run.columns[v->level] * (size_t)v->channels;
 }
 
 /* Rows of a slot as rows of cells, which the last may fill in part only. */
@@ -291,29 +340,34 @@ static void load(struct strip *t, const struct vae_sweep *s, ptrdiff_t end)
 		return;
 	make_room(t, s, in, end, 0);
 	widen(s, s->margin[level_of(s, in)], &first, &right);
-	struct vae_block block = block_of(s, cells_of(s, in, t->done.row[in]), cells_of(s, in, end), first, right - first);
+	struct vae_block block =
+		block_of(s, cells_of(s, in, t->done.row[in]), cells_of(s, in, end), first, right - first);
 	s->work.load(s->work.context, &block, row_of(t, s, in, (size_t)t->done.row[in]));
 	t->done.row[in] = end;
 }
 
 /* Rows of cells [row, end). */
-static int store(struct strip *t, const struct vae_sweep *s, size_t row, size_t end, struct vae_error *error)
+static int store(struct strip *t, const struct vae_sweep *s, size_t row, size_t end,
+                 struct vae_error *error)
 {
 	int o = output_of(s), level = level_of(s, o);
 	struct vae_block block = block_of(s, row, end, t->column, t->columns);
 	size_t channels = (size_t)s->net->slot[o].channels, first = row * VAE_CELL_PX >> level;
 	const float *from = row_of(t, s, o, first);
 	if (t->inside) {
-		size_t skip = (t->column * VAE_CELL_PX >> level) - t->run.left[level], wide = quotient_up(block.width_px, (size_t)1 << level);
+		size_t skip = (t->column * VAE_CELL_PX >> level) - t->run.left[level],
+			   wide = quotient_up(block.width_px, (size_t)1 << level);
 		for (size_t r = first; r < (size_t)t->done.row[o]; r++)
-			memcpy(t->inside + (r - first) * wide * channels, row_of(t, s, o, r) + skip * channels, wide * channels * sizeof *from);
+			memcpy(t->inside + (r - first) * wide * channels, row_of(t, s, o, r) + skip * channels,
+			       wide * channels * sizeof *from);
 		from = t->inside;
 	}
 	return s->work.store(s->work.context, &block, from, error);
 }
 
 /* One step: the rows of cells before `next` are stored, those before end will be. */
-static int strip_step(struct strip *t, const struct vae_sweep *s, ptrdiff_t next, ptrdiff_t end, struct vae_error *error)
+static int strip_step(struct strip *t, const struct vae_sweep *s, ptrdiff_t next, ptrdiff_t end,
+                      struct vae_error *error)
 {
 	const struct vae_sweep_work *w = &s->work;
 	ptrdiff_t first = larger(next, (ptrdiff_t)s->area.row);
@@ -326,17 +380,19 @@ static int strip_step(struct strip *t, const struct vae_sweep *s, ptrdiff_t next
 			if (need.row[l->dst] <= t->done.row[l->dst])
 				continue;
 			make_room(t, s, l->dst, need.row[l->dst], stored);
-			vae_layer_forward(&t->run, l, (size_t)t->done.row[l->dst], (size_t)need.row[l->dst], w->nets, w->weights, w->at);
+			vae_layer_forward(&t->run, l, (size_t)t->done.row[l->dst], (size_t)need.row[l->dst],
+			                  w->nets, w->weights, w->at);
 			t->done.row[l->dst] = need.row[l->dst];
 		}
 	}
 	return end > first ? store(t, s, (size_t)first, (size_t)end, error) : 0;
 }
 
-/* ---- the sweep --------------------------------------------------------------------------------------------------------- */
+/* ---- the sweep ------------------------------------------------------------------------------- */
 
-int vae_sweep_new(struct vae_sweep **sweep, const struct vae_sweep_work *work, size_t height_px, size_t width_px, const struct vae_area *area,
-                  size_t threads, struct vae_error *error)
+int vae_sweep_new(struct vae_sweep **sweep, const struct vae_sweep_work *work, size_t height_px,
+                  size_t width_px, const struct vae_area *area, size_t threads,
+                  struct vae_error *error)
 {
 	struct vae_sweep *s;
 	int rc = vae_alloc(&s, 1, sizeof *s, error);
@@ -346,7 +402,9 @@ int vae_sweep_new(struct vae_sweep **sweep, const struct vae_sweep_work *work, s
 	s->net = &work->nets->net[work->part];
 	s->height_px = height_px;
 	s->width_px = width_px;
-	s->area = area ? *area : (struct vae_area){0, 0, quotient_up(height_px, VAE_CELL_PX), quotient_up(width_px, VAE_CELL_PX)};
+	s->area = area ? *area
+	               : (struct vae_area){0, 0, quotient_up(height_px, VAE_CELL_PX),
+	                                   quotient_up(width_px, VAE_CELL_PX)};
 	for (int i = 0; i < s->net->slots; i++)
 		s->rows[i] = (ptrdiff_t)quotient_up(height_px, (size_t)1 << level_of(s, i));
 	size_t strips = strips_of(&s->area, threads), side = quotient_up(s->area.columns, strips);
@@ -357,7 +415,8 @@ int vae_sweep_new(struct vae_sweep **sweep, const struct vae_sweep_work *work, s
 	if ((rc = vae_alloc(&s->strip, strips, sizeof *s->strip, error)))
 		goto out;
 	for (s->count = 0; s->count < strips && !rc; s->count++) {
-		size_t from = s->area.columns * s->count / strips, end = s->area.columns * (s->count + 1) / strips;
+		size_t from = s->area.columns * s->count / strips,
+			   end = s->area.columns * (s->count + 1) / strips;
 		rc = strip_init(&s->strip[s->count], s, s->area.column + from, end - from, error);
 	}
 	if (!rc) {
@@ -385,11 +444,16 @@ void vae_sweep_free(struct vae_sweep *s)
 static size_t loaded_at(const struct vae_sweep *s, ptrdiff_t next)
 {
 	int in = input_of(s);
-	return cells_of(s, in, larger(s->start.row[in], front_at(s, s->rows, (struct end){next, next * VAE_CELL_PX}).row[in]));
+	return cells_of(s, in,
+	                larger(s->start.row[in],
+	                       front_at(s, s->rows, (struct end){next, next * VAE_CELL_PX}).row[in]));
 }
 
 size_t vae_sweep_loaded(const struct vae_sweep *s) { return loaded_at(s, s->next); }
-size_t vae_sweep_stored(const struct vae_sweep *s) { return (size_t)larger(s->next, (ptrdiff_t)s->area.row); }
+size_t vae_sweep_stored(const struct vae_sweep *s)
+{
+	return (size_t)larger(s->next, (ptrdiff_t)s->area.row);
+}
 size_t vae_sweep_needs(const struct vae_sweep *s, size_t rows)
 {
 	return rows ? loaded_at(s, (ptrdiff_t)(vae_sweep_stored(s) + rows)) : vae_sweep_loaded(s);

@@ -7,31 +7,28 @@
 #include <string.h>
 
 #if defined __FAST_MATH__
-#error "the prior rounds by adding and subtracting 1.5 x 2^23: it cannot be compiled with -ffast-math"
+#error \
+	"the prior rounds by adding and subtracting 1.5 x 2^23: it cannot be compiled with -ffast-math"
 #endif
 _Static_assert(__FLT_EVAL_METHOD__ == 0, "binary32 must be evaluated in binary32");
 
 #define TOTAL (1 << VAE_SCALE_BITS)
 
-/* ---- making the tables: libm allowed, training only ---------------------------------------------------------------------- */
+/* ---- making the tables: libm allowed, training only ------------------------------------------ */
 
-static double deviation(int i)
-{
-	return 0.11 * pow(512 / 0.11, i / (double)(VAE_SCALES - 1));
-}
+static double deviation(int i) { return 0.11 * pow(512 / 0.11, i / (double)(VAE_SCALES - 1)); }
 
-/* P(|x| > a) / 2 for x ~ N(0, 1): the upper tail, exact to the last digits far out, where 1 - Phi would cancel. */
-static double upper_tail(double a)
-{
-	return 0.5 * erfc(a / sqrt(2));
-}
+/* P(|x| > a) / 2 for x ~ N(0, 1): the upper tail, exact to the last digits far out, where 1 - Phi
+ * would cancel. */
+static double upper_tail(double a) { return 0.5 * erfc(a / sqrt(2)); }
 
 /* What one table is made for: a Gaussian, and what was seen. */
 struct source {
 	double sigma;
 	const uint64_t *seen; /* [VAE_BOUND_LIMIT + 2], or NULL */
 	double total;         /* of what was seen */
-	double gaussian;      /* the weight of the Gaussian, in symbols: some for each that a table has to tell apart */
+	double gaussian; /* the weight of the Gaussian, in symbols: some for each that a table has to
+	                    tell apart */
 };
 
 static struct source source_of(int i, const struct vae_cdfs_seen *seen)
@@ -48,7 +45,8 @@ static void gaussian_masses(double *mass, int bound, double sigma)
 {
 	for (int r = 0; r <= bound; r++)
 		mass[bound - r] = mass[bound + r] =
-			r ? upper_tail((r - 0.5) / sigma) - upper_tail((r + 0.5) / sigma) : 1 - 2 * upper_tail(0.5 / sigma);
+			r ? upper_tail((r - 0.5) / sigma) - upper_tail((r + 0.5) / sigma)
+			  : 1 - 2 * upper_tail(0.5 / sigma);
 	mass[2 * bound + 1] = 2 * upper_tail((bound + 0.5) / sigma);
 }
 
@@ -67,10 +65,7 @@ static void masses(double *mass, int bound, const struct source *s)
 	mass[2 * bound + 1] = (s->gaussian * mass[2 * bound + 1] + escapes) / all;
 }
 
-static double share(double mass, double k)
-{
-	return mass * k > 1 ? mass * k : 1;
-}
+static double share(double mass, double k) { return mass * k > 1 ? mass * k : 1; }
 
 struct remainder {
 	double part;
@@ -83,9 +78,11 @@ static int by_remainder(const void *a, const void *b)
 	return x->part != y->part ? (x->part < y->part) - (x->part > y->part) : x->symbol - y->symbol;
 }
 
-/* The real-valued counts c that minimise the cost -sum p log c under sum c = 65536 and c >= 1 are max(1, k p): water-filling,
- * k found by bisection. Rounded down; what is missing goes to the largest remainders. */
-static void allocate_counts(uint32_t *count, struct remainder *rest, const double *mass, int symbols)
+/* The real-valued counts c that minimise the cost -sum p log c under sum c = 65536 and c >= 1 are
+ * max(1, k p): water-filling, k found by bisection. Rounded down; what is missing goes to the
+ * largest remainders. */
+static void allocate_counts(uint32_t *count, struct remainder *rest, const double *mass,
+                            int symbols)
 {
 	double low = 0, high = TOTAL * 2.0;
 	for (int step = 0; step < 80; step++) {
@@ -99,25 +96,28 @@ static void allocate_counts(uint32_t *count, struct remainder *rest, const doubl
 		double c = share(mass[s], low);
 		count[s] = (uint32_t)c;
 		missing -= (int)count[s];
-		rest[s] = (struct remainder){ c - count[s], s };
+		rest[s] = (struct remainder){c - count[s], s};
 	}
 	qsort(rest, symbols, sizeof *rest, by_remainder);
 	for (int i = 0; i < missing; i++)
 		count[rest[i % symbols].symbol]++;
 }
 
-/* Expected bits of an escape's digits: a sign, and an Exp-Golomb code that takes 2 floor(log2(excess)) + 1 bits. A Gaussian's excess has a mean
- * near sigma / c, and log2 is concave. */
+/* Expected bits of an escape's digits: a sign, and an Exp-Golomb code that takes 2
+ * floor(log2(excess)) + 1 bits. A Gaussian's excess has a mean near sigma / c, and log2 is concave.
+ */
 static double digit_bits(int bound, const struct source *s)
 {
-	double bits = s->gaussian * 2 * upper_tail((bound + 0.5) / s->sigma) * (2 + 2 * log2(1 + s->sigma * s->sigma / bound));
+	double bits = s->gaussian * 2 * upper_tail((bound + 0.5) / s->sigma) *
+	              (2 + 2 * log2(1 + s->sigma * s->sigma / bound));
 	for (int r = bound + 1; s->seen && r < VAE_BOUND_LIMIT + 2; r++)
 		bits += (double)s->seen[r] * 2 * (32 - __builtin_clz((unsigned)(r - bound)));
 	return bits / (s->gaussian + s->total);
 }
 
 /* Of a symbol. */
-static double expected_bits(const uint32_t *count, const double *mass, int bound, const struct source *source)
+static double expected_bits(const uint32_t *count, const double *mass, int bound,
+                            const struct source *source)
 {
 	double bits = digit_bits(bound, source);
 	for (int s = 0; s < 2 * bound + 2; s++)
@@ -125,9 +125,11 @@ static double expected_bits(const uint32_t *count, const double *mass, int bound
 	return bits;
 }
 
-/* The bound is a trade: every symbol in a far tail takes a count of 1 from the others, every escape costs its digits. Small
- * deviations want their table to reach 5 deviations, the largest only 3 to 4; what was seen may have longer tails. */
-static int choose_bound(const struct source *s, double *mass, uint32_t *count, struct remainder *rest)
+/* The bound is a trade: every symbol in a far tail takes a count of 1 from the others, every escape
+ * costs its digits. Small deviations want their table to reach 5 deviations, the largest only 3 to
+ * 4; what was seen may have longer tails. */
+static int choose_bound(const struct source *s, double *mass, uint32_t *count,
+                        struct remainder *rest)
 {
 	int best = 1;
 	double best_bits = INFINITY;
@@ -152,7 +154,8 @@ void vae_cdfs_see(struct vae_cdfs_seen *seen, const uint8_t *index, const int32_
 	}
 }
 
-int vae_cdfs_make(struct vae_cdfs *scales, const struct vae_cdfs_seen *seen, struct vae_error *error)
+int vae_cdfs_make(struct vae_cdfs *scales, const struct vae_cdfs_seen *seen,
+                  struct vae_error *error)
 {
 	enum { SYMBOLS = 2 * VAE_BOUND_LIMIT + 2 };
 	int code;
@@ -162,9 +165,11 @@ int vae_cdfs_make(struct vae_cdfs *scales, const struct vae_cdfs_seen *seen, str
 	struct remainder *rest = NULL;
 	uint16_t *cumulative = NULL;
 	size_t entries = 0;
-	if ((code = vae_alloc_raw(&mass, SYMBOLS, sizeof *mass, error)) || (code = vae_alloc_raw(&count, SYMBOLS, sizeof *count, error)) ||
+	if ((code = vae_alloc_raw(&mass, SYMBOLS, sizeof *mass, error)) ||
+	    (code = vae_alloc_raw(&count, SYMBOLS, sizeof *count, error)) ||
 	    (code = vae_alloc_raw(&rest, SYMBOLS, sizeof *rest, error)) ||
-	    (code = vae_alloc_raw(&cumulative, (size_t)VAE_SCALES * SYMBOLS, sizeof *cumulative, error)))
+	    (code =
+	         vae_alloc_raw(&cumulative, (size_t)VAE_SCALES * SYMBOLS, sizeof *cumulative, error)))
 		goto out;
 	for (int i = 0; i < VAE_SCALES; i++) {
 		struct source source = source_of(i, seen);
@@ -186,7 +191,7 @@ out:
 	return code;
 }
 
-/* ---- taking over tables from outside ---------------------------------------------------------------------------------------- */
+/* ---- taking over tables from outside --------------------------------------------------------- */
 
 static int check_table(const uint16_t *cumulative, int table, int symbols, struct vae_error *error)
 {
@@ -194,7 +199,8 @@ static int check_table(const uint16_t *cumulative, int table, int symbols, struc
 		return vae_fail(error, VAE_EMODEL, "prior table %d does not start at 0", table);
 	for (int s = 1; s < symbols; s++)
 		if (cumulative[s] <= cumulative[s - 1])
-			return vae_fail(error, VAE_EMODEL, "prior table %d: symbol %d has no count", table, s - 1);
+			return vae_fail(error, VAE_EMODEL, "prior table %d: symbol %d has no count", table,
+			                s - 1);
 	return 0;
 }
 
@@ -209,20 +215,23 @@ static void derive_start(uint16_t start[256], const uint16_t *cumulative, int sy
 	}
 }
 
-int vae_cdfs_load(struct vae_cdfs *scales, const int32_t *bound, const uint16_t *cumulative, size_t entries, struct vae_error *error)
+int vae_cdfs_load(struct vae_cdfs *scales, const int32_t *bound, const uint16_t *cumulative,
+                  size_t entries, struct vae_error *error)
 {
 	int code;
 	size_t sum = 0;
-	struct vae_cdfs made = { 0 };
+	struct vae_cdfs made = {0};
 	for (int i = 0; i < VAE_SCALES; i++) {
 		if (bound[i] < 1 || bound[i] > VAE_BOUND_LIMIT)
-			return vae_fail(error, VAE_EMODEL, "prior table %d: a bound of %ld is not 1 to %d", i, (long)bound[i], VAE_BOUND_LIMIT);
+			return vae_fail(error, VAE_EMODEL, "prior table %d: a bound of %ld is not 1 to %d", i,
+			                (long)bound[i], VAE_BOUND_LIMIT);
 		made.bound[i] = bound[i];
 		made.first[i] = (uint32_t)sum;
 		sum += 2 * (size_t)bound[i] + 2;
 	}
 	if (sum != entries)
-		return vae_fail(error, VAE_EMODEL, "the prior has %zu table entries, its bounds ask for %zu", entries, sum);
+		return vae_fail(error, VAE_EMODEL,
+		                "the prior has %zu table entries, its bounds ask for %zu", entries, sum);
 	made.entries = (uint32_t)sum;
 	for (int i = 0; i < VAE_SCALES; i++)
 		if ((code = check_table(cumulative + made.first[i], i, 2 * bound[i] + 2, error)))
@@ -233,7 +242,8 @@ int vae_cdfs_load(struct vae_cdfs *scales, const int32_t *bound, const uint16_t 
 		return code;
 	}
 	memcpy(made.cumulative, cumulative, sum * sizeof *cumulative);
-	made.cumulative[sum] = 0; /* 65536 modulo 2^16, as the first entry of the next table stands for the end of every other one */
+	made.cumulative[sum] = 0; /* 65536 modulo 2^16, as the first entry of the next table stands for
+	                             the end of every other one */
 	for (int i = 0; i < VAE_SCALES; i++)
 		derive_start(made.start[i], made.cumulative + made.first[i], 2 * bound[i] + 2);
 	*scales = made;
@@ -247,21 +257,18 @@ void vae_cdfs_clear(struct vae_cdfs *scales)
 	memset(scales, 0, sizeof *scales);
 }
 
-/* ---- rounding ----------------------------------------------------------------------------------------------------------------
- *
- * Between 2^23 and 2^24 binary32 numbers are the integers, so that adding 1.5 x 2^23 rounds |v| < 2^22 half to even and subtracting
- * it again is exact. This needs the round-to-nearest mode that vae_fp_enter sets, and no call into libm.
- */
-static inline float round_half_even(float v)
-{
-	return (v + 0x1.8p23f) - 0x1.8p23f;
-}
+/* ---- rounding -------------------------------------------------------------------------------- */
+
+/* Between 2^23 and 2^24 binary32 numbers are the integers, so that adding 1.5 x 2^23 rounds |v| <
+ * 2^22 half to even and subtracting it again is exact. This needs the round-to-nearest mode that
+ * vae_fp_enter sets, and no call into libm. */
+static inline float round_half_even(float v) { return (v + 0x1.8p23f) - 0x1.8p23f; }
 
 uint8_t vae_scale_index(float log_scale)
 {
-	const float low = -0x1.1a87fcp+1f; /* ln 0.11 */
-	const float high = 0x1.8f40b6p+2f; /* ln 512 */
-	const float steps = 0x1.dd688cp+2f; /* 63 / ln(512 / 0.11) */
+	const float low = -0x1.1a87fcp+1f;           /* ln 0.11 */
+	const float high = 0x1.8f40b6p+2f;           /* ln 512 */
+	const float steps = 0x1.dd688cp+2f;          /* 63 / ln(512 / 0.11) */
 	float v = log_scale > low ? log_scale : low; /* NaN too */
 	v = v < high ? v : high;
 	return (uint8_t)round_half_even((v - low) * steps);

@@ -1,26 +1,30 @@
 /* The payload, precisely.
  *
- *   state 0, ..., state STATES - 1 (5 bytes each, least significant first), words (2 bytes each, least significant first)
+ *   state 0, ..., state STATES - 1 (5 bytes each, least significant first), words (2 bytes each,
+ * least significant first)
  *
- * A state x is an integer, 2^24 <= x < 2^40. Symbol n of the payload (from 0) goes through state n mod STATES. Decoding a symbol of
- * a table, where cumulative[] ends with 65536:
+ * A state x is an integer, 2^24 <= x < 2^40. Symbol n of the payload (from 0) goes through state n
+ * mod STATES. Decoding a symbol of a table, where cumulative[] ends with 65536:
  *
  *   place = x mod 65536; s = the symbol with cumulative[s] <= place < cumulative[s + 1]
  *   x = (cumulative[s + 1] - cumulative[s]) (x / 65536) + place - cumulative[s]
  *   if x < 2^24: x = 65536 x + the next word
  *
- * s is -bound .. bound, or the escape, which is followed, through the same state, by digits: a digit of k bits, 1 <= k <= 16, is a
- * symbol of a table of 2^k equal counts. With n = |value| - bound of bit length L, 1 <= L <= 20, the digits are L - 1 times a
- * 1-bit 0, a 1-bit 1, what n has above its low 16 bits and below its leading 1 (where L > 17), the low min(L - 1, 16) bits
- * (where L > 1), and the sign (1 bit, 1 is negative): Exp-Golomb. After the last symbol no word is left and all states are 2^24.
+ * s is -bound .. bound, or the escape, which is followed, through the same state, by digits: a
+ * digit of k bits, 1 <= k <= 16, is a symbol of a table of 2^k equal counts. With n = |value| -
+ * bound of bit length L, 1 <= L <= 20, the digits are L - 1 times a 1-bit 0, a 1-bit 1, what n has
+ * above its low 16 bits and below its leading 1 (where L > 17), the low min(L - 1, 16) bits (where
+ * L > 1), and the sign (1 bit, 1 is negative): Exp-Golomb. After the last symbol no word is left
+ * and all states are 2^24.
  *
- * The encoder runs the same road backwards: states start at 2^24, symbols and digits come last to first, words are pushed.
+ * The encoder runs the same road backwards: states start at 2^24, symbols and digits come last to
+ * first, words are pushed.
  *
- * The choice of numbers: x / count stays above 2^8, so that the loss of rounding it is under 10^-6 bit a symbol, and a step moves
- * one word at most. The states cost 3 bytes each beyond what they carry; decoders get them back as a check at the end. Each payload
- * is the form of at most one sequence of symbols. Damage that turns it into another's, such as an escape's sign reversed, cannot
- * be seen here: that takes a checksum.
- */
+ * The choice of numbers: x / count stays above 2^8, so that the loss of rounding it is under 10^-6
+ * bit a symbol, and a step moves one word at most. The states cost 3 bytes each beyond what they
+ * carry; decoders get them back as a check at the end. Each payload is the form of at most one
+ * sequence of symbols. Damage that turns it into another's, such as an escape's sign reversed,
+ * cannot be seen here: that takes a checksum. */
 #include "prior/coder.h"
 
 #include "base/bytes.h"
@@ -28,18 +32,21 @@
 #include <assert.h>
 #include <math.h>
 
-#define STATES ((int)(sizeof(((struct vae_coder_decoder *)0)->state) / sizeof(uint64_t)))
-#define LOW ((uint64_t)1 << 24)
-#define STATE_BYTES 5
-#define WORD_BYTES 2
+#define STATES       ((int)(sizeof(((struct vae_coder_decoder *)0)->state) / sizeof(uint64_t)))
+#define LOW          ((uint64_t)1 << 24)
+#define STATE_BYTES  5
+#define WORD_BYTES   2
 #define PREFIX_LIMIT 19 /* L - 1 of the largest n, VAE_SYMBOL_LIMIT - 1 */
 
 _Static_assert(VAE_SYMBOL_LIMIT < 2 << PREFIX_LIMIT, "an escape's value fits its prefix");
 _Static_assert(VAE_SCALE_BITS == 16, "words, places and counts are 16 bits");
 
-/* ---- encoder ------------------------------------------------------------------------------------------------------------------ */
+/* ---- encoder --------------------------------------------------------------------------------- */
 
-enum { BLOCK = 4096, STEPS = 1 + PREFIX_LIMIT + 1 + 2 + 1 }; /* a symbol takes at most STEPS steps of at most one word each */
+enum {
+	BLOCK = 4096,
+	STEPS = 1 + PREFIX_LIMIT + 1 + 2 + 1
+}; /* a symbol takes at most STEPS steps of at most one word each */
 
 struct encoder {
 	uint64_t state[STATES];
@@ -61,10 +68,7 @@ static void push_digit(struct encoder *e, int lane, uint32_t digit, int bits)
 	push(e, lane, digit << (16 - bits), 1U << (16 - bits));
 }
 
-static int bit_length(uint32_t n)
-{
-	return 32 - __builtin_clz(n);
-}
+static int bit_length(uint32_t n) { return 32 - __builtin_clz(n); }
 
 static void push_escape(struct encoder *e, int lane, uint32_t n, bool negative)
 {
@@ -79,7 +83,8 @@ static void push_escape(struct encoder *e, int lane, uint32_t n, bool negative)
 		push_digit(e, lane, 0, 1);
 }
 
-static inline int encode_symbol(struct encoder *e, const struct vae_cdfs *scales, int lane, uint8_t index, int32_t value)
+static inline int encode_symbol(struct encoder *e, const struct vae_cdfs *scales, int lane,
+                                uint8_t index, int32_t value)
 {
 	if (index >= VAE_SCALES || value > VAE_SYMBOL_LIMIT || value < -VAE_SYMBOL_LIMIT)
 		return VAE_EARG;
@@ -93,7 +98,8 @@ static inline int encode_symbol(struct encoder *e, const struct vae_cdfs *scales
 	return 0;
 }
 
-static int append_payload(struct vae_buffer *buffer, const uint64_t *state, const uint16_t *words, size_t count, struct vae_error *error)
+static int append_payload(struct vae_buffer *buffer, const uint64_t *state, const uint16_t *words,
+                          size_t count, struct vae_error *error)
 {
 	uint8_t *p = vae_buffer_extend(buffer, STATES * STATE_BYTES + count * WORD_BYTES, error);
 	if (!p)
@@ -107,12 +113,12 @@ static int append_payload(struct vae_buffer *buffer, const uint64_t *state, cons
 	return 0;
 }
 
-int vae_coder_encode(struct vae_buffer *buffer, const struct vae_cdfs *scales, const uint8_t *index, const int32_t *value, size_t count,
-                     struct vae_error *error)
+int vae_coder_encode(struct vae_buffer *buffer, const struct vae_cdfs *scales, const uint8_t *index,
+                     const int32_t *value, size_t count, struct vae_error *error)
 {
 	int code = 0;
-	struct vae_buffer words = { 0 };
-	struct encoder e = { 0 };
+	struct vae_buffer words = {0};
+	struct encoder e = {0};
 	for (int lane = 0; lane < STATES; lane++)
 		e.state[lane] = LOW;
 	for (size_t n = count; n > 0;) {
@@ -125,30 +131,35 @@ int vae_coder_encode(struct vae_buffer *buffer, const struct vae_cdfs *scales, c
 		e.word = (uint16_t *)(void *)room;
 		while (n-- > stop)
 			if (encode_symbol(&e, scales, (int)(n % STATES), index[n], value[n])) {
-				code = vae_fail(error, VAE_EARG, "symbol %zu, %ld with table %d, cannot be coded", n, (long)value[n], index[n]);
+				code = vae_fail(error, VAE_EARG, "symbol %zu, %ld with table %d, cannot be coded",
+				                n, (long)value[n], index[n]);
 				goto out;
 			}
 		n = stop;
 		words.size = (size_t)((uint8_t *)e.word - words.data);
 	}
-	code = append_payload(buffer, e.state, (const uint16_t *)(void *)words.data, words.size / sizeof(uint16_t), error);
+	code = append_payload(buffer, e.state, (const uint16_t *)(void *)words.data,
+	                      words.size / sizeof(uint16_t), error);
 out:
 	vae_buffer_clear(&words);
 	return code;
 }
 
-/* ---- decoder ------------------------------------------------------------------------------------------------------------------ */
+/* ---- decoder --------------------------------------------------------------------------------- */
 
-int vae_coder_start(struct vae_coder_decoder *decoder, const struct vae_cdfs *scales, const uint8_t *data, size_t bytes, struct vae_error *error)
+int vae_coder_start(struct vae_coder_decoder *decoder, const struct vae_cdfs *scales,
+                    const uint8_t *data, size_t bytes, struct vae_error *error)
 {
-	struct vae_coder_decoder made = { .scales = scales };
+	struct vae_coder_decoder made = {.scales = scales};
 	if (bytes < (size_t)STATES * STATE_BYTES)
-		return vae_fail(error, VAE_EDATA, "coded symbols are truncated: %zu bytes, %d at least", bytes, STATES * STATE_BYTES);
+		return vae_fail(error, VAE_EDATA, "coded symbols are truncated: %zu bytes, %d at least",
+		                bytes, STATES * STATE_BYTES);
 	for (int lane = 0; lane < STATES; lane++) {
 		const uint8_t *p = data + lane * STATE_BYTES;
 		made.state[lane] = vae_get32(p) | (uint64_t)p[4] << 32;
 		if (made.state[lane] < LOW)
-			return vae_fail(error, VAE_EDATA, "coded symbols are damaged: coder state %d is too small", lane);
+			return vae_fail(error, VAE_EDATA,
+			                "coded symbols are damaged: coder state %d is too small", lane);
 	}
 	made.data = data + STATES * STATE_BYTES;
 	made.end = data + bytes;
@@ -212,7 +223,8 @@ static inline int32_t decode_symbol(struct vae_coder_decoder *d, int lane, uint8
 	return s <= 2 * bound ? s - bound : pull_escape(d, lane, bound);
 }
 
-void vae_coder_decode(struct vae_coder_decoder *decoder, const uint8_t *index, int32_t *value, size_t count)
+void vae_coder_decode(struct vae_coder_decoder *decoder, const uint8_t *index, int32_t *value,
+                      size_t count)
 {
 	struct vae_coder_decoder d = *decoder;
 	for (size_t n = 0; n < count; n++) {
@@ -228,10 +240,12 @@ int vae_coder_finish(const struct vae_coder_decoder *decoder, struct vae_error *
 	if (decoder->failed)
 		return vae_fail(error, VAE_EDATA, "coded symbols are truncated or damaged");
 	if (decoder->data != decoder->end)
-		return vae_fail(error, VAE_EDATA, "coded symbols are damaged: %zu bytes are left over", (size_t)(decoder->end - decoder->data));
+		return vae_fail(error, VAE_EDATA, "coded symbols are damaged: %zu bytes are left over",
+		                (size_t)(decoder->end - decoder->data));
 	for (int lane = 0; lane < STATES; lane++)
 		if (decoder->state[lane] != LOW)
-			return vae_fail(error, VAE_EDATA, "coded symbols are damaged: they do not end where they should");
+			return vae_fail(error, VAE_EDATA,
+			                "coded symbols are damaged: they do not end where they should");
 	return 0;
 }
 

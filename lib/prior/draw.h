@@ -9,7 +9,8 @@ struct vae_draw {
 	const struct vae_cdfs *scales;
 	struct vae_random random;
 };
-/* Context: a struct vae_draw. Each symbol has the probability that its count has among those of its table, without the escape: |symbol| <= bound. */
+/* Context: a struct vae_draw. Each symbol has the probability that its count has among those of its
+ * table, without the escape: |symbol| <= bound. */
 vae_symbol_source vae_draw_symbols;
 
 #endif

@@ -8,12 +8,16 @@
 #include "prior/z_mean.h"
 #include "prior/order.h"
 
-/* ---- the symbols of a slice -------------------------------------------------------------------------------------------- */
+/* ---- the symbols of a slice ------------------------------------------------------------------ */
 
-int vae_symbols_fit(struct vae_symbols *symbols, const struct vae_nets *nets, size_t rows, size_t columns, struct vae_error *error)
+int vae_symbols_fit(struct vae_symbols *symbols, const struct vae_nets *nets, size_t rows,
+                    size_t columns, struct vae_error *error)
 {
 	bool photo = nets->arch.kind == VAE_ARCH_PHOTO;
-	struct vae_symbols s = {.rows = rows, .columns = columns, .channels = (size_t)nets->arch.y, .steps = photo ? (size_t)nets->arch.steps : 1};
+	struct vae_symbols s = {.rows = rows,
+	                        .columns = columns,
+	                        .channels = (size_t)nets->arch.y,
+	                        .steps = photo ? (size_t)nets->arch.steps : 1};
 	if (photo) {
 		s.z_rows = (rows + 3) / 4;
 		s.z_columns = (columns + 3) / 4;
@@ -27,10 +31,13 @@ int vae_symbols_fit(struct vae_symbols *symbols, const struct vae_nets *nets, si
 	*symbols = s;
 	size_t line = (s.count - s.z_count) / s.steps;
 	line = line > s.z_count ? line : s.z_count; /* z may be larger in very small slices */
-	if (!vae_alloc_raw(&symbols->value, s.count, sizeof *s.value, error) && !vae_alloc_raw(&symbols->index, s.count, sizeof *s.index, error) &&
-	    !vae_alloc_raw(&symbols->mean, s.count, sizeof *s.mean, error) && !vae_alloc_raw(&symbols->log_scale, s.count, sizeof *s.log_scale, error) &&
+	if (!vae_alloc_raw(&symbols->value, s.count, sizeof *s.value, error) &&
+	    !vae_alloc_raw(&symbols->index, s.count, sizeof *s.index, error) &&
+	    !vae_alloc_raw(&symbols->mean, s.count, sizeof *s.mean, error) &&
+	    !vae_alloc_raw(&symbols->log_scale, s.count, sizeof *s.log_scale, error) &&
 	    !vae_alloc_raw(&symbols->line, line, sizeof *s.line, error) &&
-	    !vae_alloc_raw(&symbols->residual, photo ? rows * columns * s.channels : 0, sizeof *s.residual, error))
+	    !vae_alloc_raw(&symbols->residual, photo ? rows * columns * s.channels : 0,
+	                   sizeof *s.residual, error))
 		return 0;
 	vae_symbols_clear(symbols);
 	return VAE_EMEM;
@@ -66,12 +73,13 @@ size_t vae_symbols_place(const struct vae_symbols *s, size_t cell, size_t channe
 {
 	size_t part = s->channels / s->steps, cells = s->rows * s->columns, step = 0;
 	while (step + 1 < s->steps &&
-	       vae_order_first_channel((int)step, (int)s->steps, cell / s->columns, cell % s->columns, s->channels) != channel / part * part)
+	       vae_order_first_channel((int)step, (int)s->steps, cell / s->columns, cell % s->columns,
+	                               s->channels) != channel / part * part)
 		step++;
 	return s->z_count + (step * cells + cell) * part + channel % part;
 }
 
-/* ---- the walk ---------------------------------------------------------------------------------------------------------- */
+/* ---- the walk -------------------------------------------------------------------------------- */
 
 /* A picture of cells whose rows lie `stride` floats apart. */
 struct view {
@@ -83,19 +91,20 @@ struct view {
 struct walk {
 	struct vae_symbols *s;
 	const struct vae_prior *prior;
-	const float *y;             /* encoder: the slice before rounding */
+	const float *y; /* encoder: the slice before rounding */
 	size_t y_stride;
-	vae_symbol_source *source;  /* decoder */
+	vae_symbol_source *source; /* decoder */
 	void *context;
-	struct view out;            /* y^, data NULL where nobody wants it */
+	struct view out; /* y^, data NULL where nobody wants it */
 };
 
-/* One run of symbols, consecutive in coding order: a cell of z, or one step of y, or all of an mlp's latent. */
+/* One run of symbols, consecutive in coding order: a cell of z, or one step of y, or all of an
+ * mlp's latent. */
 struct group {
-	size_t first;               /* its first symbol */
+	size_t first; /* its first symbol */
 	size_t cells, columns;
-	size_t channels, part;      /* of a cell; coded of them in this group */
-	int step, steps;            /* of order.h, -1 where part is channels */
+	size_t channels, part; /* of a cell; coded of them in this group */
+	int step, steps;       /* of order.h, -1 where part is channels */
 };
 
 /* One cell of z: the next one has to wait for it. */
@@ -107,7 +116,13 @@ static struct group group_z(const struct vae_symbols *s, size_t cell)
 static struct group group_y(const struct vae_symbols *s, int step)
 {
 	size_t cells = s->rows * s->columns, part = s->channels / s->steps;
-	return (struct group){s->z_count + (size_t)step * cells * part, cells, s->columns, s->channels, part, s->steps > 1 ? step : -1, (int)s->steps};
+	return (struct group){s->z_count + (size_t)step * cells * part,
+	                      cells,
+	                      s->columns,
+	                      s->channels,
+	                      part,
+	                      s->steps > 1 ? step : -1,
+	                      (int)s->steps};
 }
 
 /* First channel that the group codes at a cell. */
@@ -121,7 +136,8 @@ static void gather(float *out, const struct group *g, const float *picture, size
 {
 	for (size_t cell = 0; cell < g->cells; cell++, out += g->part) {
 		size_t row = cell / g->columns, column = cell % g->columns;
-		memcpy(out, picture + row * stride + column * g->channels + first_channel(g, row, column), g->part * sizeof *out);
+		memcpy(out, picture + row * stride + column * g->channels + first_channel(g, row, column),
+		       g->part * sizeof *out);
 	}
 }
 
@@ -129,23 +145,29 @@ static void scatter(const struct view *picture, const struct group *g, const flo
 {
 	for (size_t cell = 0; cell < g->cells; cell++, in += g->part) {
 		size_t row = cell / g->columns, column = cell % g->columns;
-		memcpy(picture->data + row * picture->stride + column * g->channels + first_channel(g, row, column), in, g->part * sizeof *in);
+		memcpy(picture->data + row * picture->stride + column * g->channels +
+		           first_channel(g, row, column),
+		       in, g->part * sizeof *in);
 	}
 }
 
-/* The group's means and log-scales from a network's answer: `channels` means, then as many log-scales, for each cell. */
+/* The group's means and log-scales from a network's answer: `channels` means, then as many
+ * log-scales, for each cell. */
 static void predict(struct vae_symbols *s, const struct group *g, const float *answer)
 {
 	size_t at = g->first;
 	for (size_t cell = 0; cell < g->cells; cell++, at += g->part) {
-		const float *of_cell = answer + cell * 2 * g->channels + first_channel(g, cell / g->columns, cell % g->columns);
+		const float *of_cell = answer + cell * 2 * g->channels +
+		                       first_channel(g, cell / g->columns, cell % g->columns);
 		memcpy(s->mean + at, of_cell, g->part * sizeof *s->mean);
 		memcpy(s->log_scale + at, of_cell + g->channels, g->part * sizeof *s->log_scale);
 	}
 }
 
-/* Makes the group's symbols known: rounds target (in coding order) about the means, or asks the source where target is NULL. */
-static int know(const struct walk *w, const struct group *g, const float *target, struct vae_error *error)
+/* Makes the group's symbols known: rounds target (in coding order) about the means, or asks the
+ * source where target is NULL. */
+static int know(const struct walk *w, const struct group *g, const float *target,
+                struct vae_error *error)
 {
 	struct vae_symbols *s = w->s;
 	size_t n = g->cells * g->part;
@@ -161,13 +183,15 @@ static int know(const struct walk *w, const struct group *g, const float *target
 	return 0;
 }
 
-/* Encoder: a step's symbols, rounded and with their tables known, chosen anew for what they cost. */
+/* Encoder: a step's symbols, rounded and with their tables known, chosen anew for what they cost.
+ */
 static void choose(const struct walk *w, const struct group *g, const float *target)
 {
 	struct vae_symbols *s = w->s;
 	size_t at = g->first;
 	for (size_t cell = 0; cell < g->cells; cell++, at += g->part, target += g->part)
-		vae_rdo(w->prior->choice, first_channel(g, cell / g->columns, cell % g->columns), s->index + at, target, s->mean + at, s->value + at, g->part);
+		vae_rdo(w->prior->choice, first_channel(g, cell / g->columns, cell % g->columns),
+		        s->index + at, target, s->mean + at, s->value + at, g->part);
 }
 
 /* y^ = r + mean of a group, in coding order. False where one is not finite. */
@@ -215,7 +239,8 @@ static const float *table_of(const struct vae_prior *prior, const char *name)
 static struct vae_run *run_of(const struct walk *w, int part, struct vae_error *error)
 {
 	struct vae_run *run = &w->s->run[part];
-	if (!run->net && vae_run_init(run, &w->prior->nets->net[part], 4, w->s->rows, w->s->columns, false, error))
+	if (!run->net &&
+	    vae_run_init(run, &w->prior->nets->net[part], 4, w->s->rows, w->s->columns, false, error))
 		return NULL;
 	return run;
 }
@@ -225,7 +250,8 @@ static void forward(struct vae_run *run, const struct walk *w)
 	vae_net_forward(run, w->prior->nets, w->prior->weights, w->prior->at);
 }
 
-/* Encoder: z before rounding, in coding order, which for z is that of the picture. NULL: no memory. */
+/* Encoder: z before rounding, in coding order, which for z is that of the picture. NULL: no memory.
+ */
 static const float *analyse_z(const struct walk *w, struct vae_error *error)
 {
 	struct vae_run *run = run_of(w, VAE_H_A, error);
@@ -249,7 +275,8 @@ static int code_z(const struct walk *w, float *input, struct vae_error *error)
 	for (size_t cell = 0; cell < s->z_rows * s->z_columns; cell++) {
 		struct group g = group_z(s, cell);
 		vae_z_mean_mean(s->mean + g.first, &near, input, cell, s->z_columns, s->z_channels);
-		vae_position_lerp(s->log_scale + g.first, table_of(w->prior, "prior.z.log_scale"), (int)s->z_channels, w->prior->at);
+		vae_position_lerp(s->log_scale + g.first, table_of(w->prior, "prior.z.log_scale"),
+		                  (int)s->z_channels, w->prior->at);
 		int rc = know(w, &g, z ? z + g.first : NULL, error);
 		if (rc)
 			return rc;
@@ -340,13 +367,18 @@ static int walk(const struct walk *w, struct vae_error *error)
 	return (w->s->steps > 1 ? walk_photo : walk_mlp)(w, error);
 }
 
-int vae_hyper_analyse(struct vae_symbols *symbols, const struct vae_prior *prior, const float *y, size_t stride, struct vae_error *error)
+int vae_hyper_analyse(struct vae_symbols *symbols, const struct vae_prior *prior, const float *y,
+                      size_t stride, struct vae_error *error)
 {
 	return walk(&(struct walk){.s = symbols, .prior = prior, .y = y, .y_stride = stride}, error);
 }
 
-int vae_hyper_synthesise(struct vae_symbols *symbols, const struct vae_prior *prior, vae_symbol_source *source, void *context, float *y,
-                         size_t stride, struct vae_error *error)
+int vae_hyper_synthesise(struct vae_symbols *symbols, const struct vae_prior *prior,
+                         vae_symbol_source *source, void *context, float *y, size_t stride,
+                         struct vae_error *error)
 {
-	return walk(&(struct walk){.s = symbols, .prior = prior, .source = source, .context = context, .out = {y, stride}}, error);
+	return walk(
+		&(struct walk){
+			.s = symbols, .prior = prior, .source = source, .context = context, .out = {y, stride}},
+		error);
 }

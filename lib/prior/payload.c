@@ -5,10 +5,11 @@
 
 #include "base/bytes.h"
 
-/* ---- planes ------------------------------------------------------------------------------------------------------------ */
+/* ---- planes ---------------------------------------------------------------------------------- */
 
 /* Calls visit for every symbol in the order of the planes, with its place in coding order. */
-static void for_planes(const struct vae_symbols *s, void (*visit)(void *context, size_t place), void *context)
+static void for_planes(const struct vae_symbols *s, void (*visit)(void *context, size_t place),
+                       void *context)
 {
 	for (size_t c = 0; c < s->z_channels; c++)
 		for (size_t cell = 0; cell < s->z_rows * s->z_columns; cell++)
@@ -19,11 +20,11 @@ static void for_planes(const struct vae_symbols *s, void (*visit)(void *context,
 }
 
 struct planes {
-	int32_t *value;       /* in coding order */
-	uint8_t *out;         /* where the next symbol goes, or comes from */
+	int32_t *value; /* in coding order */
+	uint8_t *out;   /* where the next symbol goes, or comes from */
 	const uint8_t *in;
 	int width;
-	bool outside;         /* a symbol read exceeds VAE_SYMBOL_LIMIT */
+	bool outside; /* a symbol read exceeds VAE_SYMBOL_LIMIT */
 };
 
 static void put_symbol(void *context, size_t place)
@@ -37,7 +38,9 @@ static void put_symbol(void *context, size_t place)
 static void get_symbol(void *context, size_t place)
 {
 	struct planes *p = context;
-	int32_t v = p->width == 1 ? (int8_t)p->in[0] : p->width == 2 ? (int16_t)vae_get16(p->in) : (int32_t)vae_get32(p->in);
+	int32_t v = p->width == 1   ? (int8_t)p->in[0]
+	            : p->width == 2 ? (int16_t)vae_get16(p->in)
+	                            : (int32_t)vae_get32(p->in);
 	p->in += p->width;
 	if (v < -VAE_SYMBOL_LIMIT || v > VAE_SYMBOL_LIMIT) {
 		p->outside = true;
@@ -56,24 +59,28 @@ static int least_width(const struct vae_symbols *s)
 	return low >= INT8_MIN && high <= INT8_MAX ? 1 : low >= INT16_MIN && high <= INT16_MAX ? 2 : 4;
 }
 
-static int write_planes(struct vae_buffer *buffer, const struct vae_symbols *s, struct vae_error *error)
+static int write_planes(struct vae_buffer *buffer, const struct vae_symbols *s,
+                        struct vae_error *error)
 {
 	int width = least_width(s);
 	uint8_t *bytes = vae_buffer_extend(buffer, 1 + s->count * (size_t)width, error);
 	if (!bytes)
 		return VAE_EMEM;
 	bytes[0] = (uint8_t)width;
-	for_planes(s, put_symbol, &(struct planes){.value = s->value, .out = bytes + 1, .width = width});
+	for_planes(s, put_symbol,
+	           &(struct planes){.value = s->value, .out = bytes + 1, .width = width});
 	return 0;
 }
 
-static int read_planes(struct vae_payload *payload, const struct vae_symbols *s, const uint8_t *data, size_t bytes, struct vae_error *error)
+static int read_planes(struct vae_payload *payload, const struct vae_symbols *s,
+                       const uint8_t *data, size_t bytes, struct vae_error *error)
 {
 	int width = bytes ? data[0] : 0;
 	if (width != 1 && width != 2 && width != 4)
 		return vae_fail(error, VAE_EDATA, "symbols of %d bytes: there are 1, 2 and 4", width);
 	if (bytes != 1 + s->count * (size_t)width)
-		return vae_fail(error, VAE_EDATA, "%zu bytes where %zu symbols take %zu", bytes, s->count, 1 + s->count * (size_t)width);
+		return vae_fail(error, VAE_EDATA, "%zu bytes where %zu symbols take %zu", bytes, s->count,
+		                1 + s->count * (size_t)width);
 	int rc = vae_alloc_raw(&payload->planes, s->count, sizeof *payload->planes, error);
 	if (rc)
 		return rc;
@@ -85,9 +92,10 @@ static int read_planes(struct vae_payload *payload, const struct vae_symbols *s,
 	return vae_fail(error, VAE_EDATA, "a symbol is outside +-%d", VAE_SYMBOL_LIMIT);
 }
 
-/* ---- either method ----------------------------------------------------------------------------------------------------- */
+/* ---- either method --------------------------------------------------------------------------- */
 
-int vae_payload_write(struct vae_buffer *buffer, const struct vae_symbols *s, const struct vae_cdfs *scales, enum vae_method method,
+int vae_payload_write(struct vae_buffer *buffer, const struct vae_symbols *s,
+                      const struct vae_cdfs *scales, enum vae_method method,
                       struct vae_error *error)
 {
 	if (method == VAE_METHOD_ZSTD)
@@ -95,17 +103,20 @@ int vae_payload_write(struct vae_buffer *buffer, const struct vae_symbols *s, co
 	return vae_coder_encode(buffer, scales, s->index, s->value, s->count, error);
 }
 
-int vae_payload_start(struct vae_payload *payload, const struct vae_symbols *s, const struct vae_cdfs *scales, enum vae_method method,
-                      const uint8_t *data, size_t bytes, struct vae_error *error)
+int vae_payload_start(struct vae_payload *payload, const struct vae_symbols *s,
+                      const struct vae_cdfs *scales, enum vae_method method, const uint8_t *data,
+                      size_t bytes, struct vae_error *error)
 {
 	struct vae_payload p = {.method = method, .count = s->count};
-	int rc = method == VAE_METHOD_ZSTD ? read_planes(&p, s, data, bytes, error) : vae_coder_start(&p.range, scales, data, bytes, error);
+	int rc = method == VAE_METHOD_ZSTD ? read_planes(&p, s, data, bytes, error)
+	                                   : vae_coder_start(&p.range, scales, data, bytes, error);
 	if (!rc)
 		*payload = p;
 	return rc;
 }
 
-int vae_payload_take(void *context, const uint8_t *index, int32_t *value, size_t n, struct vae_error *error)
+int vae_payload_take(void *context, const uint8_t *index, int32_t *value, size_t n,
+                     struct vae_error *error)
 {
 	struct vae_payload *p = context;
 	if (n > p->count - p->taken)
@@ -124,7 +135,9 @@ int vae_payload_finish(const struct vae_payload *p, struct vae_error *error)
 {
 	if (p->method == VAE_METHOD_RANGE)
 		return vae_coder_finish(&p->range, error);
-	return p->taken == p->count ? 0 : vae_fail(error, VAE_EDATA, "%zu symbols are left over", p->count - p->taken);
+	return p->taken == p->count
+	           ? 0
+	           : vae_fail(error, VAE_EDATA, "%zu symbols are left over", p->count - p->taken);
 }
 
 void vae_payload_clear(struct vae_payload *p)

@@ -7,9 +7,10 @@
 #include <string.h>
 
 #define UNIT_BITS 11
-#define UNIT (1.0f / (1 << UNIT_BITS)) /* a power of two: products with it are exact */
+#define UNIT      (1.0f / (1 << UNIT_BITS)) /* a power of two: products with it are exact */
 
-/* log2 of n, 1 to 65535, in 2^-UNIT_BITS, to the nearest but for 2^-16: the digits of a logarithm fall out of squaring. */
+/* log2 of n, 1 to 65535, in 2^-UNIT_BITS, to the nearest but for 2^-16: the digits of a logarithm
+ * fall out of squaring. */
 static uint32_t log2_units(uint32_t n)
 {
 	uint32_t whole = 31 - (uint32_t)__builtin_clz(n), result = whole;
@@ -25,7 +26,8 @@ static uint32_t log2_units(uint32_t n)
 /* f at a quality of 0 to 65535. */
 static float factor(uint16_t quality) { return (10.0f * 65535 - 7.0f * quality) / 65535; }
 
-int vae_choice_init(struct vae_choice *choice, const struct vae_cdfs *scales, const float *sensitivity, size_t channels, uint16_t quality, int reach,
+int vae_choice_init(struct vae_choice *choice, const struct vae_cdfs *scales,
+                    const float *sensitivity, size_t channels, uint16_t quality, int reach,
                     struct vae_error *error)
 {
 	struct vae_choice c = {.scales = scales, .reach = reach};
@@ -62,27 +64,32 @@ uint32_t vae_choice_bits(const struct vae_choice *choice, uint8_t index, int32_t
 	return bits[2 * bound + 1] + (2 * length << UNIT_BITS);
 }
 
-static inline float cost(const struct vae_choice *choice, uint8_t index, int32_t value, float wanted, float sensitivity)
+static inline float cost(const struct vae_choice *choice, uint8_t index, int32_t value,
+                         float wanted, float sensitivity)
 {
 	float e = (float)value - wanted, square = e * e, distortion = sensitivity * square;
 	return (float)vae_choice_bits(choice, index, value) * UNIT + distortion;
 }
 
 /* The number that the picture is best served with, going by what most pictures are. */
-static inline float wanted_for(const struct vae_choice *choice, uint8_t index, int32_t nearest, float d)
+static inline float wanted_for(const struct vae_choice *choice, uint8_t index, int32_t nearest,
+                               float d)
 {
-	uint32_t bits = vae_choice_bits(choice, index, nearest), zero = vae_choice_bits(choice, index, 0);
+	uint32_t bits = vae_choice_bits(choice, index, nearest),
+			 zero = vae_choice_bits(choice, index, 0);
 	float shift = bits > zero ? VAE_CHOICE_SHIFT * sqrtf((float)(bits - zero) * UNIT) : 0;
 	return nearest < 0 ? d - shift : d + shift;
 }
 
-void vae_rdo(const struct vae_choice *choice, size_t first, const uint8_t *index, const float *target, const float *mean, int32_t *value, size_t n)
+void vae_rdo(const struct vae_choice *choice, size_t first, const uint8_t *index,
+             const float *target, const float *mean, int32_t *value, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		int32_t nearest = value[i], towards = nearest < 0 ? 1 : -1;
 		if (!nearest)
 			continue;
-		float sensitivity = choice->sensitivity[first + i], wanted = wanted_for(choice, index[i], nearest, target[i] - mean[i]);
+		float sensitivity = choice->sensitivity[first + i],
+			  wanted = wanted_for(choice, index[i], nearest, target[i] - mean[i]);
 		float least = cost(choice, index[i], nearest, wanted, sensitivity);
 		int32_t r = nearest;
 		for (int step = 0; r && step < choice->reach; step++) {

@@ -1,10 +1,12 @@
-/* near.h - the mean of a cell's z: what the cells to the left and above, coded before, let expect of it.
+/* near.h - the mean of a cell's z: what the cells to the left and above, coded before, let expect
+ * of it.
  *
- *     mean + left (z^ of the left cell - mean) + up (z^ of the upper cell - mean)        for each channel
+ *     mean + left (z^ of the left cell - mean) + up (z^ of the upper cell - mean)        for each
+ * channel
  *
- * Cells outside the slice count as mean. It costs two multiplications a symbol, and takes a tenth off what z costs. Exact: two roundings for the
- * differences, and one chain of two fused multiply-adds from mean.
- */
+ * Cells outside the slice count as mean. It costs two multiplications a symbol, and takes a tenth
+ * off what z costs. Exact: two roundings for the differences, and one chain of two fused
+ * multiply-adds from mean. */
 #ifndef VAE_PRIOR_Z_MEAN_H
 #define VAE_PRIOR_Z_MEAN_H
 
@@ -16,14 +18,17 @@ struct vae_z_mean {
 
 static inline struct vae_z_mean vae_z_mean_of(const struct vae_params *params, const float *flat)
 {
-	return (struct vae_z_mean){flat + vae_param_offset(params, "prior.z.mean"), flat + vae_param_offset(params, "prior.z.left"),
-	                         flat + vae_param_offset(params, "prior.z.up")};
+	return (struct vae_z_mean){flat + vae_param_offset(params, "prior.z.mean"),
+	                           flat + vae_param_offset(params, "prior.z.left"),
+	                           flat + vae_param_offset(params, "prior.z.up")};
 }
 
 /* z: z^ of the cells so far, row by row, channels last; cell: which comes next. out: [channels]. */
-static inline void vae_z_mean_mean(float *out, const struct vae_z_mean *near, const float *z, size_t cell, size_t columns, size_t channels)
+static inline void vae_z_mean_mean(float *out, const struct vae_z_mean *near, const float *z,
+                                   size_t cell, size_t columns, size_t channels)
 {
-	const float *left = cell % columns ? z + (cell - 1) * channels : NULL, *up = cell >= columns ? z + (cell - columns) * channels : NULL;
+	const float *left = cell % columns ? z + (cell - 1) * channels : NULL,
+				*up = cell >= columns ? z + (cell - columns) * channels : NULL;
 	for (size_t c = 0; c < channels; c++) {
 		float mean = near->mean[c], v = mean;
 		if (left)

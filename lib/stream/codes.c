@@ -1,12 +1,12 @@
 /* codes.c - vae-codes(5): a picture's slices in a zstd frame. All numbers are little-endian.
  *
- *     header    "VAEC", version 1, method 1, format and tuple 1, cell 1, model 8, width 4, height 4, maxval 2, quality 2, channels 2,
- *               checksum of these 4
- *     slices    each: length 4, checksum 4, payload: alpha samples of its pixels, where there are any, and packed symbols
+ *     header    "VAEC", version 1, method 1, format and tuple 1, cell 1, model 8, width 4, height
+ * 4, maxval 2, quality 2, channels 2, checksum of these 4 slices    each: length 4, checksum 4,
+ * payload: alpha samples of its pixels, where there are any, and packed symbols
  *
- * The number of slices, the shape of y and the number of alpha samples follow from the header. A checksum is the low half of XXH64, seed 0.
- * The reader sees ONE decompressed stream: where zstd's frames begin and end makes no difference to it.
- */
+ * The number of slices, the shape of y and the number of alpha samples follow from the header. A
+ * checksum is the low half of XXH64, seed 0. The reader sees ONE decompressed stream: where zstd's
+ * frames begin and end makes no difference to it. */
 #include "stream/codes.h"
 
 #include "base/bytes.h"
@@ -17,17 +17,20 @@
 #include <xxhash.h>
 #include <zstd.h>
 
-#define VERSION 1
-#define WINDOW_LOG_MAX 27     /* 128 MiB, what zstd itself reads without being asked twice */
-#define CHUNK 65536
-#define LEVEL_PLAIN 3
-#define LEVEL_FLAT_ALPHA 13
-#define LEVEL_SOFT_ALPHA 19
+#define VERSION             1
+#define WINDOW_LOG_MAX      27 /* 128 MiB, what zstd itself reads without being asked twice */
+#define CHUNK               65536
+#define LEVEL_PLAIN         3
+#define LEVEL_FLAT_ALPHA    13
+#define LEVEL_SOFT_ALPHA    19
 /* The largest model takes 12 bytes a pixel for symbols of 4 bytes. */
 #define PAYLOAD_PIXEL_BYTES 16
 #define PAYLOAD_SPARE_BYTES ((uint64_t)1 << 24)
 
-uint32_t vae_codes_checksum(const void *data, size_t bytes) { return (uint32_t)XXH64(data, bytes, 0); }
+uint32_t vae_codes_checksum(const void *data, size_t bytes)
+{
+	return (uint32_t)XXH64(data, bytes, 0);
+}
 
 static void header_put(uint8_t *p, const struct vae_codes *c, int cell)
 {
@@ -45,43 +48,53 @@ static void header_put(uint8_t *p, const struct vae_codes *c, int cell)
 	vae_put32(p + 30, vae_codes_checksum(p, 30));
 }
 
-int vae_codes_header_get(struct vae_codes *c, const uint8_t *p, int64_t offset, uint64_t max_pixels, struct vae_error *error)
+int vae_codes_header_get(struct vae_codes *c, const uint8_t *p, int64_t offset, uint64_t max_pixels,
+                         struct vae_error *error)
 {
 	if (memcmp(p, VAE_CODES_MAGIC, 4))
-		return vae_fail_at(error, VAE_EDATA, offset, "not codes: what is compressed here does not start with " VAE_CODES_MAGIC);
+		return vae_fail_at(
+			error, VAE_EDATA, offset,
+			"not codes: what is compressed here does not start with " VAE_CODES_MAGIC);
 	if (p[4] != VERSION)
-		return vae_fail_at(error, VAE_EDATA, offset, "codes of format version %u; this program reads version %d", p[4], VERSION);
+		return vae_fail_at(error, VAE_EDATA, offset,
+		                   "codes of format version %u; this program reads version %d", p[4],
+		                   VERSION);
 	if (vae_get32(p + 30) != vae_codes_checksum(p, 30))
 		return vae_fail_at(error, VAE_EDATA, offset, "damaged: the header's checksum is wrong");
 	if (p[5] != VAE_METHOD_RANGE && p[5] != VAE_METHOD_ZSTD)
-		return vae_fail_at(error, VAE_EDATA, offset, "codes of method %u, which this program does not know", p[5]);
+		return vae_fail_at(error, VAE_EDATA, offset,
+		                   "codes of method %u, which this program does not know", p[5]);
 	if (p[7] < VAE_MIN_CELL || p[7] > VAE_MAX_CELL)
-		return vae_fail_at(error, VAE_EDATA, offset, "cells of 2^%u pixels: %d to %d are possible", p[7], VAE_MIN_CELL, VAE_MAX_CELL);
+		return vae_fail_at(error, VAE_EDATA, offset, "cells of 2^%u pixels: %d to %d are possible",
+		                   p[7], VAE_MIN_CELL, VAE_MAX_CELL);
 	c->method = (enum vae_method)p[5];
 	c->model_id = vae_get64(p + 8);
-	c->geometry = (struct vae_geometry){vae_get32(p + 16), vae_get32(p + 20), vae_get16(p + 24), (enum vae_format)(p[6] >> 4), (enum vae_tuple)(p[6] & 15)};
+	c->geometry = (struct vae_geometry){vae_get32(p + 16), vae_get32(p + 20), vae_get16(p + 24),
+	                                    (enum vae_format)(p[6] >> 4), (enum vae_tuple)(p[6] & 15)};
 	c->quality = vae_get16(p + 26);
 	c->channels = vae_get16(p + 28);
 	c->rows = vae_cells(c->geometry.height, p[7]);
 	c->columns = vae_cells(c->geometry.width, p[7]);
-	return vae_shape_check(&c->geometry, c->rows, c->columns, c->channels, max_pixels, VAE_EDATA, NULL, error);
+	return vae_shape_check(&c->geometry, c->rows, c->columns, c->channels, max_pixels, VAE_EDATA,
+	                       NULL, error);
 }
 
-/* ---- reading ----------------------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 struct vae_codes_reader {
 	FILE *file;
-	int64_t offset;             /* of the next byte of the compressed input, for messages */
+	int64_t offset; /* of the next byte of the compressed input, for messages */
 	uint64_t max_pixels;
 	ZSTD_DCtx *zstd;
-	ZSTD_inBuffer input;        /* src is owned */
-	size_t input_room, wanted;  /* wanted: what zstd asks for, so that a pipe is never read further than needed */
-	size_t frame_start;         /* what it asks for at the start of a frame */
-	uint8_t *output;            /* owned */
+	ZSTD_inBuffer input; /* src is owned */
+	size_t input_room,
+		wanted; /* wanted: what zstd asks for, so that a pipe is never read further than needed */
+	size_t frame_start; /* what it asks for at the start of a frame */
+	uint8_t *output;    /* owned */
 	size_t output_room, output_pos, output_size;
 	bool in_frame, ended;
-	uint64_t payload_room;      /* bytes that the payloads of this image may still take */
-	struct vae_error failure;   /* code is not 0 after a failure: sticky */
+	uint64_t payload_room;    /* bytes that the payloads of this image may still take */
+	struct vae_error failure; /* code is not 0 after a failure: sticky */
 };
 
 static int refill(struct vae_codes_reader *r, struct vae_error *error)
@@ -97,8 +110,9 @@ static int refill(struct vae_codes_reader *r, struct vae_error *error)
 	return 0;
 }
 
-/* With the output used up: decompresses until there is some, or a frame or the input ends. The output has room for any block
- * (ZSTD_DStreamOutSize) and the input holds one at most, so that zstd never keeps any back. */
+/* With the output used up: decompresses until there is some, or a frame or the input ends. The
+ * output has room for any block (ZSTD_DStreamOutSize) and the input holds one at most, so that zstd
+ * never keeps any back. */
 static int decompress(struct vae_codes_reader *r, struct vae_error *error)
 {
 	r->output_pos = r->output_size = 0;
@@ -110,7 +124,8 @@ static int decompress(struct vae_codes_reader *r, struct vae_error *error)
 		size_t before = r->input.pos, code = ZSTD_decompressStream(r->zstd, &out, &r->input);
 		r->offset += (int64_t)(r->input.pos - before);
 		if (ZSTD_isError(code))
-			return vae_fail_at(error, VAE_EDATA, r->offset, "codes: zstd: %s", ZSTD_getErrorName(code));
+			return vae_fail_at(error, VAE_EDATA, r->offset, "codes: zstd: %s",
+			                   ZSTD_getErrorName(code));
 		r->in_frame = code != 0;
 		r->wanted = code ? code : r->frame_start;
 		r->output_size = out.pos;
@@ -133,7 +148,8 @@ static int take(struct vae_codes_reader *r, void *data, size_t bytes, struct vae
 			continue;
 		}
 		if (r->ended)
-			return vae_fail_at(error, VAE_EDATA, r->offset, "codes: truncated: zstd's frames end inside an image");
+			return vae_fail_at(error, VAE_EDATA, r->offset,
+			                   "codes: truncated: zstd's frames end inside an image");
 		int result = decompress(r, error);
 		if (result)
 			return result;
@@ -142,7 +158,8 @@ static int take(struct vae_codes_reader *r, void *data, size_t bytes, struct vae
 }
 
 /* Memory grows with what is really there, whatever the length says. */
-static int read_payload(struct vae_slice *slice, uint32_t bytes, struct vae_codes_reader *r, struct vae_error *error)
+static int read_payload(struct vae_slice *slice, uint32_t bytes, struct vae_codes_reader *r,
+                        struct vae_error *error)
 {
 	struct vae_buffer payload = {0};
 	int result = 0;
@@ -159,7 +176,8 @@ static int read_payload(struct vae_slice *slice, uint32_t bytes, struct vae_code
 	return 0;
 }
 
-static int read_slice(struct vae_slice *slice, const struct vae_codes *c, uint32_t i, struct vae_codes_reader *r, struct vae_error *error)
+static int read_slice(struct vae_slice *slice, const struct vae_codes *c, uint32_t i,
+                      struct vae_codes_reader *r, struct vae_error *error)
 {
 	uint8_t head[8];
 	int result = take(r, head, sizeof head, error);
@@ -167,15 +185,21 @@ static int read_slice(struct vae_slice *slice, const struct vae_codes *c, uint32
 		return result;
 	uint32_t bytes = vae_get32(head);
 	if (bytes > vae_slice_limit(c, i) || bytes < vae_codes_alpha_bytes(c, i))
-		return vae_fail_at(error, VAE_EDATA, r->offset, "damaged: slice %u of %u claims %u bytes, which it cannot have", i + 1, c->slices, bytes);
+		return vae_fail_at(error, VAE_EDATA, r->offset,
+		                   "damaged: slice %u of %u claims %u bytes, which it cannot have", i + 1,
+		                   c->slices, bytes);
 	if (bytes > r->payload_room)
-		return vae_fail_at(error, VAE_ELIMIT, r->offset, "slices of more bytes together than a picture within the limit of pixels may take");
+		return vae_fail_at(
+			error, VAE_ELIMIT, r->offset,
+			"slices of more bytes together than a picture within the limit of pixels may take");
 	r->payload_room -= bytes;
 	if ((result = read_payload(slice, bytes, r, error)))
 		return result;
 	if (vae_codes_checksum(slice->payload, bytes) != vae_get32(head + 4))
-		result = vae_fail_at(error, VAE_EDATA, r->offset, "damaged: the checksum of slice %u of %u is wrong", i + 1, c->slices);
-	else if (i == c->slices - 1 && r->in_frame && r->output_pos == r->output_size) /* zstd's checksum, where the frame ends here */
+		result = vae_fail_at(error, VAE_EDATA, r->offset,
+		                     "damaged: the checksum of slice %u of %u is wrong", i + 1, c->slices);
+	else if (i == c->slices - 1 && r->in_frame &&
+	         r->output_pos == r->output_size) /* zstd's checksum, where the frame ends here */
 		result = decompress(r, error);
 	if (result)
 		free(slice->payload);
@@ -186,7 +210,8 @@ int vae_codes_slices_new(struct vae_codes *c, struct vae_error *error)
 {
 	uint64_t slices = vae_slice_count(c->rows, c->columns);
 	if (slices > UINT32_MAX)
-		return vae_fail(error, VAE_ELIMIT, "codes: %llu slices are more than a picture can have", (unsigned long long)slices);
+		return vae_fail(error, VAE_ELIMIT, "codes: %llu slices are more than a picture can have",
+		                (unsigned long long)slices);
 	int result = vae_alloc(&c->slice, (size_t)slices, sizeof *c->slice, error);
 	if (!result)
 		c->slices = (uint32_t)slices;
@@ -196,7 +221,9 @@ int vae_codes_slices_new(struct vae_codes *c, struct vae_error *error)
 uint64_t vae_codes_payload_room(uint64_t max_pixels)
 {
 	uint64_t pixels = max_pixels ? max_pixels : VAE_MAX_PIXELS;
-	return pixels < UINT64_MAX / (2 * PAYLOAD_PIXEL_BYTES) ? pixels * PAYLOAD_PIXEL_BYTES + PAYLOAD_SPARE_BYTES : UINT64_MAX;
+	return pixels < UINT64_MAX / (2 * PAYLOAD_PIXEL_BYTES)
+	           ? pixels * PAYLOAD_PIXEL_BYTES + PAYLOAD_SPARE_BYTES
+	           : UINT64_MAX;
 }
 
 static int read_head(struct vae_codes **codes, struct vae_codes_reader *r, struct vae_error *error)
@@ -206,7 +233,8 @@ static int read_head(struct vae_codes **codes, struct vae_codes_reader *r, struc
 	int result = vae_alloc(&c, 1, sizeof *c, error);
 	if (result)
 		return result;
-	if ((result = take(r, head, sizeof head, error)) || (result = vae_codes_header_get(c, head, r->offset, r->max_pixels, error)))
+	if ((result = take(r, head, sizeof head, error)) ||
+	    (result = vae_codes_header_get(c, head, r->offset, r->max_pixels, error)))
 		goto out;
 	if ((result = vae_codes_slices_new(c, error)))
 		goto out;
@@ -219,7 +247,8 @@ out:
 }
 
 /* A failure is the reader's last word. */
-static int keep(struct vae_codes_reader *r, int result, const struct vae_error *why, struct vae_error *error)
+static int keep(struct vae_codes_reader *r, int result, const struct vae_error *why,
+                struct vae_error *error)
 {
 	if (result >= 0)
 		return result;
@@ -242,7 +271,8 @@ int vae_codes_begin(struct vae_codes **codes, struct vae_codes_reader *r, struct
 	return keep(r, result, &why, error);
 }
 
-int vae_codes_next(struct vae_slice *slice, const struct vae_codes *codes, uint32_t i, struct vae_codes_reader *r, struct vae_error *error)
+int vae_codes_next(struct vae_slice *slice, const struct vae_codes *codes, uint32_t i,
+                   struct vae_codes_reader *r, struct vae_error *error)
 {
 	struct vae_error why = r->failure;
 	return keep(r, why.code ? (int)why.code : read_slice(slice, codes, i, r, &why), &why, error);
@@ -264,16 +294,22 @@ int vae_codes_read(struct vae_codes **codes, struct vae_codes_reader *r, struct 
 	return 1;
 }
 
-int vae_codes_reader_new(struct vae_codes_reader **reader, FILE *file, uint64_t max_pixels, struct vae_error *error)
+int vae_codes_reader_new(struct vae_codes_reader **reader, FILE *file, uint64_t max_pixels,
+                         struct vae_error *error)
 {
 	struct vae_codes_reader *r;
 	off_t here = ftello(file);
 	if (vae_alloc(&r, 1, sizeof *r, error))
 		return VAE_EMEM;
 	void *input = malloc(ZSTD_DStreamInSize());
-	*r = (struct vae_codes_reader){
-		.file = file, .offset = here < 0 ? 0 : here, .max_pixels = max_pixels, .zstd = ZSTD_createDCtx(), .input = {input, 0, 0},
-		.input_room = ZSTD_DStreamInSize(), .output = malloc(ZSTD_DStreamOutSize()), .output_room = ZSTD_DStreamOutSize()};
+	*r = (struct vae_codes_reader){.file = file,
+	                               .offset = here < 0 ? 0 : here,
+	                               .max_pixels = max_pixels,
+	                               .zstd = ZSTD_createDCtx(),
+	                               .input = {input, 0, 0},
+	                               .input_room = ZSTD_DStreamInSize(),
+	                               .output = malloc(ZSTD_DStreamOutSize()),
+	                               .output_room = ZSTD_DStreamOutSize()};
 	if (!r->zstd || !input || !r->output) {
 		vae_codes_reader_free(r);
 		return vae_fail(error, VAE_EMEM, "out of memory");
@@ -294,17 +330,19 @@ void vae_codes_reader_free(struct vae_codes_reader *r)
 	free(r);
 }
 
-/* ---- writing ----------------------------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 struct writer {
 	FILE *file;
 	ZSTD_CCtx *zstd;
-	uint8_t *output;  /* owned */
+	uint8_t *output; /* owned */
 	size_t room;
 };
 
-/* Compresses bytes and writes what comes out. upto: ZSTD_e_flush also closes the block, ZSTD_e_end the frame. */
-static int feed(struct writer *w, const void *data, size_t bytes, ZSTD_EndDirective upto, struct vae_error *error)
+/* Compresses bytes and writes what comes out. upto: ZSTD_e_flush also closes the block, ZSTD_e_end
+ * the frame. */
+static int feed(struct writer *w, const void *data, size_t bytes, ZSTD_EndDirective upto,
+                struct vae_error *error)
 {
 	ZSTD_inBuffer in = {data, bytes, 0};
 	for (;;) {
@@ -321,7 +359,8 @@ static int feed(struct writer *w, const void *data, size_t bytes, ZSTD_EndDirect
 
 static int check(const struct vae_codes *c, int level, int *cell, struct vae_error *error)
 {
-	int result = vae_shape_check(&c->geometry, c->rows, c->columns, c->channels, UINT64_MAX, VAE_EARG, cell, error);
+	int result = vae_shape_check(&c->geometry, c->rows, c->columns, c->channels, UINT64_MAX,
+	                             VAE_EARG, cell, error);
 	if (result)
 		return result;
 	if (c->method != VAE_METHOD_RANGE && c->method != VAE_METHOD_ZSTD)
@@ -329,10 +368,13 @@ static int check(const struct vae_codes *c, int level, int *cell, struct vae_err
 	if (level < 0 || level > 19)
 		return vae_fail(error, VAE_EARG, "zstd level %d is not 1 to 19", level);
 	if (c->slices != vae_slice_count(c->rows, c->columns))
-		return vae_fail(error, VAE_EARG, "codes: %u slices, where the picture has %llu", c->slices, (unsigned long long)vae_slice_count(c->rows, c->columns));
+		return vae_fail(error, VAE_EARG, "codes: %u slices, where the picture has %llu", c->slices,
+		                (unsigned long long)vae_slice_count(c->rows, c->columns));
 	for (uint32_t i = 0; i < c->slices; i++)
-		if (c->slice[i].lost || c->slice[i].bytes > vae_slice_limit(c, i) || c->slice[i].bytes < vae_codes_alpha_bytes(c, i))
-			return vae_fail(error, VAE_EARG, "codes: slice %u has %u bytes, which it cannot have", i + 1, c->slice[i].bytes);
+		if (c->slice[i].lost || c->slice[i].bytes > vae_slice_limit(c, i) ||
+		    c->slice[i].bytes < vae_codes_alpha_bytes(c, i))
+			return vae_fail(error, VAE_EARG, "codes: slice %u has %u bytes, which it cannot have",
+			                i + 1, c->slice[i].bytes);
 	return 0;
 }
 
@@ -344,9 +386,11 @@ uint64_t vae_codes_content_bytes(const struct vae_codes *c)
 	return bytes;
 }
 
-/* alpha: bytes of the payload, which have blocks of their own. What is before and behind stays as it is then, so that damage to alpha, or to
- * symbols, is no damage to all that shares a block with them. */
-static int write_slice(struct writer *w, const struct vae_slice *s, size_t alpha, bool last, struct vae_error *error)
+/* alpha: bytes of the payload, which have blocks of their own. What is before and behind stays as
+ * it is then, so that damage to alpha, or to symbols, is no damage to all that shares a block with
+ * them. */
+static int write_slice(struct writer *w, const struct vae_slice *s, size_t alpha, bool last,
+                       struct vae_error *error)
 {
 	uint8_t head[8];
 	ZSTD_EndDirective upto = alpha ? ZSTD_e_flush : ZSTD_e_continue;
@@ -355,16 +399,20 @@ static int write_slice(struct writer *w, const struct vae_slice *s, size_t alpha
 	int result = feed(w, head, sizeof head, upto, error);
 	if (!result && alpha)
 		result = feed(w, s->payload, alpha, upto, error);
-	return result ? result : feed(w, s->payload + alpha, s->bytes - alpha, last ? ZSTD_e_end : upto, error);
+	return result ? result
+	              : feed(w, s->payload + alpha, s->bytes - alpha, last ? ZSTD_e_end : upto, error);
 }
 
 /* Writes the frame of codes that were checked. */
-static int write_frame(const struct vae_codes *c, FILE *file, int cell, int level, struct vae_error *error)
+static int write_frame(const struct vae_codes *c, FILE *file, int cell, int level,
+                       struct vae_error *error)
 {
 	uint8_t head[VAE_CODES_HEADER_BYTES];
 	int result;
-	struct writer w = {file, ZSTD_createCCtx(), malloc(ZSTD_CStreamOutSize()), ZSTD_CStreamOutSize()};
-	if (!w.zstd || !w.output || ZSTD_isError(ZSTD_CCtx_setParameter(w.zstd, ZSTD_c_compressionLevel, level)) ||
+	struct writer w = {file, ZSTD_createCCtx(), malloc(ZSTD_CStreamOutSize()),
+	                   ZSTD_CStreamOutSize()};
+	if (!w.zstd || !w.output ||
+	    ZSTD_isError(ZSTD_CCtx_setParameter(w.zstd, ZSTD_c_compressionLevel, level)) ||
 	    ZSTD_isError(ZSTD_CCtx_setParameter(w.zstd, ZSTD_c_checksumFlag, 1)) ||
 	    ZSTD_isError(ZSTD_CCtx_setPledgedSrcSize(w.zstd, vae_codes_content_bytes(c)))) {
 		result = vae_fail(error, VAE_EMEM, "zstd: out of memory");
@@ -374,20 +422,25 @@ static int write_frame(const struct vae_codes *c, FILE *file, int cell, int leve
 	if ((result = feed(&w, head, sizeof head, ZSTD_e_continue, error)))
 		goto out;
 	for (uint32_t i = 0; i < c->slices && !result; i++)
-		result = write_slice(&w, &c->slice[i], (size_t)vae_codes_alpha_bytes(c, i), i + 1 == c->slices, error);
+		result = write_slice(&w, &c->slice[i], (size_t)vae_codes_alpha_bytes(c, i),
+		                     i + 1 == c->slices, error);
 out:
 	ZSTD_freeCCtx(w.zstd);
 	free(w.output);
 	return result;
 }
 
-static int pack_frame(char **bytes, size_t *count, const struct vae_codes *codes, int cell, int level, struct vae_error *error)
+static int pack_frame(char **bytes, size_t *count, const struct vae_codes *codes, int cell,
+                      int level, struct vae_error *error)
 {
 	char *packed = NULL;
 	size_t size = 0;
 	FILE *file = open_memstream(&packed, &size);
-	int rc = file ? write_frame(codes, file, cell, level, error) : vae_fail(error, VAE_EMEM, "out of memory");
-	if (file && (fclose(file) || !packed) && !rc) /* where glibc cannot shrink the memory to its size at the end, it says nothing, and gives NULL */
+	int rc = file ? write_frame(codes, file, cell, level, error)
+	              : vae_fail(error, VAE_EMEM, "out of memory");
+	if (file && (fclose(file) || !packed) &&
+	    !rc) /* where glibc cannot shrink the memory to its size at the end, it says nothing, and
+	            gives NULL */
 		rc = vae_fail(error, VAE_EMEM, "out of memory");
 	if (rc) {
 		free(packed);
@@ -398,9 +451,10 @@ static int pack_frame(char **bytes, size_t *count, const struct vae_codes *codes
 	return 0;
 }
 
-/* Packs at both levels that suit alpha and keeps the smaller: soft edges want the long search of the higher, which spends more on offsets
- * where areas are flat. */
-static int pack_alpha(char **bytes, size_t *count, const struct vae_codes *codes, int cell, struct vae_error *error)
+/* Packs at both levels that suit alpha and keeps the smaller: soft edges want the long search of
+ * the higher, which spends more on offsets where areas are flat. */
+static int pack_alpha(char **bytes, size_t *count, const struct vae_codes *codes, int cell,
+                      struct vae_error *error)
 {
 	char *flat, *soft;
 	size_t flat_size, soft_size;
@@ -417,7 +471,8 @@ static int pack_alpha(char **bytes, size_t *count, const struct vae_codes *codes
 	return 0;
 }
 
-int vae_codes_pack(char **bytes, size_t *count, const struct vae_codes *codes, int level, struct vae_error *error)
+int vae_codes_pack(char **bytes, size_t *count, const struct vae_codes *codes, int level,
+                   struct vae_error *error)
 {
 	int cell, rc = check(codes, level, &cell, error);
 	if (rc)

@@ -6,25 +6,26 @@
 
 #include "base/bytes.h"
 
-#define MAGIC 0xfd2fb528u
-#define SKIPPABLE 0x184d2a50u /* to ...5f */
-#define MAGIC_BYTES 4
-#define HEAD_BYTES 3          /* of a block */
-#define CHECKSUM_BYTES 4
-#define BLOCK_BYTES (128 << 10) /* the most that a block holds */
-#define CHUNK (1 << 16)
-#define BLOCK_ROOM (HEAD_BYTES + BLOCK_BYTES)
+#define MAGIC              0xfd2fb528u
+#define SKIPPABLE          0x184d2a50u /* to ...5f */
+#define MAGIC_BYTES        4
+#define HEAD_BYTES         3 /* of a block */
+#define CHECKSUM_BYTES     4
+#define BLOCK_BYTES        (128 << 10) /* the most that a block holds */
+#define CHUNK              (1 << 16)
+#define BLOCK_ROOM         (HEAD_BYTES + BLOCK_BYTES)
 #define FRAME_HEADER_BYTES 14 /* at most, behind the magic */
-#define LEAST_FRAME_BYTES 64  /* no image takes fewer */
+#define LEAST_FRAME_BYTES  64 /* no image takes fewer */
 
 struct place {
 	uint64_t content, bytes; /* where the content of a block begins; bytes of input */
 	int64_t input;           /* where these begin */
 };
 
-/* ---- the input --------------------------------------------------------------------------------------------------------- */
+/* ---- the input ------------------------------------------------------------------------------- */
 
-/* Whether the input has n bytes from the frame's start on: 1, 0, or a negative code. What cannot be read is its end. */
+/* Whether the input has n bytes from the frame's start on: 1, 0, or a negative code. What cannot be
+ * read is its end. */
 static int have(struct vae_frames *f, size_t n, struct vae_error *error)
 {
 	while (f->input.size < n && !f->ended && n <= f->room) {
@@ -115,7 +116,7 @@ static int skip(uint64_t *skipped, struct vae_frames *f, struct vae_error *error
 	return rc;
 }
 
-/* ---- the walk from block to block -------------------------------------------------------------------------------------- */
+/* ---- the walk from block to block ------------------------------------------------------------ */
 
 enum block_type { RAW, REPEATED, COMPRESSED, RESERVED };
 
@@ -128,7 +129,8 @@ struct block {
 static bool block_at(struct block *b, const uint8_t *p)
 {
 	uint32_t head = vae_get16(p) | (uint32_t)p[2] << 16, size = head >> 3;
-	*b = (struct block){(enum block_type)(head >> 1 & 3), HEAD_BYTES + ((head >> 1 & 3) == REPEATED ? 1 : size), head & 1};
+	*b = (struct block){(enum block_type)(head >> 1 & 3),
+	                    HEAD_BYTES + ((head >> 1 & 3) == REPEATED ? 1 : size), head & 1};
 	return b->type != RESERVED && size <= BLOCK_BYTES;
 }
 
@@ -137,11 +139,14 @@ static size_t header_bytes(uint8_t descriptor)
 {
 	static const uint8_t id[4] = {0, 1, 2, 4}, size[4] = {0, 2, 4, 8};
 	bool single = descriptor >> 5 & 1;
-	return MAGIC_BYTES + 1 + !single + id[descriptor & 3] + (descriptor >> 6 ? size[descriptor >> 6] : single);
+	return MAGIC_BYTES + 1 + !single + id[descriptor & 3] +
+	       (descriptor >> 6 ? size[descriptor >> 6] : single);
 }
 
-/* leads[p]: over how many blocks (255: or more) the way leads from a block at p to a last one that ends at `tail`; 0: over none. */
-static int find_ways(uint8_t **leads, const struct vae_frames *f, size_t tail, struct vae_error *error)
+/* leads[p]: over how many blocks (255: or more) the way leads from a block at p to a last one that
+ * ends at `tail`; 0: over none. */
+static int find_ways(uint8_t **leads, const struct vae_frames *f, size_t tail,
+                     struct vae_error *error)
 {
 	struct block b;
 	int rc = vae_alloc(leads, tail + BLOCK_ROOM + 1, 1, error);
@@ -154,9 +159,11 @@ static int find_ways(uint8_t **leads, const struct vae_frames *f, size_t tail, s
 	return rc;
 }
 
-/* Where the chain is whole again, that breaks at `bad` or, where the block before, at `before`, has a wrong size, there; 0: nowhere. All but the last of zstd's raw
- * blocks are full, which is looked for first: among random bytes, every hundredth block or so has a place that leads to the end by chance.
- * cut: the block at `bad` is a good one, but for its end, unless something else is quite certain. */
+/* Where the chain is whole again, that breaks at `bad` or, where the block before, at `before`, has
+ * a wrong size, there; 0: nowhere. All but the last of zstd's raw blocks are full, which is looked
+ * for first: among random bytes, every hundredth block or so has a place that leads to the end by
+ * chance. cut: the block at `bad` is a good one, but for its end, unless something else is quite
+ * certain. */
 static size_t find_sync(const uint8_t *leads, size_t tail, size_t before, size_t bad, bool cut)
 {
 	if (bad < tail && leads[bad + BLOCK_ROOM])
@@ -169,7 +176,8 @@ static size_t find_sync(const uint8_t *leads, size_t tail, size_t before, size_t
 	return 0;
 }
 
-/* The chain of blocks is broken at `bad`; the block before is at `before`. Finds where the frame ends, and where the chain is whole again. */
+/* The chain of blocks is broken at `bad`; the block before is at `before`. Finds where the frame
+ * ends, and where the chain is whole again. */
 static int find_damage(struct vae_frames *f, size_t before, size_t bad, struct vae_error *error)
 {
 	struct block b;
@@ -184,13 +192,19 @@ static int find_damage(struct vae_frames *f, size_t before, size_t bad, struct v
 	sync = find_sync(leads, tail, before == first ? MAGIC_BYTES : before, bad, cut);
 	free(leads);
 	f->sync = sync ? sync : tail;
-	for (; at + HEAD_BYTES <= f->sync && block_at(&b, f->input.data + at) && b.bytes <= f->sync - at && !b.last; at += b.bytes)
+	for (; at + HEAD_BYTES <= f->sync && block_at(&b, f->input.data + at) &&
+	       b.bytes <= f->sync - at && !b.last;
+	     at += b.bytes)
 		;
 	f->broken = at < f->sync ? at : f->sync;
 	f->next = f->next < f->sync ? f->next : f->sync;
-	if (sync && (sync < first || (at == first && sync - first <= FRAME_HEADER_BYTES))) /* it is the frame's header that is damaged: no block is missing */
+	if (sync &&
+	    (sync < first ||
+	     (at == first && sync - first <= FRAME_HEADER_BYTES))) /* it is the frame's header that is
+	                                                              damaged: no block is missing */
 		f->broken = f->sync = f->next = sync;
-	vae_fail_at(&f->fault, VAE_EDATA, f->base + (int64_t)f->broken, "zstd's frame is %s", !sync && at_end ? "truncated" : "damaged");
+	vae_fail_at(&f->fault, VAE_EDATA, f->base + (int64_t)f->broken, "zstd's frame is %s",
+	            !sync && at_end ? "truncated" : "damaged");
 	return 0;
 }
 
@@ -222,7 +236,8 @@ static int ends_well(struct vae_frames *f, size_t at, struct vae_error *error)
 	return magic == MAGIC || is_skippable(magic);
 }
 
-/* The content's size as the frame's header has it, UINT64_MAX where it does not; the header is there. */
+/* The content's size as the frame's header has it, UINT64_MAX where it does not; the header is
+ * there. */
 static uint64_t pledged_size(const uint8_t *frame)
 {
 	const uint8_t *end = frame + header_bytes(frame[MAGIC_BYTES]);
@@ -272,7 +287,7 @@ bool vae_frames_overlong(const struct vae_frames *f)
 	return f->pledged < size && size - f->pledged >= LEAST_FRAME_BYTES;
 }
 
-/* ---- what is in the blocks --------------------------------------------------------------------------------------------- */
+/* ---- what is in the blocks ------------------------------------------------------------------- */
 
 static bool feed(struct vae_frames *f, const void *data, size_t bytes, ZSTD_outBuffer *out)
 {
@@ -280,14 +295,16 @@ static bool feed(struct vae_frames *f, const void *data, size_t bytes, ZSTD_outB
 	while (in.pos < in.size) {
 		size_t code = ZSTD_decompressStream(f->zstd, out, &in);
 		if (ZSTD_isError(code)) {
-			vae_fail_at(&f->fault, VAE_EDATA, f->base + (int64_t)f->next, "zstd: %s", ZSTD_getErrorName(code));
+			vae_fail_at(&f->fault, VAE_EDATA, f->base + (int64_t)f->next, "zstd: %s",
+			            ZSTD_getErrorName(code));
 			return false;
 		}
 	}
 	return true;
 }
 
-/* Content of a block, under a header of our own: with the largest window that readers allow, and without a size or a checksum to miss. */
+/* Content of a block, under a header of our own: with the largest window that readers allow, and
+ * without a size or a checksum to miss. */
 static int decompress(struct vae_frames *f, size_t bytes, struct vae_error *error)
 {
 	static const uint8_t header[] = {0x28, 0xb5, 0x2f, 0xfd, 0, (27 - 10) << 3};
@@ -297,7 +314,8 @@ static int decompress(struct vae_frames *f, size_t bytes, struct vae_error *erro
 	ZSTD_outBuffer out = {p, BLOCK_BYTES, 0};
 	if (f->fresh)
 		ZSTD_DCtx_reset(f->zstd, ZSTD_reset_session_only);
-	if ((f->fresh && !feed(f, header, sizeof header, &out)) || !feed(f, f->input.data + f->next, bytes, &out)) {
+	if ((f->fresh && !feed(f, header, sizeof header, &out)) ||
+	    !feed(f, f->input.data + f->next, bytes, &out)) {
 		out.pos = 0;
 		f->fresh = true;
 	} else {
@@ -322,7 +340,8 @@ static int take_broken(struct vae_frames *f, struct vae_error *error)
 	struct block b = {.type = RESERVED};
 	size_t bytes = f->sync - f->broken;
 	if (bytes > HEAD_BYTES && (!block_at(&b, f->input.data + f->broken) || b.type == RAW) &&
-	    vae_buffer_append(&f->content, f->input.data + f->broken + HEAD_BYTES, bytes - HEAD_BYTES, error))
+	    vae_buffer_append(&f->content, f->input.data + f->broken + HEAD_BYTES, bytes - HEAD_BYTES,
+	                      error))
 		return VAE_EMEM;
 	f->next = f->end - f->sync > CHECKSUM_BYTES ? f->sync : f->end;
 	f->broken = SIZE_MAX;
@@ -403,7 +422,12 @@ int vae_frames_open(struct vae_frames *f, int64_t *at, uint64_t *skipped, struct
 int vae_frames_init(struct vae_frames *f, FILE *file, uint64_t room, struct vae_error *error)
 {
 	off_t here = ftello(file);
-	*f = (struct vae_frames){.file = file, .base = here < 0 ? 0 : here, .room = room, .zstd = ZSTD_createDCtx(), .scratch = malloc(BLOCK_BYTES), .checked = true};
+	*f = (struct vae_frames){.file = file,
+	                         .base = here < 0 ? 0 : here,
+	                         .room = room,
+	                         .zstd = ZSTD_createDCtx(),
+	                         .scratch = malloc(BLOCK_BYTES),
+	                         .checked = true};
 	if (!f->zstd || !f->scratch) {
 		vae_frames_clear(f);
 		return vae_fail(error, VAE_EMEM, "out of memory");

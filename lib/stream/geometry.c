@@ -1,24 +1,31 @@
 #include "stream/geometry.h"
 #include "image/image.h"
 
-int vae_shape_check(const struct vae_geometry *g, uint32_t rows, uint32_t columns, uint32_t channels, uint64_t max_pixels, enum vae_err code,
-                    int *shift, struct vae_error *error)
+int vae_shape_check(const struct vae_geometry *g, uint32_t rows, uint32_t columns,
+                    uint32_t channels, uint64_t max_pixels, enum vae_err code, int *shift,
+                    struct vae_error *error)
 {
 	int result = vae_geometry_check(g, max_pixels, code, error);
 	if (result)
 		return result;
 	if (channels < 1 || channels > VAE_MAX_CHANNELS)
-		return vae_fail(error, code, "%u latent channels: 1 to %d are possible", channels, VAE_MAX_CHANNELS);
+		return vae_fail(error, code, "%u latent channels: 1 to %d are possible", channels,
+		                VAE_MAX_CHANNELS);
 	int s = VAE_MIN_CELL;
-	while (s <= VAE_MAX_CELL && (rows != vae_cells(g->height, s) || columns != vae_cells(g->width, s)))
+	while (s <= VAE_MAX_CELL &&
+	       (rows != vae_cells(g->height, s) || columns != vae_cells(g->width, s)))
 		s++;
 	if (s > VAE_MAX_CELL)
-		return vae_fail(error, code, "%u x %u latent cells (rows x columns) do not suit a picture of %u x %u pixels (width x height)", rows,
-		                columns, g->width, g->height);
+		return vae_fail(error, code,
+		                "%u x %u latent cells (rows x columns) do not suit a picture of %u x %u "
+		                "pixels (width x height)",
+		                rows, columns, g->width, g->height);
 	uint64_t limit = max_pixels ? max_pixels : VAE_MAX_PIXELS, cells = (uint64_t)rows * columns;
 	if (cells > VAE_SPARE_CELLS && (cells - VAE_SPARE_CELLS) / 4 > limit / channels)
-		return vae_fail(error, VAE_ELIMIT, "%u x %u latent cells of %u channels are more than the limit of %llu pixels leaves room for", rows,
-		                columns, channels, (unsigned long long)limit);
+		return vae_fail(error, VAE_ELIMIT,
+		                "%u x %u latent cells of %u channels are more than the limit of %llu "
+		                "pixels leaves room for",
+		                rows, columns, channels, (unsigned long long)limit);
 	if (shift)
 		*shift = s;
 	return 0;
@@ -27,7 +34,8 @@ int vae_shape_check(const struct vae_geometry *g, uint32_t rows, uint32_t column
 struct vae_slice_place vae_slice_at(uint32_t rows, uint32_t columns, size_t slice)
 {
 	size_t across = vae_cells(columns, 6);
-	struct vae_slice_place p = {slice / across * VAE_SLICE_CELLS, slice % across * VAE_SLICE_CELLS, VAE_SLICE_CELLS, VAE_SLICE_CELLS};
+	struct vae_slice_place p = {slice / across * VAE_SLICE_CELLS, slice % across * VAE_SLICE_CELLS,
+	                            VAE_SLICE_CELLS, VAE_SLICE_CELLS};
 	p.rows = p.row + p.rows > rows ? rows - p.row : p.rows;
 	p.columns = p.column + p.columns > columns ? columns - p.column : p.columns;
 	return p;
@@ -40,12 +48,16 @@ uint32_t vae_slice_band(uint32_t rows, uint32_t columns, uint32_t threads)
 	return band < rows ? (uint32_t)band : rows;
 }
 
-struct vae_slice_place vae_cell_pixels(const struct vae_geometry *g, uint32_t rows, uint32_t columns, struct vae_slice_place cells)
+struct vae_slice_place vae_cell_pixels(const struct vae_geometry *g, uint32_t rows,
+                                       uint32_t columns, struct vae_slice_place cells)
 {
 	int shift = VAE_MIN_CELL;
-	while (shift < VAE_MAX_CELL && (rows != vae_cells(g->height, shift) || columns != vae_cells(g->width, shift)))
+	while (shift < VAE_MAX_CELL &&
+	       (rows != vae_cells(g->height, shift) || columns != vae_cells(g->width, shift)))
 		shift++;
-	struct vae_slice_place p = {cells.row << shift, cells.column << shift, (cells.row + cells.rows) << shift, (cells.column + cells.columns) << shift};
+	struct vae_slice_place p = {cells.row << shift, cells.column << shift,
+	                            (cells.row + cells.rows) << shift,
+	                            (cells.column + cells.columns) << shift};
 	p.rows = (p.rows < g->height ? p.rows : g->height) - p.row;
 	p.columns = (p.columns < g->width ? p.columns : g->width) - p.column;
 	return p;
@@ -53,7 +65,8 @@ struct vae_slice_place vae_cell_pixels(const struct vae_geometry *g, uint32_t ro
 
 uint64_t vae_codes_alpha_bytes(const struct vae_codes *c, uint32_t slice)
 {
-	struct vae_slice_place p = vae_cell_pixels(&c->geometry, c->rows, c->columns, vae_slice_at(c->rows, c->columns, slice));
+	struct vae_slice_place p = vae_cell_pixels(&c->geometry, c->rows, c->columns,
+	                                           vae_slice_at(c->rows, c->columns, slice));
 	return (uint64_t)p.rows * p.columns * vae_alpha_sample_bytes(&c->geometry);
 }
 
@@ -61,12 +74,16 @@ uint64_t vae_slice_limit(const struct vae_codes *c, uint32_t slice)
 {
 	struct vae_slice_place p = vae_slice_at(c->rows, c->columns, slice);
 	uint64_t z = (uint64_t)((p.rows + 3) / 4 * ((p.columns + 3) / 4)) * VAE_MAX_CHANNELS;
-	return 8 * ((uint64_t)p.rows * p.columns * c->channels + z) + 64 + vae_codes_alpha_bytes(c, slice);
+	return 8 * ((uint64_t)p.rows * p.columns * c->channels + z) + 64 +
+	       vae_codes_alpha_bytes(c, slice);
 }
 
-/* ---- alpha ------------------------------------------------------------------------------------------------------------- */
+/* ---- alpha ----------------------------------------------------------------------------------- */
 
-size_t vae_alpha_sample_bytes(const struct vae_geometry *g) { return !vae_has_alpha(g->tuple) ? 0 : g->maxval < 256 ? 1 : 2; }
+size_t vae_alpha_sample_bytes(const struct vae_geometry *g)
+{
+	return !vae_has_alpha(g->tuple) ? 0 : g->maxval < 256 ? 1 : 2;
+}
 
 void vae_alpha_put(uint8_t *out, const struct vae_geometry *g, const uint16_t *alpha, size_t n)
 {
@@ -77,12 +94,14 @@ void vae_alpha_put(uint8_t *out, const struct vae_geometry *g, const uint16_t *a
 	}
 }
 
-int vae_alpha_get(uint16_t *alpha, const struct vae_geometry *g, const uint8_t *bytes, size_t n, struct vae_error *error)
+int vae_alpha_get(uint16_t *alpha, const struct vae_geometry *g, const uint8_t *bytes, size_t n,
+                  struct vae_error *error)
 {
 	for (size_t i = 0; i < n; i++) {
 		alpha[i] = g->maxval >= 256 ? (uint16_t)(bytes[2 * i] << 8 | bytes[2 * i + 1]) : bytes[i];
 		if (alpha[i] > g->maxval)
-			return vae_fail(error, VAE_EDATA, "an alpha sample is %u, above maxval %u", alpha[i], g->maxval);
+			return vae_fail(error, VAE_EDATA, "an alpha sample is %u, above maxval %u", alpha[i],
+			                g->maxval);
 	}
 	return 0;
 }

@@ -1,10 +1,14 @@
 #include "vae.h"
 
-/* A model starts with a header's length, 64 bits of which the upper 40 are 0 (model.h bounds it), and the header with a brace. No
- * picture, latents or codes have five NUL bytes there. */
-static bool is_model(const unsigned char *start) { return !start[3] && !start[4] && !start[5] && !start[6] && !start[7] && start[8] == '{'; }
+/* A model starts with a header's length, 64 bits of which the upper 40 are 0 (model.h bounds it),
+ * and the header with a brace. No picture, latents or codes have five NUL bytes there. */
+static bool is_model(const unsigned char *start)
+{
+	return !start[3] && !start[4] && !start[5] && !start[6] && !start[7] && start[8] == '{';
+}
 
-/* Nine bytes go back one by one, so that pipes are looked into as well; glibc and the BSDs take back any number. */
+/* Nine bytes go back one by one, so that pipes are looked into as well; glibc and the BSDs take
+ * back any number. */
 static int peek(unsigned char start[9], FILE *file)
 {
 	int n = 0, c;
@@ -15,8 +19,9 @@ static int peek(unsigned char start[9], FILE *file)
 	return n;
 }
 
-/* 'P' starts a picture and a skippable zstd frame, 'V' latents and another: the second byte tells. The
- * content of codes begins with VAEC: without zstd's frames around it, it is nothing that anyone reads. */
+/* 'P' starts a picture and a skippable zstd frame, 'V' latents and another: the second byte tells.
+ * The content of codes begins with VAEC: without zstd's frames around it, it is nothing that anyone
+ * reads. */
 enum vae_kind vae_kind_peek(FILE *file)
 {
 	unsigned char start[9] = {0};
@@ -29,7 +34,8 @@ enum vae_kind vae_kind_peek(FILE *file)
 		return VAE_KIND_IMAGE;
 	if (start[0] == 'V' && start[1] == 'A' && (n < 4 || start[3] != 'C'))
 		return VAE_KIND_LATENTS;
-	if ((start[0] == 0x28 && start[1] == 0xb5) || (start[0] >= 0x50 && start[0] <= 0x5f && start[1] == 0x2a))
+	if ((start[0] == 0x28 && start[1] == 0xb5) ||
+	    (start[0] >= 0x50 && start[0] <= 0x5f && start[1] == 0x2a))
 		return VAE_KIND_CODES;
 	return VAE_KIND_UNKNOWN;
 }

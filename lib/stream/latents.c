@@ -1,5 +1,5 @@
-/* latents.c - vae-latents(5): a text header in the manner of PAM, then, row of cells by row of cells, y as little-endian binary32 and
- * the alpha samples of its pixels. */
+/* latents.c - vae-latents(5): a text header in the manner of PAM, then, row of cells by row of
+ * cells, y as little-endian binary32 and the alpha samples of its pixels. */
 #include "base/bytes.h"
 #include "base/memory.h"
 #include "image/image.h"
@@ -8,17 +8,18 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define MAGIC "VAELATENTS 1"
-#define HINT_LIMIT 4096                     /* bytes of a path before it is percent-encoded */
-#define LINE_LIMIT (3 * HINT_LIMIT + 16)
-#define CHUNK 16384                         /* bytes handled at a time */
+#define MAGIC       "VAELATENTS 1"
+#define HINT_LIMIT  4096 /* bytes of a path before it is percent-encoded */
+#define LINE_LIMIT  (3 * HINT_LIMIT + 16)
+#define CHUNK       16384 /* bytes handled at a time */
 #define BAND_FLOATS ((uint64_t)1 << 22)
 
-/* ---- percent-encoding (RFC 3986) --------------------------------------------------------------------------------------- */
+/* ---- percent-encoding (RFC 3986) ------------------------------------------------------------- */
 
 static void percent_encode(char *out, const char *text)
 {
-	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/";
+	static const char plain[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/";
 	for (; *text; text++)
 		if (strchr(plain, *text))
 			*out++ = *text;
@@ -27,7 +28,13 @@ static void percent_encode(char *out, const char *text)
 	*out = 0;
 }
 
-static int hex_digit(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; }
+static int hex_digit(char c)
+{
+	return c >= '0' && c <= '9'   ? c - '0'
+	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
+	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
+	                              : -1;
+}
 
 /* In place; false for a malformed triplet or a NUL inside. */
 static bool percent_decode(char *text)
@@ -48,18 +55,42 @@ static bool percent_decode(char *text)
 	return true;
 }
 
-/* ---- the header -------------------------------------------------------------------------------------------------------- */
+/* ---- the header ------------------------------------------------------------------------------ */
 
-enum key { MODEL, HINT, WIDTH, HEIGHT, FORMAT, TUPLTYPE, MAXVAL, QUALITY, ROWS, COLUMNS, CHANNELS, KEYS };
-static const struct { const char *name; uint32_t low, high; } keys[KEYS] = { /* high 0: not a number */
-	[MODEL] = {"MODEL", 0, 0}, [HINT] = {"HINT", 0, 0}, [WIDTH] = {"WIDTH", 1, INT32_MAX}, [HEIGHT] = {"HEIGHT", 1, INT32_MAX},
-	[FORMAT] = {"FORMAT", 0, 0}, [TUPLTYPE] = {"TUPLTYPE", 0, 0}, [MAXVAL] = {"MAXVAL", 1, 65535}, [QUALITY] = {"QUALITY", 0, VAE_QUALITY_ONE},
-	[ROWS] = {"ROWS", 1, INT32_MAX}, [COLUMNS] = {"COLUMNS", 1, INT32_MAX}, [CHANNELS] = {"CHANNELS", 1, VAE_MAX_CHANNELS}};
+enum key {
+	MODEL,
+	HINT,
+	WIDTH,
+	HEIGHT,
+	FORMAT,
+	TUPLTYPE,
+	MAXVAL,
+	QUALITY,
+	ROWS,
+	COLUMNS,
+	CHANNELS,
+	KEYS
+};
+static const struct {
+	const char *name;
+	uint32_t low, high;
+} keys[KEYS] = {/* high 0: not a number */
+                [MODEL] = {"MODEL", 0, 0},
+                [HINT] = {"HINT", 0, 0},
+                [WIDTH] = {"WIDTH", 1, INT32_MAX},
+                [HEIGHT] = {"HEIGHT", 1, INT32_MAX},
+                [FORMAT] = {"FORMAT", 0, 0},
+                [TUPLTYPE] = {"TUPLTYPE", 0, 0},
+                [MAXVAL] = {"MAXVAL", 1, 65535},
+                [QUALITY] = {"QUALITY", 0, VAE_QUALITY_ONE},
+                [ROWS] = {"ROWS", 1, INT32_MAX},
+                [COLUMNS] = {"COLUMNS", 1, INT32_MAX},
+                [CHANNELS] = {"CHANNELS", 1, VAE_MAX_CHANNELS}};
 
 struct header {
 	uint32_t number[KEYS];
 	uint64_t model_id;
-	char *hint;            /* owned */
+	char *hint; /* owned */
 	int tuple;
 	bool seen[KEYS];
 };
@@ -81,13 +112,12 @@ static bool parse_id(uint64_t *id, const char *text)
 	return strlen(text) == 16 && strspn(text, "0123456789abcdef") == 16;
 }
 
-static int parse_value(struct header *h, enum key key, char *value, int64_t offset, struct vae_error *error)
+static int parse_value(struct header *h, enum key key, char *value, int64_t offset,
+                       struct vae_error *error)
 {
 	bool good;
 	switch (key) {
-	case MODEL:
-		good = parse_id(&h->model_id, value);
-		break;
+	case MODEL: good = parse_id(&h->model_id, value); break;
 	case HINT:
 		good = *value == '/' && percent_decode(value) && strlen(value) <= HINT_LIMIT;
 		if (good && !(h->hint = strdup(value)))
@@ -97,13 +127,12 @@ static int parse_value(struct header *h, enum key key, char *value, int64_t offs
 		good = value[0] == 'P' && value[1] >= '4' && value[1] <= '7' && !value[2];
 		h->number[FORMAT] = good ? (uint32_t)(value[1] - '0') : 0;
 		break;
-	case TUPLTYPE:
-		good = (h->tuple = vae_tuple_find(value)) >= 0;
-		break;
-	default:
-		good = parse_number(&h->number[key], value, keys[key].low, keys[key].high);
+	case TUPLTYPE: good = (h->tuple = vae_tuple_find(value)) >= 0; break;
+	default: good = parse_number(&h->number[key], value, keys[key].low, keys[key].high);
 	}
-	return good ? 0 : vae_fail_at(error, VAE_EDATA, offset, "latents: %s %.60s is not a possible value", keys[key].name, value);
+	return good ? 0
+	            : vae_fail_at(error, VAE_EDATA, offset, "latents: %s %.60s is not a possible value",
+	                          keys[key].name, value);
 }
 
 static int parse_line(struct header *h, char *line, int64_t offset, struct vae_error *error)
@@ -118,16 +147,19 @@ static int parse_line(struct header *h, char *line, int64_t offset, struct vae_e
 			h->seen[key] = true;
 			return parse_value(h, (enum key)key, value, offset, error);
 		}
-	return vae_fail_at(error, VAE_EDATA, offset, "latents: a line of the header starts with '%.40s', which is no keyword", line);
+	return vae_fail_at(error, VAE_EDATA, offset,
+	                   "latents: a line of the header starts with '%.40s', which is no keyword",
+	                   line);
 }
 
 struct reader {
 	FILE *file;
-	int64_t offset;        /* of the next byte in the input, for messages */
+	int64_t offset; /* of the next byte in the input, for messages */
 	char line[LINE_LIMIT];
 };
 
-/* Printable ASCII up to a newline, which is dropped. first: EOF before the first byte is the clean end, 0; else returns 1. */
+/* Printable ASCII up to a newline, which is dropped. first: EOF before the first byte is the clean
+ * end, 0; else returns 1. */
 static int read_line(struct reader *r, bool first, struct vae_error *error)
 {
 	size_t n = 0;
@@ -138,16 +170,22 @@ static int read_line(struct reader *r, bool first, struct vae_error *error)
 			return 0;
 		if (c == EOF)
 			return vae_fail_at(error, VAE_EDATA, r->offset, "latents: truncated in the header");
-		if (c < ' ' || c > '~' || n == sizeof r->line - 1 || (first && (n >= strlen(MAGIC) || c != MAGIC[n])))
-			return vae_fail_at(error, VAE_EDATA, r->offset, first ? "not latents: the first line is not " MAGIC : "latents: malformed header");
+		if (c < ' ' || c > '~' || n == sizeof r->line - 1 ||
+		    (first && (n >= strlen(MAGIC) || c != MAGIC[n])))
+			return vae_fail_at(error, VAE_EDATA, r->offset,
+			                   first ? "not latents: the first line is not " MAGIC
+			                         : "latents: malformed header");
 		r->line[n++] = (char)c;
 	}
 	r->line[n] = 0;
 	r->offset++;
-	return !first || n == strlen(MAGIC) ? 1 : vae_fail_at(error, VAE_EDATA, r->offset - 1, "not latents: the first line is not " MAGIC);
+	return !first || n == strlen(MAGIC) ? 1
+	                                    : vae_fail_at(error, VAE_EDATA, r->offset - 1,
+	                                                  "not latents: the first line is not " MAGIC);
 }
 
-/* Every key once, HINT at most once, in any order, up to ENDHDR. Returns 1, or 0 at the clean end. */
+/* Every key once, HINT at most once, in any order, up to ENDHDR. Returns 1, or 0 at the clean end.
+ */
 static int read_header(struct header *h, struct reader *r, struct vae_error *error)
 {
 	int result = read_line(r, true, error);
@@ -164,11 +202,12 @@ static int read_header(struct header *h, struct reader *r, struct vae_error *err
 	}
 	for (int key = 0; key < KEYS; key++)
 		if (!h->seen[key] && key != HINT)
-			return vae_fail_at(error, VAE_EDATA, r->offset, "latents: the header has no %s", keys[key].name);
+			return vae_fail_at(error, VAE_EDATA, r->offset, "latents: the header has no %s",
+			                   keys[key].name);
 	return 1;
 }
 
-/* ---- reading ----------------------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 struct file_rows {
 	struct vae_latents_rows rows;
@@ -182,7 +221,8 @@ static int file_read(struct file_rows *r, void *data, size_t bytes, struct vae_e
 	r->offset += (int64_t)n;
 	if (n == bytes)
 		return 0;
-	return ferror(r->file) ? vae_fail_errno(error, "cannot read latents") : vae_fail_at(error, VAE_EDATA, r->offset, "latents: truncated");
+	return ferror(r->file) ? vae_fail_errno(error, "cannot read latents")
+	                       : vae_fail_at(error, VAE_EDATA, r->offset, "latents: truncated");
 }
 
 /* y NULL: checked, but not kept. */
@@ -198,7 +238,8 @@ static int read_floats(struct file_rows *r, float *y, size_t count, struct vae_e
 		for (size_t i = 0; i < n; i++) {
 			float f = vae_get_float(bytes + 4 * i);
 			if (!isfinite(f))
-				return vae_fail_at(error, VAE_EDATA, start + 4 * (int64_t)i, "latents: a number is not finite");
+				return vae_fail_at(error, VAE_EDATA, start + 4 * (int64_t)i,
+				                   "latents: a number is not finite");
 			if (y)
 				y[first + i] = f;
 		}
@@ -216,7 +257,8 @@ static int read_alpha(struct file_rows *r, uint16_t *alpha, size_t count, struct
 		size_t n = count - first < CHUNK / 2 ? count - first : CHUNK / 2;
 		int64_t start = r->offset;
 		int result = file_read(r, bytes, n * width, error);
-		if (!result && (result = vae_alpha_get(alpha ? alpha + first : none, g, bytes, n, error)) && error)
+		if (!result && (result = vae_alpha_get(alpha ? alpha + first : none, g, bytes, n, error)) &&
+		    error)
 			error->offset = start;
 		if (result)
 			return result;
@@ -224,7 +266,8 @@ static int read_alpha(struct file_rows *r, uint16_t *alpha, size_t count, struct
 	return 0;
 }
 
-static int read_rows(struct vae_latents_rows *rows, uint32_t count, float *y, uint16_t *alpha, struct vae_error *error)
+static int read_rows(struct vae_latents_rows *rows, uint32_t count, float *y, uint16_t *alpha,
+                     struct vae_error *error)
 {
 	struct file_rows *r = (struct file_rows *)rows;
 	size_t line = (size_t)rows->head.columns * rows->head.channels;
@@ -248,14 +291,21 @@ static void release_rows(struct vae_latents_rows *rows)
 	free(rows);
 }
 
-static int new_rows(struct vae_latents_rows **rows, struct header *h, const struct reader *reader, uint64_t max_pixels, struct vae_error *error)
+static int new_rows(struct vae_latents_rows **rows, struct header *h, const struct reader *reader,
+                    uint64_t max_pixels, struct vae_error *error)
 {
 	struct vae_latents head = {
-		.geometry = {h->number[WIDTH], h->number[HEIGHT], (uint16_t)h->number[MAXVAL], (enum vae_format)h->number[FORMAT], (enum vae_tuple)h->tuple},
-		.model_id = h->model_id, .model_hint = h->hint, .quality = (uint16_t)h->number[QUALITY],
-		.rows = h->number[ROWS], .columns = h->number[COLUMNS], .channels = h->number[CHANNELS]};
+		.geometry = {h->number[WIDTH], h->number[HEIGHT], (uint16_t)h->number[MAXVAL],
+	                 (enum vae_format)h->number[FORMAT], (enum vae_tuple)h->tuple},
+		.model_id = h->model_id,
+		.model_hint = h->hint,
+		.quality = (uint16_t)h->number[QUALITY],
+		.rows = h->number[ROWS],
+		.columns = h->number[COLUMNS],
+		.channels = h->number[CHANNELS]};
 	struct file_rows *r;
-	int result = vae_shape_check(&head.geometry, head.rows, head.columns, head.channels, max_pixels, VAE_EDATA, NULL, error);
+	int result = vae_shape_check(&head.geometry, head.rows, head.columns, head.channels, max_pixels,
+	                             VAE_EDATA, NULL, error);
 	if (result || (result = vae_alloc(&r, 1, sizeof *r, error)))
 		return result;
 	*r = (struct file_rows){{head, 0, read_rows, release_rows}, reader->file, reader->offset};
@@ -264,7 +314,8 @@ static int new_rows(struct vae_latents_rows **rows, struct header *h, const stru
 	return 0;
 }
 
-int vae_latents_rows_open(struct vae_latents_rows **rows, FILE *file, uint64_t max_pixels, struct vae_error *error)
+int vae_latents_rows_open(struct vae_latents_rows **rows, FILE *file, uint64_t max_pixels,
+                          struct vae_error *error)
 {
 	struct reader r = {.file = file};
 	struct header h = {0};
@@ -277,7 +328,8 @@ int vae_latents_rows_open(struct vae_latents_rows **rows, FILE *file, uint64_t m
 	return result;
 }
 
-int vae_latents_read(struct vae_latents **latents, FILE *file, uint64_t max_pixels, struct vae_error *error)
+int vae_latents_read(struct vae_latents **latents, FILE *file, uint64_t max_pixels,
+                     struct vae_error *error)
 {
 	struct vae_latents_rows *rows;
 	int result = vae_latents_rows_open(&rows, file, max_pixels, error);
@@ -288,19 +340,23 @@ int vae_latents_read(struct vae_latents **latents, FILE *file, uint64_t max_pixe
 	return result ? result : 1;
 }
 
-/* ---- writing ----------------------------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static bool write_header(const struct vae_latents *l, FILE *file)
 {
 	const struct vae_geometry *g = &l->geometry;
 	char hint[3 * HINT_LIMIT + 1];
 	bool good = fprintf(file, MAGIC "\nMODEL %016llx\n", (unsigned long long)l->model_id) > 0;
-	if (l->model_hint && *l->model_hint == '/' && strlen(l->model_hint) <= HINT_LIMIT) { /* another is of no use to a reader */
+	if (l->model_hint && *l->model_hint == '/' &&
+	    strlen(l->model_hint) <= HINT_LIMIT) { /* another is of no use to a reader */
 		percent_encode(hint, l->model_hint);
 		good = good && fprintf(file, "HINT %s\n", hint) > 0;
 	}
-	return good && fprintf(file, "WIDTH %u\nHEIGHT %u\nFORMAT P%d\nTUPLTYPE %s\nMAXVAL %u\nQUALITY %u\nROWS %u\nCOLUMNS %u\nCHANNELS %u\nENDHDR\n",
-	                       g->width, g->height, (int)g->format, vae_tuple_name(g->tuple), g->maxval, l->quality, l->rows, l->columns, l->channels) > 0;
+	return good && fprintf(file,
+	                       "WIDTH %u\nHEIGHT %u\nFORMAT P%d\nTUPLTYPE %s\nMAXVAL %u\nQUALITY "
+	                       "%u\nROWS %u\nCOLUMNS %u\nCHANNELS %u\nENDHDR\n",
+	                       g->width, g->height, (int)g->format, vae_tuple_name(g->tuple), g->maxval,
+	                       l->quality, l->rows, l->columns, l->channels) > 0;
 }
 
 static int check_finite(const float *y, size_t count, struct vae_error *error)
@@ -324,7 +380,8 @@ static int write_floats(const float *y, size_t count, FILE *file, struct vae_err
 	return 0;
 }
 
-static int write_alpha(const struct vae_geometry *g, const uint16_t *alpha, size_t count, FILE *file, struct vae_error *error)
+static int write_alpha(const struct vae_geometry *g, const uint16_t *alpha, size_t count,
+                       FILE *file, struct vae_error *error)
 {
 	uint8_t bytes[CHUNK];
 	size_t width = vae_alpha_sample_bytes(g);
@@ -338,7 +395,8 @@ static int write_alpha(const struct vae_geometry *g, const uint16_t *alpha, size
 }
 
 /* The next rows of cells through y and alpha, and the header before the first. */
-static int pass_rows(struct vae_latents_rows *rows, uint32_t count, float *y, uint16_t *alpha, FILE *file, struct vae_error *error)
+static int pass_rows(struct vae_latents_rows *rows, uint32_t count, float *y, uint16_t *alpha,
+                     FILE *file, struct vae_error *error)
 {
 	const struct vae_latents *head = &rows->head;
 	size_t line = (size_t)head->columns * head->channels;
@@ -346,24 +404,28 @@ static int pass_rows(struct vae_latents_rows *rows, uint32_t count, float *y, ui
 	int result = rows->read(rows, count, y, alpha, error);
 	if (!result)
 		result = check_finite(y, count * line, error);
-	if (!result && row == 0 && !write_header(head, file)) /* nothing of a picture whose first rows cannot be had */
+	if (!result && row == 0 &&
+	    !write_header(head, file)) /* nothing of a picture whose first rows cannot be had */
 		result = vae_fail_errno(error, "cannot write latents");
 	for (; count && !result; count--, row++, y += line) {
 		size_t pixels = vae_alpha_row_samples(head, row);
-		if ((result = write_floats(y, line, file, error)) || (pixels && (result = write_alpha(&head->geometry, alpha, pixels, file, error))))
+		if ((result = write_floats(y, line, file, error)) ||
+		    (pixels && (result = write_alpha(&head->geometry, alpha, pixels, file, error))))
 			break;
 		alpha = alpha ? alpha + pixels : NULL;
 	}
 	return result;
 }
 
-int vae_latents_rows_write(struct vae_latents_rows *rows, uint32_t band, FILE *file, struct vae_error *error)
+int vae_latents_rows_write(struct vae_latents_rows *rows, uint32_t band, FILE *file,
+                           struct vae_error *error)
 {
 	const struct vae_latents *head = &rows->head;
 	size_t line = (size_t)head->columns * head->channels;
 	float *y = NULL;
 	uint16_t *alpha = NULL;
-	int result = vae_shape_check(&head->geometry, head->rows, head->columns, head->channels, UINT64_MAX, VAE_EARG, NULL, error);
+	int result = vae_shape_check(&head->geometry, head->rows, head->columns, head->channels,
+	                             UINT64_MAX, VAE_EARG, NULL, error);
 	if (result)
 		return result;
 	if (!band)
@@ -372,7 +434,8 @@ int vae_latents_rows_write(struct vae_latents_rows *rows, uint32_t band, FILE *f
 	if ((result = vae_latents_alloc(&y, &alpha, head, band, error)))
 		return result;
 	while (!result && rows->row < head->rows)
-		result = pass_rows(rows, head->rows - rows->row < band ? head->rows - rows->row : band, y, alpha, file, error);
+		result = pass_rows(rows, head->rows - rows->row < band ? head->rows - rows->row : band, y,
+		                   alpha, file, error);
 	free(y);
 	free(alpha);
 	return result;
@@ -389,7 +452,7 @@ int vae_latents_write(const struct vae_latents *latents, FILE *file, struct vae_
 	return result;
 }
 
-/* ---- in memory --------------------------------------------------------------------------------------------------------- */
+/* ---- in memory ------------------------------------------------------------------------------- */
 
 struct memory_rows {
 	struct vae_latents_rows rows;
@@ -397,7 +460,8 @@ struct memory_rows {
 	size_t alpha; /* samples given so far */
 };
 
-static int read_memory(struct vae_latents_rows *rows, uint32_t count, float *y, uint16_t *alpha, struct vae_error *error)
+static int read_memory(struct vae_latents_rows *rows, uint32_t count, float *y, uint16_t *alpha,
+                       struct vae_error *error)
 {
 	struct memory_rows *m = (struct memory_rows *)rows;
 	size_t line = (size_t)rows->head.columns * rows->head.channels, samples = 0;
@@ -414,14 +478,18 @@ static int read_memory(struct vae_latents_rows *rows, uint32_t count, float *y, 
 
 static void release_memory(struct vae_latents_rows *rows) { free(rows); }
 
-int vae_latents_rows_new(struct vae_latents_rows **rows, const struct vae_latents *l, struct vae_error *error)
+int vae_latents_rows_new(struct vae_latents_rows **rows, const struct vae_latents *l,
+                         struct vae_error *error)
 {
 	struct memory_rows *m;
-	int result = vae_shape_check(&l->geometry, l->rows, l->columns, l->channels, UINT64_MAX, VAE_EARG, NULL, error);
+	int result = vae_shape_check(&l->geometry, l->rows, l->columns, l->channels, UINT64_MAX,
+	                             VAE_EARG, NULL, error);
 	if (result)
 		return result;
 	if (vae_has_alpha(l->geometry.tuple) != (l->alpha != NULL))
-		return vae_fail(error, VAE_EARG, "latents: alpha samples and tuple type %s do not go together", vae_tuple_name(l->geometry.tuple));
+		return vae_fail(error, VAE_EARG,
+		                "latents: alpha samples and tuple type %s do not go together",
+		                vae_tuple_name(l->geometry.tuple));
 	if ((result = vae_alloc(&m, 1, sizeof *m, error)))
 		return result;
 	m->rows = (struct vae_latents_rows){*l, 0, read_memory, release_memory};
@@ -438,7 +506,8 @@ void vae_latents_rows_free(struct vae_latents_rows *rows)
 		rows->release(rows);
 }
 
-int vae_latents_rows_collect(struct vae_latents **latents, struct vae_latents_rows *rows, struct vae_error *error)
+int vae_latents_rows_collect(struct vae_latents **latents, struct vae_latents_rows *rows,
+                             struct vae_error *error)
 {
 	const struct vae_latents *head = &rows->head;
 	struct vae_latents *l;
@@ -462,19 +531,23 @@ size_t vae_alpha_row_samples(const struct vae_latents *l, uint32_t row)
 {
 	if (!vae_has_alpha(l->geometry.tuple))
 		return 0;
-	struct vae_slice_place cells = {row, 0, 1, l->columns}, pixels = vae_cell_pixels(&l->geometry, l->rows, l->columns, cells);
+	struct vae_slice_place cells = {row, 0, 1, l->columns},
+						   pixels = vae_cell_pixels(&l->geometry, l->rows, l->columns, cells);
 	return pixels.rows * pixels.columns;
 }
 
-int vae_latents_alloc(float **y, uint16_t **alpha, const struct vae_latents *l, uint32_t rows, struct vae_error *error)
+int vae_latents_alloc(float **y, uint16_t **alpha, const struct vae_latents *l, uint32_t rows,
+                      struct vae_error *error)
 {
-	struct vae_slice_place cells = {0, 0, rows, l->columns}, pixels = vae_cell_pixels(&l->geometry, l->rows, l->columns, cells);
+	struct vae_slice_place cells = {0, 0, rows, l->columns},
+						   pixels = vae_cell_pixels(&l->geometry, l->rows, l->columns, cells);
 	size_t floats;
 	int result = vae_multiply(&floats, rows, l->columns, l->channels, error);
 	if (result || (result = vae_alloc_huge(y, floats, sizeof **y, error)))
 		return result;
 	*alpha = NULL;
-	if (vae_has_alpha(l->geometry.tuple) && (result = vae_alloc_raw(alpha, pixels.rows * pixels.columns, sizeof **alpha, error))) {
+	if (vae_has_alpha(l->geometry.tuple) &&
+	    (result = vae_alloc_raw(alpha, pixels.rows * pixels.columns, sizeof **alpha, error))) {
 		free(*y);
 		*y = NULL;
 	}

@@ -1,9 +1,9 @@
 /* salvage.c - whole images and slices of a damaged stream of codes.
  *
- * Slices follow one another by their lengths. Behind one that is bad, the next begins where its length says, if that is borne out by what is found
- * there. Else the length is wrong, or bytes are missing, and the next is looked for: a place from which lengths lead to the image's end, and a checksum
- * that is right. How many slices lie on that way tells which it is.
- */
+ * Slices follow one another by their lengths. Behind one that is bad, the next begins where its
+ * length says, if that is borne out by what is found there. Else the length is wrong, or bytes are
+ * missing, and the next is looked for: a place from which lengths lead to the image's end, and a
+ * checksum that is right. How many slices lie on that way tells which it is. */
 #include "stream/recover.h"
 
 #include <stdlib.h>
@@ -15,17 +15,17 @@
 #include "stream/geometry.h"
 
 #define SEARCH_BYTES ((size_t)64 << 20) /* of content that is searched behind a bad slice */
-#define SEARCH_SUMS 16                  /* and so many times as much is checksummed while searching */
+#define SEARCH_SUMS  16 /* and so many times as much is checksummed while searching */
 
 struct vae_salvage {
 	struct vae_frames frames;
 	uint64_t max_pixels, image;
 	vae_damage_report *report;
 	void *context;
-	int64_t start;     /* of the image last read */
-	int64_t *offset;   /* [offsets] of the image's slices; owned */
+	int64_t start;   /* of the image last read */
+	int64_t *offset; /* [offsets] of the image's slices; owned */
 	size_t offsets;
-	bool said, had;    /* of this frame: damage was reported; an image, or a part of one, was read */
+	bool said, had; /* of this frame: damage was reported; an image, or a part of one, was read */
 };
 
 static void say(struct vae_salvage *s, struct vae_damage *damage)
@@ -41,15 +41,18 @@ static void say_of_image(struct vae_salvage *s, const struct vae_error *why, con
 	say(s, &damage);
 }
 
-/* ---- slices ------------------------------------------------------------------------------------------------------------ */
+/* ---- slices ---------------------------------------------------------------------------------- */
 
 /* What is known of the image being read. */
 struct picture {
 	struct vae_codes *codes;
-	uint64_t room;     /* bytes that its payloads may still take */
+	uint64_t room; /* bytes that its payloads may still take */
 };
 
-static const uint8_t *content(const struct vae_salvage *s, size_t at) { return s->frames.content.data + at; }
+static const uint8_t *content(const struct vae_salvage *s, size_t at)
+{
+	return s->frames.content.data + at;
+}
 static size_t size(const struct vae_salvage *s) { return s->frames.content.size; }
 
 static bool header_at(const struct vae_salvage *s, size_t at)
@@ -59,7 +62,10 @@ static bool header_at(const struct vae_salvage *s, size_t at)
 	       !vae_codes_header_get(&head, content(s, at), -1, s->max_pixels, NULL);
 }
 
-static bool image_ends(const struct vae_salvage *s, size_t at) { return at == size(s) || header_at(s, at); }
+static bool image_ends(const struct vae_salvage *s, size_t at)
+{
+	return at == size(s) || header_at(s, at);
+}
 
 /* Until there are n bytes of content: 1, 0 where the frame ends before, or a negative code. */
 static int need(struct vae_salvage *s, size_t n, struct vae_error *error)
@@ -76,18 +82,22 @@ static size_t length_at(const struct vae_salvage *s, const struct picture *p, ui
 	if (at > size(s) || size(s) - at < VAE_CODES_SLICE_BYTES)
 		return 0;
 	uint32_t bytes = vae_get32(content(s, at));
-	bool possible = bytes <= p->room && bytes <= vae_slice_limit(p->codes, i) && bytes >= vae_codes_alpha_bytes(p->codes, i);
+	bool possible = bytes <= p->room && bytes <= vae_slice_limit(p->codes, i) &&
+	                bytes >= vae_codes_alpha_bytes(p->codes, i);
 	return possible ? VAE_CODES_SLICE_BYTES + (size_t)bytes : 0;
 }
 
 /* Whether these bytes, all there, are a slice. */
 static bool sums_up(const struct vae_salvage *s, size_t at, size_t bytes)
 {
-	return vae_get32(content(s, at + 4)) == vae_codes_checksum(content(s, at + VAE_CODES_SLICE_BYTES), bytes - VAE_CODES_SLICE_BYTES);
+	return vae_get32(content(s, at + 4)) ==
+	       vae_codes_checksum(content(s, at + VAE_CODES_SLICE_BYTES),
+	                          bytes - VAE_CODES_SLICE_BYTES);
 }
 
 /* An intact slice i here, of *bytes; 0: there is none, and *why says why. */
-static int slice_at(size_t *bytes, struct vae_salvage *s, const struct picture *p, uint32_t i, size_t at, struct vae_error *why, struct vae_error *error)
+static int slice_at(size_t *bytes, struct vae_salvage *s, const struct picture *p, uint32_t i,
+                    size_t at, struct vae_error *why, struct vae_error *error)
 {
 	int rc = need(s, at + VAE_CODES_SLICE_BYTES, error);
 	int64_t offset = vae_frames_offset(&s->frames, at);
@@ -97,22 +107,26 @@ static int slice_at(size_t *bytes, struct vae_salvage *s, const struct picture *
 			return 1;
 		vae_fail_at(why, VAE_EDATA, offset, "its checksum is wrong");
 	} else if (rc == 1) {
-		vae_fail_at(why, VAE_EDATA, offset, "it claims %u bytes, which it cannot have", vae_get32(content(s, at)));
+		vae_fail_at(why, VAE_EDATA, offset, "it claims %u bytes, which it cannot have",
+		            vae_get32(content(s, at)));
 	} else if (!rc) {
 		vae_fail_at(why, VAE_EDATA, offset, "its end is missing");
 	}
 	return rc < 0 ? rc : 0;
 }
 
-/* Slice i, which is bad, has its length, as far as can be told: the image ends behind it, or the next slice is good, or their lengths lead to the end. */
-static bool length_is_right(const struct vae_salvage *s, const struct picture *p, uint32_t i, size_t at)
+/* Slice i, which is bad, has its length, as far as can be told: the image ends behind it, or the
+ * next slice is good, or their lengths lead to the end. */
+static bool length_is_right(const struct vae_salvage *s, const struct picture *p, uint32_t i,
+                            size_t at)
 {
 	const uint32_t slices = p->codes->slices;
 	size_t bytes = length_at(s, p, i, at);
 	if (!bytes || bytes > size(s) - at)
 		return false;
 	at += bytes;
-	if (i + 1 < slices && (bytes = length_at(s, p, i + 1, at)) && bytes <= size(s) - at && sums_up(s, at, bytes))
+	if (i + 1 < slices && (bytes = length_at(s, p, i + 1, at)) && bytes <= size(s) - at &&
+	    sums_up(s, at, bytes))
 		return true;
 	for (uint32_t k = i + 1; k < slices; k++, at += bytes)
 		if (!(bytes = length_at(s, p, k, at)) || bytes > size(s) - at)
@@ -121,24 +135,29 @@ static bool length_is_right(const struct vae_salvage *s, const struct picture *p
 }
 
 /* Whether a slice from which `count` lengths lead to the image's end begins at *at and is good. */
-static bool found(const struct vae_salvage *s, const struct picture *p, uint32_t i, size_t at, uint32_t count, uint64_t *budget)
+static bool found(const struct vae_salvage *s, const struct picture *p, uint32_t i, size_t at,
+                  uint32_t count, uint64_t *budget)
 {
 	size_t bytes;
-	if (!count || count >= p->codes->slices - i || !(bytes = length_at(s, p, p->codes->slices - count, at)) || bytes > *budget)
+	if (!count || count >= p->codes->slices - i ||
+	    !(bytes = length_at(s, p, p->codes->slices - count, at)) || bytes > *budget)
 		return false;
 	*budget -= bytes;
 	return sums_up(s, at, bytes);
 }
 
-/* Where another slice than bad i begins behind `at`, and which it is; slices and size where there is none. */
-static int search(size_t *place, uint32_t *which, const struct vae_salvage *s, const struct picture *p, uint32_t i, size_t at, struct vae_error *error)
+/* Where another slice than bad i begins behind `at`, and which it is; slices and size where there
+ * is none. */
+static int search(size_t *place, uint32_t *which, const struct vae_salvage *s,
+                  const struct picture *p, uint32_t i, size_t at, struct vae_error *error)
 {
 	size_t n = size(s) - at;
 	uint64_t budget = SEARCH_SUMS * (uint64_t)n;
 	uint32_t *count; /* of slices from there to the end; 0: lengths do not lead there */
 	*place = size(s);
 	*which = p->codes->slices;
-	if (n > SEARCH_BYTES || vae_frames_overlong(&s->frames)) /* the slices of another image would do as well */
+	if (n > SEARCH_BYTES ||
+	    vae_frames_overlong(&s->frames)) /* the slices of another image would do as well */
 		return 0;
 	int rc = vae_alloc(&count, n + 1, sizeof *count, error);
 	if (rc)
@@ -165,7 +184,8 @@ static int search(size_t *place, uint32_t *which, const struct vae_salvage *s, c
 }
 
 /* Behind slice i, which is bad: where the next one to try begins. */
-static int resume(size_t *at, uint32_t *next, struct vae_salvage *s, const struct picture *p, uint32_t i, struct vae_error *error)
+static int resume(size_t *at, uint32_t *next, struct vae_salvage *s, const struct picture *p,
+                  uint32_t i, struct vae_error *error)
 {
 	int rc = 1;
 	while (rc == 1 && size(s) - *at <= SEARCH_BYTES)
@@ -179,7 +199,8 @@ static int resume(size_t *at, uint32_t *next, struct vae_salvage *s, const struc
 	return 0;
 }
 
-static int keep_slice(struct vae_slice *slice, const struct vae_salvage *s, struct picture *p, size_t at, size_t bytes, struct vae_error *error)
+static int keep_slice(struct vae_slice *slice, const struct vae_salvage *s, struct picture *p,
+                      size_t at, size_t bytes, struct vae_error *error)
 {
 	size_t payload = bytes - VAE_CODES_SLICE_BYTES;
 	int rc = vae_alloc_raw(&slice->payload, payload, 1, error);
@@ -191,12 +212,17 @@ static int keep_slice(struct vae_slice *slice, const struct vae_salvage *s, stru
 	return 0;
 }
 
-void vae_salvage_lose(struct vae_salvage *s, struct vae_codes *c, uint32_t i, const struct vae_error *why)
+void vae_salvage_lose(struct vae_salvage *s, struct vae_codes *c, uint32_t i,
+                      const struct vae_error *why)
 {
-	struct vae_slice_place p = vae_slice_at(c->rows, c->columns, i), px = vae_cell_pixels(&c->geometry, c->rows, c->columns, p);
+	struct vae_slice_place p = vae_slice_at(c->rows, c->columns, i),
+						   px = vae_cell_pixels(&c->geometry, c->rows, c->columns, p);
 	struct vae_damage damage = {
-		.image = s->image, .row = (uint32_t)(p.row / VAE_SLICE_CELLS), .column = (uint32_t)(p.column / VAE_SLICE_CELLS),
-		.pixels = {(uint32_t)px.column, (uint32_t)px.row, (uint32_t)px.columns, (uint32_t)px.rows}, .error = *why};
+		.image = s->image,
+		.row = (uint32_t)(p.row / VAE_SLICE_CELLS),
+		.column = (uint32_t)(p.column / VAE_SLICE_CELLS),
+		.pixels = {(uint32_t)px.column, (uint32_t)px.row, (uint32_t)px.columns, (uint32_t)px.rows},
+		.error = *why};
 	free(c->slice[i].payload);
 	c->slice[i] = (struct vae_slice){.lost = true};
 	say(s, &damage);
@@ -205,12 +231,13 @@ void vae_salvage_lose(struct vae_salvage *s, struct vae_codes *c, uint32_t i, co
 int64_t vae_salvage_offset(const struct vae_salvage *s, uint32_t i) { return s->offset[i]; }
 int64_t vae_salvage_start(const struct vae_salvage *s) { return s->start; }
 
-/* ---- images ------------------------------------------------------------------------------------------------------------ */
+/* ---- images ---------------------------------------------------------------------------------- */
 
 static void say_junk(struct vae_salvage *s, int64_t offset, uint64_t bytes)
 {
 	struct vae_damage junk = {.image = 0};
-	vae_fail_at(&junk.error, VAE_EDATA, offset, "%llu bytes that are no codes", (unsigned long long)bytes);
+	vae_fail_at(&junk.error, VAE_EDATA, offset, "%llu bytes that are no codes",
+	            (unsigned long long)bytes);
 	s->report(s->context, &junk);
 }
 
@@ -239,7 +266,8 @@ static int go_on(struct vae_salvage *s, struct vae_error *error)
 }
 
 /* The image's slices; *at is behind them in the end. */
-static int read_slices(struct vae_salvage *s, struct picture *p, size_t *at, struct vae_error *error)
+static int read_slices(struct vae_salvage *s, struct picture *p, size_t *at,
+                       struct vae_error *error)
 {
 	for (uint32_t i = 0, next; i < p->codes->slices;) {
 		struct vae_error why = {.offset = -1};
@@ -253,7 +281,8 @@ static int read_slices(struct vae_salvage *s, struct picture *p, size_t *at, str
 			i++;
 			continue;
 		}
-		if (rc < 0 || (size(s) - *at < (bytes ? bytes : VAE_CODES_SLICE_BYTES) && (rc = go_on(s, error)) < 0))
+		if (rc < 0 ||
+		    (size(s) - *at < (bytes ? bytes : VAE_CODES_SLICE_BYTES) && (rc = go_on(s, error)) < 0))
 			return rc;
 		if (rc) /* there is more of it now */
 			continue;
@@ -279,8 +308,10 @@ static int read_image(struct vae_codes **codes, struct vae_salvage *s, struct va
 		return rc;
 	s->image++;
 	s->start = vae_frames_offset(&s->frames, 0);
-	if (!(rc = vae_codes_header_get(p.codes, content(s, 0), vae_frames_offset(&s->frames, 0), s->max_pixels, &why)) &&
-	    !(rc = vae_codes_slices_new(p.codes, &why)) && !(rc = vae_reserve(&s->offset, &s->offsets, p.codes->slices, 0, sizeof *s->offset, &why)))
+	if (!(rc = vae_codes_header_get(p.codes, content(s, 0), vae_frames_offset(&s->frames, 0),
+	                                s->max_pixels, &why)) &&
+	    !(rc = vae_codes_slices_new(p.codes, &why)) &&
+	    !(rc = vae_reserve(&s->offset, &s->offsets, p.codes->slices, 0, sizeof *s->offset, &why)))
 		rc = read_slices(s, &p, &at, &why);
 	if (!rc) {
 		vae_frames_drop(&s->frames, at);
@@ -299,7 +330,8 @@ static int read_image(struct vae_codes **codes, struct vae_salvage *s, struct va
 	return 0;
 }
 
-/* Drops what is in front of the next image's header in this frame. Returns 1, or 0 where there is none. */
+/* Drops what is in front of the next image's header in this frame. Returns 1, or 0 where there is
+ * none. */
 static int find_header(struct vae_salvage *s, struct vae_error *error)
 {
 	for (;;) {
@@ -347,7 +379,8 @@ int vae_salvage_read(struct vae_codes **codes, struct vae_salvage *s, struct vae
 	}
 }
 
-int vae_salvage_new(struct vae_salvage **salvage, FILE *file, uint64_t max_pixels, vae_damage_report *report, void *context, struct vae_error *error)
+int vae_salvage_new(struct vae_salvage **salvage, FILE *file, uint64_t max_pixels,
+                    vae_damage_report *report, void *context, struct vae_error *error)
 {
 	struct vae_salvage *s;
 	int rc = vae_alloc(&s, 1, sizeof *s, error);

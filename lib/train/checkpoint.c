@@ -28,7 +28,8 @@ static uint64_t hash_floats(uint64_t hash, const float *array, size_t n)
 static uint64_t hash_head(const struct vae_checkpoint_head *head)
 {
 	uint64_t hash = 1;
-	for (size_t at = 0; at < offsetof(struct vae_checkpoint_head, head_hash); at += sizeof(uint32_t)) {
+	for (size_t at = 0; at < offsetof(struct vae_checkpoint_head, head_hash);
+	     at += sizeof(uint32_t)) {
 		uint32_t word;
 		memcpy(&word, (const char *)head + at, sizeof word);
 		hash = hash_word(hash, word);
@@ -36,7 +37,10 @@ static uint64_t hash_head(const struct vae_checkpoint_head *head)
 	return hash;
 }
 
-static bool is_version2(const struct vae_checkpoint_head *head) { return !memcmp(head->magic, magic2, sizeof magic2); }
+static bool is_version2(const struct vae_checkpoint_head *head)
+{
+	return !memcmp(head->magic, magic2, sizeof magic2);
+}
 
 /* Returns the bytes of the head in the file. */
 static size_t head_bytes(const struct vae_checkpoint_head *head)
@@ -70,7 +74,8 @@ static bool read_arrays(FILE *file, float *value, struct vae_optimiser *o)
 	return good && fgetc(file) == EOF;
 }
 
-int vae_checkpoint_write(const char *path, const struct vae_checkpoint_head *head, const float *value, const struct vae_optimiser *o, struct vae_error *error)
+int vae_checkpoint_write(const char *path, const struct vae_checkpoint_head *head,
+                         const float *value, const struct vae_optimiser *o, struct vae_error *error)
 {
 	struct vae_replacement r;
 	struct vae_checkpoint_head h = *head;
@@ -89,7 +94,8 @@ int vae_checkpoint_write(const char *path, const struct vae_checkpoint_head *hea
 	return result ? vae_fail(error, VAE_EIO, "checkpoint %s: %s", path, why.text) : 0;
 }
 
-int vae_checkpoint_head_read(const char *path, struct vae_checkpoint_head *head, struct vae_error *error)
+int vae_checkpoint_head_read(const char *path, struct vae_checkpoint_head *head,
+                             struct vae_error *error)
 {
 	const size_t common = offsetof(struct vae_checkpoint_head, share);
 	FILE *file = fopen(path, "rb");
@@ -97,7 +103,8 @@ int vae_checkpoint_head_read(const char *path, struct vae_checkpoint_head *head,
 		return errno == ENOENT ? 0 : vae_fail_errno(error, "checkpoint %s", path);
 	memset(head, 0, sizeof *head);
 	bool good = fread(head, common, 1, file) == 1, old = good && is_version2(head);
-	good = good && (old || (!memcmp(head->magic, magic, sizeof magic) && fread(&head->share, sizeof *head - common, 1, file) == 1));
+	good = good && (old || (!memcmp(head->magic, magic, sizeof magic) &&
+	                        fread(&head->share, sizeof *head - common, 1, file) == 1));
 	fclose(file);
 	if (!good)
 		return vae_fail(error, VAE_EDATA, "checkpoint %s: not a checkpoint of this program", path);
@@ -106,7 +113,8 @@ int vae_checkpoint_head_read(const char *path, struct vae_checkpoint_head *head,
 	return 1;
 }
 
-int vae_checkpoint_read(const char *path, const struct vae_checkpoint_head *head, float *value, struct vae_optimiser *o, struct vae_error *error)
+int vae_checkpoint_read(const char *path, const struct vae_checkpoint_head *head, float *value,
+                        struct vae_optimiser *o, struct vae_error *error)
 {
 	FILE *file = fopen(path, "rb");
 	if (!file)

@@ -4,16 +4,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STRIP 64                      /* columns of a patch that are reduced together: their rows' sums stay in the first cache */
+#define STRIP                                                                                    \
+	64 /* columns of a patch that are reduced together: their rows' sums stay in the first cache \
+	    */
 #define STRIP_COLUMNS (STRIP * 16 + 2) /* of the picture, at VAE_REDUCE_LEAST */
 
-static uint8_t to_byte(uint16_t sample, uint16_t maxval) { return (uint8_t)((sample * 510u + maxval) / (2u * maxval)); }
+static uint8_t to_byte(uint16_t sample, uint16_t maxval)
+{
+	return (uint8_t)((sample * 510u + maxval) / (2u * maxval));
+}
 
-int vae_data_add(struct vae_data *data, const struct vae_image *image, uint32_t size, double least, double most, struct vae_error *error)
+int vae_data_add(struct vae_data *data, const struct vae_image *image, uint32_t size, double least,
+                 double most, struct vae_error *error)
 {
 	const struct vae_geometry *g = &image->geometry;
 	if (g->width < size || g->height < size)
-		return vae_fail(error, VAE_EARG, "a picture of %u x %u is smaller than the patch of %u x %u", g->width, g->height, size, size);
+		return vae_fail(error, VAE_EARG,
+		                "a picture of %u x %u is smaller than the patch of %u x %u", g->width,
+		                g->height, size, size);
 	if (data->count == data->capacity) {
 		size_t capacity = data->capacity ? 2 * data->capacity : 64;
 		struct vae_data_picture *list = realloc(data->picture, capacity * sizeof *list);
@@ -31,7 +39,8 @@ int vae_data_add(struct vae_data *data, const struct vae_image *image, uint32_t 
 		const uint16_t *s = image->colour + i * (size_t)colours;
 		uint8_t *b = p->bytes + i * (size_t)data->channels;
 		if (data->channels == 1)
-			b[0] = colours == 1 ? to_byte(s[0], g->maxval) : to_byte((uint16_t)((s[0] + s[1] + s[2]) / 3), g->maxval);
+			b[0] = colours == 1 ? to_byte(s[0], g->maxval)
+			                    : to_byte((uint16_t)((s[0] + s[1] + s[2]) / 3), g->maxval);
 		else
 			for (int c = 0; c < 3; c++)
 				b[c] = to_byte(s[colours == 3 ? c : 0], g->maxval);
@@ -87,7 +96,8 @@ static const struct vae_data_picture *picture_at(const struct vae_data *data, ui
 	return &data->picture[low];
 }
 
-/* Where a window's samples go in a patch: pixel (x, y) to at + x across + y down, which turns it. */
+/* Where a window's samples go in a patch: pixel (x, y) to at + x across + y down, which turns it.
+ */
 struct turned {
 	float *at;
 	ptrdiff_t across, down;
@@ -95,22 +105,30 @@ struct turned {
 
 static struct turned turn_patch(float *patch, uint32_t size, size_t channels, uint32_t turn)
 {
-	ptrdiff_t pixel = (ptrdiff_t)channels, line = pixel * (ptrdiff_t)size, last = (ptrdiff_t)size - 1;
+	ptrdiff_t pixel = (ptrdiff_t)channels, line = pixel * (ptrdiff_t)size,
+			  last = (ptrdiff_t)size - 1;
 	bool flip_x = turn & 1, flip_y = turn & 2, swap = turn & 4;
 	return (struct turned){.at = patch + (flip_x ? last * pixel : 0) + (flip_y ? last * line : 0),
-	                       .across = swap ? (flip_y ? -line : line) : flip_x ? -pixel : pixel,
-	                       .down = swap ? (flip_x ? -pixel : pixel) : flip_y ? -line : line};
+	                       .across = swap     ? (flip_y ? -line : line)
+	                                 : flip_x ? -pixel
+	                                          : pixel,
+	                       .down = swap     ? (flip_x ? -pixel : pixel)
+	                               : flip_y ? -line
+	                                        : line};
 }
 
-static void copy_window(const uint8_t *bytes, size_t stride, size_t channels, uint32_t size, float offset, struct turned to)
+static void copy_window(const uint8_t *bytes, size_t stride, size_t channels, uint32_t size,
+                        float offset, struct turned to)
 {
 	for (ptrdiff_t y = 0; y < (ptrdiff_t)size; y++)
 		for (ptrdiff_t x = 0; x < (ptrdiff_t)size; x++)
 			for (size_t c = 0; c < channels; c++)
-				to.at[y * to.down + x * to.across + (ptrdiff_t)c] = (float)bytes[(size_t)y * stride + (size_t)x * channels + c] / 255.0f - offset;
+				to.at[y * to.down + x * to.across + (ptrdiff_t)c] =
+					(float)bytes[(size_t)y * stride + (size_t)x * channels + c] / 255.0f - offset;
 }
 
-/* Output k of a box filter covers [k span, (k + 1) span): inputs first to last, of which the outer two in part. */
+/* Output k of a box filter covers [k span, (k + 1) span): inputs first to last, of which the outer
+ * two in part. */
 struct box {
 	size_t first, last;
 	float first_weight, last_weight; /* first == last: the former alone */
@@ -144,10 +162,13 @@ static void sum_rows(const uint8_t *bytes, size_t stride, struct box rows, size_
 	}
 }
 
-/* The mean over a box of columns of what sum_rows made, from column `origin` on; scale is 1 / (255 x area). */
-static void mean_columns(const float *sum, size_t origin, struct box columns, size_t channels, float scale, float offset, float *to)
+/* The mean over a box of columns of what sum_rows made, from column `origin` on; scale is 1 / (255
+ * x area). */
+static void mean_columns(const float *sum, size_t origin, struct box columns, size_t channels,
+                         float scale, float offset, float *to)
 {
-	const float *from = sum + (columns.first - origin) * channels, *end = sum + (columns.last - origin) * channels;
+	const float *from = sum + (columns.first - origin) * channels,
+				*end = sum + (columns.last - origin) * channels;
 	float mean[3];
 	for (size_t c = 0; c < channels; c++)
 		mean[c] = columns.first_weight * from[c];
@@ -161,8 +182,10 @@ static void mean_columns(const float *sum, size_t origin, struct box columns, si
 		to[c] = mean[c] * scale - offset;
 }
 
-/* The exact area average of a window of size x span pixels a side (side whole ones hold it): rows first, whose sums are contiguous. */
-static void reduce_window(const uint8_t *bytes, size_t stride, size_t channels, uint32_t size, double span, size_t side, float offset, struct turned to)
+/* The exact area average of a window of size x span pixels a side (side whole ones hold it): rows
+ * first, whose sums are contiguous. */
+static void reduce_window(const uint8_t *bytes, size_t stride, size_t channels, uint32_t size,
+                          double span, size_t side, float offset, struct turned to)
 {
 	float sum[STRIP_COLUMNS * 3], scale = (float)(1 / (255 * span * span));
 	for (size_t x0 = 0; x0 < size; x0 += STRIP) {
@@ -175,26 +198,31 @@ static void reduce_window(const uint8_t *bytes, size_t stride, size_t channels, 
 			float *line = to.at + (ptrdiff_t)y * to.down;
 			sum_rows(bytes + origin * channels, stride, box_of(y, span, side), n, sum);
 			for (size_t x = x0; x < end; x++)
-				mean_columns(sum, origin, columns[x - x0], channels, scale, offset, line + (ptrdiff_t)x * to.across);
+				mean_columns(sum, origin, columns[x - x0], channels, scale, offset,
+				             line + (ptrdiff_t)x * to.across);
 		}
 	}
 }
 
 /* A factor between the picture's bounds; where those are one, nothing is drawn. */
-static double draw_factor(const struct vae_data_picture *p, struct vae_random *random, uint32_t size)
+static double draw_factor(const struct vae_data_picture *p, struct vae_random *random,
+                          uint32_t size)
 {
-	double fits = (double)size / (p->width < p->height ? p->width : p->height), least = fmax(p->least, fits), most = fmax(p->most, fits);
+	double fits = (double)size / (p->width < p->height ? p->width : p->height),
+		   least = fmax(p->least, fits), most = fmax(p->most, fits);
 	return least < most ? fmin(most, least * pow(most / least, vae_random_uniform(random))) : most;
 }
 
-void vae_data_patch(const struct vae_data *data, struct vae_random *random, uint32_t size, float offset, float *patch)
+void vae_data_patch(const struct vae_data *data, struct vae_random *random, uint32_t size,
+                    float offset, float *patch)
 {
 	const struct vae_data_picture *p = picture_at(data, vae_random_u64(random) % data->weight);
 	uint32_t shorter = p->width < p->height ? p->width : p->height;
 	double factor = draw_factor(p, random, size), window = fmin(size / factor, shorter);
 	uint32_t side = (uint32_t)ceil(window);
 	size_t channels = (size_t)data->channels, stride = p->width * channels;
-	uint32_t x0 = vae_random_below(random, p->width - side + 1), y0 = vae_random_below(random, p->height - side + 1);
+	uint32_t x0 = vae_random_below(random, p->width - side + 1),
+			 y0 = vae_random_below(random, p->height - side + 1);
 	struct turned to = turn_patch(patch, size, channels, vae_random_below(random, 8));
 	const uint8_t *bytes = p->bytes + y0 * stride + x0 * channels;
 	if (side == size)
@@ -203,10 +231,12 @@ void vae_data_patch(const struct vae_data *data, struct vae_random *random, uint
 		reduce_window(bytes, stride, channels, size, window / size, side, offset, to);
 }
 
-void vae_data_middle(const struct vae_data *data, size_t i, uint32_t width, uint32_t height, float offset, float *patch)
+void vae_data_middle(const struct vae_data *data, size_t i, uint32_t width, uint32_t height,
+                     float offset, float *patch)
 {
 	const struct vae_data_picture *p = &data->picture[i];
-	size_t channels = (size_t)data->channels, x0 = (p->width - width) / 2, y0 = (p->height - height) / 2;
+	size_t channels = (size_t)data->channels, x0 = (p->width - width) / 2,
+		   y0 = (p->height - height) / 2;
 	for (size_t y = 0; y < height; y++)
 		for (size_t k = 0; k < width * channels; k++)
 			*patch++ = (float)p->bytes[((y0 + y) * p->width + x0) * channels + k] / 255.0f - offset;

@@ -2,7 +2,8 @@
  *
  * A patch is a window of a picture, reduced by area averaging, turned, and made float:
  *
- *     bytes H x W -> window of size/factor a side -> box filter -> size x size -> one of eight orientations
+ *     bytes H x W -> window of size/factor a side -> box filter -> size x size -> one of eight
+ * orientations
  */
 #ifndef VAE_TRAIN_DATA_H
 #define VAE_TRAIN_DATA_H
@@ -12,36 +13,43 @@
 
 struct vae_data {
 	struct vae_data_picture {
-		uint8_t *bytes;         /* height x width x channels, owned */
+		uint8_t *bytes; /* height x width x channels, owned */
 		uint32_t width, height;
-		double least, most;     /* bounds of the random factor, 1/16 to 1 */
-		uint64_t first;         /* weight of all pictures before this one */
-	} *picture;                     /* owned */
+		double least, most; /* bounds of the random factor, 1/16 to 1 */
+		uint64_t first;     /* weight of all pictures before this one */
+	} * picture;            /* owned */
 	size_t count, capacity;
-	uint64_t weight;                /* of all pictures: pixels x least x most each, those that are left at the factor in the middle */
-	int channels;                   /* 3: pictures become RGB; 1: grey */
+	uint64_t weight; /* of all pictures: pixels x least x most each, those that are left at the
+	                    factor in the middle */
+	int channels;    /* 3: pictures become RGB; 1: grey */
 };
 
 #define VAE_REDUCE_LEAST 0.0625 /* the smallest factor */
 
-/* Adds a copy in 8 bits a sample (samples x 255 / maxval, rounded), for patches that are reduced by least to most
- * (VAE_REDUCE_LEAST <= least <= most <= 1). VAE_EARG for pictures smaller than size x size. */
-int vae_data_add(struct vae_data *data, const struct vae_image *image, uint32_t size, double least, double most, struct vae_error *error);
+/* Adds a copy in 8 bits a sample (samples x 255 / maxval, rounded), for patches that are reduced by
+ * least to most (VAE_REDUCE_LEAST <= least <= most <= 1). VAE_EARG for pictures smaller than size x
+ * size. */
+int vae_data_add(struct vae_data *data, const struct vae_image *image, uint32_t size, double least,
+                 double most, struct vae_error *error);
 void vae_data_clear(struct vae_data *data);
 /* Of all pictures in their order, and how they are reduced. */
 uint64_t vae_data_hash(const struct vae_data *data);
 
-/* What vae_random_init is told, beside the seed, where it is not the number of a step: streams that no step's samples share. */
-#define VAE_STREAM_START UINT64_MAX
-#define VAE_STREAM_VALIDATION (UINT64_MAX - 1)
+/* What vae_random_init is told, beside the seed, where it is not the number of a step: streams that
+ * no step's samples share. */
+#define VAE_STREAM_START       UINT64_MAX
+#define VAE_STREAM_VALIDATION  (UINT64_MAX - 1)
 #define VAE_STREAM_SENSITIVITY (UINT64_MAX - 2)
-#define VAE_STREAM_TABLES (UINT64_MAX - 3)
+#define VAE_STREAM_TABLES      (UINT64_MAX - 3)
 
-/* A random size x size patch in a random one of the eight orientations, pictures weighted by their pixels as reduced: size x size x channels,
- * samples / 255 - offset. Its factor is drawn evenly in the logarithm between the picture's bounds, which are raised to what the picture
- * needs to hold the window. data is not empty and every picture is at least size x size. */
-void vae_data_patch(const struct vae_data *data, struct vae_random *random, uint32_t size, float offset, float *patch);
+/* A random size x size patch in a random one of the eight orientations, pictures weighted by their
+ * pixels as reduced: size x size x channels, samples / 255 - offset. Its factor is drawn evenly in
+ * the logarithm between the picture's bounds, which are raised to what the picture needs to hold
+ * the window. data is not empty and every picture is at least size x size. */
+void vae_data_patch(const struct vae_data *data, struct vae_random *random, uint32_t size,
+                    float offset, float *patch);
 /* The patch in the middle of picture i, as it stands. */
-void vae_data_middle(const struct vae_data *data, size_t i, uint32_t width, uint32_t height, float offset, float *patch);
+void vae_data_middle(const struct vae_data *data, size_t i, uint32_t width, uint32_t height,
+                     float offset, float *patch);
 
 #endif

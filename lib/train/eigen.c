@@ -16,13 +16,16 @@ static double dot(const double *a, const double *b, size_t n)
 	return (s[0] + s[1]) + (s[2] + s[3]);
 }
 
-/* a := H a H for n - 2 reflections H = I - 2 u u^T; u_k stays in row k of `reflector`. Leaves the tridiagonal matrix in diagonal, off. */
-static void tridiagonal(double *a, size_t n, double *reflector, double *diagonal, double *off, double *p)
+/* a := H a H for n - 2 reflections H = I - 2 u u^T; u_k stays in row k of `reflector`. Leaves the
+ * tridiagonal matrix in diagonal, off. */
+static void tridiagonal(double *a, size_t n, double *reflector, double *diagonal, double *off,
+                        double *p)
 {
 	memset(reflector, 0, n * n * sizeof *reflector);
 	for (size_t k = 0; k + 2 < n; k++) {
 		size_t m = n - k - 1;
-		double *u = reflector + k * n + k + 1, *column = a + k * n + k + 1; /* a is symmetric: its row is its column */
+		double *u = reflector + k * n + k + 1,
+			   *column = a + k * n + k + 1; /* a is symmetric: its row is its column */
 		double norm = sqrt(dot(column, column, m)), alpha = column[0] > 0 ? -norm : norm;
 		diagonal[k] = a[k * n + k];
 		off[k] = alpha;
@@ -33,7 +36,8 @@ static void tridiagonal(double *a, size_t n, double *reflector, double *diagonal
 		double length = sqrt(dot(u, u, m));
 		for (size_t i = 0; i < m; i++)
 			u[i] /= length;
-		double *sub = a + (k + 1) * n + k + 1; /* the m x m rest: sub -= 2 (u q^T + q u^T), q = sub u - (u^T sub u) u */
+		double *sub = a + (k + 1) * n + k +
+		              1; /* the m x m rest: sub -= 2 (u q^T + q u^T), q = sub u - (u^T sub u) u */
 		for (size_t i = 0; i < m; i++)
 			p[i] = dot(sub + i * n, u, m);
 		double curvature = dot(u, p, m);
@@ -51,7 +55,8 @@ static void tridiagonal(double *a, size_t n, double *reflector, double *diagonal
 	}
 }
 
-/* QL with implicit shifts on the tridiagonal matrix; every rotation is applied to two rows of vectors. */
+/* QL with implicit shifts on the tridiagonal matrix; every rotation is applied to two rows of
+ * vectors. */
 static int diagonalise(double *d, double *e, size_t n, double *vectors)
 {
 	for (size_t l = 0; l < n; l++)
@@ -114,7 +119,8 @@ int vae_eigen(double *matrix, size_t n, double *values, double *vectors, struct 
 {
 	double *reflector = NULL, *off = NULL, *p = NULL;
 	int result = VAE_EMEM;
-	if (vae_alloc(&reflector, n * n, sizeof(double), error) || vae_alloc(&off, n, sizeof(double), error) || vae_alloc(&p, n, sizeof(double), error))
+	if (vae_alloc(&reflector, n * n, sizeof(double), error) ||
+	    vae_alloc(&off, n, sizeof(double), error) || vae_alloc(&p, n, sizeof(double), error))
 		goto out;
 	tridiagonal(matrix, n, reflector, values, off, p);
 	memset(vectors, 0, n * n * sizeof *vectors);
@@ -124,7 +130,8 @@ int vae_eigen(double *matrix, size_t n, double *values, double *vectors, struct 
 	if (diagonalise(values, off, n, vectors))
 		result = vae_fail(error, VAE_EDATA, "the principal components do not converge");
 	unreflect(reflector, n, vectors);
-	for (size_t i = 0; i + 1 < n; i++) { /* selection sort: n is a few hundred, and rows are swapped at most once each */
+	for (size_t i = 0; i + 1 < n;
+	     i++) { /* selection sort: n is a few hundred, and rows are swapped at most once each */
 		size_t best = i;
 		for (size_t j = i + 1; j < n; j++)
 			if (values[j] > values[best])

@@ -17,12 +17,16 @@ int vae_grow_check(const struct vae_arch *from, const struct vae_arch *to, struc
 	vae_arch_format(from, a);
 	vae_arch_format(&same, b);
 	if (from->kind == VAE_ARCH_PHOTO && !strcmp(a, b) && to->enc_blocks >= from->enc_blocks &&
-	    to->ctx_blocks >= from->ctx_blocks && to->dec_blocks >= from->dec_blocks && to->grid_layers >= from->grid_layers)
+	    to->ctx_blocks >= from->ctx_blocks && to->dec_blocks >= from->dec_blocks &&
+	    to->grid_layers >= from->grid_layers)
 		return 0;
-	return vae_fail(error, VAE_EARG, "a network can only grow by blocks and layers (enc_blocks, ctx_blocks, dec_blocks, grid_layers)");
+	return vae_fail(error, VAE_EARG,
+	                "a network can only grow by blocks and layers (enc_blocks, ctx_blocks, "
+	                "dec_blocks, grid_layers)");
 }
 
-int vae_grow(const struct vae_nets *nets, float *value, const struct vae_model *model, struct vae_error *error)
+int vae_grow(const struct vae_nets *nets, float *value, const struct vae_model *model,
+             struct vae_error *error)
 {
 	const struct vae_params *old = &model->nets->params;
 	float *values;
@@ -31,9 +35,11 @@ int vae_grow(const struct vae_nets *nets, float *value, const struct vae_model *
 		return result;
 	result = vae_model_values(model, values, error);
 	for (int i = 0; i < old->count && !result; i++) {
-		const struct vae_param *from = &old->list[i], *to = &nets->params.list[vae_param_find(&nets->params, from->name)];
+		const struct vae_param *from = &old->list[i],
+							   *to = &nets->params.list[vae_param_find(&nets->params, from->name)];
 		for (size_t r = 0; r < from->rows; r++)
-			memcpy(value + to->offset + r * to->columns, values + from->offset + r * from->columns, from->columns * sizeof *value);
+			memcpy(value + to->offset + r * to->columns, values + from->offset + r * from->columns,
+			       from->columns * sizeof *value);
 	}
 	free(values);
 	return result;

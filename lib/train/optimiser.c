@@ -7,8 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHUNK 16384 /* floats; sums are made chunk by chunk, so they do not depend on the number of threads */
-#define MUON_STEPS 2 /* a matrix's direction is made anew so often; the momentum turns more slowly, over 20 steps */
+#define CHUNK                                                                                     \
+	16384 /* floats; sums are made chunk by chunk, so they do not depend on the number of threads \
+	       */
+#define MUON_STEPS                                                                                 \
+	2 /* a matrix's direction is made anew so often; the momentum turns more slowly, over 20 steps \
+	   */
 
 static size_t chunks_of(size_t size) { return (size + CHUNK - 1) / CHUNK; }
 
@@ -16,8 +20,10 @@ int vae_optimiser_init(struct vae_optimiser *o, size_t size, struct vae_error *e
 {
 	memset(o, 0, sizeof *o);
 	o->size = size;
-	if (vae_alloc(&o->first, size, sizeof(float), error) || vae_alloc(&o->second, size, sizeof(float), error) ||
-	    vae_alloc(&o->average, size, sizeof(float), error) || vae_alloc(&o->square, chunks_of(size), sizeof *o->square, error)) {
+	if (vae_alloc(&o->first, size, sizeof(float), error) ||
+	    vae_alloc(&o->second, size, sizeof(float), error) ||
+	    vae_alloc(&o->average, size, sizeof(float), error) ||
+	    vae_alloc(&o->square, chunks_of(size), sizeof *o->square, error)) {
 		vae_optimiser_clear(o);
 		return VAE_EMEM;
 	}
@@ -43,7 +49,8 @@ static size_t part_floats(const struct vae_params *params, const struct vae_muon
 	return (params->list[part->param].rows * part->columns + 15) / 16 * 16;
 }
 
-int vae_optimiser_use_muon(struct vae_optimiser *o, const struct vae_params *params, const int *parts, struct vae_error *error)
+int vae_optimiser_use_muon(struct vae_optimiser *o, const struct vae_params *params,
+                           const int *parts, struct vae_error *error)
 {
 	int count = 0;
 	for (int i = 0; i < params->count; i++)
@@ -54,8 +61,11 @@ int vae_optimiser_use_muon(struct vae_optimiser *o, const struct vae_params *par
 		const struct vae_param *p = &params->list[i];
 		for (int k = 0; p->matrix && k < parts[i]; k++) {
 			struct vae_muon_part *part = &o->part[o->parts++];
-			*part = (struct vae_muon_part){i, p->columns / (size_t)parts[i] * (size_t)k, p->columns / (size_t)parts[i]};
-			o->room_floats = larger(o->room_floats, part_floats(params, part) + vae_orthogonal_room(p->rows, part->columns));
+			*part = (struct vae_muon_part){i, p->columns / (size_t)parts[i] * (size_t)k,
+			                               p->columns / (size_t)parts[i]};
+			o->room_floats =
+				larger(o->room_floats,
+			           part_floats(params, part) + vae_orthogonal_room(p->rows, part->columns));
 		}
 	}
 	o->threads = omp_get_max_threads();
@@ -89,7 +99,7 @@ struct step {
 	const struct vae_params *params;
 	float *value;
 	const float *gradient;
-	float scale, follow;      /* of the gradient; how far the average goes */
+	float scale, follow; /* of the gradient; how far the average goes */
 	double rate;
 	const struct vae_bf16 *bf16;
 };
@@ -100,12 +110,13 @@ static void gather_momentum(const struct step *s, const struct vae_muon_part *pa
 	const struct vae_param *p = &s->params->list[part->param];
 	for (size_t r = 0; r < p->rows; r++) {
 		size_t at = p->offset + r * p->columns + part->column;
-		vae_kernels()->momentum(x + r * part->columns, s->o->first + at, s->gradient + at, part->columns, s->scale, 0.95f);
+		vae_kernels()->momentum(x + r * part->columns, s->o->first + at, s->gradient + at,
+		                        part->columns, s->scale, 0.95f);
 	}
 }
 
-/* The orthogonal factor, at 0.2 of the rate for each number's root mean square: 1 / sqrt(the larger side) as it comes. One that is not due goes
- * on in its last direction. */
+/* The orthogonal factor, at 0.2 of the rate for each number's root mean square: 1 / sqrt(the larger
+ * side) as it comes. One that is not due goes on in its last direction. */
 static void muon_step(const struct step *s, const struct vae_muon_part *part, bool due, float *room)
 {
 	const struct vae_param *p = &s->params->list[part->param];
@@ -117,24 +128,33 @@ static void muon_step(const struct step *s, const struct vae_muon_part *part, bo
 		size_t at = p->offset + r * p->columns + part->column;
 		if (due)
 			memcpy(s->o->second + at, room + r * part->columns, part->columns * sizeof(float));
-		vae_kernels()->descend(s->value + at, s->o->average + at, s->o->second + at, part->columns, rate, s->follow);
+		vae_kernels()->descend(s->value + at, s->o->average + at, s->o->second + at, part->columns,
+		                       rate, s->follow);
 	}
 }
 
-void vae_optimiser_step(struct vae_optimiser *o, const struct vae_params *params, float *value, const float *gradient, double norm,
-                        double clip, double rate, double ema, const struct vae_bf16 *bf16)
+void vae_optimiser_step(struct vae_optimiser *o, const struct vae_params *params, float *value,
+                        const float *gradient, double norm, double clip, double rate, double ema,
+                        const struct vae_bf16 *bf16)
 {
 	const double b1 = 0.9, b2 = 0.999;
 	double t = (double)++o->step;
-	struct step s = {.o = o, .params = params, .value = value, .gradient = gradient, .scale = clip > 0 && norm > clip ? (float)(clip / norm) : 1,
-	                 .follow = (float)(1 - fmin(ema, (t + 1) / (t + 10))), .rate = rate, .bf16 = bf16}; /* the average starts fast */
+	struct step s = {.o = o,
+	                 .params = params,
+	                 .value = value,
+	                 .gradient = gradient,
+	                 .scale = clip > 0 && norm > clip ? (float)(clip / norm) : 1,
+	                 .follow = (float)(1 - fmin(ema, (t + 1) / (t + 10))),
+	                 .rate = rate,
+	                 .bf16 = bf16}; /* the average starts fast */
 	double corrected = rate * sqrt(1 - pow(b2, t)) / (1 - pow(b1, t));
 #pragma omp parallel for schedule(dynamic)
 	for (int i = 0; i < params->count; i++) {
 		size_t start = params->list[i].offset, n = params->list[i].rows * params->list[i].columns;
 		if (!o->parts || !params->list[i].matrix)
-			vae_kernels()->adam(value + start, o->first + start, o->second + start, o->average + start, gradient + start, n, s.scale,
-			                    (float)corrected, (float)b1, (float)b2, 1e-8f, s.follow);
+			vae_kernels()->adam(value + start, o->first + start, o->second + start,
+			                    o->average + start, gradient + start, n, s.scale, (float)corrected,
+			                    (float)b1, (float)b2, 1e-8f, s.follow);
 	}
 #pragma omp parallel for schedule(dynamic) num_threads(o->threads > 0 ? o->threads : 1)
 	for (int i = 0; i < o->parts; i++)

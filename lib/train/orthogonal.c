@@ -3,11 +3,14 @@
 #include <math.h>
 #include <string.h>
 
-#define BAND 96 /* rows of a symmetric product that are made at once, from their diagonal block on; a multiple of VAE_PANEL */
+#define BAND                                                                                 \
+	96 /* rows of a symmetric product that are made at once, from their diagonal block on; a \
+	      multiple of VAE_PANEL */
 
-/* Singular values s become s (a + b s^2 + c s^4), time after time (Newton-Schulz). Each polynomial is the one that is least far from 1 on what
- * the one before leaves of [0.01, 1] (Amsel et al. 2025, "The Polar Express"), with 2 % to spare above, for what bf16 rounds up: past that end
- * they rise steeply. Three do what takes Muon's own polynomial five. */
+/* Singular values s become s (a + b s^2 + c s^4), time after time (Newton-Schulz). Each polynomial
+ * is the one that is least far from 1 on what the one before leaves of [0.01, 1] (Amsel et al.
+ * 2025, "The Polar Express"), with 2 % to spare above, for what bf16 rounds up: past that end they
+ * rise steeply. Three do what takes Muon's own polynomial five. */
 static const double poly[][3] = {
 	{7.942388, -22.287293, 15.823857},
 	{3.587512, -2.584461, 0.489344},
@@ -19,7 +22,9 @@ static size_t padded(size_t n) { return (n + 15) / 16 * 16; }
 size_t vae_orthogonal_room(size_t rows, size_t columns)
 {
 	size_t n = rows < columns ? rows : columns, m = rows < columns ? columns : rows;
-	return VAE_GEMM_ROOM + padded(n * m) + 2 * padded(n * n) + padded(vae_packed_size(m, n) > vae_packed_size(n, m) ? vae_packed_size(m, n) : vae_packed_size(n, m));
+	return VAE_GEMM_ROOM + padded(n * m) + 2 * padded(n * n) +
+	       padded(vae_packed_size(m, n) > vae_packed_size(n, m) ? vae_packed_size(m, n)
+	                                                            : vae_packed_size(n, m));
 }
 
 /* What one run works on: x is n x m with n <= m. */
@@ -37,8 +42,16 @@ static void symmetric_product(const struct polar *p, float *c, const float *a, s
 	size_t n = p->n, depth = p->bf16 ? (k + 1) / 2 : k;
 	p->pack(p->packed, a, k, n, 1, k);
 	for (size_t i = 0; i < n; i += BAND)
-		p->multiply(&(struct vae_gemm){.m = n - i < BAND ? n - i : BAND, .n = n - i, .k = k, .a = a + i * k, .a_row = k, .a_step = 1,
-		                               .b = p->packed + i * depth, .slope = 1, .c = c + i * n + i, .c_row = n,
+		p->multiply(&(struct vae_gemm){.m = n - i < BAND ? n - i : BAND,
+		                               .n = n - i,
+		                               .k = k,
+		                               .a = a + i * k,
+		                               .a_row = k,
+		                               .a_step = 1,
+		                               .b = p->packed + i * depth,
+		                               .slope = 1,
+		                               .c = c + i * n + i,
+		                               .c_row = n,
 		                               .room = p->room});
 	for (size_t i = BAND; i < n; i++)
 		for (size_t j = 0; j < i / BAND * BAND; j++)
@@ -53,8 +66,9 @@ static double norm_of(const float *x, size_t n)
 	return sqrt(((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7])));
 }
 
-/* x = (a + b x x^T + c (x x^T)^2) x. The first time x is brought to singular values of 1 at most, by the square root of the Frobenius norm of
- * x x^T, which is the trace of its square: nearer than the norm of x itself. */
+/* x = (a + b x x^T + c (x x^T)^2) x. The first time x is brought to singular values of 1 at most,
+ * by the square root of the Frobenius norm of x x^T, which is the trace of its square: nearer than
+ * the norm of x itself. */
 static void iterate(const struct polar *p, const double coefficient[3], bool first)
 {
 	size_t n = p->n;
@@ -64,14 +78,24 @@ static void iterate(const struct polar *p, const double coefficient[3], bool fir
 	for (size_t i = 0; i < n; i++)
 		trace += p->square[i * n + i];
 	double s = first ? 1 / sqrt(sqrt(trace)) : 1;
-	float a = (float)(s * coefficient[0]), b = (float)(s * s * s * coefficient[1]), c = (float)(s * s * s * s * s * coefficient[2]);
+	float a = (float)(s * coefficient[0]), b = (float)(s * s * s * coefficient[1]),
+		  c = (float)(s * s * s * s * s * coefficient[2]);
 	for (size_t i = 0; i < n * n; i++)
 		p->gram[i] = b * p->gram[i] + c * p->square[i];
 	for (size_t i = 0; i < n; i++)
 		p->gram[i * n + i] += a;
 	p->pack(p->packed, p->x, n, p->m, p->m, 1);
-	p->multiply(&(struct vae_gemm){.m = n, .n = p->m, .k = n, .a = p->gram, .a_row = n, .a_step = 1, .b = p->packed, .slope = 1,
-	                               .c = p->x, .c_row = p->m, .room = p->room});
+	p->multiply(&(struct vae_gemm){.m = n,
+	                               .n = p->m,
+	                               .k = n,
+	                               .a = p->gram,
+	                               .a_row = n,
+	                               .a_step = 1,
+	                               .b = p->packed,
+	                               .slope = 1,
+	                               .c = p->x,
+	                               .c_row = p->m,
+	                               .room = p->room});
 }
 
 static void transpose(float *out, const float *in, size_t rows, size_t columns)

@@ -46,12 +46,16 @@ static void keep_channel(float *patch, size_t pixels, struct vae_random *random)
 /* A turn about the grey axis, its distance from there scaled, and contrast about mid-grey. */
 static void shift_hue(float *patch, size_t pixels, struct vae_random *random)
 {
-	float angle = between(random, 0, 6.2831853f), saturation = between(random, 0, 3), contrast = expf(between(random, -0.5f, 0.9f));
-	float along = cosf(angle) * saturation, across = sinf(angle) * saturation * 0.57735027f; /* 1 / sqrt 3 */
+	float angle = between(random, 0, 6.2831853f), saturation = between(random, 0, 3),
+		  contrast = expf(between(random, -0.5f, 0.9f));
+	float along = cosf(angle) * saturation,
+		  across = sinf(angle) * saturation * 0.57735027f; /* 1 / sqrt 3 */
 	for (size_t i = 0; i < pixels; i++) {
-		float *p = PIXEL(patch, i), mean = (p[0] + p[1] + p[2]) / 3, d[3] = {p[0] - mean, p[1] - mean, p[2] - mean};
+		float *p = PIXEL(patch, i), mean = (p[0] + p[1] + p[2]) / 3,
+			  d[3] = {p[0] - mean, p[1] - mean, p[2] - mean};
 		for (int c = 0; c < 3; c++)
-			p[c] = held(contrast * (mean + along * d[c] + across * (d[(c + 2) % 3] - d[(c + 1) % 3])));
+			p[c] =
+				held(contrast * (mean + along * d[c] + across * (d[(c + 2) % 3] - d[(c + 1) % 3])));
 	}
 }
 
@@ -60,7 +64,8 @@ static void draw_colour(float colour[3], struct vae_random *random)
 {
 	bool plain = vae_random_below(random, 2);
 	for (int c = 0; c < 3; c++)
-		colour[c] = plain ? (vae_random_below(random, 2) ? 0.5f : -0.5f) : between(random, -0.5f, 0.5f);
+		colour[c] =
+			plain ? (vae_random_below(random, 2) ? 0.5f : -0.5f) : between(random, -0.5f, 0.5f);
 }
 
 /* steepness 1: from the darkest to the brightest; more: an edge about the middle. */

@@ -1,5 +1,6 @@
-/* sensitivity.c - the diagonal of the distortion's Hessian H at rounded latents, by Hutchinson's trick (1989): for random signs v, E v_i (Hv)_i = H_ii,
- * and Hv is the difference of two gradients. Each patch draws its own v; cells and patches average. */
+/* sensitivity.c - the diagonal of the distortion's Hessian H at rounded latents, by Hutchinson's
+ * trick (1989): for random signs v, E v_i (Hv)_i = H_ii, and Hv is the difference of two gradients.
+ * Each patch draws its own v; cells and patches average. */
 #include "train/sensitivity.h"
 #include "stream/geometry.h"
 
@@ -7,10 +8,14 @@
 #include <string.h>
 
 #define PATCHES 48
-#define STEP 0.015625f /* to either side: a power of two; with 0.125 they are twice as large at low rates, where nothing else is uncertain */
+#define STEP                                                                                      \
+	0.015625f /* to either side: a power of two; with 0.125 they are twice as large at low rates, \
+	             where nothing else is uncertain */
 
-/* The slope along what y, the synthesis's input, differs from quantised by, over the square of STEP. */
-static void add_slopes(double *sum, struct vae_objective *o, const struct vae_weights *weights, uint16_t quality, size_t n)
+/* The slope along what y, the synthesis's input, differs from quantised by, over the square of
+ * STEP. */
+static void add_slopes(double *sum, struct vae_objective *o, const struct vae_weights *weights,
+                       uint16_t quality, size_t n)
 {
 	struct vae_run *run = &o->run[VAE_SYNTHESIS];
 	size_t channels = (size_t)o->nets->arch.y;
@@ -20,7 +25,9 @@ static void add_slopes(double *sum, struct vae_objective *o, const struct vae_we
 		sum[i % channels] += (double)slope[i] * (y[i] - o->rate.quantised[i]) / (STEP * STEP);
 }
 
-void vae_sensitivity_row(float *row, int knot, struct vae_objective *o, const struct vae_weights *weights, const struct vae_data *data, uint64_t seed)
+void vae_sensitivity_row(float *row, int knot, struct vae_objective *o,
+                         const struct vae_weights *weights, const struct vae_data *data,
+                         uint64_t seed)
 {
 	const struct vae_arch *a = &o->nets->arch;
 	uint16_t quality = vae_knot_quality(a->knots, knot);
@@ -30,7 +37,8 @@ void vae_sensitivity_row(float *row, int knot, struct vae_objective *o, const st
 	float *y = vae_run_input(&o->run[VAE_SYNTHESIS], 0);
 	memset(sum, 0, channels * sizeof *sum);
 	for (uint64_t i = 0; i < PATCHES; i++) {
-		vae_random_init(&o->random, seed, VAE_STREAM_SENSITIVITY, i); /* the same patches at every knot */
+		vae_random_init(&o->random, seed, VAE_STREAM_SENSITIVITY,
+		                i); /* the same patches at every knot */
 		vae_data_patch(data, &o->random, (uint32_t)o->rows, 0.5f, o->x);
 		vae_objective_pass(o, weights, quality, false, 0, NULL, &unused);
 		for (size_t k = 0; k < n; k++)
@@ -40,7 +48,8 @@ void vae_sensitivity_row(float *row, int knot, struct vae_objective *o, const st
 			y[k] = 2 * o->rate.quantised[k] - y[k];
 		add_slopes(sum, o, weights, quality, n);
 	}
-	/* v H v was added twice, and half of H is what a square costs; the distortion is that of a pixel */
+	/* v H v was added twice, and half of H is what a square costs; the distortion is that of a
+	 * pixel */
 	double worth = (double)(o->rows * o->columns) / 4 / (double)(PATCHES * n / channels);
 	for (size_t c = 0; c < channels; c++)
 		row[c] = (float)fmax(worth * sum[c], 0);

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PATCH 16
+#define PATCH        16
 #define PATCH_FLOATS (PATCH * PATCH * 3)
-#define PATCHES 15000
+#define PATCHES      15000
 
 static float *param_of(const struct vae_nets *nets, float *value, const char *name)
 {
@@ -21,22 +21,29 @@ static bool ends(const char *name, const char *tail)
 }
 
 /* A parameter of one of the contexts, of which there is one for each step of y after the first. */
-static bool of_context(const char *name, const char *tail) { return !strncmp(name, "prior.ctx", 9) && ends(name, tail); }
+static bool of_context(const char *name, const char *tail)
+{
+	return !strncmp(name, "prior.ctx", 9) && ends(name, tail);
+}
 
 /* The last product of every residual branch starts at 0, so that a block starts as the identity. */
 static bool starts_at_zero(const char *name)
 {
-	return ends(name, ".w2.weight") || ends(name, ".w4.weight") || !strcmp(name, "dec.steer.weight") || !strcmp(name, "dec.feature.weight") ||
-	       of_context(name, ".head.weight") || !strcmp(name, "dec.content.weight") || !strcmp(name, "dec.out.weight") ||
-	       !strcmp(name, "enc.patch.weight") || !strcmp(name, "enc.to_y.weight");
+	return ends(name, ".w2.weight") || ends(name, ".w4.weight") ||
+	       !strcmp(name, "dec.steer.weight") || !strcmp(name, "dec.feature.weight") ||
+	       of_context(name, ".head.weight") || !strcmp(name, "dec.content.weight") ||
+	       !strcmp(name, "dec.out.weight") || !strcmp(name, "enc.patch.weight") ||
+	       !strcmp(name, "enc.to_y.weight");
 }
 
-/* Uniform in +-bound: bound 1/sqrt(inputs) under a leaky or no activation, as deep-learning libraries do. */
+/* Uniform in +-bound: bound 1/sqrt(inputs) under a leaky or no activation, as deep-learning
+ * libraries do. */
 static void random_weights(const struct vae_nets *nets, uint64_t seed, float *value)
 {
 	for (int i = 0; i < nets->params.count; i++) {
 		const struct vae_param *p = &nets->params.list[i];
-		if (!ends(p->name, ".weight") || (nets->arch.kind == VAE_ARCH_PHOTO && starts_at_zero(p->name)))
+		if (!ends(p->name, ".weight") ||
+		    (nets->arch.kind == VAE_ARCH_PHOTO && starts_at_zero(p->name)))
 			continue;
 		struct vae_random random;
 		vae_random_init(&random, seed, VAE_STREAM_START, (uint64_t)i);
@@ -55,15 +62,19 @@ static void fill(float *table, int rows, int columns, float v)
 }
 
 /* Knot k of a table over quality whose logarithm runs evenly from low to high. */
-static double between(double low, double high, int k, int knots) { return low + (high - low) * k / (knots - 1); }
+static double between(double low, double high, int k, int knots)
+{
+	return low + (high - low) * k / (knots - 1);
+}
 
 /* Second moments of random patches about mid-grey, and their eigenvectors. */
-static int components(const struct vae_data *data, uint64_t seed, double *values, double *vectors, struct vae_error *error)
+static int components(const struct vae_data *data, uint64_t seed, double *values, double *vectors,
+                      struct vae_error *error)
 {
 	double *moment;
 	if (vae_alloc(&moment, PATCH_FLOATS * PATCH_FLOATS, sizeof(double), error))
 		return VAE_EMEM;
-	float (*block)[PATCH_FLOATS], sum[PATCH_FLOATS];
+	float(*block)[PATCH_FLOATS], sum[PATCH_FLOATS];
 	if (vae_alloc(&block, 64, sizeof *block, error)) {
 		free(moment);
 		return VAE_EMEM;
@@ -91,8 +102,9 @@ static int components(const struct vae_data *data, uint64_t seed, double *values
 	return result;
 }
 
-/* The step of the middle quality. Rate theory: 768 orthonormal coefficients for 256 pixels, distortion step^2 / 12 each, so that
- * bpp + lambda 255^2 MSE is least where 255^2 step^2 / 12 = 768 / (2 ln 2 256 lambda). */
+/* The step of the middle quality. Rate theory: 768 orthonormal coefficients for 256 pixels,
+ * distortion step^2 / 12 each, so that bpp + lambda 255^2 MSE is least where 255^2 step^2 / 12 =
+ * 768 / (2 ln 2 256 lambda). */
 static double middle_step(const struct vae_arch *a)
 {
 	double lambda = sqrt(a->lambda_min * a->lambda_max);
@@ -108,16 +120,21 @@ int vae_start_parts(const struct vae_nets *nets, int param)
 		return 16;
 	if (!strcmp(name, "prior.hs.up0.weight") || !strcmp(name, "prior.hs.up1.weight"))
 		return 4;
-	bool pairs = !strcmp(name, "enc.posterior.weight") || (!strncmp(name, "prior.", 6) && ends(name, ".head.weight"));
+	bool pairs = !strcmp(name, "enc.posterior.weight") ||
+	             (!strncmp(name, "prior.", 6) && ends(name, ".head.weight"));
 	return pairs ? 2 : 1;
 }
 
-static void transform_start(const struct vae_nets *nets, const double *values, const double *vectors, float *value)
+static void transform_start(const struct vae_nets *nets, const double *values,
+                            const double *vectors, float *value)
 {
 	const struct vae_arch *a = &nets->arch;
-	double step = middle_step(a), spread = log(a->lambda_max / a->lambda_min) / 4; /* the gain follows sqrt(lambda) */
-	float *patch = param_of(nets, value, "enc.patch.weight"), *to_y = param_of(nets, value, "enc.to_y.weight");
-	float *content = param_of(nets, value, "dec.content.weight"), *out = param_of(nets, value, "dec.out.weight");
+	double step = middle_step(a),
+		   spread = log(a->lambda_max / a->lambda_min) / 4; /* the gain follows sqrt(lambda) */
+	float *patch = param_of(nets, value, "enc.patch.weight"),
+		  *to_y = param_of(nets, value, "enc.to_y.weight");
+	float *content = param_of(nets, value, "dec.content.weight"),
+		  *out = param_of(nets, value, "dec.out.weight");
 	float *guess = param_of(nets, value, "prior.hs.head.bias");
 	int kept = a->enc < a->y ? a->enc : a->y;
 	for (int i = 0; i < a->enc && i < PATCH_FLOATS; i++)
@@ -126,7 +143,8 @@ static void transform_start(const struct vae_nets *nets, const double *values, c
 	for (int i = 0; i < kept; i++) {
 		to_y[i * a->y + i] = (float)(1 / step);
 		guess[a->y + i] = (float)log(fmin(fmax(sqrt(values[i]) / step, 0.12), 400));
-		for (int y = 0; y < PATCH; y++) /* pixel (y, x) is in grid cell (y/4, x/4), at (y%4, x%4) of its 4 x 4 patch */
+		for (int y = 0; y < PATCH;
+		     y++) /* pixel (y, x) is in grid cell (y/4, x/4), at (y%4, x%4) of its 4 x 4 patch */
 			for (int x = 0; x < PATCH; x++)
 				for (int c = 0; c < 3; c++)
 					content[(i * 16 + y / 4 * 4 + x / 4) * a->grid + (y % 4 * 4 + x % 4) * 3 + c] =
@@ -137,12 +155,15 @@ static void transform_start(const struct vae_nets *nets, const double *values, c
 	for (int k = 0; k < a->knots; k++) { /* all other gains stay at 2^0 */
 		double gain = between(-spread, spread, k, a->knots);
 		fill(param_of(nets, value, "enc.gain_y") + k * a->y, 1, a->y, (float)(gain / log(2)));
-		fill(param_of(nets, value, "dec.gain_y") + k * a->y, 1, a->y, (float)(log2(step) - gain / log(2)));
-		fill(param_of(nets, value, "prior.hs.shift") + k * 2 * a->y + a->y, 1, a->y, (float)gain); /* deviations follow the gain */
+		fill(param_of(nets, value, "dec.gain_y") + k * a->y, 1, a->y,
+		     (float)(log2(step) - gain / log(2)));
+		fill(param_of(nets, value, "prior.hs.shift") + k * 2 * a->y + a->y, 1, a->y,
+		     (float)gain); /* deviations follow the gain */
 	}
 }
 
-/* What the mean squared error is without the components that the latents have no room for. values descend. */
+/* What the mean squared error is without the components that the latents have no room for. values
+ * descend. */
 static double kept_psnr(const struct vae_arch *a, const double *values)
 {
 	double lost = 0;
@@ -151,8 +172,8 @@ static double kept_psnr(const struct vae_arch *a, const double *values)
 	return -10 * log10(lost / PATCH_FLOATS);
 }
 
-static int start_photo(const struct vae_nets *nets, const struct vae_data *data, uint64_t seed, float *value, double *psnr,
-                       struct vae_error *error)
+static int start_photo(const struct vae_nets *nets, const struct vae_data *data, uint64_t seed,
+                       float *value, double *psnr, struct vae_error *error)
 {
 	double *values, *vectors = NULL;
 	if (vae_alloc(&values, PATCH_FLOATS, sizeof(double), error))
@@ -169,7 +190,8 @@ static int start_photo(const struct vae_nets *nets, const struct vae_data *data,
 	return result;
 }
 
-/* Steps from 1 down to 1/16 of the prior's deviation: from a few bits a number to more than its posterior is sharp. */
+/* Steps from 1 down to 1/16 of the prior's deviation: from a few bits a number to more than its
+ * posterior is sharp. */
 static void start_mlp(const struct vae_nets *nets, float *value)
 {
 	const struct vae_arch *a = &nets->arch;
@@ -180,8 +202,8 @@ static void start_mlp(const struct vae_nets *nets, float *value)
 	}
 }
 
-int vae_start(const struct vae_nets *nets, const struct vae_data *data, uint64_t seed, float *value, double *psnr,
-              struct vae_error *error)
+int vae_start(const struct vae_nets *nets, const struct vae_data *data, uint64_t seed, float *value,
+              double *psnr, struct vae_error *error)
 {
 	*psnr = NAN;
 	random_weights(nets, seed, value);

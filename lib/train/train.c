@@ -1,4 +1,5 @@
-/* train.c - vae_trainer: the loop that draws samples, gathers gradients, steps, reports and saves. */
+/* train.c - vae_trainer: the loop that draws samples, gathers gradients, steps, reports and saves.
+ */
 #include "vae_train.h"
 #include "base/cpu.h"
 #include "base/memory.h"
@@ -23,43 +24,54 @@
 #include <string.h>
 #include <time.h>
 
-#define HALT_SKIPS 50         /* so many steps in a row without a finite gradient are a divergence */
-#define OFTEN_LOW 0.0015      /* lambda: about 0.15 bpp */
-#define OFTEN_HIGH 0.1        /* about 1.5 bpp */
-#define VALID_QUALITIES 5     /* validation: so many qualities, evenly from 0 to 100 */
+#define HALT_SKIPS      50 /* so many steps in a row without a finite gradient are a divergence */
+#define OFTEN_LOW       0.0015 /* lambda: about 0.15 bpp */
+#define OFTEN_HIGH      0.1    /* about 1.5 bpp */
+#define VALID_QUALITIES 5      /* validation: so many qualities, evenly from 0 to 100 */
 
 struct worker {
 	struct vae_objective objective;
 	struct vae_objective_sums sums;
-	size_t first, samples;    /* of a batch: photo counts patches, mlp has them as rows */
+	size_t first, samples; /* of a batch: photo counts patches, mlp has them as rows */
 };
 
 struct vae_trainer {
 	struct vae_train_options options;
-	struct vae_model *init;   /* what the weights started from, or NULL */
+	struct vae_model *init; /* what the weights started from, or NULL */
 	struct vae_nets *nets;
 	struct vae_weights weights;
 	struct vae_optimiser optimiser;
 	struct vae_data data, validation;
 	struct worker *worker;
-	float **gradient;         /* [workers], of all parameters, each worker's own; owned */
-	int workers, threads;     /* a worker is a thread that has samples */
-	bool started;             /* the weights are there: those of a model, a checkpoint, or the first step */
-	double earlier_seconds;   /* of training before this run */
-	double run_seconds;       /* of this run, by the clock of rank 0 */
+	float **gradient;     /* [workers], of all parameters, each worker's own; owned */
+	int workers, threads; /* a worker is a thread that has samples */
+	bool started; /* the weights are there: those of a model, a checkpoint, or the first step */
+	double earlier_seconds; /* of training before this run */
+	double run_seconds;     /* of this run, by the clock of rank 0 */
 	uint64_t skipped;
-	double start_psnr;        /* see vae_trainer_start_psnr */
-	FILE *log;                /* rank 0's, or NULL */
+	double start_psnr; /* see vae_trainer_start_psnr */
+	FILE *log;         /* rank 0's, or NULL */
 	struct vae_objective_sums last_valid;
 };
 
 void vae_train_defaults(struct vae_train_options *o)
 {
-	*o = (struct vae_train_options){.arch = "photo", .checkpoint_minutes = 10, .patch = 256, .lr = 1e-3, .share = -1, .warmup = 200, .decay = 0.2, .clip = -1, .reduce_min = 1, .reduce_max = 1,
-	                                .ema = 0.999, .seed = 1};
+	*o = (struct vae_train_options){.arch = "photo",
+	                                .checkpoint_minutes = 10,
+	                                .patch = 256,
+	                                .lr = 1e-3,
+	                                .share = -1,
+	                                .warmup = 200,
+	                                .decay = 0.2,
+	                                .clip = -1,
+	                                .reduce_min = 1,
+	                                .reduce_max = 1,
+	                                .ema = 0.999,
+	                                .seed = 1};
 }
 
-/* Seconds of the clock that minutes are counted by: rank 0's, so that all stop, report and save after the same step. */
+/* Seconds of the clock that minutes are counted by: rank 0's, so that all stop, report and save
+ * after the same step. */
 static int now(const struct vae_trainer *trainer, double *seconds, struct vae_error *error)
 {
 	bool cpu = trainer->options.cpu_clock;
@@ -69,14 +81,21 @@ static int now(const struct vae_trainer *trainer, double *seconds, struct vae_er
 	return vae_ranks_share(trainer->options.cluster, seconds, sizeof *seconds, error);
 }
 
-static const char *optimiser_name(const struct vae_trainer *t) { return t->options.optimiser == VAE_OPTIMISER_MUON ? "Muon" : "Adam"; }
+static const char *optimiser_name(const struct vae_trainer *t)
+{
+	return t->options.optimiser == VAE_OPTIMISER_MUON ? "Muon" : "Adam";
+}
 
-static const char *const loss_name[] = {[VAE_LOSS_MSE] = "mse", [VAE_LOSS_BCE] = "bce", [VAE_LOSS_MS_SSIM] = "ms-ssim",
-                                       [VAE_LOSS_VISION] = "vision"};
+static const char *const loss_name[] = {[VAE_LOSS_MSE] = "mse",
+                                        [VAE_LOSS_BCE] = "bce",
+                                        [VAE_LOSS_MS_SSIM] = "ms-ssim",
+                                        [VAE_LOSS_VISION] = "vision"};
 #define LAST_LOSS VAE_LOSS_VISION
 
-/* What a run has that is told nothing: the checkpoint's, the model's that it starts from, or the network's own. */
-static int default_loss(const struct vae_checkpoint_head *head, const struct vae_model *init, bool photo)
+/* What a run has that is told nothing: the checkpoint's, the model's that it starts from, or the
+ * network's own. */
+static int default_loss(const struct vae_checkpoint_head *head, const struct vae_model *init,
+                        bool photo)
 {
 	const char *name = init ? vae_model_metadata(init, "loss") : NULL;
 	int loss = head && head->loss <= LAST_LOSS ? (int)head->loss : VAE_LOSS_DEFAULT;
@@ -89,12 +108,15 @@ static int default_loss(const struct vae_checkpoint_head *head, const struct vae
 static bool has_metric(int loss) { return loss == VAE_LOSS_MS_SSIM || loss == VAE_LOSS_VISION; }
 
 /* As default_loss, of the metric's share in the distortion, once the loss is known. */
-static double default_share(const struct vae_checkpoint_head *head, const struct vae_model *init, int loss)
+static double default_share(const struct vae_checkpoint_head *head, const struct vae_model *init,
+                            int loss)
 {
-	const char *name = init ? vae_model_metadata(init, "loss") : NULL, *share = init ? vae_model_metadata(init, "share") : NULL;
+	const char *name = init ? vae_model_metadata(init, "loss") : NULL,
+			   *share = init ? vae_model_metadata(init, "share") : NULL;
 	if (head && head->loss == (uint32_t)loss && head->share > 0)
 		return head->share;
-	double of_init = !head && name && share && !strcmp(name, loss_name[loss]) ? vae_text_real(share, NULL) : 0;
+	double of_init =
+		!head && name && share && !strcmp(name, loss_name[loss]) ? vae_text_real(share, NULL) : 0;
 	if (of_init > 0 && of_init <= 1)
 		return of_init;
 	return loss == VAE_LOSS_VISION ? VAE_VISION_SHARE : 1;
@@ -107,7 +129,7 @@ static bool leads(const struct vae_train_options *o) { return vae_rank(o->cluste
 
 static bool is_photo(const struct vae_trainer *t) { return t->nets->arch.kind == VAE_ARCH_PHOTO; }
 
-/* ---- setting up -------------------------------------------------------------------------------------------------------- */
+/* ---- setting up ------------------------------------------------------------------------------ */
 
 static int check_options(const struct vae_train_options *o, struct vae_error *error)
 {
@@ -119,13 +141,18 @@ static int check_options(const struct vae_train_options *o, struct vae_error *er
 	if (o->patch < 64 || o->patch > 4096 || o->patch % 64)
 		return vae_fail(error, VAE_EARG, "patch %d is not a multiple of 64, 64 to 4096", o->patch);
 	if (o->loss == VAE_LOSS_MS_SSIM && o->patch < VAE_MS_SSIM_PATCH)
-		return vae_fail(error, VAE_EARG, "patch %d is too small for ms-ssim, whose five scales take more than 160 pixels a side: %d at least", o->patch,
-		                VAE_MS_SSIM_PATCH);
-	if (!(o->reduce_min >= VAE_REDUCE_LEAST && o->reduce_min <= o->reduce_max && o->reduce_max <= 1))
-		return vae_fail(error, VAE_EARG, "reduction by %g to %g is not within %g to 1", o->reduce_min, o->reduce_max, VAE_REDUCE_LEAST);
+		return vae_fail(error, VAE_EARG,
+		                "patch %d is too small for ms-ssim, whose five scales take more than 160 "
+		                "pixels a side: %d at least",
+		                o->patch, VAE_MS_SSIM_PATCH);
+	if (!(o->reduce_min >= VAE_REDUCE_LEAST && o->reduce_min <= o->reduce_max &&
+	      o->reduce_max <= 1))
+		return vae_fail(error, VAE_EARG, "reduction by %g to %g is not within %g to 1",
+		                o->reduce_min, o->reduce_max, VAE_REDUCE_LEAST);
 	if (!o->steps && !(o->minutes > 0) && !o->init)
 		return vae_fail(error, VAE_EARG, "neither steps nor minutes say when to end");
-	if (!(o->lr > 0 && o->lr < 1) || !(o->decay >= 0 && o->decay <= 1) || !(o->ema >= 0 && o->ema < 1) || isnan(o->clip))
+	if (!(o->lr > 0 && o->lr < 1) || !(o->decay >= 0 && o->decay <= 1) ||
+	    !(o->ema >= 0 && o->ema < 1) || isnan(o->clip))
 		return vae_fail(error, VAE_EARG, "the rate, decay, ema or clip is out of range");
 	if (o->optimiser != VAE_OPTIMISER_ADAM && o->optimiser != VAE_OPTIMISER_MUON)
 		return vae_fail(error, VAE_EARG, "optimiser %d is neither Adam nor Muon", o->optimiser);
@@ -138,32 +165,44 @@ static int check_options(const struct vae_train_options *o, struct vae_error *er
 	if (o->grow && !o->init)
 		return vae_fail(error, VAE_EARG, "only an initial model can grow");
 	if (o->precision < VAE_PRECISION_AUTO || o->precision > VAE_PRECISION_BF16)
-		return vae_fail(error, VAE_EARG, "precision %d is none of those that there are", o->precision);
-	if (!(o->checkpoint_minutes >= 0) || isnan(o->minutes) || !(o->lambda_min >= 0) || !(o->lambda_max >= 0))
+		return vae_fail(error, VAE_EARG, "precision %d is none of those that there are",
+		                o->precision);
+	if (!(o->checkpoint_minutes >= 0) || isnan(o->minutes) || !(o->lambda_min >= 0) ||
+	    !(o->lambda_max >= 0))
 		return vae_fail(error, VAE_EARG, "minutes or lambdas are not numbers from 0 on");
 	if (o->precision == VAE_PRECISION_BF16 && !vae_bf16())
-		return vae_fail(error, VAE_EARG, "no products in bf16 here: they need a CPU with AVX512-BF16");
+		return vae_fail(error, VAE_EARG,
+		                "no products in bf16 here: they need a CPU with AVX512-BF16");
 	if (o->resume && !o->checkpoint)
 		return vae_fail(error, VAE_EARG, "resuming needs a checkpoint file");
 	result = o->licence ? vae_metadata_check("licence", o->licence, error) : 0;
 	return !result && o->summary ? vae_metadata_check("summary", o->summary, error) : result;
 }
 
-/* The architecture comes from the checkpoint, else from the initial model, else from the options. */
-static int choose_arch(struct vae_trainer *t, const struct vae_checkpoint_head *head, const struct vae_model *init, struct vae_error *error)
+/* The architecture comes from the checkpoint, else from the initial model, else from the options.
+ */
+static int choose_arch(struct vae_trainer *t, const struct vae_checkpoint_head *head,
+                       const struct vae_model *init, struct vae_error *error)
 {
 	struct vae_arch arch;
 	char line[VAE_ARCH_TEXT];
 	const struct vae_train_options *o = &t->options;
-	if (vae_arch_parse(&arch, head ? head->arch : init ? init->arch : o->arch, error) ||
-	    (!head && o->grow && (vae_arch_change(&arch, o->grow, error) || vae_grow_check(&init->nets->arch, &arch, error))))
+	if (vae_arch_parse(&arch,
+	                   head   ? head->arch
+	                   : init ? init->arch
+	                          : o->arch,
+	                   error) ||
+	    (!head && o->grow &&
+	     (vae_arch_change(&arch, o->grow, error) ||
+	      vae_grow_check(&init->nets->arch, &arch, error))))
 		return VAE_EARG;
 	if (!head && !init && o->lambda_max > 0) {
 		arch.lambda_min = o->lambda_min;
 		arch.lambda_max = o->lambda_max;
 	}
 	vae_arch_format(&arch, line);
-	if (vae_arch_parse(&arch, line, error)) /* as whoever reads the model or the checkpoint will: lambda in nine digits and within bounds */
+	if (vae_arch_parse(&arch, line, error)) /* as whoever reads the model or the checkpoint will:
+	                                           lambda in nine digits and within bounds */
 		return VAE_EARG;
 	bool photo = arch.kind == VAE_ARCH_PHOTO;
 	if (t->options.loss == VAE_LOSS_DEFAULT)
@@ -181,12 +220,14 @@ static int choose_arch(struct vae_trainer *t, const struct vae_checkpoint_head *
 	if (!photo && has_metric(t->options.loss))
 		return vae_fail(error, VAE_EARG, "a dense network is trained on bce or mse");
 	if (!photo && t->options.reduce_min < 1)
-		return vae_fail(error, VAE_EARG, "a dense network takes pictures as they stand, not reduced");
+		return vae_fail(error, VAE_EARG,
+		                "a dense network takes pictures as they stand, not reduced");
 	return vae_nets_new(&t->nets, &arch, error);
 }
 
 /* Rank 0 looks for the checkpoint, and all know what it found: 1, 0 for none, or an error. */
-static int find_checkpoint(const struct vae_train_options *o, struct vae_checkpoint_head *head, struct vae_error *error)
+static int find_checkpoint(const struct vae_train_options *o, struct vae_checkpoint_head *head,
+                           struct vae_error *error)
 {
 	memset(head, 0, sizeof *head);
 	int found = leads(o) ? vae_checkpoint_head_read(o->checkpoint, head, error) : 0;
@@ -198,19 +239,28 @@ static int find_checkpoint(const struct vae_train_options *o, struct vae_checkpo
 	return result ? result : found;
 }
 
-static int load_start(struct vae_trainer *t, const struct vae_checkpoint_head *head, const struct vae_model *init, struct vae_error *error)
+static int load_start(struct vae_trainer *t, const struct vae_checkpoint_head *head,
+                      const struct vae_model *init, struct vae_error *error)
 {
 	if (head) {
 		if (head->floats != t->optimiser.size)
-			return vae_fail(error, VAE_EDATA, "checkpoint %s: not of this architecture", t->options.checkpoint);
+			return vae_fail(error, VAE_EDATA, "checkpoint %s: not of this architecture",
+			                t->options.checkpoint);
 		if (head->optimiser != (uint32_t)t->options.optimiser)
-			return vae_fail(error, VAE_EARG, "checkpoint %s: of another optimiser than %s", t->options.checkpoint, optimiser_name(t));
+			return vae_fail(error, VAE_EARG, "checkpoint %s: of another optimiser than %s",
+			                t->options.checkpoint, optimiser_name(t));
 		if (head->loss && head->loss != (uint32_t)t->options.loss)
-			return vae_fail(error, VAE_EARG, "checkpoint %s: of loss %s, not %s", t->options.checkpoint, head->loss <= LAST_LOSS ? loss_name[head->loss] : "?",
-			                loss_name[t->options.loss]);
+			return vae_fail(
+				error, VAE_EARG, "checkpoint %s: of loss %s, not %s", t->options.checkpoint,
+				head->loss <= LAST_LOSS ? loss_name[head->loss] : "?", loss_name[t->options.loss]);
 		if (head->share > 0 && has_metric(t->options.loss) && head->share != t->options.share)
-			return vae_fail(error, VAE_EARG, "checkpoint %s: of a share of %g of the metric, not %g", t->options.checkpoint, head->share, t->options.share);
-		int result = leads(&t->options) ? vae_checkpoint_read(t->options.checkpoint, head, t->weights.value, &t->optimiser, error) : 0;
+			return vae_fail(error, VAE_EARG,
+			                "checkpoint %s: of a share of %g of the metric, not %g",
+			                t->options.checkpoint, head->share, t->options.share);
+		int result = leads(&t->options)
+		                 ? vae_checkpoint_read(t->options.checkpoint, head, t->weights.value,
+		                                       &t->optimiser, error)
+		                 : 0;
 		if (result)
 			return result;
 		t->options.seed = head->seed;
@@ -246,15 +296,18 @@ static int new_workers(struct vae_trainer *t, struct vae_error *error)
 	size_t first = vae_deal(batch, rank, ranks), samples = vae_deal(batch, rank + 1, ranks) - first;
 	size_t threads = (size_t)(t->threads = omp_get_max_threads());
 	if (batch < ranks)
-		return vae_fail(error, VAE_EARG, "batch %d leaves some of %zu ranks without a sample", o->batch, ranks);
+		return vae_fail(error, VAE_EARG, "batch %d leaves some of %zu ranks without a sample",
+		                o->batch, ranks);
 	t->workers = (int)(threads < samples ? threads : samples);
-	if (vae_alloc(&t->worker, (size_t)t->workers, sizeof *t->worker, error) || vae_alloc(&t->gradient, (size_t)t->workers, sizeof *t->gradient, error))
+	if (vae_alloc(&t->worker, (size_t)t->workers, sizeof *t->worker, error) ||
+	    vae_alloc(&t->gradient, (size_t)t->workers, sizeof *t->gradient, error))
 		return VAE_EMEM;
 	for (int i = 0; i < t->workers; i++) {
 		struct worker *w = &t->worker[i];
 		w->first = first + vae_deal(samples, (size_t)i, (size_t)t->workers);
 		w->samples = first + vae_deal(samples, (size_t)i + 1, (size_t)t->workers) - w->first;
-		size_t rows = is_photo(t) ? (size_t)o->patch : w->samples, columns = is_photo(t) ? (size_t)o->patch : 1;
+		size_t rows = is_photo(t) ? (size_t)o->patch : w->samples,
+			   columns = is_photo(t) ? (size_t)o->patch : 1;
 		if (vae_objective_init(&w->objective, t->nets, o->loss, rows, columns, error) ||
 		    vae_alloc(&t->gradient[i], t->optimiser.size, sizeof(float), error))
 			return VAE_EMEM;
@@ -263,7 +316,8 @@ static int new_workers(struct vae_trainer *t, struct vae_error *error)
 	return 0;
 }
 
-/* Of the kinds of bf16 the best that all ranks have: Muon multiplies with it too, and must come to the same everywhere. */
+/* Of the kinds of bf16 the best that all ranks have: Muon multiplies with it too, and must come to
+ * the same everywhere. */
 static int choose_products(struct vae_trainer *t, struct vae_error *error)
 {
 	const struct vae_bf16 *mine = t->options.precision != VAE_PRECISION_FLOAT32 ? vae_bf16() : NULL;
@@ -285,12 +339,15 @@ static int open_log(struct vae_trainer *t, bool append, struct vae_error *error)
 	t->log = fopen(t->options.log, append ? "a" : "w");
 	bool good = t->log;
 	if (good && !append)
-		good = fputs("step\tminutes\tset\tloss\tbpp\tz_bpp\tpsnr\telbo\tkl\tlr\tgradient_norm\timages_per_second\tskipped\tms_ssim\tssimulacra2\n", t->log) >= 0 &&
+		good = fputs("step\tminutes\tset\tloss\tbpp\tz_bpp\tpsnr\telbo\tkl\tlr\tgradient_"
+		             "norm\timages_per_second\tskipped\tms_ssim\tssimulacra2\n",
+		             t->log) >= 0 &&
 		       !fflush(t->log);
 	return good ? 0 : vae_fail_errno(error, "log %s", t->options.log);
 }
 
-int vae_trainer_new(struct vae_trainer **out, const struct vae_train_options *options, struct vae_error *error)
+int vae_trainer_new(struct vae_trainer **out, const struct vae_train_options *options,
+                    struct vae_error *error)
 {
 	struct vae_trainer *t = NULL;
 	struct vae_checkpoint_head *head = NULL, found;
@@ -328,16 +385,21 @@ out:
 	return result;
 }
 
-int vae_trainer_add(struct vae_trainer *t, const struct vae_image *image, enum vae_train_use use, struct vae_error *error)
+int vae_trainer_add(struct vae_trainer *t, const struct vae_image *image, enum vae_train_use use,
+                    struct vae_error *error)
 {
 	const struct vae_arch *a = &t->nets->arch;
 	const struct vae_train_options *o = &t->options;
 	bool valid = use == VAE_TRAIN_VALIDATION;
-	if (!is_photo(t) && (image->geometry.width != (uint32_t)a->width || image->geometry.height != (uint32_t)a->height))
-		return vae_fail(error, VAE_EARG, "a picture of %u x %u, where the network knows %d x %d alone", image->geometry.width, image->geometry.height,
-		                a->width, a->height);
-	return vae_data_add(valid ? &t->validation : &t->data, image, is_photo(t) ? (uint32_t)o->patch : 1,
-	                    valid || use == VAE_TRAIN_FULL ? 1 : o->reduce_min, use == VAE_TRAIN_LOSSY ? o->reduce_max : 1, error);
+	if (!is_photo(t) && (image->geometry.width != (uint32_t)a->width ||
+	                     image->geometry.height != (uint32_t)a->height))
+		return vae_fail(error, VAE_EARG,
+		                "a picture of %u x %u, where the network knows %d x %d alone",
+		                image->geometry.width, image->geometry.height, a->width, a->height);
+	return vae_data_add(valid ? &t->validation : &t->data, image,
+	                    is_photo(t) ? (uint32_t)o->patch : 1,
+	                    valid || use == VAE_TRAIN_FULL ? 1 : o->reduce_min,
+	                    use == VAE_TRAIN_LOSSY ? o->reduce_max : 1, error);
 }
 
 void vae_trainer_free(struct vae_trainer *t)
@@ -363,13 +425,16 @@ void vae_trainer_free(struct vae_trainer *t)
 
 double vae_trainer_start_psnr(const struct vae_trainer *t) { return t->start_psnr; }
 
-/* ---- one step ---------------------------------------------------------------------------------------------------------- */
+/* ---- one step -------------------------------------------------------------------------------- */
 
-/* Evenly in log lambda: three times out of four between OFTEN_LOW and OFTEN_HIGH, where most pictures are kept, else anywhere. */
+/* Evenly in log lambda: three times out of four between OFTEN_LOW and OFTEN_HIGH, where most
+ * pictures are kept, else anywhere. */
 static uint16_t draw_quality(struct vae_random *random, const struct vae_arch *a)
 {
-	double span = log(a->lambda_max / a->lambda_min), low = log(OFTEN_LOW / a->lambda_min) / span, high = log(OFTEN_HIGH / a->lambda_min) / span;
-	uint32_t first = (uint32_t)(fmin(fmax(low, 0), 1) * VAE_QUALITY_ONE), last = (uint32_t)(fmin(fmax(high, 0), 1) * VAE_QUALITY_ONE);
+	double span = log(a->lambda_max / a->lambda_min), low = log(OFTEN_LOW / a->lambda_min) / span,
+		   high = log(OFTEN_HIGH / a->lambda_min) / span;
+	uint32_t first = (uint32_t)(fmin(fmax(low, 0), 1) * VAE_QUALITY_ONE),
+			 last = (uint32_t)(fmin(fmax(high, 0), 1) * VAE_QUALITY_ONE);
 	if (vae_random_below(random, 4) == 0 || first >= last) {
 		first = 0;
 		last = VAE_QUALITY_ONE;
@@ -377,7 +442,8 @@ static uint16_t draw_quality(struct vae_random *random, const struct vae_arch *a
 	return (uint16_t)(first + vae_random_below(random, last - first + 1));
 }
 
-/* The samples of worker i. Each draws from its own stream (seed, step, number in the batch), so that it is the same whoever has it. */
+/* The samples of worker i. Each draws from its own stream (seed, step, number in the batch), so
+ * that it is the same whoever has it. */
 static void work(struct vae_trainer *t, int i, uint64_t step)
 {
 	struct worker *w = &t->worker[i];
@@ -399,8 +465,9 @@ static void work(struct vae_trainer *t, int i, uint64_t step)
 	size_t floats = (size_t)(t->nets->arch.width * t->nets->arch.height);
 	for (size_t k = 0; k < w->samples; k++) { /* as they stand: digits have an orientation */
 		vae_random_init(&o->random, options->seed, step, w->first + k);
-		vae_data_middle(&t->data, vae_random_below(&o->random, (uint32_t)t->data.count), (uint32_t)t->nets->arch.width,
-		                (uint32_t)t->nets->arch.height, 0, o->x + k * floats);
+		vae_data_middle(&t->data, vae_random_below(&o->random, (uint32_t)t->data.count),
+		                (uint32_t)t->nets->arch.width, (uint32_t)t->nets->arch.height, 0,
+		                o->x + k * floats);
 		vae_objective_noise(o, k);
 	}
 	vae_objective_pass(o, &t->weights, 0, true, weight, t->gradient[i], &w->sums);
@@ -418,11 +485,13 @@ static int drain(struct vae_trainer *t, struct vae_objective_sums *sums, struct 
 	return vae_ranks_sum(t->options.cluster, (double *)sums, sizeof *sums / sizeof(double), error);
 }
 
-/* 1 until the last `decay` of the way, then linearly down to 1 %; the way is counted in steps or minutes, whichever is further. */
+/* 1 until the last `decay` of the way, then linearly down to 1 %; the way is counted in steps or
+ * minutes, whichever is further. */
 static double schedule(const struct vae_trainer *t, double seconds)
 {
 	const struct vae_train_options *o = &t->options;
-	double step = (double)t->optimiser.step, done = o->steps ? step / (double)o->steps : 0, left = 1;
+	double step = (double)t->optimiser.step, done = o->steps ? step / (double)o->steps : 0,
+		   left = 1;
 	if (o->minutes > 0)
 		done = fmax(done, seconds / (60 * o->minutes));
 	if (o->decay > 0 && done > 1 - o->decay)
@@ -441,8 +510,10 @@ static int gather(struct vae_trainer *t, double *norm, struct vae_error *error)
 	return result;
 }
 
-/* Returns 1 where the gradient was finite, and with it the step taken, 0 where it was not, or an error. */
-static int one_step(struct vae_trainer *t, double rate, struct vae_objective_sums *sums, double *norm, struct vae_error *error)
+/* Returns 1 where the gradient was finite, and with it the step taken, 0 where it was not, or an
+ * error. */
+static int one_step(struct vae_trainer *t, double rate, struct vae_objective_sums *sums,
+                    double *norm, struct vae_error *error)
 {
 	struct vae_objective_sums batch;
 #pragma omp parallel for schedule(static, 1) num_threads(t->workers)
@@ -458,15 +529,16 @@ static int one_step(struct vae_trainer *t, double rate, struct vae_objective_sum
 		return 0;
 	}
 	vae_objective_add(sums, &batch);
-	vae_optimiser_step(&t->optimiser, &t->nets->params, t->weights.value, t->gradient[0], *norm, t->options.clip, rate, t->options.ema,
-	                   t->weights.bf16);
+	vae_optimiser_step(&t->optimiser, &t->nets->params, t->weights.value, t->gradient[0], *norm,
+	                   t->options.clip, rate, t->options.ema, t->weights.bf16);
 	vae_weights_pack(&t->weights, &t->nets->params);
 	return 1;
 }
 
-/* ---- validation, reports, saving --------------------------------------------------------------------------------------- */
+/* ---- validation, reports, saving ------------------------------------------------------------- */
 
-/* Lets the averaged weights, which are what is shipped (before their rounding to 16 bits), take the place of the live ones, in float32; and back. */
+/* Lets the averaged weights, which are what is shipped (before their rounding to 16 bits), take the
+ * place of the live ones, in float32; and back. */
 static struct vae_weights use_average(struct vae_trainer *t)
 {
 	struct vae_weights live = t->weights;
@@ -487,16 +559,21 @@ static int validate(struct vae_trainer *t, struct vae_objective_sums *sums, stru
 	struct vae_weights live = use_average(t);
 	uint32_t width = is_photo(t) ? (uint32_t)t->options.patch : (uint32_t)t->nets->arch.width;
 	uint32_t height = is_photo(t) ? width : (uint32_t)t->nets->arch.height;
-	size_t floats = (size_t)width * height, pictures = t->validation.count; /* photo: one picture at a time */
+	size_t floats = (size_t)width * height,
+		   pictures = t->validation.count; /* photo: one picture at a time */
 	size_t rank = vae_rank(t->options.cluster), ranks = vae_ranks(t->options.cluster);
-	size_t from = vae_deal(pictures, rank, ranks), count = vae_deal(pictures, rank + 1, ranks) - from;
+	size_t from = vae_deal(pictures, rank, ranks),
+		   count = vae_deal(pictures, rank + 1, ranks) - from;
 	float offset = is_photo(t) ? 0.5f : 0;
 #pragma omp parallel for schedule(static, 1) num_threads(t->workers)
 	for (int i = 0; i < t->workers; i++) {
 		struct vae_objective *o = &t->worker[i].objective;
 		uint64_t state = vae_fp_enter();
-		size_t group = is_photo(t) ? 1 : o->rows, end = from + vae_deal(count, (size_t)i + 1, (size_t)t->workers); /* groups may differ in size */
-		for (size_t p = from + vae_deal(count, (size_t)i, (size_t)t->workers); p < end; p += group) {
+		size_t group = is_photo(t) ? 1 : o->rows,
+			   end = from + vae_deal(count, (size_t)i + 1,
+		                             (size_t)t->workers); /* groups may differ in size */
+		for (size_t p = from + vae_deal(count, (size_t)i, (size_t)t->workers); p < end;
+		     p += group) {
 			o->samples = group < end - p ? group : end - p;
 			for (size_t k = 0; k < o->samples; k++) {
 				vae_random_init(&o->random, t->options.seed, VAE_STREAM_VALIDATION, p + k);
@@ -505,7 +582,9 @@ static int validate(struct vae_trainer *t, struct vae_objective_sums *sums, stru
 					vae_objective_noise(o, k);
 			}
 			for (int q = 0; q < (is_photo(t) ? VALID_QUALITIES : 1); q++)
-				vae_objective_pass(o, &t->weights, (uint16_t)(VAE_QUALITY_ONE * q / (VALID_QUALITIES - 1)), false, 0, NULL, &t->worker[i].sums);
+				vae_objective_pass(o, &t->weights,
+				                   (uint16_t)(VAE_QUALITY_ONE * q / (VALID_QUALITIES - 1)), false,
+				                   0, NULL, &t->worker[i].sums);
 		}
 		o->samples = o->rows;
 		vae_fp_leave(state);
@@ -514,25 +593,40 @@ static int validate(struct vae_trainer *t, struct vae_objective_sums *sums, stru
 	return drain(t, sums, error);
 }
 
-static struct vae_train_progress progress_of(const struct vae_trainer *t, const struct vae_objective_sums *s, bool valid)
+static struct vae_train_progress progress_of(const struct vae_trainer *t,
+                                             const struct vae_objective_sums *s, bool valid)
 {
 	double n = s->samples > 0 ? s->samples : NAN;
 	const struct vae_train_options *o = &t->options;
 	double left = o->minutes > 0 ? 60 * o->minutes - t->run_seconds : INFINITY;
-	return (struct vae_train_progress){.step = t->optimiser.step, .steps = o->steps, .loss = s->loss / n, .bpp = s->bpp / n, .z_bpp = s->z_bpp / n,
-	                               .psnr = is_photo(t) ? decibels(s->mse / n) : NAN,
-	                               .ms_ssim = o->loss == VAE_LOSS_MS_SSIM ? decibels(s->metric / n) : NAN,
-	                               .ssimulacra2 = o->loss == VAE_LOSS_VISION ? vae_s2_score(s->metric / n) : NAN, .elbo = s->elbo / n, .kl = s->kl / n, .skipped = t->skipped, .valid = valid,
-	                               .seconds_left = left};
+	return (struct vae_train_progress){
+		.step = t->optimiser.step,
+		.steps = o->steps,
+		.loss = s->loss / n,
+		.bpp = s->bpp / n,
+		.z_bpp = s->z_bpp / n,
+		.psnr = is_photo(t) ? decibels(s->mse / n) : NAN,
+		.ms_ssim = o->loss == VAE_LOSS_MS_SSIM ? decibels(s->metric / n) : NAN,
+		.ssimulacra2 = o->loss == VAE_LOSS_VISION ? vae_s2_score(s->metric / n) : NAN,
+		.elbo = s->elbo / n,
+		.kl = s->kl / n,
+		.skipped = t->skipped,
+		.valid = valid,
+		.seconds_left = left};
 }
 
-static int write_log(const struct vae_trainer *t, const struct vae_train_progress *p, struct vae_error *error)
+static int write_log(const struct vae_trainer *t, const struct vae_train_progress *p,
+                     struct vae_error *error)
 {
 	if (!t->log)
 		return 0;
-	int n = vae_text_write(t->log, "%llu\t%.2f\t%s\t%.5f\t%.5f\t%.5f\t%.3f\t%.3f\t%.3f\t%.3g\t%.3g\t%.1f\t%llu\t%.3f\t%.3f\n", (unsigned long long)p->step,
-	        (t->earlier_seconds + t->run_seconds) / 60, p->valid ? "valid" : "train", p->loss, p->bpp, p->z_bpp, p->psnr, p->elbo, p->kl, p->lr,
-	        p->gradient_norm, p->images_per_second, (unsigned long long)p->skipped, p->ms_ssim, p->ssimulacra2);
+	int n = vae_text_write(
+		t->log,
+		"%llu\t%.2f\t%s\t%.5f\t%.5f\t%.5f\t%.3f\t%.3f\t%.3f\t%.3g\t%.3g\t%.1f\t%llu\t%.3f\t%.3f\n",
+		(unsigned long long)p->step, (t->earlier_seconds + t->run_seconds) / 60,
+		p->valid ? "valid" : "train", p->loss, p->bpp, p->z_bpp, p->psnr, p->elbo, p->kl, p->lr,
+		p->gradient_norm, p->images_per_second, (unsigned long long)p->skipped, p->ms_ssim,
+		p->ssimulacra2);
 	return n < 0 || fflush(t->log) ? vae_fail_errno(error, "log %s", t->options.log) : 0;
 }
 
@@ -540,18 +634,27 @@ static int write_checkpoint(const struct vae_trainer *t, struct vae_error *error
 {
 	if (!t->options.checkpoint || !leads(&t->options))
 		return 0;
-	struct vae_checkpoint_head head = {.seed = t->options.seed, .step = t->optimiser.step, .floats = t->optimiser.size, .skipped = t->skipped,
+	struct vae_checkpoint_head head = {.seed = t->options.seed,
+	                                   .step = t->optimiser.step,
+	                                   .floats = t->optimiser.size,
+	                                   .skipped = t->skipped,
 	                                   .optimiser = (uint32_t)t->options.optimiser,
-	                                   .loss = (uint32_t)t->options.loss, .share = t->options.share, .seconds = t->earlier_seconds + t->run_seconds};
+	                                   .loss = (uint32_t)t->options.loss,
+	                                   .share = t->options.share,
+	                                   .seconds = t->earlier_seconds + t->run_seconds};
 	vae_arch_format(&t->nets->arch, head.arch);
-	return vae_checkpoint_write(t->options.checkpoint, &head, t->weights.value, &t->optimiser, error);
+	return vae_checkpoint_write(t->options.checkpoint, &head, t->weights.value, &t->optimiser,
+	                            error);
 }
 
-/* Ranks that are not equal any more, by an error of a machine or of what is between them, have no state worth keeping. */
+/* Ranks that are not equal any more, by an error of a machine or of what is between them, have no
+ * state worth keeping. */
 static int save_checkpoint(const struct vae_trainer *t, struct vae_error *error)
 {
 	const struct vae_cluster *c = t->options.cluster;
-	int result = c ? vae_ranks_same(c, vae_checkpoint_hash(t->weights.value, &t->optimiser), "weights", error) : 0;
+	int result = c ? vae_ranks_same(c, vae_checkpoint_hash(t->weights.value, &t->optimiser),
+	                                "weights", error)
+	               : 0;
 	return result ? result : write_checkpoint(t, error);
 }
 
@@ -559,13 +662,14 @@ static int save_checkpoint(const struct vae_trainer *t, struct vae_error *error)
 struct run {
 	vae_train_report *report;
 	void *context;
-	bool go_on;                      /* the report has not asked to stop */
-	struct vae_objective_sums sums;  /* since the last report */
+	bool go_on;                     /* the report has not asked to stop */
+	struct vae_objective_sums sums; /* since the last report */
 	uint64_t report_step;
 	double report_time, save_time, rate, norm;
 };
 
-static int say(const struct vae_trainer *t, struct run *r, const struct vae_train_progress *p, struct vae_error *error)
+static int say(const struct vae_trainer *t, struct run *r, const struct vae_train_progress *p,
+               struct vae_error *error)
 {
 	r->go_on = (!r->report || r->report(r->context, p)) && r->go_on;
 	return write_log(t, p, error);
@@ -588,7 +692,8 @@ static int report_train(struct vae_trainer *t, struct run *r, double time, struc
 	double steps = (double)(t->optimiser.step - r->report_step), seconds = time - r->report_time;
 	p.images_per_second = steps * t->options.batch / seconds;
 	if (t->options.steps && steps > 0)
-		p.seconds_left = fmin(p.seconds_left, (double)(t->options.steps - t->optimiser.step) * seconds / steps);
+		p.seconds_left =
+			fmin(p.seconds_left, (double)(t->options.steps - t->optimiser.step) * seconds / steps);
 	p.lr = r->rate;
 	p.gradient_norm = r->norm;
 	r->sums = (struct vae_objective_sums){0};
@@ -601,7 +706,8 @@ static bool finished(const struct vae_trainer *t)
 {
 	const struct vae_train_options *o = &t->options;
 	bool endless = !o->steps && o->minutes > 0; /* but for the minutes */
-	return (!endless && t->optimiser.step >= o->steps) || (o->minutes > 0 && t->run_seconds >= 60 * o->minutes);
+	return (!endless && t->optimiser.step >= o->steps) ||
+	       (o->minutes > 0 && t->run_seconds >= 60 * o->minutes);
 }
 
 /* The weights before the first step, made or read by rank 0, whose whole state goes to all. */
@@ -609,11 +715,17 @@ static int begin(struct vae_trainer *t, struct vae_error *error)
 {
 	const struct vae_cluster *c = t->options.cluster;
 	struct vae_optimiser *o = &t->optimiser;
-	struct { uint64_t seed, step, skipped; double earlier_seconds; } state = {t->options.seed, o->step, t->skipped, t->earlier_seconds};
+	struct {
+		uint64_t seed, step, skipped;
+		double earlier_seconds;
+	} state = {t->options.seed, o->step, t->skipped, t->earlier_seconds};
 	float *array[] = {t->weights.value, o->first, o->second, o->average};
-	int result = c ? vae_ranks_same(c, vae_data_hash(&t->data) ^ 3 * vae_data_hash(&t->validation), "pictures", error) : 0;
+	int result = c ? vae_ranks_same(c, vae_data_hash(&t->data) ^ 3 * vae_data_hash(&t->validation),
+	                                "pictures", error)
+	               : 0;
 	if (!result && !t->started && leads(&t->options)) {
-		result = vae_start(t->nets, &t->data, t->options.seed, t->weights.value, &t->start_psnr, error);
+		result =
+			vae_start(t->nets, &t->data, t->options.seed, t->weights.value, &t->start_psnr, error);
 		if (!result && t->init)
 			result = vae_grow(t->nets, t->weights.value, t->init, error);
 		memcpy(o->average, t->weights.value, o->size * sizeof(float));
@@ -646,8 +758,11 @@ static int run_steps(struct vae_trainer *t, struct run *r, struct vae_error *err
 		skips = taken ? 0 : skips + 1;
 		t->run_seconds = time - start;
 		if (skips >= HALT_SKIPS)
-			return vae_fail(error, VAE_ESTOP, "diverged at step %llu: %d steps in a row gave NaN or infinity; lower the rate, or resume from an "
-			                "earlier checkpoint", (unsigned long long)t->optimiser.step, skips);
+			return vae_fail(error, VAE_ESTOP,
+			                "diverged at step %llu: %d steps in a row gave NaN or infinity; lower "
+			                "the rate, or resume from an "
+			                "earlier checkpoint",
+			                (unsigned long long)t->optimiser.step, skips);
 		if (time - r->report_time >= 1 || finished(t))
 			result = report_train(t, r, time, error);
 		if (!result && time - r->save_time >= 60 * t->options.checkpoint_minutes && !finished(t)) {
@@ -662,7 +777,8 @@ static int run_steps(struct vae_trainer *t, struct run *r, struct vae_error *err
 	return result;
 }
 
-int vae_trainer_run(struct vae_trainer *t, vae_train_report *report, void *context, struct vae_error *error)
+int vae_trainer_run(struct vae_trainer *t, vae_train_report *report, void *context,
+                    struct vae_error *error)
 {
 	if (!t->data.count)
 		return vae_fail(error, VAE_EARG, "no picture to train on");
@@ -674,11 +790,12 @@ int vae_trainer_run(struct vae_trainer *t, vae_train_report *report, void *conte
 	if (!result)
 		result = save_checkpoint(t, error);
 	if (!result && !r.go_on)
-		result = vae_fail(error, VAE_ESTOP, "stopped at step %llu", (unsigned long long)t->optimiser.step);
+		result = vae_fail(error, VAE_ESTOP, "stopped at step %llu",
+		                  (unsigned long long)t->optimiser.step);
 	return result ? result : report_valid(t, &r, error);
 }
 
-/* ---- the model --------------------------------------------------------------------------------------------------------- */
+/* ---- the model ------------------------------------------------------------------------------- */
 
 /* Writes what the run came to, in ASCII. */
 static int print_figures(const struct vae_trainer *t, char *text, size_t room)
@@ -687,24 +804,32 @@ static int print_figures(const struct vae_trainer *t, char *text, size_t room)
 	char ranks[32] = "";
 	if (vae_ranks(o->cluster) > 1)
 		snprintf(ranks, sizeof ranks, "%zu ranks of ", vae_ranks(o->cluster));
-	int n = vae_text(text, room, "%llu steps of %d samples in %.0f minutes on %s%d threads in %s, %s %g, loss %s, seed %llu",
-	                 (unsigned long long)t->optimiser.step, o->batch, (t->earlier_seconds + t->run_seconds) / 60, ranks, t->threads,
-	                 t->weights.bf16 ? "bf16" : "float32", optimiser_name(t), o->lr, loss_name[o->loss], (unsigned long long)o->seed);
+	int n = vae_text(
+		text, room,
+		"%llu steps of %d samples in %.0f minutes on %s%d threads in %s, %s %g, loss %s, seed %llu",
+		(unsigned long long)t->optimiser.step, o->batch, (t->earlier_seconds + t->run_seconds) / 60,
+		ranks, t->threads, t->weights.bf16 ? "bf16" : "float32", optimiser_name(t), o->lr,
+		loss_name[o->loss], (unsigned long long)o->seed);
 	const struct vae_objective_sums *v = &t->last_valid;
 	if (!(v->samples > 0 && n > 0 && (size_t)n < room))
 		return n;
 	if (!is_photo(t))
-		return n + vae_text(text + n, room - (size_t)n, "; validation negative ELBO %.2f nats, KL %.2f", v->elbo / v->samples, v->kl / v->samples);
-	n += vae_text(text + n, room - (size_t)n, "; validation loss %.4f, %.4f bpp, %.2f dB", v->loss / v->samples, v->bpp / v->samples,
-	              decibels(v->mse / v->samples));
+		return n + vae_text(text + n, room - (size_t)n,
+		                    "; validation negative ELBO %.2f nats, KL %.2f", v->elbo / v->samples,
+		                    v->kl / v->samples);
+	n += vae_text(text + n, room - (size_t)n, "; validation loss %.4f, %.4f bpp, %.2f dB",
+	              v->loss / v->samples, v->bpp / v->samples, decibels(v->mse / v->samples));
 	if (o->loss == VAE_LOSS_MS_SSIM && (size_t)n < room)
-		n += vae_text(text + n, room - (size_t)n, ", MS-SSIM %.2f dB", decibels(v->metric / v->samples));
+		n += vae_text(text + n, room - (size_t)n, ", MS-SSIM %.2f dB",
+		              decibels(v->metric / v->samples));
 	if (o->loss == VAE_LOSS_VISION && (size_t)n < room)
-		n += vae_text(text + n, room - (size_t)n, ", SSIMULACRA 2 %.2f", vae_s2_score(v->metric / v->samples));
+		n += vae_text(text + n, room - (size_t)n, ", SSIMULACRA 2 %.2f",
+		              vae_s2_score(v->metric / v->samples));
 	return n;
 }
 
-/* Makes the text of the metadata entry "training": the figures, then the caller's summary. The caller frees *text. */
+/* Makes the text of the metadata entry "training": the figures, then the caller's summary. The
+ * caller frees *text. */
 static int describe(char **text, const struct vae_trainer *t, struct vae_error *error)
 {
 	char figures[600];
@@ -717,12 +842,13 @@ static int describe(char **text, const struct vae_trainer *t, struct vae_error *
 	return result;
 }
 
-/* What photo models hold besides weights, of training pictures: how rounding weighs errors, and the entropy tables of what it leaves. */
+/* What photo models hold besides weights, of training pictures: how rounding weighs errors, and the
+ * entropy tables of what it leaves. */
 struct measure {
 	struct vae_trainer *trainer;
 	struct vae_tables_source source;
-	float *sensitivity;            /* knots x y */
-	struct vae_cdfs_seen *seen;  /* [workers] */
+	float *sensitivity;         /* knots x y */
+	struct vae_cdfs_seen *seen; /* [workers] */
 };
 
 /* A worker's share of the knots. */
@@ -734,14 +860,16 @@ static int measure_knots(void *context, size_t i, int thread, struct vae_error *
 	(void)thread;
 	for (int k = (int)i; k < t->nets->arch.knots && !rc; k += t->workers) {
 		float *row = m->sensitivity + (size_t)k * (size_t)t->nets->arch.y;
-		vae_sensitivity_row(row, k, &t->worker[i].objective, &t->weights, &t->data, t->options.seed);
+		vae_sensitivity_row(row, k, &t->worker[i].objective, &t->weights, &t->data,
+		                    t->options.seed);
 		rc = vae_tables_see(&m->seen[i], &m->source, row, k, &t->worker[i].objective, error);
 	}
 	return rc;
 }
 
 /* scales: Gaussian ones at first, which make way for those that were seen. */
-static int measure(struct vae_trainer *t, float *sensitivity, struct vae_cdfs *scales, struct vae_error *error)
+static int measure(struct vae_trainer *t, float *sensitivity, struct vae_cdfs *scales,
+                   struct vae_error *error)
 {
 	struct measure m = {t, {&t->weights, scales, &t->data, t->options.seed}, sensitivity, NULL};
 	int rc = vae_alloc(&m.seen, (size_t)t->workers, sizeof *m.seen, error);
@@ -770,17 +898,23 @@ int vae_trainer_save(struct vae_trainer *t, FILE *file, struct vae_error *error)
 	if (!t->started)
 		return vae_fail(error, VAE_EARG, "nothing was trained yet: there are no weights to save");
 	int result = vae_cdfs_make(&scales, NULL, error);
-	if (!result && !is_photo(t) && !(result = vae_alloc(&sigmoid, VAE_SIGMOID_KNOTS, sizeof(float), error)))
+	if (!result && !is_photo(t) &&
+	    !(result = vae_alloc(&sigmoid, VAE_SIGMOID_KNOTS, sizeof(float), error)))
 		vae_sigmoid_make(sigmoid);
 	if (!result && is_photo(t) && t->data.count &&
-	    !(result = vae_alloc(&sensitivity, (size_t)t->nets->arch.knots * (size_t)t->nets->arch.y, sizeof(float), error)))
+	    !(result = vae_alloc(&sensitivity, (size_t)t->nets->arch.knots * (size_t)t->nets->arch.y,
+	                         sizeof(float), error)))
 		result = measure(t, sensitivity, &scales, error);
 	if (result || (result = describe(&text, t, error)))
 		goto out;
 	vae_text(share, sizeof share, "%g", t->options.share);
-	struct vae_metadata metadata = {.count = has_metric(t->options.loss) ? 4 : 3, .key = {"licence", "loss", "training", "share"},
-	                                .value = {(char *)(t->options.licence ? t->options.licence : ""), (char *)loss_name[t->options.loss], text, share}};
-	result = vae_model_write(file, t->nets, t->optimiser.average, &scales, sigmoid, sensitivity, t->init && !t->optimiser.step ? &t->init->metadata : &metadata, error);
+	struct vae_metadata metadata = {
+		.count = has_metric(t->options.loss) ? 4 : 3,
+		.key = {"licence", "loss", "training", "share"},
+		.value = {(char *)(t->options.licence ? t->options.licence : ""),
+	              (char *)loss_name[t->options.loss], text, share}};
+	result = vae_model_write(file, t->nets, t->optimiser.average, &scales, sigmoid, sensitivity,
+	                         t->init && !t->optimiser.step ? &t->init->metadata : &metadata, error);
 out:
 	vae_cdfs_clear(&scales);
 	free(sigmoid);

@@ -1,6 +1,7 @@
-/* exhaust.c - every allocation of each program made to fail in turn: exhaust [MOST [PART]], MOST runs of each command at most (0: all;
- * default 18), only of commands that contain PART. Each run either fails in words, with exit status 1 and nothing left behind -o; or, where the allocation was one
- * that can be done without (a buffer of stdio), does all its work. */
+/* exhaust.c - every allocation of each program made to fail in turn: exhaust [MOST [PART]], MOST
+ * runs of each command at most (0: all; default 18), only of commands that contain PART. Each run
+ * either fails in words, with exit status 1 and nothing left behind -o; or, where the allocation
+ * was one that can be done without (a buffer of stdio), does all its work. */
 #include <dirent.h>
 #include <limits.h>
 #include <fcntl.h>
@@ -15,10 +16,13 @@
 #include "tap.h"
 
 #define G "tests/data/golden/"
-#define SMALL "--arch 'photo enc=16 enc_blocks=1 y=2 hyper=16 ctx=16 z=1 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=2' --patch 64 --batch 1"
+#define SMALL                                                                                \
+	"--arch 'photo enc=16 enc_blocks=1 y=2 hyper=16 ctx=16 z=1 dec=16 dec_blocks=1 grid=48 " \
+	"grid_layers=1 knots=2' --patch 64 --batch 1"
 #define DENSE "--arch 'mlp width=16 height=16 hidden1=2 hidden2=2 z=1 knots=2' --batch 2"
 
-/* $O is the output; what the commands need is in $D. slow: one that takes seconds, for a tenth of the runs, and a thousand at most. */
+/* $O is the output; what the commands need is in $D. slow: one that takes seconds, for a tenth of
+ * the runs, and a thousand at most. */
 static const struct command {
 	const char *text;
 	bool slow;
@@ -37,12 +41,21 @@ static const struct command {
 	{"vae-dec -T 1 --reduce 4 -o $O " G "tiny-rgb-60.range.lat", false},
 	{"vae-dec -T 1 -m mnist-1 --sample 2 -o $O", false},
 	{"vae-stat -T 1 --json -o $O -r " G "rgb.ppm " G "rgb.ppm", false},
-	{"vae-stat -T 1 --tsv -o $O " G "tiny-alpha-25.range.lat $D/two.latents tests/data/tiny.safetensors", false},
-	{"vae-train -T 1 " DENSE " --steps 2 --valid $D/grey.pgm --log $D/log --checkpoint $D/checkpoint -o $O $D/grey.pgm", false},
-	{"vae-train -T 1 --resume --checkpoint $D/kept --steps 2 " DENSE " --loss bce -o $O $D/grey.pgm", false},
-	{"vae-train -T 1 " SMALL " --steps 1 --lossless $D/square.ppm --valid $D/square.ppm -o $O $D/square.ppm", true},
-	{"vae-train -T 2 --init tiny --steps 1 --patch 64 --batch 2 --optimiser muon -o $O $D/square.ppm", false}
-};
+	{"vae-stat -T 1 --tsv -o $O " G
+     "tiny-alpha-25.range.lat $D/two.latents tests/data/tiny.safetensors",
+     false},
+	{"vae-train -T 1 " DENSE
+     " --steps 2 --valid $D/grey.pgm --log $D/log --checkpoint $D/checkpoint -o $O $D/grey.pgm",
+     false},
+	{"vae-train -T 1 --resume --checkpoint $D/kept --steps 2 " DENSE
+     " --loss bce -o $O $D/grey.pgm",
+     false},
+	{"vae-train -T 1 " SMALL
+     " --steps 1 --lossless $D/square.ppm --valid $D/square.ppm -o $O $D/square.ppm",
+     true},
+	{"vae-train -T 2 --init tiny --steps 1 --patch 64 --batch 2 --optimiser muon -o $O "
+     "$D/square.ppm",
+     false}};
 
 static char folder[PATH_MAX - 64]; /* $D, with room for the names of its files */
 
@@ -70,13 +83,17 @@ static char *slurp(const char *name, size_t *size)
 	return bytes;
 }
 
-/* Runs a command with stderr in $D/err, the shim around it; its wait status. A run that hangs is ended by SIGALRM. */
+/* Runs a command with stderr in $D/err, the shim around it; its wait status. A run that hangs is
+ * ended by SIGALRM. */
 static int run(const char *command, const char *allocation)
 {
 	char text[2048];
 	snprintf(text, sizeof text,
-	         "exec env ASAN_OPTIONS=\"$ASAN_OPTIONS:verify_asan_link_order=0:allocator_may_return_null=1\" LD_PRELOAD=\"${B:-build}/tests/shim.so\" "
-	         "%s%s FAULT_COUNT=$D/count %s >$D/stdout 2>$D/err </dev/null", *allocation ? "FAULT_ALLOCATION=" : "", allocation, command);
+	         "exec env "
+	         "ASAN_OPTIONS=\"$ASAN_OPTIONS:verify_asan_link_order=0:allocator_may_return_null=1\" "
+	         "LD_PRELOAD=\"${B:-build}/tests/shim.so\" "
+	         "%s%s FAULT_COUNT=$D/count %s >$D/stdout 2>$D/err </dev/null",
+	         *allocation ? "FAULT_ALLOCATION=" : "", allocation, command);
 	pid_t pid = fork();
 	if (pid == 0) {
 		alarm(300);
@@ -89,7 +106,10 @@ static int run(const char *command, const char *allocation)
 }
 
 /* A file of an unfinished -o or checkpoint. */
-static bool is_leftover(const char *name) { return !strncmp(name, ".out.", 5) || strstr(name, ".tmp"); }
+static bool is_leftover(const char *name)
+{
+	return !strncmp(name, ".out.", 5) || strstr(name, ".tmp");
+}
 
 static bool has_leftover(void)
 {
@@ -132,7 +152,9 @@ static const char *judge(int status, const char *expected, size_t expected_size)
 	if (WIFSIGNALED(status))
 		fault = "it crashed";
 	else if (WEXITSTATUS(status) == 0)
-		fault = expected && (!out || size != expected_size || memcmp(out, expected, size)) ? "exit 0, and another output" : NULL;
+		fault = expected && (!out || size != expected_size || memcmp(out, expected, size))
+		            ? "exit 0, and another output"
+		            : NULL;
 	else if (WEXITSTATUS(status) != 1)
 		fault = "an exit status that is neither 0 nor 1";
 	else if (!words)
@@ -149,7 +171,8 @@ static const char *judge(int status, const char *expected, size_t expected_size)
 }
 
 /* One failing allocation, or all from there on. */
-static bool one_run(const char *command, long number, bool onwards, const char *expected, size_t size)
+static bool one_run(const char *command, long number, bool onwards, const char *expected,
+                    size_t size)
 {
 	char allocation[32];
 	size_t words;
@@ -167,8 +190,8 @@ static bool one_run(const char *command, long number, bool onwards, const char *
 	return false;
 }
 
-/* Run i of `runs`: a third over the first 60 allocations, a third over the last 200, a third over all, which are mostly the parsing of a
- * model's header. */
+/* Run i of `runs`: a third over the first 60 allocations, a third over the last 200, a third over
+ * all, which are mostly the parsing of a model's header. */
 static long choose(long i, long runs, long count)
 {
 	long third = (runs + 2) / 3, head = count < 60 ? count : 60, tail = count < 200 ? count : 200;
@@ -180,7 +203,8 @@ static long choose(long i, long runs, long count)
 	return i < third ? count - i * tail / third : 1 + (i - third) * count / third;
 }
 
-/* Of all, every tenth fails with all that follow too; of some, every second with all that follow. */
+/* Of all, every tenth fails with all that follow too; of some, every second with all that follow.
+ */
 static void exhaust(const char *command, long most, bool slow)
 {
 	size_t size, digits;
@@ -206,9 +230,12 @@ static void exhaust(const char *command, long most, bool slow)
 static void prepare(void)
 {
 	static const char *const steps[] = {
-		"vae-enc -m tiny " G "grey-alpha.pam " G "cell.ppm > $D/two.latents", "pamcut -width 20 -height 3 " G "rgb.ppm | pnmtoplainpnm > $D/plain.ppm",
-		"pamcut -width 16 -height 16 " G "grey.pgm > $D/grey.pgm", "pngtopnm tests/data/photo.png | pamcut -width 64 -height 64 > $D/square.ppm",
-		"vae-train -T 1 --quiet " DENSE " --steps 1 --checkpoint $D/kept.whole -o $D/first $D/grey.pgm"};
+		"vae-enc -m tiny " G "grey-alpha.pam " G "cell.ppm > $D/two.latents",
+		"pamcut -width 20 -height 3 " G "rgb.ppm | pnmtoplainpnm > $D/plain.ppm",
+		"pamcut -width 16 -height 16 " G "grey.pgm > $D/grey.pgm",
+		"pngtopnm tests/data/photo.png | pamcut -width 64 -height 64 > $D/square.ppm",
+		"vae-train -T 1 --quiet " DENSE
+		" --steps 1 --checkpoint $D/kept.whole -o $D/first $D/grey.pgm"};
 	for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
 		ok(!system(steps[i]), "%.40s", steps[i]);
 }
@@ -219,7 +246,8 @@ int main(int argc, char **argv)
 	long most = argc > 1 ? atol(argv[1]) : 18;
 	const char *build = getenv("B");
 	char path[PATH_MAX];
-	int length = snprintf(folder, sizeof folder, "%s/tests/exhaust.XXXXXX", build ? build : "build");
+	int length =
+		snprintf(folder, sizeof folder, "%s/tests/exhaust.XXXXXX", build ? build : "build");
 	if (length >= (int)sizeof folder || !mkdtemp(folder)) {
 		fprintf(stderr, "exhaust: no folder %s\n", folder);
 		return 1;

@@ -1,12 +1,16 @@
-/* measure.c - measure MILLISECONDS KILOBYTES COMMAND...: runs the command; exits as it does, unless it took more processor time, or
- * more memory (the resident set at its largest), which it says, with exit status 120. */
+/* measure.c - measure MILLISECONDS KILOBYTES COMMAND...: runs the command; exits as it does, unless
+ * it took more processor time, or more memory (the resident set at its largest), which it says,
+ * with exit status 120. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-static double milliseconds(struct timeval t) { return 1e3 * (double)t.tv_sec + 1e-3 * (double)t.tv_usec; }
+static double milliseconds(struct timeval t)
+{
+	return 1e3 * (double)t.tv_sec + 1e-3 * (double)t.tv_usec;
+}
 
 int main(int argc, char **argv)
 {

@@ -2,10 +2,9 @@
  *
  *   FAULT_ALLOCATION=N   the N-th allocation fails (from 1);  N+: and all that follow
  *   FAULT_COUNT=FILE     how many allocations there were is written there at the end
- *   FAULT_ALARM=MICROS   SIGALRM so often, caught by a handler that lets system calls be interrupted
- *   FAULT_NAMELESS=1     the file systems have no files without a name (O_TMPFILE)
- *   FAULT_SYNC=1         no file can be flushed to its disk (fsync)
- */
+ *   FAULT_ALARM=MICROS   SIGALRM so often, caught by a handler that lets system calls be
+ * interrupted FAULT_NAMELESS=1     the file systems have no files without a name (O_TMPFILE)
+ *   FAULT_SYNC=1         no file can be flushed to its disk (fsync) */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +18,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-static void *(*real_malloc)(size_t), *(*real_calloc)(size_t, size_t), *(*real_realloc)(void *, size_t), *(*real_aligned)(size_t, size_t);
+static void *(*real_malloc)(size_t), *(*real_calloc)(size_t, size_t),
+	*(*real_realloc)(void *, size_t), *(*real_aligned)(size_t, size_t);
 static int (*real_posix)(void **, size_t, size_t);
 static void (*real_free)(void *);
 static bool ready, onwards; /* ready: from main on */
@@ -39,7 +39,10 @@ static void *early_alloc(size_t size)
 	return early + at;
 }
 
-static bool is_early(const void *p) { return (const char *)p >= early && (const char *)p < early + sizeof early; }
+static bool is_early(const void *p)
+{
+	return (const char *)p >= early && (const char *)p < early + sizeof early;
+}
 
 static void find(void)
 {
@@ -67,18 +70,22 @@ static bool fails(void)
 	return true;
 }
 
-/* libjansson (2.14) does not look whether the buffer of a word could grow, and runs past its end: no fault of ours, and nothing can be done
- * about it from without. Such a buffer has a power of two bytes. */
+/* libjansson (2.14) does not look whether the buffer of a word could grow, and runs past its end:
+ * no fault of ours, and nothing can be done about it from without. Such a buffer has a power of two
+ * bytes. */
 static bool is_word_of_jansson(const void *caller, size_t size)
 {
 	Dl_info info;
-	return size >= 32 && !(size & (size - 1)) && dladdr(caller, &info) && info.dli_fname && strstr(info.dli_fname, "libjansson");
+	return size >= 32 && !(size & (size - 1)) && dladdr(caller, &info) && info.dli_fname &&
+	       strstr(info.dli_fname, "libjansson");
 }
 
 void *malloc(size_t size)
 {
 	find();
-	return !real_malloc ? early_alloc(size) : !is_word_of_jansson(__builtin_return_address(0), size) && fails() ? NULL : real_malloc(size);
+	return !real_malloc                                                        ? early_alloc(size)
+	       : !is_word_of_jansson(__builtin_return_address(0), size) && fails() ? NULL
+	                                                                           : real_malloc(size);
 }
 
 void *calloc(size_t n, size_t size)
@@ -168,7 +175,8 @@ static void __attribute__((destructor)) stop(void)
 	const char *path = getenv("FAULT_COUNT");
 	char text[32];
 	ready = false;
-	int fd = path ? open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666) : -1, n = snprintf(text, sizeof text, "%ld\n", (long)count);
+	int fd = path ? open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666) : -1,
+		n = snprintf(text, sizeof text, "%ld\n", (long)count);
 	if (fd >= 0 && write(fd, text, (size_t)n) == n)
 		close(fd);
 }

@@ -1,5 +1,5 @@
-/* Codes: read, written, read again; those of the small model are decoded by every road there is. The mutator changes what lies beneath
- * zstd and, most times, makes the checksums right again. */
+/* Codes: read, written, read again; those of the small model are decoded by every road there is.
+ * The mutator changes what lies beneath zstd and, most times, makes the checksums right again. */
 #include "content.h"
 
 static void write_and_read(const struct vae_codes *codes)
@@ -10,25 +10,31 @@ static void write_and_read(const struct vae_codes *codes)
 	struct vae_codes_reader *reader;
 	struct vae_codes *again = NULL;
 	FILE *file = open_memstream(&bytes, &count);
-	must(!vae_codes_write(codes, file, 1, &error) && !fclose(file), "codes that were read cannot be written");
+	must(!vae_codes_write(codes, file, 1, &error) && !fclose(file),
+	     "codes that were read cannot be written");
 	file = open_bytes((uint8_t *)bytes, count);
 	must(!vae_codes_reader_new(&reader, file, FUZZ_PIXELS, &error), "no reader");
-	must(vae_codes_read(&again, reader, &error) == 1 && same_codes(codes, again), "codes that were written are others when read");
+	must(vae_codes_read(&again, reader, &error) == 1 && same_codes(codes, again),
+	     "codes that were written are others when read");
 	vae_codes_free(again);
 	vae_codes_reader_free(reader);
 	fclose(file);
 	free(bytes);
 }
 
-static void repack(const struct vae_codes *codes, const struct vae_latents *y, enum vae_method method)
+static void repack(const struct vae_codes *codes, const struct vae_latents *y,
+                   enum vae_method method)
 {
 	struct vae_error error;
 	struct vae_codes *other;
 	struct vae_latents *again;
-	must(!vae_repack(&other, tiny(), codes, method, &error), "codes that can be decoded cannot be packed");
-	must(!vae_dequantise(&again, tiny(), other, &error) && same_latents(y, again), "codes packed anew give other latents");
+	must(!vae_repack(&other, tiny(), codes, method, &error),
+	     "codes that can be decoded cannot be packed");
+	must(!vae_dequantise(&again, tiny(), other, &error) && same_latents(y, again),
+	     "codes packed anew give other latents");
 	/* payloads of the range coder have one form each */
-	must(method != VAE_METHOD_RANGE || codes->method != method || same_codes(codes, other), "two payloads for the same symbols");
+	must(method != VAE_METHOD_RANGE || codes->method != method || same_codes(codes, other),
+	     "two payloads for the same symbols");
 	vae_latents_free(again);
 	vae_codes_free(other);
 }
@@ -41,7 +47,8 @@ static struct vae_image *decode(const struct vae_codes *codes)
 	struct vae_image *image = NULL;
 	struct vae_rate rate;
 	int rc = vae_dequantise(&y, tiny(), codes, &error);
-	int estimated = vae_rate_estimate(&rate, tiny(), codes, &error); /* looks at no alpha samples, which may be out of range */
+	int estimated = vae_rate_estimate(
+		&rate, tiny(), codes, &error); /* looks at no alpha samples, which may be out of range */
 	must(!failed(estimated, &error) || rc < 0, "what can be decoded can be estimated");
 	if (rc < 0)
 		return NULL;
@@ -56,7 +63,8 @@ static struct vae_image *decode(const struct vae_codes *codes)
 static void decode_window(const uint8_t *data, size_t size, const struct vae_image *image)
 {
 	const struct vae_geometry *g = &image->geometry;
-	struct vae_window window = {g->width / 3, g->height / 3, (g->width + 2) / 3, (g->height + 2) / 3};
+	struct vae_window window = {g->width / 3, g->height / 3, (g->width + 2) / 3,
+	                            (g->height + 2) / 3};
 	struct vae_error error;
 	struct vae_codes_reader *reader;
 	struct vae_codes *codes;
@@ -65,12 +73,18 @@ static void decode_window(const uint8_t *data, size_t size, const struct vae_ima
 	struct vae_image *part;
 	size_t colours = (size_t)vae_colours(g->tuple);
 	FILE *file = open_bytes(data, size);
-	must(!vae_codes_reader_new(&reader, file, FUZZ_PIXELS, &error) && vae_codes_begin(&codes, reader, &error) == 1, "a second reading differs");
+	must(!vae_codes_reader_new(&reader, file, FUZZ_PIXELS, &error) &&
+	         vae_codes_begin(&codes, reader, &error) == 1,
+	     "a second reading differs");
 	must(!vae_dequantise_rows(&latents, tiny(), codes, reader, &window, &error), "no rows");
-	must(!vae_decode_rows(&rows, tiny(), latents, &window, &error) && !vae_image_rows_collect(&part, rows, &error), "no window");
+	must(!vae_decode_rows(&rows, tiny(), latents, &window, &error) &&
+	         !vae_image_rows_collect(&part, rows, &error),
+	     "no window");
 	for (uint32_t y = 0; y < window.height; y++)
-		must(!memcmp(part->colour + y * window.width * colours, image->colour + ((window.top + y) * (size_t)g->width + window.left) * colours,
-		             window.width * colours * sizeof *part->colour), "the window has other pixels");
+		must(!memcmp(part->colour + y * window.width * colours,
+		             image->colour + ((window.top + y) * (size_t)g->width + window.left) * colours,
+		             window.width * colours * sizeof *part->colour),
+		     "the window has other pixels");
 	vae_image_free(part);
 	vae_image_rows_free(rows);
 	vae_latents_rows_free(latents);
@@ -123,7 +137,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (int i = 0; rc == 1; i++) {
 		rc = vae_codes_read(&codes, reader, &error);
 		if (failed(rc, &error) || rc == 0) {
-			must(rc < 0 || images == (uint64_t)i, "salvage finds other images in a stream that is whole");
+			must(rc < 0 || images == (uint64_t)i,
+			     "salvage finds other images in a stream that is whole");
 			break;
 		}
 		write_and_read(codes);

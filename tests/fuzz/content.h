@@ -1,5 +1,6 @@
-/* content.h - codes from the inside: what zstd's frames hold, with checksums made right again after it was changed. Random changes of a
- * file die at zstd's checksum or at those of header and slices; these let them through to what lies behind. */
+/* content.h - codes from the inside: what zstd's frames hold, with checksums made right again after
+ * it was changed. Random changes of a file die at zstd's checksum or at those of header and slices;
+ * these let them through to what lies behind. */
 #ifndef FUZZ_CONTENT_H
 #define FUZZ_CONTENT_H
 
@@ -10,8 +11,8 @@
 #include "fuzz.h"
 #include "stream/geometry.h"
 
-#define CONTENT_BYTES 65536
-#define HEADER_BYTES 34
+#define CONTENT_BYTES    65536
+#define HEADER_BYTES     34
 #define SLICE_HEAD_BYTES 8
 
 /* What the frames hold, as far as they are good. */
@@ -41,9 +42,13 @@ static inline size_t wrap(uint8_t *data, size_t room, const uint8_t *content, si
 	return ZSTD_isError(bytes) ? 0 : bytes;
 }
 
-static inline uint32_t low_hash(const void *data, size_t bytes) { return (uint32_t)XXH64(data, bytes, 0); }
+static inline uint32_t low_hash(const void *data, size_t bytes)
+{
+	return (uint32_t)XXH64(data, bytes, 0);
+}
 
-/* One slice of at most `size` bytes; returns its length. The last one takes all that is left: bytes may have come or gone. */
+/* One slice of at most `size` bytes; returns its length. The last one takes all that is left: bytes
+ * may have come or gone. */
 static inline size_t repair_slice(uint8_t *slice, size_t size, bool last)
 {
 	size_t room = size - SLICE_HEAD_BYTES, bytes = vae_get32(slice);
@@ -64,7 +69,8 @@ static inline void repair(uint8_t *content, size_t size)
 	vae_put32(content + 30, low_hash(content, 30));
 	if (cell < VAE_MIN_CELL || cell > VAE_MAX_CELL)
 		return;
-	uint64_t slices = vae_slice_count(vae_cells(vae_get32(content + 20), cell), vae_cells(vae_get32(content + 16), cell));
+	uint64_t slices = vae_slice_count(vae_cells(vae_get32(content + 20), cell),
+	                                  vae_cells(vae_get32(content + 16), cell));
 	size_t at = HEADER_BYTES;
 	for (uint64_t i = 0; i < slices && size - at >= SLICE_HEAD_BYTES; i++)
 		at += repair_slice(content + at, size - at, i + 1 == slices);

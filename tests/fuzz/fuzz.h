@@ -1,5 +1,6 @@
-/* fuzz.h - what the fuzz targets share. A target aborts where something is wrong that no sanitizer sees: a failure without words, two
- * roads that should meet and do not. Run from the root of the tree. */
+/* fuzz.h - what the fuzz targets share. A target aborts where something is wrong that no sanitizer
+ * sees: a failure without words, two roads that should meet and do not. Run from the root of the
+ * tree. */
 #ifndef FUZZ_H
 #define FUZZ_H
 
@@ -46,40 +47,50 @@ static inline const struct vae_model *tiny(void)
 	struct vae_error error;
 	if (!model) {
 		omp_set_num_threads(1);
-		must(!vae_model_load(&model, "tests/data/tiny.safetensors", &error), "no tests/data/tiny.safetensors here");
+		must(!vae_model_load(&model, "tests/data/tiny.safetensors", &error),
+		     "no tests/data/tiny.safetensors here");
 	}
 	return model;
 }
 
-static inline size_t pixels_of(const struct vae_geometry *g) { return (size_t)g->width * g->height; }
+static inline size_t pixels_of(const struct vae_geometry *g)
+{
+	return (size_t)g->width * g->height;
+}
 
 static inline bool same_geometry(const struct vae_geometry *a, const struct vae_geometry *b)
 {
-	return a->width == b->width && a->height == b->height && a->maxval == b->maxval && a->format == b->format && a->tuple == b->tuple;
+	return a->width == b->width && a->height == b->height && a->maxval == b->maxval &&
+	       a->format == b->format && a->tuple == b->tuple;
 }
 
 static inline bool same_image(const struct vae_image *a, const struct vae_image *b)
 {
 	size_t pixels = pixels_of(&a->geometry);
 	return same_geometry(&a->geometry, &b->geometry) && !a->alpha == !b->alpha &&
-	       !memcmp(a->colour, b->colour, pixels * (size_t)vae_colours(a->geometry.tuple) * sizeof *a->colour) &&
+	       !memcmp(a->colour, b->colour,
+	               pixels * (size_t)vae_colours(a->geometry.tuple) * sizeof *a->colour) &&
 	       (!a->alpha || !memcmp(a->alpha, b->alpha, pixels * sizeof *a->alpha));
 }
 
 static inline bool same_latents(const struct vae_latents *a, const struct vae_latents *b)
 {
-	return same_geometry(&a->geometry, &b->geometry) && a->model_id == b->model_id && a->quality == b->quality && a->rows == b->rows &&
-	       a->columns == b->columns && a->channels == b->channels && !a->alpha == !b->alpha &&
+	return same_geometry(&a->geometry, &b->geometry) && a->model_id == b->model_id &&
+	       a->quality == b->quality && a->rows == b->rows && a->columns == b->columns &&
+	       a->channels == b->channels && !a->alpha == !b->alpha &&
 	       !memcmp(a->y, b->y, (size_t)a->rows * a->columns * a->channels * sizeof *a->y) &&
 	       (!a->alpha || !memcmp(a->alpha, b->alpha, pixels_of(&a->geometry) * sizeof *a->alpha));
 }
 
 static inline bool same_codes(const struct vae_codes *a, const struct vae_codes *b)
 {
-	bool same = same_geometry(&a->geometry, &b->geometry) && a->model_id == b->model_id && a->quality == b->quality && a->method == b->method &&
-	            a->rows == b->rows && a->columns == b->columns && a->channels == b->channels && a->slices == b->slices;
+	bool same = same_geometry(&a->geometry, &b->geometry) && a->model_id == b->model_id &&
+	            a->quality == b->quality && a->method == b->method && a->rows == b->rows &&
+	            a->columns == b->columns && a->channels == b->channels && a->slices == b->slices;
 	for (uint32_t i = 0; same && i < a->slices; i++)
-		same = a->slice[i].bytes == b->slice[i].bytes && (!a->slice[i].bytes || !memcmp(a->slice[i].payload, b->slice[i].payload, a->slice[i].bytes));
+		same = a->slice[i].bytes == b->slice[i].bytes &&
+		       (!a->slice[i].bytes ||
+		        !memcmp(a->slice[i].payload, b->slice[i].payload, a->slice[i].bytes));
 	return same;
 }
 

@@ -8,12 +8,15 @@ static void write_and_read(const struct vae_image *image)
 	struct vae_error error;
 	struct vae_image *again = NULL;
 	FILE *file = open_memstream(&bytes, &count);
-	must(!vae_image_write(image, file, &error) && !fclose(file), "a picture that was read cannot be written");
+	must(!vae_image_write(image, file, &error) && !fclose(file),
+	     "a picture that was read cannot be written");
 	file = open_bytes((uint8_t *)bytes, count);
-	must(vae_image_read(&again, file, FUZZ_PIXELS, &error) == 1, "a picture that was written cannot be read");
+	must(vae_image_read(&again, file, FUZZ_PIXELS, &error) == 1,
+	     "a picture that was written cannot be read");
 	must(same_image(image, again), "a picture that was written is another when read");
 	vae_image_free(again);
-	must(vae_image_read(&again, file, FUZZ_PIXELS, &error) == 0, "something is left behind a picture that was written");
+	must(vae_image_read(&again, file, FUZZ_PIXELS, &error) == 0,
+	     "something is left behind a picture that was written");
 	fclose(file);
 	free(bytes);
 }

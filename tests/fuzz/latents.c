@@ -1,4 +1,5 @@
-/* Latents: read, written, read again; those of the small model are decoded, and quantised and brought back. */
+/* Latents: read, written, read again; those of the small model are decoded, and quantised and
+ * brought back. */
 #include "fuzz.h"
 
 static void write_and_read(const struct vae_latents *latents)
@@ -8,11 +9,15 @@ static void write_and_read(const struct vae_latents *latents)
 	struct vae_error error;
 	struct vae_latents *again = NULL;
 	FILE *file = open_memstream(&bytes, &count);
-	must(!vae_latents_write(latents, file, &error) && !fclose(file), "latents that were read cannot be written");
+	must(!vae_latents_write(latents, file, &error) && !fclose(file),
+	     "latents that were read cannot be written");
 	file = open_bytes((uint8_t *)bytes, count);
-	must(vae_latents_read(&again, file, FUZZ_PIXELS, &error) == 1, "latents that were written cannot be read");
+	must(vae_latents_read(&again, file, FUZZ_PIXELS, &error) == 1,
+	     "latents that were written cannot be read");
 	must(same_latents(latents, again), "latents that were written are others when read");
-	must(!latents->model_hint == !again->model_hint && (!again->model_hint || !strcmp(again->model_hint, latents->model_hint)), "another hint");
+	must(!latents->model_hint == !again->model_hint &&
+	         (!again->model_hint || !strcmp(again->model_hint, latents->model_hint)),
+	     "another hint");
 	vae_latents_free(again);
 	fclose(file);
 	free(bytes);
@@ -36,8 +41,10 @@ static void quantise(const struct vae_latents *latents, enum vae_method method, 
 	if (failed(vae_quantise(&codes, tiny(), latents, method, effort, &error), &error))
 		return;
 	must(!vae_dequantise(&y, tiny(), codes, &error), "codes just made cannot be decoded");
-	must(!vae_repack(&other, tiny(), codes, VAE_METHOD_RANGE + VAE_METHOD_ZSTD - method, &error), "codes just made cannot be packed otherwise");
-	must(!vae_dequantise(&again, tiny(), other, &error) && same_latents(y, again), "the other method gives other latents");
+	must(!vae_repack(&other, tiny(), codes, VAE_METHOD_RANGE + VAE_METHOD_ZSTD - method, &error),
+	     "codes just made cannot be packed otherwise");
+	must(!vae_dequantise(&again, tiny(), other, &error) && same_latents(y, again),
+	     "the other method gives other latents");
 	decode(y);
 	vae_latents_free(y);
 	vae_latents_free(again);

@@ -1,6 +1,7 @@
-/* Model files. An input that begins with a brace is a header alone, up to its end or a NUL; the tensors behind it are those of the small
- * model, or of mnist-1 where the header speaks of an mlp, changed by what follows the NUL: five bytes each, place and value. Any other
- * input is a whole file. What loads is used: encode, quantise, and all the way back. */
+/* Model files. An input that begins with a brace is a header alone, up to its end or a NUL; the
+ * tensors behind it are those of the small model, or of mnist-1 where the header speaks of an mlp,
+ * changed by what follows the NUL: five bytes each, place and value. Any other input is a whole
+ * file. What loads is used: encode, quantise, and all the way back. */
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -8,21 +9,28 @@
 #include "base/bytes.h"
 #include "fuzz.h"
 
-struct tensors { uint8_t *data; size_t size; };
+struct tensors {
+	uint8_t *data;
+	size_t size;
+};
 
 static struct tensors tensors_of(const char *path)
 {
 	struct tensors t = {0};
 	uint8_t head[8];
 	FILE *file = fopen(path, "rb");
-	must(file && fread(head, 8, 1, file) == 1 && !fseek(file, (long)vae_get64(head), SEEK_CUR), path);
+	must(file && fread(head, 8, 1, file) == 1 && !fseek(file, (long)vae_get64(head), SEEK_CUR),
+	     path);
 	t.data = malloc(1 << 20);
 	t.size = fread(t.data, 1, 1 << 20, file);
 	fclose(file);
 	return t;
 }
 
-static void put(int fd, const void *data, size_t size) { must(write(fd, data, size) == (ssize_t)size, "write"); }
+static void put(int fd, const void *data, size_t size)
+{
+	must(write(fd, data, size) == (ssize_t)size, "write");
+}
 
 /* A header with tensors. */
 static void put_recipe(int fd, const uint8_t *data, size_t size)
@@ -52,7 +60,8 @@ static struct vae_image *ramp(const struct vae_model *model)
 	struct vae_error error;
 	if (!strncmp(vae_model_arch(model), "mlp ", 4)) {
 		unsigned width, height;
-		must(sscanf(vae_model_arch(model), "mlp width=%u height=%u", &width, &height) == 2, "an mlp of no size");
+		must(sscanf(vae_model_arch(model), "mlp width=%u height=%u", &width, &height) == 2,
+		     "an mlp of no size");
 		g = (struct vae_geometry){width, height, 255, VAE_PGM, VAE_GRAYSCALE};
 	}
 	must(!vae_image_new(&x, &g, 0, &error), "no picture");
@@ -62,7 +71,8 @@ static struct vae_image *ramp(const struct vae_model *model)
 }
 
 /* What the model can quantise it can bring back. */
-static void quantise(const struct vae_model *model, const struct vae_latents *y, enum vae_method method)
+static void quantise(const struct vae_model *model, const struct vae_latents *y,
+                     enum vae_method method)
 {
 	struct vae_error error;
 	struct vae_codes *codes;
@@ -84,7 +94,8 @@ static void use(const struct vae_model *model)
 	struct vae_image *x = ramp(model);
 	struct vae_latents *y;
 	struct vae_latents_rows *sample;
-	struct vae_sample_options options = {.width = strncmp(vae_model_arch(model), "photo", 5) ? 0 : 40, .quality = 30, .seed = 1};
+	struct vae_sample_options options = {
+		.width = strncmp(vae_model_arch(model), "photo", 5) ? 0 : 40, .quality = 30, .seed = 1};
 	struct vae_part parts[16];
 	must(vae_model_parts(model, parts, 16) > 0, "a model without parts");
 	failed(vae_model_verify(model, &error), &error);
@@ -125,9 +136,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	return 0;
 }
 
-/* ---- the mutator: one word or number of the header, or what lies behind it ---------------------------------------------- */
+/* ---- the mutator: one word or number of the header, or what lies behind it ------------------- */
 
-static bool is_word(uint8_t c) { return c >= '0' && c != ':' && c != '[' && c != ']' && c != '{' && c != '}' && c != ','; }
+static bool is_word(uint8_t c)
+{
+	return c >= '0' && c != ':' && c != '[' && c != ']' && c != '{' && c != '}' && c != ',';
+}
 
 /* Changes `part` bytes at `at` of data in place, by at most 64 bytes more. */
 static size_t mutate_part(uint8_t *data, size_t size, size_t max_size, size_t at, size_t part)
@@ -149,11 +163,14 @@ static size_t mutate_part(uint8_t *data, size_t size, size_t max_size, size_t at
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
 {
 	bool recipe = size && *data == '{';
-	size_t head = recipe ? 0 : 8, length = recipe ? strnlen((char *)data, size) : size < 8 ? 0 : (size_t)vae_get64(data);
+	size_t head = recipe ? 0 : 8, length = recipe     ? strnlen((char *)data, size)
+	                                       : size < 8 ? 0
+	                                                  : (size_t)vae_get64(data);
 	if (seed % 4 == 0 || size < 64 || length < 32 || length > size - head)
 		return LLVMFuzzerMutate(data, size, max_size);
 	if (seed % 4 == 1) { /* the tensors */
-		size_t behind = size - head - length, at = behind ? seed / 4 % behind : 0, part = behind - at < 64 ? behind - at : 64;
+		size_t behind = size - head - length, at = behind ? seed / 4 % behind : 0,
+			   part = behind - at < 64 ? behind - at : 64;
 		return mutate_part(data, size, max_size, head + length + at, part);
 	}
 	size_t at = head + seed / 4 % length, end = at + 1;

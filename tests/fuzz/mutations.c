@@ -1,23 +1,26 @@
-/* mutations.c - codes damaged at random, thousands of times: mutations [COUNT [FIRST]]. Number i is the same damage each time. Three kinds:
+/* mutations.c - codes damaged at random, thousands of times: mutations [COUNT [FIRST]]. Number i is
+ * the same damage each time. Three kinds:
  *
  *   file      bytes of the compressed file
- *   content   bytes of what zstd's frame holds, packed again by zstd: only the codes' own checksums can see it
- *   repaired  the same, and the checksums made right: what a forger does
+ *   content   bytes of what zstd's frame holds, packed again by zstd: only the codes' own checksums
+ * can see it repaired  the same, and the checksums made right: what a forger does
  *
- * None may crash or take long. Of the first two, what decodes must be the picture that was coded. Of the third, a picture that decodes
- * may be another: whoever forges checksums has made another file, not a damaged one. */
+ * None may crash or take long. Of the first two, what decodes must be the picture that was coded.
+ * Of the third, a picture that decodes may be another: whoever forges checksums has made another
+ * file, not a damaged one. */
 #include <time.h>
 
 #include "base/random.h"
 #include "content.h"
 #include "tap.h"
 
-#define MOST 64            /* golden files, and slices' worth of them */
+#define MOST       64 /* golden files, and slices' worth of them */
 #define FILE_BYTES 16384
-#define SECONDS 2.0        /* of processor time for one of them: a thousand times what it takes */
+#define SECONDS    2.0 /* of processor time for one of them: a thousand times what it takes */
 
-static const char *const names[] = {
-	"alpha-25", "bits-80", "cell-100", "column-75", "deep-70", "grey-50", "grey-alpha-90", "one-50", "rgb-0", "rgb-100", "rgb-60", "row-40"};
+static const char *const names[] = {"alpha-25", "bits-80", "cell-100",      "column-75",
+                                    "deep-70",  "grey-50", "grey-alpha-90", "one-50",
+                                    "rgb-0",    "rgb-100", "rgb-60",        "row-40"};
 
 struct sample {
 	uint8_t file[FILE_BYTES], content[CONTENT_BYTES];
@@ -28,7 +31,8 @@ struct sample {
 static struct sample *sample[MOST];
 static size_t samples;
 
-/* A whole stream, as vae-dec reads it: the pictures, `room` at most. Returns how many, or an error. */
+/* A whole stream, as vae-dec reads it: the pictures, `room` at most. Returns how many, or an error.
+ */
 static int decode_stream(struct vae_image **image, int room, const uint8_t *data, size_t size)
 {
 	struct vae_error error = {0};
@@ -71,9 +75,12 @@ static bool load(const char *name, const char *method)
 	return decode_stream(&s->image, 1, s->file, s->bytes) == 1;
 }
 
-/* ---- damage ------------------------------------------------------------------------------------------------------------- */
+/* ---- damage ---------------------------------------------------------------------------------- */
 
-static size_t place(struct vae_random *r, size_t size) { return size ? vae_random_below(r, (uint32_t)size) : 0; }
+static size_t place(struct vae_random *r, size_t size)
+{
+	return size ? vae_random_below(r, (uint32_t)size) : 0;
+}
 
 /* One change of data, which has room for 64 bytes more. Returns the new size. */
 static size_t change(uint8_t *data, size_t size, struct vae_random *r)
@@ -82,12 +89,11 @@ static size_t change(uint8_t *data, size_t size, struct vae_random *r)
 	size_t at = place(r, size), n = 1 + vae_random_below(r, 16), left = size - at;
 	n = n < left ? n : left;
 	switch (size ? vae_random_below(r, 8) : 5) {
-	case 0: case 1: data[at] ^= (uint8_t)(1 << vae_random_below(r, 8)); break;
+	case 0:
+	case 1: data[at] ^= (uint8_t)(1 << vae_random_below(r, 8)); break;
 	case 2: data[at] = (uint8_t)vae_random_u64(r); break;
 	case 3: data[at] = telling[vae_random_below(r, sizeof telling)]; break;
-	case 4: /* bytes go */
-		memmove(data + at, data + at + n, left - n);
-		return size - n;
+	case 4: /* bytes go */ memmove(data + at, data + at + n, left - n); return size - n;
 	case 5: /* bytes come */
 		memmove(data + at + 8, data + at, left);
 		for (int i = 0; i < 8; i++)
@@ -96,8 +102,7 @@ static size_t change(uint8_t *data, size_t size, struct vae_random *r)
 	case 6: /* a run is copied elsewhere */
 		memmove(data + place(r, size - n + 1), data + at, n);
 		break;
-	default: /* the end is missing */
-		return at;
+	default: /* the end is missing */ return at;
 	}
 	return size;
 }
@@ -109,12 +114,14 @@ static size_t damage(uint8_t *data, size_t size, struct vae_random *r)
 	return size;
 }
 
-/* ---- judgement ---------------------------------------------------------------------------------------------------------- */
+/* ---- judgement ------------------------------------------------------------------------------- */
 
 enum { AS_FILE, AS_CONTENT, REPAIRED, KINDS };
 static const char *const kinds[] = {"file", "content", "repaired"};
 
-struct tally { uint64_t refused, same, other, slow; };
+struct tally {
+	uint64_t refused, same, other, slow;
+};
 
 static double seconds(void)
 {
@@ -123,7 +130,8 @@ static double seconds(void)
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static void judge(struct tally *t, const struct sample *s, const uint8_t *data, size_t size, uint64_t number, int kind)
+static void judge(struct tally *t, const struct sample *s, const uint8_t *data, size_t size,
+                  uint64_t number, int kind)
 {
 	struct vae_image *image[4];
 	double start = seconds();
@@ -138,9 +146,11 @@ static void judge(struct tally *t, const struct sample *s, const uint8_t *data, 
 	else if (same)
 		t->same++;
 	else if (t->other++ < 10 && kind != REPAIRED)
-		printf("# number %llu (%s): another picture in silence\n", (unsigned long long)number, kinds[kind]);
+		printf("# number %llu (%s): another picture in silence\n", (unsigned long long)number,
+		       kinds[kind]);
 	if (seconds() - start > SECONDS && t->slow++ < 10)
-		printf("# number %llu (%s): %.1f seconds\n", (unsigned long long)number, kinds[kind], seconds() - start);
+		printf("# number %llu (%s): %.1f seconds\n", (unsigned long long)number, kinds[kind],
+		       seconds() - start);
 }
 
 static void mutate(struct tally tally[KINDS], uint64_t number)
@@ -166,7 +176,8 @@ static void mutate(struct tally tally[KINDS], uint64_t number)
 
 int main(int argc, char **argv)
 {
-	uint64_t count = argc > 1 ? strtoull(argv[1], NULL, 10) : 20000, first = argc > 2 ? strtoull(argv[2], NULL, 10) : 0;
+	uint64_t count = argc > 1 ? strtoull(argv[1], NULL, 10) : 20000,
+			 first = argc > 2 ? strtoull(argv[2], NULL, 10) : 0;
 	struct tally tally[KINDS] = {{0}};
 	bool good = true;
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -176,7 +187,8 @@ int main(int argc, char **argv)
 		mutate(tally, i);
 	for (int k = 0; k < KINDS; k++) {
 		const struct tally *t = &tally[k];
-		printf("# %s: %llu refused, %llu the same picture, %llu another\n", kinds[k], (unsigned long long)t->refused, (unsigned long long)t->same,
+		printf("# %s: %llu refused, %llu the same picture, %llu another\n", kinds[k],
+		       (unsigned long long)t->refused, (unsigned long long)t->same,
 		       (unsigned long long)t->other);
 		ok(!t->slow, "%s: none takes long", kinds[k]);
 		ok(t->refused > 0, "%s: damage is seen", kinds[k]);

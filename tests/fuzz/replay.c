@@ -1,10 +1,12 @@
-/* replay.c - gives a target every file of its corpus, and the golden files, without a fuzzer. Arguments: files to give it instead. */
+/* replay.c - gives a target every file of its corpus, and the golden files, without a fuzzer.
+ * Arguments: files to give it instead. */
 #include <dirent.h>
 
 #include "fuzz.h"
 #include "tap.h"
 
-size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size) /* for mutators, which are not called here */
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size,
+                        size_t max_size) /* for mutators, which are not called here */
 {
 	(void)data;
 	return size < max_size ? size : max_size;

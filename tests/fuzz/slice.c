@@ -1,22 +1,25 @@
-/* Slices with no checksum in the way: the input is the content of codes (vae-codes(5)), of which magic, version, model and checksums are
- * not looked at. Whatever the range decoder accepts, the encoder makes again. */
+/* Slices with no checksum in the way: the input is the content of codes (vae-codes(5)), of which
+ * magic, version, model and checksums are not looked at. Whatever the range decoder accepts, the
+ * encoder makes again. */
 #include "base/bytes.h"
 #include "fuzz.h"
 #include "stream/geometry.h"
 
 #define HEADER_BYTES 34
-#define MOST_SLICES 4
+#define MOST_SLICES  4
 
 static bool read_head(struct vae_codes *c, const uint8_t *p)
 {
 	c->method = p[5] & 1 ? VAE_METHOD_ZSTD : VAE_METHOD_RANGE;
 	c->model_id = vae_model_id(tiny());
-	c->geometry = (struct vae_geometry){vae_get32(p + 16), vae_get32(p + 20), vae_get16(p + 24), (enum vae_format)(p[6] >> 4), (enum vae_tuple)(p[6] & 15)};
+	c->geometry = (struct vae_geometry){vae_get32(p + 16), vae_get32(p + 20), vae_get16(p + 24),
+	                                    (enum vae_format)(p[6] >> 4), (enum vae_tuple)(p[6] & 15)};
 	c->quality = vae_get16(p + 26);
 	c->channels = vae_get16(p + 28);
 	c->rows = vae_cells(c->geometry.height, VAE_MIN_CELL);
 	c->columns = vae_cells(c->geometry.width, VAE_MIN_CELL);
-	if (vae_shape_check(&c->geometry, c->rows, c->columns, c->channels, FUZZ_PIXELS, VAE_EDATA, NULL, NULL))
+	if (vae_shape_check(&c->geometry, c->rows, c->columns, c->channels, FUZZ_PIXELS, VAE_EDATA,
+	                    NULL, NULL))
 		return false;
 	c->slices = (uint32_t)vae_slice_count(c->rows, c->columns);
 	return c->slices <= MOST_SLICES;
@@ -49,7 +52,8 @@ static void decode(const struct vae_codes *c)
 		return;
 	must(!vae_decode(&image, tiny(), y, &error), "latents from codes cannot be decoded");
 	must(!vae_repack(&again, tiny(), c, c->method, &error), "what was decoded cannot be packed");
-	must(c->method != VAE_METHOD_RANGE || same_codes(c, again), "two payloads for the same symbols");
+	must(c->method != VAE_METHOD_RANGE || same_codes(c, again),
+	     "two payloads for the same symbols");
 	vae_codes_free(again);
 	vae_image_free(image);
 	vae_latents_free(y);
@@ -59,7 +63,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct vae_slice slice[MOST_SLICES] = {{0}};
 	struct vae_codes codes = {.slice = slice};
-	if (size >= HEADER_BYTES && read_head(&codes, data) && read_slices(&codes, data + HEADER_BYTES, size - HEADER_BYTES))
+	if (size >= HEADER_BYTES && read_head(&codes, data) &&
+	    read_slices(&codes, data + HEADER_BYTES, size - HEADER_BYTES))
 		decode(&codes);
 	for (int i = 0; i < MOST_SLICES; i++)
 		free(slice[i].payload);

@@ -10,10 +10,7 @@
 
 static const uint32_t whole = 1 << VAE_SCALE_BITS;
 
-static double deviation(double i)
-{
-	return 0.11 * pow(512 / 0.11, i / (VAE_SCALES - 1));
-}
+static double deviation(double i) { return 0.11 * pow(512 / 0.11, i / (VAE_SCALES - 1)); }
 
 static uint32_t count_of(const struct vae_cdfs *scales, int table, int symbol)
 {
@@ -21,7 +18,7 @@ static uint32_t count_of(const struct vae_cdfs *scales, int table, int symbol)
 	return (symbol == 2 * scales->bound[table] + 1 ? whole : c[symbol + 1]) - c[symbol];
 }
 
-/* ---- rounding ----------------------------------------------------------------------------------------------------------------- */
+/* ---- rounding -------------------------------------------------------------------------------- */
 
 static void test_rounding(void)
 {
@@ -32,8 +29,10 @@ static void test_rounding(void)
 		wrong += vae_scale_index((float)log(deviation(i - 0.499))) != i;
 	}
 	ok(!wrong, "each deviation has its own table, and half a step around it");
-	ok(vae_scale_index(NAN) == 0 && vae_scale_index(-NAN) == 0 && vae_scale_index(-INFINITY) == 0 && vae_scale_index(-3e38f) == 0 &&
-	   vae_scale_index(INFINITY) == 63 && vae_scale_index(3e38f) == 63, "log-scales out of range are clamped, NaN gives table 0");
+	ok(vae_scale_index(NAN) == 0 && vae_scale_index(-NAN) == 0 && vae_scale_index(-INFINITY) == 0 &&
+	       vae_scale_index(-3e38f) == 0 && vae_scale_index(INFINITY) == 63 &&
+	       vae_scale_index(3e38f) == 63,
+	   "log-scales out of range are clamped, NaN gives table 0");
 
 	struct vae_random r;
 	vae_random_init(&r, 1, 0, 0);
@@ -46,12 +45,13 @@ static void test_rounding(void)
 		wrong += vae_round_symbol(v) != (int32_t)lrintf(clamped);
 	}
 	ok(!wrong, "symbols are rounded half to even");
-	ok(vae_round_symbol(2.5f) == 2 && vae_round_symbol(-3.5f) == -4 && vae_round_symbol(0x1.fffffep-2f) == 0 &&
-	   vae_round_symbol(1e30f) == VAE_SYMBOL_LIMIT && vae_round_symbol(-INFINITY) == -VAE_SYMBOL_LIMIT && vae_round_symbol(NAN) == 0,
+	ok(vae_round_symbol(2.5f) == 2 && vae_round_symbol(-3.5f) == -4 &&
+	       vae_round_symbol(0x1.fffffep-2f) == 0 && vae_round_symbol(1e30f) == VAE_SYMBOL_LIMIT &&
+	       vae_round_symbol(-INFINITY) == -VAE_SYMBOL_LIMIT && vae_round_symbol(NAN) == 0,
 	   "and clamped first; NaN gives 0");
 }
 
-/* ---- tables ------------------------------------------------------------------------------------------------------------------- */
+/* ---- tables ---------------------------------------------------------------------------------- */
 
 static void test_made_tables(const struct vae_cdfs *scales)
 {
@@ -72,7 +72,8 @@ static void test_made_tables(const struct vae_cdfs *scales)
 }
 
 /* Bits that table i spends on a rounded Gaussian of deviation sigma, and that it must. */
-static double expected_bits(const struct vae_cdfs *scales, uint8_t index, double sigma, double *entropy)
+static double expected_bits(const struct vae_cdfs *scales, uint8_t index, double sigma,
+                            double *entropy)
 {
 	double bits = 0;
 	*entropy = 0;
@@ -87,7 +88,8 @@ static double expected_bits(const struct vae_cdfs *scales, uint8_t index, double
 	return bits;
 }
 
-/* Half a step off costs d^2 nats, d = ln(512 / 0.11) / 126, 0.0065 bits; the counts' rounding the rest. */
+/* Half a step off costs d^2 nats, d = ln(512 / 0.11) / 126, 0.0065 bits; the counts' rounding the
+ * rest. */
 static void test_cost(const struct vae_cdfs *scales)
 {
 	double worst = -1, worst_sigma = 0, sum = 0;
@@ -103,7 +105,10 @@ static void test_cost(const struct vae_cdfs *scales)
 		sum += bits - entropy;
 		points++;
 	}
-	ok(worst <= 0, "any deviation costs at most 0.3 %% + 0.003 bit more than its entropy (nearest at %.2f: %+.4f)", worst_sigma, worst);
+	ok(worst <= 0,
+	   "any deviation costs at most 0.3 %% + 0.003 bit more than its entropy (nearest at %.2f: "
+	   "%+.4f)",
+	   worst_sigma, worst);
 	ok(sum / points < 0.005, "and %.4f bit on average", sum / points);
 	worst = 0;
 	for (int i = 20; i < 50; i++) {
@@ -115,7 +120,8 @@ static void test_cost(const struct vae_cdfs *scales)
 
 static int same_tables(const struct vae_cdfs *a, const struct vae_cdfs *b)
 {
-	return a->entries == b->entries && !memcmp(a->bound, b->bound, sizeof a->bound) && !memcmp(a->first, b->first, sizeof a->first) &&
+	return a->entries == b->entries && !memcmp(a->bound, b->bound, sizeof a->bound) &&
+	       !memcmp(a->first, b->first, sizeof a->first) &&
 	       !memcmp(a->cumulative, b->cumulative, a->entries * sizeof *a->cumulative) &&
 	       !memcmp(a->start, b->start, VAE_SCALES * sizeof *a->start);
 }
@@ -126,14 +132,16 @@ static int refused(const int32_t *bound, const uint16_t *cumulative, size_t entr
 	struct vae_error error;
 	memset(&scales, 0x5a, sizeof scales);
 	before = scales;
-	return vae_cdfs_load(&scales, bound, cumulative, entries, &error) == VAE_EMODEL && !memcmp(&scales, &before, sizeof scales);
+	return vae_cdfs_load(&scales, bound, cumulative, entries, &error) == VAE_EMODEL &&
+	       !memcmp(&scales, &before, sizeof scales);
 }
 
 static void test_load(const struct vae_cdfs *made)
 {
-	struct vae_cdfs loaded = { 0 };
+	struct vae_cdfs loaded = {0};
 	struct vae_error error;
-	ok(!vae_cdfs_load(&loaded, made->bound, made->cumulative, made->entries, &error) && same_tables(made, &loaded),
+	ok(!vae_cdfs_load(&loaded, made->bound, made->cumulative, made->entries, &error) &&
+	       same_tables(made, &loaded),
 	   "made tables load to the same");
 
 	int32_t bound[VAE_SCALES];
@@ -142,14 +150,15 @@ static void test_load(const struct vae_cdfs *made)
 	memcpy(bound, made->bound, sizeof bound);
 	memcpy(c, made->cumulative, bytes);
 	int good = 1;
-	static const int32_t bad[] = { 0, -1, 4096, INT32_MIN, INT32_MAX };
+	static const int32_t bad[] = {0, -1, 4096, INT32_MIN, INT32_MAX};
 	for (int i = 0; i < 5; i++) {
 		bound[7] = bad[i];
 		good &= refused(bound, c, made->entries);
 	}
 	bound[7] = made->bound[7];
 	ok(good, "bounds outside 1 to 4095 are refused");
-	good = refused(bound, c, made->entries - 1) && refused(bound, c, made->entries + 1) && refused(bound, c, 0);
+	good = refused(bound, c, made->entries - 1) && refused(bound, c, made->entries + 1) &&
+	       refused(bound, c, 0);
 	bound[7]++;
 	good &= refused(bound, c, made->entries);
 	bound[7]--;
@@ -172,7 +181,7 @@ static void test_load(const struct vae_cdfs *made)
 	vae_cdfs_clear(&loaded);
 }
 
-/* ---- the coder --------------------------------------------------------------------------------------------------------------- */
+/* ---- the coder ------------------------------------------------------------------------------- */
 
 enum { MOST = 200000 };
 static uint8_t indices[MOST];
@@ -188,14 +197,16 @@ static void draw(uint64_t seed, size_t count, bool wild)
 		indices[i] = vae_scale_index((float)log(sigma));
 		values[i] = vae_round_symbol((float)(sigma * vae_random_normal(&r)));
 		if (wild && vae_random_below(&r, 64) == 0) {
-			int32_t magnitude = (int32_t)(vae_random_below(&r, VAE_SYMBOL_LIMIT + 1) >> vae_random_below(&r, 20));
+			int32_t magnitude =
+				(int32_t)(vae_random_below(&r, VAE_SYMBOL_LIMIT + 1) >> vae_random_below(&r, 20));
 			values[i] = vae_random_below(&r, 2) ? -magnitude : magnitude;
 		}
 	}
 }
 
 /* Decodes in pieces of the given size; true where all is as it was and the end is clean. */
-static bool comes_back(const struct vae_cdfs *scales, const uint8_t *data, size_t bytes, size_t count, size_t piece)
+static bool comes_back(const struct vae_cdfs *scales, const uint8_t *data, size_t bytes,
+                       size_t count, size_t piece)
 {
 	struct vae_coder_decoder decoder;
 	struct vae_error error;
@@ -209,7 +220,7 @@ static bool comes_back(const struct vae_cdfs *scales, const uint8_t *data, size_
 
 static bool round_trip(const struct vae_cdfs *scales, size_t count, size_t piece)
 {
-	struct vae_buffer payload = { 0 };
+	struct vae_buffer payload = {0};
 	struct vae_error error;
 	bool good = !vae_coder_encode(&payload, scales, indices, values, count, &error) &&
 	            comes_back(scales, payload.data, payload.size, count, piece);
@@ -227,14 +238,34 @@ static void test_round_trips(const struct vae_cdfs *scales)
 	ok(good, "0 to 700 random symbols come back");
 	draw(1000, MOST, true);
 	ok(round_trip(scales, MOST, MOST), "200000 symbols with escapes come back");
-	ok(round_trip(scales, MOST, 1) && round_trip(scales, MOST, 7) && round_trip(scales, MOST, 4096), "in pieces of 1, 7, 4096 too");
+	ok(round_trip(scales, MOST, 1) && round_trip(scales, MOST, 7) && round_trip(scales, MOST, 4096),
+	   "in pieces of 1, 7, 4096 too");
 
 	good = 1;
 	for (int table = 0; table < VAE_SCALES; table++) {
 		int32_t b = scales->bound[table];
-		const int32_t edges[] = { 0, 1, -1, b, -b, b + 1, -b - 1, b + 2, b + 3, b + 4, -b - 4, b + (1 << 15), b + (1 << 16) - 1,
-			b + (1 << 16), -b - (1 << 16) - 1, b + (1 << 17) - 1, b + (1 << 17), b + (1 << 19) - 1, b + (1 << 19),
-			VAE_SYMBOL_LIMIT, -VAE_SYMBOL_LIMIT, VAE_SYMBOL_LIMIT - 1 };
+		const int32_t edges[] = {0,
+		                         1,
+		                         -1,
+		                         b,
+		                         -b,
+		                         b + 1,
+		                         -b - 1,
+		                         b + 2,
+		                         b + 3,
+		                         b + 4,
+		                         -b - 4,
+		                         b + (1 << 15),
+		                         b + (1 << 16) - 1,
+		                         b + (1 << 16),
+		                         -b - (1 << 16) - 1,
+		                         b + (1 << 17) - 1,
+		                         b + (1 << 17),
+		                         b + (1 << 19) - 1,
+		                         b + (1 << 19),
+		                         VAE_SYMBOL_LIMIT,
+		                         -VAE_SYMBOL_LIMIT,
+		                         VAE_SYMBOL_LIMIT - 1};
 		enum { EDGES = sizeof edges / sizeof *edges };
 		for (int i = 0; i < EDGES; i++) {
 			values[i] = edges[i];
@@ -248,12 +279,12 @@ static void test_round_trips(const struct vae_cdfs *scales)
 	}
 	ok(good, "the edges of every table and of the escape come back, together and alone");
 
-	struct vae_buffer payload = { 0 };
+	struct vae_buffer payload = {0};
 	struct vae_error error;
 	memset(indices, 0, sizeof indices);
 	memset(values, 0, sizeof values);
-	good = !vae_coder_encode(&payload, scales, indices, values, MOST, &error) && payload.size < 16 &&
-	       comes_back(scales, payload.data, payload.size, MOST, MOST);
+	good = !vae_coder_encode(&payload, scales, indices, values, MOST, &error) &&
+	       payload.size < 16 && comes_back(scales, payload.data, payload.size, MOST, MOST);
 	ok(good, "200000 certain zeros take %zu bytes", payload.size);
 	vae_buffer_clear(&payload);
 }
@@ -262,21 +293,23 @@ static void test_size(const struct vae_cdfs *scales)
 {
 	int good = 1;
 	for (int wild = 0; wild < 2; wild++) {
-		struct vae_buffer payload = { 0 };
+		struct vae_buffer payload = {0};
 		struct vae_error error;
 		double bytes = 0;
 		draw(5, MOST, wild);
 		for (int i = 0; i < MOST; i++)
 			bytes += vae_coder_bits(scales, indices[i], values[i]) / 8;
-		good &= !vae_coder_encode(&payload, scales, indices, values, MOST, &error) && fabs((double)payload.size - bytes) < 0.0005 * bytes + 16;
+		good &= !vae_coder_encode(&payload, scales, indices, values, MOST, &error) &&
+		        fabs((double)payload.size - bytes) < 0.0005 * bytes + 16;
 		vae_buffer_clear(&payload);
 	}
-	ok(good, "the size is the tables' estimate within 0.05 %% + 16 bytes, with and without escapes");
+	ok(good,
+	   "the size is the tables' estimate within 0.05 %% + 16 bytes, with and without escapes");
 }
 
 static void test_caller(const struct vae_cdfs *scales)
 {
-	struct vae_buffer payload = { 0 };
+	struct vae_buffer payload = {0};
 	struct vae_error error;
 	int good = 1;
 	draw(6, 100, false);
@@ -287,16 +320,18 @@ static void test_caller(const struct vae_cdfs *scales)
 	good &= vae_coder_encode(&payload, scales, indices, values, 100, &error) == VAE_EARG;
 	values[50] = 0;
 	indices[50] = VAE_SCALES;
-	good &= vae_coder_encode(&payload, scales, indices, values, 100, &error) == VAE_EARG && payload.size == 6;
+	good &= vae_coder_encode(&payload, scales, indices, values, 100, &error) == VAE_EARG &&
+	        payload.size == 6;
 	ok(good, "what cannot be coded is refused, and the buffer left alone");
 	indices[50] = 0;
-	good = !vae_coder_encode(&payload, scales, indices, values, 100, &error) && !memcmp(payload.data, "before", 6) &&
+	good = !vae_coder_encode(&payload, scales, indices, values, 100, &error) &&
+	       !memcmp(payload.data, "before", 6) &&
 	       comes_back(scales, payload.data + 6, payload.size - 6, 100, 100);
 	ok(good, "a payload is appended to what is there");
 	vae_buffer_clear(&payload);
 }
 
-/* ---- a second encoder, from the format's description, and the frozen bytes --------------------------------------------------- */
+/* ---- a second encoder, from the format's description, and the frozen bytes ------------------- */
 
 /* One step of a state: a range of first .. first + count - 1 out of 65536. */
 struct step {
@@ -307,7 +342,7 @@ struct step {
 static size_t write_steps(uint8_t *out, const struct step *step, int count)
 {
 	static uint16_t word[4096];
-	uint64_t x[2] = { 1 << 24, 1 << 24 };
+	uint64_t x[2] = {1 << 24, 1 << 24};
 	int words = 0;
 	for (int i = count - 1; i >= 0; i--) {
 		uint64_t *s = &x[step[i].lane], q, r;
@@ -332,26 +367,28 @@ static size_t write_steps(uint8_t *out, const struct step *step, int count)
 
 static int add_digit(struct step *step, int at, int lane, uint32_t digit, int bits)
 {
-	step[at] = (struct step){ lane, digit << (16 - bits), 1U << (16 - bits) };
+	step[at] = (struct step){lane, digit << (16 - bits), 1U << (16 - bits)};
 	return at + 1;
 }
 
-static int add_escape(const struct vae_cdfs *scales, struct step *step, int at, int lane, int table, int zeros)
+static int add_escape(const struct vae_cdfs *scales, struct step *step, int at, int lane, int table,
+                      int zeros)
 {
 	const uint16_t *c = scales->cumulative + scales->first[table];
 	uint16_t first = c[2 * scales->bound[table] + 1];
-	step[at++] = (struct step){ lane, first, whole - first };
+	step[at++] = (struct step){lane, first, whole - first};
 	while (zeros-- > 0)
 		at = add_digit(step, at, lane, 0, 1);
 	return at;
 }
 
-static int add_symbol(const struct vae_cdfs *scales, struct step *step, int at, int lane, int table, int32_t value)
+static int add_symbol(const struct vae_cdfs *scales, struct step *step, int at, int lane, int table,
+                      int32_t value)
 {
 	int32_t bound = scales->bound[table], n = abs(value) - bound, length = 0;
 	const uint16_t *c = scales->cumulative + scales->first[table] + value + bound;
 	if (n <= 0) {
-		step[at] = (struct step){ lane, c[0], (uint32_t)c[1] - c[0] };
+		step[at] = (struct step){lane, c[0], (uint32_t)c[1] - c[0]};
 		return at + 1;
 	}
 	while (n >> length > 1)
@@ -361,7 +398,8 @@ static int add_symbol(const struct vae_cdfs *scales, struct step *step, int at, 
 	if (length > 16)
 		at = add_digit(step, at, lane, (uint32_t)(n - (1 << length)) >> 16, length - 16);
 	if (length > 0)
-		at = add_digit(step, at, lane, (uint32_t)(n - (1 << length)) & 0xffff, length < 16 ? length : 16);
+		at = add_digit(step, at, lane, (uint32_t)(n - (1 << length)) & 0xffff,
+		               length < 16 ? length : 16);
 	return add_digit(step, at, lane, value < 0, 1);
 }
 
@@ -377,7 +415,8 @@ static int load_small(struct vae_cdfs *scales)
 		uint32_t sum = 0;
 		for (int s = 0; s <= 2 * bound[i]; s++) {
 			cumulative[entries++] = (uint16_t)sum;
-			sum += s == bound[i] ? 63488 - 2 * (uint32_t)bound[i] * 100 * (uint32_t)(i + 1) : 100 * (uint32_t)(i + 1);
+			sum += s == bound[i] ? 63488 - 2 * (uint32_t)bound[i] * 100 * (uint32_t)(i + 1)
+			                     : 100 * (uint32_t)(i + 1);
 		}
 		cumulative[entries++] = (uint16_t)sum;
 	}
@@ -386,7 +425,8 @@ static int load_small(struct vae_cdfs *scales)
 
 static void draw_small(size_t count)
 {
-	static const int32_t far[] = { 4, -5, 12, -100, 70000, 300000, -VAE_SYMBOL_LIMIT, VAE_SYMBOL_LIMIT };
+	static const int32_t far[] = {
+		4, -5, 12, -100, 70000, 300000, -VAE_SYMBOL_LIMIT, VAE_SYMBOL_LIMIT};
 	uint32_t x = 1;
 	for (size_t i = 0; i < count; i++) {
 		x = x * 1664525 + 1013904223;
@@ -401,28 +441,32 @@ static void test_format(const struct vae_cdfs *small)
 	enum { COUNT = 500, GOLDEN_COUNT = 80 };
 	static struct step step[COUNT * 24];
 	static uint8_t bytes[8192 + 10];
-	struct vae_buffer payload = { 0 };
+	struct vae_buffer payload = {0};
 	struct vae_error error;
 	int steps = 0;
 	draw_small(COUNT);
 	for (int i = 0; i < COUNT; i++)
 		steps = add_symbol(small, step, steps, i % 2, indices[i], values[i]);
 	size_t size = write_steps(bytes, step, steps);
-	ok(!vae_coder_encode(&payload, small, indices, values, COUNT, &error) && payload.size == size && !memcmp(payload.data, bytes, size),
+	ok(!vae_coder_encode(&payload, small, indices, values, COUNT, &error) && payload.size == size &&
+	       !memcmp(payload.data, bytes, size),
 	   "an encoder written from the format's description makes the same %zu bytes", size);
 
 	static const uint8_t golden[] = {
-		0xd9, 0xb5, 0x28, 0xba, 0x09, 0x70, 0xe0, 0x11, 0x7b, 0x76, 0x24, 0xd3, 0xf5, 0x86, 0xab, 0xab,
-		0x26, 0xde, 0x91, 0x53, 0x18, 0x61, 0xe0, 0x2b, 0xfc, 0x7f, 0x73, 0x25, 0x48, 0xe7, 0xc0, 0x6a,
-		0xa4, 0x3b, 0xdf, 0x13, 0xf4, 0x09,
+		0xd9, 0xb5, 0x28, 0xba, 0x09, 0x70, 0xe0, 0x11, 0x7b, 0x76, 0x24, 0xd3, 0xf5,
+		0x86, 0xab, 0xab, 0x26, 0xde, 0x91, 0x53, 0x18, 0x61, 0xe0, 0x2b, 0xfc, 0x7f,
+		0x73, 0x25, 0x48, 0xe7, 0xc0, 0x6a, 0xa4, 0x3b, 0xdf, 0x13, 0xf4, 0x09,
 	};
 	payload.size = 0;
 	draw_small(GOLDEN_COUNT);
-	if (!ok(!vae_coder_encode(&payload, small, indices, values, GOLDEN_COUNT, &error) && payload.size == sizeof golden &&
-	        !memcmp(payload.data, golden, sizeof golden), "%d symbols have their frozen bytes", GOLDEN_COUNT))
+	if (!ok(!vae_coder_encode(&payload, small, indices, values, GOLDEN_COUNT, &error) &&
+	            payload.size == sizeof golden && !memcmp(payload.data, golden, sizeof golden),
+	        "%d symbols have their frozen bytes", GOLDEN_COUNT))
 		for (size_t i = 0; i < payload.size; i++)
-			printf("%s0x%02x,%s", i % 16 ? " " : "# ", payload.data[i], i % 16 == 15 || i + 1 == payload.size ? "\n" : "");
-	ok(comes_back(small, golden, sizeof golden, GOLDEN_COUNT, GOLDEN_COUNT), "and the frozen bytes those symbols");
+			printf("%s0x%02x,%s", i % 16 ? " " : "# ", payload.data[i],
+			       i % 16 == 15 || i + 1 == payload.size ? "\n" : "");
+	ok(comes_back(small, golden, sizeof golden, GOLDEN_COUNT, GOLDEN_COUNT),
+	   "and the frozen bytes those symbols");
 
 	uint64_t hash = 0xcbf29ce484222325; /* FNV-1a */
 	payload.size = 0;
@@ -430,14 +474,16 @@ static void test_format(const struct vae_cdfs *small)
 	int good = !vae_coder_encode(&payload, small, indices, values, 20000, &error);
 	for (size_t i = 0; i < payload.size; i++)
 		hash = (hash ^ payload.data[i]) * 0x100000001b3;
-	ok(good && hash == 0xb5b75ab34216cde9, "20000 symbols have their frozen hash (0x%llx)", (unsigned long long)hash);
+	ok(good && hash == 0xb5b75ab34216cde9, "20000 symbols have their frozen hash (0x%llx)",
+	   (unsigned long long)hash);
 	vae_buffer_clear(&payload);
 }
 
-/* ---- the enemy's payloads ---------------------------------------------------------------------------------------------------- */
+/* ---- the enemy's payloads -------------------------------------------------------------------- */
 
 /* Decodes what may be anything from a block of exactly its size. */
-static bool passes(const struct vae_cdfs *scales, const uint8_t *data, size_t bytes, size_t count, bool *zeroed)
+static bool passes(const struct vae_cdfs *scales, const uint8_t *data, size_t bytes, size_t count,
+                   bool *zeroed)
 {
 	struct vae_coder_decoder decoder;
 	struct vae_error error;
@@ -449,7 +495,8 @@ static bool passes(const struct vae_cdfs *scales, const uint8_t *data, size_t by
 		bool failed = decoder.failed;
 		vae_coder_decode(&decoder, indices + count / 2, decoded + count / 2, count - count / 2);
 		for (size_t i = 0; i < count; i++)
-			*zeroed &= labs(decoded[i]) <= VAE_SYMBOL_LIMIT && !(failed && i >= count / 2 && decoded[i]);
+			*zeroed &=
+				labs(decoded[i]) <= VAE_SYMBOL_LIMIT && !(failed && i >= count / 2 && decoded[i]);
 		*zeroed &= !failed || decoder.failed;
 		good = !vae_coder_finish(&decoder, &error);
 	}
@@ -473,7 +520,8 @@ static void test_escape_limits(const struct vae_cdfs *small)
 		steps = add_digit(step, steps, 0, 0, 1);
 		size_t size = write_steps(bytes, step, steps);
 		if (over)
-			ok(!passes(small, bytes, size, 1, &zeroed) && decoded[0] == 0, "an escape one over the limit is refused");
+			ok(!passes(small, bytes, size, 1, &zeroed) && decoded[0] == 0,
+			   "an escape one over the limit is refused");
 		else
 			ok(comes_back(small, bytes, size, 1, 1), "an escape to the limit is taken");
 	}
@@ -486,12 +534,13 @@ static void test_escape_limits(const struct vae_cdfs *small)
 	ok(refused_all, "longer escapes are refused");
 }
 
-static bool is_form_of(const struct vae_cdfs *scales, const struct vae_buffer *payload, const int32_t *symbols, size_t count)
+static bool is_form_of(const struct vae_cdfs *scales, const struct vae_buffer *payload,
+                       const int32_t *symbols, size_t count)
 {
-	struct vae_buffer again = { 0 };
+	struct vae_buffer again = {0};
 	struct vae_error error;
-	bool same = !vae_coder_encode(&again, scales, indices, symbols, count, &error) && again.size == payload->size &&
-	            !memcmp(again.data, payload->data, again.size);
+	bool same = !vae_coder_encode(&again, scales, indices, symbols, count, &error) &&
+	            again.size == payload->size && !memcmp(again.data, payload->data, again.size);
 	vae_buffer_clear(&again);
 	return same;
 }
@@ -499,7 +548,7 @@ static bool is_form_of(const struct vae_cdfs *scales, const struct vae_buffer *p
 static void test_damage(const struct vae_cdfs *scales)
 {
 	enum { COUNT = 400 };
-	struct vae_buffer payload = { 0 };
+	struct vae_buffer payload = {0};
 	struct vae_error error;
 	bool zeroed = true, none = true;
 	draw(77, COUNT, true);
@@ -518,7 +567,8 @@ static void test_damage(const struct vae_cdfs *scales)
 	}
 	ok(seen + other == 8 * (int)payload.size && other < seen / 10,
 	   "%d flipped bits are seen; the other %d make a payload of other symbols", seen, other);
-	ok(!passes(scales, payload.data, payload.size, COUNT - 1, &zeroed), "symbols left over are seen");
+	ok(!passes(scales, payload.data, payload.size, COUNT - 1, &zeroed),
+	   "symbols left over are seen");
 	vae_buffer_append(&payload, "\0\0", 2, &error);
 	ok(!passes(scales, payload.data, payload.size, COUNT, &zeroed), "bytes left over are seen");
 	vae_buffer_clear(&payload);
@@ -540,8 +590,9 @@ static void test_damage(const struct vae_cdfs *scales)
 	ok(zeroed, "symbols of damaged payloads stay in range, and are 0 after a failure");
 }
 
-/* Chi-square of drawn symbols against the counts, the escape left out: neighbours with few expected are taken together. Its mean is the number of
- * classes less 1, its deviation the root of twice that. */
+/* Chi-square of drawn symbols against the counts, the escape left out: neighbours with few expected
+ * are taken together. Its mean is the number of classes less 1, its deviation the root of twice
+ * that. */
 static void test_draw(const struct vae_cdfs *scales)
 {
 	enum { COUNT = 200000 };
@@ -551,7 +602,8 @@ static void test_draw(const struct vae_cdfs *scales)
 	for (int table = 0; table < VAE_SCALES; table += 7) {
 		int bound = scales->bound[table], classes = 0;
 		struct vae_draw draw = {.scales = scales};
-		double sum = 0, expected = 0, square = 0, total = whole - count_of(scales, table, 2 * bound + 1);
+		double sum = 0, expected = 0, square = 0,
+			   total = whole - count_of(scales, table, 2 * bound + 1);
 		unsigned *seen = calloc(2 * (size_t)bound + 1, sizeof *seen), met = 0;
 		vae_random_init(&draw.random, 3, (uint64_t)table, 0);
 		memset(index, table, COUNT);
@@ -583,49 +635,60 @@ static double seen_bits(const struct vae_cdfs *scales, const struct vae_cdfs_see
 {
 	double bits = 0;
 	for (int r = 0; r <= scales->bound[table]; r++)
-		bits += (double)seen->count[table][r] * (VAE_SCALE_BITS - log2(count_of(scales, table, scales->bound[table] + r)));
+		bits += (double)seen->count[table][r] *
+		        (VAE_SCALE_BITS - log2(count_of(scales, table, scales->bound[table] + r)));
 	return bits;
 }
 
-/* Tables of what was seen: a table that saw nothing is the Gaussian's, another has the frequencies, both signs alike. */
+/* Tables of what was seen: a table that saw nothing is the Gaussian's, another has the frequencies,
+ * both signs alike. */
 static void test_seen(const struct vae_cdfs *gaussian)
 {
 	enum { MANY = 9, FEW = 40 };
 	static const int32_t value[] = {0, 0, 0, 0, 0, 0, 0, 1, -1, 1, 3, -4};
-	struct vae_cdfs made = { 0 };
+	struct vae_cdfs made = {0};
 	struct vae_error error;
 	struct vae_cdfs_seen *seen = calloc(1, sizeof *seen);
-	const uint8_t index[12] = {MANY, MANY, MANY, MANY, MANY, MANY, MANY, MANY, MANY, MANY, MANY, MANY};
+	const uint8_t index[12] = {MANY, MANY, MANY, MANY, MANY, MANY,
+	                           MANY, MANY, MANY, MANY, MANY, MANY};
 	for (int i = 0; i < 10000; i++)
 		vae_cdfs_see(seen, index, value, 12);
-	vae_cdfs_see(seen, (const uint8_t[]){FEW, FEW, FEW}, (const int32_t[]){VAE_SYMBOL_LIMIT, -VAE_BOUND_LIMIT - 1, VAE_BOUND_LIMIT}, 3);
-	ok(seen->count[MANY][1] == 30000 && seen->count[MANY][4] == 10000 && seen->count[FEW][VAE_BOUND_LIMIT + 1] == 2 && seen->count[FEW][VAE_BOUND_LIMIT] == 1,
+	vae_cdfs_see(seen, (const uint8_t[]){FEW, FEW, FEW},
+	             (const int32_t[]){VAE_SYMBOL_LIMIT, -VAE_BOUND_LIMIT - 1, VAE_BOUND_LIMIT}, 3);
+	ok(seen->count[MANY][1] == 30000 && seen->count[MANY][4] == 10000 &&
+	       seen->count[FEW][VAE_BOUND_LIMIT + 1] == 2 && seen->count[FEW][VAE_BOUND_LIMIT] == 1,
 	   "symbols are counted by magnitude");
 	if (!ok(!vae_cdfs_make(&made, seen, &error), "tables are made of them"))
 		return;
 	int others = 0, bound = made.bound[MANY];
 	for (int i = 0; i < VAE_SCALES; i++)
-		others += i != MANY && i != FEW && (made.bound[i] != gaussian->bound[i] || count_of(&made, i, 0) != count_of(gaussian, i, 0) ||
-		                                    count_of(&made, i, made.bound[i]) != count_of(gaussian, i, gaussian->bound[i]));
+		others += i != MANY && i != FEW &&
+		          (made.bound[i] != gaussian->bound[i] ||
+		           count_of(&made, i, 0) != count_of(gaussian, i, 0) ||
+		           count_of(&made, i, made.bound[i]) != count_of(gaussian, i, gaussian->bound[i]));
 	ok(!others, "without symbols a table is the Gaussian's");
 	bool frequent = bound >= 4, even = true;
 	for (int r = 0; r <= 4 && frequent; r++) {
-		double part = (double)seen->count[MANY][r] / 120000 / (r ? 2 : 1), count = count_of(&made, MANY, bound + r);
+		double part = (double)seen->count[MANY][r] / 120000 / (r ? 2 : 1),
+			   count = count_of(&made, MANY, bound + r);
 		frequent = fabs(count / whole - part) < 0.003;
-		even &= count_of(&made, MANY, bound + r) == count_of(&made, MANY, bound - r) || abs((int)count - (int)count_of(&made, MANY, bound - r)) == 1;
+		even &= count_of(&made, MANY, bound + r) == count_of(&made, MANY, bound - r) ||
+		        abs((int)count - (int)count_of(&made, MANY, bound - r)) == 1;
 	}
 	ok(frequent && even, "with many it has their frequencies");
-	ok(seen_bits(&made, seen, MANY) < 0.95 * seen_bits(gaussian, seen, MANY), "and codes them in fewer bits");
+	ok(seen_bits(&made, seen, MANY) < 0.95 * seen_bits(gaussian, seen, MANY),
+	   "and codes them in fewer bits");
 	vae_cdfs_clear(&made);
 	free(seen);
 }
 
 int main(void)
 {
-	struct vae_cdfs scales = { 0 }, small = { 0 };
+	struct vae_cdfs scales = {0}, small = {0};
 	struct vae_error error;
 	test_rounding();
-	if (!ok(!vae_cdfs_make(&scales, NULL, &error), "tables are made") || !ok(!load_small(&small), "small tables are loaded"))
+	if (!ok(!vae_cdfs_make(&scales, NULL, &error), "tables are made") ||
+	    !ok(!load_small(&small), "small tables are loaded"))
 		return tap_done();
 	test_made_tables(&scales);
 	test_cost(&scales);

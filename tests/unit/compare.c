@@ -7,9 +7,10 @@
 #include "tap.h"
 #include "vae.h"
 
-static struct vae_image *make(uint32_t width, uint32_t height, unsigned maxval, enum vae_tuple tuple)
+static struct vae_image *make(uint32_t width, uint32_t height, unsigned maxval,
+                              enum vae_tuple tuple)
 {
-	struct vae_geometry g = { width, height, (uint16_t)maxval, VAE_PAM, tuple };
+	struct vae_geometry g = {width, height, (uint16_t)maxval, VAE_PAM, tuple};
 	struct vae_image *x = NULL;
 	struct vae_error e;
 	if (vae_image_new(&x, &g, 0, &e))
@@ -30,7 +31,9 @@ static void paint(struct vae_image *x, unsigned scale)
 	size_t colours = (size_t)vae_colours(x->geometry.tuple), width = x->geometry.width;
 	for (size_t i = 0; i < samples(x); i++) {
 		size_t c = i % colours, px = i / colours % width, py = i / colours / width;
-		x->colour[i] = (uint16_t)((px * (c + 1) / 3 + py / 2 + (px * py * 7 + px * px + c * 13) % 31) % 200 * scale);
+		x->colour[i] =
+			(uint16_t)((px * (c + 1) / 3 + py / 2 + (px * py * 7 + px * px + c * 13) % 31) % 200 *
+		               scale);
 	}
 }
 
@@ -43,7 +46,8 @@ static struct vae_distortion compare(const struct vae_image *a, const struct vae
 	return d;
 }
 
-static int compare_rows(struct vae_distortion *d, const struct vae_image *a, const struct vae_image *b, uint32_t band)
+static int compare_rows(struct vae_distortion *d, const struct vae_image *a,
+                        const struct vae_image *b, uint32_t band)
 {
 	struct vae_image_rows *rows[2];
 	struct vae_error e;
@@ -55,13 +59,14 @@ static int compare_rows(struct vae_distortion *d, const struct vae_image *a, con
 	return rc;
 }
 
-/* The definition in double precision, not separated into rows and columns: 11x11 weights, one sum a window. */
-struct field { double *v; size_t w, h; };
+/* The definition in double precision, not separated into rows and columns: 11x11 weights, one sum a
+ * window. */
+struct field {
+	double *v;
+	size_t w, h;
+};
 
-static double at(const struct field *f, size_t x, size_t y)
-{
-	return f->v[y * f->w + x];
-}
+static double at(const struct field *f, size_t x, size_t y) { return f->v[y * f->w + x]; }
 
 static double plain_scale(const struct field *a, const struct field *b, bool last)
 {
@@ -92,13 +97,14 @@ static void plain_halve(struct field *f)
 			if (x >= px && y >= py)
 				out[y / 2 * w + x / 2] += at(f, x - px, y - py) / 4;
 	free(f->v);
-	*f = (struct field){ out, w, h };
+	*f = (struct field){out, w, h};
 }
 
 static struct field field_of(const struct vae_image *x, size_t colour)
 {
-	size_t colours = (size_t)vae_colours(x->geometry.tuple), pixels = (size_t)x->geometry.width * x->geometry.height;
-	struct field f = { calloc(pixels, sizeof(double)), x->geometry.width, x->geometry.height };
+	size_t colours = (size_t)vae_colours(x->geometry.tuple),
+		   pixels = (size_t)x->geometry.width * x->geometry.height;
+	struct field f = {calloc(pixels, sizeof(double)), x->geometry.width, x->geometry.height};
 	for (size_t i = 0; i < pixels; i++)
 		f.v[i] = (double)x->colour[i * colours + colour] / x->geometry.maxval;
 	return f;
@@ -106,7 +112,7 @@ static struct field field_of(const struct vae_image *x, size_t colour)
 
 static double plain_ms_ssim(const struct vae_image *x, const struct vae_image *y)
 {
-	static const double power[] = { 0.0448, 0.2856, 0.3001, 0.2363, 0.1333 };
+	static const double power[] = {0.0448, 0.2856, 0.3001, 0.2363, 0.1333};
 	int colours = vae_colours(x->geometry.tuple);
 	double mean = 0;
 	for (int c = 0; c < colours; c++) {
@@ -128,13 +134,21 @@ static void damage(struct vae_image *x, unsigned strength)
 {
 	uint32_t seed = 7;
 	for (size_t i = 0; i < samples(x); i++)
-		x->colour[i] = (uint16_t)(x->colour[i] + (seed = seed * 1664525 + 1013904223) / 65536 % (strength + 1));
+		x->colour[i] = (uint16_t)(x->colour[i] +
+		                          (seed = seed * 1664525 + 1013904223) / 65536 % (strength + 1));
 }
 
 static void test_definition(void)
 {
-	static const struct { uint32_t width, height; enum vae_tuple tuple; unsigned strength; } cases[] = {
-		{ 176, 192, VAE_RGB, 50 }, { 161, 161, VAE_GRAYSCALE, 20 }, { 163, 178, VAE_RGB_ALPHA, 3 }, { 250, 161, VAE_GRAYSCALE, 55 },
+	static const struct {
+		uint32_t width, height;
+		enum vae_tuple tuple;
+		unsigned strength;
+	} cases[] = {
+		{176, 192, VAE_RGB, 50},
+		{161, 161, VAE_GRAYSCALE, 20},
+		{163, 178, VAE_RGB_ALPHA, 3},
+		{250, 161, VAE_GRAYSCALE, 55},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct vae_image *a = make(cases[i].width, cases[i].height, 255, cases[i].tuple);
@@ -143,7 +157,8 @@ static void test_definition(void)
 		paint(b, 1);
 		damage(b, cases[i].strength);
 		double got = compare(b, a).ms_ssim, want = plain_ms_ssim(b, a);
-		ok(fabs(got - want) < 2e-6 && got < 1, "%u x %u: MS-SSIM %.8f, by the definition %.8f", cases[i].width, cases[i].height, got, want);
+		ok(fabs(got - want) < 2e-6 && got < 1, "%u x %u: MS-SSIM %.8f, by the definition %.8f",
+		   cases[i].width, cases[i].height, got, want);
 		vae_image_free(a);
 		vae_image_free(b);
 	}
@@ -169,7 +184,8 @@ static void test_flat(void)
 {
 	/* Flat pictures have contrast term 1 at every scale, and even sides no black at their edges:
 	 * what is left is the luminance term of the last scale, to the power of its weight. */
-	struct vae_image *a = make(176, 160, 100, VAE_GRAYSCALE), *b = make(176, 160, 100, VAE_GRAYSCALE);
+	struct vae_image *a = make(176, 160, 100, VAE_GRAYSCALE),
+					 *b = make(176, 160, 100, VAE_GRAYSCALE);
 	ok(isnan(compare(a, b).ms_ssim), "160 rows have no MS-SSIM");
 	vae_image_free(a);
 	vae_image_free(b);
@@ -178,7 +194,8 @@ static void test_flat(void)
 		a->colour[i] = 40, b->colour[i] = 80;
 	double l = (2 * 0.4 * 0.8 + 1e-4) / (0.16 + 0.64 + 1e-4);
 	struct vae_distortion d = compare(a, b);
-	ok(fabs(d.ms_ssim - pow(l, 0.1333)) < 1e-4, "flat 40 %% against 80 %%: MS-SSIM %.6f, by hand %.6f", d.ms_ssim, pow(l, 0.1333));
+	ok(fabs(d.ms_ssim - pow(l, 0.1333)) < 1e-4,
+	   "flat 40 %% against 80 %%: MS-SSIM %.6f, by hand %.6f", d.ms_ssim, pow(l, 0.1333));
 	ok(fabs(d.mse - 0.16) < 1e-12, "and a squared error of 0.16");
 	vae_image_free(a);
 	vae_image_free(b);
@@ -208,7 +225,8 @@ static void test_identity(void)
 /* Two thirds of the picture are invisible in both, and differ by anything there. */
 static void test_invisible(void)
 {
-	struct vae_image *a = make(180, 170, 255, VAE_RGB_ALPHA), *b = make(180, 170, 510, VAE_RGB_ALPHA);
+	struct vae_image *a = make(180, 170, 255, VAE_RGB_ALPHA),
+					 *b = make(180, 170, 510, VAE_RGB_ALPHA);
 	size_t pixels = 180 * 170, seen = 0;
 	double squares = 0;
 	paint(a, 1);
@@ -222,9 +240,11 @@ static void test_invisible(void)
 		seen += a->alpha[i] || b->alpha[i];
 	}
 	struct vae_distortion d = compare(a, b);
-	ok(seen == pixels / 3 && squares > 0 && fabs(d.mse - squares / (3.0 * (double)seen)) < 1e-12, "invisible pixels are not compared");
+	ok(seen == pixels / 3 && squares > 0 && fabs(d.mse - squares / (3.0 * (double)seen)) < 1e-12,
+	   "invisible pixels are not compared");
 	for (size_t i = 0; i < 3 * pixels; i++)
-		b->colour[i] = (uint16_t)(a->alpha[i / 3] || b->alpha[i / 3] ? 2 * a->colour[i] : 7 * i % 511);
+		b->colour[i] =
+			(uint16_t)(a->alpha[i / 3] || b->alpha[i / 3] ? 2 * a->colour[i] : 7 * i % 511);
 	d = compare(a, b);
 	ok(d.mse == 0 && d.ms_ssim == 1, "pictures that look the same are the same");
 	memset(a->alpha, 0, pixels * sizeof *a->alpha);
@@ -248,7 +268,8 @@ static void test_threads(void)
 	for (int t = 0; t < 4; t++) {
 		omp_set_num_threads(t + 1);
 		d[t] = compare(a, b);
-		equal &= d[t].mse == d[0].mse && d[t].psnr == d[0].psnr && d[t].ms_ssim == d[0].ms_ssim && d[t].ssimulacra2 == d[0].ssimulacra2;
+		equal &= d[t].mse == d[0].mse && d[t].psnr == d[0].psnr && d[t].ms_ssim == d[0].ms_ssim &&
+		         d[t].ssimulacra2 == d[0].ssimulacra2;
 	}
 	omp_set_num_threads(before);
 	ok(equal, "1 to 4 threads: the same to the last bit (%.17g)", d[0].ms_ssim);
@@ -256,22 +277,28 @@ static void test_threads(void)
 	vae_image_free(b);
 }
 
-/* Whatever the bands and the number of threads, the figures are those of code that held both pictures whole as floats, but for the last
- * bits of pow, which are the machine's. */
+/* Whatever the bands and the number of threads, the figures are those of code that held both
+ * pictures whole as floats, but for the last bits of pow, which are the machine's. */
 static void test_bands(void)
 {
-	static const struct { uint32_t width, height; enum vae_tuple tuple; unsigned scale; double mse, ms_ssim; } cases[] = {
-		{ 300, 401, VAE_RGB, 4, 0x1.10768b6f7b351p-7, 0x1.cefdf5c0095a4p-1 },
-		{ 161, 161, VAE_GRAYSCALE, 1, 0x1.1042a0425d27cp-7, 0x1.c0416adb4b9ffp-1 },
-		{ 353, 322, VAE_RGB_ALPHA, 257, 0x1.10a09b8a75f9bp-7, 0x1.cefaff3d55596p-1 },
-		{ 1153, 183, VAE_GRAYSCALE_ALPHA, 3, 0x1.106fd9c4395d3p-7, 0x1.cb1c372e825edp-1 },
-		{ 160, 183, VAE_RGB, 1, 0x1.1039ca809c77ap-7, NAN },
+	static const struct {
+		uint32_t width, height;
+		enum vae_tuple tuple;
+		unsigned scale;
+		double mse, ms_ssim;
+	} cases[] = {
+		{300, 401, VAE_RGB, 4, 0x1.10768b6f7b351p-7, 0x1.cefdf5c0095a4p-1},
+		{161, 161, VAE_GRAYSCALE, 1, 0x1.1042a0425d27cp-7, 0x1.c0416adb4b9ffp-1},
+		{353, 322, VAE_RGB_ALPHA, 257, 0x1.10a09b8a75f9bp-7, 0x1.cefaff3d55596p-1},
+		{1153, 183, VAE_GRAYSCALE_ALPHA, 3, 0x1.106fd9c4395d3p-7, 0x1.cb1c372e825edp-1},
+		{160, 183, VAE_RGB, 1, 0x1.1039ca809c77ap-7, NAN},
 	};
-	static const uint32_t bands[] = { 0, 1, 2, 3, 10, 11, 12, 37, 64, 150, 401, 1000 };
+	static const uint32_t bands[] = {0, 1, 2, 3, 10, 11, 12, 37, 64, 150, 401, 1000};
 	int before = omp_get_max_threads();
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		struct vae_image *a = make(cases[i].width, cases[i].height, 255 * cases[i].scale, cases[i].tuple);
+		struct vae_image *a =
+			make(cases[i].width, cases[i].height, 255 * cases[i].scale, cases[i].tuple);
 		struct vae_image *b = make(cases[i].width, cases[i].height, 255, cases[i].tuple);
 		size_t equal = 0, runs = 0;
 		paint(a, cases[i].scale);
@@ -279,15 +306,19 @@ static void test_bands(void)
 		damage(b, 40);
 		struct vae_distortion first = compare(a, b);
 		for (size_t k = 0; k < sizeof bands / sizeof *bands; k++, runs++) {
-			struct vae_distortion d = { 0 };
+			struct vae_distortion d = {0};
 			omp_set_num_threads(1 + (int)(k % 3));
 			int rc = compare_rows(&d, a, b, bands[k]);
-			equal += !rc && d.mse == first.mse && (d.ms_ssim == first.ms_ssim || (isnan(d.ms_ssim) && isnan(first.ms_ssim))) &&
-			         (d.ssimulacra2 == first.ssimulacra2 || (isnan(d.ssimulacra2) && isnan(first.ssimulacra2)));
+			equal += !rc && d.mse == first.mse &&
+			         (d.ms_ssim == first.ms_ssim || (isnan(d.ms_ssim) && isnan(first.ms_ssim))) &&
+			         (d.ssimulacra2 == first.ssimulacra2 ||
+			          (isnan(d.ssimulacra2) && isnan(first.ssimulacra2)));
 		}
-		ok(first.mse == cases[i].mse && (fabs(first.ms_ssim - cases[i].ms_ssim) < 4e-16 || (isnan(first.ms_ssim) && isnan(cases[i].ms_ssim))),
+		ok(first.mse == cases[i].mse && (fabs(first.ms_ssim - cases[i].ms_ssim) < 4e-16 ||
+		                                 (isnan(first.ms_ssim) && isnan(cases[i].ms_ssim))),
 		   "%u x %u: %a, %a", cases[i].width, cases[i].height, first.mse, first.ms_ssim);
-		ok(equal == runs, "%u x %u, %zu ways to cut it into bands: the same to the last bit", cases[i].width, cases[i].height, runs);
+		ok(equal == runs, "%u x %u, %zu ways to cut it into bands: the same to the last bit",
+		   cases[i].width, cases[i].height, runs);
 		vae_image_free(a);
 		vae_image_free(b);
 	}
@@ -295,16 +326,21 @@ static void test_bands(void)
 }
 
 /* Rows that break off. */
-struct broken { struct vae_image_rows rows; uint32_t good; int calls_after; };
+struct broken {
+	struct vae_image_rows rows;
+	uint32_t good;
+	int calls_after;
+};
 
-static int read_broken(struct vae_image_rows *rows, uint32_t count, uint16_t *colour, uint16_t *alpha, struct vae_error *e)
+static int read_broken(struct vae_image_rows *rows, uint32_t count, uint16_t *colour,
+                       uint16_t *alpha, struct vae_error *e)
 {
 	struct broken *b = (struct broken *)rows;
 	(void)alpha;
 	b->calls_after += b->good == 0;
 	if (count > b->good) {
 		b->good = 0;
-		*e = (struct vae_error){ VAE_EDATA, 77, "broken" };
+		*e = (struct vae_error){VAE_EDATA, 77, "broken"};
 		return VAE_EDATA;
 	}
 	memset(colour, 0, (size_t)count * rows->geometry.width * 2);
@@ -315,24 +351,30 @@ static int read_broken(struct vae_image_rows *rows, uint32_t count, uint16_t *co
 
 static void test_broken_rows(void)
 {
-	struct vae_geometry g = { 200, 300, 255, VAE_PGM, VAE_GRAYSCALE };
+	struct vae_geometry g = {200, 300, 255, VAE_PGM, VAE_GRAYSCALE};
 	for (int which = 0; which < 2; which++) {
-		struct broken a = { { g, 0, read_broken, NULL }, which == 0 ? 150 : 300, 0 }, b = { { g, 0, read_broken, NULL }, which == 1 ? 150 : 300, 0 };
-		struct vae_distortion d = { 1, 2, 3, 4 };
-		struct vae_error e = { 0 };
+		struct broken a = {{g, 0, read_broken, NULL}, which == 0 ? 150 : 300, 0},
+					  b = {{g, 0, read_broken, NULL}, which == 1 ? 150 : 300, 0};
+		struct vae_distortion d = {1, 2, 3, 4};
+		struct vae_error e = {0};
 		int rc = vae_compare_rows(&d, &a.rows, &b.rows, 20, &e);
-		ok(rc == VAE_EDATA && e.offset == 77 && d.mse == 1 && d.psnr == 2 && d.ms_ssim == 3 && d.ssimulacra2 == 4 && !a.calls_after && !b.calls_after,
-		   "%s breaks off: its error, the output untouched, no further read", which ? "the reference" : "the image");
+		ok(rc == VAE_EDATA && e.offset == 77 && d.mse == 1 && d.psnr == 2 && d.ms_ssim == 3 &&
+		       d.ssimulacra2 == 4 && !a.calls_after && !b.calls_after,
+		   "%s breaks off: its error, the output untouched, no further read",
+		   which ? "the reference" : "the image");
 	}
 }
 
 static void test_arguments(void)
 {
-	struct vae_image *a = make(4, 5, 255, VAE_RGB), *b = make(5, 4, 255, VAE_RGB), *c = make(4, 5, 255, VAE_GRAYSCALE);
-	struct vae_distortion d = { 1, 2, 3, 4 };
+	struct vae_image *a = make(4, 5, 255, VAE_RGB), *b = make(5, 4, 255, VAE_RGB),
+					 *c = make(4, 5, 255, VAE_GRAYSCALE);
+	struct vae_distortion d = {1, 2, 3, 4};
 	struct vae_error e;
-	ok(vae_compare(&d, a, b, &e) == VAE_EARG && vae_compare(&d, a, c, &e) == VAE_EARG, "refused: %s", e.text);
-	ok(d.mse == 1 && d.psnr == 2 && d.ms_ssim == 3 && d.ssimulacra2 == 4, "the output is untouched");
+	ok(vae_compare(&d, a, b, &e) == VAE_EARG && vae_compare(&d, a, c, &e) == VAE_EARG,
+	   "refused: %s", e.text);
+	ok(d.mse == 1 && d.psnr == 2 && d.ms_ssim == 3 && d.ssimulacra2 == 4,
+	   "the output is untouched");
 	vae_image_free(a);
 	vae_image_free(b);
 	vae_image_free(c);

@@ -19,21 +19,20 @@ struct picture {
 static size_t pixels(const struct picture *p) { return (size_t)p->tile.width * p->tile.height; }
 
 static void new_picture(struct picture *p, uint32_t width, uint32_t height, unsigned planes,
-			uint32_t maxval)
+                        uint32_t maxval)
 {
 	unsigned alpha = planes % 2 == 0, colours = planes - alpha;
-	*p = (struct picture) {
-		.tile = { .width = width, .height = height, .planes = planes, .maxval = maxval }
-	};
+	*p = (struct picture){
+		.tile = {.width = width, .height = height, .planes = planes, .maxval = maxval}};
 	p->colour = calloc(pixels(p) * colours, sizeof *p->colour);
 	p->alpha = calloc(pixels(p), sizeof *p->alpha);
 	if (!p->colour || !p->alpha)
 		exit(2);
 	for (unsigned i = 0; i < colours; i++)
-		p->tile.plane[i] = (struct vae_exact_plane) { p->colour + i, colours,
-							      (size_t)width * colours };
+		p->tile.plane[i] =
+			(struct vae_exact_plane){p->colour + i, colours, (size_t)width * colours};
 	if (alpha)
-		p->tile.plane[colours] = (struct vae_exact_plane) { p->alpha, 1, width };
+		p->tile.plane[colours] = (struct vae_exact_plane){p->alpha, 1, width};
 }
 
 static void free_picture(struct picture *p)
@@ -57,23 +56,18 @@ enum content { NOISE, SMOOTH, FLAT, BLOCKS, TEXT, CONTENTS };
 
 /* A sample of 0 to 1. */
 static double content_at(enum content content, struct vae_random *r, unsigned plane, uint32_t x,
-			 uint32_t y)
+                         uint32_t y)
 {
 	double wave = 0.5 +
-		      0.2 * ((double)(x * 7 + y * 3 + 40 * plane) / 400 -
-			     (int)((x * 7 + y * 3 + 40 * plane) / 400)) +
-		      0.0003 * y;
+	              0.2 * ((double)(x * 7 + y * 3 + 40 * plane) / 400 -
+	                     (int)((x * 7 + y * 3 + 40 * plane) / 400)) +
+	              0.0003 * y;
 	switch (content) {
-	case NOISE:
-		return vae_random_uniform(r);
-	case SMOOTH:
-		return wave + 0.01 * vae_random_normal(r);
-	case BLOCKS:
-		return (x / 9 * 5 + y / 13 * 3 + plane) % 7 / 6.0;
-	case TEXT:
-		return (x * x / 5 + y * (x % 11)) % 3 ? 1 : 0.1 * plane;
-	default:
-		return 0.3 + 0.2 * plane;
+	case NOISE: return vae_random_uniform(r);
+	case SMOOTH: return wave + 0.01 * vae_random_normal(r);
+	case BLOCKS: return (x / 9 * 5 + y / 13 * 3 + plane) % 7 / 6.0;
+	case TEXT: return (x * x / 5 + y * (x % 11)) % 3 ? 1 : 0.1 * plane;
+	default: return 0.3 + 0.2 * plane;
 	}
 }
 
@@ -87,9 +81,8 @@ static void fill(struct picture *p, enum content content, uint64_t seed)
 			for (unsigned i = 0; i < p->tile.planes; i++) {
 				double v = content_at(content, &r, i, x, y);
 				v = v < 0 ? 0 : v > 1 ? 1 : v;
-				*sample(p, i, x, y) = exact(p, x, y)
-							      ? (uint16_t)(v * p->tile.maxval + 0.5)
-							      : UNKNOWN;
+				*sample(p, i, x, y) =
+					exact(p, x, y) ? (uint16_t)(v * p->tile.maxval + 0.5) : UNKNOWN;
 			}
 }
 
@@ -127,8 +120,8 @@ static size_t differences(const struct picture *a, const struct picture *b)
 /* Bytes of the coded form, 0 where it does not come back. */
 static size_t round_trip(const struct picture *from)
 {
-	struct vae_error error = { 0 };
-	struct vae_buffer buffer = { 0 };
+	struct vae_error error = {0};
+	struct vae_buffer buffer = {0};
 	struct picture to;
 	new_like(&to, from);
 	int rc = vae_exact_encode(&buffer, &from->tile, &error);
@@ -146,28 +139,27 @@ static size_t round_trip(const struct picture *from)
 
 static void test_shapes(void)
 {
-	static const uint32_t maxvals[] = { 1, 2, 15, 255, 256, 1023, 4095, 40000, 65535 };
+	static const uint32_t maxvals[] = {1, 2, 15, 255, 256, 1023, 4095, 40000, 65535};
 	struct vae_random r;
 	vae_random_init(&r, 5, 0, 0);
 	unsigned wrong = 0;
 	for (int i = 0; i < 180; i++) {
 		struct picture p;
 		bool wide = vae_random_below(&r, 4) == 0;
-		new_picture(&p, 1 + vae_random_below(&r, wide ? 200 : 40),
-			    1 + vae_random_below(&r, 50), 1 + (unsigned)i % 4, maxvals[i % 9]);
+		new_picture(&p, 1 + vae_random_below(&r, wide ? 200 : 40), 1 + vae_random_below(&r, 50),
+		            1 + (unsigned)i % 4, maxvals[i % 9]);
 		if (i % 3)
 			map_cells(&p, (uint64_t)i, 10 + vae_random_below(&r, 85));
 		fill(&p, (enum content)(i / 4 % CONTENTS), (uint64_t)i);
 		size_t bytes = round_trip(&p);
 		if (!bytes) {
-			printf("# %ux%ux%u, maxval %u, case %d\n", p.tile.width, p.tile.height,
-			       p.tile.planes, p.tile.maxval, i);
+			printf("# %ux%ux%u, maxval %u, case %d\n", p.tile.width, p.tile.height, p.tile.planes,
+			       p.tile.maxval, i);
 			wrong++;
 		}
 		free_picture(&p);
 	}
-	ok(!wrong,
-	   "tiles of any shape, depth and map come back, and what is not exact is left alone");
+	ok(!wrong, "tiles of any shape, depth and map come back, and what is not exact is left alone");
 }
 
 static void test_whole(void)
@@ -176,8 +168,7 @@ static void test_whole(void)
 		struct picture p;
 		new_picture(&p, 1024, content == TEXT ? 1024 : 100, 1, 255);
 		fill(&p, (enum content)content, 1);
-		ok(round_trip(&p) != 0, "a tile as wide as they get comes back, content %d",
-		   content);
+		ok(round_trip(&p) != 0, "a tile as wide as they get comes back, content %d", content);
 		free_picture(&p);
 	}
 	struct picture p;
@@ -186,7 +177,7 @@ static void test_whole(void)
 	fill(&p, NOISE, 1);
 	ok(round_trip(&p) != 0, "a tile without exact cells comes back");
 	p.tile.width = 1025;
-	struct vae_buffer buffer = { 0 };
+	struct vae_buffer buffer = {0};
 	struct vae_error error;
 	ok(vae_exact_encode(&buffer, &p.tile, &error) == VAE_EARG,
 	   "a tile that is too wide is refused");
@@ -230,10 +221,10 @@ static uint64_t hash_of(const struct vae_buffer *b)
 
 static void test_processors(void)
 {
-	static const char *const isa[] = { "scalar", "neon", "avx2", "avx512" };
+	static const char *const isa[] = {"scalar", "neon", "avx2", "avx512"};
 	uint64_t first = 0;
 	for (int i = 0; i < 4; i++) {
-		struct vae_buffer all = { 0 };
+		struct vae_buffer all = {0};
 		unsigned wrong = 0;
 		setenv("VAE_CPU", isa[i], 1);
 		for (unsigned planes = 1; planes <= 4; planes++)
@@ -243,8 +234,7 @@ static void test_processors(void)
 				if (content == SMOOTH)
 					map_cells(&p, 2, 60);
 				fill(&p, (enum content)content, planes);
-				wrong += vae_exact_encode(&all, &p.tile, NULL) != 0 ||
-					 !round_trip(&p);
+				wrong += vae_exact_encode(&all, &p.tile, NULL) != 0 || !round_trip(&p);
 				free_picture(&p);
 			}
 		uint64_t hash = hash_of(&all);
@@ -263,8 +253,7 @@ static bool within(const struct picture *p)
 	for (uint32_t y = 0; y < p->tile.height; y++)
 		for (uint32_t x = 0; x < p->tile.width; x++)
 			for (unsigned i = 0; i < p->tile.planes; i++)
-				if (*sample(p, i, x, y) > p->tile.maxval &&
-				    *sample(p, i, x, y) != UNKNOWN)
+				if (*sample(p, i, x, y) > p->tile.maxval && *sample(p, i, x, y) != UNKNOWN)
 					return false;
 	return true;
 }
@@ -273,21 +262,19 @@ static bool within(const struct picture *p)
  * nor VAE_EDATA. */
 static unsigned damage(const struct picture *p, unsigned rounds, unsigned *seen)
 {
-	struct vae_buffer good = { 0 };
+	struct vae_buffer good = {0};
 	struct vae_random r;
 	unsigned wrong = vae_exact_encode(&good, &p->tile, NULL) != 0;
 	vae_random_init(&r, good.size, 8, 8);
 	for (unsigned i = 0; i < rounds; i++) {
 		struct picture to;
 		size_t bytes = i % 4 ? good.size : vae_random_below(&r, (uint32_t)good.size);
-		uint8_t *data = malloc(bytes +
-				       1); /* of its own, so that a sanitizer sees its end */
+		uint8_t *data = malloc(bytes + 1); /* of its own, so that a sanitizer sees its end */
 		if (!data)
 			exit(2);
 		memcpy(data, good.data, bytes);
 		for (unsigned n = 1 + vae_random_below(&r, 3); n-- && bytes;) {
-			uint32_t front = vae_random_below(&r, 2) && bytes > 24 ? 24
-									       : (uint32_t)bytes;
+			uint32_t front = vae_random_below(&r, 2) && bytes > 24 ? 24 : (uint32_t)bytes;
 			data[vae_random_below(&r, front)] = (uint8_t)vae_random_u64(&r);
 		}
 		new_like(&to, p);
@@ -316,8 +303,7 @@ static void test_damage(void)
 			free_picture(&p);
 		}
 	ok(!wrong, "damaged bytes give VAE_EDATA or samples that are in range");
-	ok(seen * 10 >= rounds * 8, "eight of ten are seen (%u of %u), all but noise", seen,
-	   rounds);
+	ok(seen * 10 >= rounds * 8, "eight of ten are seen (%u of %u), all but noise", seen, rounds);
 }
 
 int main(void)

@@ -9,7 +9,9 @@ static struct vae_error error;
 
 static struct vae_prior prior_of(const struct vae_model *m, uint16_t quality)
 {
-	return (struct vae_prior){.nets = m->nets, .weights = &m->weights, .at = vae_position_of(m->nets->arch.knots, quality)};
+	return (struct vae_prior){.nets = m->nets,
+	                          .weights = &m->weights,
+	                          .at = vae_position_of(m->nets->arch.knots, quality)};
 }
 
 static float *random_y(size_t n, float deviation)
@@ -22,7 +24,8 @@ static float *random_y(size_t n, float deviation)
 	return y;
 }
 
-/* Places are a permutation, z comes first, and each step codes what order.h says, cell by cell, channels ascending. */
+/* Places are a permutation, z comes first, and each step codes what order.h says, cell by cell,
+ * channels ascending. */
 static void test_order(const struct vae_model *m)
 {
 	struct vae_symbols s = {0};
@@ -33,13 +36,16 @@ static void test_order(const struct vae_model *m)
 	for (int step = 0; step < steps; step++)
 		for (size_t cell = 0; cell < 35; cell++)
 			for (size_t c = 0; c < part; c++)
-				right &= vae_symbols_place(&s, cell, vae_order_first_channel(step, steps, cell / 7, cell % 7, s.channels) + c) == expected++;
+				right &= vae_symbols_place(
+							 &s, cell,
+							 vae_order_first_channel(step, steps, cell / 7, cell % 7, s.channels) +
+								 c) == expected++;
 	ok(right && expected == s.count, "coding order: z, then %d steps", steps);
 	vae_symbols_clear(&s);
 }
 
-static int unpack(struct vae_symbols *s, const struct vae_model *m, enum vae_method method, const uint8_t *data, size_t bytes, float *y,
-                  size_t stride)
+static int unpack(struct vae_symbols *s, const struct vae_model *m, enum vae_method method,
+                  const uint8_t *data, size_t bytes, float *y, size_t stride)
 {
 	struct vae_prior prior = prior_of(m, 20000);
 	struct vae_payload payload;
@@ -54,19 +60,24 @@ static int unpack(struct vae_symbols *s, const struct vae_model *m, enum vae_met
 }
 
 /* y as the encoder's own symbols say; half a step (of mlp: 1 / gain) from y at most. */
-static bool same_y(const struct vae_symbols *s, const float *quantised, const float *y, size_t stride, bool photo)
+static bool same_y(const struct vae_symbols *s, const float *quantised, const float *y,
+                   size_t stride, bool photo)
 {
 	for (size_t cell = 0; cell < s->rows * s->columns; cell++)
 		for (size_t c = 0; c < s->channels; c++) {
-			size_t place = vae_symbols_place(s, cell, c), at = cell / s->columns * stride + cell % s->columns * s->channels + c;
+			size_t place = vae_symbols_place(s, cell, c),
+				   at = cell / s->columns * stride + cell % s->columns * s->channels + c;
 			float made = (float)s->value[place] + s->mean[place];
-			if ((photo && made != quantised[at]) || !(fabsf(quantised[at] - y[at]) < 0.75f + 1e-6f * (fabsf(y[at]) + fabsf(s->mean[place]))))
+			if ((photo && made != quantised[at]) ||
+			    !(fabsf(quantised[at] - y[at]) <
+			      0.75f + 1e-6f * (fabsf(y[at]) + fabsf(s->mean[place]))))
 				return false;
 		}
 	return true;
 }
 
-static void test_round_trip(const struct vae_model *m, size_t rows, size_t columns, float deviation, int width)
+static void test_round_trip(const struct vae_model *m, size_t rows, size_t columns, float deviation,
+                            int width)
 {
 	bool photo = m->nets->arch.kind == VAE_ARCH_PHOTO;
 	struct vae_prior prior = prior_of(m, 20000);
@@ -83,13 +94,15 @@ static void test_round_trip(const struct vae_model *m, size_t rows, size_t colum
 		vae_symbols_fit(&back, m->nets, rows, columns, &error);
 		if (!rc)
 			rc = unpack(&back, m, (enum vae_method)method, buffer.data, buffer.size, z, stride);
-		ok(!rc && !memcmp(there.value, back.value, there.count * sizeof *there.value) && !memcmp(there.index, back.index, there.count) &&
-		   !memcmp(there.mean, back.mean, there.count * sizeof *there.mean) &&
-		   !memcmp(there.log_scale, back.log_scale, there.count * sizeof *there.log_scale),
+		ok(!rc && !memcmp(there.value, back.value, there.count * sizeof *there.value) &&
+		       !memcmp(there.index, back.index, there.count) &&
+		       !memcmp(there.mean, back.mean, there.count * sizeof *there.mean) &&
+		       !memcmp(there.log_scale, back.log_scale, there.count * sizeof *there.log_scale),
 		   "method %d: both directions agree on every symbol and its prediction", method);
 		ok(same_y(&there, z, y, stride, photo), "method %d: y^ is symbol + mean, near y", method);
 		if (method == VAE_METHOD_ZSTD)
-			ok(buffer.data[0] == width && buffer.size == 1 + there.count * (size_t)width, "planes of %d bytes a symbol", width);
+			ok(buffer.data[0] == width && buffer.size == 1 + there.count * (size_t)width,
+			   "planes of %d bytes a symbol", width);
 		vae_symbols_clear(&back);
 		vae_buffer_clear(&buffer);
 	}
@@ -98,8 +111,9 @@ static void test_round_trip(const struct vae_model *m, size_t rows, size_t colum
 	free(z);
 }
 
-/* Chosen symbols: each is what choose.h makes of y and the means that the symbols before it, as chosen, led to; z is rounded as ever; and
- * the decoder, which knows nothing of it, arrives at the same. */
+/* Chosen symbols: each is what choose.h makes of y and the means that the symbols before it, as
+ * chosen, led to; z is rounded as ever; and the decoder, which knows nothing of it, arrives at the
+ * same. */
 static void test_choice(const struct vae_model *m)
 {
 	struct vae_prior prior = prior_of(m, 20000);
@@ -107,7 +121,8 @@ static void test_choice(const struct vae_model *m)
 	struct vae_choice choice = {0};
 	struct vae_buffer buffer = {0};
 	size_t rows = 9, columns = 6, channels = 8, other = 0, wrong = 0;
-	float *y = random_y(rows * columns * channels, 1.5f), *z = malloc(rows * columns * channels * sizeof *z);
+	float *y = random_y(rows * columns * channels, 1.5f),
+		  *z = malloc(rows * columns * channels * sizeof *z);
 	float sensitivity[8];
 	for (size_t c = 0; c < channels; c++)
 		sensitivity[c] = 0.05f * (float)(c + 1);
@@ -121,15 +136,19 @@ static void test_choice(const struct vae_model *m)
 	for (size_t cell = 0; cell < rows * columns; cell++)
 		for (size_t c = 0; c < channels; c++) {
 			size_t at = vae_symbols_place(&chosen, cell, c);
-			int32_t nearest = vae_round_symbol(y[cell * channels + c] - chosen.mean[at]), value = nearest;
-			vae_rdo(&choice, c, &chosen.index[at], &y[cell * channels + c], &chosen.mean[at], &value, 1);
+			int32_t nearest = vae_round_symbol(y[cell * channels + c] - chosen.mean[at]),
+					value = nearest;
+			vae_rdo(&choice, c, &chosen.index[at], &y[cell * channels + c], &chosen.mean[at],
+			        &value, 1);
 			wrong += chosen.value[at] != value;
 			other += value != nearest;
 		}
-	ok(!wrong && other && !memcmp(plain.value, chosen.value, plain.z_count * sizeof *plain.value), "%zu symbols are not the nearest", other);
+	ok(!wrong && other && !memcmp(plain.value, chosen.value, plain.z_count * sizeof *plain.value),
+	   "%zu symbols are not the nearest", other);
 	vae_payload_write(&buffer, &chosen, &m->scales, VAE_METHOD_RANGE, &error);
 	int rc = unpack(&back, m, VAE_METHOD_RANGE, buffer.data, buffer.size, z, columns * channels);
-	ok(!rc && !memcmp(chosen.value, back.value, chosen.count * sizeof *chosen.value) && !memcmp(chosen.mean, back.mean, chosen.count * sizeof *chosen.mean),
+	ok(!rc && !memcmp(chosen.value, back.value, chosen.count * sizeof *chosen.value) &&
+	       !memcmp(chosen.mean, back.mean, chosen.count * sizeof *chosen.mean),
 	   "and are decoded");
 	vae_choice_clear(&choice);
 	vae_symbols_clear(&plain);
@@ -164,7 +183,8 @@ static void test_planes(const struct vae_model *m)
 	free(y);
 }
 
-/* Every truncation fails; flips fail or give other numbers, and never more than that; symbols past the limit are refused. */
+/* Every truncation fails; flips fail or give other numbers, and never more than that; symbols past
+ * the limit are refused. */
 static void test_damage(const struct vae_model *m, enum vae_method method)
 {
 	struct vae_prior prior = prior_of(m, 20000);
@@ -179,7 +199,8 @@ static void test_damage(const struct vae_model *m, enum vae_method method)
 		cut_ok += unpack(&s, m, method, buffer.data, n, z, 40) == VAE_EDATA;
 	ok(cut_ok == buffer.size, "method %d: all %zu truncations are refused", method, buffer.size);
 	vae_buffer_append(&buffer, "", 1, &error);
-	ok(unpack(&s, m, method, buffer.data, buffer.size, z, 40) == VAE_EDATA, "method %d: a byte too many is refused", method);
+	ok(unpack(&s, m, method, buffer.data, buffer.size, z, 40) == VAE_EDATA,
+	   "method %d: a byte too many is refused", method);
 	buffer.size--;
 	for (size_t bit = 0; bit < 8 * buffer.size; bit++) {
 		buffer.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
@@ -193,7 +214,8 @@ static void test_damage(const struct vae_model *m, enum vae_method method)
 		wide[0] = 4;
 		ok(unpack(&s, m, method, wide, 1 + 4 * s.count, z, 40) == 0, "4 bytes a symbol");
 		wide[3] = 0x10;
-		ok(unpack(&s, m, method, wide, 1 + 4 * s.count, z, 40) == VAE_EDATA, "a symbol past the limit is refused");
+		ok(unpack(&s, m, method, wide, 1 + 4 * s.count, z, 40) == VAE_EDATA,
+		   "a symbol past the limit is refused");
 		free(wide);
 	}
 	vae_symbols_clear(&s);
@@ -208,7 +230,9 @@ static void test_hostile(const char *name, const char *text)
 	struct vae_model *m = toy_new(text);
 	const struct vae_param *p = &m->nets->params.list[vae_param_find(&m->nets->params, name)];
 	for (size_t i = 0; i < p->rows * p->columns; i++)
-		m->weights.value[p->offset + i] = m->nets->arch.kind == VAE_ARCH_MLP ? 0 : i & 1 ? 3e38f : -3e38f;
+		m->weights.value[p->offset + i] = m->nets->arch.kind == VAE_ARCH_MLP ? 0
+		                                  : i & 1                            ? 3e38f
+		                                                                     : -3e38f;
 	vae_weights_pack(&m->weights, &m->nets->params);
 	struct vae_prior prior = prior_of(m, 30000);
 	struct vae_symbols s = {0};
@@ -220,7 +244,8 @@ static void test_hostile(const char *name, const char *text)
 	int there = vae_hyper_analyse(&s, &prior, y, side * 8, &error);
 	int back = unpack(&s, m, VAE_METHOD_ZSTD, zeros, 1 + s.count, y, side * 8);
 	/* the encoder may meet an overflow that all-zero symbols do not, and the other way round */
-	ok((there == 0 || there == VAE_EDATA) && (back == 0 || back == VAE_EDATA) && (there || back), "%s overflows: refused (%d, %d)", name, there, back);
+	ok((there == 0 || there == VAE_EDATA) && (back == 0 || back == VAE_EDATA) && (there || back),
+	   "%s overflows: refused (%d, %d)", name, there, back);
 	vae_symbols_clear(&s);
 	free(zeros);
 	free(y);
@@ -229,7 +254,8 @@ static void test_hostile(const char *name, const char *text)
 
 int main(void)
 {
-	struct vae_model *photo = toy_new(TOY_PHOTO), *four = toy_new(TOY_STEPS), *mlp = toy_new(TOY_MLP);
+	struct vae_model *photo = toy_new(TOY_PHOTO), *four = toy_new(TOY_STEPS),
+					 *mlp = toy_new(TOY_MLP);
 	uint64_t state = vae_fp_enter();
 	if (!ok(photo && four && mlp, "models"))
 		return tap_done();

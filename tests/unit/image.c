@@ -15,7 +15,8 @@ static FILE *stream(const void *bytes, size_t size)
 	return f;
 }
 
-static int read_bytes(struct vae_image **x, const void *bytes, size_t size, uint64_t max_pixels, struct vae_error *e)
+static int read_bytes(struct vae_image **x, const void *bytes, size_t size, uint64_t max_pixels,
+                      struct vae_error *e)
 {
 	FILE *f = stream(bytes, size);
 	int rc = vae_image_read(x, f, max_pixels, e);
@@ -35,19 +36,22 @@ static size_t samples(const struct vae_image *x)
 
 static bool same_geometry(const struct vae_geometry *a, const struct vae_geometry *b)
 {
-	return a->width == b->width && a->height == b->height && a->maxval == b->maxval && a->format == b->format && a->tuple == b->tuple;
+	return a->width == b->width && a->height == b->height && a->maxval == b->maxval &&
+	       a->format == b->format && a->tuple == b->tuple;
 }
 
 static bool same(const struct vae_image *a, const struct vae_image *b)
 {
 	size_t pixels = (size_t)a->geometry.width * a->geometry.height;
-	return same_geometry(&a->geometry, &b->geometry) && !a->alpha == !b->alpha && !memcmp(a->colour, b->colour, samples(a) * 2) &&
+	return same_geometry(&a->geometry, &b->geometry) && !a->alpha == !b->alpha &&
+	       !memcmp(a->colour, b->colour, samples(a) * 2) &&
 	       (!a->alpha || !memcmp(a->alpha, b->alpha, pixels * 2));
 }
 
-static struct vae_image *make(uint32_t width, uint32_t height, unsigned maxval, enum vae_format format, enum vae_tuple tuple)
+static struct vae_image *make(uint32_t width, uint32_t height, unsigned maxval,
+                              enum vae_format format, enum vae_tuple tuple)
 {
-	struct vae_geometry g = { width, height, (uint16_t)maxval, format, tuple };
+	struct vae_geometry g = {width, height, (uint16_t)maxval, format, tuple};
 	struct vae_image *x = NULL;
 	struct vae_error e;
 	if (vae_image_new(&x, &g, 0, &e))
@@ -61,18 +65,22 @@ static struct vae_image *make(uint32_t width, uint32_t height, unsigned maxval, 
 	return x;
 }
 
-static const struct { enum vae_format format; enum vae_tuple tuple; } kinds[] = {
-	{ VAE_PBM, VAE_BLACKANDWHITE }, { VAE_PGM, VAE_GRAYSCALE }, { VAE_PPM, VAE_RGB },
-	{ VAE_PAM, VAE_BLACKANDWHITE }, { VAE_PAM, VAE_GRAYSCALE }, { VAE_PAM, VAE_RGB },
-	{ VAE_PAM, VAE_BLACKANDWHITE_ALPHA }, { VAE_PAM, VAE_GRAYSCALE_ALPHA }, { VAE_PAM, VAE_RGB_ALPHA },
+static const struct {
+	enum vae_format format;
+	enum vae_tuple tuple;
+} kinds[] = {
+	{VAE_PBM, VAE_BLACKANDWHITE},       {VAE_PGM, VAE_GRAYSCALE},       {VAE_PPM, VAE_RGB},
+	{VAE_PAM, VAE_BLACKANDWHITE},       {VAE_PAM, VAE_GRAYSCALE},       {VAE_PAM, VAE_RGB},
+	{VAE_PAM, VAE_BLACKANDWHITE_ALPHA}, {VAE_PAM, VAE_GRAYSCALE_ALPHA}, {VAE_PAM, VAE_RGB_ALPHA},
 };
-static const unsigned maxvals[] = { 1, 100, 255, 256, 1000, 65535 };
+static const unsigned maxvals[] = {1, 100, 255, 256, 1000, 65535};
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
-/* All formats, two of each size, on one stream. 4099 and 8195 pixels are wider than the pieces that rows pass in. */
+/* All formats, two of each size, on one stream. 4099 and 8195 pixels are wider than the pieces that
+ * rows pass in. */
 static void test_round_trips(void)
 {
-	static const uint32_t sizes[][2] = { { 1, 1 }, { 13, 7 }, { 8, 3 }, { 4096, 2 }, { 4099, 2 }, { 8195, 3 } };
+	static const uint32_t sizes[][2] = {{1, 1}, {13, 7}, {8, 3}, {4096, 2}, {4099, 2}, {8195, 3}};
 	struct vae_image *in[COUNT(kinds) * COUNT(maxvals) * COUNT(sizes)], *x;
 	struct vae_error e;
 	size_t n = 0, equal = 0;
@@ -103,17 +111,19 @@ static void test_round_trips(void)
 	fclose(f);
 }
 
-/* Reader and writer could agree on a wrong layout; the size of a wide PBM shows that rows are padded at their end alone. */
+/* Reader and writer could agree on a wrong layout; the size of a wide PBM shows that rows are
+ * padded at their end alone. */
 static void test_raw_size(void)
 {
-	static const uint32_t widths[] = { 1, 8, 9, 4096, 4097, 8195 };
+	static const uint32_t widths[] = {1, 8, 9, 4096, 4097, 8195};
 	struct vae_error e;
 	for (size_t i = 0; i < COUNT(widths); i++) {
 		struct vae_image *x = make(widths[i], 2, 1, VAE_PBM, VAE_BLACKANDWHITE);
 		FILE *f = tmpfile();
 		int header = snprintf(NULL, 0, "P4\n%u 2\n", widths[i]);
 		bool written = !vae_image_write(x, f, &e);
-		ok(written && ftell(f) == header + 2 * (((long)widths[i] + 7) / 8), "a PBM of %u columns has %ld bytes", widths[i], ftell(f));
+		ok(written && ftell(f) == header + 2 * (((long)widths[i] + 7) / 8),
+		   "a PBM of %u columns has %ld bytes", widths[i], ftell(f));
 		fclose(f);
 		vae_image_free(x);
 	}
@@ -123,11 +133,12 @@ static void test_raw_bytes(void)
 {
 	struct vae_image *x;
 	struct vae_error e;
-	char bytes[100] = { 0 };
+	char bytes[100] = {0};
 
 	ok(read_text(&x, "P1\n# a comment\n3 2\n101\n0 1 0\n", &e) == 1, "a plain PBM is read");
 	FILE *f = fmemopen(bytes, sizeof bytes, "w");
-	ok(!vae_image_write(x, f, &e) && !fflush(f) && !memcmp(bytes, "P4\n3 2\n\xa0\x40", 9), "and written raw, black as bit 1");
+	ok(!vae_image_write(x, f, &e) && !fflush(f) && !memcmp(bytes, "P4\n3 2\n\xa0\x40", 9),
+	   "and written raw, black as bit 1");
 	ok(x->colour[0] == 0 && x->colour[1] == 1, "black is sample 0, white 1");
 	fclose(f);
 	vae_image_free(x);
@@ -136,7 +147,8 @@ static void test_raw_bytes(void)
 	x->colour[0] = 0x0102, x->colour[1] = 0x0304, x->colour[2] = 0x0506, x->alpha[0] = 0x0708;
 	memset(bytes, 0, sizeof bytes);
 	f = fmemopen(bytes, sizeof bytes, "w");
-	static const char want[] = "P7\nWIDTH 1\nHEIGHT 1\nDEPTH 4\nMAXVAL 65535\nTUPLTYPE RGB_ALPHA\nENDHDR\n\1\2\3\4\5\6\7\10";
+	static const char want[] = "P7\nWIDTH 1\nHEIGHT 1\nDEPTH 4\nMAXVAL 65535\nTUPLTYPE "
+	                           "RGB_ALPHA\nENDHDR\n\1\2\3\4\5\6\7\10";
 	ok(!vae_image_write(x, f, &e) && !fflush(f) && !memcmp(bytes, want, sizeof want - 1),
 	   "a 16-bit PAM is written big-endian, alpha last");
 	fclose(f);
@@ -153,15 +165,16 @@ static void test_plain(void)
 	fputs("P2 2 2 #x\n 1000\n0 1\n999 1000\n \n\t", f);
 	fputs("P3\n1 2\n65535\n0 1 2 #c\n3 4 65535\n\nP1\n3 1\n011\n  P5\n2 1\n255\nab\n\n", f);
 	rewind(f);
-	good = vae_image_read(&x, f, 0, &e) == 1 && x->geometry.format == VAE_PGM && x->geometry.maxval == 1000 && x->colour[2] == 999 &&
-	       x->colour[3] == 1000;
+	good = vae_image_read(&x, f, 0, &e) == 1 && x->geometry.format == VAE_PGM &&
+	       x->geometry.maxval == 1000 && x->colour[2] == 999 && x->colour[3] == 1000;
 	ok(good, "plain PGM with maxval 1000 and a comment in the header");
 	vae_image_free(x);
-	good = vae_image_read(&x, f, 0, &e) == 1 && x->geometry.format == VAE_PPM && x->colour[3] == 3 && x->colour[5] == 65535;
+	good = vae_image_read(&x, f, 0, &e) == 1 && x->geometry.format == VAE_PPM &&
+	       x->colour[3] == 3 && x->colour[5] == 65535;
 	ok(good, "plain PPM behind it");
 	vae_image_free(x);
-	good = vae_image_read(&x, f, 0, &e) == 1 && x->geometry.format == VAE_PBM && x->colour[0] == 1 && x->colour[1] == 0 &&
-	       x->colour[2] == 0;
+	good = vae_image_read(&x, f, 0, &e) == 1 && x->geometry.format == VAE_PBM &&
+	       x->colour[0] == 1 && x->colour[1] == 0 && x->colour[2] == 0;
 	ok(good, "plain PBM behind that");
 	vae_image_free(x);
 	good = vae_image_read(&x, f, 0, &e) == 1 && x->colour[0] == 'a' && x->colour[1] == 'b';
@@ -183,33 +196,47 @@ static void test_plain(void)
 	fclose(f);
 }
 
-static const char pam_text[] = "P7\n#c\nHEIGHT 1\n\nWIDTH 2\nDEPTH 1\nMAXVAL 1\nTUPLTYPE GRAYSCALE\nENDHDR\n\1";
+static const char pam_text[] =
+	"P7\n#c\nHEIGHT 1\n\nWIDTH 2\nDEPTH 1\nMAXVAL 1\nTUPLTYPE GRAYSCALE\nENDHDR\n\1";
 
 static void test_pam(void)
 {
-	static const struct { const char *header, *words; } foreign[] = {
-		{ "P7\nWIDTH 1\nHEIGHT 1\nDEPTH 5\nMAXVAL 255\nTUPLTYPE CMYK_SPOT\nENDHDR\n.....", "tuple type CMYK_SPOT and depth 5 is no picture" },
-		{ "P7\nWIDTH 1\nHEIGHT 1\nDEPTH 4\nMAXVAL 255\nTUPLTYPE RGB\nENDHDR\n.....", "tuple type RGB and depth 4 is no picture" },
-		{ "P7\nWIDTH 1\nHEIGHT 1\nDEPTH 3\nMAXVAL 255\nTUPLTYPE RGB\nTUPLTYPE X\nENDHDR\n.....", "tuple type RGB X and depth 3" },
-		{ "P7\nWIDTH 1\nHEIGHT 1\nDEPTH 3\nMAXVAL 255\nENDHDR\n.....", "is no picture" },
-		{ "P7\nWIDTH 1\nHEIGHT 1\nDEPTH 1\nMAXVAL 255\nTUPLTYPE BLACKANDWHITE\nENDHDR\n.....", "maxval 255 does not suit" },
-		{ "P7\nWIDTH 1\nHEIGHT 1\nDEPTH 2\nMAXVAL 3\nTUPLTYPE BLACKANDWHITE_ALPHA\nENDHDR\n.....", "maxval 3 does not suit" },
-		{ "P7\nWIDTH 0\nHEIGHT 1\nDEPTH 1\nMAXVAL 255\nTUPLTYPE GRAYSCALE\nENDHDR\n.", "0 x 1" },
-		{ "P7\nWIDTH 1\nHEIGHT 1\nDEPTH 1\nMAXVAL 65536\nTUPLTYPE GRAYSCALE\nENDHDR\n.", "maxval 65536" },
-		{ "P7\nWIDTH 1x\nHEIGHT 1\nDEPTH 1\nMAXVAL 255\nTUPLTYPE GRAYSCALE\nENDHDR\n.", "damaged" },
-		{ "P7\nWIDTH -1\nHEIGHT 1\nDEPTH 1\nMAXVAL 255\nTUPLTYPE GRAYSCALE\nENDHDR\n.", "damaged" },
-		{ "P7\nWIDTH 99999999999999999999\nHEIGHT 1\nDEPTH 1\nMAXVAL 255\nTUPLTYPE GRAYSCALE\nENDHDR\n.", "damaged" },
-		{ "P7\nCOLOUR 1\nENDHDR\n.", "damaged" },
-		{ "P7 332\n#XVVERSION\n", "not a PNM/PAM image" },
+	static const struct {
+		const char *header, *words;
+	} foreign[] = {
+		{"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 5\nMAXVAL 255\nTUPLTYPE CMYK_SPOT\nENDHDR\n.....",
+	     "tuple type CMYK_SPOT and depth 5 is no picture"},
+		{"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 4\nMAXVAL 255\nTUPLTYPE RGB\nENDHDR\n.....",
+	     "tuple type RGB and depth 4 is no picture"},
+		{"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 3\nMAXVAL 255\nTUPLTYPE RGB\nTUPLTYPE X\nENDHDR\n.....",
+	     "tuple type RGB X and depth 3"},
+		{"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 3\nMAXVAL 255\nENDHDR\n.....", "is no picture"},
+		{"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 1\nMAXVAL 255\nTUPLTYPE BLACKANDWHITE\nENDHDR\n.....",
+	     "maxval 255 does not suit"},
+		{"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 2\nMAXVAL 3\nTUPLTYPE BLACKANDWHITE_ALPHA\nENDHDR\n.....",
+	     "maxval 3 does not suit"},
+		{"P7\nWIDTH 0\nHEIGHT 1\nDEPTH 1\nMAXVAL 255\nTUPLTYPE GRAYSCALE\nENDHDR\n.", "0 x 1"},
+		{"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 1\nMAXVAL 65536\nTUPLTYPE GRAYSCALE\nENDHDR\n.",
+	     "maxval 65536"},
+		{"P7\nWIDTH 1x\nHEIGHT 1\nDEPTH 1\nMAXVAL 255\nTUPLTYPE GRAYSCALE\nENDHDR\n.", "damaged"},
+		{"P7\nWIDTH -1\nHEIGHT 1\nDEPTH 1\nMAXVAL 255\nTUPLTYPE GRAYSCALE\nENDHDR\n.", "damaged"},
+		{"P7\nWIDTH 99999999999999999999\nHEIGHT 1\nDEPTH 1\nMAXVAL 255\nTUPLTYPE "
+	     "GRAYSCALE\nENDHDR\n.",
+	     "damaged"},
+		{"P7\nCOLOUR 1\nENDHDR\n.", "damaged"},
+		{"P7 332\n#XVVERSION\n", "not a PNM/PAM image"},
 	};
 	struct vae_image *x;
 	struct vae_error e;
 
-	ok(read_bytes(&x, pam_text, sizeof pam_text, 0, &e) == 1 && x->geometry.format == VAE_PAM && x->geometry.tuple == VAE_GRAYSCALE &&
-	   x->geometry.maxval == 1 && x->colour[0] == 1 && x->colour[1] == 0, "a PAM of maxval 1 and GRAYSCALE stays one");
+	ok(read_bytes(&x, pam_text, sizeof pam_text, 0, &e) == 1 && x->geometry.format == VAE_PAM &&
+	       x->geometry.tuple == VAE_GRAYSCALE && x->geometry.maxval == 1 && x->colour[0] == 1 &&
+	       x->colour[1] == 0,
+	   "a PAM of maxval 1 and GRAYSCALE stays one");
 	vae_image_free(x);
 	for (size_t i = 0; i < COUNT(foreign); i++)
-		ok(read_text(&x, foreign[i].header, &e) == VAE_EDATA && strstr(e.text, foreign[i].words), "refused: %s", e.text);
+		ok(read_text(&x, foreign[i].header, &e) == VAE_EDATA && strstr(e.text, foreign[i].words),
+		   "refused: %s", e.text);
 
 	static char line[100000] = "P7\n#";
 	memset(line + 4, '#', 90000);
@@ -222,26 +249,43 @@ static void test_pam(void)
 
 static void test_damage(void)
 {
-	static const struct { const char *text, *words; } bad[] = {
-		{ "P2 1 1 255 256\n", "exceeds" }, { "P3 1 1 7 0 0 8\n", "exceeds" }, { "P5 1 1 7\n\t", "exceeds" },
-		{ "P6 1 1 300\n\1\1\1\55\1\1", "exceeds" }, { "P2 1 1 255 x\n", "damaged" }, { "P2 1 1 255 -1\n", "damaged" },
-		{ "P1 2 1 12\n", "damaged" }, { "P5 1 1 0\n.", "maxval 0" }, { "P5 1 1 65536\n..", "maxval 65536" },
-		{ "P5 0 1 255\n.", "0 x 1" }, { "P5 1 0 255\n.", "1 x 0" }, { "P5 a 1 255\n.", "damaged" },
-		{ "P5 1 4294967297 255\n.", "damaged" }, { "P5 1 1 255x.", "damaged" }, { "P0 1 1 255\n.", "not a PNM/PAM" },
-		{ "P8 1 1 255\n.", "not a PNM/PAM" }, { "Q5 1 1 255\n.", "not a PNM/PAM" }, { "\x89PNG", "not a PNM/PAM" },
-		{ "P", "truncated" }, { "P5", "truncated" },
+	static const struct {
+		const char *text, *words;
+	} bad[] = {
+		{"P2 1 1 255 256\n", "exceeds"},
+		{"P3 1 1 7 0 0 8\n", "exceeds"},
+		{"P5 1 1 7\n\t", "exceeds"},
+		{"P6 1 1 300\n\1\1\1\55\1\1", "exceeds"},
+		{"P2 1 1 255 x\n", "damaged"},
+		{"P2 1 1 255 -1\n", "damaged"},
+		{"P1 2 1 12\n", "damaged"},
+		{"P5 1 1 0\n.", "maxval 0"},
+		{"P5 1 1 65536\n..", "maxval 65536"},
+		{"P5 0 1 255\n.", "0 x 1"},
+		{"P5 1 0 255\n.", "1 x 0"},
+		{"P5 a 1 255\n.", "damaged"},
+		{"P5 1 4294967297 255\n.", "damaged"},
+		{"P5 1 1 255x.", "damaged"},
+		{"P0 1 1 255\n.", "not a PNM/PAM"},
+		{"P8 1 1 255\n.", "not a PNM/PAM"},
+		{"Q5 1 1 255\n.", "not a PNM/PAM"},
+		{"\x89PNG", "not a PNM/PAM"},
+		{"P", "truncated"},
+		{"P5", "truncated"},
 	};
 	struct vae_image *x = (void *)bad;
 	struct vae_error e;
 
 	for (size_t i = 0; i < COUNT(bad); i++)
-		ok(read_text(&x, bad[i].text, &e) == VAE_EDATA && strstr(e.text, bad[i].words), "refused: %s", e.text);
+		ok(read_text(&x, bad[i].text, &e) == VAE_EDATA && strstr(e.text, bad[i].words),
+		   "refused: %s", e.text);
 	ok(x == (void *)bad, "the output is untouched");
 
 	FILE *f = stream("P5 1 1 255\n.garbage", 19);
 	bool good = vae_image_read(&x, f, 0, &e) == 1;
 	vae_image_free(x);
-	ok(good && vae_image_read(&x, f, 0, &e) == VAE_EDATA && e.offset == 12 && strstr(e.text, "not a PNM/PAM image"),
+	ok(good && vae_image_read(&x, f, 0, &e) == VAE_EDATA && e.offset == 12 &&
+	       strstr(e.text, "not a PNM/PAM image"),
 	   "garbage behind an image is refused, at byte %lld", (long long)e.offset);
 	fclose(f);
 	ok(read_text(&x, "", &e) == 0 && read_text(&x, " \n ", &e) == 0, "nothing is a clean end");
@@ -250,7 +294,8 @@ static void test_damage(void)
 /* Every beginning of every kind of file: the empty one is a clean end, all others are truncated. */
 static void test_truncation(void)
 {
-	static char plain[][60] = { "P1\n5 2\n01010\n11111", "P2\n2 2\n255\n1 2 30 40\n", "P3\n2 1\n999\n1 2 3 4 5 6\n" };
+	static char plain[][60] = {"P1\n5 2\n01010\n11111", "P2\n2 2\n255\n1 2 30 40\n",
+	                           "P3\n2 1\n999\n1 2 3 4 5 6\n"};
 	struct vae_image *x;
 	struct vae_error e;
 	char bytes[400];
@@ -273,7 +318,8 @@ static void test_truncation(void)
 		}
 		for (long n = 1; n <= size; n++, tried++) {
 			int rc = read_bytes(&x, bytes, (size_t)n, 0, &e);
-			good += n < size ? rc == VAE_EDATA && strstr(e.text, "truncated image") && e.offset == n : rc == 1;
+			good += n < size ? rc == VAE_EDATA && strstr(e.text, "truncated image") && e.offset == n
+			                 : rc == 1;
 			if (rc == 1)
 				vae_image_free(x);
 		}
@@ -292,20 +338,28 @@ static void test_limits(void)
 {
 	struct vae_image *x;
 	struct vae_error e;
-	struct vae_geometry g = { 1000, 1001, 255, VAE_PPM, VAE_RGB };
+	struct vae_geometry g = {1000, 1001, 255, VAE_PPM, VAE_RGB};
 	long before = peak_kib();
 
 	ok(read_text(&x, "P6\n99999999 99999999\n255\n", &e) == VAE_ELIMIT, "refused: %s", e.text);
 	ok(read_text(&x, "P1\n2147483647 2147483647\n", &e) == VAE_ELIMIT, "refused: %s", e.text);
-	ok(read_text(&x, "P7\nWIDTH 99999999\nHEIGHT 99999999\nDEPTH 4\nMAXVAL 65535\nTUPLTYPE RGB_ALPHA\nENDHDR\n", &e) == VAE_ELIMIT,
+	ok(read_text(&x,
+	             "P7\nWIDTH 99999999\nHEIGHT 99999999\nDEPTH 4\nMAXVAL 65535\nTUPLTYPE "
+	             "RGB_ALPHA\nENDHDR\n",
+	             &e) == VAE_ELIMIT,
 	   "refused: %s", e.text);
-	ok(read_text(&x, "P6\n16384 16384\n255\nxyz", &e) == VAE_EDATA, "16384 x 16384 in 23 bytes: %s", e.text);
-	ok(read_text(&x, "P6\n268435456 1\n65535\nxyz", &e) == VAE_EDATA, "a row of 2^28 pixels in 24 bytes: %s", e.text);
-	ok(read_text(&x, "P3\n1 268435456\n65535\n1 2 3", &e) == VAE_EDATA, "a column of 2^28 pixels in 26 bytes: %s", e.text);
-	/* 16384 x 16384 x 3 samples alone are 1.5 GiB; AddressSanitizer's own notes on them an eighth of that. */
+	ok(read_text(&x, "P6\n16384 16384\n255\nxyz", &e) == VAE_EDATA, "16384 x 16384 in 23 bytes: %s",
+	   e.text);
+	ok(read_text(&x, "P6\n268435456 1\n65535\nxyz", &e) == VAE_EDATA,
+	   "a row of 2^28 pixels in 24 bytes: %s", e.text);
+	ok(read_text(&x, "P3\n1 268435456\n65535\n1 2 3", &e) == VAE_EDATA,
+	   "a column of 2^28 pixels in 26 bytes: %s", e.text);
+	/* 16384 x 16384 x 3 samples alone are 1.5 GiB; AddressSanitizer's own notes on them an eighth
+	 * of that. */
 	ok(peak_kib() - before < 512 * 1024, "all that takes little memory");
 
-	ok(read_bytes(&x, "P5 5 5 255\n", 11, 24, &e) == VAE_ELIMIT, "24 pixels at most: 5 x 5 refused");
+	ok(read_bytes(&x, "P5 5 5 255\n", 11, 24, &e) == VAE_ELIMIT,
+	   "24 pixels at most: 5 x 5 refused");
 	ok(read_bytes(&x, "P5 4 6 255\n", 11, 24, &e) == VAE_EDATA, "4 x 6 not");
 	ok(vae_image_new(&x, &g, 1000000, &e) == VAE_ELIMIT, "vae_image_new obeys its limit");
 	g.maxval = 0;
@@ -315,7 +369,8 @@ static void test_limits(void)
 	g.tuple = VAE_GRAYSCALE;
 	ok(vae_image_new(&x, &g, 0, &e) == VAE_EARG, "so is a grey PPM");
 	g.format = VAE_PGM;
-	ok(!vae_image_new(&x, &g, 0, &e) && x->colour[0] == 0 && x->colour[1000999] == 0 && !x->alpha, "a new picture is black");
+	ok(!vae_image_new(&x, &g, 0, &e) && x->colour[0] == 0 && x->colour[1000999] == 0 && !x->alpha,
+	   "a new picture is black");
 	vae_image_free(x);
 	vae_image_free(NULL);
 }
@@ -326,29 +381,33 @@ static void test_output(void)
 	FILE *full = fopen("/dev/full", "w");
 	struct vae_image *x = make(300, 300, 255, VAE_PPM, VAE_RGB), *y = NULL;
 
-	ok(!full || (vae_image_write(x, full, &e) == VAE_EIO && strstr(e.text, "No space left")), "a full disk: %s",
-	   full ? e.text : "skipped");
+	ok(!full || (vae_image_write(x, full, &e) == VAE_EIO && strstr(e.text, "No space left")),
+	   "a full disk: %s", full ? e.text : "skipped");
 	if (full)
 		fclose(full);
 	FILE *f = fopen("/dev/null", "r");
 	ok(vae_image_write(x, f, &e) == VAE_EIO, "a stream that cannot be written: %s", e.text);
 	fclose(f);
 	f = fopen("/", "r");
-	ok(vae_image_read(&y, f, 0, &e) == VAE_EIO && strstr(e.text, "directory"), "a directory: %s", e.text);
+	ok(vae_image_read(&y, f, 0, &e) == VAE_EIO && strstr(e.text, "directory"), "a directory: %s",
+	   e.text);
 	fclose(f);
 	x->colour[5] = 256;
 	f = tmpfile();
-	ok(vae_image_write(x, f, &e) == VAE_EARG && ftell(f) == 0, "a sample over maxval is not written");
+	ok(vae_image_write(x, f, &e) == VAE_EARG && ftell(f) == 0,
+	   "a sample over maxval is not written");
 	fclose(f);
 	vae_image_free(x);
 }
 
 static void test_names(void)
 {
-	ok(!strcmp(vae_tuple_name(VAE_RGB_ALPHA), "RGB_ALPHA") && !strcmp(vae_tuple_name(VAE_BLACKANDWHITE), "BLACKANDWHITE"),
+	ok(!strcmp(vae_tuple_name(VAE_RGB_ALPHA), "RGB_ALPHA") &&
+	       !strcmp(vae_tuple_name(VAE_BLACKANDWHITE), "BLACKANDWHITE"),
 	   "names of tuple types");
-	ok(vae_colours(VAE_RGB) == 3 && vae_colours(VAE_RGB_ALPHA) == 3 && vae_colours(VAE_GRAYSCALE_ALPHA) == 1 &&
-	   vae_colours(VAE_BLACKANDWHITE) == 1, "colours, alpha not counted");
+	ok(vae_colours(VAE_RGB) == 3 && vae_colours(VAE_RGB_ALPHA) == 3 &&
+	       vae_colours(VAE_GRAYSCALE_ALPHA) == 1 && vae_colours(VAE_BLACKANDWHITE) == 1,
+	   "colours, alpha not counted");
 	ok(vae_has_alpha(VAE_BLACKANDWHITE_ALPHA) && !vae_has_alpha(VAE_RGB), "alpha");
 }
 
@@ -359,11 +418,13 @@ static struct vae_image *filled(const struct vae_image *x, uint32_t band)
 	struct vae_image *y;
 	struct vae_error e;
 	size_t line = samples(x) / x->geometry.height, width = x->geometry.width;
-	if (vae_image_rows_new(&from, x, &e) || vae_image_rows_fill(&rows, from, &e) || vae_image_new(&y, &x->geometry, 0, &e))
+	if (vae_image_rows_new(&from, x, &e) || vae_image_rows_fill(&rows, from, &e) ||
+	    vae_image_new(&y, &x->geometry, 0, &e))
 		abort();
 	for (uint32_t n; rows->row < x->geometry.height;) {
 		n = x->geometry.height - rows->row < band ? x->geometry.height - rows->row : band;
-		if (rows->read(rows, n, y->colour + rows->row * line, x->alpha ? y->alpha + rows->row * width : NULL, &e))
+		if (rows->read(rows, n, y->colour + rows->row * line,
+		               x->alpha ? y->alpha + rows->row * width : NULL, &e))
 			abort();
 	}
 	vae_image_rows_free(rows);
@@ -373,12 +434,23 @@ static struct vae_image *filled(const struct vae_image *x, uint32_t band)
 
 static void test_fill(void)
 {
-	static const struct { uint32_t width, height; unsigned maxval; enum vae_tuple tuple; } cases[] = {
-		{ 1, 1, 255, VAE_RGB_ALPHA }, { 97, 203, 255, VAE_RGB_ALPHA }, { 64, 64, 65535, VAE_GRAYSCALE_ALPHA },
-		{ 3, 300, 1000, VAE_RGB_ALPHA }, { 300, 1, 255, VAE_GRAYSCALE_ALPHA }, { 33, 129, 1, VAE_BLACKANDWHITE_ALPHA }, { 20, 90, 255, VAE_RGB },
+	static const struct {
+		uint32_t width, height;
+		unsigned maxval;
+		enum vae_tuple tuple;
+	} cases[] = {
+		{1, 1, 255, VAE_RGB_ALPHA},
+		{97, 203, 255, VAE_RGB_ALPHA},
+		{64, 64, 65535, VAE_GRAYSCALE_ALPHA},
+		{3, 300, 1000, VAE_RGB_ALPHA},
+		{300, 1, 255, VAE_GRAYSCALE_ALPHA},
+		{33, 129, 1, VAE_BLACKANDWHITE_ALPHA},
+		{20, 90, 255, VAE_RGB},
 	};
 	for (size_t i = 0; i < COUNT(cases); i++) {
-		struct vae_image *x = make(cases[i].width, cases[i].height, cases[i].maxval, VAE_PAM, cases[i].tuple), *whole, *rows;
+		struct vae_image *x = make(cases[i].width, cases[i].height, cases[i].maxval, VAE_PAM,
+		                           cases[i].tuple),
+						 *whole, *rows;
 		size_t changed = 0, colours = (size_t)vae_colours(cases[i].tuple);
 		unsigned low = 65535, high = 0;
 		for (size_t k = 0; x->alpha && k < samples(x) / colours; k++)
@@ -391,7 +463,8 @@ static void test_fill(void)
 			}
 		whole = filled(x, x->geometry.height);
 		rows = filled(x, 7);
-		ok(same(whole, rows), "%u x %u: filled the same by any band", cases[i].width, cases[i].height);
+		ok(same(whole, rows), "%u x %u: filled the same by any band", cases[i].width,
+		   cases[i].height);
 		bool kept = true, within = true;
 		for (size_t k = 0; k < samples(x); k++) {
 			bool seen = !x->alpha || x->alpha[k / colours];
@@ -399,7 +472,8 @@ static void test_fill(void)
 			within &= seen || (whole->colour[k] >= low && whole->colour[k] <= high) || low > high;
 			changed += !seen && whole->colour[k] != x->colour[k];
 		}
-		ok(kept && within && (!x->alpha || !memcmp(x->alpha, whole->alpha, samples(x) / colours * 2)),
+		ok(kept && within &&
+		       (!x->alpha || !memcmp(x->alpha, whole->alpha, samples(x) / colours * 2)),
 		   "visible colours and alpha stay, the others lie between them (%zu changed)", changed);
 		vae_image_free(x);
 		vae_image_free(whole);
@@ -418,7 +492,8 @@ static void test_fill_values(void)
 	}
 	y = filled(x, 150);
 	for (size_t i = 0; i < pixels; i++)
-		steps += i % 64 && (y->colour[i] < y->colour[i - 1] || y->colour[i] > y->colour[i - 1] + 24);
+		steps +=
+			i % 64 && (y->colour[i] < y->colour[i - 1] || y->colour[i] > y->colour[i - 1] + 24);
 	ok(!steps, "from black to white no step is above 24 (%zu are)", steps);
 	vae_image_free(y);
 	memset(x->alpha, 0, pixels * 2);

@@ -1,5 +1,6 @@
-/* Every kernel of every instruction set that this machine runs, against chains written out plainly here.
- * Inputs end where an unreadable page begins, outputs lie between canaries, so that an access outside is seen. */
+/* Every kernel of every instruction set that this machine runs, against chains written out plainly
+ * here. Inputs end where an unreadable page begins, outputs lie between canaries, so that an access
+ * outside is seen. */
 #include "base/bytes.h"
 #include "base/random.h"
 #include "kernel/kernel.h"
@@ -13,17 +14,23 @@
 
 static struct vae_random random_state;
 
-/* ---- arrays ------------------------------------------------------------------------------------------------------------ */
+/* ---- arrays ---------------------------------------------------------------------------------- */
 
-/* n floats whose last ends at a page that must not be touched, with a canary before the first (as near as the page's start allows). */
+/* n floats whose last ends at a page that must not be touched, with a canary before the first (as
+ * near as the page's start allows). */
 #define CANARY 16
-struct array { float *data; size_t n, map_bytes; void *map; };
+struct array {
+	float *data;
+	size_t n, map_bytes;
+	void *map;
+};
 
 static const float canary = 1234.5f;
 
 static struct array array_new(size_t n)
 {
-	size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = ((n + CANARY) * sizeof(float) + page - 1) / page * page;
+	size_t page = (size_t)sysconf(_SC_PAGESIZE),
+		   bytes = ((n + CANARY) * sizeof(float) + page - 1) / page * page;
 	struct array a = {.n = n, .map_bytes = bytes + page};
 	a.map = mmap(NULL, a.map_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (a.map == MAP_FAILED || mprotect((char *)a.map + bytes, page, PROT_NONE)) {
@@ -72,7 +79,8 @@ static struct array array_copy(const struct array *from)
 	return a;
 }
 
-/* The same bits; of NaN only that it is one (IEEE 754 leaves its sign and payload to the machine). */
+/* The same bits; of NaN only that it is one (IEEE 754 leaves its sign and payload to the machine).
+ */
 static bool same(const float *x, const float *y, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
@@ -99,7 +107,7 @@ static double *doubles(const float *x, size_t n)
 
 static size_t below(size_t n) { return vae_random_below(&random_state, (uint32_t)n); }
 
-/* ---- matrix product ---------------------------------------------------------------------------------------------------- */
+/* ---- matrix product -------------------------------------------------------------------------- */
 
 static float activate(float v, float slope) { return slope == 1 ? v : v > 0 ? v : v * slope; }
 
@@ -111,11 +119,15 @@ static void plain_gemm(const struct vae_gemm *g, const float *b)
 			for (size_t p = 0; p < g->k; p++)
 				chain = fmaf(g->a[i * g->a_row + p * g->a_step], b[p * g->n + j], chain);
 			chain = activate(chain, g->slope);
-			g->c[i * g->c_row + j] = g->residual ? chain + g->residual[i * g->residual_row + j] : chain;
+			g->c[i * g->c_row + j] =
+				g->residual ? chain + g->residual[i * g->residual_row + j] : chain;
 		}
 }
 
-struct gemm_case { size_t m, n, k; bool transposed, bias, leaky, residual, inplace, special; };
+struct gemm_case {
+	size_t m, n, k;
+	bool transposed, bias, leaky, residual, inplace, special;
+};
 
 /* What products work in, on the edge of an unreadable page; NaN, for it means nothing. */
 static struct array room_new(void)
@@ -129,22 +141,35 @@ static struct array room_new(void)
 /* Rows of c outside the n columns must stay as they were, which comparing the whole of c shows. */
 static bool gemm_case_agrees(const struct vae_kernels *kernels, const struct gemm_case *t)
 {
-	size_t gap = below(3) * below(9), c_row = t->n + below(3) * below(9), residual_row = t->inplace ? c_row : t->n + below(5);
+	size_t gap = below(3) * below(9), c_row = t->n + below(3) * below(9),
+		   residual_row = t->inplace ? c_row : t->n + below(5);
 	size_t a_row = t->transposed ? 1 : t->k + gap, a_step = t->transposed ? t->m + gap : 1;
 	size_t a_size = t->m && t->k ? (t->m - 1) * a_row + (t->k - 1) * a_step + 1 : 0;
 	size_t c_size = t->m && t->n ? (t->m - 1) * c_row + t->n : 0;
 	struct array a = array_random(a_size), b = array_random(t->k * t->n), bias = array_random(t->n);
 	struct array residual = array_random(t->m && t->n ? (t->m - 1) * residual_row + t->n : 0);
-	struct array c = array_random(c_size), expected = array_copy(&c), split = array_copy(&c), work = room_new();
-	float *packed = aligned_alloc(64, (vae_packed_size(t->k, t->n) * sizeof(float) + 63) / 64 * 64 + 64);
+	struct array c = array_random(c_size), expected = array_copy(&c), split = array_copy(&c),
+				 work = room_new();
+	float *packed =
+		aligned_alloc(64, (vae_packed_size(t->k, t->n) * sizeof(float) + 63) / 64 * 64 + 64);
 	if (t->special && a_size)
 		a.data[below(a_size)] = below(2) ? INFINITY : NAN;
 
 	vae_pack(packed, b.data, t->k, t->n, t->n, 1);
 	struct vae_gemm g = {
-		.m = t->m, .n = t->n, .k = t->k, .a = a.data, .a_row = a_row, .a_step = a_step, .b = packed,
-		.bias = t->bias ? bias.data : NULL, .slope = t->leaky ? 0.125f : 1, .c_row = c_row,
-		.residual = t->residual ? residual.data : NULL, .residual_row = residual_row, .room = work.data,
+		.m = t->m,
+		.n = t->n,
+		.k = t->k,
+		.a = a.data,
+		.a_row = a_row,
+		.a_step = a_step,
+		.b = packed,
+		.bias = t->bias ? bias.data : NULL,
+		.slope = t->leaky ? 0.125f : 1,
+		.c_row = c_row,
+		.residual = t->residual ? residual.data : NULL,
+		.residual_row = residual_row,
+		.room = work.data,
 	};
 	struct array *const into[] = {&expected, &c, &split};
 	for (int run = 0; run < 3; run++) {
@@ -167,8 +192,8 @@ static bool gemm_case_agrees(const struct vae_kernels *kernels, const struct gem
 			kernels->gemm(&head);
 		}
 	}
-	bool good = same(c.data, expected.data, c_size) && same(split.data, expected.data, c_size) && array_intact(&c) && array_intact(&split) &&
-	            array_intact(&work);
+	bool good = same(c.data, expected.data, c_size) && same(split.data, expected.data, c_size) &&
+	            array_intact(&c) && array_intact(&split) && array_intact(&work);
 	free(packed);
 	struct array *all[] = {&a, &b, &bias, &residual, &c, &expected, &split, &work};
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
@@ -180,30 +205,49 @@ static void test_gemm(const struct vae_kernels *kernels)
 {
 #define SHAPE(rows, columns, steps) .m = rows, .n = columns, .k = steps
 	static const struct gemm_case fixed[] = {
-		{SHAPE(0, 0, 0)}, {SHAPE(0, 5, 3)}, {SHAPE(5, 0, 3)}, {SHAPE(1, 1, 0), .bias = true}, {SHAPE(1, 1, 1)},
-		{SHAPE(13, 33, 0), .bias = true, .leaky = true, .residual = true}, {SHAPE(96, 256, 64), .leaky = true},
-		{SHAPE(97, 257, 65), .bias = true}, {SHAPE(200, 48, 256), .residual = true, .inplace = true},
-		{SHAPE(30, 80, 257), .bias = true, .leaky = true}, {SHAPE(100, 300, 513), .residual = true},
-		{SHAPE(64, 96, 1000), .transposed = true, .residual = true, .inplace = true}, {SHAPE(128, 320, 300), .transposed = true},
-		{SHAPE(26, 40, 70), .bias = true, .special = true}, {SHAPE(26, 40, 70), .leaky = true, .special = true},
+		{SHAPE(0, 0, 0)},
+		{SHAPE(0, 5, 3)},
+		{SHAPE(5, 0, 3)},
+		{SHAPE(1, 1, 0), .bias = true},
+		{SHAPE(1, 1, 1)},
+		{SHAPE(13, 33, 0), .bias = true, .leaky = true, .residual = true},
+		{SHAPE(96, 256, 64), .leaky = true},
+		{SHAPE(97, 257, 65), .bias = true},
+		{SHAPE(200, 48, 256), .residual = true, .inplace = true},
+		{SHAPE(30, 80, 257), .bias = true, .leaky = true},
+		{SHAPE(100, 300, 513), .residual = true},
+		{SHAPE(64, 96, 1000), .transposed = true, .residual = true, .inplace = true},
+		{SHAPE(128, 320, 300), .transposed = true},
+		{SHAPE(26, 40, 70), .bias = true, .special = true},
+		{SHAPE(26, 40, 70), .leaky = true, .special = true},
 	};
 	int wrong = 0;
 	for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
 		wrong += !gemm_case_agrees(kernels, &fixed[i]);
-	ok(!wrong, "%s: gemm: chosen shapes are the plain chain, bit for bit", vae_isa_name(kernels->isa));
+	ok(!wrong, "%s: gemm: chosen shapes are the plain chain, bit for bit",
+	   vae_isa_name(kernels->isa));
 	wrong = 0;
 	for (int i = 0; i < 400; i++) {
 		struct gemm_case t = {
-			.m = below(40), .n = below(i % 8 ? 70 : 600), .k = below(i % 16 ? 40 : 600), .transposed = below(3) == 0, .bias = below(2),
-			.leaky = below(2), .residual = below(2), .inplace = below(2), .special = below(4) == 0,
+			.m = below(40),
+			.n = below(i % 8 ? 70 : 600),
+			.k = below(i % 16 ? 40 : 600),
+			.transposed = below(3) == 0,
+			.bias = below(2),
+			.leaky = below(2),
+			.residual = below(2),
+			.inplace = below(2),
+			.special = below(4) == 0,
 		};
 		if (!gemm_case_agrees(kernels, &t)) {
 			wrong++;
-			printf("# m %zu n %zu k %zu transposed %d bias %d leaky %d residual %d inplace %d special %d\n", t.m, t.n, t.k, t.transposed,
-				t.bias, t.leaky, t.residual, t.inplace, t.special);
+			printf("# m %zu n %zu k %zu transposed %d bias %d leaky %d residual %d inplace %d "
+			       "special %d\n",
+			       t.m, t.n, t.k, t.transposed, t.bias, t.leaky, t.residual, t.inplace, t.special);
 		}
 	}
-	ok(!wrong, "%s: gemm: random shapes, in one piece or two, are the plain chain, bit for bit", vae_isa_name(kernels->isa));
+	ok(!wrong, "%s: gemm: random shapes, in one piece or two, are the plain chain, bit for bit",
+	   vae_isa_name(kernels->isa));
 }
 
 /* To nearest, ties to even; numbers under 2^-126 to 0, as the instructions do. */
@@ -216,14 +260,17 @@ static double rounded_to_bf16(float x)
 	return fabsf(x) < 0x1p-126f ? 0 : x;
 }
 
-/* Sums of rounded operands in double: what bf16 gives may differ by the roundings of its float sums alone. */
-static void rounded_gemm(const struct vae_gemm *g, const float *b, size_t b_row, size_t b_step, double *c, double *room)
+/* Sums of rounded operands in double: what bf16 gives may differ by the roundings of its float sums
+ * alone. */
+static void rounded_gemm(const struct vae_gemm *g, const float *b, size_t b_row, size_t b_step,
+                         double *c, double *room)
 {
 	for (size_t i = 0; i < g->m; i++)
 		for (size_t j = 0; j < g->n; j++) {
 			double sum = g->bias ? g->bias[j] : 0, size = fabs(sum);
 			for (size_t p = 0; p < g->k; p++) {
-				double x = rounded_to_bf16(g->a[i * g->a_row + p * g->a_step]) * rounded_to_bf16(b[p * b_row + j * b_step]);
+				double x = rounded_to_bf16(g->a[i * g->a_row + p * g->a_step]) *
+				           rounded_to_bf16(b[p * b_row + j * b_step]);
 				sum += x;
 				size += fabs(x);
 			}
@@ -237,20 +284,38 @@ static void rounded_gemm(const struct vae_gemm *g, const float *b, size_t b_row,
 
 static bool bf16_case_agrees(const struct vae_bf16 *bf16, const struct gemm_case *t, bool turned)
 {
-	size_t gap = below(3) * below(9), c_row = t->n + below(3) * below(9), residual_row = t->inplace ? c_row : t->n + below(5);
+	size_t gap = below(3) * below(9), c_row = t->n + below(3) * below(9),
+		   residual_row = t->inplace ? c_row : t->n + below(5);
 	size_t a_row = t->transposed ? 1 : t->k + gap, a_step = t->transposed ? t->m + gap : 1;
-	size_t b_row = turned ? 1 : t->n + gap, b_step = turned ? t->k + gap : 1, size = vae_packed_size((t->k + 1) / 2, t->n);
+	size_t b_row = turned ? 1 : t->n + gap, b_step = turned ? t->k + gap : 1,
+		   size = vae_packed_size((t->k + 1) / 2, t->n);
 	size_t c_size = t->m && t->n ? (t->m - 1) * c_row + t->n : 0;
-	struct array a = array_random(t->m && t->k ? (t->m - 1) * a_row + (t->k - 1) * a_step + 1 : 0), bias = array_random(t->n);
-	struct array b = array_random(t->n && t->k ? (t->n - 1) * b_step + (t->k - 1) * b_row + 1 : 0), c = array_random(c_size);
-	struct array residual = array_random(t->m && t->n ? (t->m - 1) * residual_row + t->n : 0), work = room_new();
+	struct array a = array_random(t->m && t->k ? (t->m - 1) * a_row + (t->k - 1) * a_step + 1 : 0),
+				 bias = array_random(t->n);
+	struct array b = array_random(t->n && t->k ? (t->n - 1) * b_step + (t->k - 1) * b_row + 1 : 0),
+				 c = array_random(c_size);
+	struct array residual = array_random(t->m && t->n ? (t->m - 1) * residual_row + t->n : 0),
+				 work = room_new();
 	double *expected = doubles(c.data, c_size), *room = calloc(c_size + 1, sizeof *room);
 	float *packed = aligned_alloc(64, (size + 16) * sizeof(float));
 	bool good = expected && room && packed && size <= vae_packed_size(t->k, t->n);
 	struct vae_gemm g = {
-		.m = t->m, .n = t->n, .k = t->k, .a = a.data, .a_row = a_row, .a_step = a_step, .b = packed, .bias = t->bias ? bias.data : NULL,
-		.slope = t->leaky ? 0.125f : 1, .c = c.data, .c_row = c_row, .residual_row = residual_row,
-		.residual = !t->residual ? NULL : t->inplace ? c.data : residual.data, .room = work.data,
+		.m = t->m,
+		.n = t->n,
+		.k = t->k,
+		.a = a.data,
+		.a_row = a_row,
+		.a_step = a_step,
+		.b = packed,
+		.bias = t->bias ? bias.data : NULL,
+		.slope = t->leaky ? 0.125f : 1,
+		.c = c.data,
+		.c_row = c_row,
+		.residual_row = residual_row,
+		.residual = !t->residual ? NULL
+	                : t->inplace ? c.data
+	                             : residual.data,
+		.room = work.data,
 	};
 	packed[size] = canary;
 	bf16->pack(packed, b.data, t->k, t->n, b_row, b_step);
@@ -273,15 +338,24 @@ static void test_bf16(const struct vae_bf16 *bf16)
 	int wrong = 0;
 	for (int i = 0; i < 600; i++) {
 		struct gemm_case t = {
-			.m = below(i % 8 ? 40 : 250), .n = below(i % 8 ? 70 : 500), .k = below(i % 16 ? 80 : 1500), .transposed = below(2),
-			.bias = below(2), .leaky = below(2), .residual = below(2), .inplace = below(2),
+			.m = below(i % 8 ? 40 : 250),
+			.n = below(i % 8 ? 70 : 500),
+			.k = below(i % 16 ? 80 : 1500),
+			.transposed = below(2),
+			.bias = below(2),
+			.leaky = below(2),
+			.residual = below(2),
+			.inplace = below(2),
 		};
 		bool turned = below(2);
 		if (!bf16_case_agrees(bf16, &t, turned) && wrong++ < 5)
-			printf("# m %zu n %zu k %zu transposed %d bias %d leaky %d residual %d inplace %d, b turned %d\n", t.m, t.n, t.k, t.transposed,
-				t.bias, t.leaky, t.residual, t.inplace, turned);
+			printf("# m %zu n %zu k %zu transposed %d bias %d leaky %d residual %d inplace %d, b "
+			       "turned %d\n",
+			       t.m, t.n, t.k, t.transposed, t.bias, t.leaky, t.residual, t.inplace, turned);
 	}
-	ok(!wrong, "%s: gemm: random shapes are sums of the rounded operands, whose transposes pack alike", bf16->name);
+	ok(!wrong,
+	   "%s: gemm: random shapes are sums of the rounded operands, whose transposes pack alike",
+	   bf16->name);
 }
 
 static void test_pack(void)
@@ -309,13 +383,16 @@ static void test_pack(void)
 	ok(!wrong, "pack: matrices and transposes, padded with 0");
 }
 
-/* Every binary16 number, and matrices of all widths at any address: as converted one by one and packed by vae_pack. */
+/* Every binary16 number, and matrices of all widths at any address: as converted one by one and
+ * packed by vae_pack. */
 static void test_pack_half(const struct vae_kernels *kernels)
 {
 	int wrong = 0;
 	for (int i = 0; i < 200; i++) {
-		size_t k = i ? below(50) : 1024, n = i ? below(100) : 64, bytes = 2 * k * n, size = vae_packed_size(k, n);
-		struct array room = array_new((bytes + 3) / 4 + 1); /* ends at the page that must not be touched */
+		size_t k = i ? below(50) : 1024, n = i ? below(100) : 64, bytes = 2 * k * n,
+			   size = vae_packed_size(k, n);
+		struct array room =
+			array_new((bytes + 3) / 4 + 1); /* ends at the page that must not be touched */
 		struct array plain = array_new(k * n);
 		uint8_t *source = (uint8_t *)(room.data + room.n) - bytes - below(2);
 		bool finite = true;
@@ -325,7 +402,8 @@ static void test_pack_half(const struct vae_kernels *kernels)
 			plain.data[j] = vae_float_from_half(half);
 			finite &= isfinite(plain.data[j]);
 		}
-		float *packed = aligned_alloc(64, size * sizeof(float) + 64), *expected = aligned_alloc(64, size * sizeof(float) + 64);
+		float *packed = aligned_alloc(64, size * sizeof(float) + 64),
+			  *expected = aligned_alloc(64, size * sizeof(float) + 64);
 		packed[size] = canary;
 		vae_pack(expected, plain.data, k, n, n, 1);
 		wrong += kernels->pack_half(packed, source, k, n) != finite || packed[size] != canary;
@@ -336,10 +414,11 @@ static void test_pack_half(const struct vae_kernels *kernels)
 		array_free(&room);
 		array_free(&plain);
 	}
-	ok(!wrong, "%s: pack_half: every binary16 number, bit for bit, and whether all are finite", vae_isa_name(kernels->isa));
+	ok(!wrong, "%s: pack_half: every binary16 number, bit for bit, and whether all are finite",
+	   vae_isa_name(kernels->isa));
 }
 
-/* ---- depthwise --------------------------------------------------------------------------------------------------------- */
+/* ---- depthwise ------------------------------------------------------------------------------- */
 
 static float at(const struct vae_depthwise *d, size_t r, size_t q, size_t c)
 {
@@ -356,16 +435,20 @@ static void plain_depthwise(const struct vae_depthwise *d)
 				float chain = d->bias[c];
 				for (size_t i = 0; i < t; i++)
 					for (size_t j = 0; j < t; j++)
-						chain = fmaf(at(d, r + i - t / 2, q + j - t / 2, c), d->w[(i * t + j) * d->channels + c], chain);
+						chain = fmaf(at(d, r + i - t / 2, q + j - t / 2, c),
+						             d->w[(i * t + j) * d->channels + c], chain);
 				d->y[(r * d->columns + q) * d->channels + c] = chain;
 			}
 }
 
-static bool depthwise_backward_agrees(const struct vae_kernels *kernels, const struct vae_depthwise *d)
+static bool depthwise_backward_agrees(const struct vae_kernels *kernels,
+                                      const struct vae_depthwise *d)
 {
 	size_t t = d->taps, n = d->rows * d->columns * d->channels, w = t * t * d->channels;
-	struct array dy = array_random(n), dx = array_random(n), dw = array_random(w), dbias = array_random(d->channels);
-	double *x_sum = doubles(dx.data, n), *w_sum = doubles(dw.data, w), *bias_sum = doubles(dbias.data, d->channels);
+	struct array dy = array_random(n), dx = array_random(n), dw = array_random(w),
+				 dbias = array_random(d->channels);
+	double *x_sum = doubles(dx.data, n), *w_sum = doubles(dw.data, w),
+		   *bias_sum = doubles(dbias.data, d->channels);
 	for (size_t r = 0; r < d->rows; r++)
 		for (size_t q = 0; q < d->columns; q++)
 			for (size_t c = 0; c < d->channels; c++) {
@@ -376,14 +459,16 @@ static bool depthwise_backward_agrees(const struct vae_kernels *kernels, const s
 						size_t rr = r + i - t / 2, qq = q + j - t / 2;
 						if (rr >= d->rows || qq >= d->columns)
 							continue;
-						x_sum[(rr * d->columns + qq) * d->channels + c] += g * d->w[(i * t + j) * d->channels + c];
+						x_sum[(rr * d->columns + qq) * d->channels + c] +=
+							g * d->w[(i * t + j) * d->channels + c];
 						w_sum[(i * t + j) * d->channels + c] += g * at(d, rr, qq, c);
 					}
 			}
-	kernels->depthwise_backward(&(struct vae_depthwise_backward){d->rows, d->columns, d->channels, t, d->x, d->w, dy.data,
-		dx.data, dw.data, dbias.data});
-	bool good = close_to(dx.data, x_sum, n, 2e-5) && close_to(dw.data, w_sum, w, 2e-5) && close_to(dbias.data, bias_sum, d->channels, 2e-5) &&
-		array_intact(&dx) && array_intact(&dw) && array_intact(&dbias);
+	kernels->depthwise_backward(&(struct vae_depthwise_backward){
+		d->rows, d->columns, d->channels, t, d->x, d->w, dy.data, dx.data, dw.data, dbias.data});
+	bool good = close_to(dx.data, x_sum, n, 2e-5) && close_to(dw.data, w_sum, w, 2e-5) &&
+	            close_to(dbias.data, bias_sum, d->channels, 2e-5) && array_intact(&dx) &&
+	            array_intact(&dw) && array_intact(&dbias);
 	free(x_sum);
 	free(w_sum);
 	free(bias_sum);
@@ -397,17 +482,25 @@ static void test_depthwise(const struct vae_kernels *kernels)
 {
 	int forward = 0, backward = 0;
 	for (int i = 0; i < 150; i++) {
-		struct vae_depthwise d = {.rows = below(12), .columns = below(i % 2 ? 9 : 24), .channels = below(i % 5 ? 40 : 150), .taps = below(2) ? 3 : 5};
-		size_t n = d.rows * d.columns * d.channels, line = d.columns * d.channels, half = d.taps / 2;
-		if (i % 3) { /* rows of a window; that there are more than are read only the count may tell */
+		struct vae_depthwise d = {.rows = below(12),
+		                          .columns = below(i % 2 ? 9 : 24),
+		                          .channels = below(i % 5 ? 40 : 150),
+		                          .taps = below(2) ? 3 : 5};
+		size_t n = d.rows * d.columns * d.channels, line = d.columns * d.channels,
+			   half = d.taps / 2;
+		if (i %
+		    3) { /* rows of a window; that there are more than are read only the count may tell */
 			d.above = below(half + 1);
 			d.below = below(half + 1);
 		}
-		struct array x = array_random((d.above + d.rows + d.below) * line), w = array_random(d.taps * d.taps * d.channels), bias = array_random(d.channels);
+		struct array x = array_random((d.above + d.rows + d.below) * line),
+					 w = array_random(d.taps * d.taps * d.channels),
+					 bias = array_random(d.channels);
 		struct array y = array_random(n), expected = array_new(n);
 		bool infinite = i % 4 == 1 && w.n;
 		if (infinite)
-			w.data[below(w.n)] = INFINITY; /* times the +0 outside: NaN, where skipping the tap would give a number */
+			w.data[below(w.n)] = INFINITY; /* times the +0 outside: NaN, where skipping the tap
+			                                  would give a number */
 		d.x = x.data + d.above * line;
 		d.above += d.above == half ? below(9) : 0;
 		d.below += d.below == half ? below(9) : 0;
@@ -424,15 +517,17 @@ static void test_depthwise(const struct vae_kernels *kernels)
 		for (size_t a = 0; a < sizeof all / sizeof *all; a++)
 			array_free(all[a]);
 	}
-	ok(!forward, "%s: depthwise 3x3 and 5x5 are the plain chain, bit for bit", vae_isa_name(kernels->isa));
+	ok(!forward, "%s: depthwise 3x3 and 5x5 are the plain chain, bit for bit",
+	   vae_isa_name(kernels->isa));
 	ok(!backward, "%s: depthwise backward", vae_isa_name(kernels->isa));
 }
 
-/* ---- pointwise --------------------------------------------------------------------------------------------------------- */
+/* ---- pointwise ------------------------------------------------------------------------------- */
 
 enum { PICTURES = 5, VECTORS = 3 };
 
-/* Five pictures p and three channel vectors v: each kernel once on the floats, and its formula on doubles. */
+/* Five pictures p and three channel vectors v: each kernel once on the floats, and its formula on
+ * doubles. */
 static void test_pointwise(const struct vae_kernels *kernels)
 {
 	int forward = 0, backward = 0;
@@ -448,27 +543,34 @@ static void test_pointwise(const struct vae_kernels *kernels)
 		struct array expected = array_new(n);
 		float *e = expected.data;
 
-#define FORWARD(formula, call, call_in_place) do { \
-		for (size_t i = 0; i < n; i++) { \
-			size_t c = i % channels; \
-			(void)c; \
-			e[i] = formula; \
-		} \
-		call; \
-		same_place = array_copy(&p[0]); \
-		call_in_place; \
-		forward += !(same(y.data, e, n) && same(same_place.data, e, n) && array_intact(&y) && array_intact(&same_place)); \
-		array_free(&same_place); \
+#define FORWARD(formula, call, call_in_place)                                                 \
+	do {                                                                                      \
+		for (size_t i = 0; i < n; i++) {                                                      \
+			size_t c = i % channels;                                                          \
+			(void)c;                                                                          \
+			e[i] = formula;                                                                   \
+		}                                                                                     \
+		call;                                                                                 \
+		same_place = array_copy(&p[0]);                                                       \
+		call_in_place;                                                                        \
+		forward += !(same(y.data, e, n) && same(same_place.data, e, n) && array_intact(&y) && \
+		             array_intact(&same_place));                                              \
+		array_free(&same_place);                                                              \
 	} while (0)
-		FORWARD(x[i] * s[c], kernels->gain(y.data, x, s, rows, channels), kernels->gain(same_place.data, same_place.data, s, rows, channels));
-		FORWARD(x[i] + s[c], kernels->shift(y.data, x, s, rows, channels), kernels->shift(same_place.data, same_place.data, s, rows, channels));
+		FORWARD(x[i] * s[c], kernels->gain(y.data, x, s, rows, channels),
+		        kernels->gain(same_place.data, same_place.data, s, rows, channels));
+		FORWARD(x[i] + s[c], kernels->shift(y.data, x, s, rows, channels),
+		        kernels->shift(same_place.data, same_place.data, s, rows, channels));
 		FORWARD(fmaf(x[i], 1 + s[c], o[c]), kernels->modulate(y.data, x, s, o, rows, channels),
-			kernels->modulate(same_place.data, same_place.data, s, o, rows, channels));
+		        kernels->modulate(same_place.data, same_place.data, s, o, rows, channels));
 		FORWARD(fmaf(h[i], 1 + s[c], x[i]), kernels->gate(y.data, x, h, s, rows, channels),
-			kernels->gate(same_place.data, same_place.data, h, s, rows, channels));
-		FORWARD(x[i] + h[i], (n ? memcpy(y.data, x, n * sizeof *x) : 0, kernels->add(y.data, h, n)), kernels->add(same_place.data, h, n));
-		FORWARD(x[i] * (h[i] > 0 ? 1 : 0.25f), (n ? memcpy(y.data, x, n * sizeof *x) : 0, kernels->slope_backward(y.data, h, 0.25f, n)),
-			kernels->slope_backward(same_place.data, h, 0.25f, n));
+		        kernels->gate(same_place.data, same_place.data, h, s, rows, channels));
+		FORWARD(x[i] + h[i], (n ? memcpy(y.data, x, n * sizeof *x) : 0, kernels->add(y.data, h, n)),
+		        kernels->add(same_place.data, h, n));
+		FORWARD(x[i] * (h[i] > 0 ? 1 : 0.25f),
+		        (n ? memcpy(y.data, x, n * sizeof *x) : 0,
+		         kernels->slope_backward(y.data, h, 0.25f, n)),
+		        kernels->slope_backward(same_place.data, h, 0.25f, n));
 
 		for (int i = 0; i < PICTURES; i++)
 			sum[i] = doubles(p[i].data, n);
@@ -499,11 +601,12 @@ static void test_pointwise(const struct vae_kernels *kernels)
 		array_free(&y);
 		array_free(&expected);
 	}
-	ok(!forward, "%s: pointwise forward kernels, also in place, bit for bit", vae_isa_name(kernels->isa));
+	ok(!forward, "%s: pointwise forward kernels, also in place, bit for bit",
+	   vae_isa_name(kernels->isa));
 	ok(!backward, "%s: pointwise backward kernels", vae_isa_name(kernels->isa));
 }
 
-/* ---- training ---------------------------------------------------------------------------------------------------------- */
+/* ---- training -------------------------------------------------------------------------------- */
 
 static double clamped(double s) { return fmin(fmax(s, VAE_LOG_SCALE_MIN), VAE_LOG_SCALE_MAX); }
 
@@ -515,7 +618,10 @@ static double mass(double d, double s)
 
 static double plain_bits(double d, double s) { return -log2(fmax(mass(d, s), 1e-9)); }
 
-static bool near(double x, double y, double relative, double absolute) { return fabs(x - y) <= relative * fabs(y) + absolute; }
+static bool near(double x, double y, double relative, double absolute)
+{
+	return fabs(x - y) <= relative * fabs(y) + absolute;
+}
 
 static void test_gaussian(const struct vae_kernels *kernels)
 {
@@ -523,7 +629,8 @@ static void test_gaussian(const struct vae_kernels *kernels)
 	struct array d = array_new(N), s = array_new(N), dd = array_random(N), ds = array_random(N);
 	for (int i = 0; i < N; i++) {
 		s.data[i] = -3 + 10 * vae_random_uniform(&random_state);
-		d.data[i] = (float)(vae_random_normal(&random_state) * exp(fmin(s.data[i], 6.2)) * 2 + vae_random_normal(&random_state) * 0.3);
+		d.data[i] = (float)(vae_random_normal(&random_state) * exp(fmin(s.data[i], 6.2)) * 2 +
+		                    vae_random_normal(&random_state) * 0.3);
 	}
 	d.data[0] = 0;
 	d.data[1] = 0.5f;
@@ -537,8 +644,10 @@ static void test_gaussian(const struct vae_kernels *kernels)
 		total += bits;
 	}
 	double sum = kernels->gaussian_bits(d.data, s.data, N, 0.5f, dd.data, ds.data);
-	ok(worst_bits < 1e-4, "%s: bits of a Gaussian, worst relative error %.1e", vae_isa_name(kernels->isa), worst_bits);
-	ok(near(sum, total, 1e-5, 0) && array_intact(&dd) && array_intact(&ds), "%s: the sum of bits", vae_isa_name(kernels->isa));
+	ok(worst_bits < 1e-4, "%s: bits of a Gaussian, worst relative error %.1e",
+	   vae_isa_name(kernels->isa), worst_bits);
+	ok(near(sum, total, 1e-5, 0) && array_intact(&dd) && array_intact(&ds), "%s: the sum of bits",
+	   vae_isa_name(kernels->isa));
 
 	int wrong = 0, checked = 0;
 	for (int i = 0; i < N; i++) {
@@ -549,18 +658,23 @@ static void test_gaussian(const struct vae_kernels *kernels)
 		double to_s = (plain_bits(x, y + step) - plain_bits(x, y - step)) / (2 * step);
 		if ((s.data[i] < y && to_s > 0) || (s.data[i] > y && to_s < 0))
 			to_s = 0;
-		bool good = near(dd.data[i] - dd_before.data[i], 0.5 * to_d, 1e-3, 1e-5) && near(ds.data[i] - ds_before.data[i], 0.5 * to_s, 1e-3, 1e-5);
+		bool good = near(dd.data[i] - dd_before.data[i], 0.5 * to_d, 1e-3, 1e-5) &&
+		            near(ds.data[i] - ds_before.data[i], 0.5 * to_s, 1e-3, 1e-5);
 		if (!good && wrong++ < 5)
-			printf("# d %g log_scale %g: dd %g for %g, ds %g for %g\n", x, y, dd.data[i] - dd_before.data[i], 0.5 * to_d,
-				ds.data[i] - ds_before.data[i], 0.5 * to_s);
+			printf("# d %g log_scale %g: dd %g for %g, ds %g for %g\n", x, y,
+			       dd.data[i] - dd_before.data[i], 0.5 * to_d, ds.data[i] - ds_before.data[i],
+			       0.5 * to_s);
 		checked++;
 	}
-	ok(!wrong && checked > N / 2, "%s: gradients of the bits by differences (%d points)", vae_isa_name(kernels->isa), checked);
+	ok(!wrong && checked > N / 2, "%s: gradients of the bits by differences (%d points)",
+	   vae_isa_name(kernels->isa), checked);
 
 	float far[] = {1e6f, -1e6f, 40}, scale[] = {0, 0, -2}, to_d[3] = {0}, to_s[3] = {0};
 	double bits = kernels->gaussian_bits(far, scale, 3, 1, to_d, to_s);
-	ok(near(bits, 3 * -log2(1e-9), 1e-6, 0) && to_d[0] > 1 && to_d[0] < 100 && to_d[1] == -to_d[0] && to_s[0] < 0 && isfinite(to_s[0]) && to_d[2] > 0,
-		"%s: far away the cost is capped and the gradient finite and alive", vae_isa_name(kernels->isa));
+	ok(near(bits, 3 * -log2(1e-9), 1e-6, 0) && to_d[0] > 1 && to_d[0] < 100 &&
+	       to_d[1] == -to_d[0] && to_s[0] < 0 && isfinite(to_s[0]) && to_d[2] > 0,
+	   "%s: far away the cost is capped and the gradient finite and alive",
+	   vae_isa_name(kernels->isa));
 	struct array *all[] = {&d, &s, &dd, &ds, &dd_before, &ds_before};
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
 		array_free(all[i]);
@@ -569,10 +683,12 @@ static void test_gaussian(const struct vae_kernels *kernels)
 static void test_adam(const struct vae_kernels *kernels)
 {
 	enum { N = 77 };
-	struct array w = array_random(N), m = array_random(N), v = array_random(N), average = array_random(N), g = array_random(N);
+	struct array w = array_random(N), m = array_random(N), v = array_random(N),
+				 average = array_random(N), g = array_random(N);
 	for (int i = 0; i < N; i++)
 		v.data[i] = fabsf(v.data[i]);
-	double *e_w = doubles(w.data, N), *e_m = doubles(m.data, N), *e_v = doubles(v.data, N), *e_a = doubles(average.data, N);
+	double *e_w = doubles(w.data, N), *e_m = doubles(m.data, N), *e_v = doubles(v.data, N),
+		   *e_a = doubles(average.data, N);
 	float scale = 0.5f, rate = 1e-2f, b1 = 0.9f, b2 = 0.99f, eps = 1e-6f, ema = 0.01f;
 	for (int i = 0; i < N; i++) {
 		double x = g.data[i] * scale;
@@ -582,8 +698,10 @@ static void test_adam(const struct vae_kernels *kernels)
 		e_a[i] += ema * (e_w[i] - e_a[i]);
 	}
 	kernels->adam(w.data, m.data, v.data, average.data, g.data, N, scale, rate, b1, b2, eps, ema);
-	ok(close_to(w.data, e_w, N, 1e-5) && close_to(m.data, e_m, N, 1e-6) && close_to(v.data, e_v, N, 1e-6) && close_to(average.data, e_a, N, 1e-6) &&
-		array_intact(&w) && array_intact(&m) && array_intact(&v) && array_intact(&average), "%s: a step of Adam", vae_isa_name(kernels->isa));
+	ok(close_to(w.data, e_w, N, 1e-5) && close_to(m.data, e_m, N, 1e-6) &&
+	       close_to(v.data, e_v, N, 1e-6) && close_to(average.data, e_a, N, 1e-6) &&
+	       array_intact(&w) && array_intact(&m) && array_intact(&v) && array_intact(&average),
+	   "%s: a step of Adam", vae_isa_name(kernels->isa));
 	struct array *all[] = {&w, &m, &v, &average, &g};
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
 		array_free(all[i]);
@@ -596,8 +714,10 @@ static void test_adam(const struct vae_kernels *kernels)
 static void test_momentum(const struct vae_kernels *kernels)
 {
 	enum { N = 77 };
-	struct array w = array_random(N), m = array_random(N), x = array_random(N), average = array_random(N), g = array_random(N);
-	double *e_w = doubles(w.data, N), *e_m = doubles(m.data, N), *e_x = doubles(x.data, N), *e_a = doubles(average.data, N);
+	struct array w = array_random(N), m = array_random(N), x = array_random(N),
+				 average = array_random(N), g = array_random(N);
+	double *e_w = doubles(w.data, N), *e_m = doubles(m.data, N), *e_x = doubles(x.data, N),
+		   *e_a = doubles(average.data, N);
 	float scale = 0.5f, rate = 1e-2f, keep = 0.9f, ema = 0.01f;
 	for (int i = 0; i < N; i++) {
 		double y = g.data[i] * scale;
@@ -607,11 +727,13 @@ static void test_momentum(const struct vae_kernels *kernels)
 		e_a[i] += ema * (e_w[i] - e_a[i]);
 	}
 	kernels->momentum(x.data, m.data, g.data, N, scale, keep);
-	ok(close_to(m.data, e_m, N, 1e-6) && close_to(x.data, e_x, N, 1e-6) && array_intact(&m) && array_intact(&x), "%s: momentum",
-		vae_isa_name(kernels->isa));
+	ok(close_to(m.data, e_m, N, 1e-6) && close_to(x.data, e_x, N, 1e-6) && array_intact(&m) &&
+	       array_intact(&x),
+	   "%s: momentum", vae_isa_name(kernels->isa));
 	kernels->descend(w.data, average.data, x.data, N, rate, ema);
-	ok(close_to(w.data, e_w, N, 1e-6) && close_to(average.data, e_a, N, 1e-6) && array_intact(&w) && array_intact(&average), "%s: a step along it",
-		vae_isa_name(kernels->isa));
+	ok(close_to(w.data, e_w, N, 1e-6) && close_to(average.data, e_a, N, 1e-6) && array_intact(&w) &&
+	       array_intact(&average),
+	   "%s: a step along it", vae_isa_name(kernels->isa));
 	struct array *all[] = {&w, &m, &x, &average, &g};
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
 		array_free(all[i]);
@@ -621,16 +743,18 @@ static void test_momentum(const struct vae_kernels *kernels)
 	free(e_a);
 }
 
-/* ---- likeness ---------------------------------------------------------------------------------------------------------- */
+/* ---- likeness -------------------------------------------------------------------------------- */
 
 static float plain_window(const float *x, size_t step, const float *t)
 {
-	return t[5] * (x[0] + x[10 * step]) + t[4] * (x[step] + x[9 * step]) + t[3] * (x[2 * step] + x[8 * step]) +
-		t[2] * (x[3 * step] + x[7 * step]) + t[1] * (x[4 * step] + x[6 * step]) + t[0] * x[5 * step];
+	return t[5] * (x[0] + x[10 * step]) + t[4] * (x[step] + x[9 * step]) +
+	       t[3] * (x[2 * step] + x[8 * step]) + t[2] * (x[3 * step] + x[7 * step]) +
+	       t[1] * (x[4 * step] + x[6 * step]) + t[0] * x[5 * step];
 }
 
 /* The window at the top left of a and b, its similarity. */
-static float plain_similarity(const float *a, const float *b, size_t row, const float *tap, bool luminance)
+static float plain_similarity(const float *a, const float *b, size_t row, const float *tap,
+                              bool luminance)
 {
 	float m[4], along[4][VAE_WINDOW], value_of[4][VAE_WINDOW];
 	for (size_t y = 0; y < VAE_WINDOW; y++)
@@ -643,7 +767,8 @@ static float plain_similarity(const float *a, const float *b, size_t row, const 
 		}
 	for (size_t q = 0; q < 4; q++)
 		m[q] = plain_window(along[q], 1, tap);
-	float s = (2 * (m[3] - m[0] * m[1]) + 0.03f * 0.03f) / (m[2] - (m[0] * m[0] + m[1] * m[1]) + 0.03f * 0.03f);
+	float s = (2 * (m[3] - m[0] * m[1]) + 0.03f * 0.03f) /
+	          (m[2] - (m[0] * m[0] + m[1] * m[1]) + 0.03f * 0.03f);
 	float u = m[0] + 0.5f, v = m[1] + 0.5f;
 	return luminance ? s * ((2 * (u * v) + 0.01f * 0.01f) / (u * u + v * v + 0.01f * 0.01f)) : s;
 }
@@ -658,7 +783,8 @@ static double plain_chains(const float *x, size_t n)
 	return sum;
 }
 
-static bool similarity_agrees(const struct vae_kernels *kernels, size_t rows, size_t columns, bool luminance)
+static bool similarity_agrees(const struct vae_kernels *kernels, size_t rows, size_t columns,
+                              bool luminance)
 {
 	static const float tap[6] = {0.266f, 0.213f, 0.109f, 0.036f, 0.0076f, 0.001f};
 	size_t row = columns + 10 + below(4), size = (rows + 9) * row + columns + 10;
@@ -670,10 +796,12 @@ static bool similarity_agrees(const struct vae_kernels *kernels, size_t rows, si
 		a.data[i] = vae_random_uniform(&random_state) - 0.5f;
 		b.data[i] = below(3) ? a.data[i] : vae_random_uniform(&random_state) - 0.5f;
 	}
-	kernels->similarity(&(struct vae_similarity){rows, columns, a.data, b.data, row, tap, luminance, sum});
+	kernels->similarity(
+		&(struct vae_similarity){rows, columns, a.data, b.data, row, tap, luminance, sum});
 	for (size_t y = 0; y < rows; y++) {
 		for (size_t x = 0; x < columns; x++)
-			line[x] = plain_similarity(a.data + y * row + x, b.data + y * row + x, row, tap, luminance);
+			line[x] =
+				plain_similarity(a.data + y * row + x, b.data + y * row + x, row, tap, luminance);
 		good &= sum[y] == plain_chains(line, columns);
 	}
 	array_free(&a);
@@ -681,9 +809,11 @@ static bool similarity_agrees(const struct vae_kernels *kernels, size_t rows, si
 	return good;
 }
 
-/* Adds the gradient of one window's similarity, its top left at a and b; returns the similarity. In doubles, from the plain formula:
- * s = n / d with ds = (dn - s dd) / d, and the same for luminance. */
-static double plain_slopes(double *db, const float *a, const float *b, size_t row, const float *tap, bool luminance)
+/* Adds the gradient of one window's similarity, its top left at a and b; returns the similarity. In
+ * doubles, from the plain formula: s = n / d with ds = (dn - s dd) / d, and the same for luminance.
+ */
+static double plain_slopes(double *db, const float *a, const float *b, size_t row, const float *tap,
+                           bool luminance)
 {
 	double m[4] = {0};
 	for (int y = -5; y <= 5; y++)
@@ -695,23 +825,27 @@ static double plain_slopes(double *db, const float *a, const float *b, size_t ro
 			m[2] += w * ((double)a[k] * a[k] + (double)b[k] * b[k]);
 			m[3] += w * a[k] * b[k];
 		}
-	double d = m[2] - m[0] * m[0] - m[1] * m[1] + 9e-4, s = (2 * (m[3] - m[0] * m[1]) + 9e-4) / d, u = m[0] + 0.5, v = m[1] + 0.5;
+	double d = m[2] - m[0] * m[0] - m[1] * m[1] + 9e-4, s = (2 * (m[3] - m[0] * m[1]) + 9e-4) / d,
+		   u = m[0] + 0.5, v = m[1] + 0.5;
 	double unit = u * u + v * v + 1e-4, l = luminance ? (2 * u * v + 1e-4) / unit : 1;
 	for (int y = -5; y <= 5; y++)
 		for (int x = -5; x <= 5; x++) {
 			size_t k = (size_t)(y + 5) * row + (size_t)(x + 5);
 			double w = (double)tap[abs(y)] * tap[abs(x)];
-			double ds = (2 * w * (a[k] - m[0]) - s * 2 * w * (b[k] - m[1])) / d, dl = luminance ? (2 * w * u - l * 2 * w * v) / unit : 0;
+			double ds = (2 * w * (a[k] - m[0]) - s * 2 * w * (b[k] - m[1])) / d,
+				   dl = luminance ? (2 * w * u - l * 2 * w * v) / unit : 0;
 			db[k] += ds * l + s * dl;
 		}
 	return s * l;
 }
 
-static bool similarity_backward_agrees(const struct vae_kernels *kernels, size_t rows, size_t columns, bool luminance)
+static bool similarity_backward_agrees(const struct vae_kernels *kernels, size_t rows,
+                                       size_t columns, bool luminance)
 {
 	float tap[6];
 	vae_similarity_taps(tap);
-	struct array a = array_new(rows * columns), b = array_new(rows * columns), db = array_new(rows * columns);
+	struct array a = array_new(rows * columns), b = array_new(rows * columns),
+				 db = array_new(rows * columns);
 	double *expected = calloc(rows * columns, sizeof *expected), sum = 0, most = 0, worst = 0;
 	for (size_t i = 0; i < a.n; i++) {
 		a.data[i] = vae_random_uniform(&random_state) - 0.5f;
@@ -720,12 +854,14 @@ static bool similarity_backward_agrees(const struct vae_kernels *kernels, size_t
 	for (size_t y = 0; y + VAE_WINDOW <= rows; y++)
 		for (size_t k = y * columns; k + VAE_WINDOW <= (y + 1) * columns; k++)
 			sum += plain_slopes(expected + k, a.data + k, b.data + k, columns, tap, luminance);
-	double value = kernels->similarity_backward(&(struct vae_similarity_backward){rows, columns, a.data, b.data, tap, luminance, db.data});
+	double value = kernels->similarity_backward(
+		&(struct vae_similarity_backward){rows, columns, a.data, b.data, tap, luminance, db.data});
 	for (size_t i = 0; i < db.n; i++) {
 		most = fabs(expected[i]) > most ? fabs(expected[i]) : most;
 		worst = !(fabs(expected[i] - db.data[i]) <= worst) ? fabs(expected[i] - db.data[i]) : worst;
 	}
-	bool good = array_intact(&db) && worst < 1e-5 * most && fabs(value - sum) < 1e-6 * (double)(rows * columns);
+	bool good = array_intact(&db) && worst < 1e-5 * most &&
+	            fabs(value - sum) < 1e-6 * (double)(rows * columns);
 	array_free(&a);
 	array_free(&b);
 	array_free(&db);
@@ -743,7 +879,8 @@ static bool planes_agree(const struct vae_kernels *kernels, size_t pixels, size_
 	kernels->planes(out.data, pixels, row, pixels, colours, (uint16_t)maxval);
 	bool good = array_intact(&out);
 	for (size_t i = 0; i < pixels * colours; i++)
-		good &= out.data[i % colours * pixels + i / colours] == (float)row[i] / (float)maxval - 0.5f;
+		good &=
+			out.data[i % colours * pixels + i / colours] == (float)row[i] / (float)maxval - 0.5f;
 	array_free(&in);
 	array_free(&out);
 	return good;
@@ -751,9 +888,12 @@ static bool planes_agree(const struct vae_kernels *kernels, size_t pixels, size_
 
 static bool halve_agrees(const struct vae_kernels *kernels, size_t n)
 {
-	struct array above = array_random(2 * n), below_it = array_random(2 * n), out = array_new(n), expected = array_new(n);
+	struct array above = array_random(2 * n), below_it = array_random(2 * n), out = array_new(n),
+				 expected = array_new(n);
 	for (size_t i = 0; i < n; i++)
-		expected.data[i] = ((above.data[2 * i] + above.data[2 * i + 1]) + (below_it.data[2 * i] + below_it.data[2 * i + 1])) * 0.25f;
+		expected.data[i] = ((above.data[2 * i] + above.data[2 * i + 1]) +
+		                    (below_it.data[2 * i] + below_it.data[2 * i + 1])) *
+		                   0.25f;
 	kernels->halve(out.data, above.data, below_it.data, n);
 	bool good = array_intact(&out) && same(out.data, expected.data, n);
 	array_free(&above);
@@ -784,14 +924,16 @@ static bool squared_error_agrees(const struct vae_kernels *kernels, size_t n)
 
 static void test_likeness(const struct vae_kernels *kernels)
 {
-	static const size_t rows[] = {1, 2, 10, 11, 13, VAE_SIMILARITY_ROWS}, columns[] = {1, 7, 8, 9, 31, 127, 128, 129, 144, 300};
+	static const size_t rows[] = {1, 2, 10, 11, 13, VAE_SIMILARITY_ROWS},
+						columns[] = {1, 7, 8, 9, 31, 127, 128, 129, 144, 300};
 	bool similarity = true, backward = true, planes = true, halve = true, squares = true;
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		for (size_t j = 0; j < sizeof columns / sizeof *columns; j++)
 			similarity &= similarity_agrees(kernels, rows[i], columns[j], (i + j) % 2);
 	for (size_t i = 0; i < 4; i++)
 		for (size_t j = 0; j < sizeof columns / sizeof *columns; j++)
-			backward &= similarity_backward_agrees(kernels, rows[i] + 10, columns[j] + 10, (i + j) % 2);
+			backward &=
+				similarity_backward_agrees(kernels, rows[i] + 10, columns[j] + 10, (i + j) % 2);
 	for (size_t n = 0; n < 150; n++) {
 		planes &= planes_agree(kernels, n, 1) && planes_agree(kernels, n, 3);
 		halve &= halve_agrees(kernels, n);
@@ -806,7 +948,8 @@ static void test_likeness(const struct vae_kernels *kernels)
 
 int main(void)
 {
-	ok(vae_kernels() == vae_kernels_for(vae_isa_choose()), "the table is that of the chosen instruction set");
+	ok(vae_kernels() == vae_kernels_for(vae_isa_choose()),
+	   "the table is that of the chosen instruction set");
 	vae_random_init(&random_state, 1, 0, 0);
 	test_pack();
 	for (int kind = 0; kind < VAE_BF16_KINDS; kind++) {

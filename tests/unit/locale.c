@@ -1,4 +1,5 @@
-/* Numbers are read and written the same where the program that uses the library has called setlocale, and its locale has a decimal comma. */
+/* Numbers are read and written the same where the program that uses the library has called
+ * setlocale, and its locale has a decimal comma. */
 #include "vae_train.h"
 #include "base/error.h"
 #include "base/text.h"
@@ -20,21 +21,26 @@ static bool enter_german(void)
 	const char *order = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? "--big-endian" : "--little-endian";
 	if (!mkdtemp(folder))
 		return false;
-	snprintf(command, sizeof command, "localedef --no-archive %s -i de_DE -f UTF-8 %s/de_DE.UTF-8", order, folder);
-	return !system(command) && !setenv("LOCPATH", folder, 1) && setlocale(LC_ALL, "de_DE.UTF-8") && !strcmp(localeconv()->decimal_point, ",");
+	snprintf(command, sizeof command, "localedef --no-archive %s -i de_DE -f UTF-8 %s/de_DE.UTF-8",
+	         order, folder);
+	return !system(command) && !setenv("LOCPATH", folder, 1) && setlocale(LC_ALL, "de_DE.UTF-8") &&
+	       !strcmp(localeconv()->decimal_point, ",");
 }
 
 static void check_arch(void)
 {
-	static const char line[] = "photo enc=16 enc_blocks=1 y=8 hyper=16 z=4 steps=2 ctx=16 ctx_blocks=1 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=2 "
-	                           "lambda=0.0015:0.25";
+	static const char line[] = "photo enc=16 enc_blocks=1 y=8 hyper=16 z=4 steps=2 ctx=16 "
+	                           "ctx_blocks=1 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=2 "
+							   "lambda=0.0015:0.25";
 	struct vae_arch arch;
 	struct vae_error error = {0};
 	char text[VAE_ARCH_TEXT];
-	ok(!vae_arch_parse(&arch, line, &error) && arch.lambda_min == 0.0015 && arch.lambda_max == 0.25, "an architecture is read (%s)", error.text);
+	ok(!vae_arch_parse(&arch, line, &error) && arch.lambda_min == 0.0015 && arch.lambda_max == 0.25,
+	   "an architecture is read (%s)", error.text);
 	vae_arch_format(&arch, text);
 	ok(!strcmp(text, line), "and written: %s", text);
-	ok(vae_arch_parse(&arch, "photo lambda=0,0015:0,25", &error) == VAE_EARG, "with a comma it is none");
+	ok(vae_arch_parse(&arch, "photo lambda=0,0015:0,25", &error) == VAE_EARG,
+	   "with a comma it is none");
 }
 
 static void check_models(void)
@@ -43,9 +49,13 @@ static void check_models(void)
 	struct vae_image *image = NULL;
 	struct vae_latents *y = NULL;
 	struct vae_error error = {0};
-	struct vae_geometry g = {.width = 16, .height = 16, .maxval = 255, .format = VAE_PPM, .tuple = VAE_RGB};
-	ok(!vae_model_find(&m, "tests/data/tiny.safetensors", &error), "a photo model is loaded (%s)", error.text);
-	ok(!vae_image_new(&image, &g, 0, &error) && m && vae_encode(&y, m, image, 100.5, &error) == VAE_EARG && strstr(error.text, "quality 100.5 is"),
+	struct vae_geometry g = {
+		.width = 16, .height = 16, .maxval = 255, .format = VAE_PPM, .tuple = VAE_RGB};
+	ok(!vae_model_find(&m, "tests/data/tiny.safetensors", &error), "a photo model is loaded (%s)",
+	   error.text);
+	ok(!vae_image_new(&image, &g, 0, &error) && m &&
+	       vae_encode(&y, m, image, 100.5, &error) == VAE_EARG &&
+	       strstr(error.text, "quality 100.5 is"),
 	   "messages have points: %s", error.text);
 	vae_image_free(image);
 	vae_model_free(m);
@@ -70,7 +80,8 @@ static char *trained(struct vae_trainer *t, char *text, size_t room)
 static void check_training(void)
 {
 	static char model[1 << 16], log[4096], name[100];
-	struct vae_geometry g = {.width = 8, .height = 8, .maxval = 255, .format = VAE_PGM, .tuple = VAE_GRAYSCALE};
+	struct vae_geometry g = {
+		.width = 8, .height = 8, .maxval = 255, .format = VAE_PGM, .tuple = VAE_GRAYSCALE};
 	struct vae_image *image;
 	struct vae_trainer *t = NULL;
 	struct vae_train_options o;
@@ -81,16 +92,19 @@ static void check_training(void)
 	o.steps = 2;
 	o.batch = 2;
 	o.log = name;
-	if (vae_image_new(&image, &g, 0, &error) || vae_trainer_new(&t, &o, &error) || vae_trainer_add(t, image, VAE_TRAIN_LOSSY, &error)) {
+	if (vae_image_new(&image, &g, 0, &error) || vae_trainer_new(&t, &o, &error) ||
+	    vae_trainer_add(t, image, VAE_TRAIN_LOSSY, &error)) {
 		ok(0, "%s", error.text);
 		return;
 	}
-	ok(strstr(trained(t, model, sizeof model), "Adam 0.001, loss") != NULL, "a model's description has points");
+	ok(strstr(trained(t, model, sizeof model), "Adam 0.001, loss") != NULL,
+	   "a model's description has points");
 	vae_trainer_free(t);
 	vae_image_free(image);
 	FILE *file = fopen(name, "r");
 	size_t n = file ? fread(log, 1, sizeof log - 1, file) : 0;
-	ok(n > 150 && strstr(log, "\ttrain\t") && strchr(log, '.') && !strchr(log, ','), "a log has points");
+	ok(n > 150 && strstr(log, "\ttrain\t") && strchr(log, '.') && !strchr(log, ','),
+	   "a log has points");
 	if (file)
 		fclose(file);
 }

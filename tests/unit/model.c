@@ -20,7 +20,10 @@ static struct vae_error error;
 
 #define ALL_PARTS ((1u << VAE_NETS) - 1)
 
-struct bytes { uint8_t *data; size_t size; };
+struct bytes {
+	uint8_t *data;
+	size_t size;
+};
 
 static const char *in_folder(const char *name)
 {
@@ -69,12 +72,15 @@ static struct vae_nets *nets_of(const char *line)
 	return nets;
 }
 
-static int write_model(const char *path, const struct vae_nets *nets, const float *values, const struct vae_metadata *metadata)
+static int write_model(const char *path, const struct vae_nets *nets, const float *values,
+                       const struct vae_metadata *metadata)
 {
 	static float sigmoid[VAE_SIGMOID_KNOTS];
 	vae_sigmoid_make(sigmoid);
 	FILE *f = fopen(path, "wb");
-	int result = vae_model_write(f, nets, values, &scales, nets->arch.kind == VAE_ARCH_MLP ? sigmoid : NULL, NULL, metadata, &error);
+	int result =
+		vae_model_write(f, nets, values, &scales, nets->arch.kind == VAE_ARCH_MLP ? sigmoid : NULL,
+	                    NULL, metadata, &error);
 	fclose(f);
 	return result;
 }
@@ -100,7 +106,7 @@ static bool refused(const char *path, int code, const char *word)
 	return good;
 }
 
-/* ---- round trip -------------------------------------------------------------------------------------------------------- */
+/* ---- round trip ------------------------------------------------------------------------------ */
 
 static bool same_values(const struct vae_model *m, const float *loaded, const float *values)
 {
@@ -121,29 +127,44 @@ static void test_round_trip(const char *line)
 {
 	struct vae_nets *nets = nets_of(line);
 	float *values = values_new(nets, 1);
-	struct vae_metadata metadata = {.count = 3, .key = {"licence", "training", "id"}, .value = {"CC0-1.0", "ten \"images\"\nof \303\244", "not this"}};
+	struct vae_metadata metadata = {
+		.count = 3,
+		.key = {"licence", "training", "id"},
+		.value = {"CC0-1.0", "ten \"images\"\nof \303\244", "not this"}};
 	struct vae_model *m = NULL;
 	const char *path = in_folder("round.safetensors"), *again = in_folder("again.safetensors");
 	ok(!write_model(path, nets, values, &metadata), "%s: written", line);
 	float *loaded = calloc(nets->params.total, sizeof *loaded);
-	if (ok(!vae_model_load(&m, path, &error) && !vae_model_prepare(m, ALL_PARTS, &error), "loaded (%s)", error.text)) {
-		ok(!vae_model_values(m, loaded, &error) && same_values(m, loaded, values), "values are those written, matrices rounded to 16 bits");
+	if (ok(!vae_model_load(&m, path, &error) && !vae_model_prepare(m, ALL_PARTS, &error),
+	       "loaded (%s)", error.text)) {
+		ok(!vae_model_values(m, loaded, &error) && same_values(m, loaded, values),
+		   "values are those written, matrices rounded to 16 bits");
 		ok(!vae_model_verify(m, &error), "the id is the hash of the contents");
-		ok(!strcmp(vae_model_metadata(m, "training"), metadata.value[1]) && !vae_model_metadata(m, "none"), "metadata come back");
-		ok(m->scales.entries == scales.entries && !memcmp(m->scales.cumulative, scales.cumulative, 2 * scales.entries), "tables come back");
+		ok(!strcmp(vae_model_metadata(m, "training"), metadata.value[1]) &&
+		       !vae_model_metadata(m, "none"),
+		   "metadata come back");
+		ok(m->scales.entries == scales.entries &&
+		       !memcmp(m->scales.cumulative, scales.cumulative, 2 * scales.entries),
+		   "tables come back");
 		ok(vae_model_by_path(m) && vae_model_path(m)[0] == '/', "loaded by path");
-		ok(m->sigmoid ? fabsf(m->sigmoid[2048] - 0.5f) == 0 && m->sigmoid[0] > 0 : nets->arch.kind == VAE_ARCH_PHOTO, "logistic function");
-		float *packed = aligned_alloc(VAE_ALIGN, (nets->params.packed_total * 4 + VAE_ALIGN - 1) / VAE_ALIGN * VAE_ALIGN);
+		ok(m->sigmoid ? fabsf(m->sigmoid[2048] - 0.5f) == 0 && m->sigmoid[0] > 0
+		              : nets->arch.kind == VAE_ARCH_PHOTO,
+		   "logistic function");
+		float *packed = aligned_alloc(VAE_ALIGN, (nets->params.packed_total * 4 + VAE_ALIGN - 1) /
+		                                             VAE_ALIGN * VAE_ALIGN);
 		for (int i = 0; i < nets->params.count; i++)
 			if (nets->params.list[i].matrix) {
 				const struct vae_param *p = &nets->params.list[i];
-				vae_pack(packed + p->packed, loaded + p->offset, p->rows, p->columns, p->columns, 1);
+				vae_pack(packed + p->packed, loaded + p->offset, p->rows, p->columns, p->columns,
+				         1);
 			}
-		ok(!memcmp(packed, m->weights.packed, 4 * nets->params.packed_total), "matrices are packed");
+		ok(!memcmp(packed, m->weights.packed, 4 * nets->params.packed_total),
+		   "matrices are packed");
 		free(packed);
 
 		FILE *f = fopen(again, "wb");
-		vae_model_write(f, m->nets, loaded, &m->scales, m->sigmoid, m->sensitivity, &m->metadata, &error);
+		vae_model_write(f, m->nets, loaded, &m->scales, m->sigmoid, m->sensitivity, &m->metadata,
+		                &error);
 		fclose(f);
 		struct bytes a = slurp(path), b = slurp(again);
 		ok(a.size == b.size && !memcmp(a.data, b.data, a.size), "written again: the same bytes");
@@ -157,7 +178,9 @@ static void test_round_trip(const char *line)
 			sum += parts[i].parameters;
 		for (int i = 0; i < nets->params.count; i++)
 			all += nets->params.list[i].rows * nets->params.list[i].columns;
-		ok(count == (nets->arch.kind == VAE_ARCH_PHOTO ? 5 : 2) && sum == all && parts[0].kmac_pixel > 0, "parts hold all parameters");
+		ok(count == (nets->arch.kind == VAE_ARCH_PHOTO ? 5 : 2) && sum == all &&
+		       parts[0].kmac_pixel > 0,
+		   "parts hold all parameters");
 		ok(vae_model_parts(m, parts, 1) == count, "parts respect the room given");
 	}
 	vae_model_free(m);
@@ -169,7 +192,9 @@ static void test_round_trip(const char *line)
 /* The encoder's table, which a model may lack. */
 static void test_sensitivity(void)
 {
-	struct vae_nets *nets = nets_of("photo enc=16 enc_blocks=1 y=8 hyper=16 ctx=16 z=4 ctx_blocks=1 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=2");
+	struct vae_nets *nets =
+		nets_of("photo enc=16 enc_blocks=1 y=8 hyper=16 ctx=16 z=4 ctx_blocks=1 dec=16 "
+	            "dec_blocks=1 grid=48 grid_layers=1 knots=2");
 	const char *path = in_folder("sensitivity.safetensors");
 	float *values = values_new(nets, 4), table[16];
 	for (int bad = -1; bad < 2; bad++) {
@@ -181,9 +206,13 @@ static void test_sensitivity(void)
 		FILE *f = fopen(path, "wb");
 		int rc = vae_model_write(f, nets, values, &scales, NULL, table, NULL, &error);
 		fclose(f);
-		ok(!rc && !vae_model_load(&m, path, &error) && !vae_model_verify(m, &error) && !m->sensitivity, "written, loaded");
+		ok(!rc && !vae_model_load(&m, path, &error) && !vae_model_verify(m, &error) &&
+		       !m->sensitivity,
+		   "written, loaded");
 		rc = vae_model_prepare(m, 1u << VAE_H_A, &error);
-		ok(bad == 1 ? rc == VAE_EMODEL && strstr(error.text, "number 5 is negative") && !m->sensitivity : !rc && !memcmp(m->sensitivity, table, sizeof table),
+		ok(bad == 1
+		       ? rc == VAE_EMODEL && strstr(error.text, "number 5 is negative") && !m->sensitivity
+		       : !rc && !memcmp(m->sensitivity, table, sizeof table),
 		   "%s", bad == 1 ? error.text : "there with h_a");
 		vae_model_free(m);
 	}
@@ -201,14 +230,21 @@ static void test_sensitivity(void)
 	vae_nets_free(nets);
 }
 
-/* ---- parts ------------------------------------------------------------------------------------------------------------- */
+/* ---- parts ----------------------------------------------------------------------------------- */
 
-/* Each part is taken over when it is asked for, however many ask at once, and one that is not wanted is not looked at. */
+/* Each part is taken over when it is asked for, however many ask at once, and one that is not
+ * wanted is not looked at. */
 static void test_parts(void)
 {
-	struct vae_nets *nets = nets_of("photo enc=16 enc_blocks=1 y=8 hyper=16 ctx=16 z=4 ctx_blocks=1 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=2");
-	static const struct { const char *name; int part; } first[] = {{"enc.patch.weight", VAE_ANALYSIS}, {"prior.ha.in.weight", VAE_H_A},
-		{"prior.hs.up0.weight", VAE_H_S}, {"prior.z.mean", VAE_H_S}, {"prior.ctx.in.bias", VAE_CONTEXT}, {"dec.gain_y", VAE_SYNTHESIS}};
+	struct vae_nets *nets =
+		nets_of("photo enc=16 enc_blocks=1 y=8 hyper=16 ctx=16 z=4 ctx_blocks=1 dec=16 "
+	            "dec_blocks=1 grid=48 grid_layers=1 knots=2");
+	static const struct {
+		const char *name;
+		int part;
+	} first[] = {{"enc.patch.weight", VAE_ANALYSIS}, {"prior.ha.in.weight", VAE_H_A},
+	             {"prior.hs.up0.weight", VAE_H_S},   {"prior.z.mean", VAE_H_S},
+	             {"prior.ctx.in.bias", VAE_CONTEXT}, {"dec.gain_y", VAE_SYNTHESIS}};
 	const char *path = in_folder("parts.safetensors");
 	float *values = values_new(nets, 8);
 	write_model(path, nets, values, NULL);
@@ -219,19 +255,25 @@ static void test_parts(void)
 	for (size_t i = 0; i < sizeof first / sizeof *first; i++) {
 		json_int_t begin = 0;
 		const char *dtype = "";
-		json_unpack(root, "{s:{s:s,s:[I]}}", first[i].name, "dtype", &dtype, "data_offsets", &begin);
-		size_t top = strcmp(dtype, "F16") ? 4 : 2; /* bytes of the number; its upper two become a NaN's */
+		json_unpack(root, "{s:{s:s,s:[I]}}", first[i].name, "dtype", &dtype, "data_offsets",
+		            &begin);
+		size_t top =
+			strcmp(dtype, "F16") ? 4 : 2; /* bytes of the number; its upper two become a NaN's */
 		uint8_t *at = data + begin + 2 * top, whole[4];
 		memcpy(whole, at, 4);
 		vae_put16(at + top - 2, strcmp(dtype, "F16") ? 0x7fc0 : 0x7e01);
 		spill(path, b.data, b.size);
 		memcpy(at, whole, 4);
-		ok(!vae_model_load(&m, path, &error) && !vae_model_prepare(m, ALL_PARTS & ~(1u << first[i].part), &error), "%s: not looked at in vain",
-		   first[i].name);
+		ok(!vae_model_load(&m, path, &error) &&
+		       !vae_model_prepare(m, ALL_PARTS & ~(1u << first[i].part), &error),
+		   "%s: not looked at in vain", first[i].name);
 		char expected[100];
-		snprintf(expected, sizeof expected, "parts.safetensors: tensor %s: number 2 is not finite", first[i].name);
+		snprintf(expected, sizeof expected, "parts.safetensors: tensor %s: number 2 is not finite",
+		         first[i].name);
 		for (int again = 0; again < 2; again++)
-			ok(vae_model_prepare(m, ALL_PARTS, &error) == VAE_EMODEL && strstr(error.text, expected), "refused where it is needed (%s)", error.text);
+			ok(vae_model_prepare(m, ALL_PARTS, &error) == VAE_EMODEL &&
+			       strstr(error.text, expected),
+			   "refused where it is needed (%s)", error.text);
 		vae_model_free(m);
 		m = NULL;
 	}
@@ -242,7 +284,8 @@ static void test_parts(void)
 	for (int i = 0; i < 64; i++)
 		failed += vae_model_prepare(m, 1u << i % VAE_NETS, NULL) != 0;
 	float *loaded = calloc(nets->params.total, sizeof *loaded);
-	ok(!failed && !vae_model_values(m, loaded, &error) && same_values(m, loaded, values) && m->scales.entries == scales.entries,
+	ok(!failed && !vae_model_values(m, loaded, &error) && same_values(m, loaded, values) &&
+	       m->scales.entries == scales.entries,
 	   "several threads prepare one model");
 	free(loaded);
 	vae_model_free(m);
@@ -252,7 +295,7 @@ static void test_parts(void)
 	vae_nets_free(nets);
 }
 
-/* ---- layout ------------------------------------------------------------------------------------------------------------ */
+/* ---- layout ---------------------------------------------------------------------------------- */
 
 static void test_layout(void)
 {
@@ -260,16 +303,21 @@ static void test_layout(void)
 	make(path, 3);
 	struct bytes b = slurp(path);
 	uint64_t length = vae_get64(b.data);
-	ok((8 + length) % 8 == 0 && b.data[8] == '{', "the data is 8-byte aligned, the header starts with a brace");
+	ok((8 + length) % 8 == 0 && b.data[8] == '{',
+	   "the data is 8-byte aligned, the header starts with a brace");
 	json_t *root = json_loadb((char *)b.data + 8, length, JSON_REJECT_DUPLICATES, NULL);
 	const char *name, *hex = "", *arch = "", *version = "";
 	json_t *entry;
-	json_unpack(root, "{s:{s:s,s:s,s:s}}", "__metadata__", "id", &hex, "architecture", &arch, "format_version", &version);
-	ok(!strcmp(version, "1") && !strcmp(arch, "mlp width=4 height=3 hidden1=5 hidden2=3 z=2 knots=2"), "version and architecture");
+	json_unpack(root, "{s:{s:s,s:s,s:s}}", "__metadata__", "id", &hex, "architecture", &arch,
+	            "format_version", &version);
+	ok(!strcmp(version, "1") &&
+	       !strcmp(arch, "mlp width=4 height=3 hidden1=5 hidden2=3 z=2 knots=2"),
+	   "version and architecture");
 	json_int_t place = 0;
 	bool tiled = true;
 	int count = 0;
-	json_object_foreach(root, name, entry) {
+	json_object_foreach(root, name, entry)
+	{
 		json_int_t begin = -1, end = -1;
 		if (!strcmp(name, "__metadata__"))
 			continue;
@@ -278,10 +326,12 @@ static void test_layout(void)
 		place = end;
 		count++;
 	}
-	ok(tiled && 8 + length + (uint64_t)place == b.size, "%d tensors tile the data in their order", count);
+	ok(tiled && 8 + length + (uint64_t)place == b.size, "%d tensors tile the data in their order",
+	   count);
 	const char *dtype = "";
 	json_int_t rows = 0, columns = 0;
-	json_unpack(root, "{s:{s:s,s:[I,I]}}", "enc.dense0.weight", "dtype", &dtype, "shape", &rows, &columns);
+	json_unpack(root, "{s:{s:s,s:[I,I]}}", "enc.dense0.weight", "dtype", &dtype, "shape", &rows,
+	            &columns);
 	ok(!strcmp(dtype, "F16") && rows == 12 && columns == 5, "a matrix is F16, inputs x outputs");
 	json_unpack(root, "{s:{s:s,s:[I!]}}", "enc.dense0.bias", "dtype", &dtype, "shape", &rows);
 	ok(!strcmp(dtype, "F32") && rows == 5, "a bias is F32, of one dimension");
@@ -291,15 +341,18 @@ static void test_layout(void)
 	ok(!strcmp(dtype, "F32") && rows == VAE_SIGMOID_KNOTS, "logistic function is F32");
 	uint64_t id = strtoull(hex, NULL, 16);
 	struct vae_model *m = NULL;
-	ok(vae_model_load_id(&m, path, id, &error) == 1 && vae_model_id(m) == id, "loaded by the id in the header");
+	ok(vae_model_load_id(&m, path, id, &error) == 1 && vae_model_id(m) == id,
+	   "loaded by the id in the header");
 	vae_model_free(m);
 	m = NULL;
-	ok(!vae_model_load_id(&m, path, id + 1, &error) && !m && !vae_model_load_id(&m, in_folder("absent"), id, &error), "not by another");
+	ok(!vae_model_load_id(&m, path, id + 1, &error) && !m &&
+	       !vae_model_load_id(&m, in_folder("absent"), id, &error),
+	   "not by another");
 	json_decref(root);
 	free(b.data);
 }
 
-/* ---- damage ------------------------------------------------------------------------------------------------------------ */
+/* ---- damage ---------------------------------------------------------------------------------- */
 
 /* Replaces the first `from` in the file by `to`; the header's length follows. */
 static void edit(const char *path, const struct bytes *b, const char *from, const char *to)
@@ -345,13 +398,16 @@ static void test_flips(const struct bytes *b, const char *path)
 		spill(path, copy, b->size);
 		if (!vae_model_load(&m, path, &error)) {
 			loaded++;
-			/* only what is not the model's own: a licence's letter or the padding; or what the id then tells */
+			/* only what is not the model's own: a licence's letter or the padding; or what the id
+			 * then tells */
 			wrong += !vae_model_verify(m, &error);
 		}
 		vae_model_free(m);
 	}
 	free(copy);
-	ok(wrong <= 7, "flipped bytes are refused or told by the id (%d loaded, %d of them the same model)", loaded, wrong);
+	ok(wrong <= 7,
+	   "flipped bytes are refused or told by the id (%d loaded, %d of them the same model)", loaded,
+	   wrong);
 }
 
 static void test_damage(void)
@@ -374,25 +430,33 @@ static void test_damage(void)
 	ok(refused(path, VAE_EMODEL, "header"), "a header of 2^64 - 1 bytes");
 	spill(path, "\2\0\0\0\0\0\0\0[]", 10);
 	struct vae_model *none = NULL;
-	ok(refused(path, VAE_EMODEL, "not an object") && !vae_model_load_id(&none, path, 0, NULL), "a list for a header");
+	ok(refused(path, VAE_EMODEL, "not an object") && !vae_model_load_id(&none, path, 0, NULL),
+	   "a list for a header");
 	size_t held = mallinfo2().uordblks; /* 0 under a sanitizer, which looks for itself */
 	for (int i = 0; i < 100; i++)
 		vae_model_load_id(&none, path, 0, NULL);
-	ok(mallinfo2().uordblks <= held, "which leaves no memory behind (%zd bytes)", (ssize_t)(mallinfo2().uordblks - held));
+	ok(mallinfo2().uordblks <= held, "which leaves no memory behind (%zd bytes)",
+	   (ssize_t)(mallinfo2().uordblks - held));
 	memcpy(longer, b.data, b.size);
 	uint64_t data = 8 + vae_get64(b.data);
 	longer[data + 1] = 0x7c; /* the first weight becomes infinite */
 	longer[data] = 0;
 	spill(path, longer, b.size);
 	struct vae_model *infinite = NULL;
-	ok(!vae_model_load(&infinite, path, &error) && vae_model_prepare(infinite, 1u << VAE_ANALYSIS, &error) == VAE_EMODEL &&
-	   strstr(error.text, "enc.dense0.weight: number 0 is not finite"), "an infinite weight");
+	ok(!vae_model_load(&infinite, path, &error) &&
+	       vae_model_prepare(infinite, 1u << VAE_ANALYSIS, &error) == VAE_EMODEL &&
+	       strstr(error.text, "enc.dense0.weight: number 0 is not finite"),
+	   "an infinite weight");
 	vae_model_free(infinite);
 	free(longer);
 
-	static const struct { const char *from, *to, *word, *what; } edits[] = {
-		{"\"format_version\":\"1\"", "\"format_version\":\"2\"", "format version", "another version"},
-		{"\"format_version\":\"1\"", "\"format_version\":0", "not a string", "metadata that is no string"},
+	static const struct {
+		const char *from, *to, *word, *what;
+	} edits[] = {
+		{"\"format_version\":\"1\"", "\"format_version\":\"2\"", "format version",
+	     "another version"},
+		{"\"format_version\":\"1\"", "\"format_version\":0", "not a string",
+	     "metadata that is no string"},
 		{"\"format_version\":\"1\",", "", "lacks", "no version"},
 		{"\"id\":\"", "\"id\":\"x", "id", "an id of 17 digits"},
 		{"mlp width=4", "mlp  width=4", "canonical", "an architecture in another form"},
@@ -400,25 +464,35 @@ static void test_damage(void)
 		{"z=2", "z=3", "shape", "an architecture that does not fit"},
 		{"hidden1=5", "hidden1=4096", "shape", "an architecture that asks for more"},
 		{"mlp width=4 height=3 hidden1=5 hidden2=3 z=2 knots=2",
-		 "photo enc=1024 enc_blocks=2 y=768 hyper=1024 z=512 steps=2 ctx=1024 ctx_blocks=2 dec=1024 dec_blocks=2 grid=256 grid_layers=2 knots=64 lambda=0.0008:0.2",
-		 "no tensor", "a huge architecture"},
-		{"\"enc.dense0.bias\"", "\"enc.dense0.bies\"", "no tensor enc.dense0.bias", "a missing tensor"},
-		{"\"enc.dense0.weight\"", "\"x\":{\"dtype\":\"F16\",\"shape\":[1],\"data_offsets\":[0,2]},\"enc.dense0.weight\"", "tensors, where", "one tensor too many"},
+	     "photo enc=1024 enc_blocks=2 y=768 hyper=1024 z=512 steps=2 ctx=1024 ctx_blocks=2 "
+	     "dec=1024 dec_blocks=2 grid=256 grid_layers=2 knots=64 lambda=0.0008:0.2",
+	     "no tensor", "a huge architecture"},
+		{"\"enc.dense0.bias\"", "\"enc.dense0.bies\"", "no tensor enc.dense0.bias",
+	     "a missing tensor"},
+		{"\"enc.dense0.weight\"",
+	     "\"x\":{\"dtype\":\"F16\",\"shape\":[1],\"data_offsets\":[0,2]},\"enc.dense0.weight\"",
+	     "tensors, where", "one tensor too many"},
 		{"\"enc.dense0.bias\"", "\"enc.dense0.weight\"", "duplicate", "a name twice"},
-		{"\"dtype\":\"F16\",\"shape\":[12,5]", "\"dtype\":\"F32\",\"shape\":[12,5]", "not F16", "another type"},
+		{"\"dtype\":\"F16\",\"shape\":[12,5]", "\"dtype\":\"F32\",\"shape\":[12,5]", "not F16",
+	     "another type"},
 		{"[12,5]", "[5,12]", "shape", "another shape"},
 		{"[12,5]", "[60]", "shape", "another rank"},
 		{"[12,5]", "[12,5.0]", "shape", "a shape that is no integer"},
 		{"[12,5]", "{}", "shape", "a shape that is no list"},
 		{"\"data_offsets\":[0,120]", "\"data_offsets\":[0,122]", "bytes 0 to 122", "an overlap"},
 		{"\"data_offsets\":[0,120]", "\"data_offsets\":[-1,119]", "bytes -1", "a negative place"},
-		{"\"data_offsets\":[0,120]", "\"data_offsets\":[20,140]", "bytes 20 to 140, not 0 to 120: the tensors must lie in the order", "another order"},
-		{"\"data_offsets\":[0,120]", "\"data_offsets\":[0,120],\"more\":1", "malformed", "an entry with more"},
+		{"\"data_offsets\":[0,120]", "\"data_offsets\":[20,140]",
+	     "bytes 20 to 140, not 0 to 120: the tensors must lie in the order", "another order"},
+		{"\"data_offsets\":[0,120]", "\"data_offsets\":[0,120],\"more\":1", "malformed",
+	     "an entry with more"},
 		{"\"data_offsets\":[0,120]", "\"data_offsets\":[0]", "malformed", "one offset"},
-		{"\"prior.scales.cumulative\"", "\"prior.scales.cumulativo\"", "prior.scales.cumulative", "no tables"},
+		{"\"prior.scales.cumulative\"", "\"prior.scales.cumulativo\"", "prior.scales.cumulative",
+	     "no tables"},
 		{"{\"__metadata__\"", "[{\"__metadata__\"", "header byte", "no JSON"},
-		{"{\"__metadata__\"", "{\"[[[[[[[[[[[\\\"[[[\":[[[[[[[]]]]]]],\"__metadata__\"", "tensors, where", "nesting as deep as is read"},
-		{"{\"__metadata__\"", "{\"x\":[[[[[[[[]]]]]]]],\"__metadata__\"", "nested deeper than 8", "nesting that takes stack"},
+		{"{\"__metadata__\"", "{\"[[[[[[[[[[[\\\"[[[\":[[[[[[[]]]]]]],\"__metadata__\"",
+	     "tensors, where", "nesting as deep as is read"},
+		{"{\"__metadata__\"", "{\"x\":[[[[[[[[]]]]]]]],\"__metadata__\"", "nested deeper than 8",
+	     "nesting that takes stack"},
 	};
 	for (size_t i = 0; i < sizeof edits / sizeof *edits; i++) {
 		edit(path, &b, edits[i].from, edits[i].to);
@@ -439,31 +513,38 @@ static void test_damage(void)
 		values[7] = unfit[i];
 		int result = write_model(path, nets, values, NULL);
 		struct bytes nothing = slurp(path);
-		ok(result == VAE_EMODEL && strstr(error.text, "enc.dense0.weight: number 7") && nothing.size == 0, "%g is not written", unfit[i]);
+		ok(result == VAE_EMODEL && strstr(error.text, "enc.dense0.weight: number 7") &&
+		       nothing.size == 0,
+		   "%g is not written", unfit[i]);
 		free(nothing.data);
 	}
 	values[7] = 1;
 	struct vae_metadata latin = {.count = 1, .key = {"licence"}, .value = {"caf\351"}};
-	ok(write_model(path, nets, values, &latin) == VAE_EARG, "metadata that is not UTF-8 is not written");
+	ok(write_model(path, nets, values, &latin) == VAE_EARG,
+	   "metadata that is not UTF-8 is not written");
 	FILE *full = fopen("/dev/full", "wb");
 	if (full) {
 		setvbuf(full, NULL, _IONBF, 0);
 		float sigmoid[VAE_SIGMOID_KNOTS] = {0};
-		ok(vae_model_write(full, nets, values, &scales, sigmoid, NULL, NULL, &error) == VAE_EIO && strstr(error.text, "No space"), "a full disk");
+		ok(vae_model_write(full, nets, values, &scales, sigmoid, NULL, NULL, &error) == VAE_EIO &&
+		       strstr(error.text, "No space"),
+		   "a full disk");
 		fclose(full);
 	}
 	free(values);
 	vae_nets_free(nets);
 	ok(refused(folder, VAE_EMODEL, "not a regular file"), "a directory");
 	mkfifo(in_folder("fifo.safetensors"), 0600);
-	ok(refused(in_folder("fifo.safetensors"), VAE_EMODEL, "not a regular file"), "a FIFO does not hang");
+	ok(refused(in_folder("fifo.safetensors"), VAE_EMODEL, "not a regular file"),
+	   "a FIFO does not hang");
 	ok(refused(in_folder("absent"), VAE_EMODEL, "No such file"), "no file");
 }
 
-/* ---- files that change under a model ------------------------------------------------------------------------------------- */
+/* ---- files that change under a model --------------------------------------------------------- */
 
 /* What becomes of a model whose file is changed between loading and use. */
-static int used_after(const char *path, void (*change)(const char *path, const struct bytes *b), const struct bytes *b)
+static int used_after(const char *path, void (*change)(const char *path, const struct bytes *b),
+                      const struct bytes *b)
 {
 	struct vae_model *m = NULL;
 	spill(path, b->data, b->size);
@@ -509,8 +590,10 @@ static void test_edited(const char *path, struct bytes *b)
 	m = NULL;
 	b->data[8 + vae_get64(b->data)] ^= 1;
 	spill(path, b->data, b->size);
-	ok(vae_model_find(&m, path, &error) == VAE_EMODEL && !m && strstr(error.text, "edited"), "edited under its old id: %s", error.text);
-	ok(vae_model_find_id(&m, id, path, &error) == VAE_EMODEL && !m && strstr(error.text, "edited"), "not taken for a hint either");
+	ok(vae_model_find(&m, path, &error) == VAE_EMODEL && !m && strstr(error.text, "edited"),
+	   "edited under its old id: %s", error.text);
+	ok(vae_model_find_id(&m, id, path, &error) == VAE_EMODEL && !m && strstr(error.text, "edited"),
+	   "not taken for a hint either");
 }
 
 static void test_changes(void)
@@ -518,13 +601,17 @@ static void test_changes(void)
 	const char *path = in_folder("changing.safetensors");
 	struct bytes b;
 	test_edited(path, &b);
-	ok(used_after(path, cut, &b) == VAE_EMODEL && strstr(error.text, "changed while it was in use"), "cut while it was in use: %s", error.text);
-	ok(used_after(path, rewrite, &b) == VAE_EMODEL && strstr(error.text, "changed while it was in use"), "written over while it was in use");
-	ok(!used_after(path, replace, &b), "replaced while it was in use: goes on with what was loaded");
+	ok(used_after(path, cut, &b) == VAE_EMODEL && strstr(error.text, "changed while it was in use"),
+	   "cut while it was in use: %s", error.text);
+	ok(used_after(path, rewrite, &b) == VAE_EMODEL &&
+	       strstr(error.text, "changed while it was in use"),
+	   "written over while it was in use");
+	ok(!used_after(path, replace, &b),
+	   "replaced while it was in use: goes on with what was loaded");
 	free(b.data);
 }
 
-/* ---- finding ----------------------------------------------------------------------------------------------------------- */
+/* ---- finding --------------------------------------------------------------------------------- */
 
 /* What vae_model_find makes of a name: the file's base name, or "" with error filled. */
 static const char *found(const char *name)
@@ -533,7 +620,8 @@ static const char *found(const char *name)
 	struct vae_model *m = NULL;
 	*text = 0;
 	if (!vae_model_find(&m, name, &error))
-		snprintf(text, sizeof text, "%.90s%s", strrchr(vae_model_path(m), '/') + 1, vae_model_by_path(m) ? " by path" : "");
+		snprintf(text, sizeof text, "%.90s%s", strrchr(vae_model_path(m), '/') + 1,
+		         vae_model_by_path(m) ? " by path" : "");
 	vae_model_free(m);
 	return text;
 }
@@ -580,20 +668,26 @@ static void test_find(void)
 	make(in_folder("xdg/vae-tools/models/mine.safetensors"), 16);
 	make(in_folder("else.safetensors"), 17);
 
-	ok(!strcmp(found("pet"), "pet-10.safetensors"), "the newest version, counted as numbers, in the first directory that has one");
+	ok(!strcmp(found("pet"), "pet-10.safetensors"),
+	   "the newest version, counted as numbers, in the first directory that has one");
 	ok(!strcmp(found("pet-2"), "pet-2.safetensors"), "a version by its name");
 	ok(!strcmp(found("exact"), "exact.safetensors"), "the exact name before a version");
 	ok(!strcmp(found("mine"), "mine.safetensors"), "the user's data directory");
 	ok(!strcmp(found(in_folder("else.safetensors")), "else.safetensors by path"), "a path");
-	ok(!*found("absent") && strstr(error.text, "no model 'absent': looked in") && strstr(error.text, "/one, "), "no such model: %s", error.text);
-	ok(!*found(".hidden") && !*found("") && !*found("a b") && !*found("a\nb"), "names that are none");
+	ok(!*found("absent") && strstr(error.text, "no model 'absent': looked in") &&
+	       strstr(error.text, "/one, "),
+	   "no such model: %s", error.text);
+	ok(!*found(".hidden") && !*found("") && !*found("a b") && !*found("a\nb"),
+	   "names that are none");
 	setenv("VAE_MODEL", "mine", 1);
 	ok(!strcmp(found(NULL), "mine.safetensors"), "$VAE_MODEL");
 	setenv("VAE_MODEL", "", 1);
 	found(NULL);
-	ok(!*found(NULL) ? strstr(error.text, "'photo'") != NULL : !strncmp(found(NULL), "photo", 5), "photo, where nothing is said");
+	ok(!*found(NULL) ? strstr(error.text, "'photo'") != NULL : !strncmp(found(NULL), "photo", 5),
+	   "photo, where nothing is said");
 	if (!chdir(folder))
-		ok(!*found("else.safetensors") && strstr(error.text, "./else.safetensors"), "a file here is named by a path: %s", error.text);
+		ok(!*found("else.safetensors") && strstr(error.text, "./else.safetensors"),
+		   "a file here is named by a path: %s", error.text);
 
 	uint64_t id = id_of(in_folder("two/exact-5.safetensors"));
 	ok(found_id(id, NULL, "exact-5"), "by id");
@@ -601,10 +695,12 @@ static void test_find(void)
 	spill(in_folder("one/a-broken.safetensors"), b.data, b.size - 1);
 	ok(found_id(id, NULL, "exact-5"), "by id, past a damaged copy");
 	unlink(in_folder("two/exact-5.safetensors"));
-	ok(found_id(id, NULL, NULL) && strstr(error.text, "truncated"), "only a damaged copy: %s", error.text);
+	ok(found_id(id, NULL, NULL) && strstr(error.text, "truncated"), "only a damaged copy: %s",
+	   error.text);
 	free(b.data);
 	id = id_of(in_folder("else.safetensors"));
-	ok(found_id(id, NULL, NULL) && strstr(error.text, "looked in"), "not on the path: %s", error.text);
+	ok(found_id(id, NULL, NULL) && strstr(error.text, "looked in"), "not on the path: %s",
+	   error.text);
 	ok(found_id(id, in_folder("else.safetensors"), "else"), "the hint");
 	ok(found_id(id, in_folder("two/exact.safetensors"), NULL), "a hint at another model");
 	ok(found_id(id, in_folder("fifo.safetensors"), NULL), "a hint at a FIFO");
@@ -618,7 +714,8 @@ int main(void)
 	if (!mkdtemp(folder) || vae_cdfs_make(&scales, NULL, &error))
 		return 1;
 	test_round_trip("mlp width=4 height=3 hidden1=5 hidden2=3 z=2 knots=2");
-	test_round_trip("photo enc=16 enc_blocks=1 y=6 hyper=16 ctx=16 z=3 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=3");
+	test_round_trip("photo enc=16 enc_blocks=1 y=6 hyper=16 ctx=16 z=3 dec=16 dec_blocks=1 grid=48 "
+	                "grid_layers=1 knots=3");
 	test_sensitivity();
 	test_parts();
 	test_layout();

@@ -1,5 +1,5 @@
-/* The distortion 1 - MS-SSIM of training: its value against vae_compare and the definition in double precision, its gradient against
- * differences of that. */
+/* The distortion 1 - MS-SSIM of training: its value against vae_compare and the definition in
+ * double precision, its gradient against differences of that. */
 #include "base/memory.h"
 #include "base/random.h"
 #include "tap.h"
@@ -24,7 +24,8 @@ static bool pair_init(struct pair *p, size_t rows, size_t columns)
 	struct vae_error e;
 	*p = (struct pair){.rows = rows, .columns = columns, .n = rows * columns * 3};
 	return !vae_alloc(&p->x, p->n, sizeof *p->x, &e) && !vae_alloc(&p->y, p->n, sizeof *p->y, &e) &&
-	       !vae_alloc(&p->gradient, p->n, sizeof *p->gradient, &e) && !vae_alloc(&p->room, vae_ms_ssim_room(rows, columns), sizeof *p->room, &e);
+	       !vae_alloc(&p->gradient, p->n, sizeof *p->gradient, &e) &&
+	       !vae_alloc(&p->room, vae_ms_ssim_room(rows, columns), sizeof *p->room, &e);
 }
 
 static void pair_clear(struct pair *p)
@@ -44,12 +45,15 @@ static double loss_of(struct pair *p, double weight)
 /* A sample of 16 bits, so that a picture can hold it. */
 static float sample(double v) { return (float)(rint(fmin(fmax(v, 0), 1) * 65535) / 65535 - 0.5); }
 
-/* Edges, slopes and fine texture, and what a coder might make of them: less contrast, some noise. */
+/* Edges, slopes and fine texture, and what a coder might make of them: less contrast, some noise.
+ */
 static void paint(struct pair *p)
 {
 	for (size_t k = 0; k < p->n; k++) {
-		double c = (double)(k % 3), i = (double)(k / 3 % p->columns), j = (double)(k / 3 / p->columns);
-		double v = 0.45 + 0.2 * sin(i / (31 + c)) * cos(j / 23) + (hypot(i - 80, j - 70) < 50 ? 0.15 : 0) + 0.04 * sin(i * 1.7 + j * 0.9);
+		double c = (double)(k % 3), i = (double)(k / 3 % p->columns),
+			   j = (double)(k / 3 / p->columns);
+		double v = 0.45 + 0.2 * sin(i / (31 + c)) * cos(j / 23) +
+		           (hypot(i - 80, j - 70) < 50 ? 0.15 : 0) + 0.04 * sin(i * 1.7 + j * 0.9);
 		p->x[k] = sample(v);
 		p->y[k] = sample(0.45 + 0.9 * (v - 0.45) + 0.06 * (vae_random_uniform(&rnd) - 0.5f));
 	}
@@ -63,7 +67,11 @@ static void noise(float *samples, size_t n)
 
 static double compared(const struct pair *p)
 {
-	struct vae_geometry g = {.width = (uint32_t)p->columns, .height = (uint32_t)p->rows, .maxval = 65535, .format = VAE_PPM, .tuple = VAE_RGB};
+	struct vae_geometry g = {.width = (uint32_t)p->columns,
+	                         .height = (uint32_t)p->rows,
+	                         .maxval = 65535,
+	                         .format = VAE_PPM,
+	                         .tuple = VAE_RGB};
 	struct vae_image *image[2] = {0};
 	struct vae_distortion d = {.ms_ssim = NAN};
 	struct vae_error e;
@@ -79,7 +87,7 @@ static double compared(const struct pair *p)
 	return 1 - d.ms_ssim;
 }
 
-/* ---- the definition in double precision --------------------------------------------------------------------------------- */
+/* ---- the definition in double precision ------------------------------------------------------ */
 
 #define MOST (256 * 256)
 
@@ -110,13 +118,18 @@ static double scale_mean(const double *a, const double *b, size_t rows, size_t c
 	double total = 0;
 	for (int q = 0; q < 5; q++) {
 		for (size_t k = 0; k < rows * columns; k++)
-			in[k] = q == 0 ? a[k] : q == 1 ? b[k] : q == 2 ? a[k] * a[k] : q == 3 ? b[k] * b[k] : a[k] * b[k];
+			in[k] = q == 0   ? a[k]
+			        : q == 1 ? b[k]
+			        : q == 2 ? a[k] * a[k]
+			        : q == 3 ? b[k] * b[k]
+			                 : a[k] * b[k];
 		filter(m[q], in, rows, columns);
 	}
 	for (size_t r = 0; r + TAPS <= rows; r++)
 		for (size_t k = r * columns; k + TAPS <= (r + 1) * columns; k++) {
 			double ma = m[0][k], mb = m[1][k];
-			double s = (2 * (m[4][k] - ma * mb) + 9e-4) / (m[2][k] - ma * ma + m[3][k] - mb * mb + 9e-4);
+			double s =
+				(2 * (m[4][k] - ma * mb) + 9e-4) / (m[2][k] - ma * ma + m[3][k] - mb * mb + 9e-4);
 			total += last ? s * (2 * ma * mb + 1e-4) / (ma * ma + mb * mb + 1e-4) : s;
 		}
 	return total / (double)((rows - TAPS + 1) * (columns - TAPS + 1));
@@ -151,14 +164,15 @@ static double plain_loss(const struct pair *p, size_t colour, size_t changed, do
 	return 1 - product;
 }
 
-/* ---- tests --------------------------------------------------------------------------------------------------------------- */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 static void check_value(struct pair *p, const char *what)
 {
 	double loss = loss_of(p, 1), other = compared(p), plain = 0;
 	for (size_t c = 0; c < 3; c++)
 		plain += plain_loss(p, c, 0, 0) / 3;
-	ok(fabs(loss - other) < 1e-6 && fabs(loss - plain) < 1e-6, "%s, %zu x %zu: 1 - MS-SSIM is %.7f, %.7f as pictures are compared, %.7f by the definition",
+	ok(fabs(loss - other) < 1e-6 && fabs(loss - plain) < 1e-6,
+	   "%s, %zu x %zu: 1 - MS-SSIM is %.7f, %.7f as pictures are compared, %.7f by the definition",
 	   what, p->columns, p->rows, loss, other, plain);
 }
 
@@ -171,16 +185,25 @@ static void check_gradient(struct pair *p, const char *what)
 	for (size_t k = 0; k < p->n; k++)
 		square += (double)p->gradient[k] * p->gradient[k];
 	for (size_t t = 0; t < 24; t++) {
-		size_t edge[] = {0, p->columns - 1, (p->rows - 1) * p->columns, p->rows * p->columns - 1, 90 * p->columns + 127, 90 * p->columns + 128};
-		size_t pixel = t < 6 ? edge[t] : vae_random_below(&rnd, (uint32_t)(p->rows * p->columns)), c = t % 3;
-		double slope = (plain_loss(p, c, pixel, h) - plain_loss(p, c, pixel, -h)) / (2 * h) * weight / 3;
+		size_t edge[] = {0,
+		                 p->columns - 1,
+		                 (p->rows - 1) * p->columns,
+		                 p->rows * p->columns - 1,
+		                 90 * p->columns + 127,
+		                 90 * p->columns + 128};
+		size_t pixel = t < 6 ? edge[t] : vae_random_below(&rnd, (uint32_t)(p->rows * p->columns)),
+			   c = t % 3;
+		double slope =
+			(plain_loss(p, c, pixel, h) - plain_loss(p, c, pixel, -h)) / (2 * h) * weight / 3;
 		worst = fmax(worst, fabs(slope - p->gradient[3 * pixel + c]));
 	}
 	double size = sqrt(square / (double)p->n);
-	ok(worst < 0.003 * size, "%s, %zu x %zu: the gradient's error is %.2g of its size", what, p->columns, p->rows, worst / size);
+	ok(worst < 0.003 * size, "%s, %zu x %zu: the gradient's error is %.2g of its size", what,
+	   p->columns, p->rows, worst / size);
 }
 
-/* The gradient is that of what it is scaled by; it points to where the loss falls; nothing is left over from the call before. */
+/* The gradient is that of what it is scaled by; it points to where the loss falls; nothing is left
+ * over from the call before. */
 static void check_scaling(struct pair *p)
 {
 	float *first = malloc(p->n * sizeof *first);
@@ -199,7 +222,8 @@ static void check_scaling(struct pair *p)
 	for (size_t k = 0; k < p->n; k++)
 		p->y[k] -= (float)step * first[k];
 	double lower = loss_of(p, 1);
-	ok(lower < loss * 0.97 && lower > loss * 0.92, "a step for a twentieth of %.4f leads to %.4f", loss, lower);
+	ok(lower < loss * 0.97 && lower > loss * 0.92, "a step for a twentieth of %.4f leads to %.4f",
+	   loss, lower);
 	free(first);
 }
 
@@ -210,7 +234,8 @@ static void check_extremes(struct pair *p)
 	loss = loss_of(p, 1);
 	for (size_t k = 0; k < p->n; k++)
 		worst = fmax(worst, fabsf(p->gradient[k]));
-	ok(fabs(loss) < 1e-6 && worst < 1e-8, "of a picture against itself it is %.2g, the gradient at most %.2g", loss, worst);
+	ok(fabs(loss) < 1e-6 && worst < 1e-8,
+	   "of a picture against itself it is %.2g, the gradient at most %.2g", loss, worst);
 
 	for (size_t k = 0; k < p->n; k++)
 		p->y[k] = -p->x[k] / 2;
@@ -220,11 +245,13 @@ static void check_extremes(struct pair *p)
 		worst = isfinite(p->gradient[k]) ? fmax(worst, fabsf(p->gradient[k])) : INFINITY;
 		square += p->gradient[k] * (p->x[k] - p->y[k]);
 	}
-	ok(loss > 0.9 && loss <= 1 && isfinite(worst) && square < 0, "a negative: %.4f, and the gradient leads back to the picture", loss);
+	ok(loss > 0.9 && loss <= 1 && isfinite(worst) && square < 0,
+	   "a negative: %.4f, and the gradient leads back to the picture", loss);
 	for (size_t k = 0; k < p->n; k++)
 		p->y[k] = 3 * p->x[k] + 2 * (vae_random_uniform(&rnd) - 0.5f);
 	loss = loss_of(p, 1);
-	ok(loss > 0.1 && loss < 1 && isfinite(p->gradient[p->n / 2]), "samples are not clamped: %.4f", loss);
+	ok(loss > 0.1 && loss < 1 && isfinite(p->gradient[p->n / 2]), "samples are not clamped: %.4f",
+	   loss);
 	p->y[5] = NAN;
 	ok(isnan(loss_of(p, 1)), "NaN is seen");
 }

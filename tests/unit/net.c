@@ -1,4 +1,5 @@
-/* Every network's backward pass against finite differences, for parameters and inputs, at odd sizes too; and the two memory plans agree. */
+/* Every network's backward pass against finite differences, for parameters and inputs, at odd sizes
+ * too; and the two memory plans agree. */
 #include "base/random.h"
 #include "nn/net.h"
 #include "tap.h"
@@ -22,7 +23,7 @@ struct setup {
 	struct vae_run run;
 	const struct vae_net *net;
 	struct vae_position at;
-	float *seed[2];       /* the loss is the sum of output x seed */
+	float *seed[2]; /* the loss is the sum of output x seed */
 };
 
 static double loss(struct setup *s)
@@ -36,7 +37,8 @@ static double loss(struct setup *s)
 	return sum;
 }
 
-/* The slope of the loss along one number, from both sides, h apart. A leaky ReLU's kink between them spoils it: then the two sides disagree. */
+/* The slope of the loss along one number, from both sides, h apart. A leaky ReLU's kink between
+ * them spoils it: then the two sides disagree. */
 static bool slope_matches_at(struct setup *s, float *number, double gradient, double scale, float h)
 {
 	float kept = *number;
@@ -54,7 +56,8 @@ static bool slope_matches_at(struct setup *s, float *number, double gradient, do
 
 static bool slope_matches(struct setup *s, float *number, double gradient, double scale)
 {
-	return slope_matches_at(s, number, gradient, scale, 1e-3f) || slope_matches_at(s, number, gradient, scale, 1e-4f) ||
+	return slope_matches_at(s, number, gradient, scale, 1e-3f) ||
+	       slope_matches_at(s, number, gradient, scale, 1e-4f) ||
 	       slope_matches_at(s, number, gradient, scale, 1e-2f);
 }
 
@@ -62,13 +65,15 @@ static void check(struct vae_nets *nets, int part, int level, size_t rows, size_
 {
 	struct vae_error e;
 	struct setup s = {.nets = nets, .net = &nets->net[part], .at = {0, 0.3f}};
-	if (vae_weights_init(&s.weights, &nets->params, true, &e) || vae_run_init(&s.run, s.net, level, rows, columns, true, &e)) {
+	if (vae_weights_init(&s.weights, &nets->params, true, &e) ||
+	    vae_run_init(&s.run, s.net, level, rows, columns, true, &e)) {
 		ok(0, "%s", e.text);
 		return;
 	}
 	for (int i = 0; i < nets->params.count; i++) {
 		const struct vae_param *p = &nets->params.list[i];
-		fill(s.weights.value + p->offset, p->rows * p->columns, p->matrix ? 1.5f / sqrtf((float)p->rows) : 0.5f);
+		fill(s.weights.value + p->offset, p->rows * p->columns,
+		     p->matrix ? 1.5f / sqrtf((float)p->rows) : 0.5f);
 	}
 	for (int i = 0; i < s.net->inputs; i++)
 		fill(vae_run_input(&s.run, i), vae_run_size(&s.run, s.net->input[i]), 1);
@@ -82,16 +87,19 @@ static void check(struct vae_nets *nets, int part, int level, size_t rows, size_
 	struct vae_run shared;
 	bool same = vae_run_init(&shared, s.net, level, rows, columns, false, &e) == 0;
 	for (int i = 0; same && i < s.net->inputs; i++)
-		memcpy(vae_run_input(&shared, i), vae_run_input(&s.run, i), vae_run_size(&s.run, s.net->input[i]) * sizeof(float));
+		memcpy(vae_run_input(&shared, i), vae_run_input(&s.run, i),
+		       vae_run_size(&s.run, s.net->input[i]) * sizeof(float));
 	vae_net_forward(&shared, nets, &s.weights, s.at);
 	for (int o = 0; o < s.net->outputs; o++)
-		same = same && !memcmp(vae_run_output(&shared, o), vae_run_output(&s.run, o), vae_run_size(&s.run, s.net->output[o]) * sizeof(float));
+		same = same && !memcmp(vae_run_output(&shared, o), vae_run_output(&s.run, o),
+		                       vae_run_size(&s.run, s.net->output[o]) * sizeof(float));
 	ok(same, "%s %zu x %zu: shared memory gives the same numbers", s.net->name, rows, columns);
 	vae_run_clear(&shared);
 
 	vae_run_start_backward(&s.run);
 	for (int o = 0; o < s.net->outputs; o++) {
-		memcpy(s.run.gradient[s.net->output[o]], s.seed[o], vae_run_size(&s.run, s.net->output[o]) * sizeof(float));
+		memcpy(s.run.gradient[s.net->output[o]], s.seed[o],
+		       vae_run_size(&s.run, s.net->output[o]) * sizeof(float));
 		s.run.has_gradient[s.net->output[o]] = true;
 	}
 	vae_net_backward(&s.run, nets, &s.weights, s.at, gradient);
@@ -108,11 +116,14 @@ static void check(struct vae_nets *nets, int part, int level, size_t rows, size_
 		touched++;
 		for (int t = 0; t < 6; t++, tried++) {
 			size_t k = vae_random_below(&rnd, (uint32_t)n);
-			if (!slope_matches(&s, &s.weights.value[p->offset + k], gradient[p->offset + k], sqrt(norm / (double)n)) && ++bad < 4)
+			if (!slope_matches(&s, &s.weights.value[p->offset + k], gradient[p->offset + k],
+			                   sqrt(norm / (double)n)) &&
+			    ++bad < 4)
 				printf("# %s[%zu]: %g\n", p->name, k, gradient[p->offset + k]);
 		}
 	}
-	ok(!bad && touched > 2, "%s %zu x %zu: gradients of %d parameters (%d numbers)", s.net->name, rows, columns, touched, tried);
+	ok(!bad && touched > 2, "%s %zu x %zu: gradients of %d parameters (%d numbers)", s.net->name,
+	   rows, columns, touched, tried);
 	bad = 0;
 	for (int i = 0; s.net->input_gradient && i < s.net->inputs; i++) {
 		int slot = s.net->input[i];
@@ -154,15 +165,24 @@ int main(void)
 	check_power();
 	omp_set_num_threads(1); /* tiny products: threads would only wait for each other */
 	vae_random_init(&rnd, 1, 0, 0);
-	ok(vae_arch_parse(&arch, "photo enc=16 enc_blocks=1 y=6 hyper=16 ctx=16 z=3 dec=16 dec_blocks=1 grid=48 grid_layers=2 knots=3", &e) == 0, "a small photo line");
+	ok(vae_arch_parse(&arch,
+	                  "photo enc=16 enc_blocks=1 y=6 hyper=16 ctx=16 z=3 dec=16 dec_blocks=1 "
+	                  "grid=48 grid_layers=2 knots=3",
+	                  &e) == 0,
+	   "a small photo line");
 	vae_arch_format(&arch, line);
 	struct vae_arch again;
 	char second[VAE_ARCH_TEXT];
-	ok(vae_arch_parse(&again, line, &e) == 0 && (vae_arch_format(&again, second), !strcmp(line, second)), "canonical: %s", line);
-	static const char *const wrong[] = {"", "photo enc=0", "photo enc=99999", "photo y=7", "photo wide=3", "photo enc", "photo enc=16x", "mlp lambda=1:2",
-	                                    "photo lambda=2:1", "photo lambda=nan:1", "video"};
+	ok(vae_arch_parse(&again, line, &e) == 0 &&
+	       (vae_arch_format(&again, second), !strcmp(line, second)),
+	   "canonical: %s", line);
+	static const char *const wrong[] = {
+		"",          "photo enc=0",   "photo enc=99999", "photo y=7",        "photo wide=3",
+		"photo enc", "photo enc=16x", "mlp lambda=1:2",  "photo lambda=2:1", "photo lambda=nan:1",
+		"video"};
 	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
-		ok(vae_arch_parse(&again, wrong[i], &e) == VAE_EARG, "refused: '%s' (%s)", wrong[i], e.text);
+		ok(vae_arch_parse(&again, wrong[i], &e) == VAE_EARG, "refused: '%s' (%s)", wrong[i],
+		   e.text);
 	if (!ok(vae_nets_new(&nets, &arch, &e) == 0, "networks"))
 		return tap_done();
 	check(nets, VAE_ANALYSIS, 0, 32, 48);
@@ -181,6 +201,7 @@ int main(void)
 	check(nets, VAE_SYNTHESIS, 0, 7, 1);
 	vae_nets_free(nets);
 	struct vae_position end = vae_position_of(8, VAE_QUALITY_ONE), start = vae_position_of(8, 0);
-	ok(end.index == 6 && end.fraction == 1 && start.index == 0 && start.fraction == 0, "the ends of the quality scale");
+	ok(end.index == 6 && end.fraction == 1 && start.index == 0 && start.fraction == 0,
+	   "the ends of the quality scale");
 	return tap_done();
 }

@@ -1,4 +1,5 @@
-/* Ranks of a cluster, here threads of this process: they stay equal to the bit, learn what one process learns, and write once. */
+/* Ranks of a cluster, here threads of this process: they stay equal to the bit, learn what one
+ * process learns, and write once. */
 #include "vae_train.h"
 #include "base/memory.h"
 #include "base/random.h"
@@ -12,14 +13,17 @@
 #include <string.h>
 #include <unistd.h>
 
-#define RANKS 3
+#define RANKS    3
 #define PICTURES 4
-#define DIGITS "mlp width=8 height=8 hidden1=12 hidden2=9 z=4"
+#define DIGITS   "mlp width=8 height=8 hidden1=12 hidden2=9 z=4"
 
-/* ---- a cluster of threads ---------------------------------------------------------------------------------------------- */
+/* ---- a cluster of threads -------------------------------------------------------------------- */
 
 /* What the threads have in common: between barriers each sees what the others have. */
-static struct { pthread_barrier_t barrier; void *data[RANKS]; } hall;
+static struct {
+	pthread_barrier_t barrier;
+	void *data[RANKS];
+} hall;
 
 static void *meet(const struct vae_cluster *c, void *data)
 {
@@ -68,7 +72,7 @@ static int share(void *context, void *data, size_t size_bytes, struct vae_error 
 	return 0;
 }
 
-/* ---- a training on it -------------------------------------------------------------------------------------------------- */
+/* ---- a training on it ------------------------------------------------------------------------ */
 
 struct rank {
 	struct vae_cluster cluster;
@@ -76,9 +80,9 @@ struct rank {
 	struct vae_image *const *image; /* [PICTURES] */
 	int result;
 	struct vae_error error;
-	char *model;                    /* what vae_trainer_save wrote, owned */
+	char *model; /* what vae_trainer_save wrote, owned */
 	size_t model_bytes;
-	double loss;                    /* of the last validation */
+	double loss; /* of the last validation */
 	int reports;
 };
 
@@ -98,7 +102,8 @@ static void *train(void *context)
 	omp_set_num_threads(1);
 	r->result = vae_trainer_new(&trainer, &r->options, &r->error);
 	for (int i = 0; i < PICTURES && !r->result; i++)
-		r->result = vae_trainer_add(trainer, r->image[i], i % 2 ? VAE_TRAIN_VALIDATION : VAE_TRAIN_LOSSLESS, &r->error);
+		r->result = vae_trainer_add(trainer, r->image[i],
+		                            i % 2 ? VAE_TRAIN_VALIDATION : VAE_TRAIN_LOSSLESS, &r->error);
 	if (!r->result)
 		r->result = vae_trainer_run(trainer, report, r, &r->error);
 	FILE *file = open_memstream(&r->model, &r->model_bytes);
@@ -111,13 +116,20 @@ static void *train(void *context)
 }
 
 /* other: the pictures of the last rank. */
-static void run_on(struct rank *ranks, int count, const struct vae_train_options *options, struct vae_image *const *image, struct vae_image *const *other)
+static void run_on(struct rank *ranks, int count, const struct vae_train_options *options,
+                   struct vae_image *const *image, struct vae_image *const *other)
 {
 	pthread_t thread[RANKS];
 	pthread_barrier_init(&hall.barrier, NULL, (unsigned)count);
 	for (int r = 0; r < count; r++) {
-		ranks[r] = (struct rank){.cluster = {.rank = r, .size = count, .context = &ranks[r].cluster, .sum_floats = sum_floats, .sum_doubles = sum_doubles,
-		                                     .share = share}, .options = *options, .image = r < count - 1 ? image : other};
+		ranks[r] = (struct rank){.cluster = {.rank = r,
+		                                     .size = count,
+		                                     .context = &ranks[r].cluster,
+		                                     .sum_floats = sum_floats,
+		                                     .sum_doubles = sum_doubles,
+		                                     .share = share},
+		                         .options = *options,
+		                         .image = r < count - 1 ? image : other};
 		ranks[r].options.cluster = count > 1 ? &ranks[r].cluster : NULL;
 	}
 	for (int r = 0; r < count; r++)
@@ -127,7 +139,8 @@ static void run_on(struct rank *ranks, int count, const struct vae_train_options
 	pthread_barrier_destroy(&hall.barrier);
 }
 
-static void run(struct rank *ranks, int count, const struct vae_train_options *options, struct vae_image *const *image)
+static void run(struct rank *ranks, int count, const struct vae_train_options *options,
+                struct vae_image *const *image)
 {
 	run_on(ranks, count, options, image, image);
 }
@@ -140,7 +153,8 @@ static void clear(struct rank *ranks, int count)
 
 static bool same_model(const struct rank *a, const struct rank *b)
 {
-	return !a->result && !b->result && a->model_bytes == b->model_bytes && !memcmp(a->model, b->model, a->model_bytes);
+	return !a->result && !b->result && a->model_bytes == b->model_bytes &&
+	       !memcmp(a->model, b->model, a->model_bytes);
 }
 
 static struct vae_train_options options_of(int optimiser)
@@ -158,7 +172,8 @@ static struct vae_train_options options_of(int optimiser)
 	return o;
 }
 
-/* A batch that does not divide evenly, on one rank and on three. init: a model to start from, or NULL. */
+/* A batch that does not divide evenly, on one rank and on three. init: a model to start from, or
+ * NULL. */
 static void check_equal(const char *init, int optimiser, struct vae_image *const *image)
 {
 	struct rank one[1], many[RANKS];
@@ -166,10 +181,13 @@ static void check_equal(const char *init, int optimiser, struct vae_image *const
 	o.init = init;
 	run(one, 1, &o, image);
 	run(many, RANKS, &o, image);
-	ok(same_model(&many[0], &many[1]) && same_model(&many[0], &many[2]), "the ranks' models are equal");
-	ok(fabs(many[0].loss - one->loss) < 1e-4 && one->loss > 0 && many[0].loss == many[2].loss, "%d ranks come to a loss of %.6f, one to %.6f", RANKS,
-	   many[0].loss, one->loss);
-	ok(many[0].reports == many[1].reports && many[0].reports == many[2].reports && many[0].reports > 0, "they report alike");
+	ok(same_model(&many[0], &many[1]) && same_model(&many[0], &many[2]),
+	   "the ranks' models are equal");
+	ok(fabs(many[0].loss - one->loss) < 1e-4 && one->loss > 0 && many[0].loss == many[2].loss,
+	   "%d ranks come to a loss of %.6f, one to %.6f", RANKS, many[0].loss, one->loss);
+	ok(many[0].reports == many[1].reports && many[0].reports == many[2].reports &&
+	       many[0].reports > 0,
+	   "they report alike");
 	clear(one, 1);
 	clear(many, RANKS);
 }
@@ -193,11 +211,13 @@ static void check_resume(struct vae_image *const *image)
 	clear(part, RANKS);
 	o.steps = 6;
 	run(part, RANKS, &o, image);
-	ok(same_model(&part[0], &whole[0]) && same_model(&part[2], &whole[0]), "going on from it leads to the same");
+	ok(same_model(&part[0], &whole[0]) && same_model(&part[2], &whole[0]),
+	   "going on from it leads to the same");
 	clear(part, RANKS);
 	o.loss = VAE_LOSS_MSE;
 	run(part, 1, &o, image);
-	ok(part[0].result == VAE_EARG && strstr(part[0].error.text, "of loss bce, not mse"), "not with another loss: %s", part[0].error.text);
+	ok(part[0].result == VAE_EARG && strstr(part[0].error.text, "of loss bce, not mse"),
+	   "not with another loss: %s", part[0].error.text);
 	unlink(path);
 	clear(part, 1);
 	clear(whole, RANKS);
@@ -224,14 +244,17 @@ int main(void)
 	struct vae_image *digit[PICTURES] = {0}, *photo[PICTURES] = {0};
 	vae_random_init(&rnd, 2, 0, 0);
 	for (int i = 0; i < PICTURES; i++) {
-		struct vae_geometry small = {.width = 8, .height = 8, .maxval = 255, .format = VAE_PGM, .tuple = VAE_GRAYSCALE};
-		struct vae_geometry large = {.width = 96, .height = 80, .maxval = 255, .format = VAE_PPM, .tuple = VAE_RGB};
+		struct vae_geometry small = {
+			.width = 8, .height = 8, .maxval = 255, .format = VAE_PGM, .tuple = VAE_GRAYSCALE};
+		struct vae_geometry large = {
+			.width = 96, .height = 80, .maxval = 255, .format = VAE_PPM, .tuple = VAE_RGB};
 		if (vae_image_new(&digit[i], &small, 0, &e) || vae_image_new(&photo[i], &large, 0, &e))
 			return 1;
 		for (size_t k = 0; k < 64; k++)
 			digit[i]->colour[k] = (uint16_t)vae_random_below(&rnd, 256);
 		for (size_t k = 0; k < 96 * 80 * 3; k++)
-			photo[i]->colour[k] = (uint16_t)(128 + 100 * sin((double)(k % 600) / (20 + 9 * i)) + vae_random_below(&rnd, 28));
+			photo[i]->colour[k] = (uint16_t)(128 + 100 * sin((double)(k % 600) / (20 + 9 * i)) +
+			                                 vae_random_below(&rnd, 28));
 	}
 	check_equal(NULL, VAE_OPTIMISER_ADAM, digit);
 	check_equal("tests/data/tiny.safetensors", VAE_OPTIMISER_MUON, photo);

@@ -1,4 +1,5 @@
-/* Rate-distortion optimised rounding: the bits are the tables', and the choice is the cheapest candidate. */
+/* Rate-distortion optimised rounding: the bits are the tables', and the choice is the cheapest
+ * candidate. */
 #include "base/cpu.h"
 #include "base/random.h"
 #include "prior/rdo.h"
@@ -18,17 +19,22 @@ static void test_bits(const struct vae_choice *c)
 	bool alike = true;
 	for (int i = 0; i < VAE_SCALES; i++)
 		for (int32_t v = 0; v <= VAE_SYMBOL_LIMIT; v += v < scales.bound[i] + 3 ? 1 : v) {
-			worst = fmax(worst, fabs(vae_choice_bits(c, (uint8_t)i, v) / 2048.0 - vae_coder_bits(&scales, (uint8_t)i, v)));
-			alike &= v <= scales.bound[i] || vae_choice_bits(c, (uint8_t)i, v) == vae_choice_bits(c, (uint8_t)i, -v);
+			worst = fmax(worst, fabs(vae_choice_bits(c, (uint8_t)i, v) / 2048.0 -
+			                         vae_coder_bits(&scales, (uint8_t)i, v)));
+			alike &= v <= scales.bound[i] ||
+			         vae_choice_bits(c, (uint8_t)i, v) == vae_choice_bits(c, (uint8_t)i, -v);
 		}
 	ok(worst < 0.51 / 2048 && alike, "bits of every symbol, %.6f off at most", worst);
 }
 
 /* The cost as choose.h states it, in doubles where that is the same. */
-static float cost_of(const struct vae_choice *c, uint8_t index, int32_t r, int32_t nearest, float d, float s)
+static float cost_of(const struct vae_choice *c, uint8_t index, int32_t r, int32_t nearest, float d,
+                     float s)
 {
-	double more = (double)vae_choice_bits(c, index, nearest) / 2048 - (double)vae_choice_bits(c, index, 0) / 2048;
-	float root = more > 0 ? (float)sqrt((float)more) : 0, shift = VAE_CHOICE_SHIFT * root, wanted = nearest < 0 ? d - shift : d + shift;
+	double more = (double)vae_choice_bits(c, index, nearest) / 2048 -
+	              (double)vae_choice_bits(c, index, 0) / 2048;
+	float root = more > 0 ? (float)sqrt((float)more) : 0, shift = VAE_CHOICE_SHIFT * root,
+		  wanted = nearest < 0 ? d - shift : d + shift;
 	float e = (float)((double)r - wanted), square = e * e, distortion = s * square;
 	return (float)vae_choice_bits(c, index, r) / 2048 + distortion;
 }
@@ -42,19 +48,24 @@ static void test_choice(struct vae_choice *c, size_t channels)
 	for (int t = 0; t < TRIALS; t++) {
 		size_t k = vae_random_below(&random, (uint32_t)channels);
 		uint8_t index = (uint8_t)vae_random_below(&random, VAE_SCALES);
-		float mean = (vae_random_uniform(&random) - 0.5f) * 8, reach = ldexpf(1, (int)vae_random_below(&random, 12) - 1);
+		float mean = (vae_random_uniform(&random) - 0.5f) * 8,
+			  reach = ldexpf(1, (int)vae_random_below(&random, 12) - 1);
 		float target = mean + (vae_random_uniform(&random) - 0.5f) * reach * 2, d = target - mean;
 		int32_t nearest = vae_round_symbol(d), made = nearest, best = nearest;
 		c->reach = 1 + (int)vae_random_below(&random, 9);
 		vae_rdo(c, k, &index, &target, &mean, &made, 1);
-		for (int32_t r = nearest, i = 0; nearest && i <= c->reach && (nearest > 0 ? r >= 0 : r <= 0); i++, r += nearest > 0 ? -1 : 1)
-			if (cost_of(c, index, r, nearest, d, c->sensitivity[k]) < cost_of(c, index, best, nearest, d, c->sensitivity[k]))
+		for (int32_t r = nearest, i = 0;
+		     nearest && i <= c->reach && (nearest > 0 ? r >= 0 : r <= 0);
+		     i++, r += nearest > 0 ? -1 : 1)
+			if (cost_of(c, index, r, nearest, d, c->sensitivity[k]) <
+			    cost_of(c, index, best, nearest, d, c->sensitivity[k]))
 				best = r;
 		wrong += made != best;
 		changed += made != nearest;
 		outward += abs(made) > abs(nearest);
 	}
-	ok(!wrong && !outward && changed > TRIALS / 100, "the cheapest candidate, of %d draws in %d another than the nearest", TRIALS, changed);
+	ok(!wrong && !outward && changed > TRIALS / 100,
+	   "the cheapest candidate, of %d draws in %d another than the nearest", TRIALS, changed);
 }
 
 static void test_ends(struct vae_choice *c)
@@ -66,7 +77,8 @@ static void test_ends(struct vae_choice *c)
 	for (int k = 0; k < 4; k++)
 		value[k] = vae_round_symbol(target[k] - mean[k]);
 	vae_rdo(c, 0, index, target, mean, value, 4);
-	ok(!memcmp(value, plain, sizeof plain), "what is not finite keeps its nearest symbol, and so does 0");
+	ok(!memcmp(value, plain, sizeof plain),
+	   "what is not finite keeps its nearest symbol, and so does 0");
 	int32_t far = 3, dear = 3;
 	float three = 3.4f, zero = 0;
 	c->reach = 9;
@@ -85,7 +97,9 @@ int main(void)
 	float sensitivity[CHANNELS];
 	for (int k = 0; k < CHANNELS; k++)
 		sensitivity[k] = ldexpf(0.07f, k - 4); /* at quality 0 ten times as much */
-	if (!ok(!vae_cdfs_make(&scales, NULL, &error) && !vae_choice_init(&c, &scales, sensitivity, CHANNELS, 0, 1, &error), "made"))
+	if (!ok(!vae_cdfs_make(&scales, NULL, &error) &&
+	            !vae_choice_init(&c, &scales, sensitivity, CHANNELS, 0, 1, &error),
+	        "made"))
 		return tap_done();
 	test_bits(&c);
 	test_choice(&c, CHANNELS);

@@ -1,4 +1,5 @@
-/* The gradient of a slice's cost in its y against finite differences, in the middle of a picture and at its edges; the descent. */
+/* The gradient of a slice's cost in its y against finite differences, in the middle of a picture
+ * and at its edges; the descent. */
 #include "loss/descent.h"
 #include "tap.h"
 #include "toy.h"
@@ -16,15 +17,18 @@ static struct vae_refine_cost cost_of(struct vae_refine *r, bool gradient)
 	return cost;
 }
 
-/* The rounding of z has no slope, so that y must not reach the loss by that way: h_a's last layer is silenced. And where a symbol is so improbable that
- * its price is cut, the slope goes on: means are made small and scales wide. contexts: whether those may depend on y. */
+/* The rounding of z has no slope, so that y must not reach the loss by that way: h_a's last layer
+ * is silenced. And where a symbol is so improbable that its price is cut, the slope goes on: means
+ * are made small and scales wide. contexts: whether those may depend on y. */
 static void make_smooth(struct vae_model *m, bool contexts)
 {
 	for (int i = 0; i < m->nets->params.count; i++) {
 		const struct vae_param *p = &m->nets->params.list[i];
-		bool head = strstr(p->name, "prior.hs.head") || strstr(p->name, "prior.hs.shift") || strstr(p->name, ".head.");
+		bool head = strstr(p->name, "prior.hs.head") || strstr(p->name, "prior.hs.shift") ||
+		            strstr(p->name, ".head.");
 		for (size_t k = 0; k < p->rows * p->columns && head; k++)
-			m->weights.value[p->offset + k] *= !strncmp(p->name, "prior.ctx", 9) && !contexts ? 0 : 0.1f;
+			m->weights.value[p->offset + k] *=
+				!strncmp(p->name, "prior.ctx", 9) && !contexts ? 0 : 0.1f;
 		for (size_t k = 0; k < p->rows * p->columns && !strcmp(p->name, "prior.hs.shift"); k++)
 			m->weights.value[p->offset + k] += k % p->columns >= p->columns / 2 ? 0.5f : 0;
 		for (size_t k = 0; k < p->rows * p->columns && !strcmp(p->name, "prior.ha.gain_z"); k++)
@@ -32,7 +36,8 @@ static void make_smooth(struct vae_model *m, bool contexts)
 	}
 }
 
-static bool make(struct vae_refine *r, struct vae_weights *w, struct vae_model *m, const struct vae_refine_place *place)
+static bool make(struct vae_refine *r, struct vae_weights *w, struct vae_model *m,
+                 const struct vae_refine_place *place)
 {
 	struct vae_error e;
 	if (vae_weights_init(w, &m->nets->params, true, &e))
@@ -51,7 +56,8 @@ static bool make(struct vae_refine *r, struct vae_weights *w, struct vae_model *
 }
 
 /* Counts how many of 60 numbers of y have another slope than differences of loss say. */
-static void check_slopes(float *y, const float *dy, size_t n, double (*loss)(void *context), void *context, const char *what)
+static void check_slopes(float *y, const float *dy, size_t n, double (*loss)(void *context),
+                         void *context, const char *what)
 {
 	double square = 0;
 	int bad = 0;
@@ -73,7 +79,8 @@ static void check_slopes(float *y, const float *dy, size_t n, double (*loss)(voi
 		if (!good && ++bad < 5)
 			printf("# %zu: %g, by differences %g\n", k, dy[k], slope);
 	}
-	ok(bad < 3 && square > 0, "%s: gradients of 60 of %zu numbers, rms %g; %d next to an edge", what, n, sqrt(square), bad);
+	ok(bad < 3 && square > 0, "%s: gradients of 60 of %zu numbers, rms %g; %d next to an edge",
+	   what, n, sqrt(square), bad);
 }
 
 static double slice_loss(void *context) { return cost_of(context, false).loss; }
@@ -91,14 +98,20 @@ static void check_gradient(const char *text, double share, const struct vae_refi
 	r.rate.rounding = VAE_ROUND_GUMBEL;
 	r.rate.temperature = 0.8f;
 	cost_of(&r, true);
-	check_slopes(r.rate.y, r.dy, vae_soft_rate_size(&r.rate), slice_loss, &r, share < 1 ? "rate" : "distortion");
+	check_slopes(r.rate.y, r.dy, vae_soft_rate_size(&r.rate), slice_loss, &r,
+	             share < 1 ? "rate" : "distortion");
 	vae_refine_clear(&r);
 	vae_weights_clear(&w);
 	toy_free(m);
 }
 
 /* The rate alone, with a linear loss on y^, through the contexts. */
-struct linear { struct vae_soft_rate rate; struct vae_weights weights; struct vae_position at; float *slope; };
+struct linear {
+	struct vae_soft_rate rate;
+	struct vae_weights weights;
+	struct vae_position at;
+	float *slope;
+};
 
 static double linear_loss(void *context)
 {
@@ -117,7 +130,9 @@ static void check_contexts(const char *text)
 	struct linear l = {.at = vae_position_of(m->nets->arch.knots, 40000)};
 	struct vae_error e;
 	make_smooth(m, true);
-	if (!ok(!vae_weights_init(&l.weights, &m->nets->params, true, &e) && !vae_soft_rate_init(&l.rate, m->nets, 7, 9, true, &e), "%s", text))
+	if (!ok(!vae_weights_init(&l.weights, &m->nets->params, true, &e) &&
+	            !vae_soft_rate_init(&l.rate, m->nets, 7, 9, true, &e),
+	        "%s", text))
 		return;
 	memcpy(l.weights.value, m->weights.value, m->nets->params.total * sizeof(float));
 	vae_weights_pack(&l.weights, &m->nets->params);
@@ -140,10 +155,12 @@ static void check_contexts(const char *text)
 	toy_free(m);
 }
 
-/* 1 and 3 threads, a few steps, by products of one kind: what they began with and came to is counted in float32. */
+/* 1 and 3 threads, a few steps, by products of one kind: what they began with and came to is
+ * counted in float32. */
 static void check_descent(const struct vae_bf16 *bf16)
 {
-	const struct vae_refine_place place = {.rows = 40, .columns = 36, .below = 5, .height_px = 45 * 16, .width_px = 36 * 16 - 5};
+	const struct vae_refine_place place = {
+		.rows = 40, .columns = 36, .below = 5, .height_px = 45 * 16, .width_px = 36 * 16 - 5};
 	struct vae_model *m = toy_new(TOY_PHOTO);
 	struct vae_refine_cost cost[2][9];
 	struct vae_error e;
@@ -156,7 +173,8 @@ static void check_descent(const struct vae_bf16 *bf16)
 		if (!make(&r, &w, m, &place))
 			return;
 		struct vae_weights steps = {0};
-		if (!ok(!vae_weights_init(&steps, &m->nets->params, true, &e), "descent by %s", bf16 ? bf16->name : "float32"))
+		if (!ok(!vae_weights_init(&steps, &m->nets->params, true, &e), "descent by %s",
+		        bf16 ? bf16->name : "float32"))
 			return;
 		memcpy(steps.value, w.value, m->nets->params.total * sizeof(float));
 		steps.bf16 = bf16;
@@ -183,10 +201,25 @@ static void check_descent(const struct vae_bf16 *bf16)
 int main(void)
 {
 	vae_random_init(&rnd, 11, 0, 0);
-	check_gradient(TOY_PHOTO, 1, &(struct vae_refine_place){.rows = 5, .columns = 6, .height_px = 5 * 16 - 7, .width_px = 6 * 16 - 3});
-	check_gradient(TOY_STEPS, 1e-8, &(struct vae_refine_place){.rows = 8, .columns = 6, .above = 5, .left = 4, .below = 3, .right = 6, .height_px = 16 * 16, .width_px = 16 * 16});
-	check_gradient(TOY_PHOTO, 1, &(struct vae_refine_place){.rows = 40, .columns = 8, .below = 2, .height_px = 42 * 16 - 1, .width_px = 8 * 16});
-	check_gradient(TOY_PHOTO, 1e-8, &(struct vae_refine_place){.rows = 9, .columns = 8, .height_px = 9 * 16 - 1, .width_px = 8 * 16});
+	check_gradient(TOY_PHOTO, 1,
+	               &(struct vae_refine_place){
+					   .rows = 5, .columns = 6, .height_px = 5 * 16 - 7, .width_px = 6 * 16 - 3});
+	check_gradient(TOY_STEPS, 1e-8,
+	               &(struct vae_refine_place){.rows = 8,
+	                                          .columns = 6,
+	                                          .above = 5,
+	                                          .left = 4,
+	                                          .below = 3,
+	                                          .right = 6,
+	                                          .height_px = 16 * 16,
+	                                          .width_px = 16 * 16});
+	check_gradient(
+		TOY_PHOTO, 1,
+		&(struct vae_refine_place){
+			.rows = 40, .columns = 8, .below = 2, .height_px = 42 * 16 - 1, .width_px = 8 * 16});
+	check_gradient(TOY_PHOTO, 1e-8,
+	               &(struct vae_refine_place){
+					   .rows = 9, .columns = 8, .height_px = 9 * 16 - 1, .width_px = 8 * 16});
 	check_contexts(TOY_PHOTO);
 	check_contexts(TOY_STEPS);
 	check_descent(NULL);

@@ -1,4 +1,5 @@
-/* The whole road, from pictures to codes and back: the same bytes for every cut, thread count and instruction set. */
+/* The whole road, from pictures to codes and back: the same bytes for every cut, thread count and
+ * instruction set. */
 #include <omp.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -11,7 +12,8 @@
 static struct vae_error error;
 
 /* A picture of waves and noise. */
-static struct vae_image *picture(uint32_t width, uint32_t height, uint16_t maxval, enum vae_tuple tuple)
+static struct vae_image *picture(uint32_t width, uint32_t height, uint16_t maxval,
+                                 enum vae_tuple tuple)
 {
 	struct vae_geometry g = {width, height, maxval, VAE_PAM, tuple};
 	struct vae_image *x = NULL;
@@ -22,7 +24,8 @@ static struct vae_image *picture(uint32_t width, uint32_t height, uint16_t maxva
 	vae_random_init(&r, width, height, maxval);
 	for (size_t i = 0; i < (size_t)width * height * colours; i++) {
 		size_t column = i / colours % width, row = i / colours / width;
-		uint32_t wave = (uint32_t)(column * (3 + i % colours) + row * 5) % 97 * (uint32_t)maxval / 97;
+		uint32_t wave =
+			(uint32_t)(column * (3 + i % colours) + row * 5) % 97 * (uint32_t)maxval / 97;
 		x->colour[i] = (uint16_t)((wave + vae_random_below(&r, (uint32_t)maxval + 1)) / 2);
 	}
 	for (size_t i = 0; x->alpha && i < (size_t)width * height; i++)
@@ -38,7 +41,10 @@ static uint64_t hash(uint64_t h, const void *data, size_t bytes)
 	return h;
 }
 
-static size_t floats_of(const struct vae_latents *l) { return (size_t)l->rows * l->columns * l->channels; }
+static size_t floats_of(const struct vae_latents *l)
+{
+	return (size_t)l->rows * l->columns * l->channels;
+}
 static size_t samples_of(const struct vae_image *x)
 {
 	return (size_t)x->geometry.width * x->geometry.height * (size_t)vae_colours(x->geometry.tuple);
@@ -58,7 +64,8 @@ static struct trip travel(const struct vae_model *m, const struct vae_image *x, 
 	if ((t.rc = vae_encode(&t.y, m, x, quality, &error)))
 		return t;
 	for (int method = 0; method < 2; method++)
-		if ((t.rc = vae_quantise(&t.codes[method], m, t.y, (enum vae_method)method, VAE_EFFORT_DEFAULT, &error)) ||
+		if ((t.rc = vae_quantise(&t.codes[method], m, t.y, (enum vae_method)method,
+		                         VAE_EFFORT_DEFAULT, &error)) ||
 		    (t.rc = vae_dequantise(&t.quantised[method], m, t.codes[method], &error)))
 			return t;
 	t.rc = vae_decode(&t.back, m, t.quantised[0], &error);
@@ -85,7 +92,8 @@ static uint64_t trip_hash(const struct trip *t)
 	return hash(h, t->back->colour, samples_of(t->back) * sizeof *t->back->colour);
 }
 
-/* ---- instruction sets: a process each, as the choice is made once; before this process starts a thread ----------------- */
+/* ---- instruction sets: a process each, as the choice is made once; before this process starts a
+ * thread ---- */
 
 static uint64_t hash_in_child(const char *isa)
 {
@@ -97,7 +105,8 @@ static uint64_t hash_in_child(const char *isa)
 	if (child == 0) {
 		setenv("VAE_CPU", isa, 1);
 		struct vae_model *photo = toy_new(TOY_PHOTO), *mlp = toy_new(TOY_MLP);
-		struct vae_image *x = picture(141, 77, 255, VAE_RGB), *d = picture(7, 9, 255, VAE_GRAYSCALE);
+		struct vae_image *x = picture(141, 77, 255, VAE_RGB),
+						 *d = picture(7, 9, 255, VAE_GRAYSCALE);
 		struct trip t = travel(photo, x, 70), u = travel(mlp, d, 50);
 		h = t.rc || u.rc ? 0 : trip_hash(&t) ^ trip_hash(&u) << 1;
 		_exit(write(ends[1], &h, sizeof h) != sizeof h);
@@ -116,24 +125,28 @@ static void test_instruction_sets(void)
 	ok(scalar != 0, "scalar: there and back");
 	for (int isa = 1; isa < VAE_ISA_COUNT; isa++)
 		if (vae_isa_runs((enum vae_isa)isa))
-			ok(hash_in_child(vae_isa_name((enum vae_isa)isa)) == scalar, "%s: the same bytes", vae_isa_name((enum vae_isa)isa));
+			ok(hash_in_child(vae_isa_name((enum vae_isa)isa)) == scalar, "%s: the same bytes",
+			   vae_isa_name((enum vae_isa)isa));
 		else
 			tap_lacks("kernels", vae_isa_name((enum vae_isa)isa));
 }
 
-/* ---- pictures of all kinds --------------------------------------------------------------------------------------------- */
+/* ---- pictures of all kinds ------------------------------------------------------------------- */
 
-static void test_picture(const struct vae_model *m, uint32_t width, uint32_t height, uint16_t maxval, enum vae_tuple tuple, double quality)
+static void test_picture(const struct vae_model *m, uint32_t width, uint32_t height,
+                         uint16_t maxval, enum vae_tuple tuple, double quality)
 {
 	struct vae_image *x = picture(width, height, maxval, tuple);
 	uint64_t first = 0;
 	struct trip t;
 	char what[96];
-	snprintf(what, sizeof what, "%u x %u %s maxval %u quality %g", width, height, vae_tuple_name(tuple), maxval, quality);
+	snprintf(what, sizeof what, "%u x %u %s maxval %u quality %g", width, height,
+	         vae_tuple_name(tuple), maxval, quality);
 	for (int threads = 1; threads <= 3; threads++) {
 		omp_set_num_threads(threads);
 		t = travel(m, x, quality);
-		if (!ok(t.rc == 0, "%s, %d threads%s%s", what, threads, t.rc ? ": " : "", t.rc ? error.text : ""))
+		if (!ok(t.rc == 0, "%s, %d threads%s%s", what, threads, t.rc ? ": " : "",
+		        t.rc ? error.text : ""))
 			goto out;
 		if (threads == 1)
 			first = trip_hash(&t);
@@ -142,10 +155,13 @@ static void test_picture(const struct vae_model *m, uint32_t width, uint32_t hei
 		if (threads < 3)
 			trip_clear(&t);
 	}
-	ok(!memcmp(t.quantised[0]->y, t.quantised[1]->y, floats_of(t.y) * sizeof(float)), "%s: both methods give the same y^", what);
+	ok(!memcmp(t.quantised[0]->y, t.quantised[1]->y, floats_of(t.y) * sizeof(float)),
+	   "%s: both methods give the same y^", what);
 	const struct vae_geometry *g = &t.back->geometry;
-	ok(g->width == width && g->height == height && g->maxval == maxval && g->format == VAE_PAM && g->tuple == tuple &&
-	   !!x->alpha == vae_has_alpha(tuple) && (!x->alpha || !memcmp(t.back->alpha, x->alpha, (size_t)width * height * sizeof *x->alpha)),
+	ok(g->width == width && g->height == height && g->maxval == maxval && g->format == VAE_PAM &&
+	       g->tuple == tuple && !!x->alpha == vae_has_alpha(tuple) &&
+	       (!x->alpha ||
+	        !memcmp(t.back->alpha, x->alpha, (size_t)width * height * sizeof *x->alpha)),
 	   "%s: geometry and alpha come back", what);
 	struct vae_rate rate, other;
 	double bytes = 0;
@@ -153,24 +169,28 @@ static void test_picture(const struct vae_model *m, uint32_t width, uint32_t hei
 		bytes += (double)(t.codes[0]->slice[i].bytes - vae_codes_alpha_bytes(t.codes[0], i));
 	int rc = vae_rate_estimate(&rate, m, t.codes[0], &error);
 	double estimate = (rate.z_bits + rate.y_bits) / 8, slices = t.codes[0]->slices;
-	ok(!rc && bytes <= 1.005 * estimate + 64 * slices && bytes >= 0.995 * estimate - 64 * slices, "%s: %g bytes where the tables say %g (floats: y %g of %g bits)", what,
-	   bytes, estimate, rate.y_float_bits, rate.y_bits);
+	ok(!rc && bytes <= 1.005 * estimate + 64 * slices && bytes >= 0.995 * estimate - 64 * slices,
+	   "%s: %g bytes where the tables say %g (floats: y %g of %g bits)", what, bytes, estimate,
+	   rate.y_float_bits, rate.y_bits);
 	rc = vae_rate_estimate(&other, m, t.codes[1], &error);
-	ok(!rc && !memcmp(&rate, &other, sizeof rate), "%s: the estimate does not depend on the method", what);
+	ok(!rc && !memcmp(&rate, &other, sizeof rate), "%s: the estimate does not depend on the method",
+	   what);
 out:
 	trip_clear(&t);
 	vae_image_free(x);
 }
 
-/* ---- parts of pictures ------------------------------------------------------------------------------------------------- */
+/* ---- parts of pictures ----------------------------------------------------------------------- */
 
 static bool same_geometry(const struct vae_geometry *a, const struct vae_geometry *b)
 {
-	return a->width == b->width && a->height == b->height && a->maxval == b->maxval && a->format == b->format && a->tuple == b->tuple;
+	return a->width == b->width && a->height == b->height && a->maxval == b->maxval &&
+	       a->format == b->format && a->tuple == b->tuple;
 }
 
 /* Whether an image is what a window shows of the whole. */
-static bool shows(const struct vae_image *image, const struct vae_image *all, const struct vae_window *w)
+static bool shows(const struct vae_image *image, const struct vae_image *all,
+                  const struct vae_window *w)
 {
 	struct vae_geometry g = all->geometry;
 	size_t colours = (size_t)vae_colours(g.tuple);
@@ -180,8 +200,10 @@ static bool shows(const struct vae_image *image, const struct vae_image *all, co
 		return false;
 	for (size_t row = 0; row < w->height; row++) {
 		size_t here = row * w->width, there = (w->top + row) * all->geometry.width + w->left;
-		if (memcmp(image->colour + here * colours, all->colour + there * colours, w->width * colours * sizeof *image->colour) ||
-		    (image->alpha && memcmp(image->alpha + here, all->alpha + there, w->width * sizeof *image->alpha)))
+		if (memcmp(image->colour + here * colours, all->colour + there * colours,
+		           w->width * colours * sizeof *image->colour) ||
+		    (image->alpha &&
+		     memcmp(image->alpha + here, all->alpha + there, w->width * sizeof *image->alpha)))
 			return false;
 	}
 	return true;
@@ -196,8 +218,10 @@ static int collect(struct vae_image **image, struct vae_image_rows *rows, uint64
 	int rc = seed ? vae_image_new(&z, g, 0, &error) : vae_image_rows_collect(image, rows, &error);
 	vae_random_init(&r, seed, 0, 0);
 	while (seed && !rc && rows->row < g->height) {
-		uint32_t left = g->height - rows->row, n = 1 + vae_random_below(&r, left < 100 ? left : 100);
-		rc = rows->read(rows, n, z->colour + (size_t)rows->row * g->width * (size_t)vae_colours(g->tuple),
+		uint32_t left = g->height - rows->row,
+				 n = 1 + vae_random_below(&r, left < 100 ? left : 100);
+		rc = rows->read(rows, n,
+		                z->colour + (size_t)rows->row * g->width * (size_t)vae_colours(g->tuple),
 		                z->alpha ? z->alpha + (size_t)rows->row * g->width : NULL, &error);
 	}
 	if (rc)
@@ -207,10 +231,13 @@ static int collect(struct vae_image **image, struct vae_image_rows *rows, uint64
 	return rc;
 }
 
-static int decode_part(struct vae_image **image, const struct vae_model *m, struct vae_latents_rows *cells, const struct vae_window *w, int reduce, uint64_t seed)
+static int decode_part(struct vae_image **image, const struct vae_model *m,
+                       struct vae_latents_rows *cells, const struct vae_window *w, int reduce,
+                       uint64_t seed)
 {
 	struct vae_image_rows *pixels;
-	int rc = reduce ? vae_decode_reduced_rows(&pixels, m, cells, reduce, &error) : vae_decode_rows(&pixels, m, cells, w, &error);
+	int rc = reduce ? vae_decode_reduced_rows(&pixels, m, cells, reduce, &error)
+	                : vae_decode_rows(&pixels, m, cells, w, &error);
 	if (rc)
 		return rc;
 	rc = collect(image, pixels, seed);
@@ -220,7 +247,8 @@ static int decode_part(struct vae_image **image, const struct vae_model *m, stru
 	return rc;
 }
 
-static int window_of_codes(struct vae_image **image, const struct vae_model *m, const struct vae_codes *codes, const struct vae_window *w, uint64_t seed)
+static int window_of_codes(struct vae_image **image, const struct vae_model *m,
+                           const struct vae_codes *codes, const struct vae_window *w, uint64_t seed)
 {
 	struct vae_latents_rows *cells;
 	int rc = vae_dequantise_rows(&cells, m, codes, NULL, w, &error);
@@ -231,7 +259,8 @@ static int window_of_codes(struct vae_image **image, const struct vae_model *m, 
 	return rc;
 }
 
-static int part_of_latents(struct vae_image **image, const struct vae_model *m, const struct vae_latents *y, const struct vae_window *w, int reduce,
+static int part_of_latents(struct vae_image **image, const struct vae_model *m,
+                           const struct vae_latents *y, const struct vae_window *w, int reduce,
                            uint64_t seed)
 {
 	struct vae_latents_rows *cells;
@@ -243,22 +272,26 @@ static int part_of_latents(struct vae_image **image, const struct vae_model *m, 
 	return rc;
 }
 
-static bool window_good(const struct vae_model *m, const struct trip *t, const struct vae_window *w, uint64_t seed)
+static bool window_good(const struct vae_model *m, const struct trip *t, const struct vae_window *w,
+                        uint64_t seed)
 {
 	struct vae_image *a = NULL, *b = NULL;
-	bool good = !window_of_codes(&a, m, t->codes[0], w, seed) && !part_of_latents(&b, m, t->quantised[0], w, 0, seed) && shows(a, t->back, w) &&
+	bool good = !window_of_codes(&a, m, t->codes[0], w, seed) &&
+	            !part_of_latents(&b, m, t->quantised[0], w, 0, seed) && shows(a, t->back, w) &&
 	            shows(b, t->back, w);
 	vae_image_free(a);
 	vae_image_free(b);
 	return good;
 }
 
-static uint32_t side_below(struct vae_random *r, uint32_t limit) /* mostly small ones, and the limit itself */
+static uint32_t side_below(struct vae_random *r,
+                           uint32_t limit) /* mostly small ones, and the limit itself */
 {
 	return 1 + vae_random_below(r, vae_random_below(r, 3) && limit > 40 ? 40 : limit);
 }
 
-static void test_windows(const struct vae_model *m, uint32_t width, uint32_t height, uint16_t maxval, enum vae_tuple tuple)
+static void test_windows(const struct vae_model *m, uint32_t width, uint32_t height,
+                         uint16_t maxval, enum vae_tuple tuple)
 {
 	struct vae_image *x = picture(width, height, maxval, tuple);
 	struct trip t = travel(m, x, 60);
@@ -273,7 +306,8 @@ static void test_windows(const struct vae_model *m, uint32_t width, uint32_t hei
 	}
 	wrong += !window_good(m, &t, &(struct vae_window){0, 0, width, height}, 5);
 	wrong += !window_good(m, &t, &(struct vae_window){width - 1, height - 1, 1, 1}, 0);
-	ok(!wrong, "%u x %u %s, %u slices: windows show what the whole shows", width, height, vae_tuple_name(tuple), t.codes[0]->slices);
+	ok(!wrong, "%u x %u %s, %u slices: windows show what the whole shows", width, height,
+	   vae_tuple_name(tuple), t.codes[0]->slices);
 	trip_clear(&t);
 	vae_image_free(x);
 }
@@ -282,9 +316,15 @@ static void test_windows(const struct vae_model *m, uint32_t width, uint32_t hei
 static void test_slices(const struct vae_model *m)
 {
 	uint32_t halo = (uint32_t)vae_net_halo(&m->nets->net[VAE_SYNTHESIS]) * 16;
-	const struct { uint32_t left, width; bool needs[2]; } cases[] = {
-		{0, 100, {true, false}}, {1024 - halo - 16, 16, {true, false}}, {1024 - halo - 16, 17, {true, true}},
-		{1024 + halo - 1, 1, {true, true}}, {1024 + halo, 50, {false, true}}, {0, 1120, {true, true}}};
+	const struct {
+		uint32_t left, width;
+		bool needs[2];
+	} cases[] = {{0, 100, {true, false}},
+	             {1024 - halo - 16, 16, {true, false}},
+	             {1024 - halo - 16, 17, {true, true}},
+	             {1024 + halo - 1, 1, {true, true}},
+	             {1024 + halo, 50, {false, true}},
+	             {0, 1120, {true, true}}};
 	struct vae_image *x = picture(70 * 16, 20, 255, VAE_RGB);
 	struct trip t = travel(m, x, 30);
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
@@ -295,23 +335,28 @@ static void test_slices(const struct vae_model *m)
 			s->bytes -= 3; /* too short to be decoded */
 			int rc = window_of_codes(&z, m, t.codes[0], &w, 0);
 			s->bytes += 3;
-			ok(cases[i].needs[slice] ? rc == VAE_EDATA && !z : !rc && shows(z, t.back, &w), "columns %u to %u %s slice %d", w.left, w.left + w.width,
+			ok(cases[i].needs[slice] ? rc == VAE_EDATA && !z : !rc && shows(z, t.back, &w),
+			   "columns %u to %u %s slice %d", w.left, w.left + w.width,
 			   cases[i].needs[slice] ? "need" : "do not need", slice + 1);
 			vae_image_free(z);
 		}
 	static const struct vae_window outside[] = {
-		{0, 0, 0, 1}, {0, 0, 1, 0}, {1120, 0, 1, 1}, {0, 20, 1, 1}, {1, 0, 1120, 1}, {0, 1, 1, 20}, {9, 9, UINT32_MAX, 1}, {9, UINT32_MAX, 1, 2}};
+		{0, 0, 0, 1},    {0, 0, 1, 0},  {1120, 0, 1, 1},       {0, 20, 1, 1},
+		{1, 0, 1120, 1}, {0, 1, 1, 20}, {9, 9, UINT32_MAX, 1}, {9, UINT32_MAX, 1, 2}};
 	for (size_t i = 0; i < sizeof outside / sizeof *outside; i++) {
 		struct vae_image *z = NULL;
 		ok(window_of_codes(&z, m, t.codes[0], &outside[i], 0) == VAE_EARG && !z &&
-		   part_of_latents(&z, m, t.quantised[0], &outside[i], 0, 0) == VAE_EARG && !z, "%s", error.text);
+		       part_of_latents(&z, m, t.quantised[0], &outside[i], 0, 0) == VAE_EARG && !z,
+		   "%s", error.text);
 	}
 	trip_clear(&t);
 	vae_image_free(x);
 }
 
-/* A sample of the reduced picture, straight from its definition: x is the synthesis of the whole. */
-static long mean_sample(const float *x, const struct vae_geometry *g, uint32_t reduce, size_t row, size_t column, int colour)
+/* A sample of the reduced picture, straight from its definition: x is the synthesis of the whole.
+ */
+static long mean_sample(const float *x, const struct vae_geometry *g, uint32_t reduce, size_t row,
+                        size_t column, int colour)
 {
 	float rgb[3] = {0}, n = 0;
 	for (size_t i = row * reduce; i < (row + 1) * reduce && i < g->height; i++)
@@ -320,7 +365,8 @@ static long mean_sample(const float *x, const struct vae_geometry *g, uint32_t r
 				rgb[c] += x[(i * g->width + k) * 3 + (size_t)c];
 	for (int c = 0; c < 3; c++)
 		rgb[c] /= n;
-	float v = (vae_colours(g->tuple) == 3 ? rgb[colour] : (rgb[0] + rgb[1] + rgb[2]) * (1.0f / 3)) + 0.5f;
+	float v =
+		(vae_colours(g->tuple) == 3 ? rgb[colour] : (rgb[0] + rgb[1] + rgb[2]) * (1.0f / 3)) + 0.5f;
 	return lrintf((v < 0 ? 0 : v > 1 ? 1 : v) * g->maxval);
 }
 
@@ -328,12 +374,14 @@ static long mean_alpha(const struct vae_image *x, uint32_t reduce, size_t row, s
 {
 	double sum = 0, n = 0;
 	for (size_t i = row * reduce; i < (row + 1) * reduce && i < x->geometry.height; i++)
-		for (size_t k = column * reduce; k < (column + 1) * reduce && k < x->geometry.width; k++, n++)
+		for (size_t k = column * reduce; k < (column + 1) * reduce && k < x->geometry.width;
+		     k++, n++)
 			sum += x->alpha[i * x->geometry.width + k];
 	return lrint(sum / n);
 }
 
-static void test_reduced(const struct vae_model *m, uint32_t width, uint32_t height, uint16_t maxval, enum vae_tuple tuple, uint32_t reduce)
+static void test_reduced(const struct vae_model *m, uint32_t width, uint32_t height,
+                         uint16_t maxval, enum vae_tuple tuple, uint32_t reduce)
 {
 	struct vae_image *x = picture(width, height, maxval, tuple), *z = NULL;
 	struct trip t = travel(m, x, 60);
@@ -346,11 +394,13 @@ static void test_reduced(const struct vae_model *m, uint32_t width, uint32_t hei
 	vae_net_forward(&run, m->nets, &m->weights, vae_position_of(m->nets->arch.knots, y->quality));
 	g.width = (width + reduce - 1) / reduce;
 	g.height = (height + reduce - 1) / reduce;
-	if (ok(!part_of_latents(&z, m, y, NULL, (int)reduce, width % 5) && same_geometry(&z->geometry, &g) && !z->alpha == !x->alpha,
+	if (ok(!part_of_latents(&z, m, y, NULL, (int)reduce, width % 5) &&
+	           same_geometry(&z->geometry, &g) && !z->alpha == !x->alpha,
 	       "%u x %u %s reduced by %u", width, height, vae_tuple_name(tuple), reduce)) {
 		for (size_t i = 0; i < samples_of(z); i++) {
 			size_t row = i / colours / g.width, column = i / colours % g.width;
-			wrong += z->colour[i] != mean_sample(vae_run_output(&run, 0), &x->geometry, reduce, row, column, (int)(i % colours));
+			wrong += z->colour[i] != mean_sample(vae_run_output(&run, 0), &x->geometry, reduce, row,
+			                                     column, (int)(i % colours));
 		}
 		for (size_t i = 0; z->alpha && i < (size_t)g.width * g.height; i++)
 			wrong += z->alpha[i] != mean_alpha(x, reduce, i / g.width, i % g.width);
@@ -392,7 +442,8 @@ static void test_parallel(void)
 	for (int threads = 1; threads <= 4; threads += 3) {
 		omp_set_num_threads(threads);
 		memset(&error, 0, sizeof error);
-		ok(vae_parallel(64, odd_fails, NULL, &error) == VAE_EDATA && !strcmp(error.text, "piece 1"), "%d threads: the first failure is told", threads);
+		ok(vae_parallel(64, odd_fails, NULL, &error) == VAE_EDATA && !strcmp(error.text, "piece 1"),
+		   "%d threads: the first failure is told", threads);
 	}
 }
 
@@ -407,10 +458,12 @@ static void test_refusals(const struct vae_model *m)
 	if (!ok(!t.rc && c->slices == 2, "two slices"))
 		return;
 	c->slice[1].bytes -= 3;
-	ok(vae_dequantise(&y, m, c, &error) == VAE_EDATA && !y && strstr(error.text, "slice 2 of 2"), "a cut slice: %s", error.text);
+	ok(vae_dequantise(&y, m, c, &error) == VAE_EDATA && !y && strstr(error.text, "slice 2 of 2"),
+	   "a cut slice: %s", error.text);
 	c->slice[1].bytes += 3;
 	memset(c->slice[0].payload, 0xa5, c->slice[0].bytes);
-	ok(vae_dequantise(&y, m, c, &error) == VAE_EDATA && !y && strstr(error.text, "slice 1 of 2"), "a garbled slice: %s", error.text);
+	ok(vae_dequantise(&y, m, c, &error) == VAE_EDATA && !y && strstr(error.text, "slice 1 of 2"),
+	   "a garbled slice: %s", error.text);
 	c = t.codes[1];
 	c->rows++;
 	ok(vae_dequantise(&y, m, c, &error) == VAE_EDATA, "codes of the wrong shape: %s", error.text);
@@ -423,17 +476,24 @@ static void test_refusals(const struct vae_model *m)
 	c->model_id ^= 1;
 	ok(vae_dequantise(&y, m, c, &error) == VAE_EMODEL, "another model's codes: %s", error.text);
 	t.y->columns--;
-	ok(vae_quantise(&none, m, t.y, VAE_METHOD_RANGE, 0, &error) == VAE_EARG, "latents of the wrong shape: %s", error.text);
+	ok(vae_quantise(&none, m, t.y, VAE_METHOD_RANGE, 0, &error) == VAE_EARG,
+	   "latents of the wrong shape: %s", error.text);
 	t.y->columns++;
 	for (int effort = -1; effort <= VAE_EFFORT_MAX + 1; effort += VAE_EFFORT_MAX + 2)
-		ok(vae_quantise(&none, m, t.y, VAE_METHOD_RANGE, effort, &error) == VAE_EARG, "%s", error.text);
+		ok(vae_quantise(&none, m, t.y, VAE_METHOD_RANGE, effort, &error) == VAE_EARG, "%s",
+		   error.text);
 	t.y->model_id ^= 1;
-	ok(vae_decode(&z, m, t.y, &error) == VAE_EMODEL && !z, "another model's latents: %s", error.text);
-	ok(vae_encode(&y, m, x, NAN, &error) == VAE_EARG && vae_encode(&y, m, x, 100.5, &error) == VAE_EARG, "qualities out of range");
-	ok(part_of_latents(&z, m, t.quantised[0], NULL, 2, 0) == VAE_EARG && !z, "by 2: %s", error.text);
+	ok(vae_decode(&z, m, t.y, &error) == VAE_EMODEL && !z, "another model's latents: %s",
+	   error.text);
+	ok(vae_encode(&y, m, x, NAN, &error) == VAE_EARG &&
+	       vae_encode(&y, m, x, 100.5, &error) == VAE_EARG,
+	   "qualities out of range");
+	ok(part_of_latents(&z, m, t.quantised[0], NULL, 2, 0) == VAE_EARG && !z, "by 2: %s",
+	   error.text);
 	for (size_t i = 0; i < floats_of(t.quantised[0]); i++)
 		t.quantised[0]->y[i] = i & 1 ? 3e38f : -3e38f;
-	ok(vae_decode(&z, m, t.quantised[0], &error) == 0, "latents that overflow: a picture, if not a pretty one");
+	ok(vae_decode(&z, m, t.quantised[0], &error) == 0,
+	   "latents that overflow: a picture, if not a pretty one");
 	vae_image_free(z);
 	trip_clear(&t);
 	vae_image_free(x);
@@ -445,7 +505,8 @@ static void test_hint(struct vae_model *m)
 	m->path = strdup("/models/toy.safetensors");
 	m->by_path = true;
 	struct trip t = travel(m, x, 30);
-	ok(!t.rc && !strcmp(t.y->model_hint, m->path) && !strcmp(t.quantised[0]->model_hint, m->path), "latents carry the path of a model given by path");
+	ok(!t.rc && !strcmp(t.y->model_hint, m->path) && !strcmp(t.quantised[0]->model_hint, m->path),
+	   "latents carry the path of a model given by path");
 	trip_clear(&t);
 	vae_image_free(x);
 	free(m->path);
@@ -454,9 +515,11 @@ static void test_hint(struct vae_model *m)
 }
 
 /* side 0: the model's own size */
-static struct vae_image *sample(const struct vae_model *m, uint64_t seed, uint64_t index, uint32_t side)
+static struct vae_image *sample(const struct vae_model *m, uint64_t seed, uint64_t index,
+                                uint32_t side)
 {
-	struct vae_sample_options options = {.width = side, .height = side, .quality = 70, .seed = seed, .index = index};
+	struct vae_sample_options options = {
+		.width = side, .height = side, .quality = 70, .seed = seed, .index = index};
 	struct vae_latents_rows *y;
 	struct vae_image_rows *rows;
 	struct vae_image *x = NULL;
@@ -483,11 +546,13 @@ static void test_samples(const struct vae_model *m)
 	}
 	if (ok(x[0] && x[1] && x[2] && x[3], "samples: %s", error.text)) {
 		ok(!memcmp(x[0]->colour, x[1]->colour, bytes), "samples: the same from three threads");
-		ok(memcmp(x[0]->colour, x[2]->colour, bytes) && memcmp(x[0]->colour, x[3]->colour, bytes), "samples: others for another number or seed");
+		ok(memcmp(x[0]->colour, x[2]->colour, bytes) && memcmp(x[0]->colour, x[3]->colour, bytes),
+		   "samples: others for another number or seed");
 	}
 	for (int i = 0; i < 4; i++)
 		vae_image_free(x[i]);
-	ok(vae_sample_rows(&none, m, &options, &error) == VAE_ELIMIT && !none, "samples: %s", error.text);
+	ok(vae_sample_rows(&none, m, &options, &error) == VAE_ELIMIT && !none, "samples: %s",
+	   error.text);
 	options.quality = NAN;
 	ok(vae_sample_rows(&none, m, &options, &error) == VAE_EARG && !none, "samples: %s", error.text);
 	options = (struct vae_sample_options){.width = 20, .quality = 50};
@@ -505,7 +570,8 @@ static void test_mlp(const struct vae_model *m)
 	a = sample(m, 7, 0, 0);
 	b = sample(m, 7, 0, 0);
 	c = sample(m, 7, 1, 0);
-	ok(a && b && c && a->geometry.format == VAE_PGM && !memcmp(a->colour, b->colour, 63 * 2) && memcmp(a->colour, c->colour, 63 * 2),
+	ok(a && b && c && a->geometry.format == VAE_PGM && !memcmp(a->colour, b->colour, 63 * 2) &&
+	       memcmp(a->colour, c->colour, 63 * 2),
 	   "samples: the same for the same index, others for others");
 	vae_image_free(a);
 	vae_image_free(b);
@@ -514,7 +580,8 @@ static void test_mlp(const struct vae_model *m)
 	test_windows(m, 7, 9, 255, VAE_GRAYSCALE_ALPHA);
 	x = picture(7, 9, 255, VAE_GRAYSCALE);
 	a = NULL;
-	ok(!vae_encode(&y, m, x, 50, &error) && part_of_latents(&a, m, y, NULL, 4, 0) == VAE_EARG && !a, "mlp: %s", error.text);
+	ok(!vae_encode(&y, m, x, 50, &error) && part_of_latents(&a, m, y, NULL, 4, 0) == VAE_EARG && !a,
+	   "mlp: %s", error.text);
 	vae_latents_free(y);
 	vae_image_free(x);
 }
@@ -522,7 +589,8 @@ static void test_mlp(const struct vae_model *m)
 int main(void)
 {
 	test_instruction_sets();
-	struct vae_model *photo = toy_new(TOY_PHOTO), *four = toy_new(TOY_STEPS), *mlp = toy_new(TOY_MLP);
+	struct vae_model *photo = toy_new(TOY_PHOTO), *four = toy_new(TOY_STEPS),
+					 *mlp = toy_new(TOY_MLP);
 	if (!ok(photo && four && mlp, "models"))
 		return tap_done();
 	test_parallel();

@@ -1,4 +1,5 @@
-/* Damaged streams of codes: whatever happened to them, what salvage gives is what was written, and of a single fault only the slice that it hit is lost. */
+/* Damaged streams of codes: whatever happened to them, what salvage gives is what was written, and
+ * of a single fault only the slice that it hit is lost. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,8 +11,10 @@ enum { IMAGES = 3 };
 
 static struct vae_error error;
 
-/* Payloads of random bytes fill several raw blocks of zstd; those of few different bytes are compressed. */
-static struct vae_codes *make_codes(uint32_t width, uint32_t height, uint32_t most, unsigned alphabet, uint64_t seed)
+/* Payloads of random bytes fill several raw blocks of zstd; those of few different bytes are
+ * compressed. */
+static struct vae_codes *make_codes(uint32_t width, uint32_t height, uint32_t most,
+                                    unsigned alphabet, uint64_t seed)
 {
 	struct vae_codes *c = calloc(1, sizeof *c);
 	struct vae_random r;
@@ -80,7 +83,8 @@ static void compare(struct found *f, const struct stream *s, const struct vae_co
 	f->image[which] = true;
 	for (uint32_t i = 0; i < c->slices; i++) {
 		const struct vae_slice *a = &c->slice[i], *b = &s->codes[which]->slice[i];
-		if (a->lost ? a->payload || a->bytes : a->bytes != b->bytes || memcmp(a->payload, b->payload, a->bytes))
+		if (a->lost ? a->payload || a->bytes
+		            : a->bytes != b->bytes || memcmp(a->payload, b->payload, a->bytes))
 			f->wrong++;
 	}
 }
@@ -104,12 +108,13 @@ static struct found salvage(const struct stream *s, const char *bytes, size_t si
 	return f;
 }
 
-/* ---- one fault ---------------------------------------------------------------------------------------------------------- */
+/* ---- one fault ------------------------------------------------------------------------------- */
 
 /* Every byte of frame headers and the like, and some of the rest. */
 static void test_flips(const struct stream *s)
 {
-	unsigned tried = 0, wrong = 0, unseen = 0, too_many = 0, others = 0, whole = 0, lost_images = 0, next = 0;
+	unsigned tried = 0, wrong = 0, unseen = 0, too_many = 0, others = 0, whole = 0, lost_images = 0,
+			 next = 0;
 	char *bad = malloc(s->size);
 	memcpy(bad, s->bytes, s->size);
 	for (size_t at = 0; at < s->size; at += at % (128 << 10) < 80 || s->size - at < 20 ? 1 : 997) {
@@ -127,9 +132,15 @@ static void test_flips(const struct stream *s)
 			others += i != image && !f.image[i];
 		next += f.damages > 1;
 	}
-	ok(!wrong && !unseen && !others, "%u flipped bytes: each is seen, nothing wrong is given, no other image is touched (%u, %u, %u)", tried, wrong, unseen, others);
-	ok(!too_many && !next, "a flipped byte costs one slice, or an image its header, and is told once (%u, %u)", too_many, next);
-	ok(whole > 0 && lost_images > 0 && lost_images < 200, "%u of them cost nothing, %u an image", whole, lost_images);
+	ok(!wrong && !unseen && !others,
+	   "%u flipped bytes: each is seen, nothing wrong is given, no other image is touched (%u, %u, "
+	   "%u)",
+	   tried, wrong, unseen, others);
+	ok(!too_many && !next,
+	   "a flipped byte costs one slice, or an image its header, and is told once (%u, %u)",
+	   too_many, next);
+	ok(whole > 0 && lost_images > 0 && lost_images < 200, "%u of them cost nothing, %u an image",
+	   whole, lost_images);
 	free(bad);
 }
 
@@ -144,33 +155,28 @@ static void test_cuts(const struct stream *s)
 		shrinks += good < before;
 		before = good;
 	}
-	ok(!wrong && !unseen && !shrinks && before >= 10, "streams cut short: the longer, the more of them (%u, %u, %u)", wrong, unseen, shrinks);
+	ok(!wrong && !unseen && !shrinks && before >= 10,
+	   "streams cut short: the longer, the more of them (%u, %u, %u)", wrong, unseen, shrinks);
 }
 
-/* ---- many --------------------------------------------------------------------------------------------------------------- */
+/* ---- many ------------------------------------------------------------------------------------ */
 
-/* A random change, of few bytes or of many; returns the new size. bad has room for twice the stream. */
+/* A random change, of few bytes or of many; returns the new size. bad has room for twice the
+ * stream. */
 static size_t damage(char *bad, size_t size, struct vae_random *r)
 {
-	size_t at = vae_random_below(r, (uint32_t)size), n = 1 + vae_random_below(r, vae_random_below(r, 4) ? 12 : 3000);
+	size_t at = vae_random_below(r, (uint32_t)size),
+		   n = 1 + vae_random_below(r, vae_random_below(r, 4) ? 12 : 3000);
 	n = n < size - at ? n : size - at;
 	switch (vae_random_below(r, 5)) {
 	case 0:
 		for (size_t i = 0; i < n; i++)
 			bad[at + i] = (char)vae_random_u64(r);
 		return size;
-	case 1:
-		memset(bad + at, 0, n);
-		return size;
-	case 2:
-		memmove(bad + at, bad + at + n, size - at - n);
-		return size - n;
-	case 3: /* a piece twice */
-		memmove(bad + at + n, bad + at, size - at);
-		return size + n;
-	default:
-		bad[at] ^= (char)(1 << vae_random_below(r, 8));
-		return size;
+	case 1: memset(bad + at, 0, n); return size;
+	case 2: memmove(bad + at, bad + at + n, size - at - n); return size - n;
+	case 3: /* a piece twice */ memmove(bad + at + n, bad + at, size - at); return size + n;
+	default: bad[at] ^= (char)(1 << vae_random_below(r, 8)); return size;
 	}
 }
 

@@ -1,4 +1,5 @@
-/* Latents and codes: what is written, what is read back, what is refused; and what a stream is told to be. */
+/* Latents and codes: what is written, what is read back, what is refused; and what a stream is told
+ * to be. */
 #include "base/bytes.h"
 #include "base/memory.h"
 #include "stream/geometry.h"
@@ -14,7 +15,10 @@
 
 static struct vae_error error;
 
-struct bytes { uint8_t *data; size_t size; };
+struct bytes {
+	uint8_t *data;
+	size_t size;
+};
 
 static struct bytes join(struct bytes a, struct bytes b)
 {
@@ -27,10 +31,15 @@ static struct bytes join(struct bytes a, struct bytes b)
 static FILE *open_bytes(struct bytes b)
 {
 	static char nothing[1];
-	return b.size ? fmemopen(b.data, b.size, "rb") : fmemopen(nothing, 1, "wb+"); /* glibc refuses a size of 0; this one is empty too */
+	return b.size
+	           ? fmemopen(b.data, b.size, "rb")
+	           : fmemopen(nothing, 1, "wb+"); /* glibc refuses a size of 0; this one is empty too */
 }
 
-static const struct { struct vae_geometry geometry; uint32_t rows, columns, channels; } shapes[] = {
+static const struct {
+	struct vae_geometry geometry;
+	uint32_t rows, columns, channels;
+} shapes[] = {
 	{{33, 17, 255, VAE_PPM, VAE_RGB}, 2, 3, 5},
 	{{1, 1, 1, VAE_PBM, VAE_BLACKANDWHITE}, 1, 1, 1},
 	{{28, 28, 255, VAE_PGM, VAE_GRAYSCALE}, 1, 1, 20},
@@ -58,7 +67,8 @@ static bool same_alpha(const uint16_t *a, const uint16_t *b, const struct vae_ge
 
 static bool same_geometry(const struct vae_geometry *a, const struct vae_geometry *b)
 {
-	return a->width == b->width && a->height == b->height && a->maxval == b->maxval && a->format == b->format && a->tuple == b->tuple;
+	return a->width == b->width && a->height == b->height && a->maxval == b->maxval &&
+	       a->format == b->format && a->tuple == b->tuple;
 }
 
 static void bound_memory(const char *what)
@@ -71,7 +81,7 @@ static void bound_memory(const char *what)
 	ok(usage.ru_maxrss < 200 << 10, "%s in little memory (%ld KiB)", what, usage.ru_maxrss);
 }
 
-/* ---- latents ----------------------------------------------------------------------------------------------------------- */
+/* ---- latents --------------------------------------------------------------------------------- */
 
 static struct vae_latents *latents_new(size_t shape)
 {
@@ -105,10 +115,13 @@ static struct bytes latents_bytes(const struct vae_latents *l)
 
 static bool same_latents(const struct vae_latents *a, const struct vae_latents *b)
 {
-	return same_geometry(&a->geometry, &b->geometry) && a->model_id == b->model_id && a->quality == b->quality && a->rows == b->rows &&
-	       a->columns == b->columns && a->channels == b->channels && !memcmp(a->y, b->y, (size_t)a->rows * a->columns * a->channels * 4) &&
+	return same_geometry(&a->geometry, &b->geometry) && a->model_id == b->model_id &&
+	       a->quality == b->quality && a->rows == b->rows && a->columns == b->columns &&
+	       a->channels == b->channels &&
+	       !memcmp(a->y, b->y, (size_t)a->rows * a->columns * a->channels * 4) &&
 	       same_alpha(a->alpha, b->alpha, &a->geometry) &&
-	       (a->model_hint && b->model_hint ? !strcmp(a->model_hint, b->model_hint) : a->model_hint == b->model_hint);
+	       (a->model_hint && b->model_hint ? !strcmp(a->model_hint, b->model_hint)
+	                                       : a->model_hint == b->model_hint);
 }
 
 /* Result of reading one image; the image is dropped. */
@@ -134,37 +147,53 @@ static bool latents_refused(const char *text, int code, const char *word)
 }
 
 #define HEAD "VAELATENTS 1\nMODEL 0123456789abcdef\n"
-#define TAIL "FORMAT P7\nTUPLTYPE GRAYSCALE_ALPHA\nMAXVAL 3\nQUALITY 9\nROWS 1\nCOLUMNS 1\nCHANNELS 2\nENDHDR\n"
+#define TAIL                                                                                 \
+	"FORMAT P7\nTUPLTYPE GRAYSCALE_ALPHA\nMAXVAL 3\nQUALITY 9\nROWS 1\nCOLUMNS 1\nCHANNELS " \
+	"2\nENDHDR\n"
 
 static void test_latents_layout(void)
 {
 	static float y[2] = {1, -2.5f};
 	static uint16_t alpha[2] = {3, 1};
-	struct vae_latents l = {.geometry = {2, 1, 3, VAE_PAM, VAE_GRAYSCALE_ALPHA}, .model_id = 0x0123456789abcdef, .model_hint = "/m/a b.s", .quality = 9,
-	                        .rows = 1, .columns = 1, .channels = 2, .y = y, .alpha = alpha};
-	static const char want[] = HEAD "HINT /m/a%20b.s\nWIDTH 2\nHEIGHT 1\n" TAIL "\0\0\200\77\0\0\40\300\3\1";
+	struct vae_latents l = {.geometry = {2, 1, 3, VAE_PAM, VAE_GRAYSCALE_ALPHA},
+	                        .model_id = 0x0123456789abcdef,
+	                        .model_hint = "/m/a b.s",
+	                        .quality = 9,
+	                        .rows = 1,
+	                        .columns = 1,
+	                        .channels = 2,
+	                        .y = y,
+	                        .alpha = alpha};
+	static const char want[] =
+		HEAD "HINT /m/a%20b.s\nWIDTH 2\nHEIGHT 1\n" TAIL "\0\0\200\77\0\0\40\300\3\1";
 	struct bytes b = latents_bytes(&l);
-	ok(b.size == sizeof want - 1 && !memcmp(b.data, want, b.size), "latents: byte for byte as specified");
+	ok(b.size == sizeof want - 1 && !memcmp(b.data, want, b.size),
+	   "latents: byte for byte as specified");
 	int bad = 0;
 	for (size_t n = 0; n < b.size; n++)
 		bad += latents_result((struct bytes){b.data, n}, 0) != (n ? VAE_EDATA : 0);
-	ok(!bad && latents_result(b, 0) == 1, "latents: every truncation is refused, an empty stream is a clean end");
+	ok(!bad && latents_result(b, 0) == 1,
+	   "latents: every truncation is refused, an empty stream is a clean end");
 	ok(latents_result(b, 1) == VAE_ELIMIT, "latents: more pixels than allowed");
 	b.data[b.size - 1] = 4;
-	ok(latents_result(b, 0) == VAE_EDATA && strstr(error.text, "alpha sample is 4"), "latents: alpha above maxval");
+	ok(latents_result(b, 0) == VAE_EDATA && strstr(error.text, "alpha sample is 4"),
+	   "latents: alpha above maxval");
 	b.data[b.size - 1] = 0;
 	b.data[b.size - 3] = 0x7f; /* 7fa00000: NaN */
 	b.data[b.size - 4] = 0xa0;
-	ok(latents_result(b, 0) == VAE_EDATA && error.offset == (int64_t)b.size - 6, "latents: NaN, told where (%s, byte %lld)", error.text, (long long)error.offset);
+	ok(latents_result(b, 0) == VAE_EDATA && error.offset == (int64_t)b.size - 6,
+	   "latents: NaN, told where (%s, byte %lld)", error.text, (long long)error.offset);
 	free(b.data);
 	y[1] = INFINITY;
 	FILE *f = tmpfile();
-	ok(vae_latents_write(&l, f, &error) == VAE_EDATA && ftell(f) == 0, "latents: infinity is not written");
+	ok(vae_latents_write(&l, f, &error) == VAE_EDATA && ftell(f) == 0,
+	   "latents: infinity is not written");
 	fclose(f);
 	y[1] = 0;
 	if ((f = fopen("/dev/full", "wb"))) {
 		setvbuf(f, NULL, _IONBF, 0);
-		ok(vae_latents_write(&l, f, &error) == VAE_EIO && strstr(error.text, "No space"), "latents: a full disk");
+		ok(vae_latents_write(&l, f, &error) == VAE_EIO && strstr(error.text, "No space"),
+		   "latents: a full disk");
 		fclose(f);
 	}
 }
@@ -173,32 +202,48 @@ static void test_latents_header(void)
 {
 	ok(latents_refused("VAELATENTS 2\n", VAE_EDATA, "first line"), "latents: another version");
 	ok(latents_refused("P6\n", VAE_EDATA, "not latents"), "latents: a picture");
-	ok(latents_refused("VAELATENTS 11\n", VAE_EDATA, "not latents"), "latents: more behind the version");
-	ok(latents_refused(HEAD "WIDTH 2\nHEIGHT 1\nWIDTH 2\n" TAIL, VAE_EDATA, "WIDTH is there twice"), "latents: a key twice");
+	ok(latents_refused("VAELATENTS 11\n", VAE_EDATA, "not latents"),
+	   "latents: more behind the version");
+	ok(latents_refused(HEAD "WIDTH 2\nHEIGHT 1\nWIDTH 2\n" TAIL, VAE_EDATA, "WIDTH is there twice"),
+	   "latents: a key twice");
 	ok(latents_refused(HEAD "WIDTH 2\n" TAIL, VAE_EDATA, "no HEIGHT"), "latents: a key missing");
 	ok(latents_refused(HEAD "DEPTH 2\n" TAIL, VAE_EDATA, "no keyword"), "latents: an unknown key");
 	ok(latents_refused(HEAD "WIDTH 02\n" TAIL, VAE_EDATA, "WIDTH 02"), "latents: a leading zero");
 	ok(latents_refused(HEAD "WIDTH -2\n" TAIL, VAE_EDATA, "WIDTH -2"), "latents: a sign");
 	ok(latents_refused(HEAD "WIDTH 0\n" TAIL, VAE_EDATA, "WIDTH 0"), "latents: zero");
-	ok(latents_refused(HEAD "WIDTH 2147483648\n" TAIL, VAE_EDATA, "WIDTH 2147483648"), "latents: 2^31");
-	ok(latents_refused(HEAD "WIDTH 99999999999999999999\n" TAIL, VAE_EDATA, "WIDTH 9999"), "latents: 10^20 - 1");
+	ok(latents_refused(HEAD "WIDTH 2147483648\n" TAIL, VAE_EDATA, "WIDTH 2147483648"),
+	   "latents: 2^31");
+	ok(latents_refused(HEAD "WIDTH 99999999999999999999\n" TAIL, VAE_EDATA, "WIDTH 9999"),
+	   "latents: 10^20 - 1");
 	ok(latents_refused(HEAD "WIDTH\n" TAIL, VAE_EDATA, "no keyword"), "latents: a key alone");
-	ok(latents_refused(HEAD "WIDTH 2\r\n" TAIL, VAE_EDATA, "malformed"), "latents: a carriage return");
-	ok(latents_refused("VAELATENTS 1\nMODEL 0123456789abcde\n", VAE_EDATA, "MODEL"), "latents: a short id");
+	ok(latents_refused(HEAD "WIDTH 2\r\n" TAIL, VAE_EDATA, "malformed"),
+	   "latents: a carriage return");
+	ok(latents_refused("VAELATENTS 1\nMODEL 0123456789abcde\n", VAE_EDATA, "MODEL"),
+	   "latents: a short id");
 	ok(latents_refused(HEAD "HINT a\n", VAE_EDATA, "HINT"), "latents: a relative hint");
 	ok(latents_refused(HEAD "HINT /%0\n", VAE_EDATA, "HINT"), "latents: half a triplet");
 	ok(latents_refused(HEAD "HINT /%00\n", VAE_EDATA, "HINT"), "latents: a NUL in the hint");
-	ok(latents_refused(HEAD "WIDTH 2\nHEIGHT 1\nFORMAT P6\nTUPLTYPE RGB\nMAXVAL 3\nQUALITY 9\nROWS 1\nCOLUMNS 2\nCHANNELS 2\nENDHDR\n", VAE_EDATA, "do not suit"), "latents: cells that do not suit the picture");
-	ok(latents_refused(HEAD "WIDTH 2147483647\nHEIGHT 2147483647\n" TAIL, VAE_ELIMIT, "limit"), "latents: the largest picture");
-	ok(latents_refused(HEAD "WIDTH 2\nHEIGHT 1\nFORMAT P6\nTUPLTYPE GRAYSCALE\nMAXVAL 3\nQUALITY 9\nROWS 1\nCOLUMNS 1\nCHANNELS 2\nENDHDR\n", VAE_EDATA,
-	                   "does not hold"), "latents: a format that does not suit the tuple type");
-	ok(latents_refused(HEAD "WIDTH 16384\nHEIGHT 16384\nFORMAT P6\nTUPLTYPE RGB\nMAXVAL 3\nQUALITY 9\nROWS 1024\nCOLUMNS 1024\nCHANNELS 1024\nENDHDR\nabc",
-	                   VAE_EDATA, "truncated"), "latents: 4 GiB claimed, 3 bytes there");
+	ok(latents_refused(HEAD "WIDTH 2\nHEIGHT 1\nFORMAT P6\nTUPLTYPE RGB\nMAXVAL 3\nQUALITY 9\nROWS "
+	                        "1\nCOLUMNS 2\nCHANNELS 2\nENDHDR\n",
+	                   VAE_EDATA, "do not suit"),
+	   "latents: cells that do not suit the picture");
+	ok(latents_refused(HEAD "WIDTH 2147483647\nHEIGHT 2147483647\n" TAIL, VAE_ELIMIT, "limit"),
+	   "latents: the largest picture");
+	ok(latents_refused(HEAD "WIDTH 2\nHEIGHT 1\nFORMAT P6\nTUPLTYPE GRAYSCALE\nMAXVAL 3\nQUALITY "
+	                        "9\nROWS 1\nCOLUMNS 1\nCHANNELS 2\nENDHDR\n",
+	                   VAE_EDATA, "does not hold"),
+	   "latents: a format that does not suit the tuple type");
+	ok(latents_refused(HEAD "WIDTH 16384\nHEIGHT 16384\nFORMAT P6\nTUPLTYPE RGB\nMAXVAL 3\nQUALITY "
+	                        "9\nROWS 1024\nCOLUMNS 1024\nCHANNELS 1024\nENDHDR\nabc",
+	                   VAE_EDATA, "truncated"),
+	   "latents: 4 GiB claimed, 3 bytes there");
 	char *line = malloc(20000);
 	memset(line, 'a', 20000);
 	memcpy(line, HEAD, strlen(HEAD));
 	memcpy(line + strlen(HEAD), "HINT /", 6);
-	ok(latents_result((struct bytes){(uint8_t *)line, 20000}, 0) == VAE_EDATA && strstr(error.text, "malformed"), "latents: an endless line");
+	ok(latents_result((struct bytes){(uint8_t *)line, 20000}, 0) == VAE_EDATA &&
+	       strstr(error.text, "malformed"),
+	   "latents: an endless line");
 	free(line);
 	bound_memory("latents");
 }
@@ -217,7 +262,8 @@ static void test_latents(void)
 	FILE *f = open_bytes(all);
 	for (size_t i = 0; i < SHAPES; i++) {
 		struct vae_latents *l = latents_new(i), *back = NULL;
-		ok(vae_latents_read(&back, f, 0, &error) == 1 && same_latents(l, back), "latents %zu come back", i);
+		ok(vae_latents_read(&back, f, 0, &error) == 1 && same_latents(l, back),
+		   "latents %zu come back", i);
 		vae_latents_free(back);
 		vae_latents_free(l);
 	}
@@ -229,7 +275,7 @@ static void test_latents(void)
 	test_latents_header();
 }
 
-/* ---- codes ------------------------------------------------------------------------------------------------------------- */
+/* ---- codes ----------------------------------------------------------------------------------- */
 
 static struct vae_codes *codes_new(size_t shape)
 {
@@ -244,7 +290,12 @@ static struct vae_codes *codes_new(size_t shape)
 	c->slices = (c->rows + 63) / 64 * ((c->columns + 63) / 64);
 	c->slice = calloc(c->slices, sizeof *c->slice);
 	for (uint32_t i = 0; i < c->slices; i++) {
-		c->slice[i].bytes = (uint32_t)vae_codes_alpha_bytes(c, i) + (i == 1 ? 0 : shape == 6 && i == 0 ? 1000000 : 7 + 100 * i); /* the long one fills zstd's blocks and our buffers */
+		c->slice[i].bytes =
+			(uint32_t)vae_codes_alpha_bytes(c, i) +
+			(i == 1 ? 0
+		     : shape == 6 && i == 0
+		         ? 1000000
+		         : 7 + 100 * i); /* the long one fills zstd's blocks and our buffers */
 		c->slice[i].payload = calloc(1, c->slice[i].bytes + 1);
 		for (uint32_t k = 0; k < c->slice[i].bytes; k += c->slice[i].bytes >= 1000000 ? 99991 : 1)
 			c->slice[i].payload[k] = (uint8_t)((i + k) * 151);
@@ -273,15 +324,20 @@ static struct bytes codes_of_shape(size_t shape)
 
 static bool same_codes(const struct vae_codes *a, const struct vae_codes *b)
 {
-	bool same = same_geometry(&a->geometry, &b->geometry) && a->model_id == b->model_id && a->quality == b->quality && a->method == b->method &&
-	            a->rows == b->rows && a->columns == b->columns && a->channels == b->channels && a->slices == b->slices;
+	bool same = same_geometry(&a->geometry, &b->geometry) && a->model_id == b->model_id &&
+	            a->quality == b->quality && a->method == b->method && a->rows == b->rows &&
+	            a->columns == b->columns && a->channels == b->channels && a->slices == b->slices;
 	for (uint32_t i = 0; same && i < a->slices; i++)
-		same = a->slice[i].bytes == b->slice[i].bytes && (!a->slice[i].bytes || !memcmp(a->slice[i].payload, b->slice[i].payload, a->slice[i].bytes));
+		same = a->slice[i].bytes == b->slice[i].bytes &&
+		       (!a->slice[i].bytes ||
+		        !memcmp(a->slice[i].payload, b->slice[i].payload, a->slice[i].bytes));
 	return same;
 }
 
-/* Reads a whole stream. Returns how many images there are, -1 for one that is not what `want` has in its place, or the error. */
-static int codes_result(struct bytes b, uint64_t max_pixels, struct vae_codes *const *want, int images)
+/* Reads a whole stream. Returns how many images there are, -1 for one that is not what `want` has
+ * in its place, or the error. */
+static int codes_result(struct bytes b, uint64_t max_pixels, struct vae_codes *const *want,
+                        int images)
 {
 	struct vae_codes_reader *reader;
 	FILE *f = open_bytes(b);
@@ -322,46 +378,68 @@ static struct bytes pack(struct bytes b, size_t size)
 
 static void test_codes_layout(void)
 {
-	static uint8_t payload[7] = {1, 2, 0, 3, 0xab, 0xcd, 0xef}; /* two alpha samples of 16 bits, then symbols */
+	static uint8_t payload[7] = {1,    2,    0,   3,
+	                             0xab, 0xcd, 0xef}; /* two alpha samples of 16 bits, then symbols */
 	struct vae_slice slice = {.payload = payload, .bytes = 7};
-	struct vae_codes c = {.geometry = {2, 1, 0x104, VAE_PAM, VAE_RGB_ALPHA}, .model_id = 0x0102030405060708, .quality = 0x1122, .method = VAE_METHOD_ZSTD,
-	                      .rows = 1, .columns = 1, .channels = 0x140, .slices = 1, .slice = &slice};
+	struct vae_codes c = {.geometry = {2, 1, 0x104, VAE_PAM, VAE_RGB_ALPHA},
+	                      .model_id = 0x0102030405060708,
+	                      .quality = 0x1122,
+	                      .method = VAE_METHOD_ZSTD,
+	                      .rows = 1,
+	                      .columns = 1,
+	                      .channels = 0x140,
+	                      .slices = 1,
+	                      .slice = &slice};
 	uint8_t want[34 + 8 + 7] = "VAEC\1\1\166\4\10\7\6\5\4\3\2\1\2\0\0\0\1\0\0\0\4\1\42\21\100\1";
 	vae_put32(want + 30, (uint32_t)XXH64(want, 30, 0));
 	vae_put32(want + 34, 7);
 	vae_put32(want + 38, (uint32_t)XXH64(payload, 7, 0));
 	memcpy(want + 42, payload, 7);
 	struct bytes b = codes_bytes(&c, 19), inner = unpack(b);
-	ok(inner.size == sizeof want && !memcmp(inner.data, want, sizeof want), "codes: byte for byte as specified");
-	ok(ZSTD_getFrameContentSize(b.data, b.size) == sizeof want && ZSTD_findFrameCompressedSize(b.data, b.size) == b.size && b.data[4] & 4,
+	ok(inner.size == sizeof want && !memcmp(inner.data, want, sizeof want),
+	   "codes: byte for byte as specified");
+	ok(ZSTD_getFrameContentSize(b.data, b.size) == sizeof want &&
+	       ZSTD_findFrameCompressedSize(b.data, b.size) == b.size && b.data[4] & 4,
 	   "codes: one frame, its content size pledged, its checksum on");
-	ok(b.size <= sizeof want + 4 + 2 + 3 * 3 + 4, /* a block each for heads, alpha and symbols */ "codes: zstd adds %zu bytes", b.size - sizeof want);
+	ok(b.size <= sizeof want + 4 + 2 + 3 * 3 + 4,
+	   /* a block each for heads, alpha and symbols */ "codes: zstd adds %zu bytes",
+	   b.size - sizeof want);
 	free(inner.data);
 	free(b.data);
 	FILE *f = fopen("/dev/full", "wb");
 	if (f) {
 		setvbuf(f, NULL, _IONBF, 0);
-		ok(vae_codes_write(&c, f, 1, &error) == VAE_EIO && strstr(error.text, "No space"), "codes: a full disk");
+		ok(vae_codes_write(&c, f, 1, &error) == VAE_EIO && strstr(error.text, "No space"),
+		   "codes: a full disk");
 		fclose(f);
 	}
 	f = tmpfile();
-	ok(vae_codes_write(&c, f, -1, &error) == VAE_EARG && vae_codes_write(&c, f, 20, &error) == VAE_EARG && !ftell(f), "codes: levels 1 to 19");
+	ok(vae_codes_write(&c, f, -1, &error) == VAE_EARG &&
+	       vae_codes_write(&c, f, 20, &error) == VAE_EARG && !ftell(f),
+	   "codes: levels 1 to 19");
 	c.rows = 2;
 	ok(vae_codes_write(&c, f, 1, &error) == VAE_EARG, "codes: a shape that is none");
 	fclose(f);
 }
 
-/* zstd's own checksum must not be the only guard: frames may end later, and others may have packed the codes again. */
+/* zstd's own checksum must not be the only guard: frames may end later, and others may have packed
+ * the codes again. */
 static void test_codes_inner(void)
 {
 	struct vae_codes *want = codes_new(3);
 	struct bytes one = codes_of_shape(3), inner = unpack(one);
-	static const struct { size_t at; const char *word; } flips[] = {{9, "header's checksum"}, {26, "header's checksum"}, {60, "checksum of slice 1 of"}};
+	static const struct {
+		size_t at;
+		const char *word;
+	} flips[] = {
+		{9, "header's checksum"}, {26, "header's checksum"}, {60, "checksum of slice 1 of"}};
 	for (size_t i = 0; i < 4; i++) {
 		size_t at = i < 3 ? flips[i].at : inner.size - 1;
 		inner.data[at] ^= 1;
 		struct bytes b = pack(inner, inner.size);
-		ok(codes_result(b, 0, &want, 1) == VAE_EDATA && strstr(error.text, i < 3 ? flips[i].word : "checksum of slice 3 of 3"), "codes: %s", error.text);
+		ok(codes_result(b, 0, &want, 1) == VAE_EDATA &&
+		       strstr(error.text, i < 3 ? flips[i].word : "checksum of slice 3 of 3"),
+		   "codes: %s", error.text);
 		inner.data[at] ^= 1;
 		free(b.data);
 	}
@@ -391,8 +469,10 @@ static void test_codes_damage(void)
 		}
 	ok(!bad, "codes: flipped bytes are refused, or make no difference (%d)", survived);
 	struct bytes junk = join(both, (struct bytes){(uint8_t *)"junk", 4});
-	ok(codes_result(junk, 0, want, 2) == VAE_EDATA, "codes: junk behind the last frame (%s, byte %lld)", error.text, (long long)error.offset);
-	ok(codes_result(one, 15, want, 1) == VAE_ELIMIT && codes_result(one, 16, want, 1) == 1, "codes: more pixels than allowed");
+	ok(codes_result(junk, 0, want, 2) == VAE_EDATA,
+	   "codes: junk behind the last frame (%s, byte %lld)", error.text, (long long)error.offset);
+	ok(codes_result(one, 15, want, 1) == VAE_ELIMIT && codes_result(one, 16, want, 1) == 1,
+	   "codes: more pixels than allowed");
 	free(junk.data);
 	free(one.data);
 	free(two.data);
@@ -404,12 +484,14 @@ static void test_codes_damage(void)
 static void test_codes_frames(void)
 {
 	struct vae_codes *want[2] = {codes_new(0), codes_new(4)};
-	struct bytes one = codes_of_shape(0), two = codes_of_shape(4), a = unpack(one), b = unpack(two), inner = join(a, b), packed = pack(inner, inner.size);
+	struct bytes one = codes_of_shape(0), two = codes_of_shape(4), a = unpack(one), b = unpack(two),
+				 inner = join(a, b), packed = pack(inner, inner.size);
 	ok(codes_result(packed, 0, want, 2) == 2, "codes: two images in a frame");
 	struct bytes skip = {(uint8_t *)"\x5e\x2a\x4d\x18\3\0\0\0abc", 11}, t;
 	struct bytes stream = {malloc(1), 0};
 	for (size_t at = 0, piece = 5; at < inner.size; at += piece, piece += 3) {
-		struct bytes rest = {inner.data + at, inner.size - at}, frame = pack(rest, rest.size < piece ? rest.size : piece);
+		struct bytes rest = {inner.data + at, inner.size - at},
+					 frame = pack(rest, rest.size < piece ? rest.size : piece);
 		t = join(stream, frame);
 		free(stream.data);
 		stream = join(t, skip);
@@ -430,7 +512,8 @@ static void test_codes_frames(void)
 		FILE *f = fdopen(ends[0], "rb");
 		setvbuf(f, NULL, _IONBF, 0);
 		vae_codes_reader_new(&reader, f, 0, &error);
-		ok(vae_codes_read(&c, reader, &error) == 1 && same_codes(c, want[0]), "codes: a pipe is not read further than the frame");
+		ok(vae_codes_read(&c, reader, &error) == 1 && same_codes(c, want[0]),
+		   "codes: a pipe is not read further than the frame");
 		close(ends[1]);
 		alarm(0);
 		vae_codes_free(c);
@@ -465,7 +548,8 @@ static bool hostile(const uint8_t header[34], size_t zeros, int code, const char
 	return good;
 }
 
-/* Slices that each claim what they may, and are there: zeros, of which zstd makes little. All of them would take 168 MB. */
+/* Slices that each claim what they may, and are there: zeros, of which zstd makes little. All of
+ * them would take 168 MB. */
 static void test_codes_payloads(const uint8_t header[34])
 {
 	enum { SLICES = 40, PAYLOAD = 8 * (64 * 1024 + 16 * 1024) + 64 };
@@ -476,13 +560,17 @@ static void test_codes_payloads(const uint8_t header[34])
 	vae_put32(many.data + 20, 1);
 	vae_put16(many.data + 28, 1024);
 	vae_put32(many.data + 30, (uint32_t)XXH64(many.data, 30, 0));
-	for (many.size = 34; many.size + 8 + PAYLOAD <= (size_t)SLICES * (8 + PAYLOAD); many.size += 8 + PAYLOAD) {
+	for (many.size = 34; many.size + 8 + PAYLOAD <= (size_t)SLICES * (8 + PAYLOAD);
+	     many.size += 8 + PAYLOAD) {
 		vae_put32(many.data + many.size, PAYLOAD);
 		vae_put32(many.data + many.size + 4, sum);
 	}
 	struct bytes bomb = pack(many, many.size);
-	ok(codes_result(bomb, 1 << 18, NULL, 0) == VAE_ELIMIT, "codes: payloads of 20 MB in %zu bytes, for a limit of 2^18 pixels (%s)", bomb.size, error.text);
-	ok(codes_result(bomb, 0, NULL, 0) == VAE_EDATA && strstr(error.text, "frames end"), "codes: payloads of 25 MB are read under a larger one");
+	ok(codes_result(bomb, 1 << 18, NULL, 0) == VAE_ELIMIT,
+	   "codes: payloads of 20 MB in %zu bytes, for a limit of 2^18 pixels (%s)", bomb.size,
+	   error.text);
+	ok(codes_result(bomb, 0, NULL, 0) == VAE_EDATA && strstr(error.text, "frames end"),
+	   "codes: payloads of 25 MB are read under a larger one");
 	free(bomb.data);
 	free(many.data);
 }
@@ -491,10 +579,14 @@ static void test_codes_hostile(void)
 {
 	struct bytes b = codes_of_shape(0), inner = unpack(b);
 	uint8_t h[34];
-	static const struct { int at, byte; const char *word, *what; } edits[] = {
-		{0, 'W', "VAEC", "another magic"}, {4, 2, "version", "another version"}, {5, 2, "method", "the reserved method"},
-		{6, 0x32, "format", "format P3"}, {6, 0x63, "tuple", "no tuple type"}, {6, 0x61, "does not hold", "PPM of grey"},
-		{7, 3, "cells", "cells of 8 pixels"}, {7, 32, "cells", "cells of 2^32 pixels"}, {29, 5, "channels", "1285 channels"}};
+	static const struct {
+		int at, byte;
+		const char *word, *what;
+	} edits[] = {{0, 'W', "VAEC", "another magic"},       {4, 2, "version", "another version"},
+	             {5, 2, "method", "the reserved method"}, {6, 0x32, "format", "format P3"},
+	             {6, 0x63, "tuple", "no tuple type"},     {6, 0x61, "does not hold", "PPM of grey"},
+	             {7, 3, "cells", "cells of 8 pixels"},    {7, 32, "cells", "cells of 2^32 pixels"},
+	             {29, 5, "channels", "1285 channels"}};
 	for (size_t i = 0; i < sizeof edits / sizeof *edits; i++) {
 		memcpy(h, inner.data, 34);
 		h[edits[i].at] = (uint8_t)edits[i].byte;
@@ -510,30 +602,39 @@ static void test_codes_hostile(void)
 	vae_put32(h + 20, 16384);
 	vae_put16(h + 28, 1024);
 	h[6] = 0x76;
-	ok(hostile(h, 1000, VAE_EDATA, "which it cannot have"), "codes: 256 MiB of alpha in the header, 1000 bytes there");
+	ok(hostile(h, 1000, VAE_EDATA, "which it cannot have"),
+	   "codes: 256 MiB of alpha in the header, 1000 bytes there");
 	memcpy(h, inner.data, 34);
 	vae_put32(h + 16, 1 << 28);
 	vae_put32(h + 20, 1);
 	vae_put16(h + 28, 320);
-	ok(hostile(h, 1000, VAE_ELIMIT, "latent cells"), "codes: a picture one pixel high whose latents take 20 GiB");
+	ok(hostile(h, 1000, VAE_ELIMIT, "latent cells"),
+	   "codes: a picture one pixel high whose latents take 20 GiB");
 	memcpy(h, inner.data, 34);
 	test_codes_payloads(h);
 	struct bytes many = {calloc(1, 34 + 8 + (32 << 20)), 34 + 8 + (32 << 20)};
 	memcpy(many.data, h, 34);
 	vae_put32(many.data + 34, UINT32_MAX);
 	struct bytes bomb = pack(many, many.size);
-	ok(codes_result(bomb, 0, NULL, 0) == VAE_EDATA && strstr(error.text, "which it cannot have"), "codes: a slice of 4 GiB (%s)", error.text);
+	ok(codes_result(bomb, 0, NULL, 0) == VAE_EDATA && strstr(error.text, "which it cannot have"),
+	   "codes: a slice of 4 GiB (%s)", error.text);
 	free(bomb.data);
 	memset(many.data, 0, 100);
 	bomb = pack(many, many.size);
-	ok(codes_result(bomb, 0, NULL, 0) == VAE_EDATA && strstr(error.text, "VAEC"), "codes: 32 MiB of zeros (%s)", error.text);
+	ok(codes_result(bomb, 0, NULL, 0) == VAE_EDATA && strstr(error.text, "VAEC"),
+	   "codes: 32 MiB of zeros (%s)", error.text);
 	free(bomb.data);
 	free(many.data);
 	struct bytes window = {(uint8_t *)"\x28\xb5\x2f\xfd\x00\xa8\x01\x00\x00", 9};
-	ok(codes_result(window, 0, NULL, 0) == VAE_EDATA && strstr(error.text, "zstd:"), "codes: a window of 2 GiB (%s)", error.text);
-	struct bytes huge_skip = {(uint8_t *)"\x50\x2a\x4d\x18\xff\xff\xff\xff" "abc", 11};
-	ok(codes_result(huge_skip, 0, NULL, 0) == VAE_EDATA && strstr(error.text, "truncated"), "codes: a skippable frame of 4 GiB");
-	ok(codes_result((struct bytes){(uint8_t *)"P6 1 1 255 abc", 14}, 0, NULL, 0) == VAE_EDATA, "codes: a picture (%s)", error.text);
+	ok(codes_result(window, 0, NULL, 0) == VAE_EDATA && strstr(error.text, "zstd:"),
+	   "codes: a window of 2 GiB (%s)", error.text);
+	struct bytes huge_skip = {(uint8_t *)"\x50\x2a\x4d\x18\xff\xff\xff\xff"
+	                                     "abc",
+	                          11};
+	ok(codes_result(huge_skip, 0, NULL, 0) == VAE_EDATA && strstr(error.text, "truncated"),
+	   "codes: a skippable frame of 4 GiB");
+	ok(codes_result((struct bytes){(uint8_t *)"P6 1 1 255 abc", 14}, 0, NULL, 0) == VAE_EDATA,
+	   "codes: a picture (%s)", error.text);
 	bound_memory("codes");
 	free(inner.data);
 	free(b.data);
@@ -561,31 +662,42 @@ static void test_codes(void)
 	test_codes_hostile();
 }
 
-/* ---- shapes ------------------------------------------------------------------------------------------------------------ */
+/* ---- shapes ---------------------------------------------------------------------------------- */
 
 static void test_shapes(void)
 {
 	struct vae_geometry g = {100, 40, 255, VAE_PPM, VAE_RGB};
 	int shift = 0;
-	ok(!vae_shape_check(&g, 3, 7, 1, 0, VAE_EDATA, &shift, &error) && shift == 4, "cells of 16 pixels");
+	ok(!vae_shape_check(&g, 3, 7, 1, 0, VAE_EDATA, &shift, &error) && shift == 4,
+	   "cells of 16 pixels");
 	ok(!vae_shape_check(&g, 1, 1, 1, 0, VAE_EDATA, &shift, &error) && shift == 7, "one cell");
-	ok(vae_shape_check(&g, 7, 3, 1, 0, VAE_EDATA, NULL, &error) == VAE_EDATA && vae_shape_check(&g, 3, 7, 0, 0, VAE_EARG, NULL, &error) == VAE_EARG,
+	ok(vae_shape_check(&g, 7, 3, 1, 0, VAE_EDATA, NULL, &error) == VAE_EDATA &&
+	       vae_shape_check(&g, 3, 7, 0, 0, VAE_EARG, NULL, &error) == VAE_EARG,
 	   "shapes that are none");
 	struct vae_geometry thin = {1 << 20, 1, 255, VAE_PGM, VAE_GRAYSCALE};
 	ok(!vae_shape_check(&thin, 1, 65536, 80, 1 << 20, VAE_EDATA, NULL, &error) &&
-	   vae_shape_check(&thin, 1, 65536, 128, 1 << 20, VAE_EDATA, NULL, &error) == VAE_ELIMIT &&
-	   !vae_shape_check(&thin, 1, 65536, 1024, 0, VAE_EDATA, NULL, &error), "thin pictures: 4 numbers a pixel of the limit, and some to spare");
+	       vae_shape_check(&thin, 1, 65536, 128, 1 << 20, VAE_EDATA, NULL, &error) == VAE_ELIMIT &&
+	       !vae_shape_check(&thin, 1, 65536, 1024, 0, VAE_EDATA, NULL, &error),
+	   "thin pictures: 4 numbers a pixel of the limit, and some to spare");
 	g.width = g.height = INT32_MAX;
-	ok(!vae_shape_check(&g, 1, 1, 1, UINT64_MAX, VAE_EDATA, &shift, &error) && shift == 31, "the largest picture in one cell");
-	ok(vae_slice_count(64, 65) == 2 && vae_slice_count(1, 1) == 1 && vae_slice_count(134217728, 134217728) == (uint64_t)1 << 42, "slices");
-	struct vae_codes c = {.geometry = {1030, 1026, 255, VAE_PPM, VAE_RGB}, .rows = 65, .columns = 65, .channels = 2};
-	ok(vae_slice_limit(&c, 3) == 8 * (2 + 1024) + 64 && vae_slice_limit(&c, 1) == 8 * (128 + 16 * 1024) + 64, "slices at the edges");
+	ok(!vae_shape_check(&g, 1, 1, 1, UINT64_MAX, VAE_EDATA, &shift, &error) && shift == 31,
+	   "the largest picture in one cell");
+	ok(vae_slice_count(64, 65) == 2 && vae_slice_count(1, 1) == 1 &&
+	       vae_slice_count(134217728, 134217728) == (uint64_t)1 << 42,
+	   "slices");
+	struct vae_codes c = {
+		.geometry = {1030, 1026, 255, VAE_PPM, VAE_RGB}, .rows = 65, .columns = 65, .channels = 2};
+	ok(vae_slice_limit(&c, 3) == 8 * (2 + 1024) + 64 &&
+	       vae_slice_limit(&c, 1) == 8 * (128 + 16 * 1024) + 64,
+	   "slices at the edges");
 	c.geometry.format = VAE_PAM;
 	c.geometry.tuple = VAE_GRAYSCALE_ALPHA;
-	ok(vae_codes_alpha_bytes(&c, 0) == 1024 * 1024 && vae_codes_alpha_bytes(&c, 3) == 6 * 2 && vae_slice_limit(&c, 3) == 8 * (2 + 1024) + 64 + 12, "their alpha");
+	ok(vae_codes_alpha_bytes(&c, 0) == 1024 * 1024 && vae_codes_alpha_bytes(&c, 3) == 6 * 2 &&
+	       vae_slice_limit(&c, 3) == 8 * (2 + 1024) + 64 + 12,
+	   "their alpha");
 }
 
-/* ---- what is this? ----------------------------------------------------------------------------------------------------- */
+/* ---- what is this? --------------------------------------------------------------------------- */
 
 static enum vae_kind kind_of(const void *data, size_t size, bool through_pipe)
 {
@@ -599,7 +711,7 @@ static enum vae_kind kind_of(const void *data, size_t size, bool through_pipe)
 	enum vae_kind kind = vae_kind_peek(f);
 	size_t n = fread(back, 1, sizeof back, f);
 	if (n != size || memcmp(back, data, n))
-		kind = (enum vae_kind)-1; /* something was consumed */
+		kind = (enum vae_kind) - 1; /* something was consumed */
 	fclose(f);
 	return kind;
 }
@@ -607,17 +719,30 @@ static enum vae_kind kind_of(const void *data, size_t size, bool through_pipe)
 static void test_kind(void)
 {
 #define BYTES(text) text, sizeof text - 1
-	static const struct { const char *data; size_t size; enum vae_kind kind; bool pipe; } cases[] = {
-		{BYTES(""), VAE_KIND_END, true}, {BYTES("P6\n1 1 255\nabc"), VAE_KIND_IMAGE, true}, {BYTES("P1 1 1 0"), VAE_KIND_IMAGE, true},
-		{BYTES("P7\n"), VAE_KIND_IMAGE, true}, {BYTES("VAELATENTS 1\n"), VAE_KIND_LATENTS, true},
-		{BYTES("\x28\xb5\x2f\xfd\x24"), VAE_KIND_CODES, true}, {BYTES("\x50\x2a\x4d\x18\0\0\0\0"), VAE_KIND_CODES, true},
-		{BYTES("\x56\x2a\x4d\x18\0\0\0\0"), VAE_KIND_CODES, true}, {BYTES("P8"), VAE_KIND_UNKNOWN, true}, {BYTES("P"), VAE_KIND_UNKNOWN, true},
-		{BYTES("\x89PNG\r\n"), VAE_KIND_UNKNOWN, true}, {BYTES("\x28\1\0\0\0\0\0\0{\"a\":1}"), VAE_KIND_MODEL, false},
-		{BYTES("P1\0\0\0\0\0\0{\"a\":1}"), VAE_KIND_MODEL, false}, {BYTES("VA\0\0\0\0\0\0{\"a\":1}"), VAE_KIND_MODEL, false}};
+	static const struct {
+		const char *data;
+		size_t size;
+		enum vae_kind kind;
+		bool pipe;
+	} cases[] = {{BYTES(""), VAE_KIND_END, true},
+	             {BYTES("P6\n1 1 255\nabc"), VAE_KIND_IMAGE, true},
+	             {BYTES("P1 1 1 0"), VAE_KIND_IMAGE, true},
+	             {BYTES("P7\n"), VAE_KIND_IMAGE, true},
+	             {BYTES("VAELATENTS 1\n"), VAE_KIND_LATENTS, true},
+	             {BYTES("\x28\xb5\x2f\xfd\x24"), VAE_KIND_CODES, true},
+	             {BYTES("\x50\x2a\x4d\x18\0\0\0\0"), VAE_KIND_CODES, true},
+	             {BYTES("\x56\x2a\x4d\x18\0\0\0\0"), VAE_KIND_CODES, true},
+	             {BYTES("P8"), VAE_KIND_UNKNOWN, true},
+	             {BYTES("P"), VAE_KIND_UNKNOWN, true},
+	             {BYTES("\x89PNG\r\n"), VAE_KIND_UNKNOWN, true},
+	             {BYTES("\x28\1\0\0\0\0\0\0{\"a\":1}"), VAE_KIND_MODEL, false},
+	             {BYTES("P1\0\0\0\0\0\0{\"a\":1}"), VAE_KIND_MODEL, false},
+	             {BYTES("VA\0\0\0\0\0\0{\"a\":1}"), VAE_KIND_MODEL, false}};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		ok(kind_of(cases[i].data, cases[i].size, false) == cases[i].kind, "kind %zu, of a file", i);
 		if (cases[i].pipe)
-			ok(kind_of(cases[i].data, cases[i].size, true) == cases[i].kind, "kind %zu, of a pipe", i);
+			ok(kind_of(cases[i].data, cases[i].size, true) == cases[i].kind, "kind %zu, of a pipe",
+			   i);
 	}
 	FILE *folder = fopen("/", "rb");
 	if (folder) {

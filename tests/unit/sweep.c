@@ -1,4 +1,5 @@
-/* A sweep stores the bits of the network over the whole picture: for any size, area, number of strips, and rows a call. */
+/* A sweep stores the bits of the network over the whole picture: for any size, area, number of
+ * strips, and rows a call. */
 #include <omp.h>
 
 #include "base/cpu.h"
@@ -9,9 +10,13 @@
 static struct vae_error error;
 static struct vae_random rnd;
 
-static size_t between(size_t low, size_t high) { return low + vae_random_below(&rnd, (uint32_t)(high - low + 1)); }
+static size_t between(size_t low, size_t high)
+{
+	return low + vae_random_below(&rnd, (uint32_t)(high - low + 1));
+}
 
-/* A side of the network: an array of height x width x channels, `scale` of them a side of a cell. */
+/* A side of the network: an array of height x width x channels, `scale` of them a side of a cell.
+ */
 struct side {
 	float *data;
 	size_t height, width, channels, scale;
@@ -25,31 +30,44 @@ struct watch {
 	size_t stored, storing; /* and store for these */
 	size_t first, end;      /* columns that load may ask for */
 	uint16_t *count;        /* of the area's cells: how often stored */
-	size_t *next_load;      /* by column of cells of the picture: the next row that load may begin with, of a strip that begins there */
+	size_t *next_load; /* by column of cells of the picture: the next row that load may begin with,
+	                      of a strip that begins there */
 	int wrong;
 };
 
 static bool fits(const struct side *s, const struct vae_block *b)
 {
-	size_t rows = s->scale == 1 ? b->cells.rows : b->height_px, columns = s->scale == 1 ? b->cells.columns : b->width_px;
-	size_t bottom = (b->cells.row + b->cells.rows) * s->scale, right = (b->cells.column + b->cells.columns) * s->scale;
+	size_t rows = s->scale == 1 ? b->cells.rows : b->height_px,
+		   columns = s->scale == 1 ? b->cells.columns : b->width_px;
+	size_t bottom = (b->cells.row + b->cells.rows) * s->scale,
+		   right = (b->cells.column + b->cells.columns) * s->scale;
 	bottom = bottom < s->height ? bottom : s->height;
 	right = right < s->width ? right : s->width;
-	return rows && columns && b->cells.row * s->scale + rows == bottom && b->cells.column * s->scale + columns == right;
+	return rows && columns && b->cells.row * s->scale + rows == bottom &&
+	       b->cells.column * s->scale + columns == right;
 }
 
-static size_t line(const struct side *s, const struct vae_block *b) { return (s->scale == 1 ? b->cells.columns : b->width_px) * s->channels; }
-static size_t lines(const struct side *s, const struct vae_block *b) { return s->scale == 1 ? b->cells.rows : b->height_px; }
+static size_t line(const struct side *s, const struct vae_block *b)
+{
+	return (s->scale == 1 ? b->cells.columns : b->width_px) * s->channels;
+}
+static size_t lines(const struct side *s, const struct vae_block *b)
+{
+	return s->scale == 1 ? b->cells.rows : b->height_px;
+}
 static float *place(const struct side *s, const struct vae_block *b, size_t row)
 {
-	return s->data + ((b->cells.row * s->scale + row) * s->width + b->cells.column * s->scale) * s->channels;
+	return s->data +
+	       ((b->cells.row * s->scale + row) * s->width + b->cells.column * s->scale) * s->channels;
 }
 
 static void load(void *context, const struct vae_block *b, float *input)
 {
 	struct watch *w = context;
-	bool good = fits(&w->in, b) && b->cells.row >= w->loaded && b->cells.row + b->cells.rows <= w->needs && b->cells.column >= w->first &&
-	            b->cells.column + b->cells.columns <= w->end && b->cells.row == w->next_load[b->cells.column];
+	bool good = fits(&w->in, b) && b->cells.row >= w->loaded &&
+	            b->cells.row + b->cells.rows <= w->needs && b->cells.column >= w->first &&
+	            b->cells.column + b->cells.columns <= w->end &&
+	            b->cells.row == w->next_load[b->cells.column];
 	w->next_load[b->cells.column] = b->cells.row + b->cells.rows;
 	if (!good) {
 #pragma omp atomic
@@ -57,7 +75,8 @@ static void load(void *context, const struct vae_block *b, float *input)
 		return;
 	}
 	for (size_t row = 0; row < lines(&w->in, b); row++)
-		memcpy(input + row * line(&w->in, b), place(&w->in, b, row), line(&w->in, b) * sizeof *input);
+		memcpy(input + row * line(&w->in, b), place(&w->in, b, row),
+		       line(&w->in, b) * sizeof *input);
 }
 
 static int store(void *context, const struct vae_block *b, const float *output, struct vae_error *e)
@@ -65,26 +84,31 @@ static int store(void *context, const struct vae_block *b, const float *output, 
 	struct watch *w = context;
 	const struct vae_area *a = &w->area;
 	(void)e;
-	if (!fits(&w->out, b) || b->cells.row < w->stored || b->cells.row + b->cells.rows > w->storing || b->cells.column < a->column ||
+	if (!fits(&w->out, b) || b->cells.row < w->stored ||
+	    b->cells.row + b->cells.rows > w->storing || b->cells.column < a->column ||
 	    b->cells.column + b->cells.columns > a->column + a->columns) {
 #pragma omp atomic
 		w->wrong++;
 		return 0;
 	}
 	for (size_t row = 0; row < lines(&w->out, b); row++)
-		memcpy(place(&w->out, b, row), output + row * line(&w->out, b), line(&w->out, b) * sizeof *output);
+		memcpy(place(&w->out, b, row), output + row * line(&w->out, b),
+		       line(&w->out, b) * sizeof *output);
 	for (size_t row = 0; row < b->cells.rows; row++)
 		for (size_t column = 0; column < b->cells.columns; column++)
-			w->count[(b->cells.row - a->row + row) * a->columns + b->cells.column - a->column + column]++;
+			w->count[(b->cells.row - a->row + row) * a->columns + b->cells.column - a->column +
+			         column]++;
 	return 0;
 }
 
 /* The network's input and its output over the whole picture. */
-static void whole(const struct vae_model *m, int part, size_t height, size_t width, struct vae_position at, struct side *in, struct side *out)
+static void whole(const struct vae_model *m, int part, size_t height, size_t width,
+                  struct vae_position at, struct side *in, struct side *out)
 {
 	struct vae_run run;
 	size_t rows = (height + 15) / 16, columns = (width + 15) / 16;
-	struct side pixels = {NULL, height, width, 3, 16}, cells = {NULL, rows, columns, (size_t)m->nets->arch.y, 1};
+	struct side pixels = {NULL, height, width, 3, 16},
+				cells = {NULL, rows, columns, (size_t)m->nets->arch.y, 1};
 	*in = part == VAE_ANALYSIS ? pixels : cells;
 	*out = part == VAE_ANALYSIS ? cells : pixels;
 	size_t n = in->height * in->width * in->channels;
@@ -107,17 +131,22 @@ static bool area_only(const struct side *expected, const float *got, const struc
 	static const uint8_t untouched[256] = {[0 ... 255] = 0xff};
 	size_t bytes = expected->channels * sizeof(float);
 	for (size_t i = 0; i < expected->height * expected->width; i++) {
-		size_t row = i / expected->width / expected->scale, column = i % expected->width / expected->scale;
+		size_t row = i / expected->width / expected->scale,
+			   column = i % expected->width / expected->scale;
 		bool inside = row - a->row < a->rows && column - a->column < a->columns;
-		if (memcmp(got + i * expected->channels, inside ? (const void *)(expected->data + i * expected->channels) : untouched, bytes))
+		if (memcmp(got + i * expected->channels,
+		           inside ? (const void *)(expected->data + i * expected->channels) : untouched,
+		           bytes))
 			return false;
 	}
 	return true;
 }
 
 /* One sweep over an area, in calls of 1 to most rows. */
-static bool sweep_is_whole(const struct vae_model *m, int part, size_t height, size_t width, const struct side *in, const struct side *expected,
-                           struct vae_position at, const struct vae_area *area, size_t threads, size_t most)
+static bool sweep_is_whole(const struct vae_model *m, int part, size_t height, size_t width,
+                           const struct side *in, const struct side *expected,
+                           struct vae_position at, const struct vae_area *area, size_t threads,
+                           size_t most)
 {
 	struct watch w = {.in = *in, .out = *expected, .area = *area};
 	size_t n = expected->height * expected->width * expected->channels, columns = (width + 15) / 16;
@@ -132,9 +161,11 @@ static bool sweep_is_whole(const struct vae_model *m, int part, size_t height, s
 	w.next_load = malloc(columns * sizeof *w.next_load);
 	size_t halo = vae_net_halo(&m->nets->net[part]);
 	vae_sweep_columns(s, &w.first, &w.end);
-	good &= w.first + halo >= area->column && w.first <= area->column && w.end >= area->column + area->columns && w.end <= columns &&
+	good &= w.first + halo >= area->column && w.first <= area->column &&
+	        w.end >= area->column + area->columns && w.end <= columns &&
 	        w.end <= area->column + area->columns + halo;
-	good &= vae_sweep_loaded(s) + halo >= area->row && vae_sweep_loaded(s) <= area->row && vae_sweep_stored(s) == area->row;
+	good &= vae_sweep_loaded(s) + halo >= area->row && vae_sweep_loaded(s) <= area->row &&
+	        vae_sweep_stored(s) == area->row;
 	for (size_t i = 0; i < columns; i++)
 		w.next_load[i] = vae_sweep_loaded(s);
 	for (size_t left = area->rows, rows; left && good; left -= rows) {
@@ -143,8 +174,10 @@ static bool sweep_is_whole(const struct vae_model *m, int part, size_t height, s
 		w.needs = vae_sweep_needs(s, rows);
 		w.stored = vae_sweep_stored(s);
 		w.storing = w.stored + rows;
-		good &= w.needs <= in->height && w.needs <= w.storing + halo && vae_sweep_needs(s, 0) == w.loaded;
-		good &= !vae_sweep_run(s, rows, &error) && vae_sweep_loaded(s) == w.needs && vae_sweep_stored(s) == w.storing;
+		good &= w.needs <= in->height && w.needs <= w.storing + halo &&
+		        vae_sweep_needs(s, 0) == w.loaded;
+		good &= !vae_sweep_run(s, rows, &error) && vae_sweep_loaded(s) == w.needs &&
+		        vae_sweep_stored(s) == w.storing;
 	}
 	for (size_t i = 0; i < area->rows * area->columns; i++)
 		good &= w.count[i] == 1;
@@ -165,12 +198,14 @@ static void test_size(const struct vae_model *m, int part, size_t height, size_t
 	struct vae_area all = {0, 0, rows, columns};
 	bool good = true;
 	for (size_t threads = 1; threads <= 4; threads++)
-		good &= sweep_is_whole(m, part, height, width, &in, &out, at, &all, threads, threads % 2 ? rows : between(1, rows));
+		good &= sweep_is_whole(m, part, height, width, &in, &out, at, &all, threads,
+		                       threads % 2 ? rows : between(1, rows));
 	for (int i = 0; i < 6; i++) {
 		struct vae_area a = {.row = between(0, rows - 1), .column = between(0, columns - 1)};
 		a.rows = between(1, rows - a.row);
 		a.columns = between(1, columns - a.column);
-		good &= sweep_is_whole(m, part, height, width, &in, &out, at, &a, between(1, 4), between(1, a.rows));
+		good &= sweep_is_whole(m, part, height, width, &in, &out, at, &a, between(1, 4),
+		                       between(1, a.rows));
 	}
 	ok(good, "%s of %zu x %zu is that of the whole", m->nets->net[part].name, width, height);
 	free(in.data);
@@ -178,7 +213,8 @@ static void test_size(const struct vae_model *m, int part, size_t height, size_t
 }
 
 /* A failure of store is the sweep's. */
-static int refuse(void *context, const struct vae_block *b, const float *output, struct vae_error *e)
+static int refuse(void *context, const struct vae_block *b, const float *output,
+                  struct vae_error *e)
 {
 	(void)context, (void)b, (void)output;
 	return vae_fail(e, VAE_EMODEL, "refused");
@@ -192,19 +228,27 @@ static void load_zeros(void *context, const struct vae_block *b, float *input)
 
 static void test_failure(const struct vae_model *m)
 {
-	struct vae_sweep_work work = {m->nets, &m->weights, VAE_SYNTHESIS, {0, 0}, load_zeros, refuse, (void *)m};
+	struct vae_sweep_work work = {m->nets,    &m->weights, VAE_SYNTHESIS, {0, 0},
+	                              load_zeros, refuse,      (void *)m};
 	struct vae_sweep *s = NULL;
-	ok(!vae_sweep_new(&s, &work, 40, 700, NULL, 3, &error) && vae_sweep_run(s, 2, &error) == VAE_EMODEL, "a refusal to store: %s", error.text);
+	ok(!vae_sweep_new(&s, &work, 40, 700, NULL, 3, &error) &&
+	       vae_sweep_run(s, 2, &error) == VAE_EMODEL,
+	   "a refusal to store: %s", error.text);
 	vae_sweep_free(s);
 }
 
 int main(void)
 {
-	static const char *const texts[] = {
-		"photo enc=16 enc_blocks=1 y=8 hyper=16 ctx=16 z=4 dec=16 dec_blocks=1 grid=48 grid_layers=1 ctx_blocks=1 knots=2",
-		"photo enc=16 enc_blocks=3 y=6 hyper=16 ctx=16 z=4 dec=16 dec_blocks=2 grid=48 grid_layers=3 ctx_blocks=1 knots=2",
-		"photo enc=24 enc_blocks=1 y=4 hyper=16 ctx=16 z=4 dec=16 dec_blocks=1 grid=64 grid_layers=5 ctx_blocks=1 knots=2"};
-	static const struct { size_t height, width; } sizes[] = {{1, 1}, {1, 300}, {200, 1}, {16, 16}, {17, 15}, {149, 101}, {40, 700}, {90, 2999}, {1000, 50}};
+	static const char *const texts[] = {"photo enc=16 enc_blocks=1 y=8 hyper=16 ctx=16 z=4 dec=16 "
+	                                    "dec_blocks=1 grid=48 grid_layers=1 ctx_blocks=1 knots=2",
+	                                    "photo enc=16 enc_blocks=3 y=6 hyper=16 ctx=16 z=4 dec=16 "
+	                                    "dec_blocks=2 grid=48 grid_layers=3 ctx_blocks=1 knots=2",
+	                                    "photo enc=24 enc_blocks=1 y=4 hyper=16 ctx=16 z=4 dec=16 "
+	                                    "dec_blocks=1 grid=64 grid_layers=5 ctx_blocks=1 knots=2"};
+	static const struct {
+		size_t height, width;
+	} sizes[] = {{1, 1},     {1, 300},  {200, 1},   {16, 16},  {17, 15},
+	             {149, 101}, {40, 700}, {90, 2999}, {1000, 50}};
 	uint64_t state = vae_fp_enter();
 	vae_random_init(&rnd, 1, 2, 3);
 	omp_set_num_threads(2);
@@ -214,7 +258,8 @@ int main(void)
 			continue;
 		for (size_t i = 0; i < sizeof sizes / sizeof *sizes + 8; i++) {
 			bool given = i < sizeof sizes / sizeof *sizes;
-			size_t height = given ? sizes[i].height : between(1, 200), width = given ? sizes[i].width : between(1, i % 2 ? 200 : 600);
+			size_t height = given ? sizes[i].height : between(1, 200),
+				   width = given ? sizes[i].width : between(1, i % 2 ? 200 : 600);
 			test_size(m, VAE_ANALYSIS, height, width);
 			test_size(m, VAE_SYNTHESIS, height, width);
 		}

@@ -1,4 +1,5 @@
-/* tap.h - the Test Anything Protocol in one header: ok(condition, "what"), then return tap_done(). */
+/* tap.h - the Test Anything Protocol in one header: ok(condition, "what"), then return tap_done().
+ */
 #ifndef TAP_H
 #define TAP_H
 
@@ -19,7 +20,8 @@ __attribute__((format(printf, 2, 3), unused)) static int ok(int good, const char
 	return good;
 }
 
-/* Reports a check that is skipped because this CPU lacks an instruction set (tests/skips.sh lists those). */
+/* Reports a check that is skipped because this CPU lacks an instruction set (tests/skips.sh lists
+ * those). */
 static inline void tap_lacks(const char *what, const char *isa)
 {
 	printf("ok %d - %s # SKIP CPU without %s\n", ++tap_count, what, isa);

@@ -1,4 +1,5 @@
-/* toy.h - small models with random weights, made in memory: the codec's own arithmetic needs no trained ones. */
+/* toy.h - small models with random weights, made in memory: the codec's own arithmetic needs no
+ * trained ones. */
 #ifndef TOY_H
 #define TOY_H
 
@@ -9,11 +10,17 @@
 #include "base/random.h"
 #include "model/model.h"
 
-#define TOY_PHOTO "photo enc=16 enc_blocks=1 y=8 hyper=16 ctx=16 z=4 dec=16 dec_blocks=1 grid=48 grid_layers=1 ctx_blocks=1 knots=2"
-#define TOY_STEPS TOY_PHOTO " steps=4 ctx=20" /* four steps, contexts of another width than the hyperprior's */
+#define TOY_PHOTO                                                                                  \
+	"photo enc=16 enc_blocks=1 y=8 hyper=16 ctx=16 z=4 dec=16 dec_blocks=1 grid=48 grid_layers=1 " \
+	"ctx_blocks=1 knots=2"
+#define TOY_STEPS \
+	TOY_PHOTO " steps=4 ctx=20" /* four steps, contexts of another width than the hyperprior's */
 #define TOY_MLP "mlp width=7 height=9 hidden1=12 hidden2=10 z=6 knots=3"
 
-static float toy_between(struct vae_random *r, float low, float high) { return low + (high - low) * vae_random_uniform(r); }
+static float toy_between(struct vae_random *r, float low, float high)
+{
+	return low + (high - low) * vae_random_uniform(r);
+}
 
 /* Ranges that keep activations near 1 and give symbols of all sizes. */
 static void toy_fill(struct vae_model *m)
@@ -22,7 +29,9 @@ static void toy_fill(struct vae_model *m)
 	vae_random_init(&r, 7, 0, 0);
 	for (int i = 0; i < m->nets->params.count; i++) {
 		const struct vae_param *p = &m->nets->params.list[i];
-		float *v = m->weights.value + p->offset, reach = p->matrix ? sqrtf(3.0f / (float)p->rows) : strstr(p->name, ".dw") ? 0.5f : 0.1f;
+		float *v = m->weights.value + p->offset, reach = p->matrix ? sqrtf(3.0f / (float)p->rows)
+		                                                 : strstr(p->name, ".dw") ? 0.5f
+		                                                                          : 0.1f;
 		float centre = 0;
 		if (!strcmp(p->name, "prior.gain")) {
 			centre = 1;
@@ -50,7 +59,8 @@ static struct vae_model *toy_new(const char *text)
 	struct vae_error error;
 	struct vae_model *m = calloc(1, sizeof *m);
 	if (!m || vae_arch_parse(&arch, text, &error) || vae_nets_new(&m->nets, &arch, &error) ||
-	    vae_weights_init(&m->weights, &m->nets->params, false, &error) || vae_cdfs_make(&m->scales, NULL, &error))
+	    vae_weights_init(&m->weights, &m->nets->params, false, &error) ||
+	    vae_cdfs_make(&m->scales, NULL, &error))
 		return NULL;
 	vae_arch_format(&arch, m->arch);
 	m->id = 0x0123456789abcdef;

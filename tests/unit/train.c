@@ -1,4 +1,5 @@
-/* The objective's gradient against finite differences, the eigenvectors, Adam and Muon, checkpoints, and patches. */
+/* The objective's gradient against finite differences, the eigenvectors, Adam and Muon,
+ * checkpoints, and patches. */
 #include "vae_train.h"
 #include "base/memory.h"
 #include "prior/order.h"
@@ -25,7 +26,7 @@ static struct vae_random rnd;
 static struct vae_image *noise_picture(uint32_t width, uint32_t height);
 static float centred(void) { return 2 * vae_random_uniform(&rnd) - 1; }
 
-/* ---- the objective ----------------------------------------------------------------------------------------------------- */
+/* ---- the objective --------------------------------------------------------------------------- */
 
 /* The same each time. */
 static void same_noise(struct vae_objective *o)
@@ -44,20 +45,21 @@ static double loss_of(struct vae_objective *o, struct vae_weights *w)
 	return sums.loss;
 }
 
-/* Parameters that reach the loss without passing a rounding, so that finite differences exist. For the heads that give means and
- * log-scales, only the columns of log-scales are smooth. */
+/* Parameters that reach the loss without passing a rounding, so that finite differences exist. For
+ * the heads that give means and log-scales, only the columns of log-scales are smooth. */
 static bool smooth(const struct vae_nets *nets, const char *name, size_t column)
 {
 	if (nets->arch.kind == VAE_ARCH_MLP)
 		return true;
 	if (!strncmp(name, "dec.", 4) || !strcmp(name, "prior.z.log_scale"))
 		return true;
-	bool head = !strcmp(name, "prior.hs.head.bias") || !strcmp(name, "prior.hs.shift") || !strcmp(name, "prior.ctx.head.weight") ||
-	            !strcmp(name, "prior.ctx.head.bias");
+	bool head = !strcmp(name, "prior.hs.head.bias") || !strcmp(name, "prior.hs.shift") ||
+	            !strcmp(name, "prior.ctx.head.weight") || !strcmp(name, "prior.ctx.head.bias");
 	return head && column >= (size_t)nets->arch.y;
 }
 
-static bool slope_matches(struct vae_objective *o, struct vae_weights *w, float *number, double gradient, double scale)
+static bool slope_matches(struct vae_objective *o, struct vae_weights *w, float *number,
+                          double gradient, double scale)
 {
 	static const float widths[] = {1e-2f, 1e-3f, 3e-2f};
 	for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
@@ -80,20 +82,26 @@ static void check_objective(const char *line, int loss, size_t rows, size_t colu
 	struct vae_nets *nets = NULL;
 	struct vae_weights w;
 	struct vae_objective o;
-	float contrast = loss == VAE_LOSS_MS_SSIM ? 0.03f : 1; /* pictures that have nothing in common are still alike where both are nearly flat */
-	if (!ok(!vae_arch_parse(&arch, line, &e) && !vae_nets_new(&nets, &arch, &e) && !vae_weights_init(&w, &nets->params, true, &e) &&
-	            !vae_objective_init(&o, nets, loss, rows, columns, &e), "%s", line))
+	float contrast =
+		loss == VAE_LOSS_MS_SSIM ? 0.03f : 1; /* pictures that have nothing in common are still
+	                                             alike where both are nearly flat */
+	if (!ok(!vae_arch_parse(&arch, line, &e) && !vae_nets_new(&nets, &arch, &e) &&
+	            !vae_weights_init(&w, &nets->params, true, &e) &&
+	            !vae_objective_init(&o, nets, loss, rows, columns, &e),
+	        "%s", line))
 		return;
 	o.share = loss == VAE_LOSS_MS_SSIM ? 1 : loss == VAE_LOSS_VISION ? 0.8 : 0;
 	for (int i = 0; i < nets->params.count; i++) {
 		const struct vae_param *p = &nets->params.list[i];
-		float bound = p->matrix ? 1.2f / sqrtf((float)p->rows) : 0.3f, centre = !strcmp(p->name, "prior.gain") ? 1 : 0;
+		float bound = p->matrix ? 1.2f / sqrtf((float)p->rows) : 0.3f,
+			  centre = !strcmp(p->name, "prior.gain") ? 1 : 0;
 		if (!strncmp(p->name, "dec.out", 7))
 			bound *= contrast;
 		for (size_t k = 0; k < p->rows * p->columns; k++)
 			w.value[p->offset + k] = centre + bound * centred();
 	}
-	size_t x = rows * columns * (arch.kind == VAE_ARCH_PHOTO ? 3 : (size_t)(arch.width * arch.height));
+	size_t x =
+		rows * columns * (arch.kind == VAE_ARCH_PHOTO ? 3 : (size_t)(arch.width * arch.height));
 	for (size_t k = 0; k < x; k++)
 		o.x[k] = arch.kind == VAE_ARCH_PHOTO ? contrast * centred() / 2 : vae_random_uniform(&rnd);
 	float *gradient = calloc(nets->params.total, sizeof(float));
@@ -101,7 +109,8 @@ static void check_objective(const char *line, int loss, size_t rows, size_t colu
 	vae_weights_pack(&w, &nets->params);
 	same_noise(&o);
 	vae_objective_pass(&o, &w, 40000, true, 1, gradient, &sums);
-	ok(sums.loss == loss_of(&o, &w) && isfinite(sums.loss), "the loss, %g, does not depend on the backward pass", sums.loss);
+	ok(sums.loss == loss_of(&o, &w) && isfinite(sums.loss),
+	   "the loss, %g, does not depend on the backward pass", sums.loss);
 	int bad = 0, tried = 0;
 	for (int i = 0; i < nets->params.count; i++) {
 		const struct vae_param *p = &nets->params.list[i];
@@ -114,7 +123,9 @@ static void check_objective(const char *line, int loss, size_t rows, size_t colu
 			if (!smooth(nets, p->name, k % p->columns))
 				continue;
 			tried++;
-			if (!slope_matches(&o, &w, &w.value[p->offset + k], gradient[p->offset + k], sqrt(square / (double)n)) && ++bad < 5)
+			if (!slope_matches(&o, &w, &w.value[p->offset + k], gradient[p->offset + k],
+			                   sqrt(square / (double)n)) &&
+			    ++bad < 5)
 				printf("# %s[%zu]: %g\n", p->name, k, gradient[p->offset + k]);
 		}
 	}
@@ -136,15 +147,20 @@ static void check_sensitivity(void)
 	struct vae_objective o;
 	struct vae_data data = {.channels = 3};
 	struct vae_image *image = noise_picture(SIDE, SIDE);
-	if (vae_arch_parse(&arch, "photo enc=16 enc_blocks=1 y=6 hyper=16 ctx=16 z=3 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=3", &e) ||
-	    vae_nets_new(&nets, &arch, &e) || vae_weights_init(&w, &nets->params, true, &e) || vae_objective_init(&o, nets, VAE_LOSS_MSE, SIDE, SIDE, &e) ||
+	if (vae_arch_parse(&arch,
+	                   "photo enc=16 enc_blocks=1 y=6 hyper=16 ctx=16 z=3 dec=16 dec_blocks=1 "
+	                   "grid=48 grid_layers=1 knots=3",
+	                   &e) ||
+	    vae_nets_new(&nets, &arch, &e) || vae_weights_init(&w, &nets->params, true, &e) ||
+	    vae_objective_init(&o, nets, VAE_LOSS_MSE, SIDE, SIDE, &e) ||
 	    vae_data_add(&data, image, SIDE, 1, 1, &e)) {
 		ok(0, "%s", e.text);
 		return;
 	}
 	for (int i = 0; i < nets->params.count; i++) {
 		const struct vae_param *p = &nets->params.list[i];
-		float bound = p->matrix ? 1.2f / sqrtf((float)p->rows) : 0.3f, centre = !strcmp(p->name, "prior.gain") ? 1 : 0;
+		float bound = p->matrix ? 1.2f / sqrtf((float)p->rows) : 0.3f,
+			  centre = !strcmp(p->name, "prior.gain") ? 1 : 0;
 		for (size_t k = 0; k < p->rows * p->columns; k++)
 			w.value[p->offset + k] = centre + bound * centred();
 	}
@@ -153,7 +169,8 @@ static void check_sensitivity(void)
 	const uint16_t quality = VAE_QUALITY_ONE / 2; /* knot 1 of 3 */
 	vae_sensitivity_row(row, 1, &o, &w, &data, 3);
 
-	float *y = vae_run_input(&o.run[VAE_SYNTHESIS], 0), *slope = o.run[VAE_SYNTHESIS].gradient[o.run[VAE_SYNTHESIS].net->input[0]];
+	float *y = vae_run_input(&o.run[VAE_SYNTHESIS], 0),
+		  *slope = o.run[VAE_SYNTHESIS].gradient[o.run[VAE_SYNTHESIS].net->input[0]];
 	double worst = 0;
 	memcpy(y, o.rate.quantised, CELLS * Y * sizeof *y); /* the latents of the last patch */
 	for (int c = 0; c < Y; c++) {
@@ -227,19 +244,24 @@ static void check_save(void)
 	vae_train_defaults(&o);
 	o.arch = "mlp width=8 height=8 hidden1=4 hidden2=4 z=2";
 	o.steps = 1;
-	struct vae_geometry g = {.width = 8, .height = 8, .maxval = 255, .format = VAE_PGM, .tuple = VAE_GRAYSCALE};
+	struct vae_geometry g = {
+		.width = 8, .height = 8, .maxval = 255, .format = VAE_PGM, .tuple = VAE_GRAYSCALE};
 	struct vae_image *image = NULL;
-	if (!file || vae_image_new(&image, &g, 0, &e) || vae_trainer_new(&t, &o, &e) || vae_trainer_add(t, image, VAE_TRAIN_LOSSY, &e)) {
+	if (!file || vae_image_new(&image, &g, 0, &e) || vae_trainer_new(&t, &o, &e) ||
+	    vae_trainer_add(t, image, VAE_TRAIN_LOSSY, &e)) {
 		ok(0, "a trainer: %s", e.text);
 		return;
 	}
-	ok(vae_trainer_save(t, file, &e) == VAE_EARG && ftell(file) == 0, "nothing to save before the first run: %s", e.text);
-	ok(!vae_trainer_run(t, NULL, NULL, &e) && !vae_trainer_save(t, file, &e) && !fclose(file), "saved behind it");
+	ok(vae_trainer_save(t, file, &e) == VAE_EARG && ftell(file) == 0,
+	   "nothing to save before the first run: %s", e.text);
+	ok(!vae_trainer_run(t, NULL, NULL, &e) && !vae_trainer_save(t, file, &e) && !fclose(file),
+	   "saved behind it");
 	vae_trainer_free(t);
 	o.init = path;
 	t = NULL;
 	file = tmpfile();
-	ok(!vae_trainer_new(&t, &o, &e) && !vae_trainer_save(t, file, &e) && ftell(file) > 0, "a model that it starts from can be saved at once");
+	ok(!vae_trainer_new(&t, &o, &e) && !vae_trainer_save(t, file, &e) && ftell(file) > 0,
+	   "a model that it starts from can be saved at once");
 	vae_trainer_free(t);
 	vae_image_free(image);
 	fclose(file);
@@ -253,14 +275,15 @@ static void check_order(void)
 		for (size_t cell = 0; cell < 9; cell++) {
 			unsigned seen = 0;
 			for (int step = 0; step < steps; step++)
-				seen |= 1u << vae_order_first_channel(step, steps, cell / 3, cell % 3, 8) * (unsigned)steps / 8;
+				seen |= 1u << vae_order_first_channel(step, steps, cell / 3, cell % 3, 8) *
+				                  (unsigned)steps / 8;
 			once = once && seen == (1u << steps) - 1;
 		}
 		ok(once, "%d steps code every channel of every cell once", steps);
 	}
 }
 
-/* ---- the rest ---------------------------------------------------------------------------------------------------------- */
+/* ---- the rest -------------------------------------------------------------------------------- */
 
 static void check_eigen(void)
 {
@@ -282,12 +305,15 @@ static void check_eigen(void)
 				image += kept[j * N + k] * vectors[i * N + k];
 				product += vectors[i * N + k] * vectors[j * N + k];
 			}
-			worst = fmax(worst, fmax(fabs(image - values[i] * vectors[i * N + j]), fabs(product - (i == j))));
+			worst = fmax(worst, fmax(fabs(image - values[i] * vectors[i * N + j]),
+			                         fabs(product - (i == j))));
 		}
 	}
 	ok(!result && descending && worst < 1e-12, "eigenvectors: residual %g", worst);
 	static double zero[9], zero_values[3], zero_vectors[9];
-	ok(!vae_eigen(zero, 3, zero_values, zero_vectors, &e) && zero_values[0] == 0 && zero_vectors[0] == 1, "the zero matrix");
+	ok(!vae_eigen(zero, 3, zero_values, zero_vectors, &e) && zero_values[0] == 0 &&
+	       zero_vectors[0] == 1,
+	   "the zero matrix");
 }
 
 static size_t read_file(const char *path, uint8_t *bytes, size_t room)
@@ -306,36 +332,45 @@ static void write_file(const char *path, const void *bytes, size_t size)
 	fclose(file);
 }
 
-/* No bit of a checkpoint can change unnoticed; one of version 2, which has neither share nor a hash of its head, is read. The file is left as it was. */
-static void check_head(const char *path, const struct vae_checkpoint_head *head, const float *value, struct vae_optimiser *o)
+/* No bit of a checkpoint can change unnoticed; one of version 2, which has neither share nor a hash
+ * of its head, is read. The file is left as it was. */
+static void check_head(const char *path, const struct vae_checkpoint_head *head, const float *value,
+                       struct vae_optimiser *o)
 {
 	static uint8_t bytes[4096], old[4096];
 	struct vae_checkpoint_head back;
 	struct vae_optimiser again;
 	struct vae_error e;
 	float value_again[48];
-	size_t n = read_file(path, bytes, sizeof bytes), accepted = 0, before = offsetof(struct vae_checkpoint_head, share);
+	size_t n = read_file(path, bytes, sizeof bytes), accepted = 0,
+		   before = offsetof(struct vae_checkpoint_head, share);
 	if (vae_optimiser_init(&again, o->size, &e))
 		return;
 	for (size_t i = 0; i < n; i += i < sizeof back ? 1 : 37) {
 		bytes[i] ^= 1 << i % 8;
 		write_file(path, bytes, n);
-		accepted += vae_checkpoint_head_read(path, &back, &e) == 1 && !vae_checkpoint_read(path, &back, value_again, &again, &e);
+		accepted += vae_checkpoint_head_read(path, &back, &e) == 1 &&
+		            !vae_checkpoint_read(path, &back, value_again, &again, &e);
 		bytes[i] ^= 1 << i % 8;
 	}
-	ok(n > sizeof back && accepted == 0, "flipped bits in a checkpoint of %zu bytes: %zu accepted", n, accepted);
+	ok(n > sizeof back && accepted == 0, "flipped bits in a checkpoint of %zu bytes: %zu accepted",
+	   n, accepted);
 	memcpy(old, bytes, before);
 	memcpy(old, "VAECKPT2", 8);
 	memcpy(old + before, bytes + sizeof back, n - sizeof back);
 	write_file(path, old, n - sizeof back + before);
-	ok(vae_checkpoint_head_read(path, &back, &e) == 1 && back.step == head->step && !vae_checkpoint_read(path, &back, value_again, &again, &e) &&
-	   !memcmp(value, value_again, sizeof value_again), "a checkpoint of version 2 is read");
+	ok(vae_checkpoint_head_read(path, &back, &e) == 1 && back.step == head->step &&
+	       !vae_checkpoint_read(path, &back, value_again, &again, &e) &&
+	       !memcmp(value, value_again, sizeof value_again),
+	   "a checkpoint of version 2 is read");
 	write_file(path, bytes, n);
 	vae_optimiser_clear(&again);
 }
 
-/* A checkpoint is written beside other files of the user, through a link, over no device, with the mode of the one before. */
-static void check_places(const struct vae_checkpoint_head *head, const float *value, const struct vae_optimiser *o)
+/* A checkpoint is written beside other files of the user, through a link, over no device, with the
+ * mode of the one before. */
+static void check_places(const struct vae_checkpoint_head *head, const float *value,
+                         const struct vae_optimiser *o)
 {
 	char folder[] = "/tmp/vae-train-test-XXXXXX", command[200];
 	uint8_t text[16] = {0};
@@ -347,21 +382,28 @@ static void check_places(const struct vae_checkpoint_head *head, const float *va
 	write_file("target", "target", 6);
 	chmod("target", 0600);
 	int rc = symlink("c.tmp", "d.tmp") || symlink("target", "link");
-	rc = rc || vae_checkpoint_write("c", head, value, o, &e) || vae_checkpoint_write("d", head, value, o, &e) ||
+	rc = rc || vae_checkpoint_write("c", head, value, o, &e) ||
+	     vae_checkpoint_write("d", head, value, o, &e) ||
 	     vae_checkpoint_write("link", head, value, o, &e);
-	ok(!rc && read_file("c.tmp", text, sizeof text) == 4 && !memcmp(text, "mine", 4), "a file c.tmp, and one that d.tmp links to, are left alone");
-	ok(!lstat("link", &st) && S_ISLNK(st.st_mode) && !stat("target", &st) && st.st_size > 1000 && (st.st_mode & 0777) == 0600,
+	ok(!rc && read_file("c.tmp", text, sizeof text) == 4 && !memcmp(text, "mine", 4),
+	   "a file c.tmp, and one that d.tmp links to, are left alone");
+	ok(!lstat("link", &st) && S_ISLNK(st.st_mode) && !stat("target", &st) && st.st_size > 1000 &&
+	       (st.st_mode & 0777) == 0600,
 	   "a link is followed to its file, which keeps its mode");
 	mkfifo("fifo", 0600);
-	ok(vae_checkpoint_write("fifo", head, value, o, &e) == VAE_EIO && !lstat("fifo", &st) && S_ISFIFO(st.st_mode), "no FIFO is replaced: %s", e.text);
-	snprintf(command, sizeof command, "test \"$(ls -A | xargs)\" = 'c c.tmp d d.tmp fifo link target'");
+	ok(vae_checkpoint_write("fifo", head, value, o, &e) == VAE_EIO && !lstat("fifo", &st) &&
+	       S_ISFIFO(st.st_mode),
+	   "no FIFO is replaced: %s", e.text);
+	snprintf(command, sizeof command,
+	         "test \"$(ls -A | xargs)\" = 'c c.tmp d d.tmp fifo link target'");
 	ok(!system(command), "nothing else is left");
 	snprintf(command, sizeof command, "rm -r %s", folder);
 	if (chdir("/") || system(command))
 		printf("# %s is left\n", folder);
 }
 
-/* Adam's first step is the rate in the direction of the sign, whatever the gradient's size; the average starts fast. */
+/* Adam's first step is the rate in the direction of the sign, whatever the gradient's size; the
+ * average starts fast. */
 static void check_optimiser(void)
 {
 	struct vae_error e;
@@ -379,9 +421,11 @@ static void check_optimiser(void)
 	if (vae_optimiser_init(&o, 48, &e))
 		return;
 	double norm = vae_optimiser_gather(&o, gradients, 2), expected = sqrt(48.0 * 49 * 97 / 6);
-	ok(fabs(norm - expected) < 1e-6 * expected && first[3] == -4, "the gathered gradient, norm %g", norm);
+	ok(fabs(norm - expected) < 1e-6 * expected && first[3] == -4, "the gathered gradient, norm %g",
+	   norm);
 	vae_optimiser_step(&o, &params, value, first, norm, 1, 0.01, 0.9, NULL);
-	ok(fabsf(value[0] - 0.01f) < 1e-5f && fabsf(value[19] - 0.01f) < 1e-5f && fabsf(value[40] - 0.01f) < 1e-5f && value[25] == 0,
+	ok(fabsf(value[0] - 0.01f) < 1e-5f && fabsf(value[19] - 0.01f) < 1e-5f &&
+	       fabsf(value[40] - 0.01f) < 1e-5f && value[25] == 0,
 	   "the first step: %g and %g", value[0], value[40]);
 	ok(fabsf(o.average[0] - value[0] * (1 - 2 / 11.0f)) < 1e-6f, "the average follows");
 	first[5] = NAN;
@@ -394,23 +438,31 @@ static void check_optimiser(void)
 	struct vae_optimiser again;
 	float value_again[48];
 	vae_optimiser_init(&again, 48, &e);
-	ok(!vae_checkpoint_write(path, &head, value, &o, &e) && vae_checkpoint_head_read(path, &back, &e) == 1 && back.seed == 3 &&
-	       !vae_checkpoint_read(path, &back, value_again, &again, &e) && !memcmp(value, value_again, sizeof value) &&
-	       !memcmp(o.second, again.second, 48 * sizeof(float)) && again.step == 1, "a checkpoint comes back");
+	ok(!vae_checkpoint_write(path, &head, value, &o, &e) &&
+	       vae_checkpoint_head_read(path, &back, &e) == 1 && back.seed == 3 &&
+	       !vae_checkpoint_read(path, &back, value_again, &again, &e) &&
+	       !memcmp(value, value_again, sizeof value) &&
+	       !memcmp(o.second, again.second, 48 * sizeof(float)) && again.step == 1,
+	   "a checkpoint comes back");
 	check_head(path, &head, value, &o);
-	ok(truncate(path, 1000) == 0 && vae_checkpoint_read(path, &back, value_again, &again, &e) == VAE_EDATA, "truncated: %s", e.text);
+	ok(truncate(path, 1000) == 0 &&
+	       vae_checkpoint_read(path, &back, value_again, &again, &e) == VAE_EDATA,
+	   "truncated: %s", e.text);
 	unlink(path);
 	ok(vae_checkpoint_head_read(path, &back, &e) == 0, "no checkpoint is no error");
-	ok(vae_checkpoint_write("/nonexistent/x", &head, value, &o, &e) == VAE_EIO, "nowhere to write: %s", e.text);
+	ok(vae_checkpoint_write("/nonexistent/x", &head, value, &o, &e) == VAE_EIO,
+	   "nowhere to write: %s", e.text);
 	check_places(&head, value, &o);
 	vae_optimiser_clear(&o);
 	vae_optimiser_clear(&again);
 }
 
-/* Singular values of x, the largest first: roots of the eigenvalues of x x^T or x^T x, whichever is smaller. */
+/* Singular values of x, the largest first: roots of the eigenvalues of x x^T or x^T x, whichever is
+ * smaller. */
 static void singular_values(const float *x, size_t rows, size_t columns, double *values)
 {
-	size_t n = rows < columns ? rows : columns, m = rows < columns ? columns : rows, along = rows < columns ? 1 : columns;
+	size_t n = rows < columns ? rows : columns, m = rows < columns ? columns : rows,
+		   along = rows < columns ? 1 : columns;
 	size_t across = rows < columns ? columns : 1;
 	double *product = calloc(n * n, sizeof *product), *vectors = calloc(n * n, sizeof *vectors);
 	struct vae_error e;
@@ -433,21 +485,24 @@ static void check_orthogonal(size_t rows, size_t columns, const struct vae_bf16 
 	size_t n = rows < columns ? rows : columns;
 	double before[200], after[200], along = 0, sum = 0;
 	float *x, *y, *room;
-	if (vae_alloc(&x, rows * columns, sizeof *x, &e) || vae_alloc(&y, rows * columns, sizeof *y, &e) ||
+	if (vae_alloc(&x, rows * columns, sizeof *x, &e) ||
+	    vae_alloc(&y, rows * columns, sizeof *y, &e) ||
 	    vae_alloc(&room, vae_orthogonal_room(rows, columns), sizeof *room, &e))
 		return;
 	for (size_t i = 0; i < rows * columns; i++)
-		x[i] = y[i] = 1e-12f * centred() / (1 + (float)(rows < columns ? i / columns : i % columns) / 10);
+		x[i] = y[i] =
+			1e-12f * centred() / (1 + (float)(rows < columns ? i / columns : i % columns) / 10);
 	singular_values(x, rows, columns, before);
 	vae_orthogonal(y, rows, columns, room, bf16);
 	singular_values(y, rows, columns, after);
 	for (size_t i = 0; i < n; i++)
 		sum += before[i];
 	for (size_t i = 0; i < rows * columns; i++)
-		along += (double)x[i] * y[i]; /* sum, if y is orthogonal, in x's directions; less in any others */
+		along += (double)x[i] *
+		         y[i]; /* sum, if y is orthogonal, in x's directions; less in any others */
 	ok(after[0] < 1.31 && after[n - 1] > 0.66 && along > 0.75 * sum && along < 1.3 * sum,
-	   "%zu x %zu%s: singular values of %.3f to 1 become %.3f to %.3f, in the same directions", rows, columns, bf16 ? " in bf16" : "",
-	   before[n - 1] / before[0], after[n - 1], after[0]);
+	   "%zu x %zu%s: singular values of %.3f to 1 become %.3f to %.3f, in the same directions",
+	   rows, columns, bf16 ? " in bf16" : "", before[n - 1] / before[0], after[n - 1], after[0]);
 	for (size_t i = 0; i < rows * columns; i++)
 		x[i] *= 1e-30f;
 	vae_orthogonal(x, rows, columns, room, bf16);
@@ -458,8 +513,8 @@ static void check_orthogonal(size_t rows, size_t columns, const struct vae_bf16 
 	free(room);
 }
 
-/* A quadratic bowl, 100 times steeper along the first row than along the last, and a vector beside it: down to what the last rate's steps are.
- * The same bits come of three threads as of one. */
+/* A quadratic bowl, 100 times steeper along the first row than along the last, and a vector beside
+ * it: down to what the last rate's steps are. The same bits come of three threads as of one. */
 static void check_muon(const struct vae_bf16 *bf16)
 {
 	enum { ROWS = 48, COLUMNS = 192, TOTAL = ROWS * COLUMNS + 16, STEPS = 300 };
@@ -478,13 +533,16 @@ static void check_muon(const struct vae_bf16 *bf16)
 	for (int run = 0; run < 2; run++) {
 		struct vae_optimiser o;
 		omp_set_num_threads(run ? 3 : 1);
-		if (!ok(!vae_optimiser_init(&o, TOTAL, &e) && !vae_optimiser_use_muon(&o, &params, parts, &e) && o.parts == 4, "Muon on four quarters"))
+		if (!ok(!vae_optimiser_init(&o, TOTAL, &e) &&
+		            !vae_optimiser_use_muon(&o, &params, parts, &e) && o.parts == 4,
+		        "Muon on four quarters"))
 			return;
 		memset(value[run], 0, sizeof value[run]);
 		for (int step = 0; step < STEPS; step++) {
 			for (int i = 0; i < TOTAL; i++)
 				gradient[i] = (value[run][i] - goal[i]) * powf(100, -(float)(i / COLUMNS) / ROWS);
-			vae_optimiser_step(&o, &params, value[run], gradient, 1, 0, 0.2 * (1 - (double)step / STEPS), 0, bf16);
+			vae_optimiser_step(&o, &params, value[run], gradient, 1, 0,
+			                   0.2 * (1 - (double)step / STEPS), 0, bf16);
 		}
 		for (int i = 0; i < TOTAL; i++)
 			loss[run] += (double)(value[run][i] - goal[i]) * (value[run][i] - goal[i]);
@@ -495,29 +553,35 @@ static void check_muon(const struct vae_bf16 *bf16)
 		vae_optimiser_clear(&o);
 	}
 	omp_set_num_threads(1);
-	ok(loss[0] < 1e-3 * before && !memcmp(value[0], value[1], sizeof value[0]), "Muon%s goes from %.3g to %.3g, and to the same on three threads",
-	   bf16 ? " in bf16" : "", before, loss[0]);
+	ok(loss[0] < 1e-3 * before && !memcmp(value[0], value[1], sizeof value[0]),
+	   "Muon%s goes from %.3g to %.3g, and to the same on three threads", bf16 ? " in bf16" : "",
+	   before, loss[0]);
 }
 
 static void check_data(void)
 {
 	struct vae_error e;
 	struct vae_image *image;
-	struct vae_geometry g = {.width = 40, .height = 30, .maxval = 255, .format = VAE_PPM, .tuple = VAE_RGB};
+	struct vae_geometry g = {
+		.width = 40, .height = 30, .maxval = 255, .format = VAE_PPM, .tuple = VAE_RGB};
 	struct vae_data data = {.channels = 3};
 	if (vae_image_new(&image, &g, 0, &e))
 		return;
 	for (size_t i = 0; i < 40 * 30 * 3; i++)
 		image->colour[i] = (uint16_t)(i % 3 == 0 ? i / 3 % 40 : i % 3 == 1 ? i / 3 / 40 : 200);
-	ok(!vae_data_add(&data, image, 16, 1, 1, &e) && vae_data_add(&data, image, 31, 1, 1, &e) == VAE_EARG, "too small: %s", e.text);
+	ok(!vae_data_add(&data, image, 16, 1, 1, &e) &&
+	       vae_data_add(&data, image, 31, 1, 1, &e) == VAE_EARG,
+	   "too small: %s", e.text);
 	int seen[8] = {0};
-	for (int n = 0; n < 200; n++) { /* red is x and green is y: their differences along the patch tell the orientation */
+	for (int n = 0; n < 200; n++) { /* red is x and green is y: their differences along the patch
+		                               tell the orientation */
 		float patch[16 * 16 * 3];
 		vae_data_patch(&data, &rnd, 16, 0, patch);
-		float right = (patch[3] - patch[0]) * 255, right_green = (patch[4] - patch[1]) * 255, down = (patch[48] - patch[0]) * 255,
-		      down_green = (patch[49] - patch[1]) * 255;
+		float right = (patch[3] - patch[0]) * 255, right_green = (patch[4] - patch[1]) * 255,
+			  down = (patch[48] - patch[0]) * 255, down_green = (patch[49] - patch[1]) * 255;
 		bool turned = fabsf(right) < 0.5f;
-		int kind = turned ? 4 + (right_green > 0) * 2 + (down > 0) : (right > 0) * 2 + (down_green > 0);
+		int kind =
+			turned ? 4 + (right_green > 0) * 2 + (down > 0) : (right > 0) * 2 + (down_green > 0);
 		seen[kind]++;
 		if (fabsf(patch[2] * 255 - 200) > 1e-3f)
 			seen[0] = -1000;
@@ -535,7 +599,8 @@ static struct vae_image *noise_picture(uint32_t width, uint32_t height)
 {
 	struct vae_error e;
 	struct vae_image *image;
-	struct vae_geometry g = {.width = width, .height = height, .maxval = 255, .format = VAE_PPM, .tuple = VAE_RGB};
+	struct vae_geometry g = {
+		.width = width, .height = height, .maxval = 255, .format = VAE_PPM, .tuple = VAE_RGB};
 	if (vae_image_new(&image, &g, 0, &e))
 		return NULL;
 	for (size_t i = 0; i < (size_t)width * height * 3; i++)
@@ -543,19 +608,23 @@ static struct vae_image *noise_picture(uint32_t width, uint32_t height)
 	return image;
 }
 
-/* The mean of a rectangle of real corners, by the definition; unlike the code under test pixel by pixel, in doubles. */
+/* The mean of a rectangle of real corners, by the definition; unlike the code under test pixel by
+ * pixel, in doubles. */
 static double area_mean(const struct vae_image *image, double left, double top, double side, int c)
 {
 	double sum = 0;
 	for (int y = (int)top; y < top + side; y++)
 		for (int x = (int)left; x < left + side; x++)
-			sum += image->colour[((size_t)y * image->geometry.width + (size_t)x) * 3 + (size_t)c] * (fmin(y + 1, top + side) - fmax(y, top)) *
+			sum += image->colour[((size_t)y * image->geometry.width + (size_t)x) * 3 + (size_t)c] *
+			       (fmin(y + 1, top + side) - fmax(y, top)) *
 			       (fmin(x + 1, left + side) - fmax(x, left));
 	return sum / (side * side * 255);
 }
 
-/* The greatest distance of a patch from the window of side x size pixels at (0, 0) in the orientation that fits best. */
-static double patch_distance(const struct vae_image *image, const float *patch, int size, double side)
+/* The greatest distance of a patch from the window of side x size pixels at (0, 0) in the
+ * orientation that fits best. */
+static double patch_distance(const struct vae_image *image, const float *patch, int size,
+                             double side)
 {
 	double best = INFINITY;
 	for (int turn = 0; turn < 8; turn++) {
@@ -564,7 +633,9 @@ static double patch_distance(const struct vae_image *image, const float *patch, 
 			for (int x = 0; x < size; x++) {
 				int u = turn & 1 ? size - 1 - x : x, v = turn & 2 ? size - 1 - y : y;
 				for (int c = 0; c < 3; c++)
-					worst = fmax(worst, fabs(patch[(y * size + x) * 3 + c] - area_mean(image, (turn & 4 ? v : u) * side, (turn & 4 ? u : v) * side, side, c)));
+					worst = fmax(worst, fabs(patch[(y * size + x) * 3 + c] -
+					                         area_mean(image, (turn & 4 ? v : u) * side,
+					                                   (turn & 4 ? u : v) * side, side, c)));
 			}
 		best = fmin(best, worst);
 	}
@@ -579,26 +650,30 @@ static void check_reduction(uint32_t side, uint32_t size)
 	struct vae_image *image = noise_picture(side, side);
 	float *patch = calloc((size_t)size * size * 3, sizeof *patch);
 	double factor = (double)size / side, worst = 0;
-	if (!ok(image && patch && !vae_data_add(&data, image, size, VAE_REDUCE_LEAST, factor, &e), "%u to %u", side, size))
+	if (!ok(image && patch && !vae_data_add(&data, image, size, VAE_REDUCE_LEAST, factor, &e),
+	        "%u to %u", side, size))
 		return;
 	data.picture[0].least = factor;
 	for (int n = 0; n < 12; n++) {
 		vae_data_patch(&data, &rnd, size, 0, patch);
 		worst = fmax(worst, patch_distance(image, patch, (int)size, (double)side / size));
 	}
-	ok(worst < 2e-6, "from %u to %u pixels a side each is the mean of its area, but for %.2g", side, size, worst);
+	ok(worst < 2e-6, "from %u to %u pixels a side each is the mean of its area, but for %.2g", side,
+	   size, worst);
 	free(patch);
 	vae_data_clear(&data);
 	vae_image_free(image);
 }
 
-/* Factors are drawn between the bounds, and pictures too small for them are reduced as far as they allow. */
+/* Factors are drawn between the bounds, and pictures too small for them are reduced as far as they
+ * allow. */
 static void check_factors(void)
 {
 	struct vae_error e;
 	struct vae_data data = {.channels = 3};
 	struct vae_image *image;
-	struct vae_geometry g = {.width = 150, .height = 100, .maxval = 255, .format = VAE_PPM, .tuple = VAE_RGB};
+	struct vae_geometry g = {
+		.width = 150, .height = 100, .maxval = 255, .format = VAE_PPM, .tuple = VAE_RGB};
 	if (vae_image_new(&image, &g, 0, &e))
 		return;
 	for (size_t i = 0; i < 150 * 100 * 3; i++)
@@ -606,39 +681,46 @@ static void check_factors(void)
 	vae_data_add(&data, image, 64, 0.5, 0.8, &e);
 	double least = 9, most = 0, flat = 0;
 	float patch[64 * 64 * 3];
-	for (int n = 0; n < 300; n++) { /* red and green rise by 1 / factor a pixel, up to steps: one along, the other across */
+	for (int n = 0; n < 300; n++) { /* red and green rise by 1 / factor a pixel, up to steps: one
+		                               along, the other across */
 		vae_data_patch(&data, &rnd, 64, 0.5f, patch);
-		double slope = fmax(fabsf(patch[63 * 3] - patch[0]), fabsf(patch[63 * 3 + 1] - patch[1])) * 255 / 63;
+		double slope =
+			fmax(fabsf(patch[63 * 3] - patch[0]), fabsf(patch[63 * 3 + 1] - patch[1])) * 255 / 63;
 		least = fmin(least, 1 / slope);
 		most = fmax(most, 1 / slope);
 		for (size_t k = 2; k < 64 * 64 * 3; k += 3)
 			flat = fmax(flat, fabs(patch[k] + 0.5 - 200 / 255.0));
 	}
-	ok(least > 0.63 && least < 0.65 && most > 0.78 && most < 0.81, "factors are %.4f to %.4f, where 0.64 still fits the picture", least, most);
+	ok(least > 0.63 && least < 0.65 && most > 0.78 && most < 0.81,
+	   "factors are %.4f to %.4f, where 0.64 still fits the picture", least, most);
 	ok(flat < 1e-6, "a flat colour stays flat, but for %.2g", flat);
 	vae_data_clear(&data);
 	vae_image_free(image);
 }
 
-/* At factor 1, and where a picture has no more than the patch, samples are the picture's own, bit for bit. */
+/* At factor 1, and where a picture has no more than the patch, samples are the picture's own, bit
+ * for bit. */
 static void check_plain(void)
 {
 	struct vae_error e;
 	struct vae_data plain = {.channels = 3}, bounded = {.channels = 3};
 	struct vae_image *image = noise_picture(64, 64);
 	float a[64 * 64 * 3], b[64 * 64 * 3];
-	if (!image || vae_data_add(&plain, image, 64, 1, 1, &e) || vae_data_add(&bounded, image, 64, 0.5, 0.7, &e))
+	if (!image || vae_data_add(&plain, image, 64, 1, 1, &e) ||
+	    vae_data_add(&bounded, image, 64, 0.5, 0.7, &e))
 		return;
 	struct vae_random r = rnd, s = rnd;
 	vae_data_patch(&plain, &r, 64, 0, a);
 	vae_data_patch(&bounded, &s, 64, 0, b);
-	ok(patch_distance(image, b, 64, 1) < 1e-7 && !memcmp(a, b, sizeof a), "a picture of the patch's size is not reduced");
+	ok(patch_distance(image, b, 64, 1) < 1e-7 && !memcmp(a, b, sizeof a),
+	   "a picture of the patch's size is not reduced");
 	vae_data_clear(&plain);
 	vae_data_clear(&bounded);
 	vae_image_free(image);
 }
 
-/* Each kind of change keeps samples within bounds, and the same random numbers give the same patch. */
+/* Each kind of change keeps samples within bounds, and the same random numbers give the same patch.
+ */
 static void check_recolour(void)
 {
 	enum { PIXELS = 500, PATCHES = 200 };
@@ -657,7 +739,8 @@ static void check_recolour(void)
 		same &= !memcmp(patch, again, sizeof patch);
 		changed += memcmp(patch, first, sizeof patch) != 0;
 	}
-	ok(inside && same && changed == PATCHES, "random colours stay within black and white, and can be drawn again");
+	ok(inside && same && changed == PATCHES,
+	   "random colours stay within black and white, and can be drawn again");
 }
 
 int main(void)
@@ -665,8 +748,12 @@ int main(void)
 	omp_set_num_threads(1);
 	vae_random_init(&rnd, 2, 0, 0);
 	check_order();
-	check_objective("photo enc=16 enc_blocks=1 y=6 hyper=16 ctx=16 z=3 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=3", VAE_LOSS_MSE, 64, 128);
-	check_objective("photo enc=16 enc_blocks=1 y=8 hyper=16 z=3 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=3 steps=4 ctx=18", VAE_LOSS_MSE, 64, 128);
+	check_objective("photo enc=16 enc_blocks=1 y=6 hyper=16 ctx=16 z=3 dec=16 dec_blocks=1 grid=48 "
+	                "grid_layers=1 knots=3",
+	                VAE_LOSS_MSE, 64, 128);
+	check_objective("photo enc=16 enc_blocks=1 y=8 hyper=16 z=3 dec=16 dec_blocks=1 grid=48 "
+	                "grid_layers=1 knots=3 steps=4 ctx=18",
+	                VAE_LOSS_MSE, 64, 128);
 	check_objective("mlp width=6 height=5 hidden1=12 hidden2=9 z=4", VAE_LOSS_BCE, 5, 1);
 	check_objective("mlp width=6 height=5 hidden1=12 hidden2=9 z=4", VAE_LOSS_MSE, 5, 1);
 	check_eigen();
@@ -691,8 +778,12 @@ int main(void)
 	check_reduction(160, 10);
 	check_plain();
 	check_factors();
-	check_objective("photo enc=16 enc_blocks=1 y=6 hyper=16 ctx=16 z=3 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=3", VAE_LOSS_MS_SSIM, 192, 256);
-	check_objective("photo enc=16 enc_blocks=1 y=6 hyper=16 ctx=16 z=3 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=3", VAE_LOSS_VISION, 64, 128);
+	check_objective("photo enc=16 enc_blocks=1 y=6 hyper=16 ctx=16 z=3 dec=16 dec_blocks=1 grid=48 "
+	                "grid_layers=1 knots=3",
+	                VAE_LOSS_MS_SSIM, 192, 256);
+	check_objective("photo enc=16 enc_blocks=1 y=6 hyper=16 ctx=16 z=3 dec=16 dec_blocks=1 grid=48 "
+	                "grid_layers=1 knots=3",
+	                VAE_LOSS_VISION, 64, 128);
 	check_recolour();
 	check_sensitivity();
 	check_refused();

@@ -1,5 +1,6 @@
-/* SSIMULACRA 2: the metric against its definition in double precision and known scores; the same bits from
- * every build of the kernels; the loss's value against the metric's parts, its gradient against differences. */
+/* SSIMULACRA 2: the metric against its definition in double precision and known scores; the same
+ * bits from every build of the kernels; the loss's value against the metric's parts, its gradient
+ * against differences. */
 #include "base/memory.h"
 #include "base/random.h"
 #include "loss/vision.h"
@@ -13,7 +14,7 @@
 
 static struct vae_random rnd;
 
-/* ---- the definition in double precision -------------------------------------------------------- */
+/* ---- the definition in double precision ------------------------------------------------------ */
 
 #define SIDE 192
 #define MOST (SIDE * SIDE)
@@ -22,12 +23,14 @@ static double light(double v) { return v <= 0.04045 ? v / 12.92 : pow((v + 0.055
 
 static void xyb(double out[3], const double rgb[3])
 {
-	static const double m[3][3] = {{0.30, 0.622, 0.078}, {0.23, 0.692, 0.078},
-		{0.24342268924547819, 0.20476744424496821, 0.55180986650955360}};
+	static const double m[3][3] = {{0.30, 0.622, 0.078},
+	                               {0.23, 0.692, 0.078},
+	                               {0.24342268924547819, 0.20476744424496821, 0.55180986650955360}};
 	const double bias = 0.0037930732552754493;
 	double root[3];
 	for (int i = 0; i < 3; i++)
-		root[i] = cbrt(fmax(m[i][0] * rgb[0] + m[i][1] * rgb[1] + m[i][2] * rgb[2] + bias, 1e-6)) - cbrt(bias);
+		root[i] = cbrt(fmax(m[i][0] * rgb[0] + m[i][1] * rgb[1] + m[i][2] * rgb[2] + bias, 1e-6)) -
+		          cbrt(bias);
 	double x = (root[0] - root[1]) / 2, y = (root[0] + root[1]) / 2;
 	out[0] = 14 * x + 0.42;
 	out[1] = y + 0.01;
@@ -56,7 +59,8 @@ static void filter(double *out, const double *in, size_t rows, size_t columns)
 }
 
 /* The weighted norms of one channel of one scale. */
-static double channel(const double *a, const double *b, size_t rows, size_t columns, const double weight[2][3], double least)
+static double channel(const double *a, const double *b, size_t rows, size_t columns,
+                      const double weight[2][3], double least)
 {
 	static double m1[MOST], m2[MOST], s11[MOST], s22[MOST], s12[MOST], in[MOST];
 	size_t n = rows * columns;
@@ -69,8 +73,10 @@ static double channel(const double *a, const double *b, size_t rows, size_t colu
 		filter(q == 0 ? s11 : q == 1 ? s22 : s12, in, rows, columns);
 	}
 	for (size_t i = 0; i < n; i++) {
-		double num = 2 * (s12[i] - m1[i] * m2[i]) + 0.0009, den = s11[i] - m1[i] * m1[i] + s22[i] - m2[i] * m2[i] + 0.0009;
-		double v = 1 - (1 - (m1[i] - m2[i]) * (m1[i] - m2[i])) * num / den, e = (1 + fabs(b[i] - m2[i])) / (1 + fabs(a[i] - m1[i])) - 1;
+		double num = 2 * (s12[i] - m1[i] * m2[i]) + 0.0009,
+			   den = s11[i] - m1[i] * m1[i] + s22[i] - m2[i] * m2[i] + 0.0009;
+		double v = 1 - (1 - (m1[i] - m2[i]) * (m1[i] - m2[i])) * num / den,
+			   e = (1 + fabs(b[i] - m2[i])) / (1 + fabs(a[i] - m1[i])) - 1;
 		double map[3] = {fmax(v, 0), fmax(e, 0), fmax(-e, 0)};
 		for (int k = 0; k < 3; k++) {
 			first[k] += map[k] / (double)n;
@@ -78,7 +84,8 @@ static double channel(const double *a, const double *b, size_t rows, size_t colu
 		}
 	}
 	for (int k = 0; k < 3; k++)
-		sum += (weight[0][k] < least ? 0 : weight[0][k] * first[k]) + (weight[1][k] < least ? 0 : weight[1][k] * pow(fourth[k], 0.25));
+		sum += (weight[0][k] < least ? 0 : weight[0][k] * first[k]) +
+		       (weight[1][k] < least ? 0 : weight[1][k] * pow(fourth[k], 0.25));
 	return sum;
 }
 
@@ -106,9 +113,13 @@ static double plain_sum(const double *x, const double *y, size_t rows, size_t co
 			for (size_t r = 0; r < down; r++)
 				for (size_t i = 0; i < across; i++)
 					for (size_t c = 0; c < 3; c++) {
-						size_t r1 = 2 * r + 1 < rows ? 2 * r + 1 : rows - 1, i1 = 2 * i + 1 < columns ? 2 * i + 1 : columns - 1;
-						l[p][3 * (r * across + i) + c] = (l[p][3 * (2 * r * columns + 2 * i) + c] + l[p][3 * (2 * r * columns + i1) + c] +
-						                                  l[p][3 * (r1 * columns + 2 * i) + c] + l[p][3 * (r1 * columns + i1) + c]) / 4;
+						size_t r1 = 2 * r + 1 < rows ? 2 * r + 1 : rows - 1,
+							   i1 = 2 * i + 1 < columns ? 2 * i + 1 : columns - 1;
+						l[p][3 * (r * across + i) + c] = (l[p][3 * (2 * r * columns + 2 * i) + c] +
+						                                  l[p][3 * (2 * r * columns + i1) + c] +
+						                                  l[p][3 * (r1 * columns + 2 * i) + c] +
+						                                  l[p][3 * (r1 * columns + i1) + c]) /
+						                                 4;
 					}
 		rows = down;
 		columns = across;
@@ -116,14 +127,15 @@ static double plain_sum(const double *x, const double *y, size_t rows, size_t co
 	return sum;
 }
 
-/* ---- pictures ---------------------------------------------------------------------------------- */
+/* ---- pictures -------------------------------------------------------------------------------- */
 
 /* Edges, slopes and fine texture, and what a coder might make of them. Samples of 16 bits. */
 static void paint(double *x, double *y, size_t rows, size_t columns, double noise)
 {
 	for (size_t k = 0; k < rows * columns * 3; k++) {
 		double c = (double)(k % 3), i = (double)(k / 3 % columns), j = (double)(k / 3 / columns);
-		double v = 0.45 + 0.25 * sin(i / (31 + 3 * c)) * cos(j / 23) + (hypot(i - 60, j - 50) < 30 ? 0.2 : 0) + 0.04 * sin(i * 1.7 + j * 0.9);
+		double v = 0.45 + 0.25 * sin(i / (31 + 3 * c)) * cos(j / 23) +
+		           (hypot(i - 60, j - 50) < 30 ? 0.2 : 0) + 0.04 * sin(i * 1.7 + j * 0.9);
 		x[k] = rint(fmin(fmax(v, 0), 1) * 65535) / 65535;
 		v = 0.45 + 0.93 * (v - 0.45) + noise * (vae_random_uniform(&rnd) - 0.5);
 		y[k] = rint(fmin(fmax(v, 0), 1) * 65535) / 65535;
@@ -132,7 +144,11 @@ static void paint(double *x, double *y, size_t rows, size_t columns, double nois
 
 static double compared(const double *x, const double *y, size_t rows, size_t columns)
 {
-	struct vae_geometry g = {.width = (uint32_t)columns, .height = (uint32_t)rows, .maxval = 65535, .format = VAE_PPM, .tuple = VAE_RGB};
+	struct vae_geometry g = {.width = (uint32_t)columns,
+	                         .height = (uint32_t)rows,
+	                         .maxval = 65535,
+	                         .format = VAE_PPM,
+	                         .tuple = VAE_RGB};
 	struct vae_image *image[2] = {0};
 	struct vae_distortion d = {.ssimulacra2 = NAN};
 	struct vae_error e;
@@ -148,7 +164,7 @@ static double compared(const double *x, const double *y, size_t rows, size_t col
 	return d.ssimulacra2;
 }
 
-/* ---- tests ------------------------------------------------------------------------------------- */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 static void check_metric(void)
 {
@@ -158,8 +174,10 @@ static void check_metric(void)
 		for (int n = 0; n < 2; n++) {
 			size_t rows = size[k][0], columns = size[k][1];
 			paint(x, y, rows, columns, n ? 0.3 : 0.03);
-			double got = compared(x, y, rows, columns), want = vae_s2_score(plain_sum(x, y, rows, columns, 0));
-			ok(fabs(got - want) < 0.02, "%zu x %zu: scores %.4f, %.4f by the definition", columns, rows, got, want);
+			double got = compared(x, y, rows, columns),
+				   want = vae_s2_score(plain_sum(x, y, rows, columns, 0));
+			ok(fabs(got - want) < 0.02, "%zu x %zu: scores %.4f, %.4f by the definition", columns,
+			   rows, got, want);
 		}
 	paint(x, y, SIDE, SIDE, 0.1);
 	ok(compared(x, x, SIDE, SIDE) == 100, "a picture against itself scores 100");
@@ -175,7 +193,8 @@ static void check_taps(void)
 		sum += (n ? 2 : 1) * (double)tap[n];
 		second += 2 * (double)tap[n] * n * n;
 	}
-	ok(fabs(sum - 1) < 1e-6 && fabs(second - 2.25) < 1e-4, "the filter's taps sum to %.7f, its variance is %.5f", sum, second);
+	ok(fabs(sum - 1) < 1e-6 && fabs(second - 2.25) < 1e-4,
+	   "the filter's taps sum to %.7f, its variance is %.5f", sum, second);
 }
 
 /* The forward kernels of each build over rows of odd lengths. */
@@ -213,7 +232,9 @@ static void check_builds(void)
 						row.moment[q][t] = in[t] + 16;
 				k->maps(&sums[b], &row);
 			}
-			equal &= !memcmp(out[0], out[1], sizeof out[0]) && !memcmp(moment[0], moment[1], sizeof moment[0]) && !memcmp(&sums[0], &sums[1], sizeof sums[0]);
+			equal &= !memcmp(out[0], out[1], sizeof out[0]) &&
+			         !memcmp(moment[0], moment[1], sizeof moment[0]) &&
+			         !memcmp(&sums[0], &sums[1], sizeof sums[0]);
 		}
 		if (other)
 			ok(equal, "%s gives the same bits as scalar", vae_isa_name((enum vae_isa)isa));
@@ -234,14 +255,17 @@ static void check_loss(size_t rows, size_t columns, double noise)
 	struct vae_error e;
 	const double weight = 3, h = 2e-3;
 	double square = 0, worst = 0;
-	if (vae_alloc(&fx, n, sizeof *fx, &e) || vae_alloc(&fy, n, sizeof *fy, &e) || vae_alloc(&gradient, n, sizeof *gradient, &e) ||
+	if (vae_alloc(&fx, n, sizeof *fx, &e) || vae_alloc(&fy, n, sizeof *fy, &e) ||
+	    vae_alloc(&gradient, n, sizeof *gradient, &e) ||
 	    vae_alloc(&room, vae_vision_room(rows, columns), sizeof *room, &e))
 		abort();
 	paint(x, y, rows, columns, noise);
 	to_samples(fx, x, n);
 	to_samples(fy, y, n);
-	double got = vae_vision_loss(fx, fy, rows, columns, weight, gradient, room), want = plain_sum(x, y, rows, columns, 0.01);
-	ok(fabs(got - want) < 2e-4 * want + 1e-3, "%zu x %zu: the loss is %.5f, %.5f by the definition", columns, rows, got, want);
+	double got = vae_vision_loss(fx, fy, rows, columns, weight, gradient, room),
+		   want = plain_sum(x, y, rows, columns, 0.01);
+	ok(fabs(got - want) < 2e-4 * want + 1e-3, "%zu x %zu: the loss is %.5f, %.5f by the definition",
+	   columns, rows, got, want);
 	for (size_t k = 0; k < n; k++)
 		square += (double)gradient[k] * gradient[k];
 	double size = sqrt(square / (double)n);
@@ -258,12 +282,14 @@ static void check_loss(size_t rows, size_t columns, double noise)
 	ok(worst < 0.02 * size, "its gradient is off by %.2g of its size", worst / size);
 	float *once = gradient, before = once[n / 2];
 	vae_vision_loss(fx, fy, rows, columns, weight, gradient, room);
-	ok(fabsf(gradient[n / 2] - 2 * before) <= 1e-6f * fabsf(before), "the gradient is added, and nothing is left over from the call before");
+	ok(fabsf(gradient[n / 2] - 2 * before) <= 1e-6f * fabsf(before),
+	   "the gradient is added, and nothing is left over from the call before");
 	memset(gradient, 0, n * sizeof *gradient);
 	double same = vae_vision_loss(fx, fx, rows, columns, weight, gradient, room), most = 0;
 	for (size_t k = 0; k < n; k++)
 		most = fmax(most, isfinite(gradient[k]) ? fabsf(gradient[k]) : INFINITY);
-	ok(same < 1e-2 && isfinite(most), "of a picture against itself it is %.2g, and the gradient is finite", same);
+	ok(same < 1e-2 && isfinite(most),
+	   "of a picture against itself it is %.2g, and the gradient is finite", same);
 	for (size_t k = 0; k < n; k++)
 		fy[k] = 3 * fx[k] + 2 * (vae_random_uniform(&rnd) - 0.5f);
 	memset(gradient, 0, n * sizeof *gradient);
@@ -271,7 +297,8 @@ static void check_loss(size_t rows, size_t columns, double noise)
 	most = 0;
 	for (size_t k = 0; k < n; k++)
 		most = fmax(most, isfinite(gradient[k]) ? fabsf(gradient[k]) : INFINITY);
-	ok(wild > 10 && isfinite(wild) && isfinite(most), "samples far beyond black and white: %.1f, and the gradient is finite", wild);
+	ok(wild > 10 && isfinite(wild) && isfinite(most),
+	   "samples far beyond black and white: %.1f, and the gradient is finite", wild);
 	free(fx);
 	free(fy);
 	free(gradient);
