@@ -68,8 +68,8 @@ bool stat_references_left(struct run *run);
 int stat_compare_decoded(struct run *run, struct vae_distortion *distortion,
                          const struct vae_model *model, struct vae_latents_rows *latents,
                          struct vae_error *error);
-#define STAT_NO_DISTORTION ((struct vae_distortion){NAN, NAN, NAN, NAN}) /* nothing was compared \
-	                                                                      */
+/* Where nothing was compared. */
+#define STAT_NO_DISTORTION ((struct vae_distortion){NAN, NAN, NAN, NAN})
 /* Adds the fields of a distortion, where there are references. */
 void stat_report_distortion(struct run *run, const struct vae_distortion *distortion);
 /* Adds the field quality, 0 to 100, with the fewest decimals that give these 16 bits again: as it

@@ -41,7 +41,7 @@ static const struct cli_program program = {
 	.name = "vae-enc",
 	.usage = "[OPTION]... [FILE]...",
 	.about = "Reads PNM and PAM images, runs the analysis of a model, and writes latents\nfor "
-             "vae-quant. Without FILE, or where it is -, reads standard input.",
+			 "vae-quant. Without FILE, or where it is -, reads standard input.",
 	.options = rows,
 	.count = sizeof rows / sizeof *rows,
 };

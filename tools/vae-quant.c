@@ -33,7 +33,7 @@ static const struct cli_program program = {
 	.usage = "[OPTION]... [FILE]...",
 	.about = "Reads latents, quantises and entropy-codes them under the model's prior, and\n"
 			 "writes codes (.lat). The stream names its model. Without FILE, or where it is "
-             "-,\nreads standard input.",
+			 "-,\nreads standard input.",
 	.options = rows,
 	.count = sizeof rows / sizeof *rows,
 };

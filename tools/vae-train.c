@@ -136,7 +136,7 @@ static const struct cli_program program = {
 	.name = "vae-train",
 	.usage = "[OPTION]... [FILE]...",
 	.about = "Reads PNM and PAM images, trains a model on them, and writes it. Without FILE,\nor "
-             "where it is -, reads standard input.",
+			 "where it is -, reads standard input.",
 	.options = rows,
 	.count = sizeof rows / sizeof *rows,
 	.without = "m",

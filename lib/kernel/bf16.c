@@ -213,12 +213,15 @@ INLINE void tile(const struct vae_gemm *g, const struct place *at, const size_t 
 		tile(g, at, rows, vectors, a, a_row, a_step, b, ahead, chain);                     \
 	}
 TILE(4, 1)
-TILE(4, 2) TILE(8, 1) TILE(8, 2) TILE(12, 1) TILE(12, 2)
+TILE(4, 2)
+TILE(8, 1)
+TILE(8, 2)
+TILE(12, 1)
+TILE(12, 2)
 
-	static void (*const tiles[3][2])(const struct vae_gemm *, const struct place *,
-                                     const uint32_t *, size_t, size_t, const uint32_t *,
-                                     const uint32_t *, float *) = {
-		{tile_4_1, tile_4_2}, {tile_8_1, tile_8_2}, {tile_12_1, tile_12_2}};
+static void (*const tiles[3][2])(const struct vae_gemm *, const struct place *, const uint32_t *,
+                                 size_t, size_t, const uint32_t *, const uint32_t *, float *) = {
+	{tile_4_1, tile_4_2}, {tile_8_1, tile_8_2}, {tile_12_1, tile_12_2}};
 
 /* Where pair p of the columns from j starts in packed b; j is a multiple of VAE_PANEL. */
 INLINE const uint32_t *strip(const struct vae_gemm *g, size_t p, size_t j)

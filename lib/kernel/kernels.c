@@ -185,11 +185,22 @@ INLINE void tile(const struct pass *pass, const size_t rows, const size_t vector
 		tile(pass, rows, vectors, a, a_row, a_step, b, ahead, chain, i, j);                   \
 	}
 #define TILE_(rows, vectors) TILE(rows, vectors)
-#define TILES(rows)          TILE(rows, 1) TILE_(rows, VECTORS)
+#define TILES(rows) \
+	TILE(rows, 1)   \
+	TILE_(rows, VECTORS)
 TILES(1)
-TILES(2) TILES(3) TILES(4) TILES(5) TILES(6)
+TILES(2)
+TILES(3)
+TILES(4)
+TILES(5)
+TILES(6)
 #if ROWS > 6
-	TILES(7) TILES(8) TILES(9) TILES(10) TILES(11) TILES(12)
+TILES(7)
+TILES(8)
+TILES(9)
+TILES(10)
+TILES(11)
+TILES(12)
 #endif
 /* VECTORS is expanded before it is pasted. */
 #define PASTE_(rows, vectors) tile_##rows##_##vectors
@@ -199,12 +210,11 @@ TILES(2) TILES(3) TILES(4) TILES(5) TILES(6)
 		PASTE(rows, 1), PASTE(rows, VECTORS) \
 	}
 
-		static void (*const tiles[ROWS][2])(const struct pass *, const float *, size_t, size_t,
-                                            const float *, const float *, float *, size_t,
-                                            size_t) = {
-			BOTH(1), BOTH(2), BOTH(3), BOTH(4),  BOTH(5),  BOTH(6),
+static void (*const tiles[ROWS][2])(const struct pass *, const float *, size_t, size_t,
+                                    const float *, const float *, float *, size_t, size_t) = {
+	BOTH(1), BOTH(2), BOTH(3), BOTH(4),  BOTH(5),  BOTH(6),
 #if ROWS > 6
-			BOTH(7), BOTH(8), BOTH(9), BOTH(10), BOTH(11), BOTH(12),
+	BOTH(7), BOTH(8), BOTH(9), BOTH(10), BOTH(11), BOTH(12),
 #endif
 };
 

@@ -148,7 +148,7 @@ static void test_raw_bytes(void)
 	memset(bytes, 0, sizeof bytes);
 	f = fmemopen(bytes, sizeof bytes, "w");
 	static const char want[] = "P7\nWIDTH 1\nHEIGHT 1\nDEPTH 4\nMAXVAL 65535\nTUPLTYPE "
-	                           "RGB_ALPHA\nENDHDR\n\1\2\3\4\5\6\7\10";
+							   "RGB_ALPHA\nENDHDR\n\1\2\3\4\5\6\7\10";
 	ok(!vae_image_write(x, f, &e) && !fflush(f) && !memcmp(bytes, want, sizeof want - 1),
 	   "a 16-bit PAM is written big-endian, alpha last");
 	fclose(f);

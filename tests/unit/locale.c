@@ -30,7 +30,7 @@ static bool enter_german(void)
 static void check_arch(void)
 {
 	static const char line[] = "photo enc=16 enc_blocks=1 y=8 hyper=16 z=4 steps=2 ctx=16 "
-	                           "ctx_blocks=1 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=2 "
+							   "ctx_blocks=1 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=2 "
 							   "lambda=0.0015:0.25";
 	struct vae_arch arch;
 	struct vae_error error = {0};
