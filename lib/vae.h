@@ -226,14 +226,19 @@ bool vae_model_by_path(const struct vae_model *model);
 	65535 /* the fixed-point quality 1.0: quality Q of 0..100 is stored as round(Q / 100 x 65535) \
 	       */
 
-/* y = analysis(x), not quantised, or what quantisation left of it. */
-struct vae_latents {
+/* What the latents and the codes of one picture say first. A plain value: it owns nothing. */
+struct vae_head {
 	struct vae_geometry geometry; /* of the picture */
 	uint64_t model_id; /* vae_model_id of the model whose latents these are; no other takes them */
-	char *model_hint;  /* absolute path of the model or NULL, owned */
 	uint16_t quality;  /* 0 to VAE_QUALITY_ONE, even in log lambda */
 	uint32_t rows, columns,
 		channels; /* shape of y; photo: ceil(height/16) x ceil(width/16) x Y; mlp: 1 x 1 x z */
+};
+
+/* y = analysis(x), not quantised, or what quantisation left of it. */
+struct vae_latents {
+	struct vae_head head;
+	char *model_hint; /* absolute path of the model or NULL, owned */
 	float *y; /* rows x columns x channels, finite, in units of the quantiser's step where it has
 	             one; owned */
 	uint16_t *alpha; /* height x width samples as in the picture, or NULL; owned */
@@ -250,15 +255,16 @@ void vae_latents_free(struct vae_latents *latents);
 
 /* Latents whose rows of cells are read one after another; else as struct vae_image_rows. */
 struct vae_latents_rows {
-	struct vae_latents head; /* all but y and alpha, which are NULL */
-	uint32_t row;            /* the next that read will give */
+	struct vae_head head;
+	char *model_hint; /* as in vae_latents; owned by who implements release */
+	uint32_t row;     /* the next that read will give */
 	/* Gives the next `rows` rows of cells: y is rows x columns x channels; alpha the samples of the
 	 * pixels that these cells cover, NULL where the picture has none: 16 rows of pixels for each
 	 * row of cells of photo latents, fewer at the lower edge; for the one cell of a dense model
 	 * (mlp) all of them. alpha NULL: passes over its samples; y NULL: passes over the rows. */
 	int (*read)(struct vae_latents_rows *self, uint32_t rows, float *y, uint16_t *alpha,
 	            struct vae_error *error);
-	void (*release)(struct vae_latents_rows *self); /* frees head.model_hint where it owns that */
+	void (*release)(struct vae_latents_rows *self); /* frees model_hint where it owns that */
 };
 
 /* As the functions of vae_image_rows, for latents: out of a stream, of memory; into memory, into a
@@ -293,13 +299,10 @@ struct vae_slice {
 
 /* A picture as it stands in a .lat file (vae-codes(5)), but for zstd. */
 struct vae_codes {
-	struct vae_geometry geometry;     /* of the picture */
-	uint64_t model_id;                /* as in vae_latents */
-	uint16_t quality;                 /* as in vae_latents */
-	enum vae_method method;           /* of all slices */
-	uint32_t rows, columns, channels; /* of y, as in vae_latents */
-	uint32_t slices;                  /* ceil(rows/64) x ceil(columns/64) */
-	struct vae_slice *slice;          /* [slices], row by row, owned */
+	struct vae_head head;
+	enum vae_method method;  /* of all slices */
+	uint32_t slices;         /* ceil(rows/64) x ceil(columns/64) */
+	struct vae_slice *slice; /* [slices], row by row, owned */
 };
 
 /* A stream of codes: zstd frames in, images out. Holds what was decompressed but not yet used.

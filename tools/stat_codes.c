@@ -49,9 +49,9 @@ static int packed_alpha(const struct vae_codes *codes, uint64_t bytes, uint64_t 
 	int status = 0;
 
 	*packed = 0;
-	if (!vae_has_alpha(codes->geometry.tuple))
+	if (!vae_has_alpha(codes->head.geometry.tuple))
 		return 0;
-	bare.geometry.tuple &= ~VAE_BLACKANDWHITE_ALPHA;
+	bare.head.geometry.tuple &= ~VAE_BLACKANDWHITE_ALPHA;
 	bare.slice = calloc(codes->slices, sizeof *bare.slice);
 	if (!bare.slice)
 		return fail(error, VAE_EMEM, "out of memory");
@@ -90,7 +90,7 @@ static double bits_a_pixel(double bytes, double pixels) { return 8 * bytes / pix
 
 static double pixels_of(const struct vae_codes *codes)
 {
-	return (double)codes->geometry.width * codes->geometry.height;
+	return (double)codes->head.geometry.width * codes->head.geometry.height;
 }
 
 static int compare(struct run *run, struct figures *f, const struct vae_codes *codes,
@@ -114,7 +114,7 @@ static int measure(struct run *run, struct figures *f, const struct vae_codes *c
                    struct vae_error *error)
 {
 	uint64_t other;
-	int status = models_get(&run->models, &f->model, codes->model_id, NULL, error);
+	int status = models_get(&run->models, &f->model, codes->head.model_id, NULL, error);
 
 	if (!status && !run->brief)
 		status = vae_rate_estimate(&f->rate, f->model, codes, error);
@@ -128,14 +128,14 @@ static int measure(struct run *run, struct figures *f, const struct vae_codes *c
 
 static void report_geometry(struct report *r, const struct vae_codes *codes)
 {
-	report_count(r, "width", codes->geometry.width);
-	report_count(r, "height", codes->geometry.height);
-	report_text(r, "tuple", vae_tuple_name(codes->geometry.tuple));
-	report_count(r, "maxval", codes->geometry.maxval);
-	stat_report_quality(r, codes->quality);
-	report_count(r, "rows", codes->rows);
-	report_count(r, "columns", codes->columns);
-	report_count(r, "channels", codes->channels);
+	report_count(r, "width", codes->head.geometry.width);
+	report_count(r, "height", codes->head.geometry.height);
+	report_text(r, "tuple", vae_tuple_name(codes->head.geometry.tuple));
+	report_count(r, "maxval", codes->head.geometry.maxval);
+	stat_report_quality(r, codes->head.quality);
+	report_count(r, "rows", codes->head.rows);
+	report_count(r, "columns", codes->head.columns);
+	report_count(r, "channels", codes->head.channels);
 }
 
 static const char *method_name(enum vae_method method)
@@ -150,10 +150,10 @@ static void report_line(struct run *run, const struct vae_codes *codes, const st
 
 	report_count(r, "file_bytes", f->bytes);
 	report_real(r, "bpp", bits_a_pixel(f->bytes, pixels_of(codes)), 4);
-	report_count(r, "width", codes->geometry.width);
-	report_count(r, "height", codes->geometry.height);
-	report_text(r, "tuple", vae_tuple_name(codes->geometry.tuple));
-	stat_report_quality(r, codes->quality);
+	report_count(r, "width", codes->head.geometry.width);
+	report_count(r, "height", codes->head.geometry.height);
+	report_text(r, "tuple", vae_tuple_name(codes->head.geometry.tuple));
+	stat_report_quality(r, codes->head.quality);
 	report_text(r, "method", method_name(codes->method));
 	stat_report_distortion(run, &f->distortion);
 	report_text(r, "model", f->model ? model_name(f->model, name, sizeof name) : NULL);
@@ -170,7 +170,7 @@ static void report_whole(struct run *run, const struct vae_codes *codes, const s
 	for (uint32_t i = 0; i < codes->slices; i++)
 		alpha += vae_codes_alpha_bytes(codes, i);
 	slices -= alpha;
-	snprintf(id, sizeof id, "%016" PRIx64, codes->model_id);
+	snprintf(id, sizeof id, "%016" PRIx64, codes->head.model_id);
 	report_count(r, "image", image);
 	report_text(r, "model", f->model ? model_name(f->model, name, sizeof name) : NULL);
 	report_text(r, "model_id", id);

@@ -84,8 +84,7 @@ static void channels_clear(struct channels *c)
 }
 
 /* The channels of these latents, which must be those of all before them. */
-static int channels_suit(struct channels *c, const struct vae_latents *head,
-                         struct vae_error *error)
+static int channels_suit(struct channels *c, const struct vae_head *head, struct vae_error *error)
 {
 	if (c->count)
 		return c->model_id == head->model_id && c->count == head->channels
@@ -219,7 +218,7 @@ static int report_channels(struct run *run, const struct channels *c, const char
 	return 0;
 }
 
-static void report_latents(struct run *run, const struct vae_latents *y, const char *name,
+static void report_latents(struct run *run, const struct vae_head *y, const char *name,
                            uint64_t image, const struct vae_distortion *distortion)
 {
 	char model[17];
@@ -255,7 +254,7 @@ static int read_rest(struct channels *channels, struct vae_latents_rows *rows, b
 static int read_latents(struct run *run, struct vae_latents_rows *rows, struct channels *channels,
                         struct vae_distortion *distortion, struct vae_error *error)
 {
-	const struct vae_latents *head = &rows->head;
+	const struct vae_head *head = &rows->head;
 	struct counted counted = {.rows = *rows, .from = rows, .channels = channels};
 	const struct vae_model *model;
 	struct progress progress;
@@ -263,7 +262,7 @@ static int read_latents(struct run *run, struct vae_latents_rows *rows, struct c
 
 	if (!run->o->references)
 		return read_rest(channels, rows, run->o->common.quiet, error);
-	status = models_get(&run->models, &model, head->model_id, head->model_hint, error);
+	status = models_get(&run->models, &model, head->model_id, rows->model_hint, error);
 	counted.rows.read = read_counted;
 	progress_begin(&progress, &counted.rows, run->o->common.quiet);
 	if (!status)
@@ -279,7 +278,7 @@ static int read_latents(struct run *run, struct vae_latents_rows *rows, struct c
 static int stat_latents_rows(struct run *run, struct input *in, struct channels *channels,
                              struct vae_latents_rows *rows, struct vae_error *error)
 {
-	const struct vae_latents *head = &rows->head;
+	const struct vae_head *head = &rows->head;
 	struct vae_error mismatch;
 	struct vae_distortion distortion = STAT_NO_DISTORTION;
 	int misfit = run->brief ? 0 : channels_suit(channels, head, &mismatch);
@@ -305,7 +304,7 @@ int stat_latents(struct run *run, struct input *in, struct vae_error *error)
 	                                                  error)) == 1) {
 		status = stat_latents_rows(run, in, &channels, rows, error);
 		if (!status && !in->items)
-			dense = is_dense(run, rows->head.model_id, rows->head.model_hint);
+			dense = is_dense(run, rows->head.model_id, rows->model_hint);
 		vae_latents_rows_free(rows);
 		if (!status)
 			input_mark(in);

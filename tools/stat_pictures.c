@@ -34,17 +34,17 @@ static int write_picture(struct run *run, const struct vae_image *image, struct 
 static int heatmap(struct run *run, const struct input *in, const struct vae_codes *codes,
                    struct vae_error *error)
 {
-	size_t cells = (size_t)codes->rows * codes->columns;
+	size_t cells = (size_t)codes->head.rows * codes->head.columns;
 	const struct vae_model *model;
 	struct vae_image *image = NULL;
 	double *bits = NULL;
-	int status = models_get(&run->models, &model, codes->model_id, NULL, error);
+	int status = models_get(&run->models, &model, codes->head.model_id, NULL, error);
 
 	(void)in;
 	if (!status && !(bits = calloc(cells, sizeof *bits)))
 		status = fail(error, VAE_EMEM, "out of memory");
 	if (!status && !(status = vae_rate_cells(bits, model, codes, error)) &&
-	    !(status = picture_new(&image, codes->columns, codes->rows, 65535, error))) {
+	    !(status = picture_new(&image, codes->head.columns, codes->head.rows, 65535, error))) {
 		for (size_t i = 0; i < cells; i++)
 			image->colour[i] = (uint16_t)fmin(rint(HEAT_BIT * bits[i]), 65535);
 		status = write_picture(run, image, error);
@@ -110,7 +110,7 @@ static int write_plane(struct run *run, struct vae_image *image, const struct pl
 static int planes(struct run *run, const struct input *in, struct vae_latents_rows *rows,
                   struct vae_error *error)
 {
-	const struct vae_latents *head = &rows->head;
+	const struct vae_head *head = &rows->head;
 	size_t cells = (size_t)head->rows * head->columns;
 	struct plane *plane = calloc(head->channels, sizeof *plane);
 	uint8_t *samples = calloc(head->channels, cells);

@@ -141,7 +141,7 @@ static int decode_codes(const struct options *o, struct models *models, const st
 {
 	const struct vae_model *model;
 	struct vae_latents_rows *latents;
-	int status = models_get(models, &model, codes->model_id, NULL, error);
+	int status = models_get(models, &model, codes->head.model_id, NULL, error);
 
 	if (!status)
 		status =
@@ -183,8 +183,7 @@ static int latents_stream(const struct options *o, struct models *models, struct
 
 	while (!status &&
 	       (status = vae_latents_rows_open(&latents, in->file, o->common.max_pixels, error)) == 1) {
-		status =
-			models_get(models, &model, latents->head.model_id, latents->head.model_hint, error);
+		status = models_get(models, &model, latents->head.model_id, latents->model_hint, error);
 		if (!status)
 			status = decode(o, model, in, out, latents, NULL, error);
 		vae_latents_rows_free(latents);
@@ -230,7 +229,7 @@ static int salvage_codes(const struct options *o, struct models *models, struct 
 	int status;
 
 	in->item = vae_salvage_start(salvage);
-	status = models_get(models, &model, codes->model_id, NULL, error);
+	status = models_get(models, &model, codes->head.model_id, NULL, error);
 	if (!status)
 		status = vae_salvage_check(codes, salvage, model, error);
 	if (!status)

@@ -80,8 +80,7 @@ static void parse_options(struct options *o, int argc, char **argv)
 		o->quality = 50;
 }
 
-static void report(const struct input *in, const struct vae_latents *y, double quality,
-                   double seconds)
+static void report(const struct input *in, const struct vae_head *y, double quality, double seconds)
 {
 	cli_note("%s: %ux%u %s, maxval %u, quality %g, %.2f s", input_name(in), y->geometry.width,
 	         y->geometry.height, vae_tuple_name(y->geometry.tuple), y->geometry.maxval, quality,

@@ -72,14 +72,15 @@ static int expect(struct input *in, bool decode, struct vae_error *error)
 static int report(const struct input *in, const struct vae_model *model, const struct vae_codes *c,
                   size_t bytes, struct vae_error *error)
 {
-	double pixels = (double)c->geometry.width * c->geometry.height;
+	double pixels = (double)c->head.geometry.width * c->head.geometry.height;
 	struct vae_rate rate;
 	int status = vae_rate_estimate(&rate, model, c, error);
 
 	if (!status)
 		cli_note("%s: %ux%u, %zu bytes, %.4f bpp, estimate %.0f bytes (z %.0f, y %.0f)",
-		         input_name(in), c->geometry.width, c->geometry.height, bytes, 8 * bytes / pixels,
-		         (rate.z_bits + rate.y_bits) / 8, rate.z_bits / 8, rate.y_bits / 8);
+		         input_name(in), c->head.geometry.width, c->head.geometry.height, bytes,
+		         8 * bytes / pixels, (rate.z_bits + rate.y_bits) / 8, rate.z_bits / 8,
+		         rate.y_bits / 8);
 	return status;
 }
 
@@ -116,7 +117,7 @@ static int write_codes(const struct options *o, const struct input *in, struct o
 		return status;
 	if (o->common.verbose)
 		status = report(in, model, codes, count, error);
-	report_larger(o, in, &codes->geometry, count);
+	report_larger(o, in, &codes->head.geometry, count);
 	if (!status) {
 		fwrite(bytes, 1, count, out->file);
 		status = output_flush(out, error);
@@ -131,8 +132,7 @@ static int quantise(const struct options *o, struct models *models, const struct
 	const struct vae_model *model;
 	struct vae_codes *codes;
 	struct progress progress;
-	int status =
-		models_get(models, &model, latents->head.model_id, latents->head.model_hint, error);
+	int status = models_get(models, &model, latents->head.model_id, latents->model_hint, error);
 
 	if (status < 0)
 		return status;
@@ -154,7 +154,7 @@ static int dequantise(const struct options *o, struct models *models, const stru
 	const struct vae_model *model;
 	struct vae_latents_rows *latents;
 	struct progress progress;
-	int status = models_get(models, &model, codes->model_id, NULL, error);
+	int status = models_get(models, &model, codes->head.model_id, NULL, error);
 
 	if (!status)
 		status = vae_dequantise_rows(&latents, model, codes, reader, NULL, error);
@@ -164,8 +164,8 @@ static int dequantise(const struct options *o, struct models *models, const stru
 	status = vae_latents_rows_write(&progress.rows, 0, out->file, error);
 	progress_end(&progress);
 	if (!status && o->common.verbose)
-		cli_note("%s: %ux%u %s, good", input_name(in), codes->geometry.width,
-		         codes->geometry.height, vae_tuple_name(codes->geometry.tuple));
+		cli_note("%s: %ux%u %s, good", input_name(in), codes->head.geometry.width,
+		         codes->head.geometry.height, vae_tuple_name(codes->head.geometry.tuple));
 	vae_latents_rows_free(latents);
 	return status < 0 ? status : output_flush(out, error);
 }

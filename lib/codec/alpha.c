@@ -6,7 +6,7 @@
 #include "base/memory.h"
 #include "stream/geometry.h"
 
-size_t vae_alpha_rows(const struct vae_latents *head, size_t row, size_t count)
+size_t vae_alpha_rows(const struct vae_head *head, size_t row, size_t count)
 {
 	size_t samples = 0;
 	for (size_t i = 0; i < count; i++)

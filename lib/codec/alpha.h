@@ -12,7 +12,7 @@ struct vae_alpha_queue {
 };
 /* Rows of pixels that `count` rows of cells from `row` on cover; 0 where the picture has no alpha.
  */
-size_t vae_alpha_rows(const struct vae_latents *head, size_t row, size_t count);
+size_t vae_alpha_rows(const struct vae_head *head, size_t row, size_t count);
 /* Puts `rows` more at the end: *place is where the caller fills them in, NULL for 0. VAE_EMEM. */
 int vae_alpha_queue_add(struct vae_alpha_queue *queue, size_t rows, uint16_t **place,
                         struct vae_error *error);

@@ -58,7 +58,7 @@ static size_t samples_of(const struct decoder *d)
 static void load_latents(void *context, const struct vae_block *block, float *y)
 {
 	const struct decoder *d = context;
-	const struct vae_latents *head = &d->latents->head;
+	const struct vae_head *head = &d->latents->head;
 	const struct vae_area *cells = &block->cells;
 	size_t channels = head->channels, line = cells->columns * channels;
 	for (size_t row = 0; row < cells->rows; row++)
@@ -219,7 +219,7 @@ static float sigmoid(const float *knots, float v)
 static int synthesise_mlp(struct decoder *d, struct vae_error *error)
 {
 	const struct vae_model *model = d->model;
-	const struct vae_latents *head = &d->latents->head;
+	const struct vae_head *head = &d->latents->head;
 	const struct vae_window *w = &d->window;
 	struct vae_run run;
 	uint16_t *out = d->colour;
@@ -329,11 +329,11 @@ static int decode_rows(struct vae_image_rows **image, const struct vae_model *mo
                        struct vae_latents_rows *latents, const struct vae_window *window,
                        size_t reduce, struct vae_error *error)
 {
-	const struct vae_latents *l = &latents->head;
+	const struct vae_head *l = &latents->head;
 	struct vae_geometry g = l->geometry;
 	struct vae_window w;
 	struct decoder *d;
-	int rc = vae_shape_fits(model, &g, l->model_id, l->rows, l->columns, l->channels, error);
+	int rc = vae_shape_fits(model, l, error);
 	if (rc || (rc = vae_window_take(&w, window, &g, error)) ||
 	    (rc = vae_model_prepare(model, 1u << VAE_SYNTHESIS, error)) ||
 	    (rc = vae_alloc(&d, 1, sizeof *d, error)))

@@ -36,27 +36,28 @@ static void blank(const struct dequantiser *d, const struct vae_slice_place *cel
 {
 	const struct vae_codes *c = d->codes;
 	for (size_t row = 0; row < cells->rows; row++)
-		memset(y + row * c->columns * c->channels, 0, cells->columns * c->channels * sizeof *y);
+		memset(y + row * c->head.columns * c->head.channels, 0,
+		       cells->columns * c->head.channels * sizeof *y);
 	for (size_t i = 0; alpha && i < px->rows * px->columns; i++)
-		alpha[i / px->columns * c->geometry.width + i % px->columns] = c->geometry.maxval;
+		alpha[i / px->columns * c->head.geometry.width + i % px->columns] = c->head.geometry.maxval;
 }
 
 static int dequantise_slice(void *context, size_t piece, int thread, struct vae_error *error)
 {
 	const struct dequantiser *d = context;
 	const struct vae_codes *c = d->codes;
-	size_t across = vae_cells(c->columns, 6), i = d->top / VAE_SLICE_CELLS * across + piece,
+	size_t across = vae_cells(c->head.columns, 6), i = d->top / VAE_SLICE_CELLS * across + piece,
 		   row = i / across, column = i % across;
-	struct vae_slice_place p = vae_slice_at(c->rows, c->columns, i),
-						   px = vae_cell_pixels(&c->geometry, c->rows, c->columns, p);
-	struct vae_slice_place above = vae_cell_pixels(&c->geometry, c->rows, c->columns,
-	                                               (struct vae_slice_place){d->top, 0, 1, 1});
-	size_t stride = (size_t)c->columns * c->channels,
+	struct vae_slice_place p = vae_slice_at(&c->head, i), px = vae_cell_pixels(&c->head, p);
+	struct vae_slice_place above =
+		vae_cell_pixels(&c->head, (struct vae_slice_place){d->top, 0, 1, 1});
+	size_t stride = (size_t)c->head.columns * c->head.channels,
 		   line = vae_codes_alpha_bytes(c, (uint32_t)i) / px.rows;
 	if (row - d->wanted.row >= d->wanted.rows || column - d->wanted.column >= d->wanted.columns)
 		return 0;
-	float *y = d->y + (p.row - d->top) * stride + p.column * c->channels;
-	uint16_t *alpha = line ? d->alpha + (px.row - above.row) * c->geometry.width + px.column : NULL;
+	float *y = d->y + (p.row - d->top) * stride + p.column * c->head.channels;
+	uint16_t *alpha =
+		line ? d->alpha + (px.row - above.row) * c->head.geometry.width + px.column : NULL;
 	if (d->draws)
 		return vae_slice_draw(&d->symbols[thread], c, d->model, i, d->seed, d->number, y, stride,
 		                      error);
@@ -67,14 +68,14 @@ static int dequantise_slice(void *context, size_t piece, int thread, struct vae_
 	}
 	int rc = vae_slice_decode(&d->symbols[thread], c, d->model, i, slice, y, stride, error);
 	for (size_t r = 0; line && r < px.rows && !rc; r++)
-		rc = vae_alpha_get(alpha + r * c->geometry.width, &c->geometry, slice->payload + r * line,
-		                   px.columns, error);
+		rc = vae_alpha_get(alpha + r * c->head.geometry.width, &c->head.geometry,
+		                   slice->payload + r * line, px.columns, error);
 	return rc;
 }
 
 static void drop_slices(struct dequantiser *d)
 {
-	size_t slices = d->slice ? vae_slice_count(d->band, d->codes->columns) : 0;
+	size_t slices = d->slice ? vae_slice_count(d->band, d->codes->head.columns) : 0;
 	for (size_t i = 0; i < slices; i++) {
 		free(d->slice[i].payload);
 		d->slice[i].payload = NULL;
@@ -100,10 +101,10 @@ static int read_slices(struct dequantiser *d, uint32_t end, bool keep, struct va
 /* Decodes the band that row `row` lies in. */
 static int load_band(struct dequantiser *d, size_t row, struct vae_error *error)
 {
-	size_t across = vae_cells(d->codes->columns, 6), first = row / VAE_SLICE_CELLS * across;
+	size_t across = vae_cells(d->codes->head.columns, 6), first = row / VAE_SLICE_CELLS * across;
 	size_t top = row / VAE_SLICE_CELLS * VAE_SLICE_CELLS,
-		   bottom = top + d->band < d->codes->rows ? top + d->band : d->codes->rows;
-	size_t slices = vae_slice_count((uint32_t)(bottom - top), d->codes->columns), threads = 0;
+		   bottom = top + d->band < d->codes->head.rows ? top + d->band : d->codes->head.rows;
+	size_t slices = vae_slice_count((uint32_t)(bottom - top), d->codes->head.columns), threads = 0;
 	int rc = read_slices(d, (uint32_t)first, false, error);
 	if (rc || (rc = read_slices(d, (uint32_t)(first + slices), true, error)))
 		return rc;
@@ -120,10 +121,7 @@ static int load_band(struct dequantiser *d, size_t row, struct vae_error *error)
 /* Rows of pixels that `count` rows of cells cover. */
 static size_t pixel_rows(const struct vae_latents_rows *rows, size_t row, size_t count)
 {
-	const struct vae_latents *l = &rows->head;
-	return count ? vae_cell_pixels(&l->geometry, l->rows, l->columns,
-	                               (struct vae_slice_place){row, 0, count, 1})
-	                   .rows
+	return count ? vae_cell_pixels(&rows->head, (struct vae_slice_place){row, 0, count, 1}).rows
 	             : 0;
 }
 
@@ -156,7 +154,7 @@ static void dequantiser_release(struct vae_latents_rows *rows)
 	free(d->slice);
 	free(d->y);
 	free(d->alpha);
-	free(rows->head.model_hint);
+	free(rows->model_hint);
 	free(d);
 }
 
@@ -167,24 +165,19 @@ static int dequantiser_new(struct dequantiser **dequantiser, const struct vae_mo
 	struct vae_window w;
 	struct dequantiser *d;
 	int rc = vae_codes_check(codes, model, error);
-	if (rc || (rc = vae_window_take(&w, window, &codes->geometry, error)) ||
+	if (rc || (rc = vae_window_take(&w, window, &codes->head.geometry, error)) ||
 	    (rc = vae_alloc(&d, 1, sizeof *d, error)))
 		return rc;
 	d->rows = (struct vae_latents_rows){.read = dequantiser_read, .release = dequantiser_release};
-	d->rows.head = (struct vae_latents){.geometry = codes->geometry,
-	                                    .model_id = codes->model_id,
-	                                    .quality = codes->quality,
-	                                    .rows = codes->rows,
-	                                    .columns = codes->columns,
-	                                    .channels = codes->channels};
+	d->rows.head = codes->head;
 	d->model = model;
 	d->codes = codes;
 	d->reader = reader;
-	d->wanted = vae_window_slices(&w, model, codes->rows, codes->columns);
-	d->band = vae_slice_band(codes->rows, codes->columns, (uint32_t)omp_get_max_threads());
-	if ((rc = vae_hint_copy(&d->rows.head.model_hint, model, error)) ||
+	d->wanted = vae_window_slices(&w, model, &codes->head);
+	d->band = vae_slice_band(&codes->head, (uint32_t)omp_get_max_threads());
+	if ((rc = vae_hint_copy(&d->rows.model_hint, model, error)) ||
 	    (rc = vae_latents_alloc(&d->y, &d->alpha, &d->rows.head, d->band, error)) ||
-	    (reader && (rc = vae_alloc(&d->slice, vae_slice_count(d->band, codes->columns),
+	    (reader && (rc = vae_alloc(&d->slice, vae_slice_count(d->band, codes->head.columns),
 	                               sizeof *d->slice, error))))
 		dequantiser_release(&d->rows);
 	else
@@ -204,7 +197,7 @@ int vae_dequantise_rows(struct vae_latents_rows **latents, const struct vae_mode
 }
 
 /* The picture that a sample is: of the size that was asked for, where the model leaves a choice. */
-static int sample_head(struct vae_codes *codes, const struct vae_model *model,
+static int sample_head(struct vae_head *head, const struct vae_model *model,
                        const struct vae_sample_options *o, struct vae_error *error)
 {
 	const struct vae_arch *a = &model->nets->arch;
@@ -224,26 +217,22 @@ static int sample_head(struct vae_codes *codes, const struct vae_model *model,
 	int rc = vae_geometry_check(&g, o->max_pixels, VAE_EARG, error);
 	if (rc || (rc = vae_shape_of(&shape, model, &g, error)))
 		return rc;
-	*codes = (struct vae_codes){
-		.geometry = g,
-		.model_id = model->id,
-		.quality = photo ? (uint16_t)(o->quality / 100 * VAE_QUALITY_ONE + 0.5) : VAE_QUALITY_ONE,
-		.rows = (uint32_t)shape.rows,
-		.columns = (uint32_t)shape.columns,
-		.channels = (uint32_t)shape.channels};
-	codes->slices = (uint32_t)vae_slice_count(codes->rows, codes->columns);
+	*head = vae_head_of(model, &g, &shape, photo ? o->quality : 100);
 	return 0;
 }
 
 int vae_sample_rows(struct vae_latents_rows **latents, const struct vae_model *model,
                     const struct vae_sample_options *options, struct vae_error *error)
 {
-	struct vae_codes head;
+	struct vae_codes drawn = {0};
 	struct dequantiser *d;
-	int rc = sample_head(&head, model, options, error);
-	if (rc || (rc = dequantiser_new(&d, model, &head, NULL, NULL, error)))
+	int rc = sample_head(&drawn.head, model, options, error);
+	if (rc)
 		return rc;
-	d->drawn = head;
+	drawn.slices = (uint32_t)vae_slice_count(drawn.head.rows, drawn.head.columns);
+	if ((rc = dequantiser_new(&d, model, &drawn, NULL, NULL, error)))
+		return rc;
+	d->drawn = drawn;
 	d->codes = &d->drawn;
 	d->draws = true;
 	d->seed = options->seed;

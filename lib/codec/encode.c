@@ -138,7 +138,7 @@ static void encoder_release(struct vae_latents_rows *rows)
 	vae_sweep_free(e->sweep);
 	free(e->colour);
 	vae_alpha_queue_clear(&e->alpha);
-	free(rows->head.model_hint);
+	free(rows->model_hint);
 	free(e);
 }
 
@@ -155,25 +155,21 @@ int vae_encode_rows(struct vae_latents_rows **latents, const struct vae_model *m
 	    (rc = vae_model_prepare(model, 1u << VAE_ANALYSIS, error)) ||
 	    (rc = vae_alloc(&e, 1, sizeof *e, error)))
 		return rc;
-	struct vae_latents *head = &e->rows.head;
-	e->rows = (struct vae_latents_rows){.read = encoder_read, .release = encoder_release};
-	*head = (struct vae_latents){.geometry = *g,
-	                             .model_id = model->id,
-	                             .quality = (uint16_t)(quality / 100 * VAE_QUALITY_ONE + 0.5),
-	                             .rows = (uint32_t)shape.rows,
-	                             .columns = (uint32_t)shape.columns,
-	                             .channels = (uint32_t)shape.channels};
+	e->rows = (struct vae_latents_rows){.head = vae_head_of(model, g, &shape, quality),
+	                                    .read = encoder_read,
+	                                    .release = encoder_release};
 	e->model = model;
 	e->image = image;
 	e->alpha.width = g->width;
-	struct vae_sweep_work work = {.nets = model->nets,
-	                              .weights = &model->weights,
-	                              .part = VAE_ANALYSIS,
-	                              .load = load_pixels,
-	                              .store = store_latents,
-	                              .at = vae_position_of(model->nets->arch.knots, head->quality),
-	                              .context = e};
-	if ((rc = vae_hint_copy(&head->model_hint, model, error)) ||
+	struct vae_sweep_work work = {
+		.nets = model->nets,
+		.weights = &model->weights,
+		.part = VAE_ANALYSIS,
+		.load = load_pixels,
+		.store = store_latents,
+		.at = vae_position_of(model->nets->arch.knots, e->rows.head.quality),
+		.context = e};
+	if ((rc = vae_hint_copy(&e->rows.model_hint, model, error)) ||
 	    (model->nets->arch.kind == VAE_ARCH_PHOTO &&
 	     (rc = vae_sweep_new(&e->sweep, &work, g->height, g->width, NULL,
 	                         (size_t)omp_get_max_threads(), error))))

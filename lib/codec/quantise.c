@@ -26,13 +26,13 @@ static int round_slice(struct vae_symbols *symbols, const struct quantisation *q
                        const struct vae_slice_place *p, struct vae_error *error)
 {
 	const struct vae_codes *c = q->codes;
-	struct vae_prior prior = vae_prior_of(q->model, c->quality);
+	struct vae_prior prior = vae_prior_of(q->model, c->head.quality);
 	prior.choice = q->choice;
-	size_t stride = (size_t)c->columns * c->channels;
+	size_t stride = (size_t)c->head.columns * c->head.channels;
 	int rc = vae_symbols_fit(symbols, q->model->nets, p->rows, p->columns, error);
 	return rc ? rc
 	          : vae_hyper_analyse(symbols, &prior,
-	                              q->y + (p->row - q->row) * stride + p->column * c->channels,
+	                              q->y + (p->row - q->row) * stride + p->column * c->head.channels,
 	                              stride, error);
 }
 
@@ -40,10 +40,10 @@ static int round_slice(struct vae_symbols *symbols, const struct quantisation *q
 static int put_alpha(struct vae_buffer *buffer, const struct quantisation *q,
                      const struct vae_slice_place *p, size_t i, struct vae_error *error)
 {
-	const struct vae_geometry *g = &q->codes->geometry;
-	struct vae_slice_place px = vae_cell_pixels(g, q->codes->rows, q->codes->columns, *p);
-	struct vae_slice_place above = vae_cell_pixels(g, q->codes->rows, q->codes->columns,
-	                                               (struct vae_slice_place){q->row, 0, 1, 1});
+	const struct vae_head *head = &q->codes->head;
+	const struct vae_geometry *g = &head->geometry;
+	struct vae_slice_place px = vae_cell_pixels(head, *p);
+	struct vae_slice_place above = vae_cell_pixels(head, (struct vae_slice_place){q->row, 0, 1, 1});
 	size_t bytes = vae_codes_alpha_bytes(q->codes, (uint32_t)i);
 	uint8_t *out = bytes ? vae_buffer_extend(buffer, bytes, error) : NULL;
 	if (bytes && !out)
@@ -60,7 +60,7 @@ static int pack_slice(void *context, size_t piece, int thread, struct vae_error 
 {
 	const struct quantisation *q = context;
 	size_t i = q->first + piece;
-	struct vae_slice_place p = vae_slice_at(q->codes->rows, q->codes->columns, i);
+	struct vae_slice_place p = vae_slice_at(&q->codes->head, i);
 	struct vae_symbols *symbols = &q->symbols[thread];
 	struct vae_buffer buffer = {0};
 	int rc = q->packed ? vae_slice_decode(symbols, q->packed, q->model, i, &q->packed->slice[i],
@@ -89,18 +89,19 @@ static int pack_slices(struct quantisation *q, size_t count, struct vae_error *e
 	return rc;
 }
 
-/* Codes of this description, with room for their slices. */
-static int new_codes(struct vae_codes **codes, const struct vae_codes *like,
+/* Makes codes of this head, with room for their slices. */
+static int new_codes(struct vae_codes **codes, const struct vae_head *head, enum vae_method method,
                      struct vae_error *error)
 {
 	struct vae_codes *c;
 	int rc;
-	if (like->method != VAE_METHOD_RANGE && like->method != VAE_METHOD_ZSTD)
-		return vae_fail(error, VAE_EARG, "method %d is neither range nor zstd", (int)like->method);
+	if (method != VAE_METHOD_RANGE && method != VAE_METHOD_ZSTD)
+		return vae_fail(error, VAE_EARG, "method %d is neither range nor zstd", (int)method);
 	if ((rc = vae_alloc(&c, 1, sizeof *c, error)))
 		return rc;
-	*c = *like;
-	c->slices = (uint32_t)vae_slice_count(c->rows, c->columns);
+	c->head = *head;
+	c->method = method;
+	c->slices = (uint32_t)vae_slice_count(c->head.rows, c->head.columns);
 	if ((rc = vae_alloc(&c->slice, c->slices, sizeof *c->slice, error)))
 		free(c);
 	else
@@ -127,27 +128,19 @@ int vae_quantise_rows(struct vae_codes **codes, const struct vae_model *model,
                       struct vae_latents_rows *latents, enum vae_method method, int effort,
                       struct vae_error *error)
 {
-	const struct vae_latents *l = &latents->head;
+	const struct vae_head *l = &latents->head;
 	struct vae_codes *c = NULL;
 	struct vae_choice choice = {0};
 	float *y = NULL;
 	uint16_t *alpha = NULL;
 	if (effort < 0 || effort > VAE_EFFORT_MAX)
 		return vae_fail(error, VAE_EARG, "effort %d is not 0 to %d", effort, VAE_EFFORT_MAX);
-	int rc =
-		vae_shape_fits(model, &l->geometry, l->model_id, l->rows, l->columns, l->channels, error);
+	int rc = vae_shape_fits(model, l, error);
 	if (rc || (rc = vae_model_prepare(model, 1u << VAE_H_A | VAE_PRIOR_PARTS, error)))
 		return rc;
-	struct vae_codes like = {.geometry = l->geometry,
-	                         .model_id = l->model_id,
-	                         .quality = l->quality,
-	                         .method = method,
-	                         .rows = l->rows,
-	                         .columns = l->columns,
-	                         .channels = l->channels};
-	uint32_t band = vae_slice_band(l->rows, l->columns, (uint32_t)omp_get_max_threads());
+	uint32_t band = vae_slice_band(l, (uint32_t)omp_get_max_threads());
 	int chosen = new_choice(&choice, model, l->quality, effort, error);
-	if ((rc = chosen < 0 ? chosen : 0) || (rc = new_codes(&c, &like, error)) ||
+	if ((rc = chosen < 0 ? chosen : 0) || (rc = new_codes(&c, l, method, error)) ||
 	    (rc = vae_latents_alloc(&y, &alpha, l, band, error)))
 		goto out;
 	struct quantisation q = {
@@ -188,10 +181,9 @@ int vae_quantise(struct vae_codes **codes, const struct vae_model *model,
 int vae_repack(struct vae_codes **codes, const struct vae_model *model,
                const struct vae_codes *packed, enum vae_method method, struct vae_error *error)
 {
-	struct vae_codes *c, like = *packed;
+	struct vae_codes *c;
 	int rc = vae_codes_check(packed, model, error);
-	like.method = method;
-	if (rc || (rc = new_codes(&c, &like, error)))
+	if (rc || (rc = new_codes(&c, &packed->head, method, error)))
 		return rc;
 	struct quantisation q = {.model = model, .codes = c, .packed = packed};
 	rc = pack_slices(&q, c->slices, error);

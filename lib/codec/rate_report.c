@@ -47,7 +47,7 @@ static void share_z(const struct estimate *e, const struct vae_symbols *s, size_
 	for (size_t k = 0; k < s->z_channels; k++)
 		bits += symbol_bits(e, s, cell * s->z_channels + k);
 	for (size_t i = 0; i < rows * columns; i++)
-		corner[(top + i / columns) * e->codes->columns + left + i % columns] +=
+		corner[(top + i / columns) * e->codes->head.columns + left + i % columns] +=
 			bits / (double)(rows * columns);
 }
 
@@ -55,9 +55,9 @@ static int map_slice(void *context, size_t i, int thread, struct vae_error *erro
 {
 	const struct estimate *e = context;
 	const struct vae_codes *c = e->codes;
-	struct vae_slice_place p = vae_slice_at(c->rows, c->columns, i);
+	struct vae_slice_place p = vae_slice_at(&c->head, i);
 	struct vae_symbols *s = &e->symbols[thread];
-	double *corner = e->bits + p.row * c->columns + p.column;
+	double *corner = e->bits + p.row * c->head.columns + p.column;
 	int rc = vae_slice_decode(s, c, e->model, i, &c->slice[i], NULL, 0, error);
 	if (rc)
 		return rc;
@@ -66,7 +66,7 @@ static int map_slice(void *context, size_t i, int thread, struct vae_error *erro
 	for (size_t n = s->z_count, part = s->channels / s->steps; n < s->count; n++) {
 		size_t cell =
 			(n - s->z_count) / part % (s->rows * s->columns); /* vae_symbols_place, backwards */
-		corner[cell / s->columns * c->columns + cell % s->columns] += symbol_bits(e, s, n);
+		corner[cell / s->columns * c->head.columns + cell % s->columns] += symbol_bits(e, s, n);
 	}
 	return 0;
 }
@@ -75,7 +75,7 @@ int vae_rate_cells(double *bits, const struct vae_model *model, const struct vae
                    struct vae_error *error)
 {
 	struct estimate e = {.codes = codes, .model = model};
-	size_t threads = 0, cells = (size_t)codes->rows * codes->columns;
+	size_t threads = 0, cells = (size_t)codes->head.rows * codes->head.columns;
 	int rc = vae_codes_check(codes, model, error);
 	if (rc || (rc = vae_alloc(&e.bits, cells, sizeof *e.bits, error)))
 		return rc;

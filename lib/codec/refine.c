@@ -61,7 +61,7 @@ static int tap_read(struct vae_image_rows *rows, uint32_t count, uint16_t *colou
 /* The analysis of rows up to `end`, to the ends of y and alpha. */
 static int read_analysis(struct refiner *r, size_t end, struct vae_error *error)
 {
-	const struct vae_latents *head = &r->rows.head;
+	const struct vae_head *head = &r->rows.head;
 	size_t line = (size_t)head->columns * head->channels, row = r->analysis->row;
 	uint16_t *alpha;
 	int rc;
@@ -78,7 +78,7 @@ static int read_analysis(struct refiner *r, size_t end, struct vae_error *error)
 /* Forgets rows above `row` of y and of the picture. */
 static void drop_above(struct refiner *r, size_t row)
 {
-	const struct vae_latents *head = &r->rows.head;
+	const struct vae_head *head = &r->rows.head;
 	size_t line = (size_t)head->columns * head->channels, px = row * VAE_CELL_PX;
 	size_t px_line = (size_t)head->geometry.width * (size_t)vae_colours(head->geometry.tuple);
 	if (row > r->top) {
@@ -98,7 +98,7 @@ static void drop_above(struct refiner *r, size_t row)
 /* The slice and its context among the picture's cells. */
 static struct vae_refine_place place_of(const struct refiner *r, const struct vae_slice_place *p)
 {
-	const struct vae_latents *head = &r->rows.head;
+	const struct vae_head *head = &r->rows.head;
 	struct vae_refine_place place = {.rows = p->rows,
 	                                 .columns = p->columns,
 	                                 .above = least(p->row, r->margin),
@@ -119,7 +119,7 @@ static struct vae_refine_place place_of(const struct refiner *r, const struct va
 static void load_slice(const struct refiner *r, const struct vae_slice_place *p,
                        struct vae_refine *slice)
 {
-	const struct vae_latents *head = &r->rows.head;
+	const struct vae_head *head = &r->rows.head;
 	const struct vae_refine_place *place = &slice->place;
 	size_t channels = head->channels, stride = head->columns * channels,
 		   colours = (size_t)vae_colours(head->geometry.tuple), width = head->geometry.width;
@@ -143,10 +143,10 @@ static void load_slice(const struct refiner *r, const struct vae_slice_place *p,
 static int refine_slice(void *context, size_t i, int thread, struct vae_error *error)
 {
 	struct refiner *r = context;
-	const struct vae_latents *head = &r->rows.head;
+	const struct vae_head *head = &r->rows.head;
 	size_t n = r->refined / VAE_SLICE_CELLS * vae_cells(head->columns, 6) + i,
 		   stride = (size_t)head->columns * head->channels;
-	struct vae_slice_place p = vae_slice_at(head->rows, head->columns, n);
+	struct vae_slice_place p = vae_slice_at(head, n);
 	struct vae_refine_place place = place_of(r, &p);
 	struct vae_refine slice;
 	int rc = vae_refine_init(&slice, r->model->nets, &r->model->weights, &r->weights, head->quality,
@@ -167,7 +167,7 @@ static int refine_slice(void *context, size_t i, int thread, struct vae_error *e
 
 static int refine_band(struct refiner *r, struct vae_error *error)
 {
-	const struct vae_latents *head = &r->rows.head;
+	const struct vae_head *head = &r->rows.head;
 	size_t end = least(r->refined + VAE_SLICE_CELLS, head->rows),
 		   slices = vae_cells(head->columns, 6), steps = (size_t)r->options.steps + 1;
 	size_t line = (size_t)head->columns * head->channels;
@@ -278,9 +278,10 @@ int vae_refine_rows(struct vae_latents_rows **latents, const struct vae_model *m
 	                            error)) ||
 	    (rc = load_weights(&r->weights, model, error)))
 		goto out;
-	r->rows = (struct vae_latents_rows){r->analysis->head, 0, refiner_read, refiner_release};
+	r->rows = (struct vae_latents_rows){r->analysis->head, r->analysis->model_hint, 0, refiner_read,
+	                                    refiner_release};
 	r->alpha.width = image->geometry.width;
-	const struct vae_latents *head = &r->rows.head;
+	const struct vae_head *head = &r->rows.head;
 	size_t costs = (size_t)options->steps + 1;
 	if ((rc = vae_alloc_raw(&r->fresh, (size_t)head->columns * head->channels,
 	                        VAE_SLICE_CELLS * sizeof *r->fresh, error)) ||

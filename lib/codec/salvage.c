@@ -18,12 +18,12 @@ struct check {
 static int check_alpha(const struct vae_codes *c, uint32_t i, struct vae_error *error)
 {
 	size_t bytes = vae_codes_alpha_bytes(c, i),
-		   samples = bytes ? bytes / vae_alpha_sample_bytes(&c->geometry) : 0;
+		   samples = bytes ? bytes / vae_alpha_sample_bytes(&c->head.geometry) : 0;
 	uint16_t *alpha;
 	int rc = samples ? vae_alloc_raw(&alpha, samples, sizeof *alpha, error) : 0;
 	if (rc || !samples)
 		return rc;
-	rc = vae_alpha_get(alpha, &c->geometry, c->slice[i].payload, samples, error);
+	rc = vae_alpha_get(alpha, &c->head.geometry, c->slice[i].payload, samples, error);
 	free(alpha);
 	return rc;
 }
@@ -95,10 +95,8 @@ static int painter_read(struct vae_image_rows *rows, uint32_t count, uint16_t *c
 	int rc = p->image->read(p->image, count, colour, alpha, error);
 	for (uint32_t i = 0; !rc && i < c->slices; i++)
 		if (c->slice[i].lost)
-			paint_slice(colour, p,
-			            vae_cell_pixels(&c->geometry, c->rows, c->columns,
-			                            vae_slice_at(c->rows, c->columns, i)),
-			            rows->row, count);
+			paint_slice(colour, p, vae_cell_pixels(&c->head, vae_slice_at(&c->head, i)), rows->row,
+			            count);
 	rows->row = p->image->row;
 	return rc;
 }
@@ -110,8 +108,8 @@ int vae_salvage_paint(struct vae_image_rows **painted, struct vae_image_rows *im
 {
 	const struct vae_geometry *g = &image->geometry;
 	struct painter *p;
-	if (g->width != codes->geometry.width || g->height != codes->geometry.height ||
-	    g->tuple != codes->geometry.tuple)
+	if (g->width != codes->head.geometry.width || g->height != codes->head.geometry.height ||
+	    g->tuple != codes->head.geometry.tuple)
 		return vae_fail(error, VAE_EARG, "the picture is not that of the codes");
 	int rc = vae_alloc(&p, 1, sizeof *p, error);
 	if (rc)

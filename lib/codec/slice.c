@@ -36,25 +36,36 @@ int vae_shape_of(struct vae_shape *shape, const struct vae_model *model,
 	return rc ? rc : shape_of(shape, model, geometry, error);
 }
 
-int vae_shape_fits(const struct vae_model *model, const struct vae_geometry *geometry,
-                   uint64_t model_id, uint32_t rows, uint32_t columns, uint32_t channels,
+int vae_shape_fits(const struct vae_model *model, const struct vae_head *head,
                    struct vae_error *error)
 {
 	struct vae_shape shape;
-	if (model_id != model->id)
+	if (head->model_id != model->id)
 		return vae_fail(error, VAE_EMODEL,
 		                "made with model %016llx, but the model given is %016llx",
-		                (unsigned long long)model_id, (unsigned long long)model->id);
-	int rc = vae_geometry_check(geometry, NO_LIMIT, VAE_EDATA, error);
+		                (unsigned long long)head->model_id, (unsigned long long)model->id);
+	int rc = vae_geometry_check(&head->geometry, NO_LIMIT, VAE_EDATA, error);
 	if (!rc)
-		rc = shape_of(&shape, model, geometry, error);
+		rc = shape_of(&shape, model, &head->geometry, error);
 	if (rc)
 		return rc;
-	if (rows != shape.rows || columns != shape.columns || channels != shape.channels)
+	if (head->rows != shape.rows || head->columns != shape.columns ||
+	    head->channels != shape.channels)
 		return vae_fail(error, VAE_EDATA,
-		                "latents of %u x %u x %u where the model has %zu x %zu x %zu", rows,
-		                columns, channels, shape.rows, shape.columns, shape.channels);
+		                "latents of %u x %u x %u where the model has %zu x %zu x %zu", head->rows,
+		                head->columns, head->channels, shape.rows, shape.columns, shape.channels);
 	return 0;
+}
+
+struct vae_head vae_head_of(const struct vae_model *model, const struct vae_geometry *geometry,
+                            const struct vae_shape *shape, double quality)
+{
+	return (struct vae_head){.geometry = *geometry,
+	                         .model_id = model->id,
+	                         .quality = (uint16_t)(quality / 100 * VAE_QUALITY_ONE + 0.5),
+	                         .rows = (uint32_t)shape->rows,
+	                         .columns = (uint32_t)shape->columns,
+	                         .channels = (uint32_t)shape->channels};
 }
 
 _Static_assert(VAE_CELL_PX == 1 << VAE_MIN_CELL, "the cells of photo models");
@@ -71,16 +82,15 @@ struct vae_prior vae_prior_of(const struct vae_model *model, uint16_t quality)
 int vae_codes_check(const struct vae_codes *codes, const struct vae_model *model,
                     struct vae_error *error)
 {
-	int rc = vae_shape_fits(model, &codes->geometry, codes->model_id, codes->rows, codes->columns,
-	                        codes->channels, error);
+	int rc = vae_shape_fits(model, &codes->head, error);
 	if (rc)
 		return rc;
 	if (codes->method != VAE_METHOD_RANGE && codes->method != VAE_METHOD_ZSTD)
 		return vae_fail(error, VAE_EDATA, "method %d is unknown to this version",
 		                (int)codes->method);
-	if (codes->slices != vae_slice_count(codes->rows, codes->columns))
+	if (codes->slices != vae_slice_count(codes->head.rows, codes->head.columns))
 		return vae_fail(error, VAE_EDATA, "%u slices where the picture has %llu", codes->slices,
-		                (unsigned long long)vae_slice_count(codes->rows, codes->columns));
+		                (unsigned long long)vae_slice_count(codes->head.rows, codes->head.columns));
 	return vae_model_prepare(model, VAE_PRIOR_PARTS, error);
 }
 
@@ -88,7 +98,7 @@ static int decode_payload(struct vae_symbols *s, const struct vae_codes *codes,
                           const struct vae_model *model, const struct vae_slice *slice,
                           uint64_t alpha_bytes, float *y, size_t stride, struct vae_error *error)
 {
-	struct vae_prior prior = vae_prior_of(model, codes->quality);
+	struct vae_prior prior = vae_prior_of(model, codes->head.quality);
 	struct vae_payload payload;
 	if (slice->bytes < alpha_bytes)
 		return vae_fail(error, VAE_EDATA, "%u bytes, where there are %llu of alpha alone",
@@ -110,7 +120,7 @@ int vae_slice_decode(struct vae_symbols *symbols, const struct vae_codes *codes,
                      const struct vae_model *model, size_t i, const struct vae_slice *slice,
                      float *y, size_t stride, struct vae_error *error)
 {
-	struct vae_slice_place p = vae_slice_at(codes->rows, codes->columns, i);
+	struct vae_slice_place p = vae_slice_at(&codes->head, i);
 	struct vae_error why = {.offset = -1};
 	int rc = vae_symbols_fit(symbols, model->nets, p.rows, p.columns, error);
 	if (rc)
@@ -129,12 +139,12 @@ int vae_slice_draw(struct vae_symbols *symbols, const struct vae_codes *codes,
                    const struct vae_model *model, size_t i, uint64_t seed, uint64_t number,
                    float *y, size_t stride, struct vae_error *error)
 {
-	struct vae_prior prior = vae_prior_of(model, codes->quality);
-	struct vae_slice_place p = vae_slice_at(codes->rows, codes->columns, i);
+	struct vae_prior prior = vae_prior_of(model, codes->head.quality);
+	struct vae_slice_place p = vae_slice_at(&codes->head, i);
 	struct vae_draw draw = {.scales = &model->scales};
 	vae_random_init(&draw.random, seed, number, i);
 	if (model->nets->arch.kind == VAE_ARCH_MLP) {
-		for (uint32_t k = 0; k < codes->channels; k++)
+		for (uint32_t k = 0; k < codes->head.channels; k++)
 			y[k] = (float)vae_random_normal(&draw.random);
 		return 0;
 	}

@@ -14,11 +14,14 @@ struct vae_shape {
 /* VAE_EARG where the geometry is none; VAE_EMODEL where the model takes no such pictures. */
 int vae_shape_of(struct vae_shape *shape, const struct vae_model *model,
                  const struct vae_geometry *geometry, struct vae_error *error);
-/* Whether latents or codes that claim this belong to the model: VAE_EMODEL for another model's,
+/* Whether latents or codes of this head belong to the model: VAE_EMODEL for another model's,
  * VAE_EDATA for a wrong shape. */
-int vae_shape_fits(const struct vae_model *model, const struct vae_geometry *geometry,
-                   uint64_t model_id, uint32_t rows, uint32_t columns, uint32_t channels,
+int vae_shape_fits(const struct vae_model *model, const struct vae_head *head,
                    struct vae_error *error);
+
+/* Returns the head of the latents that the model makes of a picture at a quality of 0 to 100. */
+struct vae_head vae_head_of(const struct vae_model *model, const struct vae_geometry *geometry,
+                            const struct vae_shape *shape, double quality);
 
 struct vae_prior vae_prior_of(const struct vae_model *model, uint16_t quality);
 

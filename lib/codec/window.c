@@ -33,14 +33,14 @@ struct vae_area vae_window_cells(const struct vae_window *w)
 }
 
 struct vae_area vae_window_slices(const struct vae_window *w, const struct vae_model *model,
-                                  size_t rows, size_t columns)
+                                  const struct vae_head *head)
 {
 	if (model->nets->arch.kind == VAE_ARCH_MLP)
 		return (struct vae_area){0, 0, 1, 1};
 	struct vae_area a = vae_window_cells(w);
 	size_t halo = vae_net_halo(&model->nets->net[VAE_SYNTHESIS]), top = a.row - least(a.row, halo),
 		   left = a.column - least(a.column, halo);
-	size_t bottom = least(a.row + a.rows + halo, rows),
-		   right = least(a.column + a.columns + halo, columns);
+	size_t bottom = least(a.row + a.rows + halo, head->rows),
+		   right = least(a.column + a.columns + halo, head->columns);
 	return touched(top, left, bottom - top, right - left, VAE_SLICE_CELLS);
 }

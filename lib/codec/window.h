@@ -11,9 +11,9 @@ int vae_window_take(struct vae_window *w, const struct vae_window *window,
                     const struct vae_geometry *geometry, struct vae_error *error);
 /* The cells of 16 x 16 pixels that it lies in. */
 struct vae_area vae_window_cells(const struct vae_window *window);
-/* The slices (their rows and columns among the slices of rows x columns cells) that synthesis reads
+/* The slices (their rows and columns among the picture's slices) that synthesis reads
  * for it: those that its cells, and the margin around them, lie in. */
 struct vae_area vae_window_slices(const struct vae_window *window, const struct vae_model *model,
-                                  size_t rows, size_t columns);
+                                  const struct vae_head *head);
 
 #endif

@@ -37,14 +37,14 @@ static void header_put(uint8_t *p, const struct vae_codes *c, int cell)
 	memcpy(p, VAE_CODES_MAGIC, 4);
 	p[4] = VERSION;
 	p[5] = (uint8_t)c->method;
-	p[6] = (uint8_t)((int)c->geometry.format << 4 | (int)c->geometry.tuple);
+	p[6] = (uint8_t)((int)c->head.geometry.format << 4 | (int)c->head.geometry.tuple);
 	p[7] = (uint8_t)cell;
-	vae_put64(p + 8, c->model_id);
-	vae_put32(p + 16, c->geometry.width);
-	vae_put32(p + 20, c->geometry.height);
-	vae_put16(p + 24, c->geometry.maxval);
-	vae_put16(p + 26, c->quality);
-	vae_put16(p + 28, (uint16_t)c->channels);
+	vae_put64(p + 8, c->head.model_id);
+	vae_put32(p + 16, c->head.geometry.width);
+	vae_put32(p + 20, c->head.geometry.height);
+	vae_put16(p + 24, c->head.geometry.maxval);
+	vae_put16(p + 26, c->head.quality);
+	vae_put16(p + 28, (uint16_t)c->head.channels);
 	vae_put32(p + 30, vae_codes_checksum(p, 30));
 }
 
@@ -68,15 +68,15 @@ int vae_codes_header_get(struct vae_codes *c, const uint8_t *p, int64_t offset, 
 		return vae_fail_at(error, VAE_EDATA, offset, "cells of 2^%u pixels: %d to %d are possible",
 		                   p[7], VAE_MIN_CELL, VAE_MAX_CELL);
 	c->method = (enum vae_method)p[5];
-	c->model_id = vae_get64(p + 8);
-	c->geometry = (struct vae_geometry){vae_get32(p + 16), vae_get32(p + 20), vae_get16(p + 24),
-	                                    (enum vae_format)(p[6] >> 4), (enum vae_tuple)(p[6] & 15)};
-	c->quality = vae_get16(p + 26);
-	c->channels = vae_get16(p + 28);
-	c->rows = vae_cells(c->geometry.height, p[7]);
-	c->columns = vae_cells(c->geometry.width, p[7]);
-	return vae_shape_check(&c->geometry, c->rows, c->columns, c->channels, max_pixels, VAE_EDATA,
-	                       NULL, error);
+	c->head.model_id = vae_get64(p + 8);
+	c->head.geometry =
+		(struct vae_geometry){vae_get32(p + 16), vae_get32(p + 20), vae_get16(p + 24),
+	                          (enum vae_format)(p[6] >> 4), (enum vae_tuple)(p[6] & 15)};
+	c->head.quality = vae_get16(p + 26);
+	c->head.channels = vae_get16(p + 28);
+	c->head.rows = vae_cells(c->head.geometry.height, p[7]);
+	c->head.columns = vae_cells(c->head.geometry.width, p[7]);
+	return vae_shape_check(&c->head, max_pixels, VAE_EDATA, NULL, error);
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -208,7 +208,7 @@ static int read_slice(struct vae_slice *slice, const struct vae_codes *c, uint32
 
 int vae_codes_slices_new(struct vae_codes *c, struct vae_error *error)
 {
-	uint64_t slices = vae_slice_count(c->rows, c->columns);
+	uint64_t slices = vae_slice_count(c->head.rows, c->head.columns);
 	if (slices > UINT32_MAX)
 		return vae_fail(error, VAE_ELIMIT, "codes: %llu slices are more than a picture can have",
 		                (unsigned long long)slices);
@@ -359,17 +359,16 @@ static int feed(struct writer *w, const void *data, size_t bytes, ZSTD_EndDirect
 
 static int check(const struct vae_codes *c, int level, int *cell, struct vae_error *error)
 {
-	int result = vae_shape_check(&c->geometry, c->rows, c->columns, c->channels, UINT64_MAX,
-	                             VAE_EARG, cell, error);
+	int result = vae_shape_check(&c->head, UINT64_MAX, VAE_EARG, cell, error);
 	if (result)
 		return result;
 	if (c->method != VAE_METHOD_RANGE && c->method != VAE_METHOD_ZSTD)
 		return vae_fail(error, VAE_EARG, "codes: no method %d", (int)c->method);
 	if (level < 0 || level > 19)
 		return vae_fail(error, VAE_EARG, "zstd level %d is not 1 to 19", level);
-	if (c->slices != vae_slice_count(c->rows, c->columns))
+	if (c->slices != vae_slice_count(c->head.rows, c->head.columns))
 		return vae_fail(error, VAE_EARG, "codes: %u slices, where the picture has %llu", c->slices,
-		                (unsigned long long)vae_slice_count(c->rows, c->columns));
+		                (unsigned long long)vae_slice_count(c->head.rows, c->head.columns));
 	for (uint32_t i = 0; i < c->slices; i++)
 		if (c->slice[i].lost || c->slice[i].bytes > vae_slice_limit(c, i) ||
 		    c->slice[i].bytes < vae_codes_alpha_bytes(c, i))
@@ -477,7 +476,7 @@ int vae_codes_pack(char **bytes, size_t *count, const struct vae_codes *codes, i
 	int cell, rc = check(codes, level, &cell, error);
 	if (rc)
 		return rc;
-	if (level == VAE_LEVEL_DEFAULT && vae_has_alpha(codes->geometry.tuple))
+	if (level == VAE_LEVEL_DEFAULT && vae_has_alpha(codes->head.geometry.tuple))
 		return pack_alpha(bytes, count, codes, cell, error);
 	return pack_frame(bytes, count, codes, cell, level ? level : LEVEL_PLAIN, error);
 }
@@ -489,7 +488,7 @@ int vae_codes_write(const struct vae_codes *codes, FILE *file, int level, struct
 	int cell, rc = check(codes, level, &cell, error);
 	if (rc)
 		return rc;
-	if (level || !vae_has_alpha(codes->geometry.tuple))
+	if (level || !vae_has_alpha(codes->head.geometry.tuple))
 		return write_frame(codes, file, cell, level ? level : LEVEL_PLAIN, error);
 	if ((rc = vae_codes_pack(&bytes, &count, codes, level, error)))
 		return rc;

@@ -1,10 +1,11 @@
 #include "stream/geometry.h"
 #include "image/image.h"
 
-int vae_shape_check(const struct vae_geometry *g, uint32_t rows, uint32_t columns,
-                    uint32_t channels, uint64_t max_pixels, enum vae_err code, int *shift,
+int vae_shape_check(const struct vae_head *head, uint64_t max_pixels, enum vae_err code, int *shift,
                     struct vae_error *error)
 {
+	const struct vae_geometry *g = &head->geometry;
+	uint32_t rows = head->rows, columns = head->columns, channels = head->channels;
 	int result = vae_geometry_check(g, max_pixels, code, error);
 	if (result)
 		return result;
@@ -31,29 +32,29 @@ int vae_shape_check(const struct vae_geometry *g, uint32_t rows, uint32_t column
 	return 0;
 }
 
-struct vae_slice_place vae_slice_at(uint32_t rows, uint32_t columns, size_t slice)
+struct vae_slice_place vae_slice_at(const struct vae_head *head, size_t slice)
 {
-	size_t across = vae_cells(columns, 6);
+	size_t across = vae_cells(head->columns, 6);
 	struct vae_slice_place p = {slice / across * VAE_SLICE_CELLS, slice % across * VAE_SLICE_CELLS,
 	                            VAE_SLICE_CELLS, VAE_SLICE_CELLS};
-	p.rows = p.row + p.rows > rows ? rows - p.row : p.rows;
-	p.columns = p.column + p.columns > columns ? columns - p.column : p.columns;
+	p.rows = p.row + p.rows > head->rows ? head->rows - p.row : p.rows;
+	p.columns = p.column + p.columns > head->columns ? head->columns - p.column : p.columns;
 	return p;
 }
 
-uint32_t vae_slice_band(uint32_t rows, uint32_t columns, uint32_t threads)
+uint32_t vae_slice_band(const struct vae_head *head, uint32_t threads)
 {
-	uint32_t whole = columns / VAE_SLICE_CELLS ? columns / VAE_SLICE_CELLS : 1;
+	uint32_t whole = head->columns / VAE_SLICE_CELLS ? head->columns / VAE_SLICE_CELLS : 1;
 	uint64_t band = (uint64_t)(threads + whole - 1) / whole * VAE_SLICE_CELLS;
-	return band < rows ? (uint32_t)band : rows;
+	return band < head->rows ? (uint32_t)band : head->rows;
 }
 
-struct vae_slice_place vae_cell_pixels(const struct vae_geometry *g, uint32_t rows,
-                                       uint32_t columns, struct vae_slice_place cells)
+struct vae_slice_place vae_cell_pixels(const struct vae_head *head, struct vae_slice_place cells)
 {
+	const struct vae_geometry *g = &head->geometry;
 	int shift = VAE_MIN_CELL;
-	while (shift < VAE_MAX_CELL &&
-	       (rows != vae_cells(g->height, shift) || columns != vae_cells(g->width, shift)))
+	while (shift < VAE_MAX_CELL && (head->rows != vae_cells(g->height, shift) ||
+	                                head->columns != vae_cells(g->width, shift)))
 		shift++;
 	struct vae_slice_place p = {cells.row << shift, cells.column << shift,
 	                            (cells.row + cells.rows) << shift,
@@ -65,16 +66,15 @@ struct vae_slice_place vae_cell_pixels(const struct vae_geometry *g, uint32_t ro
 
 uint64_t vae_codes_alpha_bytes(const struct vae_codes *c, uint32_t slice)
 {
-	struct vae_slice_place p = vae_cell_pixels(&c->geometry, c->rows, c->columns,
-	                                           vae_slice_at(c->rows, c->columns, slice));
-	return (uint64_t)p.rows * p.columns * vae_alpha_sample_bytes(&c->geometry);
+	struct vae_slice_place p = vae_cell_pixels(&c->head, vae_slice_at(&c->head, slice));
+	return (uint64_t)p.rows * p.columns * vae_alpha_sample_bytes(&c->head.geometry);
 }
 
 uint64_t vae_slice_limit(const struct vae_codes *c, uint32_t slice)
 {
-	struct vae_slice_place p = vae_slice_at(c->rows, c->columns, slice);
+	struct vae_slice_place p = vae_slice_at(&c->head, slice);
 	uint64_t z = (uint64_t)((p.rows + 3) / 4 * ((p.columns + 3) / 4)) * VAE_MAX_CHANNELS;
-	return 8 * ((uint64_t)p.rows * p.columns * c->channels + z) + 64 +
+	return 8 * ((uint64_t)p.rows * p.columns * c->head.channels + z) + 64 +
 	       vae_codes_alpha_bytes(c, slice);
 }
 

@@ -9,15 +9,14 @@
 #define VAE_MIN_CELL     4    /* a cell of y is a square of 2^shift pixels, shift 4 to 31 */
 #define VAE_MAX_CELL     31
 
-/* Checks the geometry (as vae_geometry_check, `code` likewise) and that y's shape is one that a
- * picture of that size can have: ceil(height / 2^shift) x ceil(width / 2^shift) cells for one and
- * the same shift, of 1 to VAE_MAX_CHANNELS channels. *shift (may be NULL) is the least that fits.
- * VAE_ELIMIT too where y has more than 4 floats for each of max_pixels pixels, and those of
+/* Checks the head's geometry (as vae_geometry_check, `code` likewise) and that y's shape is one
+ * that a picture of that size can have: ceil(height / 2^shift) x ceil(width / 2^shift) cells for
+ * one and the same shift, of 1 to VAE_MAX_CHANNELS channels. *shift (may be NULL) is the least that
+ * fits. VAE_ELIMIT too where y has more than 4 floats for each of max_pixels pixels, and those of
  * VAE_SPARE_CELLS cells: cells of a picture one pixel high take 16 times the memory of whole ones.
  */
 #define VAE_SPARE_CELLS 16384
-int vae_shape_check(const struct vae_geometry *geometry, uint32_t rows, uint32_t columns,
-                    uint32_t channels, uint64_t max_pixels, enum vae_err code, int *shift,
+int vae_shape_check(const struct vae_head *head, uint64_t max_pixels, enum vae_err code, int *shift,
                     struct vae_error *error);
 
 /* ceil(extent / 2^shift). */
@@ -39,22 +38,20 @@ _Static_assert(VAE_SLICE_CELLS == 1 << 6, "vae_slice_count");
 struct vae_slice_place {
 	size_t row, column, rows, columns;
 }; /* cells of y */
-struct vae_slice_place vae_slice_at(uint32_t rows, uint32_t columns, size_t slice);
+struct vae_slice_place vae_slice_at(const struct vae_head *head, size_t slice);
 /* How many rows of y to hold at once: those of one row of slices, or of so many that every thread
  * has a whole slice. */
-uint32_t vae_slice_band(uint32_t rows, uint32_t columns, uint32_t threads);
+uint32_t vae_slice_band(const struct vae_head *head, uint32_t threads);
 
 /* Alpha samples of the pixels that a row of cells covers; 0 without alpha. */
-size_t vae_alpha_row_samples(const struct vae_latents *head, uint32_t row);
+size_t vae_alpha_row_samples(const struct vae_head *head, uint32_t row);
 /* Arrays for any `rows` rows of cells of these latents and their alpha, undefined; *alpha is NULL
  * where there is none. */
-int vae_latents_alloc(float **y, uint16_t **alpha, const struct vae_latents *head, uint32_t rows,
+int vae_latents_alloc(float **y, uint16_t **alpha, const struct vae_head *head, uint32_t rows,
                       struct vae_error *error);
 
-/* The pixels of a rectangle of cells, given the shape of the whole y: a rectangle of pixels with
- * its sides cut at the picture's. */
-struct vae_slice_place vae_cell_pixels(const struct vae_geometry *geometry, uint32_t rows,
-                                       uint32_t columns, struct vae_slice_place cells);
+/* The pixels of a rectangle of cells: a rectangle of pixels with its sides cut at the picture's. */
+struct vae_slice_place vae_cell_pixels(const struct vae_head *head, struct vae_slice_place cells);
 
 /* The most bytes that a slice's payload can have: 8 for each symbol of its y and of a z of at most
  * 1024 channels, 64 more, and alpha. */

@@ -287,28 +287,27 @@ static int read_rows(struct vae_latents_rows *rows, uint32_t count, float *y, ui
 
 static void release_rows(struct vae_latents_rows *rows)
 {
-	free(rows->head.model_hint);
+	free(rows->model_hint);
 	free(rows);
 }
 
 static int new_rows(struct vae_latents_rows **rows, struct header *h, const struct reader *reader,
                     uint64_t max_pixels, struct vae_error *error)
 {
-	struct vae_latents head = {
+	struct vae_head head = {
 		.geometry = {h->number[WIDTH], h->number[HEIGHT], (uint16_t)h->number[MAXVAL],
 	                 (enum vae_format)h->number[FORMAT], (enum vae_tuple)h->tuple},
 		.model_id = h->model_id,
-		.model_hint = h->hint,
 		.quality = (uint16_t)h->number[QUALITY],
 		.rows = h->number[ROWS],
 		.columns = h->number[COLUMNS],
 		.channels = h->number[CHANNELS]};
 	struct file_rows *r;
-	int result = vae_shape_check(&head.geometry, head.rows, head.columns, head.channels, max_pixels,
-	                             VAE_EDATA, NULL, error);
+	int result = vae_shape_check(&head, max_pixels, VAE_EDATA, NULL, error);
 	if (result || (result = vae_alloc(&r, 1, sizeof *r, error)))
 		return result;
-	*r = (struct file_rows){{head, 0, read_rows, release_rows}, reader->file, reader->offset};
+	*r = (struct file_rows){
+		{head, h->hint, 0, read_rows, release_rows}, reader->file, reader->offset};
 	h->hint = NULL;
 	*rows = &r->rows;
 	return 0;
@@ -342,14 +341,15 @@ int vae_latents_read(struct vae_latents **latents, FILE *file, uint64_t max_pixe
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-static bool write_header(const struct vae_latents *l, FILE *file)
+static bool write_header(const struct vae_latents_rows *rows, FILE *file)
 {
+	const struct vae_head *l = &rows->head;
+	const char *path = rows->model_hint;
 	const struct vae_geometry *g = &l->geometry;
 	char hint[3 * HINT_LIMIT + 1];
 	bool good = fprintf(file, MAGIC "\nMODEL %016llx\n", (unsigned long long)l->model_id) > 0;
-	if (l->model_hint && *l->model_hint == '/' &&
-	    strlen(l->model_hint) <= HINT_LIMIT) { /* another is of no use to a reader */
-		percent_encode(hint, l->model_hint);
+	if (path && *path == '/' && strlen(path) <= HINT_LIMIT) { /* another is of no use to a reader */
+		percent_encode(hint, path);
 		good = good && fprintf(file, "HINT %s\n", hint) > 0;
 	}
 	return good && fprintf(file,
@@ -398,14 +398,14 @@ static int write_alpha(const struct vae_geometry *g, const uint16_t *alpha, size
 static int pass_rows(struct vae_latents_rows *rows, uint32_t count, float *y, uint16_t *alpha,
                      FILE *file, struct vae_error *error)
 {
-	const struct vae_latents *head = &rows->head;
+	const struct vae_head *head = &rows->head;
 	size_t line = (size_t)head->columns * head->channels;
 	uint32_t row = rows->row;
 	int result = rows->read(rows, count, y, alpha, error);
 	if (!result)
 		result = check_finite(y, count * line, error);
 	if (!result && row == 0 &&
-	    !write_header(head, file)) /* nothing of a picture whose first rows cannot be had */
+	    !write_header(rows, file)) /* nothing of a picture whose first rows cannot be had */
 		result = vae_fail_errno(error, "cannot write latents");
 	for (; count && !result; count--, row++, y += line) {
 		size_t pixels = vae_alpha_row_samples(head, row);
@@ -420,12 +420,11 @@ static int pass_rows(struct vae_latents_rows *rows, uint32_t count, float *y, ui
 int vae_latents_rows_write(struct vae_latents_rows *rows, uint32_t band, FILE *file,
                            struct vae_error *error)
 {
-	const struct vae_latents *head = &rows->head;
+	const struct vae_head *head = &rows->head;
 	size_t line = (size_t)head->columns * head->channels;
 	float *y = NULL;
 	uint16_t *alpha = NULL;
-	int result = vae_shape_check(&head->geometry, head->rows, head->columns, head->channels,
-	                             UINT64_MAX, VAE_EARG, NULL, error);
+	int result = vae_shape_check(head, UINT64_MAX, VAE_EARG, NULL, error);
 	if (result)
 		return result;
 	if (!band)
@@ -482,19 +481,16 @@ int vae_latents_rows_new(struct vae_latents_rows **rows, const struct vae_latent
                          struct vae_error *error)
 {
 	struct memory_rows *m;
-	int result = vae_shape_check(&l->geometry, l->rows, l->columns, l->channels, UINT64_MAX,
-	                             VAE_EARG, NULL, error);
+	int result = vae_shape_check(&l->head, UINT64_MAX, VAE_EARG, NULL, error);
 	if (result)
 		return result;
-	if (vae_has_alpha(l->geometry.tuple) != (l->alpha != NULL))
+	if (vae_has_alpha(l->head.geometry.tuple) != (l->alpha != NULL))
 		return vae_fail(error, VAE_EARG,
 		                "latents: alpha samples and tuple type %s do not go together",
-		                vae_tuple_name(l->geometry.tuple));
+		                vae_tuple_name(l->head.geometry.tuple));
 	if ((result = vae_alloc(&m, 1, sizeof *m, error)))
 		return result;
-	m->rows = (struct vae_latents_rows){*l, 0, read_memory, release_memory};
-	m->rows.head.y = NULL;
-	m->rows.head.alpha = NULL;
+	m->rows = (struct vae_latents_rows){l->head, l->model_hint, 0, read_memory, release_memory};
 	m->latents = l;
 	*rows = &m->rows;
 	return 0;
@@ -509,14 +505,13 @@ void vae_latents_rows_free(struct vae_latents_rows *rows)
 int vae_latents_rows_collect(struct vae_latents **latents, struct vae_latents_rows *rows,
                              struct vae_error *error)
 {
-	const struct vae_latents *head = &rows->head;
+	const struct vae_head *head = &rows->head;
 	struct vae_latents *l;
 	int result = vae_alloc(&l, 1, sizeof *l, error);
 	if (result)
 		return result;
-	*l = *head;
-	l->model_hint = NULL;
-	if (head->model_hint && !(l->model_hint = strdup(head->model_hint)))
+	l->head = *head;
+	if (rows->model_hint && !(l->model_hint = strdup(rows->model_hint)))
 		result = vae_fail(error, VAE_EMEM, "out of memory");
 	if (!result && !(result = vae_latents_alloc(&l->y, &l->alpha, head, head->rows, error)))
 		result = rows->read(rows, head->rows, l->y, l->alpha, error);
@@ -527,26 +522,26 @@ int vae_latents_rows_collect(struct vae_latents **latents, struct vae_latents_ro
 	return result;
 }
 
-size_t vae_alpha_row_samples(const struct vae_latents *l, uint32_t row)
+size_t vae_alpha_row_samples(const struct vae_head *head, uint32_t row)
 {
-	if (!vae_has_alpha(l->geometry.tuple))
+	if (!vae_has_alpha(head->geometry.tuple))
 		return 0;
-	struct vae_slice_place cells = {row, 0, 1, l->columns},
-						   pixels = vae_cell_pixels(&l->geometry, l->rows, l->columns, cells);
+	struct vae_slice_place cells = {row, 0, 1, head->columns},
+						   pixels = vae_cell_pixels(head, cells);
 	return pixels.rows * pixels.columns;
 }
 
-int vae_latents_alloc(float **y, uint16_t **alpha, const struct vae_latents *l, uint32_t rows,
+int vae_latents_alloc(float **y, uint16_t **alpha, const struct vae_head *head, uint32_t rows,
                       struct vae_error *error)
 {
-	struct vae_slice_place cells = {0, 0, rows, l->columns},
-						   pixels = vae_cell_pixels(&l->geometry, l->rows, l->columns, cells);
+	struct vae_slice_place cells = {0, 0, rows, head->columns},
+						   pixels = vae_cell_pixels(head, cells);
 	size_t floats;
-	int result = vae_multiply(&floats, rows, l->columns, l->channels, error);
+	int result = vae_multiply(&floats, rows, head->columns, head->channels, error);
 	if (result || (result = vae_alloc_huge(y, floats, sizeof **y, error)))
 		return result;
 	*alpha = NULL;
-	if (vae_has_alpha(l->geometry.tuple) &&
+	if (vae_has_alpha(head->geometry.tuple) &&
 	    (result = vae_alloc_raw(alpha, pixels.rows * pixels.columns, sizeof **alpha, error))) {
 		free(*y);
 		*y = NULL;

@@ -215,8 +215,7 @@ static int keep_slice(struct vae_slice *slice, const struct vae_salvage *s, stru
 void vae_salvage_lose(struct vae_salvage *s, struct vae_codes *c, uint32_t i,
                       const struct vae_error *why)
 {
-	struct vae_slice_place p = vae_slice_at(c->rows, c->columns, i),
-						   px = vae_cell_pixels(&c->geometry, c->rows, c->columns, p);
+	struct vae_slice_place p = vae_slice_at(&c->head, i), px = vae_cell_pixels(&c->head, p);
 	struct vae_damage damage = {
 		.image = s->image,
 		.row = (uint32_t)(p.row / VAE_SLICE_CELLS),

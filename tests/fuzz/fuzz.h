@@ -75,18 +75,23 @@ static inline bool same_image(const struct vae_image *a, const struct vae_image 
 
 static inline bool same_latents(const struct vae_latents *a, const struct vae_latents *b)
 {
-	return same_geometry(&a->geometry, &b->geometry) && a->model_id == b->model_id &&
-	       a->quality == b->quality && a->rows == b->rows && a->columns == b->columns &&
-	       a->channels == b->channels && !a->alpha == !b->alpha &&
-	       !memcmp(a->y, b->y, (size_t)a->rows * a->columns * a->channels * sizeof *a->y) &&
-	       (!a->alpha || !memcmp(a->alpha, b->alpha, pixels_of(&a->geometry) * sizeof *a->alpha));
+	return same_geometry(&a->head.geometry, &b->head.geometry) &&
+	       a->head.model_id == b->head.model_id && a->head.quality == b->head.quality &&
+	       a->head.rows == b->head.rows && a->head.columns == b->head.columns &&
+	       a->head.channels == b->head.channels && !a->alpha == !b->alpha &&
+	       !memcmp(a->y, b->y,
+	               (size_t)a->head.rows * a->head.columns * a->head.channels * sizeof *a->y) &&
+	       (!a->alpha ||
+	        !memcmp(a->alpha, b->alpha, pixels_of(&a->head.geometry) * sizeof *a->alpha));
 }
 
 static inline bool same_codes(const struct vae_codes *a, const struct vae_codes *b)
 {
-	bool same = same_geometry(&a->geometry, &b->geometry) && a->model_id == b->model_id &&
-	            a->quality == b->quality && a->method == b->method && a->rows == b->rows &&
-	            a->columns == b->columns && a->channels == b->channels && a->slices == b->slices;
+	bool same = same_geometry(&a->head.geometry, &b->head.geometry) &&
+	            a->head.model_id == b->head.model_id && a->head.quality == b->head.quality &&
+	            a->method == b->method && a->head.rows == b->head.rows &&
+	            a->head.columns == b->head.columns && a->head.channels == b->head.channels &&
+	            a->slices == b->slices;
 	for (uint32_t i = 0; same && i < a->slices; i++)
 		same = a->slice[i].bytes == b->slice[i].bytes &&
 		       (!a->slice[i].bytes ||

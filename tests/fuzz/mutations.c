@@ -43,7 +43,7 @@ static int decode_stream(struct vae_image **image, int room, const uint8_t *data
 	must(!vae_codes_reader_new(&reader, file, FUZZ_PIXELS, &error), "no reader");
 	while ((rc = vae_codes_read(&codes, reader, &error)) == 1 && count < room) {
 		struct vae_latents *y;
-		if (codes->model_id != vae_model_id(tiny()))
+		if (codes->head.model_id != vae_model_id(tiny()))
 			rc = VAE_EMODEL;
 		else if (!failed(rc = vae_dequantise(&y, tiny(), codes, &error), &error)) {
 			rc = vae_decode(&image[count], tiny(), y, &error);

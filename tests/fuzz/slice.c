@@ -11,17 +11,17 @@
 static bool read_head(struct vae_codes *c, const uint8_t *p)
 {
 	c->method = p[5] & 1 ? VAE_METHOD_ZSTD : VAE_METHOD_RANGE;
-	c->model_id = vae_model_id(tiny());
-	c->geometry = (struct vae_geometry){vae_get32(p + 16), vae_get32(p + 20), vae_get16(p + 24),
-	                                    (enum vae_format)(p[6] >> 4), (enum vae_tuple)(p[6] & 15)};
-	c->quality = vae_get16(p + 26);
-	c->channels = vae_get16(p + 28);
-	c->rows = vae_cells(c->geometry.height, VAE_MIN_CELL);
-	c->columns = vae_cells(c->geometry.width, VAE_MIN_CELL);
-	if (vae_shape_check(&c->geometry, c->rows, c->columns, c->channels, FUZZ_PIXELS, VAE_EDATA,
-	                    NULL, NULL))
+	c->head.model_id = vae_model_id(tiny());
+	c->head.geometry =
+		(struct vae_geometry){vae_get32(p + 16), vae_get32(p + 20), vae_get16(p + 24),
+	                          (enum vae_format)(p[6] >> 4), (enum vae_tuple)(p[6] & 15)};
+	c->head.quality = vae_get16(p + 26);
+	c->head.channels = vae_get16(p + 28);
+	c->head.rows = vae_cells(c->head.geometry.height, VAE_MIN_CELL);
+	c->head.columns = vae_cells(c->head.geometry.width, VAE_MIN_CELL);
+	if (vae_shape_check(&c->head, FUZZ_PIXELS, VAE_EDATA, NULL, NULL))
 		return false;
-	c->slices = (uint32_t)vae_slice_count(c->rows, c->columns);
+	c->slices = (uint32_t)vae_slice_count(c->head.rows, c->head.columns);
 	return c->slices <= MOST_SLICES;
 }
 

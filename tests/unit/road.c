@@ -43,7 +43,7 @@ static uint64_t hash(uint64_t h, const void *data, size_t bytes)
 
 static size_t floats_of(const struct vae_latents *l)
 {
-	return (size_t)l->rows * l->columns * l->channels;
+	return (size_t)l->head.rows * l->head.columns * l->head.channels;
 }
 static size_t samples_of(const struct vae_image *x)
 {
@@ -391,7 +391,8 @@ static void test_reduced(const struct vae_model *m, uint32_t width, uint32_t hei
 	size_t wrong = 0, colours = (size_t)vae_colours(tuple);
 	vae_run_init(&run, &m->nets->net[VAE_SYNTHESIS], 0, height, width, false, &error);
 	memcpy(vae_run_input(&run, 0), y->y, floats_of(y) * sizeof *y->y);
-	vae_net_forward(&run, m->nets, &m->weights, vae_position_of(m->nets->arch.knots, y->quality));
+	vae_net_forward(&run, m->nets, &m->weights,
+	                vae_position_of(m->nets->arch.knots, y->head.quality));
 	g.width = (width + reduce - 1) / reduce;
 	g.height = (height + reduce - 1) / reduce;
 	if (ok(!part_of_latents(&z, m, y, NULL, (int)reduce, width % 5) &&
@@ -465,24 +466,24 @@ static void test_refusals(const struct vae_model *m)
 	ok(vae_dequantise(&y, m, c, &error) == VAE_EDATA && !y && strstr(error.text, "slice 1 of 2"),
 	   "a garbled slice: %s", error.text);
 	c = t.codes[1];
-	c->rows++;
+	c->head.rows++;
 	ok(vae_dequantise(&y, m, c, &error) == VAE_EDATA, "codes of the wrong shape: %s", error.text);
-	c->rows--;
+	c->head.rows--;
 	c->slices--;
 	ok(vae_dequantise(&y, m, c, &error) == VAE_EDATA, "a slice too few: %s", error.text);
 	c->slices++;
 	c->method = VAE_METHOD_RESERVED;
 	ok(vae_dequantise(&y, m, c, &error) == VAE_EDATA, "a method of the future: %s", error.text);
-	c->model_id ^= 1;
+	c->head.model_id ^= 1;
 	ok(vae_dequantise(&y, m, c, &error) == VAE_EMODEL, "another model's codes: %s", error.text);
-	t.y->columns--;
+	t.y->head.columns--;
 	ok(vae_quantise(&none, m, t.y, VAE_METHOD_RANGE, 0, &error) == VAE_EARG,
 	   "latents of the wrong shape: %s", error.text);
-	t.y->columns++;
+	t.y->head.columns++;
 	for (int effort = -1; effort <= VAE_EFFORT_MAX + 1; effort += VAE_EFFORT_MAX + 2)
 		ok(vae_quantise(&none, m, t.y, VAE_METHOD_RANGE, effort, &error) == VAE_EARG, "%s",
 		   error.text);
-	t.y->model_id ^= 1;
+	t.y->head.model_id ^= 1;
 	ok(vae_decode(&z, m, t.y, &error) == VAE_EMODEL && !z, "another model's latents: %s",
 	   error.text);
 	ok(vae_encode(&y, m, x, NAN, &error) == VAE_EARG &&

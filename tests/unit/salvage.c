@@ -19,12 +19,12 @@ static struct vae_codes *make_codes(uint32_t width, uint32_t height, uint32_t mo
 	struct vae_codes *c = calloc(1, sizeof *c);
 	struct vae_random r;
 	vae_random_init(&r, seed, 0, 0);
-	c->geometry = (struct vae_geometry){width, height, 255, VAE_PPM, VAE_RGB};
-	c->model_id = seed;
-	c->rows = (height + 15) / 16;
-	c->columns = (width + 15) / 16;
-	c->channels = 16;
-	c->slices = (c->rows + 63) / 64 * ((c->columns + 63) / 64);
+	c->head.geometry = (struct vae_geometry){width, height, 255, VAE_PPM, VAE_RGB};
+	c->head.model_id = seed;
+	c->head.rows = (height + 15) / 16;
+	c->head.columns = (width + 15) / 16;
+	c->head.channels = 16;
+	c->slices = (c->head.rows + 63) / 64 * ((c->head.columns + 63) / 64);
 	c->slice = calloc(c->slices, sizeof *c->slice);
 	for (uint32_t i = 0; i < c->slices; i++) {
 		c->slice[i].bytes = most / 2 + vae_random_below(&r, most / 2);
@@ -73,7 +73,7 @@ static void count_damage(void *context, const struct vae_damage *damage)
 static void compare(struct found *f, const struct stream *s, const struct vae_codes *c)
 {
 	int which = 0;
-	while (which < IMAGES && s->codes[which]->model_id != c->model_id)
+	while (which < IMAGES && s->codes[which]->head.model_id != c->head.model_id)
 		which++;
 	f->images++;
 	if (which == IMAGES || s->codes[which]->slices != c->slices) {

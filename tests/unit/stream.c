@@ -86,19 +86,19 @@ static void bound_memory(const char *what)
 static struct vae_latents *latents_new(size_t shape)
 {
 	struct vae_latents *l = calloc(1, sizeof *l);
-	l->geometry = shapes[shape].geometry;
-	l->rows = shapes[shape].rows;
-	l->columns = shapes[shape].columns;
-	l->channels = shapes[shape].channels;
-	l->model_id = 0x0123456789abcdef;
+	l->head.geometry = shapes[shape].geometry;
+	l->head.rows = shapes[shape].rows;
+	l->head.columns = shapes[shape].columns;
+	l->head.channels = shapes[shape].channels;
+	l->head.model_id = 0x0123456789abcdef;
 	l->model_hint = shape & 1 ? strdup("/a b/%/\303\244\n.safetensors") : NULL;
-	l->quality = (uint16_t)(shape * 9999);
-	size_t count = (size_t)l->rows * l->columns * l->channels;
+	l->head.quality = (uint16_t)(shape * 9999);
+	size_t count = (size_t)l->head.rows * l->head.columns * l->head.channels;
 	l->y = malloc(count * 4);
 	for (size_t i = 0; i < count; i++)
 		l->y[i] = (float)i * 0.37f - 9;
 	l->y[0] = -0.0f;
-	l->alpha = alpha_new(&l->geometry);
+	l->alpha = alpha_new(&l->head.geometry);
 	return l;
 }
 
@@ -115,11 +115,12 @@ static struct bytes latents_bytes(const struct vae_latents *l)
 
 static bool same_latents(const struct vae_latents *a, const struct vae_latents *b)
 {
-	return same_geometry(&a->geometry, &b->geometry) && a->model_id == b->model_id &&
-	       a->quality == b->quality && a->rows == b->rows && a->columns == b->columns &&
-	       a->channels == b->channels &&
-	       !memcmp(a->y, b->y, (size_t)a->rows * a->columns * a->channels * 4) &&
-	       same_alpha(a->alpha, b->alpha, &a->geometry) &&
+	return same_geometry(&a->head.geometry, &b->head.geometry) &&
+	       a->head.model_id == b->head.model_id && a->head.quality == b->head.quality &&
+	       a->head.rows == b->head.rows && a->head.columns == b->head.columns &&
+	       a->head.channels == b->head.channels &&
+	       !memcmp(a->y, b->y, (size_t)a->head.rows * a->head.columns * a->head.channels * 4) &&
+	       same_alpha(a->alpha, b->alpha, &a->head.geometry) &&
 	       (a->model_hint && b->model_hint ? !strcmp(a->model_hint, b->model_hint)
 	                                       : a->model_hint == b->model_hint);
 }
@@ -155,13 +156,13 @@ static void test_latents_layout(void)
 {
 	static float y[2] = {1, -2.5f};
 	static uint16_t alpha[2] = {3, 1};
-	struct vae_latents l = {.geometry = {2, 1, 3, VAE_PAM, VAE_GRAYSCALE_ALPHA},
-	                        .model_id = 0x0123456789abcdef,
+	struct vae_latents l = {.head = {.geometry = {2, 1, 3, VAE_PAM, VAE_GRAYSCALE_ALPHA},
+	                                 .model_id = 0x0123456789abcdef,
+	                                 .quality = 9,
+	                                 .rows = 1,
+	                                 .columns = 1,
+	                                 .channels = 2},
 	                        .model_hint = "/m/a b.s",
-	                        .quality = 9,
-	                        .rows = 1,
-	                        .columns = 1,
-	                        .channels = 2,
 	                        .y = y,
 	                        .alpha = alpha};
 	static const char want[] =
@@ -280,14 +281,14 @@ static void test_latents(void)
 static struct vae_codes *codes_new(size_t shape)
 {
 	struct vae_codes *c = calloc(1, sizeof *c);
-	c->geometry = shapes[shape].geometry;
-	c->rows = shapes[shape].rows;
-	c->columns = shapes[shape].columns;
-	c->channels = shapes[shape].channels;
-	c->model_id = 0xfedcba9876543210;
-	c->quality = 0x1234;
+	c->head.geometry = shapes[shape].geometry;
+	c->head.rows = shapes[shape].rows;
+	c->head.columns = shapes[shape].columns;
+	c->head.channels = shapes[shape].channels;
+	c->head.model_id = 0xfedcba9876543210;
+	c->head.quality = 0x1234;
 	c->method = shape & 1 ? VAE_METHOD_ZSTD : VAE_METHOD_RANGE;
-	c->slices = (c->rows + 63) / 64 * ((c->columns + 63) / 64);
+	c->slices = (c->head.rows + 63) / 64 * ((c->head.columns + 63) / 64);
 	c->slice = calloc(c->slices, sizeof *c->slice);
 	for (uint32_t i = 0; i < c->slices; i++) {
 		c->slice[i].bytes =
@@ -324,9 +325,11 @@ static struct bytes codes_of_shape(size_t shape)
 
 static bool same_codes(const struct vae_codes *a, const struct vae_codes *b)
 {
-	bool same = same_geometry(&a->geometry, &b->geometry) && a->model_id == b->model_id &&
-	            a->quality == b->quality && a->method == b->method && a->rows == b->rows &&
-	            a->columns == b->columns && a->channels == b->channels && a->slices == b->slices;
+	bool same = same_geometry(&a->head.geometry, &b->head.geometry) &&
+	            a->head.model_id == b->head.model_id && a->head.quality == b->head.quality &&
+	            a->method == b->method && a->head.rows == b->head.rows &&
+	            a->head.columns == b->head.columns && a->head.channels == b->head.channels &&
+	            a->slices == b->slices;
 	for (uint32_t i = 0; same && i < a->slices; i++)
 		same = a->slice[i].bytes == b->slice[i].bytes &&
 		       (!a->slice[i].bytes ||
@@ -381,13 +384,13 @@ static void test_codes_layout(void)
 	static uint8_t payload[7] = {1,    2,    0,   3,
 	                             0xab, 0xcd, 0xef}; /* two alpha samples of 16 bits, then symbols */
 	struct vae_slice slice = {.payload = payload, .bytes = 7};
-	struct vae_codes c = {.geometry = {2, 1, 0x104, VAE_PAM, VAE_RGB_ALPHA},
-	                      .model_id = 0x0102030405060708,
-	                      .quality = 0x1122,
+	struct vae_codes c = {.head = {.geometry = {2, 1, 0x104, VAE_PAM, VAE_RGB_ALPHA},
+	                               .model_id = 0x0102030405060708,
+	                               .quality = 0x1122,
+	                               .rows = 1,
+	                               .columns = 1,
+	                               .channels = 0x140},
 	                      .method = VAE_METHOD_ZSTD,
-	                      .rows = 1,
-	                      .columns = 1,
-	                      .channels = 0x140,
 	                      .slices = 1,
 	                      .slice = &slice};
 	uint8_t want[34 + 8 + 7] = "VAEC\1\1\166\4\10\7\6\5\4\3\2\1\2\0\0\0\1\0\0\0\4\1\42\21\100\1";
@@ -417,7 +420,7 @@ static void test_codes_layout(void)
 	ok(vae_codes_write(&c, f, -1, &error) == VAE_EARG &&
 	       vae_codes_write(&c, f, 20, &error) == VAE_EARG && !ftell(f),
 	   "codes: levels 1 to 19");
-	c.rows = 2;
+	c.head.rows = 2;
 	ok(vae_codes_write(&c, f, 1, &error) == VAE_EARG, "codes: a shape that is none");
 	fclose(f);
 }
@@ -664,34 +667,44 @@ static void test_codes(void)
 
 /* ---- shapes ---------------------------------------------------------------------------------- */
 
+static int shape_check(const struct vae_geometry *g, uint32_t rows, uint32_t columns,
+                       uint32_t channels, uint64_t max_pixels, enum vae_err code, int *shift)
+{
+	struct vae_head head = {.geometry = *g, .rows = rows, .columns = columns, .channels = channels};
+	return vae_shape_check(&head, max_pixels, code, shift, &error);
+}
+
 static void test_shapes(void)
 {
 	struct vae_geometry g = {100, 40, 255, VAE_PPM, VAE_RGB};
 	int shift = 0;
-	ok(!vae_shape_check(&g, 3, 7, 1, 0, VAE_EDATA, &shift, &error) && shift == 4,
-	   "cells of 16 pixels");
-	ok(!vae_shape_check(&g, 1, 1, 1, 0, VAE_EDATA, &shift, &error) && shift == 7, "one cell");
-	ok(vae_shape_check(&g, 7, 3, 1, 0, VAE_EDATA, NULL, &error) == VAE_EDATA &&
-	       vae_shape_check(&g, 3, 7, 0, 0, VAE_EARG, NULL, &error) == VAE_EARG,
+	ok(!shape_check(&g, 3, 7, 1, 0, VAE_EDATA, &shift) && shift == 4, "cells of 16 pixels");
+	ok(!shape_check(&g, 1, 1, 1, 0, VAE_EDATA, &shift) && shift == 7, "one cell");
+	ok(shape_check(&g, 7, 3, 1, 0, VAE_EDATA, NULL) == VAE_EDATA &&
+	       shape_check(&g, 3, 7, 0, 0, VAE_EARG, NULL) == VAE_EARG,
 	   "shapes that are none");
 	struct vae_geometry thin = {1 << 20, 1, 255, VAE_PGM, VAE_GRAYSCALE};
-	ok(!vae_shape_check(&thin, 1, 65536, 80, 1 << 20, VAE_EDATA, NULL, &error) &&
-	       vae_shape_check(&thin, 1, 65536, 128, 1 << 20, VAE_EDATA, NULL, &error) == VAE_ELIMIT &&
-	       !vae_shape_check(&thin, 1, 65536, 1024, 0, VAE_EDATA, NULL, &error),
+	ok(!shape_check(&thin, 1, 65536, 80, 1 << 20, VAE_EDATA, NULL) &&
+	       shape_check(&thin, 1, 65536, 128, 1 << 20, VAE_EDATA, NULL) == VAE_ELIMIT &&
+	       !shape_check(&thin, 1, 65536, 1024, 0, VAE_EDATA, NULL),
 	   "thin pictures: 4 numbers a pixel of the limit, and some to spare");
 	g.width = g.height = INT32_MAX;
-	ok(!vae_shape_check(&g, 1, 1, 1, UINT64_MAX, VAE_EDATA, &shift, &error) && shift == 31,
+	ok(!shape_check(&g, 1, 1, 1, UINT64_MAX, VAE_EDATA, &shift) && shift == 31,
 	   "the largest picture in one cell");
 	ok(vae_slice_count(64, 65) == 2 && vae_slice_count(1, 1) == 1 &&
 	       vae_slice_count(134217728, 134217728) == (uint64_t)1 << 42,
 	   "slices");
 	struct vae_codes c = {
-		.geometry = {1030, 1026, 255, VAE_PPM, VAE_RGB}, .rows = 65, .columns = 65, .channels = 2};
+		.head = {.geometry = {1030, 1026, 255, VAE_PPM, VAE_RGB},
+	             .rows = 65,
+	             .columns = 65,
+	             .channels = 2},
+	};
 	ok(vae_slice_limit(&c, 3) == 8 * (2 + 1024) + 64 &&
 	       vae_slice_limit(&c, 1) == 8 * (128 + 16 * 1024) + 64,
 	   "slices at the edges");
-	c.geometry.format = VAE_PAM;
-	c.geometry.tuple = VAE_GRAYSCALE_ALPHA;
+	c.head.geometry.format = VAE_PAM;
+	c.head.geometry.tuple = VAE_GRAYSCALE_ALPHA;
 	ok(vae_codes_alpha_bytes(&c, 0) == 1024 * 1024 && vae_codes_alpha_bytes(&c, 3) == 6 * 2 &&
 	       vae_slice_limit(&c, 3) == 8 * (2 + 1024) + 64 + 12,
 	   "their alpha");
