@@ -94,7 +94,7 @@ program() {
 @test "vae-dec(1)" { manual vae-dec.1 12; }
 @test "vae-stat(1)" { manual vae-stat.1 9; }
 @test "vae-train(1)" { manual vae-train.1 9 tiny; }
-@test "vae(7)" { manual vae.7 16; }
+@test "vae(7)" { manual vae.7 20; }
 @test "vae-latents(5)" { manual vae-latents.5 3; }
 @test "vae-codes(5)" { manual vae-codes.5 4; }
 @test "vae-model(5)" { manual vae-model.5 3; }
