@@ -126,7 +126,7 @@ check "an image that one rank lacks" refused 1 "vae-train: rank 1: none.ppm: No 
 check "other images" refused 1 "rank 0: the pictures of 1 of 2 ranks are not those of rank 0" pair "$(photo $short photo.ppm)" "$(photo $short valid.ppm)"
 check "a checkpoint that cannot be written" refused 1 "rank 0: checkpoint nowhere/c: No such file" ranks 2 $(photo $short --checkpoint nowhere/c photo.ppm)
 check "a full disk under the log" refused 1 "rank 0: log /dev/full: No space left" ranks 2 $(photo $short --log /dev/full photo.ppm)
-check "standard input" refused 2 "rank 1: every rank reads the images" ranks 2 $(photo $short)
+check "standard input" refused 2 "rank 1: the ranks of an MPI job cannot read standard input" ranks 2 $(photo $short)
 check "more ranks than samples" refused 2 "batch 1 leaves some of 2 ranks without a sample" ranks 2 $(photo $short --batch 1 photo.ppm)
 check "a wrong option" refused 2 "Try 'vae-train --help'" ranks 2 $(photo $short --no-such photo.ppm)
 check "none of them wrote a model" test ! -e none.m

@@ -20,14 +20,14 @@ enum { KEY_QUIET = 1000, KEY_MAX_PIXELS, KEY_COMPLETION };
 
 static const struct cli_option common_options[] = {
 	{'m', "model", "NAME|FILE", "the model to use"},
-	{'o', "output", "FILE", "write to FILE, which appears only when it is complete"},
+	{'o', "output", "FILE", "write to FILE, which appears only when complete"},
 	{'T', "threads", "N", "run N threads (default: one for each core)"},
-	{KEY_MAX_PIXELS, "max-pixels", "N[k|M]", "refuse pictures of more pixels (default 268435456)"},
-	{'f', "force", NULL, "write binary even to a terminal"},
+	{KEY_MAX_PIXELS, "max-pixels", "N[k|M]", "refuse larger pictures (default 268435456 pixels)"},
+	{'f', "force", NULL, "write binary data even to a terminal"},
 	{'v', "verbose", NULL, "report each image on standard error"},
-	{KEY_QUIET, "quiet", NULL, "no notes, errors only"},
-	{'h', "help", NULL, "print this and leave"},
-	{'V', "version", NULL, "print the version and leave"},
+	{KEY_QUIET, "quiet", NULL, "print errors only, no notes and no progress"},
+	{'h', "help", NULL, "print this help and exit"},
+	{'V', "version", NULL, "print the version and exit"},
 };
 
 /* Spellings that are understood, too, and not shown. */
@@ -70,8 +70,7 @@ static void clear_line(int wanted)
 	line.shown = 0;
 }
 
-/* Always one line, which a terminal can show and need not obey: names of files may hold anything.
- */
+/* Prints one line with control characters replaced, since file names may hold escape sequences. */
 static void say(const char *prefix, const char *format, va_list arguments)
 {
 	char *text;
@@ -311,7 +310,7 @@ static bool take_common(int key)
 	case 'V': printf("%s (vae-tools) %s\n", cli.program->name, VAE_VERSION); leave_after_printing();
 	case KEY_COMPLETION:
 		if (strcmp(optarg, "bash"))
-			cli_usage("completion is made for bash only, not for '%s'", optarg);
+			cli_usage("--completion: '%s' is not supported, only bash is", optarg);
 		print_completion();
 		leave_after_printing();
 	default: return false;

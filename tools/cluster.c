@@ -72,7 +72,7 @@ const struct vae_cluster *cluster_join(void)
 
 	if (done(MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided), &error) ||
 	    on_exit(leave, NULL)) {
-		cli_error("the MPI job cannot be joined");
+		cli_error("cannot join the MPI job");
 		exit(EXIT_FAILED);
 	}
 	MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
@@ -89,8 +89,8 @@ const struct vae_cluster *cluster_join(void)
 	const char *size = getenv("OMPI_COMM_WORLD_SIZE");
 
 	if (size && atoi(size) > 1) {
-		cli_error("built without MPI: each of %s processes would train alone; 'make MPI=1' builds "
-		          "it with",
+		cli_error("built without MPI: each of %s processes would train alone; build with "
+		          "'make MPI=1'",
 		          size);
 		exit(EXIT_FAILED);
 	}

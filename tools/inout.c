@@ -302,7 +302,7 @@ static int other_model(const struct vae_model *asked, uint64_t id, const char *h
 	if (vae_model_find_id(&maker, id, hint, &ignored))
 		return fail(error, VAE_EMODEL,
 		            "made with the model %016" PRIx64
-		            ", which is not here, and not with %s (%016" PRIx64 ")",
+		            ", which was not found, not with %s (%016" PRIx64 ")",
 		            id, asked_name, vae_model_id(asked));
 	model_name(maker, name, sizeof name);
 	vae_model_free(maker);

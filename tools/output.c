@@ -254,8 +254,7 @@ int output_open(struct output *out, const char *path, bool binary, struct vae_er
 	}
 	if (binary && isatty(fileno(out->file))) {
 		output_clear(out);
-		return fail(error, VAE_EIO,
-		            "%s is a terminal, and this is binary data; -f writes it all the same",
+		return fail(error, VAE_EIO, "%s is a terminal; -f writes binary data to it anyway",
 		            out->name);
 	}
 	return 0;

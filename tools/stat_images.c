@@ -100,7 +100,7 @@ static int open_reference(struct run *run, struct vae_image_rows **rows, struct 
 		return run->references == 1
 		           ? repeat_reference(run, rows, error)
 		           : fail(error, VAE_EDATA,
-		                  run->references ? "only %" PRIu64 " images to compare with"
+		                  run->references ? "more images than references (%" PRIu64 ")"
 		                                  : "empty input",
 		                  run->references);
 	vae_image_free(run->kept);
@@ -118,7 +118,7 @@ static int no_reference(struct run *run, const struct vae_error *why, struct vae
 	else if (why)
 		cli_error("%s", why->text);
 	run->ran_out = true;
-	return fail(error, VAE_EDATA, "no reference to compare with");
+	return fail(error, VAE_EDATA, "there is no reference for it");
 }
 
 static int next_reference(struct run *run, struct source *reference, struct vae_error *error)
@@ -266,7 +266,7 @@ bool stat_references_left(struct run *run)
 	got = vae_image_rows_open(&rows, in->file, run->o->common.max_pixels, &error);
 	if (got == 1) {
 		vae_image_rows_free(rows);
-		cli_error("%s: no image is left to compare with this one", input_name(in));
+		cli_error("%s: more references than images", input_name(in));
 	} else if (got < 0 || in->failure) {
 		input_report(in, &error);
 	}

@@ -90,7 +90,8 @@ static int channels_suit(struct channels *c, const struct vae_head *head, struct
 		return c->model_id == head->model_id && c->count == head->channels
 		           ? 0
 		           : fail(error, VAE_EDATA,
-		                  "latents of another model follow; their channels do not compare");
+		                  "latents of another model follow; channels of two models cannot be "
+		                  "averaged");
 	c->sum = calloc(head->channels, sizeof *c->sum);
 	c->squares = calloc(head->channels, sizeof *c->squares);
 	if (!c->sum || !c->squares)

@@ -74,7 +74,8 @@ static FILE *spool(struct input *in, struct vae_error *error)
 		if (fwrite(block, 1, got, copy) != got)
 			break;
 	if (bytes > MODEL_BYTES)
-		fail(error, VAE_ELIMIT, "no model is larger than %" PRId64 " bytes", MODEL_BYTES);
+		fail(error, VAE_ELIMIT, "the file is larger than any model, %" PRId64 " bytes",
+		     MODEL_BYTES);
 	else if (fflush(copy) || ferror(copy))
 		fail(error, VAE_EIO, "%s: %s", folder, strerror(errno));
 	else if (!in->failure)

@@ -28,22 +28,22 @@ enum {
 };
 
 static const struct cli_option rows[] = {
-	{KEY_CROP, "crop", "X,Y,W,H", "decode only W x H pixels, from column X, row Y on"},
-	{KEY_REDUCE, "reduce", "4|8", "decode to that fraction of the size, by block means"},
-	{KEY_SALVAGE, "salvage", NULL, "decode what is whole of damaged codes, the rest grey"},
-	{KEY_BAND, "band", "ROWS", "work on so many rows of pixels at a time"},
+	{KEY_CROP, "crop", "X,Y,W,H", "decode only W x H pixels at column X, row Y"},
+	{KEY_REDUCE, "reduce", "4|8", "decode to 1/4 or 1/8 of the size, by block means"},
+	{KEY_SALVAGE, "salvage", NULL, "decode damaged codes; lost slices become grey"},
+	{KEY_BAND, "band", "ROWS", "work on ROWS rows of pixels at a time"},
 	{KEY_SAMPLE, "sample", "N", "read nothing; decode N latents drawn from the prior"},
-	{KEY_SEED, "seed", "S", "start of the sequence that --sample draws (default 1)"},
-	{KEY_SIZE, "size", "WxH", "size of the pictures drawn (default 512x512)"},
-	{KEY_QUALITY, "quality", "Q", "0 to 100, quality that they have (default 50)"},
+	{KEY_SEED, "seed", "S", "seed of --sample (default 1)"},
+	{KEY_SIZE, "size", "WxH", "size of the images of --sample (default 512x512)"},
+	{KEY_QUALITY, "quality", "Q", "quality of --sample, 0 to 100 (default 50)"},
 };
 
 static const struct cli_program program = {
 	.name = "vae-dec",
 	.usage = "[OPTION]... [FILE]...",
-	.about = "Reads codes (.lat) or latents, which it tells apart, and writes the images that\n"
-			 "the model's synthesis makes of them: PNM or PAM, as they were. The stream names\n"
-			 "its model. Without FILE, or where it is -, reads standard input.",
+	.about = "Reads codes (.lat) or latents, runs the synthesis of the model, and writes\nimages: "
+			 "PNM or PAM, as the originals were. The stream names its model. Reads\nstandard input "
+			 "if there is no FILE, or FILE is -.",
 	.options = rows,
 	.count = sizeof rows / sizeof *rows,
 };
@@ -79,17 +79,17 @@ static void parse_options(struct options *o, int argc, char **argv)
 			break;
 		}
 	if (only && !o->samples)
-		cli_usage("--%s has no use without --sample", only);
+		cli_usage("--%s needs --sample N", only);
 	if (o->crop && o->reduce)
-		cli_usage("--crop and --reduce do not go together");
+		cli_usage("--crop cannot be combined with --reduce");
 	if (o->salvage && (o->crop || o->reduce || o->samples))
-		cli_usage("--%s does not go with --salvage", o->crop     ? "crop"
-		                                             : o->reduce ? "reduce"
-		                                                         : "sample");
+		cli_usage("--%s cannot be combined with --salvage", o->crop     ? "crop"
+		                                                    : o->reduce ? "reduce"
+		                                                                : "sample");
 	if (o->samples && (o->crop || o->reduce))
-		cli_usage("--%s does not go with --sample", o->crop ? "crop" : "reduce");
+		cli_usage("--%s cannot be combined with --sample", o->crop ? "crop" : "reduce");
 	if (o->samples && o->common.operands)
-		cli_usage("--sample reads no FILE");
+		cli_usage("--sample reads no input, but '%s' was given", o->common.operand[0]);
 }
 
 /* The image that the options ask for. */

@@ -28,20 +28,20 @@ enum {
 
 static const struct cli_option rows[] = {
 	{'q', "quality", "Q", "0 (smallest file) to 100 (best picture), default 50"},
-	{KEY_MAX_SIZE, "max-size", "N[k|M]", "best quality whose file has at most N bytes"},
-	{KEY_TARGET_SIZE, "target-size", "N[k|M]", "another name of --max-size"},
-	{KEY_TARGET_BPP, "target-bpp", "B", "best quality with at most B bits a pixel"},
-	{KEY_TARGET_PSNR, "target-psnr", "DB", "the quality that gives so many dB"},
-	{KEY_REFINE, "refine", "N", "N steps towards a smaller file of equal quality"},
+	{KEY_MAX_SIZE, "max-size", "N[k|M]", "find the best quality of at most N bytes"},
+	{KEY_TARGET_SIZE, "target-size", "N[k|M]", "the same as --max-size"},
+	{KEY_TARGET_BPP, "target-bpp", "B", "find the best quality of at most B bits a pixel"},
+	{KEY_TARGET_PSNR, "target-psnr", "DB", "find the quality that gives a PSNR of DB decibels"},
+	{KEY_REFINE, "refine", "N", "take N steps to a smaller file of equal quality"},
 	{KEY_INVISIBLE, "keep-invisible", NULL, "keep colours under alpha 0 as they are"},
-	{KEY_BAND, "band", "ROWS", "work on so many rows of pixels at a time"},
+	{KEY_BAND, "band", "ROWS", "work on ROWS rows of pixels at a time"},
 };
 
 static const struct cli_program program = {
 	.name = "vae-enc",
 	.usage = "[OPTION]... [FILE]...",
 	.about = "Reads PNM and PAM images, runs the analysis of a model, and writes latents\nfor "
-			 "vae-quant. Without FILE, or where it is -, reads standard input.",
+			 "vae-quant. Reads standard input if there is no FILE, or FILE is -.",
 	.options = rows,
 	.count = sizeof rows / sizeof *rows,
 };
@@ -49,7 +49,7 @@ static const struct cli_program program = {
 static void set_target(struct options *o, enum vae_target_kind kind, double value)
 {
 	if (o->target.value)
-		cli_usage("more than one target");
+		cli_usage("--max-size, --target-size, --target-bpp, --target-psnr: only one may be given");
 	o->target = (struct vae_target){kind, value};
 }
 
@@ -73,9 +73,9 @@ static void parse_options(struct options *o, int argc, char **argv)
 		case KEY_BAND: o->band = (uint32_t)cli_whole(1, INT32_MAX); break;
 		}
 	if (o->target.value && o->quality >= 0)
-		cli_usage("--quality and a target exclude each other");
+		cli_usage("--quality cannot be combined with --max-size or a --target");
 	if (o->target.value && o->refine)
-		cli_usage("--refine and a target exclude each other");
+		cli_usage("--refine cannot be combined with --max-size or a --target");
 	if (o->quality < 0)
 		o->quality = 50;
 }

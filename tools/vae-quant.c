@@ -23,7 +23,7 @@ enum { KEY_METHOD = CLI_LONG, KEY_LEVEL, KEY_EFFORT };
 static const struct cli_option rows[] = {
 	{'d', "decode", NULL, "read codes, write latents"},
 	{'t', "test", NULL, "read codes and decode them, write nothing"},
-	{KEY_METHOD, "method", "range|zstd", "how symbols are packed (default range)"},
+	{KEY_METHOD, "method", "range|zstd", "how to pack symbols (default range)"},
 	{KEY_EFFORT, "effort", "N", "search for cheaper symbols, 0 to 9 (default 1)"},
 	{KEY_LEVEL, "level", "N", "effort of zstd, 1 to 19 (default 3; alpha: 13 or 19)"},
 };
@@ -31,9 +31,9 @@ static const struct cli_option rows[] = {
 static const struct cli_program program = {
 	.name = "vae-quant",
 	.usage = "[OPTION]... [FILE]...",
-	.about = "Reads latents, quantises and entropy-codes them under the model's prior, and\n"
-			 "writes codes (.lat). The stream names its model. Without FILE, or where it is "
-			 "-,\nreads standard input.",
+	.about = "Reads latents, quantises and entropy-codes them under the model's prior, and\nwrites "
+			 "codes (.lat). The stream names its model. Reads standard input if there\nis no FILE, "
+			 "or FILE is -.",
 	.options = rows,
 	.count = sizeof rows / sizeof *rows,
 };
@@ -54,7 +54,7 @@ static void parse_options(struct options *o, int argc, char **argv)
 		case KEY_LEVEL: o->level = (int)cli_whole(1, 19); break;
 		}
 	if (o->test && o->common.output)
-		cli_usage("--test writes nothing, so --output has no use");
+		cli_usage("--output cannot be combined with --test, which writes nothing");
 }
 
 /* The stream's kind tells codes from latents, so a wrong -d is answered in words. */
@@ -65,7 +65,7 @@ static int expect(struct input *in, bool decode, struct vae_error *error)
 	if (!decode && kind == VAE_KIND_CODES)
 		return fail(error, VAE_EDATA, "these are codes; -d makes latents of them");
 	if (decode && kind == VAE_KIND_LATENTS)
-		return fail(error, VAE_EDATA, "these are latents already; only codes need -d");
+		return fail(error, VAE_EDATA, "these are latents already; -d reads codes");
 	return input_expect(in, decode ? VAE_KIND_CODES : VAE_KIND_LATENTS, error);
 }
 

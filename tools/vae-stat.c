@@ -7,21 +7,21 @@
 enum { KEY_TSV = CLI_LONG, KEY_JSON, KEY_HEATMAP, KEY_PLANES };
 
 static const struct cli_option known[] = {
-	{'r', "reference", "FILE", "compare images, or what is decoded, with FILE's"},
-	{KEY_TSV, "tsv", NULL, "tab-separated values, a header line for each kind"},
-	{KEY_JSON, "json", NULL, "one array of flat objects"},
-	{KEY_HEATMAP, "heatmap", NULL, "of codes: a PGM of the bits that each cell takes"},
-	{KEY_PLANES, "planes", NULL, "of latents: a PGM of each channel, strongest first"},
-	{'v', "verbose", NULL, "all of several files; codes also by the other method"},
+	{'r', "reference", "FILE", "compare images, or decoded ones, with those of FILE"},
+	{KEY_TSV, "tsv", NULL, "print tab-separated values, a header for each kind"},
+	{KEY_JSON, "json", NULL, "print one array of flat objects"},
+	{KEY_HEATMAP, "heatmap", NULL, "write a PGM of the bits of each cell of codes"},
+	{KEY_PLANES, "planes", NULL, "write a PGM of each channel of latents"},
+	{'v', "verbose", NULL, "print full reports; pack codes by both methods"},
 };
 
 static const struct cli_program program = {
 	.name = "vae-stat",
 	.usage = "[OPTION]... [FILE]...",
-	.about = "Reads images, latents, codes or models, tells which they are, and reports on\n"
-			 "each FILE: images with PSNR and MS-SSIM against a reference, latents channel by\n"
-			 "channel, codes part by part, models with their cost; on several FILEs with a\n"
-			 "line each. Without FILE, or where it is -, reads standard input.",
+	.about = "Reads images, latents, codes or models, and reports on each FILE: images with\nPSNR, "
+			 "MS-SSIM and SSIMULACRA 2 against a reference, latents by channel, codes\nby part, "
+			 "models with their cost. Several FILEs get a line each. Reads standard\ninput if "
+			 "there is no FILE, or FILE is -.",
 	.options = known,
 	.count = sizeof known / sizeof *known,
 	.without = "v",
@@ -44,9 +44,9 @@ static void parse_options(struct options *o, int argc, char **argv)
 		case 'v': o->common.verbose = true; break;
 		}
 	if (o->heatmap && o->planes)
-		cli_usage("--heatmap and --planes do not go together");
+		cli_usage("--heatmap cannot be combined with --planes");
 	if ((o->heatmap || o->planes) && (o->references || o->layout != REPORT_PEOPLE))
-		cli_usage("--%s writes pictures: no report is made, nor a comparison",
+		cli_usage("--%s cannot be combined with --reference, --tsv or --json",
 		          o->heatmap ? "heatmap" : "planes");
 }
 

@@ -86,7 +86,7 @@ static const struct {
 
 static const struct cli_option rows[] = {
 	{'m', "init", "NAME|FILE", "start from this model"},
-	{KEY_GROW, "grow", "KEYS", "more blocks than that model: KEY=N, vae-model(5)"},
+	{KEY_GROW, "grow", "KEYS", "add blocks to that model: KEY=N, see vae-model(5)"},
 	{KEY_ARCH, "arch", "ARCH", "photo (default), mlp, or a whole architecture line"},
 	{KEY_SIZE + 0, "enc", "N", NULL},
 	{KEY_SIZE + 1, "enc-blocks", "N", NULL},
@@ -95,48 +95,48 @@ static const struct cli_option rows[] = {
 	{KEY_SIZE + 4, "dec", "N", NULL},
 	{KEY_SIZE + 5, "dec-blocks", "N", NULL},
 	{KEY_SIZE + 6, "grid", "N", NULL},
-	{KEY_SIZE + 7, "grid-layers", "N", "channels and layers of photo"},
+	{KEY_SIZE + 7, "grid-layers", "N", "sizes of photo: channels, blocks, layers"},
 	{KEY_SIZE + 8, "width", "N", NULL},
 	{KEY_SIZE + 9, "height", "N", NULL},
 	{KEY_SIZE + 10, "hidden1", "N", NULL},
-	{KEY_SIZE + 11, "hidden2", "N", "pixels and widths of mlp"},
+	{KEY_SIZE + 11, "hidden2", "N", "sizes of mlp: pixels, widths"},
 	{KEY_SIZE + 12, "z", "N", NULL},
-	{KEY_SIZE + 13, "knots", "N", "of both: hyper-latent or latent, rates"},
+	{KEY_SIZE + 13, "knots", "N", "sizes of both: channels of z, knots"},
 	{KEY_STEPS, "steps", "N", NULL},
-	{KEY_MINUTES, "minutes", "X", "when to stop"},
-	{KEY_CLOCK, "clock", "wall|cpu", "what minutes are: cpu is processor time a thread"},
+	{KEY_MINUTES, "minutes", "X", "stop after step N, or after X minutes"},
+	{KEY_CLOCK, "clock", "wall|cpu", "measure minutes by wall clock or CPU time a thread"},
 	{KEY_BATCH, "batch", "N", NULL},
-	{KEY_PATCH, "patch", "N", "samples a step, pixels a side of each"},
+	{KEY_PATCH, "patch", "N", "samples in a step, pixels on a side of each"},
 	{KEY_REDUCE, "reduce", "MIN:MAX", NULL},
-	{KEY_LOSSLESS, "lossless", "FILE", "random reduction; images reduced by MIN:1 instead"},
-	{KEY_FULL, "full", "FILE", "images that are not reduced"},
-	{KEY_RECOLOUR, "recolour", "X", "share of samples that get random colours"},
-	{KEY_OPTIMISER, "optimiser", "adam|muon", "what makes steps of gradients"},
+	{KEY_LOSSLESS, "lossless", "FILE", "reduce at random; FILE by MIN:1 instead"},
+	{KEY_FULL, "full", "FILE", "more images, never reduced"},
+	{KEY_RECOLOUR, "recolour", "X", "give this share of samples random colours"},
+	{KEY_OPTIMISER, "optimiser", "adam|muon", "the optimiser (default adam)"},
 	{KEY_LR, "lr", "X", NULL},
 	{KEY_WARMUP, "warmup", "N", NULL},
-	{KEY_DECAY, "decay", "X", "rate, steps up to it, last share down"},
+	{KEY_DECAY, "decay", "X", "learning rate, steps of rise, final share of fall"},
 	{KEY_CLIP, "clip", "X", NULL},
-	{KEY_EMA, "ema", "X", "bound of the gradient; averaging"},
+	{KEY_EMA, "ema", "X", "limit of the gradient's norm; decay of the average"},
 	{KEY_LAMBDA, "lambda", "MIN:MAX", NULL},
 	{KEY_LOSS, "loss", "mse|bce|ms-ssim|vision", "weight and kind of the distortion"},
-	{KEY_SHARE, "share", "X", "of ms-ssim or vision in it; the rest is squared error"},
+	{KEY_SHARE, "share", "X", "share of ms-ssim or vision in it; rest: mse"},
 	{KEY_PRECISION, "precision", "auto|float32|bf16",
-     "of products in training; auto: bf16 if the CPU can"},
-	{KEY_SEED, "seed", "S", "start of all random sequences"},
-	{KEY_VALID, "valid", "FILE", "images to validate with; may be repeated"},
+     "precision of products; auto: bf16 if the CPU has it"},
+	{KEY_SEED, "seed", "S", "seed of all random sequences (default 1)"},
+	{KEY_VALID, "valid", "FILE", "validate with these images; may be repeated"},
 	{KEY_CHECKPOINT, "checkpoint", "FILE", NULL},
-	{KEY_CHECKPOINT_MINUTES, "checkpoint-minutes", "X", "where and how often to save"},
-	{KEY_RESUME, "resume", NULL, "go on from the checkpoint if there is one"},
-	{KEY_LOG, "log", "FILE.tsv", "a line for each progress report"},
+	{KEY_CHECKPOINT_MINUTES, "checkpoint-minutes", "X", "save the run in FILE, every X minutes"},
+	{KEY_RESUME, "resume", NULL, "continue from the checkpoint if it exists"},
+	{KEY_LOG, "log", "FILE.tsv", "write a line for each progress report"},
 	{KEY_LICENCE, "licence", "TEXT", NULL},
-	{KEY_SUMMARY, "summary", "TEXT", "kept in the model"},
+	{KEY_SUMMARY, "summary", "TEXT", "texts to keep in the model"},
 };
 
 static const struct cli_program program = {
 	.name = "vae-train",
 	.usage = "[OPTION]... [FILE]...",
-	.about = "Reads PNM and PAM images, trains a model on them, and writes it. Without FILE,\nor "
-			 "where it is -, reads standard input.",
+	.about = "Reads PNM and PAM images, trains a model on them, and writes the model. "
+			 "Reads\nstandard input if there is no FILE, or FILE is -.",
 	.options = rows,
 	.count = sizeof rows / sizeof *rows,
 	.without = "m",
@@ -147,7 +147,8 @@ static void append_size(struct options *o, int which, uint64_t value)
 	size_t length = strlen(o->arch);
 
 	if (length + 32 > sizeof o->arch)
-		cli_usage("the architecture line grows too long");
+		cli_usage("the architecture line with --%s is longer than %zu bytes", sizes[which].option,
+		          sizeof o->arch - 1);
 	snprintf(o->arch + length, sizeof o->arch - length, " %s=%" PRIu64, sizes[which].key, value);
 }
 
@@ -159,7 +160,7 @@ static void finish_arch(struct options *o, const char *arch, const uint64_t size
 	if (!(length == 5 && !memcmp(arch, "photo", 5)) && !(length == 3 && !memcmp(arch, "mlp", 3)))
 		cli_usage("--arch: '%s' begins with neither photo nor mlp", arch);
 	if (strlen(arch) + 1 > sizeof o->arch)
-		cli_usage("--arch: longer than any architecture line");
+		cli_usage("--arch: longer than %zu bytes", sizeof o->arch - 1);
 	strcpy(o->arch, arch);
 	for (int i = 0; i < (int)(sizeof sizes / sizeof *sizes); i++) {
 		if (!size[i])
@@ -214,10 +215,9 @@ static void finish_train(struct vae_train_options *t, const struct options *o, b
 	if (steps && !minutes)
 		t->minutes = 0;
 	if (!t->steps && !t->minutes && !(steps && o->init))
-		cli_usage(steps ? "--steps 0 needs --init MODEL, which it measures"
-		                : "--steps or --minutes must say when to stop");
+		cli_usage(steps ? "--steps 0 needs --init MODEL" : "--steps N or --minutes X is required");
 	if (t->resume && !t->checkpoint)
-		cli_usage("--resume needs --checkpoint FILE to go on from");
+		cli_usage("--resume needs --checkpoint FILE");
 	if (t->patch % 64)
 		cli_usage("--patch: %d is not a multiple of 64", t->patch);
 }
@@ -259,7 +259,7 @@ static void parse_options(struct options *o, int argc, char **argv)
 	if (o->train.grow && !o->init)
 		cli_usage("--grow needs --init MODEL");
 	if (o->init && (arch || sized))
-		cli_usage("--init brings its own architecture");
+		cli_usage("--arch, --lambda and sizes cannot be combined with --init");
 	finish_arch(o, arch ? arch : "photo", size);
 	finish_train(&o->train, o, steps, minutes);
 }
@@ -446,7 +446,7 @@ static void join(struct options *o)
 	if (!o->common.operands || reads_stdin(o->common.operand, o->common.operands) ||
 	    reads_stdin(o->valid, o->valids) || reads_stdin(o->lossless, o->losslesses) ||
 	    reads_stdin(o->full, o->fulls))
-		cli_usage("every rank reads the images: they must be in files, not on standard input");
+		cli_usage("the ranks of an MPI job cannot read standard input; name the images as files");
 }
 
 /* Reads every picture of the operands into the trainer. One that does not suit the training is left
@@ -483,8 +483,7 @@ static int add_images(struct vae_trainer *trainer, const struct options *o, char
 	else if (!status && !in.items)
 		status = fail(&error, VAE_EDATA, "empty input");
 	if (unfit > 1)
-		cli_note("%" PRIu64 " images were left out, the others for the same or a like reason",
-		         unfit);
+		cli_note("%" PRIu64 " images were left out; the first is named above", unfit);
 	if (status < 0)
 		input_report(&in, &error);
 	else if (o->common.verbose)
@@ -514,7 +513,7 @@ static int save(struct vae_trainer *trainer, const struct options *o, const char
 	if (status < 0) {
 		cli_error("%s: %s", out.name, error.text);
 		if (checkpoint)
-			cli_note("the training is kept in %s; --resume makes the model of it", checkpoint);
+			cli_note("the training is saved in %s; --resume writes the model", checkpoint);
 		output_abandon(&out);
 	}
 	return status < 0 ? EXIT_FAILED : EXIT_DONE;
@@ -546,7 +545,7 @@ static int run(struct vae_trainer *trainer, const struct options *o,
 			cli_note("stopped at step %" PRIu64 "; --resume goes on from %s", watch.step,
 			         t->checkpoint);
 		else if (leads)
-			cli_error("stopped at step %" PRIu64 "; without --checkpoint nothing is kept",
+			cli_error("stopped at step %" PRIu64 "; nothing is kept without --checkpoint",
 			          watch.step);
 		return t->checkpoint ? EXIT_DONE : EXIT_FAILED;
 	}

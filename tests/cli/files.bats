@@ -187,7 +187,7 @@ in_terminal() {
 	for p in "vae-enc '$X/x.ppm'" "vae-quant '$X/x.latents'" "vae-quant -d '$X/x.lat'" "vae-dec '$X/x.lat'" "vae-train --steps 1 '$X/x.ppm'" \
 		"vae-dec --sample 1" "vae-stat --heatmap '$X/x.lat'" "vae-stat --planes '$X/x.latents'" "vae-dec -o /dev/tty '$X/x.lat'"; do
 		run -1 in_terminal "$p"
-		assert_output --regexp "^vae-[a-z]*: .* is a terminal, and this is binary data; -f writes it all the same"
+		assert_output --regexp "^vae-[a-z]*: .* is a terminal; -f writes binary data to it anyway"
 		assert_equal "${#lines[@]}" 1
 	done
 	run -0 in_terminal "vae-dec -f '$X/x.lat' | cat"

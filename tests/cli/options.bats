@@ -276,7 +276,7 @@ setup_file() {
 	for bad in "" 0 1 2 16 4x "4|8" -4; do
 		fails 2 "--reduce" vae-dec --reduce "$bad" "$LAT"
 	done
-	fails 2 "do not go together" vae-dec --crop 0,0,1,1 --reduce 4 "$LAT"
+	fails 2 "--crop cannot be combined with --reduce" vae-dec --crop 0,0,1,1 --reduce 4 "$LAT"
 	fails 2 "--sample" vae-dec --crop 0,0,1,1 --sample 1
 	fails 2 "--sample" vae-dec --reduce 8 --sample 1
 	eval "$(vae-dec --completion=bash)"

@@ -304,7 +304,7 @@ A() { echo "$BATS_FILE_TMPDIR/$1"; }
 	export VAE_MODEL_PATH=$DATA:$PWD/models
 	fails 1 "a.lat: made with the model tiny (d0c73b1c42f729a4), not with other (" vae-dec -m other -o y "$(A a.lat)"
 	fails 1 "a.latents: made with the model tiny (d0c73b1c42f729a4), not with other (" vae-quant -m other -o y "$(A a.latents)"
-	VAE_MODEL_PATH=$PWD/models fails 1 "a.lat: made with the model d0c73b1c42f729a4, which is not here, and not with other (" \
+	VAE_MODEL_PATH=$PWD/models fails 1 "a.lat: made with the model d0c73b1c42f729a4, which was not found, not with other (" \
 		vae-dec -m other -o y "$(A a.lat)"
 	assert_not_exist y
 }

@@ -146,14 +146,14 @@ fits() {
 
 @test "targets: one at most, and no quality or refinement beside it" {
 	photo 16 16 >x.ppm
-	fails 2 "more than one target" vae-enc --target-size 900 --target-bpp 1 x.ppm
-	fails 2 "exclude each other" vae-enc --target-size 900 -q 50 x.ppm
-	fails 2 "exclude each other" vae-enc --target-psnr 30 --refine 5 x.ppm
+	fails 2 "only one may be given" vae-enc --target-size 900 --target-bpp 1 x.ppm
+	fails 2 "cannot be combined with --max-size" vae-enc --target-size 900 -q 50 x.ppm
+	fails 2 "cannot be combined with --max-size" vae-enc --target-psnr 30 --refine 5 x.ppm
 	for bad in 0 -1 x 1.5 "" k 1.5x 1e3 1.2.3k -2k .k 9999999999M; do
 		fails 2 "--target-size" vae-enc --target-size "$bad" x.ppm
 		fails 2 "--max-size" vae-enc --max-size "$bad" x.ppm
 	done
-	fails 2 "more than one target" vae-enc --max-size 900 --target-size 900 x.ppm
+	fails 2 "only one may be given" vae-enc --max-size 900 --target-size 900 x.ppm
 	fails 1 "16 x 16 pixels exceeds the limit of 200 pixels" vae-enc --max-pixels 0.2k x.ppm
 	vae-enc --max-pixels 0.256k x.ppm >/dev/null
 	for bad in 0 -1 x ""; do

@@ -68,7 +68,7 @@ value() { column "$1" | head -n 1; }
 @test "references of another size, of another kind, or too few: a failure" {
 	fails 1 "" vae-stat -r "$X/small.pgm" "$X/x.ppm"
 	run --separate-stderr -1 vae-stat -r "$X/x.ppm" -r "$X/x.ppm" "$X/x.ppm" "$X/x.ppm" "$X/x.ppm"
-	assert_regex "$stderr" "only 2 images to compare with"
+	assert_regex "$stderr" "more images than references \(2\)"
 	run --separate-stderr -1 vae-stat -r "$X/x.lat" "$X/x.ppm"
 	pamdepth 65535 "$X/x.ppm" >deep.ppm
 	quiet vae-stat --tsv -r "$X/x.ppm" deep.ppm
@@ -266,14 +266,14 @@ table() { sed '/^$/d; s/  */ /g; s/^ //'; }
 
 @test "references without an image, and images without a reference: a failure" {
 	run --separate-stderr -1 vae-stat --tsv -r "$X/x.ppm" -r "$X/y.ppm" "$X/x.lat"
-	assert_equal "$stderr" "vae-stat: $X/y.ppm: no image is left to compare with this one"
+	assert_equal "$stderr" "vae-stat: $X/y.ppm: more references than images"
 	assert_equal "${#lines[@]}" 2
 	cat "$X/x.ppm" "$X/x.ppm" >two
-	fails 1 "two: no image is left" vae-stat -o out -r two "$X/y.ppm"
-	fails 1 "standard input: no image is left" shell 'vae-stat -o out -r - "$X/y.ppm" <two'
+	fails 1 "two: more references than images" vae-stat -o out -r two "$X/y.ppm"
+	fails 1 "standard input: more references than images" shell 'vae-stat -o out -r - "$X/y.ppm" <two'
 	fails 1 "no/such: No such file" vae-stat -o out -r "$X/x.ppm" -r no/such "$X/y.ppm"
 	run --separate-stderr -1 vae-stat -r two "$X/x.lat" "$X/x.lat" "$X/x.lat"
-	assert_equal "${stderr_lines[0]}" "vae-stat: two: only 2 images to compare with"
+	assert_equal "${stderr_lines[0]}" "vae-stat: two: more images than references (2)"
 	only two
 }
 
@@ -316,7 +316,7 @@ table() { sed '/^$/d; s/  */ /g; s/^ //'; }
 	json_is '@$j == 2 && !defined $j->[0]{mse} && !defined $j->[1]{mse} && $j->[0]{width} == 200' <<<"$output"
 	assert_equal "${#stderr_lines[@]}" 3
 	assert_equal "${stderr_lines[0]}" "vae-stat: short.ppm: truncated image: the input ends inside the raster (byte 60000)"
-	assert_equal "${stderr_lines[2]}" "vae-stat: $X/x.ppm: no reference to compare with"
+	assert_equal "${stderr_lines[2]}" "vae-stat: $X/x.ppm: there is no reference for it"
 }
 
 @test "memory does not grow with the picture's height" {
