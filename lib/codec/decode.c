@@ -6,6 +6,7 @@
 #include "codec/alpha.h"
 #include "base/cpu.h"
 #include "base/memory.h"
+#include "base/minmax.h"
 #include "image/image.h"
 #include "nn/sweep.h"
 #include "codec/slice.h"
@@ -16,8 +17,6 @@
 #endif
 _Static_assert(__FLT_EVAL_METHOD__ == 0, "binary32 must be evaluated in binary32");
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-static size_t most(size_t a, size_t b) { return a > b ? a : b; }
 static size_t quotient_up(size_t a, size_t b) { return (a + b - 1) / b; }
 
 /* Rows of cells come in from `latents` as the sweep needs them. Whole cells are made: what the
@@ -86,8 +85,9 @@ struct part {
 static struct part part_of(const struct vae_window *w, const struct vae_block *block)
 {
 	size_t top = block->cells.row * VAE_CELL_PX, left = block->cells.column * VAE_CELL_PX;
-	return (struct part){most(top, w->top), least(top + block->height_px, w->top + w->height),
-	                     most(left, w->left), least(left + block->width_px, w->left + w->width)};
+	return (struct part){vae_max(top, w->top), vae_min(top + block->height_px, w->top + w->height),
+	                     vae_max(left, w->left),
+	                     vae_min(left + block->width_px, w->left + w->width)};
 }
 
 /* A pixel of the picture in a block's output, and where it goes. */
@@ -126,7 +126,7 @@ static int store_pixels(void *context, const struct vae_block *block, const floa
 static void add_row(float *sum, const float *x, size_t pixels, size_t reduce)
 {
 	for (size_t first = 0; first < pixels; first += reduce, sum += 3)
-		for (size_t i = least(reduce, pixels - first); i--; x += 3)
+		for (size_t i = vae_min(reduce, pixels - first); i--; x += 3)
 			for (int c = 0; c < 3; c++)
 				sum[c] += x[c];
 }
@@ -137,7 +137,7 @@ static void divide_row(float *sum, size_t pixels, size_t rows, size_t reduce)
 {
 	for (size_t first = 0; first < pixels; first += reduce, sum += 3)
 		for (int c = 0; c < 3; c++)
-			sum[c] /= (float)(rows * least(reduce, pixels - first));
+			sum[c] /= (float)(rows * vae_min(reduce, pixels - first));
 }
 
 /* Blocks of cells begin where blocks of pixels do: none of these lies in two of those. */
@@ -153,7 +153,7 @@ static int store_means(void *context, const struct vae_block *block, const float
 	if (rc)
 		return rc;
 	for (size_t top = p.top; top < p.bottom; top += d->reduce) {
-		size_t bottom = least(top + d->reduce, p.bottom);
+		size_t bottom = vae_min(top + d->reduce, p.bottom);
 		memset(sum, 0, 3 * blocks * sizeof *sum);
 		for (size_t row = top; row < bottom; row++)
 			add_row(sum, pixel_in(x, block, row, p.left), pixels, d->reduce);
@@ -182,7 +182,7 @@ static int read_cells(struct decoder *d, size_t count, struct vae_error *error)
 /* Up to row `end` of the output. */
 static int synthesise_photo(struct decoder *d, struct vae_error *error)
 {
-	size_t last = least(d->window.top + d->end * d->reduce, d->window.top + d->window.height),
+	size_t last = vae_min(d->window.top + d->end * d->reduce, d->window.top + d->window.height),
 		   cells = quotient_up(last, VAE_CELL_PX);
 	size_t stored = vae_sweep_stored(d->sweep), first = vae_sweep_loaded(d->sweep);
 	int rc = 0;
@@ -197,7 +197,7 @@ static int synthesise_photo(struct decoder *d, struct vae_error *error)
 		rc = read_cells(d, needed - first, error);
 	if (rc || (rc = vae_sweep_run(d->sweep, cells - stored, error)))
 		return rc;
-	d->spares = least(cells * VAE_CELL_PX, d->window.top + d->window.height) - d->window.top;
+	d->spares = vae_min(cells * VAE_CELL_PX, d->window.top + d->window.height) - d->window.top;
 	d->spares = quotient_up(d->spares, d->reduce) - d->end;
 	return 0;
 }
@@ -262,9 +262,9 @@ static void give_alpha(struct decoder *d, uint16_t *alpha)
 	const struct vae_window *w = &d->window;
 	size_t right = w->left + w->width;
 	size_t first = w->top + d->rows.row * d->reduce,
-		   last = least(w->top + d->end * d->reduce, w->top + w->height);
+		   last = vae_min(w->top + d->end * d->reduce, w->top + w->height);
 	for (size_t row = first; row < last; row += d->reduce) {
-		size_t top = row - d->alpha_top, bottom = least(row + d->reduce, last) - d->alpha_top;
+		size_t top = row - d->alpha_top, bottom = vae_min(row + d->reduce, last) - d->alpha_top;
 		if (d->reduce == 1) {
 			memcpy(alpha, d->alpha.sample + top * d->alpha.width + w->left,
 			       w->width * sizeof *alpha);
@@ -273,7 +273,7 @@ static void give_alpha(struct decoder *d, uint16_t *alpha)
 		}
 		for (size_t left = w->left; left < right; left += d->reduce)
 			*alpha++ =
-				mean_alpha(d, (struct part){top, bottom, left, least(left + d->reduce, right)});
+				mean_alpha(d, (struct part){top, bottom, left, vae_min(left + d->reduce, right)});
 	}
 	vae_alpha_queue_take(&d->alpha, last - d->alpha_top, NULL);
 	d->alpha_top = last;
@@ -282,7 +282,7 @@ static void give_alpha(struct decoder *d, uint16_t *alpha)
 /* Rows that rest in `spare` come first. */
 static size_t take_spares(struct decoder *d, uint32_t count)
 {
-	size_t line = samples_of(d), n = least(d->spares, count);
+	size_t line = samples_of(d), n = vae_min(d->spares, count);
 	if (!n)
 		return 0;
 	memcpy(d->colour, d->spare, n * line * sizeof *d->spare);

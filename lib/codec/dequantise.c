@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/minmax.h"
 #include "base/parallel.h"
 #include "image/image.h"
 #include "codec/slice.h"
@@ -103,7 +104,7 @@ static int load_band(struct dequantiser *d, size_t row, struct vae_error *error)
 {
 	size_t across = vae_cells(d->codes->head.columns, 6), first = row / VAE_SLICE_CELLS * across;
 	size_t top = row / VAE_SLICE_CELLS * VAE_SLICE_CELLS,
-		   bottom = top + d->band < d->codes->head.rows ? top + d->band : d->codes->head.rows;
+		   bottom = vae_min(top + d->band, d->codes->head.rows);
 	size_t slices = vae_slice_count((uint32_t)(bottom - top), d->codes->head.columns), threads = 0;
 	int rc = read_slices(d, (uint32_t)first, false, error);
 	if (rc || (rc = read_slices(d, (uint32_t)(first + slices), true, error)))

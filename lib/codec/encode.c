@@ -6,6 +6,7 @@
 #include "codec/alpha.h"
 #include "base/cpu.h"
 #include "base/memory.h"
+#include "base/minmax.h"
 #include "image/image.h"
 #include "nn/sweep.h"
 #include "codec/pixels.h"
@@ -84,7 +85,7 @@ static int read_pixels(struct encoder *e, size_t count, struct vae_error *error)
 static int analyse_photo(struct encoder *e, uint32_t count, struct vae_error *error)
 {
 	size_t end = vae_sweep_needs(e->sweep, count) * VAE_CELL_PX, height = e->image->geometry.height;
-	end = end < height ? end : height;
+	end = vae_min(end, height);
 	int rc = end > e->image->row ? read_pixels(e, end - e->image->row, error) : 0;
 	return rc ? rc : vae_sweep_run(e->sweep, count, error);
 }

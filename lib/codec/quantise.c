@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/minmax.h"
 #include "base/parallel.h"
 #include "prior/rdo.h"
 #include "prior/payload.h"
@@ -146,7 +147,7 @@ int vae_quantise_rows(struct vae_codes **codes, const struct vae_model *model,
 	struct quantisation q = {
 		.model = model, .codes = c, .y = y, .alpha = alpha, .choice = chosen ? &choice : NULL};
 	while (!rc && latents->row < l->rows) {
-		uint32_t rows = l->rows - latents->row < band ? l->rows - latents->row : band;
+		uint32_t rows = (uint32_t)vae_min(l->rows - latents->row, band);
 		size_t slices = vae_slice_count(rows, l->columns);
 		q.row = latents->row;
 		if (!(rc = latents->read(latents, rows, y, alpha, error)))

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/minmax.h"
 #include "base/parallel.h"
 #include "prior/coder.h"
 #include "codec/slice.h"
@@ -41,8 +42,7 @@ static void share_z(const struct estimate *e, const struct vae_symbols *s, size_
                     double *corner)
 {
 	size_t top = cell / s->z_columns * 4, left = cell % s->z_columns * 4;
-	size_t rows = s->rows - top < 4 ? s->rows - top : 4,
-		   columns = s->columns - left < 4 ? s->columns - left : 4;
+	size_t rows = vae_min(s->rows - top, 4), columns = vae_min(s->columns - left, 4);
 	double bits = 0;
 	for (size_t k = 0; k < s->z_channels; k++)
 		bits += symbol_bits(e, s, cell * s->z_channels + k);

@@ -6,6 +6,7 @@
 
 #include "codec/alpha.h"
 #include "base/memory.h"
+#include "base/minmax.h"
 #include "base/parallel.h"
 #include "loss/descent.h"
 #include "nn/sweep.h"
@@ -38,8 +39,6 @@ struct refiner {
 	struct vae_refine_cost *cost; /* [slices across][steps + 1] of this row of them */
 	struct vae_refine_cost *sum;  /* [steps + 1] of all rows so far */
 };
-
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
 /* ---- what comes in --------------------------------------------------------------------------- */
 
@@ -99,19 +98,19 @@ static void drop_above(struct refiner *r, size_t row)
 static struct vae_refine_place place_of(const struct refiner *r, const struct vae_slice_place *p)
 {
 	const struct vae_head *head = &r->rows.head;
-	struct vae_refine_place place = {.rows = p->rows,
-	                                 .columns = p->columns,
-	                                 .above = least(p->row, r->margin),
-	                                 .left = least(p->column, r->margin),
-	                                 .below = least(head->rows - p->row - p->rows, r->margin),
-	                                 .right =
-	                                     least(head->columns - p->column - p->columns, r->margin)};
+	struct vae_refine_place place = {
+		.rows = p->rows,
+		.columns = p->columns,
+		.above = vae_min(p->row, r->margin),
+		.left = vae_min(p->column, r->margin),
+		.below = vae_min(head->rows - p->row - p->rows, r->margin),
+		.right = vae_min(head->columns - p->column - p->columns, r->margin)};
 	size_t top = (p->row - place.above) * VAE_CELL_PX,
 		   left = (p->column - place.left) * VAE_CELL_PX;
 	place.height_px =
-		least((p->row + p->rows + place.below) * VAE_CELL_PX, head->geometry.height) - top;
+		vae_min((p->row + p->rows + place.below) * VAE_CELL_PX, head->geometry.height) - top;
 	place.width_px =
-		least((p->column + p->columns + place.right) * VAE_CELL_PX, head->geometry.width) - left;
+		vae_min((p->column + p->columns + place.right) * VAE_CELL_PX, head->geometry.width) - left;
 	return place;
 }
 
@@ -168,10 +167,10 @@ static int refine_slice(void *context, size_t i, int thread, struct vae_error *e
 static int refine_band(struct refiner *r, struct vae_error *error)
 {
 	const struct vae_head *head = &r->rows.head;
-	size_t end = least(r->refined + VAE_SLICE_CELLS, head->rows),
+	size_t end = vae_min(r->refined + VAE_SLICE_CELLS, head->rows),
 		   slices = vae_cells(head->columns, 6), steps = (size_t)r->options.steps + 1;
 	size_t line = (size_t)head->columns * head->channels;
-	int rc = read_analysis(r, least(end + r->margin, head->rows), error);
+	int rc = read_analysis(r, vae_min(end + r->margin, head->rows), error);
 	if (rc || (rc = vae_parallel(slices, refine_slice, r, error)))
 		return rc;
 	memcpy(r->y + (r->refined - r->top) * line, r->fresh, (end - r->refined) * line * sizeof *r->y);
@@ -209,7 +208,7 @@ static int refiner_read(struct vae_latents_rows *rows, uint32_t count, float *y,
 		int rc = rows->row < r->refined ? 0 : refine_band(r, error);
 		if (rc)
 			return rc;
-		n = least(count - given, r->refined - rows->row);
+		n = vae_min(count - given, r->refined - rows->row);
 		if (y)
 			memcpy(y + given * line, r->y + (rows->row - r->top) * line, n * line * sizeof *y);
 		lines = vae_alpha_rows(&rows->head, rows->row, n);
@@ -218,7 +217,7 @@ static int refiner_read(struct vae_latents_rows *rows, uint32_t count, float *y,
 		given += n;
 		rows->row += (uint32_t)n;
 		if (rows->row == r->refined)
-			drop_above(r, r->refined - least(r->refined, r->margin));
+			drop_above(r, r->refined - vae_min(r->refined, r->margin));
 	}
 	if (rows->row == rows->head.rows)
 		report(r);

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "base/minmax.h"
 #include "base/parallel.h"
 #include "codec/slice.h"
 #include "stream/recover.h"
@@ -81,8 +82,7 @@ static void paint_slice(uint16_t *colour, const struct painter *p, struct vae_sl
 {
 	const struct vae_geometry *g = &p->rows.geometry;
 	size_t colours = (size_t)vae_colours(g->tuple), line = g->width * colours;
-	for (size_t row = px.row > top ? px.row : top; row < px.row + px.rows && row < top + count;
-	     row++)
+	for (size_t row = vae_max(px.row, top); row < px.row + px.rows && row < top + count; row++)
 		for (size_t i = 0; i < px.columns * colours; i++)
 			colour[(row - top) * line + px.column * colours + i] = (uint16_t)((g->maxval + 1) / 2);
 }

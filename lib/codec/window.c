@@ -2,9 +2,8 @@
 
 #include "stream/geometry.h"
 #include "base/error.h"
+#include "base/minmax.h"
 #include "prior/hyper.h"
-
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
 int vae_window_take(struct vae_window *w, const struct vae_window *window,
                     const struct vae_geometry *g, struct vae_error *error)
@@ -38,9 +37,9 @@ struct vae_area vae_window_slices(const struct vae_window *w, const struct vae_m
 	if (model->nets->arch.kind == VAE_ARCH_MLP)
 		return (struct vae_area){0, 0, 1, 1};
 	struct vae_area a = vae_window_cells(w);
-	size_t halo = vae_net_halo(&model->nets->net[VAE_SYNTHESIS]), top = a.row - least(a.row, halo),
-		   left = a.column - least(a.column, halo);
-	size_t bottom = least(a.row + a.rows + halo, head->rows),
-		   right = least(a.column + a.columns + halo, head->columns);
+	size_t halo = vae_net_halo(&model->nets->net[VAE_SYNTHESIS]),
+		   top = a.row - vae_min(a.row, halo), left = a.column - vae_min(a.column, halo);
+	size_t bottom = vae_min(a.row + a.rows + halo, head->rows),
+		   right = vae_min(a.column + a.columns + halo, head->columns);
 	return touched(top, left, bottom - top, right - left, VAE_SLICE_CELLS);
 }

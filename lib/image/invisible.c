@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/minmax.h"
 #include "image/image.h"
 
 #define STRIP    64 /* rows */
@@ -181,7 +182,7 @@ static int filler_read(struct vae_image_rows *rows, uint32_t count, uint16_t *co
 		int rc = rows->row == f->first + f->count ? next_strip(f, error) : 0;
 		if (rc)
 			return rc;
-		size_t from = rows->row - f->first, n = f->count - from < count ? f->count - from : count;
+		size_t from = rows->row - f->first, n = vae_min(f->count - from, count);
 		memcpy(colour, f->colour + from * line, n * line * sizeof *colour);
 		memcpy(alpha, f->alpha + from * width, n * width * sizeof *alpha);
 		colour += n * line;

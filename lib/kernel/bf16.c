@@ -2,6 +2,7 @@
  * of bf16 products to each of 16 sums; on AMX, tdpbf16ps adds 16 such pairs to each of 16 x 16,
  * between registers of a kilobyte. Both take b packed alike. */
 #include "kernel/kernel.h"
+#include "base/minmax.h"
 
 #ifdef __AVX512BF16__
 
@@ -20,7 +21,6 @@
  * a share the first. */
 enum { ROWS = 12, LANES = 16, BLOCK_ROWS = 96, BLOCK_COLUMNS = 384, BLOCK_PAIRS = 256 };
 
-INLINE size_t least(size_t a, size_t b) { return a < b ? a : b; }
 INLINE size_t up_to_lanes(size_t n) { return (n + LANES - 1) / LANES * LANES; }
 INLINE __mmask16 mask_of(size_t count)
 {
@@ -71,7 +71,7 @@ static void pack_columns(uint32_t *packed, const float *source, size_t k, size_t
 			                  _mm512_maskz_loadu_ps(mask_of(left > LANES ? left - LANES : 0),
 			                                        column + LANES)));
 		}
-		for (size_t i = 0; i < least((left + 1) / 2, LANES); i++)
+		for (size_t i = 0; i < vae_min((left + 1) / 2, LANES); i++)
 			for (size_t j = 0; j < VAE_PANEL; j++)
 				packed[i * VAE_PANEL + j] = square[j][i];
 	}
@@ -82,9 +82,9 @@ static void pack(float *packed, const float *source, size_t k, size_t n, size_t 
 	for (size_t j = 0; j < n; j += VAE_PANEL) {
 		uint32_t *panel = (uint32_t *)(void *)packed + j * ((k + 1) / 2);
 		if (step == 1)
-			pack_rows(panel, source + j, k, least(n - j, VAE_PANEL), row);
+			pack_rows(panel, source + j, k, vae_min(n - j, VAE_PANEL), row);
 		else
-			pack_columns(panel, source + j * step, k, least(n - j, VAE_PANEL), step);
+			pack_columns(panel, source + j * step, k, vae_min(n - j, VAE_PANEL), step);
 	}
 }
 
@@ -95,7 +95,7 @@ static void pack(float *packed, const float *source, size_t k, size_t n, size_t 
 static void take_rows(uint32_t *packed, const struct vae_gemm *g, size_t i0, size_t p0, size_t rows,
                       size_t pairs_up)
 {
-	size_t steps = least(g->k - p0, 2 * pairs_up);
+	size_t steps = vae_min(g->k - p0, 2 * pairs_up);
 	for (size_t i = 0; i < (rows + 3) / 4 * 4; i++) {
 		const float *a = g->a + (i0 + i) * g->a_row + p0;
 		for (size_t p = 0; p < steps; p += 2 * LANES, packed += LANES) {
@@ -116,7 +116,7 @@ static void take_columns(uint32_t *packed, const struct vae_gemm *g, size_t i0, 
 		const float *even = g->a + i0 + (p0 + 2 * p) * g->a_step, *odd = even + g->a_step;
 		bool two = p0 + 2 * p + 1 < g->k;
 		for (size_t i = 0; i < rows; i += ROWS) {
-			__mmask16 there = mask_of(least(rows - i, ROWS));
+			__mmask16 there = mask_of(vae_min(rows - i, ROWS));
 			_mm_prefetch((const char *)(even + i + 8 * g->a_step), _MM_HINT_T0);
 			_mm_prefetch((const char *)(odd + i + 8 * g->a_step), _MM_HINT_T0);
 			_mm512_mask_storeu_epi32(packed + i * pairs + p * ROWS, (1 << ROWS) - 1,
@@ -233,7 +233,7 @@ INLINE const uint32_t *strip(const struct vae_gemm *g, size_t p, size_t j)
 static void pass(const struct vae_gemm *g, struct place at, uint32_t *packed, float *chains,
                  size_t i0, size_t j0, size_t p0)
 {
-	size_t rows = least(BLOCK_ROWS, g->m - i0), end = least(j0 + BLOCK_COLUMNS, g->n),
+	size_t rows = vae_min(BLOCK_ROWS, g->m - i0), end = vae_min(j0 + BLOCK_COLUMNS, g->n),
 		   up = up_to_lanes(at.pairs);
 	bool transposed = g->a_step != 1;
 	if (transposed)
@@ -246,10 +246,10 @@ static void pass(const struct vae_gemm *g, struct place at, uint32_t *packed, fl
 		                       : at.last           ? b
 		                                           : strip(g, p0 + at.pairs, j0);
 		at.j = j;
-		at.columns = least(end - j, VAE_PANEL);
+		at.columns = vae_min(end - j, VAE_PANEL);
 		for (size_t i = 0; i < rows; i += ROWS) {
 			at.i = i0 + i;
-			at.rows = least(rows - i, ROWS);
+			at.rows = vae_min(rows - i, ROWS);
 			tiles[(at.rows - 1) / 4][at.columns > LANES](
 				g, &at, packed + i * (transposed ? at.pairs : up), transposed ? 1 : up,
 				transposed ? ROWS : 1, b, next + i * at.pairs * VAE_PANEL / BLOCK_ROWS,
@@ -275,7 +275,7 @@ INLINE void gemm_by(pass_function *one_pass, const struct vae_gemm *g)
 		for (size_t j0 = 0; j0 < g->n; j0 += BLOCK_COLUMNS)
 			for (size_t p0 = 0, n = 0; n < passes; n++, p0 += step)
 				one_pass(g,
-				         (struct place){.pairs = least(step, pairs - p0),
+				         (struct place){.pairs = vae_min(step, pairs - p0),
 				                        .first = n == 0,
 				                        .last = n == passes - 1},
 				         packed, chains, i0, j0, p0);
@@ -351,7 +351,7 @@ INLINE void turn(__m512i v[LANES])
 static void take_row_tiles(uint32_t *packed, const struct vae_gemm *g, size_t i0, size_t p0,
                            size_t rows, size_t up)
 {
-	size_t steps = least(g->k - p0, 2 * up);
+	size_t steps = vae_min(g->k - p0, 2 * up);
 	for (size_t i = 0; i < (rows + LANES - 1) / LANES * LANES; i++) {
 		const float *a = g->a + (i0 + i) * g->a_row + p0;
 		uint32_t *out = packed + i / LANES * LANES * up + i % LANES * LANES;
@@ -445,7 +445,7 @@ static void pass_amx(const struct vae_gemm *g, struct place at, uint32_t *packed
                      size_t i0, size_t j0, size_t p0)
 {
 	_Alignas(64) uint32_t tail[LANES * VAE_PANEL] = {0};
-	size_t rows = least(BLOCK_ROWS, g->m - i0), end = least(j0 + BLOCK_COLUMNS, g->n),
+	size_t rows = vae_min(BLOCK_ROWS, g->m - i0), end = vae_min(j0 + BLOCK_COLUMNS, g->n),
 		   up = up_to_lanes(at.pairs), whole = at.pairs / LANES * LANES;
 	(g->a_step == 1 ? take_row_tiles : take_column_tiles)(packed, g, i0, 2 * p0, rows, up);
 	for (size_t j = j0; j < end; j += VAE_PANEL) {
@@ -456,11 +456,11 @@ static void pass_amx(const struct vae_gemm *g, struct place at, uint32_t *packed
 		                                                   : end < g->n ? end
 		                                                                : 0);
 		memcpy(tail, b + whole * VAE_PANEL, (at.pairs - whole) * VAE_PANEL * sizeof *tail);
-		at.columns = least(end - j, VAE_PANEL);
+		at.columns = vae_min(end - j, VAE_PANEL);
 		for (size_t i = 0; i < rows; i += 2 * LANES, next += AHEAD * whole) {
 			const uint32_t *a = packed + i * up;
 			float *sums = chains + (j - j0) * BLOCK_ROWS + i * VAE_PANEL;
-			at.rows = least(rows - i, 2 * LANES);
+			at.rows = vae_min(rows - i, 2 * LANES);
 			if (at.rows > LANES && at.columns > LANES)
 				sum_tiles(&at, 2, 2, a, b, tail, next, sums);
 			else if (at.rows > LANES)

@@ -1,4 +1,5 @@
 #include "kernel/kernel.h"
+#include "base/minmax.h"
 #include "kernel/s2.h"
 
 #include <stdatomic.h>
@@ -106,6 +107,5 @@ static void pack_panel(float *packed, const float *source, size_t k, size_t n, s
 void vae_pack(float *packed, const float *source, size_t k, size_t n, size_t row, size_t step)
 {
 	for (size_t j = 0; j < n; j += VAE_PANEL)
-		pack_panel(packed + j * k, source + j * step, k, n - j < VAE_PANEL ? n - j : VAE_PANEL, row,
-		           step);
+		pack_panel(packed + j * k, source + j * step, k, vae_min(n - j, VAE_PANEL), row, step);
 }

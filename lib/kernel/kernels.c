@@ -1,11 +1,10 @@
 /* Compiled once for each instruction set (see simd.h); the build with one lane defines the result.
  */
 #include "kernel/kernel.h"
+#include "base/minmax.h"
 
 #include "kernel/loops.h"
 #include "kernel/simd.h"
-
-INLINE size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
 /* ---- matrix product -------------------------------------------------------------------------- */
 
@@ -17,7 +16,7 @@ static void gemm(const struct vae_gemm *g)
 {
 	for (size_t i = 0; i < g->m; i++)
 		for (size_t j0 = 0; j0 < g->n; j0 += VAE_PANEL) {
-			size_t columns = least(g->n - j0, VAE_PANEL);
+			size_t columns = vae_min(g->n - j0, VAE_PANEL);
 			float chain[VAE_PANEL];
 			for (size_t j = 0; j < columns; j++)
 				chain[j] = g->bias ? g->bias[j0 + j] : 0;
@@ -81,7 +80,7 @@ static __attribute__((noinline)) void finish(const struct vae_gemm *g, const flo
 {
 	for (size_t r = 0; r < rows; r++)
 		for (size_t q = 0; q < columns; q += LANES) {
-			size_t count = least(columns - q, LANES);
+			size_t count = vae_min(columns - q, LANES);
 			vec v = activate(vec_load(chain + r * WIDTH + q), g->slope);
 			if (g->residual)
 				v = vec_add(v, vec_get(g->residual + (i + r) * g->residual_row + j + q, count));
@@ -105,9 +104,10 @@ INLINE void tile(const struct pass *pass, const size_t rows, const size_t vector
 		for (size_t v = 0; v < vectors; v++) {
 			vec start = vec_all(0);
 			if (g->bias)
-				start = whole ? vec_load(g->bias + j + v * LANES)
-				              : vec_load_part(g->bias + j + v * LANES,
-				                              least(columns - least(columns, v * LANES), LANES));
+				start = whole
+				            ? vec_load(g->bias + j + v * LANES)
+				            : vec_load_part(g->bias + j + v * LANES,
+				                            vae_min(columns - vae_min(columns, v * LANES), LANES));
 			UNROLL
 			for (size_t r = 0; r < rows; r++)
 				sum[r][v] = start;
@@ -126,7 +126,7 @@ INLINE void tile(const struct pass *pass, const size_t rows, const size_t vector
 		UNROLL
 	for (size_t r = 0; r < rows; r++)
 		UNROLL
-	for (size_t v = 0; v < vectors; v += least(vectors, 16 / LANES))
+	for (size_t v = 0; v < vectors; v += vae_min(vectors, 16 / LANES))
 		__builtin_prefetch(g->c + (i + r) * g->c_row + j + v * LANES, 1);
 
 	/* One pointer for three rows: twelve would not fit the integer registers. */
@@ -246,7 +246,7 @@ static void gemm_pass(const struct pass *pass, float *chains, float *packed, siz
                       size_t p0)
 {
 	const struct vae_gemm *g = pass->g;
-	size_t rows = least(BLOCK_ROWS, g->m - i0), end = least(j0 + BLOCK_COLUMNS, g->n);
+	size_t rows = vae_min(BLOCK_ROWS, g->m - i0), end = vae_min(j0 + BLOCK_COLUMNS, g->n);
 	const float *a = g->a + i0 * g->a_row + p0;
 	size_t a_row = g->a_row, a_step = 1;
 	if (g->a_step != 1) {
@@ -261,7 +261,7 @@ static void gemm_pass(const struct pass *pass, float *chains, float *packed, siz
 		                    : pass->last    ? b
 		                                    : strip(g, p0 + pass->steps, j0);
 		for (size_t i = 0; i < rows; i += ROWS)
-			tiles[least(rows - i, ROWS) - 1][end - j > LANES](
+			tiles[vae_min(rows - i, ROWS) - 1][end - j > LANES](
 				pass, a + i * a_row, a_step == 1 ? a_row : 1, a_step, b,
 				next + i * pass->steps * VAE_PANEL / BLOCK_ROWS,
 				chains + (j - j0) * BLOCK_ROWS + i * WIDTH, i0 + i, j);
@@ -279,7 +279,7 @@ static void gemm(const struct vae_gemm *g)
 	for (size_t i0 = 0; i0 < g->m; i0 += BLOCK_ROWS)
 		for (size_t j0 = 0; j0 < g->n; j0 += BLOCK_COLUMNS)
 			for (size_t p0 = 0, n = 0; n < passes; n++, p0 += steps) {
-				struct pass pass = {g, least(steps, g->k - p0), n == 0, n == passes - 1};
+				struct pass pass = {g, vae_min(steps, g->k - p0), n == 0, n == passes - 1};
 				gemm_pass(&pass, chains, packed, i0, j0, p0);
 			}
 }
@@ -694,7 +694,7 @@ static double gaussian_bits(const float *d, const float *log_scale, size_t n, fl
 	enum { BLOCK = 64 };
 	double sums[8] = {0};
 	for (size_t i0 = 0; i0 < n; i0 += BLOCK) {
-		size_t count = least(n - i0, BLOCK);
+		size_t count = vae_min(n - i0, BLOCK);
 		float bits[BLOCK] = {0}, to_d[BLOCK], to_s[BLOCK];
 		EACH
 		for (size_t i = 0; i < count; i++) {
@@ -732,7 +732,7 @@ static void adam(float *w, float *m, float *v, float *average, const float *g, s
                  float scale, float rate, float b1, float b2, float eps, float ema)
 {
 	for (size_t i = 0, count; i < n; i += count) {
-		count = least(n - i, LANES);
+		count = vae_min(n - i, LANES);
 		vec slope = vec_mul(vec_all(scale), vec_get(g + i, count));
 		vec first = vec_fma(vec_all(b1), vec_get(m + i, count), vec_mul(vec_all(1 - b1), slope));
 		vec second = vec_fma(vec_all(b2), vec_get(v + i, count),
@@ -750,7 +750,7 @@ static void adam(float *w, float *m, float *v, float *average, const float *g, s
 static void momentum(float *x, float *m, const float *g, size_t n, float scale, float keep)
 {
 	for (size_t i = 0, count; i < n; i += count) {
-		count = least(n - i, LANES);
+		count = vae_min(n - i, LANES);
 		vec news = vec_mul(vec_all((1 - keep) * scale), vec_get(g + i, count));
 		vec mean = vec_fma(vec_all(keep), vec_get(m + i, count), news);
 		vec_put(m + i, mean, count);
@@ -761,7 +761,7 @@ static void momentum(float *x, float *m, const float *g, size_t n, float scale, 
 static void descend(float *w, float *average, const float *d, size_t n, float rate, float ema)
 {
 	for (size_t i = 0, count; i < n; i += count) {
-		count = least(n - i, LANES);
+		count = vae_min(n - i, LANES);
 		vec weight = vec_fma(vec_all(-rate), vec_get(d + i, count), vec_get(w + i, count)),
 			mean = vec_get(average + i, count);
 		vec_put(w + i, weight, count);
@@ -955,7 +955,7 @@ INLINE void padded_line(float *line, const float *row, size_t left, size_t colum
 {
 	size_t skip = left < VAE_WINDOW - 1 ? VAE_WINDOW - 1 - left : 0,
 		   from = left + skip - (VAE_WINDOW - 1);
-	size_t count = least(columns - from, LINE + VAE_WINDOW - 1 - skip);
+	size_t count = vae_min(columns - from, LINE + VAE_WINDOW - 1 - skip);
 	memset(line, 0, skip * sizeof *line);
 	memcpy(line + skip, row + from, count * sizeof *line);
 	memset(line + skip + count, 0, (LINE + VAE_WINDOW - 1 - skip - count) * sizeof *line);
@@ -987,9 +987,9 @@ INLINE double gradient_strip(const struct vae_similarity_backward *s, size_t lef
                              const bool luminance)
 {
 	const size_t before = VAE_WINDOW - 1, windows = s->columns - before, lines = s->rows - before,
-				 n = least(STRIP, s->columns - left);
+				 n = vae_min(STRIP, s->columns - left);
 	size_t first = left < before ? before - left : 0,
-		   end = least(windows + before - left, n + before), own = least(before, end);
+		   end = vae_min(windows + before - left, n + before), own = vae_min(before, end);
 	struct moments moments[VAE_WINDOW];
 	struct slopes slopes[VAE_WINDOW];
 	double chain[CHAINS] = {0};

@@ -4,6 +4,7 @@
  * (-ffp-contract=off), and sums go to chains that do not depend on the width of a vector.
  */
 #include "kernel/s2.h"
+#include "base/minmax.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -172,7 +173,7 @@ static void moments(float *const out[VAE_S2_MOMENTS], const float *a, const floa
 	for (size_t left = 0; left < n; left += STRIP) {
 		float squares[STRIP + 2 * VAE_S2_REACH], product[STRIP + 2 * VAE_S2_REACH];
 		const float *at = a + left - VAE_S2_REACH, *bt = b + left - VAE_S2_REACH;
-		size_t count = n - left < STRIP ? n - left : STRIP;
+		size_t count = vae_min(n - left, STRIP);
 		EACH
 		for (size_t i = 0; i < count + 2 * VAE_S2_REACH; i++) {
 			squares[i] = at[i] * at[i] + bt[i] * bt[i];

@@ -1,5 +1,6 @@
 #include "loss/descent.h"
 #include "base/memory.h"
+#include "base/minmax.h"
 #include "base/parallel.h"
 #include "nn/sweep.h"
 
@@ -23,14 +24,11 @@ struct vae_refine_tile {
 	double counted, of_slice; /* squared errors */
 };
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-static size_t most(size_t a, size_t b) { return a > b ? a : b; }
-
 static struct area widened(struct area a, size_t by, size_t rows, size_t columns)
 {
-	struct area w = {a.row - least(a.row, by), a.column - least(a.column, by), 0, 0};
-	w.rows = least(a.row + a.rows + by, rows) - w.row;
-	w.columns = least(a.column + a.columns + by, columns) - w.column;
+	struct area w = {a.row - vae_min(a.row, by), a.column - vae_min(a.column, by), 0, 0};
+	w.rows = vae_min(a.row + a.rows + by, rows) - w.row;
+	w.columns = vae_min(a.column + a.columns + by, columns) - w.column;
 	return w;
 }
 
@@ -112,15 +110,15 @@ static struct vae_run *run_for(const struct vae_refine *r, const struct vae_refi
 	struct vae_run *run = &r->run[thread];
 	size_t rows = 0, columns = 0;
 	for (size_t i = 0; i < r->tiles && !run->net; i++) {
-		rows = most(rows, r->tile[i].all.rows);
-		columns = most(columns, r->tile[i].all.columns);
+		rows = vae_max(rows, r->tile[i].all.rows);
+		columns = vae_max(columns, r->tile[i].all.columns);
 	}
 	if (!run->net && vae_run_init(run, &r->nets->net[VAE_SYNTHESIS], 0, rows * VAE_CELL_PX,
 	                              columns * VAE_CELL_PX, true, error))
 		return NULL;
 	vae_run_shrink(
-		run, 0, least(t->all.rows * VAE_CELL_PX, r->place.height_px - t->all.row * VAE_CELL_PX),
-		least(t->all.columns * VAE_CELL_PX, r->place.width_px - t->all.column * VAE_CELL_PX));
+		run, 0, vae_min(t->all.rows * VAE_CELL_PX, r->place.height_px - t->all.row * VAE_CELL_PX),
+		vae_min(t->all.columns * VAE_CELL_PX, r->place.width_px - t->all.column * VAE_CELL_PX));
 	return run;
 }
 
@@ -207,10 +205,10 @@ static void gather(struct vae_refine *r)
 	memset(r->dquantised, 0, p->rows * p->columns * channels * sizeof *r->dquantised);
 	for (size_t i = 0; i < r->tiles; i++) {
 		const struct area *a = &r->tile[i].all;
-		size_t left = most(a->column, p->left),
-			   right = least(a->column + a->columns, p->left + p->columns);
-		for (size_t row = most(a->row, p->above); row < least(a->row + a->rows, p->above + p->rows);
-		     row++)
+		size_t left = vae_max(a->column, p->left),
+			   right = vae_min(a->column + a->columns, p->left + p->columns);
+		for (size_t row = vae_max(a->row, p->above);
+		     row < vae_min(a->row + a->rows, p->above + p->rows); row++)
 			kernels->add(
 				r->dquantised + ((row - p->above) * p->columns + left - p->left) * channels,
 				r->tile[i].dy + ((row - a->row) * a->columns + left - a->column) * channels,

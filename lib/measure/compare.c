@@ -21,6 +21,7 @@
 
 #include "base/cpu.h"
 #include "base/memory.h"
+#include "base/minmax.h"
 #include "image/image.h"
 #include "kernel/kernel.h"
 #include "measure/ssimulacra2.h"
@@ -94,9 +95,6 @@ static double row_error(const struct comparison *c, size_t y)
 
 /* ---- MS-SSIM --------------------------------------------------------------------------------- */
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-static size_t most(size_t a, size_t b) { return a > b ? a : b; }
-
 /* Row y of the next scale: means of 2x2 blocks, for an odd side after a line of black before the
  * first: (black, 0) (1, 2) (3, 4) ... */
 static void halve_row(const struct comparison *c, const struct stage *s, const struct stage *next,
@@ -123,7 +121,7 @@ static void measure_piece(struct comparison *c, const struct stage *s, size_t wi
 	const float *a = s->rows + y * s->row + colour * s->line;
 
 	c->k->similarity(&(struct vae_similarity){
-		least(windows - y, piece), s->width - OVERLAP, a, a + colours * s->line, s->row, c->tap,
+		vae_min(windows - y, piece), s->width - OVERLAP, a, a + colours * s->line, s->row, c->tap,
 		s == &c->stage[SCALES - 1], c->row + colour * windows + y});
 }
 
@@ -136,8 +134,8 @@ static void work(struct comparison *c, int scale)
 	size_t colours = (size_t)c->colours, threads = (size_t)omp_get_max_threads();
 	size_t windows = s->count > OVERLAP ? s->count - OVERLAP : 0,
 		   end = next ? (s->first + s->count + (s->height & 1)) / 2 : 0;
-	size_t piece =
-		least(most((windows * colours + threads - 1) / threads, MIN_PIECE), VAE_SIMILARITY_ROWS);
+	size_t piece = vae_min(vae_max((windows * colours + threads - 1) / threads, MIN_PIECE),
+	                       VAE_SIMILARITY_ROWS);
 	size_t pieces = (windows + piece - 1) / piece * colours;
 
 	if (next && next->room - next->count < end - s->halved)
@@ -254,7 +252,7 @@ static int stage_init(struct stage *s, size_t width, size_t height, int colours,
 	                    .height = height,
 	                    .line = line,
 	                    .row = row,
-	                    .room = least(band, height) + OVERLAP};
+	                    .room = vae_min(band, height) + OVERLAP};
 	if (rc || (rc = vae_multiply(&floats, s->room, row, 1, error)))
 		return rc;
 	return vae_alloc_huge(&s->rows, floats, sizeof *s->rows, error);
@@ -288,8 +286,8 @@ static int s2_init(struct comparison *c, bool alpha, struct vae_error *error)
 
 static uint32_t default_band(size_t width)
 {
-	size_t rows = most(BAND_PIXELS * (size_t)omp_get_max_threads() / width, BAND_ROWS);
-	return (uint32_t)most(least(rows, MOST_PIXELS / width), MIN_BAND);
+	size_t rows = vae_max(BAND_PIXELS * (size_t)omp_get_max_threads() / width, BAND_ROWS);
+	return (uint32_t)vae_max(vae_min(rows, MOST_PIXELS / width), MIN_BAND);
 }
 
 /* Zero *c first. */
@@ -306,7 +304,7 @@ static int comparison_init(struct comparison *c, const struct vae_geometry *g,
 	c->geometry = *g;
 	c->colours = vae_colours(g->tuple);
 	c->multi_scale = g->width >= MIN_SIDE && g->height >= MIN_SIDE;
-	c->band = (uint32_t)least(band, g->height);
+	c->band = (uint32_t)vae_min(band, g->height);
 	c->white[0] = g->maxval;
 	c->white[1] = reference->maxval;
 	c->fa = mb / common;
@@ -354,7 +352,7 @@ int vae_compare_rows(struct vae_distortion *distortion, struct vae_image_rows *i
 	if ((rc = comparison_init(&c, g, r, band, error)))
 		goto out;
 	for (uint32_t left = g->height, n; left; left -= n) {
-		n = (uint32_t)least(c.band, left);
+		n = (uint32_t)vae_min(c.band, left);
 		if ((rc = image->read(image, n, c.colour[0], c.alpha[0], error)) ||
 		    (rc = reference->read(reference, n, c.colour[1], c.alpha[1], error)))
 			goto out;

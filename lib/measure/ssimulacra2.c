@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/minmax.h"
 #include "kernel/kernel.h"
 
 #define PICTURES      2
@@ -137,9 +138,6 @@ struct vae_s2 {
 	float tap[VAE_S2_REACH + 1];
 };
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-static size_t most(size_t a, size_t b) { return a > b ? a : b; }
-
 static float *light_row(const struct stage *s, size_t row, size_t plane)
 {
 	return s->light + ((row - s->top) * PLANES + plane) * s->line + PAD;
@@ -199,7 +197,7 @@ static void halve_row(const struct stage *t, const struct stage *next, size_t y)
 	size_t whole = t->width / 2;
 	for (size_t p = 0; p < PLANES; p++) {
 		const float *above = light_row(t, 2 * y, p),
-					*below = light_row(t, least(2 * y + 1, t->height - 1), p);
+					*below = light_row(t, vae_min(2 * y + 1, t->height - 1), p);
 		float *out = light_row(next, y, p);
 		vae_kernels()->halve(out, above, below, whole);
 		if (t->width & 1) {
@@ -228,7 +226,7 @@ static void take(struct vae_s2 *s, int i, size_t count)
 	size_t first = t->rows, from = t->measured;
 	t->rows += count;
 	bool ended = t->rows == t->height;
-	size_t end = ended ? t->height : most(from, t->rows - least(t->rows, VAE_S2_REACH));
+	size_t end = ended ? t->height : vae_max(from, t->rows - vae_min(t->rows, VAE_S2_REACH));
 	size_t pairs = (t->rows + (ended ? 1 : 0)) / 2;
 #pragma omp parallel if (count * t->width >= SHARED_PIXELS)
 	{
@@ -290,7 +288,7 @@ void vae_s2_add(struct vae_s2 *s, const struct vae_s2_rows *original,
                 const struct vae_s2_rows *distorted, size_t rows)
 {
 	for (size_t done = 0; done < rows;) {
-		size_t count = least(s->band, rows - done), first = s->stage[0].rows;
+		size_t count = vae_min(s->band, rows - done), first = s->stage[0].rows;
 #pragma omp parallel for schedule(dynamic, 2) if (count * s->stage[0].width >= SHARED_PIXELS)
 		for (size_t n = 0; n < count * PICTURES; n++)
 			light_of(s, first + n / PICTURES, n % PICTURES, n % PICTURES ? distorted : original,
@@ -319,7 +317,7 @@ double vae_s2_result(const struct vae_s2 *s)
 static int stage_init(struct stage *t, size_t width, size_t height, size_t band,
                       struct vae_error *error)
 {
-	size_t line = (width + 2 * PAD + 15) / 16 * 16, room = least(band, height) + 2 * VAE_S2_REACH,
+	size_t line = (width + 2 * PAD + 15) / 16 * 16, room = vae_min(band, height) + 2 * VAE_S2_REACH,
 		   floats;
 	*t = (struct stage){.width = width, .height = height, .line = line, .room = room};
 	int rc = vae_multiply(&floats, room, PLANES, line, error);
@@ -341,15 +339,15 @@ int vae_s2_new(struct vae_s2 **out, size_t width, size_t height, int colours, fl
 	s->k = vae_s2_kernels();
 	s->colours = colours;
 	s->ground = ground;
-	s->band =
-		most(least(BAND_PIXELS * (size_t)omp_get_max_threads() / width, BAND_MOST), BAND_LEAST);
+	s->band = vae_max(vae_min(BAND_PIXELS * (size_t)omp_get_max_threads() / width, BAND_MOST),
+	                  BAND_LEAST);
 	vae_s2_taps(s->tap);
 	rc = vae_alloc(&s->nothing, width + 2 * PAD, sizeof(float), error);
 	if (!rc)
 		rc = vae_alloc(&s->row, (s->band + 2 * VAE_S2_REACH) * VAE_S2_CHANNELS, sizeof *s->row,
 		               error);
 	size_t band = s->band;
-	for (; !rc && s->scales < VAE_S2_SCALES && least(width, height) >= VAE_S2_SIDE; s->scales++) {
+	for (; !rc && s->scales < VAE_S2_SCALES && vae_min(width, height) >= VAE_S2_SIDE; s->scales++) {
 		rc = stage_init(&s->stage[s->scales], width, height, band, error);
 		width = (width + 1) / 2;
 		height = (height + 1) / 2;

@@ -1,6 +1,7 @@
 /* model_write.c - a model into a file. */
 #include "base/bytes.h"
 #include "base/memory.h"
+#include "base/minmax.h"
 #include "model/model.h"
 #include "model/tensors.h"
 
@@ -35,8 +36,8 @@ static int emit(const struct vae_tensors *l, XXH64_state_t *hash, FILE *file,
 	uint8_t bytes[CHUNK * 4];
 	for (const struct vae_tensor *t = l->tensor; t < l->tensor + l->count; t++)
 		for (size_t first = 0; first < t->count; first += CHUNK) {
-			size_t n = t->count - first < CHUNK ? t->count - first : CHUNK,
-				   good = vae_tensor_put(bytes, t, first, n), size = n * vae_dtypes[t->dtype].bytes;
+			size_t n = vae_min(t->count - first, CHUNK), good = vae_tensor_put(bytes, t, first, n),
+				   size = n * vae_dtypes[t->dtype].bytes;
 			if (good < n)
 				return vae_fail(error, VAE_EMODEL,
 				                "tensor %s: number %zu is not finite, or too large for %s", t->name,

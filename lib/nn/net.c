@@ -1,5 +1,6 @@
 #include "nn/net.h"
 #include "base/memory.h"
+#include "base/minmax.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -209,7 +210,7 @@ int vae_run_init(struct vae_run *run, const struct vae_net *net, int level, size
 			need = vae_packed_size(cells(run, layer->dst), need);
 		else
 			need *= 2; /* an interpolated gain and its gradient */
-		scratch = need > scratch ? need : scratch;
+		scratch = vae_max(need, scratch);
 	}
 	if ((training ? plan_kept : plan_shared)(run, error) || vae_run_scratch(run, scratch, error)) {
 		vae_run_clear(run);
@@ -414,15 +415,13 @@ static struct fold fold_of(const struct pass *p, int fine, int coarse)
 	                     (run->left[f] >> (c - f)) - run->left[c]};
 }
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-
 /* One row of pixels into row dy of a row of cells. */
 static void fold_gather(const struct fold *f, float *coarse, const float *row, size_t dy)
 {
 	size_t line = f->factor * f->channels; /* one row of pixels of one cell */
 	for (size_t q = 0; q < f->coarse_columns; q++) {
 		float *cell = coarse + (q * f->factor + dy) * line;
-		size_t whole = least(f->factor, f->fine_columns - q * f->factor);
+		size_t whole = vae_min(f->factor, f->fine_columns - q * f->factor);
 		memcpy(cell, row + q * line, whole * f->channels * sizeof(float));
 		for (size_t dx = whole; dx < f->factor; dx++)
 			memcpy(cell + dx * f->channels, row + (f->fine_columns - 1) * f->channels,
@@ -446,8 +445,8 @@ static void fold_gather_backward(const struct fold *f, float *dfine, const float
 {
 	for (size_t r = 0; r < f->coarse_rows * f->factor; r++)
 		for (size_t q = 0; q < f->coarse_columns * f->factor; q++) {
-			float *fine = dfine + (least(r, f->fine_rows - 1) * f->fine_columns +
-			                       least(q, f->fine_columns - 1)) *
+			float *fine = dfine + (vae_min(r, f->fine_rows - 1) * f->fine_columns +
+			                       vae_min(q, f->fine_columns - 1)) *
 			                          f->channels;
 			const float *coarse =
 				dcoarse +
@@ -469,7 +468,7 @@ static void fold_scatter_backward(const struct fold *f, float *dcoarse, const fl
 				dcoarse +
 				(((y / f->factor) * f->coarse_columns + q) * f->factor + y % f->factor) * line;
 			const float *fine = dfine + y * f->fine_columns * f->channels + q * line;
-			size_t whole = least(f->factor, f->fine_columns - q * f->factor) * f->channels;
+			size_t whole = vae_min(f->factor, f->fine_columns - q * f->factor) * f->channels;
 			for (size_t c = 0; c < whole; c++)
 				cell[c] += fine[c];
 		}
@@ -550,7 +549,7 @@ static bool steer_at(const struct pass *p, size_t n, struct steer *s)
 	if (row >= p->end - p->from)
 		return false;
 	s->start = row * columns + cell * factor;
-	s->length = least(factor, columns - cell * factor);
+	s->length = vae_min(factor, columns - cell * factor);
 	s->aux = (((p->from + row) >> l->shift) - (p->from >> l->shift)) *
 	             p->run->columns[slot[l->aux].level] +
 	         skip + cell;
@@ -597,7 +596,7 @@ static void space_to_depth_forward(const struct pass *p)
 	for (size_t r = p->from; r < p->end; r++)
 		for (size_t dy = 0; dy < f.factor; dy++)
 			fold_gather(&f, row_of(p, p->layer->dst, r),
-			            row_of(p, p->layer->src, least(r * f.factor + dy, f.fine_rows - 1)), dy);
+			            row_of(p, p->layer->src, vae_min(r * f.factor + dy, f.fine_rows - 1)), dy);
 }
 
 static void space_to_depth_backward(const struct pass *p)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/minmax.h"
 #include "base/parallel.h"
 
 #define CELL_LEVEL 4 /* VAE_CELL_PX is 2^CELL_LEVEL */
@@ -19,10 +20,6 @@
 #define FINE_CELLS 256  /* or a multiple that makes about so many squares of FINE_PX */
 #define PLAN_ROW   4096 /* a row of cells far from both edges of a picture that has no end */
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-static size_t most(size_t a, size_t b) { return a > b ? a : b; }
-static ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
-static ptrdiff_t larger(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
 static size_t quotient_up(size_t a, size_t b) { return (a + b - 1) / b; }
 
 /* For each slot the row (of its level) before which all is done. Wanted rows may be above the
@@ -112,15 +109,15 @@ static struct front front_of(const struct vae_sweep *s, const ptrdiff_t rows[VAE
 	struct front f;
 	for (int i = 0; i < net->slots; i++)
 		f.row[i] = PTRDIFF_MIN / 64;
-	f.row[output_of(s)] = smaller(row, rows[output_of(s)]);
+	f.row[output_of(s)] = vae_min_signed(row, rows[output_of(s)]);
 	for (const struct vae_layer *l = net->layer + net->layers; l-- > net->layer;) {
 		int source[3];
 		sources_of(l, source);
 		for (int k = 0; k < 3; k++)
 			if (source[k] >= 0) {
 				ptrdiff_t end =
-					smaller(end_needed(s, l, source[k], f.row[l->dst]), rows[source[k]]);
-				f.row[source[k]] = larger(f.row[source[k]], end);
+					vae_min_signed(end_needed(s, l, source[k], f.row[l->dst]), rows[source[k]]);
+				f.row[source[k]] = vae_max_signed(f.row[source[k]], end);
 			}
 	}
 	return f;
@@ -147,7 +144,7 @@ static ptrdiff_t first_kept(const struct vae_sweep *s, int slot, const struct fr
 	ptrdiff_t first = slot == output_of(s) ? stored : done->row[slot];
 	for (const struct vae_layer *l = s->net->layer; l < s->net->layer + s->net->layers; l++)
 		if (l->src == slot || l->aux == slot || l->third == slot)
-			first = smaller(first, first_needed(s, l, slot, done->row[l->dst]));
+			first = vae_min_signed(first, first_needed(s, l, slot, done->row[l->dst]));
 	return first;
 }
 
@@ -169,21 +166,22 @@ static void plan_margins(struct vae_sweep *s)
 		for (int k = 0; k < 3; k++) {
 			if (source[k] < 0)
 				continue;
-			ptrdiff_t first = larger(0, first_needed(s, l, source[k], s->start.row[l->dst]));
-			s->start.row[source[k]] = smaller(s->start.row[source[k]], first);
-			reach[source[k]] = most(reach[source[k]],
-			                        (size_t)end_needed(s, l, source[k], (ptrdiff_t)reach[l->dst]));
+			ptrdiff_t first =
+				vae_max_signed(0, first_needed(s, l, source[k], s->start.row[l->dst]));
+			s->start.row[source[k]] = vae_min_signed(s->start.row[source[k]], first);
+			reach[source[k]] = vae_max(
+				reach[source[k]], (size_t)end_needed(s, l, source[k], (ptrdiff_t)reach[l->dst]));
 		}
 	}
 	/* what is loaded are whole cells */
 	int in = input_of(s), shift = CELL_LEVEL - level_of(s, in);
 	s->start.row[in] = s->start.row[in] >> shift << shift;
 	for (int i = 0; i < net->slots; i++)
-		s->margin[level_of(s, i)] =
-			most(s->margin[level_of(s, i)], quotient_up(reach[i] << level_of(s, i), VAE_CELL_PX));
+		s->margin[level_of(s, i)] = vae_max(s->margin[level_of(s, i)],
+		                                    quotient_up(reach[i] << level_of(s, i), VAE_CELL_PX));
 	/* no slot but has its start ahead of it */
 	size_t margin = s->margin[level_of(s, in)];
-	s->next = (ptrdiff_t)most(s->area.row, margin) - (ptrdiff_t)(2 * margin);
+	s->next = (ptrdiff_t)vae_max(s->area.row, margin) - (ptrdiff_t)(2 * margin);
 }
 
 /* Windows are as high as two steps far from the edges show, where they are highest. */
@@ -197,12 +195,12 @@ static void plan_windows(struct vae_sweep *s)
 	for (ptrdiff_t row = PLAN_ROW; row < PLAN_ROW + 2 * s->step; row += s->step)
 		for (ptrdiff_t from = row * VAE_CELL_PX, end = (row + s->step) * VAE_CELL_PX; from < end;
 		     from += s->fine) {
-			ptrdiff_t to = smaller(from + s->fine, end);
+			ptrdiff_t to = vae_min_signed(from + s->fine, end);
 			struct front need = front_at(s, endless, (struct end){row + s->step, to});
 			for (int i = 0; i < s->net->slots; i++) {
 				size_t held =
 					(size_t)(need.row[i] - first_kept(s, i, &done, row * VAE_CELL_PX >> shift));
-				s->capacity[i] = most(s->capacity[i], held);
+				s->capacity[i] = vae_max(s->capacity[i], held);
 				s->kept[i] |= first_kept(s, i, &need,
 				                         (to < end ? row : row + s->step) * VAE_CELL_PX >> shift) <
 				              need.row[i];
@@ -212,7 +210,7 @@ static void plan_windows(struct vae_sweep *s)
 	for (int i = 0; i < s->net->slots; i++) {
 		if (s->kept[i]) /* so that what is kept moves now and then only */
 			s->capacity[i] += s->capacity[i] / 2;
-		s->capacity[i] = least(s->capacity[i], (size_t)s->rows[i]);
+		s->capacity[i] = vae_min(s->capacity[i], (size_t)s->rows[i]);
 	}
 }
 
@@ -221,7 +219,7 @@ static void plan_windows(struct vae_sweep *s)
 static size_t strips_of(const struct vae_area *area, size_t threads)
 {
 	size_t strips = quotient_up(area->columns, threads * MOST_SIDE) * threads;
-	return most(1, least(strips, area->columns / LEAST_SIDE));
+	return vae_max(1, vae_min(strips, area->columns / LEAST_SIDE));
 }
 
 /* ---- strips ---------------------------------------------------------------------------------- */
@@ -241,7 +239,7 @@ static int strip_reserve(struct strip *t, const struct vae_sweep *s, struct vae_
 	for (int i = 0; i < net->slots; i++) {
 		size[i] = s->kept[i] ? 0 : window_floats(s, t, i);
 		floats += s->kept[i] ? window_floats(s, t, i) : 0;
-		scratch = most(scratch, (size_t)net->slot[i].channels);
+		scratch = vae_max(scratch, (size_t)net->slot[i].channels);
 	}
 	int blocks = vae_net_share(net, size, block, block_size);
 	for (int k = 0; k < blocks; k++)
@@ -269,8 +267,8 @@ static int strip_reserve(struct strip *t, const struct vae_sweep *s, struct vae_
 /* Columns of cells with a margin of so many on both sides, as far as there are any. */
 static void widen(const struct vae_sweep *s, size_t margin, size_t *first, size_t *end)
 {
-	*first -= least(*first, margin);
-	*end = least(*end + margin, quotient_up(s->width_px, VAE_CELL_PX));
+	*first -= vae_min(*first, margin);
+	*end = vae_min(*end + margin, quotient_up(s->width_px, VAE_CELL_PX));
 }
 
 static int strip_init(struct strip *t, const struct vae_sweep *s, size_t column, size_t columns,
@@ -285,7 +283,8 @@ static int strip_init(struct strip *t, const struct vae_sweep *s, size_t column,
 		t->run.rows[level] = quotient_up(s->height_px, side);
 		t->run.left[level] = first * VAE_CELL_PX >> level;
 		t->run.columns[level] =
-			least(end * VAE_CELL_PX >> level, quotient_up(s->width_px, side)) - t->run.left[level];
+			vae_min(end * VAE_CELL_PX >> level, quotient_up(s->width_px, side)) -
+			t->run.left[level];
 	}
 	t->done = s->start;
 	for (int i = 0; i < s->net->slots; i++)
@@ -304,7 +303,7 @@ static void make_room(struct strip *t, const struct vae_sweep *s, int slot, ptrd
 	if (s->kept[slot] && (size_t)end - first <= s->capacity[slot])
 		return;
 	size_t keep = (size_t)first_kept(s, slot, &t->done, stored), done = (size_t)t->done.row[slot];
-	keep = least(most(keep, first), done);
+	keep = vae_min(vae_max(keep, first), done);
 	memmove(run->value[slot], run->value[slot] + (keep - first) * line,
 	        (done - keep) * line * sizeof(float));
 	run->first[slot] = keep;
@@ -314,8 +313,8 @@ static struct vae_block block_of(const struct vae_sweep *s, size_t row, size_t e
                                  size_t columns)
 {
 	return (struct vae_block){{row, column, end - row, columns},
-	                          least(end * VAE_CELL_PX, s->height_px) - row * VAE_CELL_PX,
-	                          least((column + columns) * VAE_CELL_PX, s->width_px) -
+	                          vae_min(end * VAE_CELL_PX, s->height_px) - row * VAE_CELL_PX,
+	                          vae_min((column + columns) * VAE_CELL_PX, s->width_px) -
 	                              column * VAE_CELL_PX};
 }
 
@@ -370,10 +369,10 @@ static int strip_step(struct strip *t, const struct vae_sweep *s, ptrdiff_t next
                       struct vae_error *error)
 {
 	const struct vae_sweep_work *w = &s->work;
-	ptrdiff_t first = larger(next, (ptrdiff_t)s->area.row);
+	ptrdiff_t first = vae_max_signed(next, (ptrdiff_t)s->area.row);
 	ptrdiff_t stored = first * VAE_CELL_PX >> level_of(s, output_of(s));
 	for (ptrdiff_t from = next * VAE_CELL_PX, to; from < end * VAE_CELL_PX; from = to) {
-		to = smaller(from + s->fine, end * VAE_CELL_PX);
+		to = vae_min_signed(from + s->fine, end * VAE_CELL_PX);
 		struct front need = front_at(s, s->rows, (struct end){end, to});
 		load(t, s, need.row[input_of(s)]);
 		for (const struct vae_layer *l = s->net->layer; l < s->net->layer + s->net->layers; l++) {
@@ -408,8 +407,8 @@ int vae_sweep_new(struct vae_sweep **sweep, const struct vae_sweep_work *work, s
 	for (int i = 0; i < s->net->slots; i++)
 		s->rows[i] = (ptrdiff_t)quotient_up(height_px, (size_t)1 << level_of(s, i));
 	size_t strips = strips_of(&s->area, threads), side = quotient_up(s->area.columns, strips);
-	s->step = (ptrdiff_t)most(1, STEP_CELLS / side);
-	s->fine = (ptrdiff_t)most(1, FINE_CELLS / (VAE_CELL_PX / FINE_PX * side)) * FINE_PX;
+	s->step = (ptrdiff_t)vae_max(1, STEP_CELLS / side);
+	s->fine = (ptrdiff_t)vae_max(1, FINE_CELLS / (VAE_CELL_PX / FINE_PX * side)) * FINE_PX;
 	plan_margins(s);
 	plan_windows(s);
 	if ((rc = vae_alloc(&s->strip, strips, sizeof *s->strip, error)))
@@ -444,15 +443,16 @@ void vae_sweep_free(struct vae_sweep *s)
 static size_t loaded_at(const struct vae_sweep *s, ptrdiff_t next)
 {
 	int in = input_of(s);
-	return cells_of(s, in,
-	                larger(s->start.row[in],
-	                       front_at(s, s->rows, (struct end){next, next * VAE_CELL_PX}).row[in]));
+	return cells_of(
+		s, in,
+		vae_max_signed(s->start.row[in],
+	                   front_at(s, s->rows, (struct end){next, next * VAE_CELL_PX}).row[in]));
 }
 
 size_t vae_sweep_loaded(const struct vae_sweep *s) { return loaded_at(s, s->next); }
 size_t vae_sweep_stored(const struct vae_sweep *s)
 {
-	return (size_t)larger(s->next, (ptrdiff_t)s->area.row);
+	return (size_t)vae_max_signed(s->next, (ptrdiff_t)s->area.row);
 }
 size_t vae_sweep_needs(const struct vae_sweep *s, size_t rows)
 {
@@ -478,7 +478,7 @@ static int run_strip(void *context, size_t i, int thread, struct vae_error *erro
 	int rc = 0;
 	(void)thread;
 	for (ptrdiff_t next = s->next, end; next < call->end && !rc; next = end) {
-		end = smaller(next + s->step, call->end);
+		end = vae_min_signed(next + s->step, call->end);
 		rc = strip_step(&s->strip[i], s, next, end, error);
 	}
 	return rc;

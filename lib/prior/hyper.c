@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/minmax.h"
 #include "prior/z_mean.h"
 #include "prior/order.h"
 
@@ -30,7 +31,7 @@ int vae_symbols_fit(struct vae_symbols *symbols, const struct vae_nets *nets, si
 	vae_symbols_clear(symbols);
 	*symbols = s;
 	size_t line = (s.count - s.z_count) / s.steps;
-	line = line > s.z_count ? line : s.z_count; /* z may be larger in very small slices */
+	line = vae_max(line, s.z_count); /* z may be larger in very small slices */
 	if (!vae_alloc_raw(&symbols->value, s.count, sizeof *s.value, error) &&
 	    !vae_alloc_raw(&symbols->index, s.count, sizeof *s.index, error) &&
 	    !vae_alloc_raw(&symbols->mean, s.count, sizeof *s.mean, error) &&

@@ -11,6 +11,7 @@
 
 #include "base/bytes.h"
 #include "base/memory.h"
+#include "base/minmax.h"
 #include "stream/geometry.h"
 
 #include <stdlib.h>
@@ -99,7 +100,7 @@ struct vae_codes_reader {
 
 static int refill(struct vae_codes_reader *r, struct vae_error *error)
 {
-	size_t n = r->wanted < r->input_room ? r->wanted : r->input_room;
+	size_t n = vae_min(r->wanted, r->input_room);
 	r->input.pos = 0;
 	r->input.size = fread((void *)r->input.src, 1, n, r->file);
 	if (r->input.size < n && ferror(r->file))
@@ -164,7 +165,7 @@ static int read_payload(struct vae_slice *slice, uint32_t bytes, struct vae_code
 	struct vae_buffer payload = {0};
 	int result = 0;
 	for (uint32_t first = 0; first < bytes && !result; first += CHUNK) {
-		size_t n = bytes - first < CHUNK ? bytes - first : CHUNK;
+		size_t n = vae_min(bytes - first, CHUNK);
 		uint8_t *p = vae_buffer_extend(&payload, n, error);
 		result = p ? take(r, p, n, error) : VAE_EMEM;
 	}

@@ -5,6 +5,7 @@
 #include <zstd.h>
 
 #include "base/bytes.h"
+#include "base/minmax.h"
 
 #define MAGIC              0xfd2fb528u
 #define SKIPPABLE          0x184d2a50u /* to ...5f */
@@ -196,8 +197,8 @@ static int find_damage(struct vae_frames *f, size_t before, size_t bad, struct v
 	       b.bytes <= f->sync - at && !b.last;
 	     at += b.bytes)
 		;
-	f->broken = at < f->sync ? at : f->sync;
-	f->next = f->next < f->sync ? f->next : f->sync;
+	f->broken = vae_min(at, f->sync);
+	f->next = vae_min(f->next, f->sync);
 	if (sync &&
 	    (sync < first ||
 	     (at == first && sync - first <= FRAME_HEADER_BYTES))) /* it is the frame's header that is

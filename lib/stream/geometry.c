@@ -1,4 +1,5 @@
 #include "stream/geometry.h"
+#include "base/minmax.h"
 #include "image/image.h"
 
 int vae_shape_check(const struct vae_head *head, uint64_t max_pixels, enum vae_err code, int *shift,
@@ -59,8 +60,8 @@ struct vae_slice_place vae_cell_pixels(const struct vae_head *head, struct vae_s
 	struct vae_slice_place p = {cells.row << shift, cells.column << shift,
 	                            (cells.row + cells.rows) << shift,
 	                            (cells.column + cells.columns) << shift};
-	p.rows = (p.rows < g->height ? p.rows : g->height) - p.row;
-	p.columns = (p.columns < g->width ? p.columns : g->width) - p.column;
+	p.rows = vae_min(p.rows, g->height) - p.row;
+	p.columns = vae_min(p.columns, g->width) - p.column;
 	return p;
 }
 

@@ -2,6 +2,7 @@
  * cells, y as little-endian binary32 and the alpha samples of its pixels. */
 #include "base/bytes.h"
 #include "base/memory.h"
+#include "base/minmax.h"
 #include "image/image.h"
 #include "stream/geometry.h"
 
@@ -230,7 +231,7 @@ static int read_floats(struct file_rows *r, float *y, size_t count, struct vae_e
 {
 	uint8_t bytes[CHUNK];
 	for (size_t first = 0; first < count; first += CHUNK / 4) {
-		size_t n = count - first < CHUNK / 4 ? count - first : CHUNK / 4;
+		size_t n = vae_min(count - first, CHUNK / 4);
 		int64_t start = r->offset;
 		int result = file_read(r, bytes, 4 * n, error);
 		if (result)
@@ -254,7 +255,7 @@ static int read_alpha(struct file_rows *r, uint16_t *alpha, size_t count, struct
 	uint8_t bytes[CHUNK];
 	uint16_t none[CHUNK / 2];
 	for (size_t first = 0; first < count; first += CHUNK / 2) {
-		size_t n = count - first < CHUNK / 2 ? count - first : CHUNK / 2;
+		size_t n = vae_min(count - first, CHUNK / 2);
 		int64_t start = r->offset;
 		int result = file_read(r, bytes, n * width, error);
 		if (!result && (result = vae_alpha_get(alpha ? alpha + first : none, g, bytes, n, error)) &&
@@ -371,7 +372,7 @@ static int write_floats(const float *y, size_t count, FILE *file, struct vae_err
 {
 	uint8_t bytes[CHUNK];
 	for (size_t first = 0; first < count; first += CHUNK / 4) {
-		size_t n = count - first < CHUNK / 4 ? count - first : CHUNK / 4;
+		size_t n = vae_min(count - first, CHUNK / 4);
 		for (size_t i = 0; i < n; i++)
 			vae_put_float(bytes + 4 * i, y[first + i]);
 		if (fwrite(bytes, 4, n, file) != n)
@@ -386,7 +387,7 @@ static int write_alpha(const struct vae_geometry *g, const uint16_t *alpha, size
 	uint8_t bytes[CHUNK];
 	size_t width = vae_alpha_sample_bytes(g);
 	for (size_t first = 0; first < count; first += CHUNK / 2) {
-		size_t n = count - first < CHUNK / 2 ? count - first : CHUNK / 2;
+		size_t n = vae_min(count - first, CHUNK / 2);
 		vae_alpha_put(bytes, g, alpha + first, n);
 		if (fwrite(bytes, width, n, file) != n)
 			return vae_fail_errno(error, "cannot write latents");
@@ -433,8 +434,8 @@ int vae_latents_rows_write(struct vae_latents_rows *rows, uint32_t band, FILE *f
 	if ((result = vae_latents_alloc(&y, &alpha, head, band, error)))
 		return result;
 	while (!result && rows->row < head->rows)
-		result = pass_rows(rows, head->rows - rows->row < band ? head->rows - rows->row : band, y,
-		                   alpha, file, error);
+		result =
+			pass_rows(rows, (uint32_t)vae_min(head->rows - rows->row, band), y, alpha, file, error);
 	free(y);
 	free(alpha);
 	return result;

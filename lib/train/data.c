@@ -1,4 +1,5 @@
 #include "train/data.h"
+#include "base/minmax.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -189,7 +190,7 @@ static void reduce_window(const uint8_t *bytes, size_t stride, size_t channels, 
 {
 	float sum[STRIP_COLUMNS * 3], scale = (float)(1 / (255 * span * span));
 	for (size_t x0 = 0; x0 < size; x0 += STRIP) {
-		size_t end = x0 + STRIP < size ? x0 + STRIP : size;
+		size_t end = vae_min(x0 + STRIP, size);
 		struct box columns[STRIP];
 		for (size_t x = x0; x < end; x++)
 			columns[x - x0] = box_of(x, span, side);

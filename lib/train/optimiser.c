@@ -1,5 +1,6 @@
 #include "train/optimiser.h"
 #include "base/memory.h"
+#include "base/minmax.h"
 #include "train/orthogonal.h"
 
 #include <math.h>
@@ -41,8 +42,6 @@ void vae_optimiser_clear(struct vae_optimiser *o)
 	memset(o, 0, sizeof *o);
 }
 
-static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
-
 /* Of a part itself, which stands first in a thread's room, and of what orthogonal.h needs. */
 static size_t part_floats(const struct vae_params *params, const struct vae_muon_part *part)
 {
@@ -64,8 +63,8 @@ int vae_optimiser_use_muon(struct vae_optimiser *o, const struct vae_params *par
 			*part = (struct vae_muon_part){i, p->columns / (size_t)parts[i] * (size_t)k,
 			                               p->columns / (size_t)parts[i]};
 			o->room_floats =
-				larger(o->room_floats,
-			           part_floats(params, part) + vae_orthogonal_room(p->rows, part->columns));
+				vae_max(o->room_floats,
+			            part_floats(params, part) + vae_orthogonal_room(p->rows, part->columns));
 		}
 	}
 	o->threads = omp_get_max_threads();
@@ -120,7 +119,7 @@ static void gather_momentum(const struct step *s, const struct vae_muon_part *pa
 static void muon_step(const struct step *s, const struct vae_muon_part *part, bool due, float *room)
 {
 	const struct vae_param *p = &s->params->list[part->param];
-	float rate = (float)(0.2 * s->rate * sqrt((double)larger(p->rows, part->columns)));
+	float rate = (float)(0.2 * s->rate * sqrt((double)vae_max(p->rows, part->columns)));
 	gather_momentum(s, part, room);
 	if (due)
 		vae_orthogonal(room, p->rows, part->columns, room + part_floats(s->params, part), s->bf16);

@@ -1,4 +1,5 @@
 #include "train/orthogonal.h"
+#include "base/minmax.h"
 
 #include <math.h>
 #include <string.h>
@@ -21,10 +22,9 @@ static size_t padded(size_t n) { return (n + 15) / 16 * 16; }
 
 size_t vae_orthogonal_room(size_t rows, size_t columns)
 {
-	size_t n = rows < columns ? rows : columns, m = rows < columns ? columns : rows;
+	size_t n = vae_min(rows, columns), m = vae_max(rows, columns);
 	return VAE_GEMM_ROOM + padded(n * m) + 2 * padded(n * n) +
-	       padded(vae_packed_size(m, n) > vae_packed_size(n, m) ? vae_packed_size(m, n)
-	                                                            : vae_packed_size(n, m));
+	       padded(vae_max(vae_packed_size(m, n), vae_packed_size(n, m)));
 }
 
 /* What one run works on: x is n x m with n <= m. */
@@ -42,7 +42,7 @@ static void symmetric_product(const struct polar *p, float *c, const float *a, s
 	size_t n = p->n, depth = p->bf16 ? (k + 1) / 2 : k;
 	p->pack(p->packed, a, k, n, 1, k);
 	for (size_t i = 0; i < n; i += BAND)
-		p->multiply(&(struct vae_gemm){.m = n - i < BAND ? n - i : BAND,
+		p->multiply(&(struct vae_gemm){.m = vae_min(n - i, BAND),
 		                               .n = n - i,
 		                               .k = k,
 		                               .a = a + i * k,

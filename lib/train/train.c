@@ -3,6 +3,7 @@
 #include "vae_train.h"
 #include "base/cpu.h"
 #include "base/memory.h"
+#include "base/minmax.h"
 #include "base/parallel.h"
 #include "base/text.h"
 #include "loss/ms_ssim.h"
@@ -574,7 +575,7 @@ static int validate(struct vae_trainer *t, struct vae_objective_sums *sums, stru
 		                             (size_t)t->workers); /* groups may differ in size */
 		for (size_t p = from + vae_deal(count, (size_t)i, (size_t)t->workers); p < end;
 		     p += group) {
-			o->samples = group < end - p ? group : end - p;
+			o->samples = vae_min(group, end - p);
 			for (size_t k = 0; k < o->samples; k++) {
 				vae_random_init(&o->random, t->options.seed, VAE_STREAM_VALIDATION, p + k);
 				vae_data_middle(&t->validation, p + k, width, height, offset, o->x + k * floats);
