@@ -179,9 +179,10 @@ static void report_range(const struct input *in, const struct range *r)
 	unsigned white = r->rows.geometry.maxval, used = r->high - r->low;
 
 	if (white > 255 && used && used < white / SPARSE)
-		cli_note("%s: samples lie between %u and %u of %u: relative to that, errors are %u times "
-		         "as large; see vae-enc(1)",
-		         input_name(in), r->low, r->high, white, white / used);
+		cli_note(
+			"%s: samples lie between %u and %u of %u: relative to this range, errors are %u times "
+			"as large; see vae-enc(1)",
+			input_name(in), r->low, r->high, white, white / used);
 }
 
 static int encode_image(const struct options *o, const struct input *in, struct output *out,

@@ -390,9 +390,10 @@ static void note_start(const struct watch *w)
 	double psnr = vae_trainer_start_psnr(w->trainer);
 
 	if (isfinite(psnr) && (w->verbose || psnr < LOW_PSNR))
-		cli_note("principal components, as many as there are latents, keep %.1f dB of the images: "
-		         "quality 100 starts from there%s",
-		         psnr, psnr < LOW_PSNR ? "; more --latent, and --enc, raises that" : "");
+		cli_note(
+			"the principal components, as many as --latent, represent the images with %.1f dB, "
+			"from which quality 100 starts%s",
+			psnr, psnr < LOW_PSNR ? "; a greater --latent and --enc raise it" : "");
 }
 
 /* On a terminal one line that is written over, elsewhere a line now and then. */

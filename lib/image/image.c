@@ -56,7 +56,7 @@ int vae_geometry_check(const struct vae_geometry *g, uint64_t max_pixels, enum v
 	if (!g->maxval)
 		return vae_fail(error, code, "a picture of maxval 0: maxval is 1 to 65535");
 	if ((unsigned)g->tuple >= TUPLES || !names[g->tuple])
-		return vae_fail(error, code, "%d is no tuple type", (int)g->tuple);
+		return vae_fail(error, code, "unknown tuple type %d", (int)g->tuple);
 	if (!format_suits(g->format, g->tuple))
 		return vae_fail(error, code, "format P%d does not hold tuples of type %s", (int)g->format,
 		                vae_tuple_name(g->tuple));

@@ -398,8 +398,8 @@ static int read_pam_header(struct vae_geometry *g, FILE *file, struct vae_error 
 	int type = vae_tuple_find(h.type);
 	if (type < 0 || h.depth != (uint32_t)(vae_colours(type) + vae_has_alpha(type)))
 		return vae_fail_at(error, VAE_EDATA, ftello(file),
-		                   "a PAM of tuple type %s and depth %u is no picture",
-		                   *h.type ? h.type : "\"\"", h.depth);
+		                   "unsupported PAM: tuple type %s, depth %u", *h.type ? h.type : "\"\"",
+		                   h.depth);
 	g->width = h.width;
 	g->height = h.height;
 	g->maxval = (uint16_t)h.maxval;

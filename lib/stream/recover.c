@@ -235,7 +235,7 @@ int64_t vae_salvage_start(const struct vae_salvage *s) { return s->start; }
 static void say_junk(struct vae_salvage *s, int64_t offset, uint64_t bytes)
 {
 	struct vae_damage junk = {.image = 0};
-	vae_fail_at(&junk.error, VAE_EDATA, offset, "%llu bytes that are no codes",
+	vae_fail_at(&junk.error, VAE_EDATA, offset, "skipped %llu bytes of junk",
 	            (unsigned long long)bytes);
 	s->report(s->context, &junk);
 }

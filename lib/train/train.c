@@ -166,8 +166,7 @@ static int check_options(const struct vae_train_options *o, struct vae_error *er
 	if (o->grow && !o->init)
 		return vae_fail(error, VAE_EARG, "only an initial model can grow");
 	if (o->precision < VAE_PRECISION_AUTO || o->precision > VAE_PRECISION_BF16)
-		return vae_fail(error, VAE_EARG, "precision %d is none of those that there are",
-		                o->precision);
+		return vae_fail(error, VAE_EARG, "unknown precision %d", o->precision);
 	if (!(o->checkpoint_minutes >= 0) || isnan(o->minutes) || !(o->lambda_min >= 0) ||
 	    !(o->lambda_max >= 0))
 		return vae_fail(error, VAE_EARG, "minutes or lambdas are not numbers from 0 on");
@@ -394,8 +393,7 @@ int vae_trainer_add(struct vae_trainer *t, const struct vae_image *image, enum v
 	bool valid = use == VAE_TRAIN_VALIDATION;
 	if (!is_photo(t) && (image->geometry.width != (uint32_t)a->width ||
 	                     image->geometry.height != (uint32_t)a->height))
-		return vae_fail(error, VAE_EARG,
-		                "a picture of %u x %u, where the network knows %d x %d alone",
+		return vae_fail(error, VAE_EARG, "a picture of %u x %u; the network takes only %d x %d",
 		                image->geometry.width, image->geometry.height, a->width, a->height);
 	return vae_data_add(valid ? &t->validation : &t->data, image,
 	                    is_photo(t) ? (uint32_t)o->patch : 1,

@@ -85,7 +85,7 @@ skippable() { perl -0777 -ne 'binmode STDOUT; print pack("a4V", "P*M\030", lengt
 	quiet vae-dec -o out many
 	cmp out "$X/two.pam"
 	{ cat "$X/x.lat"; printf junk; skippable "$X/a.lat"; } >junk
-	damaged "between images: 4 bytes that are no codes (byte $N)" junk
+	damaged "between images: skipped 4 bytes of junk (byte $N)" junk
 	cmp out "$X/x.out"
 	{ flip "$X/x.lat" "$(($(slice 3) + 100))"; skippable "$X/a.lat"; } >bad
 	salvaged bad 1
@@ -96,10 +96,10 @@ skippable() { perl -0777 -ne 'binmode STDOUT; print pack("a4V", "P*M\030", lengt
 	assert_equal "$(size out)" "$(size "$X/x.out")"
 	# a length that leads nowhere hides nothing
 	{ printf 'P*M\030\7\0\0\0abcde'; cat "$X/two.lat"; } >wrong
-	damaged "between images: 13 bytes that are no codes (byte 0)" wrong
+	damaged "between images: skipped 13 bytes of junk (byte 0)" wrong
 	cmp out "$X/two.pam"
 	{ printf 'P*M\030\377\377\377\377abcde'; cat "$X/two.lat"; } >wrong
-	damaged "between images: 13 bytes that are no codes (byte 0)" wrong
+	damaged "between images: skipped 13 bytes of junk (byte 0)" wrong
 	cmp out "$X/two.pam"
 }
 
@@ -160,10 +160,10 @@ skippable() { perl -0777 -ne 'binmode STDOUT; print pack("a4V", "P*M\030", lengt
 		cmp out "$X/two.pam"
 	done
 	flip "$X/two.lat" 1 >bad
-	damaged "between images: $N bytes that are no codes (byte 0)" bad
+	damaged "between images: skipped $N bytes of junk (byte 0)" bad
 	cmp out "$X/a.out"
 	flip "$X/two.lat" $((N + 1)) >bad
-	damaged "between images: * bytes that are no codes (byte $N)" bad
+	damaged "between images: skipped * bytes of junk (byte $N)" bad
 	cmp out "$X/x.out"
 }
 
@@ -223,9 +223,9 @@ fails_with_nothing() {
 @test "junk in front, between and behind" {
 	{ echo junk; cat "$X/x.lat"; head -c 300000 /dev/zero; cat "$X/a.lat"; echo "(end)"; } >bad
 	salvaged bad 3
-	assert_regex "${stderr_lines[0]}" "between images: 5 bytes that are no codes \(byte 0\)"
-	assert_regex "${stderr_lines[1]}" "between images: 300000 bytes that are no codes \(byte $((N + 5))\)"
-	assert_regex "${stderr_lines[2]}" "between images: 6 bytes"
+	assert_regex "${stderr_lines[0]}" "between images: skipped 5 bytes of junk \(byte 0\)"
+	assert_regex "${stderr_lines[1]}" "between images: skipped 300000 bytes of junk \(byte $((N + 5))\)"
+	assert_regex "${stderr_lines[2]}" "between images: skipped 6 bytes"
 	cmp out "$X/two.pam"
 	{ zstd -dcq <"$X/x.lat"; echo "some rubbish, and then some more of it"; zstd -dcq <"$X/a.lat"; } | zstd -q >bad
 	salvaged bad 1

@@ -504,7 +504,7 @@ long_run() {
 
 @test "a network that has too few latents for the images says so" {
 	run --separate-stderr -0 fresh_photo_run --steps 1 -o a
-	assert_regex "$stderr" "principal components, as many as there are latents, keep [12][0-9]\.[0-9] dB of the images: *.*; more --latent"
+	assert_regex "$stderr" "principal components, as many as --latent, represent the images with [12][0-9]\.[0-9] dB, .*; a greater --latent"
 	run --separate-stderr -0 photo_run --steps 1 -o b
 	refute_regex "$stderr" "principal components"
 }

@@ -205,12 +205,12 @@ static void test_pam(void)
 		const char *header, *words;
 	} foreign[] = {
 		{"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 5\nMAXVAL 255\nTUPLTYPE CMYK_SPOT\nENDHDR\n.....",
-	     "tuple type CMYK_SPOT and depth 5 is no picture"},
+	     "unsupported PAM: tuple type CMYK_SPOT, depth 5"},
 		{"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 4\nMAXVAL 255\nTUPLTYPE RGB\nENDHDR\n.....",
-	     "tuple type RGB and depth 4 is no picture"},
+	     "unsupported PAM: tuple type RGB, depth 4"},
 		{"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 3\nMAXVAL 255\nTUPLTYPE RGB\nTUPLTYPE X\nENDHDR\n.....",
-	     "tuple type RGB X and depth 3"},
-		{"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 3\nMAXVAL 255\nENDHDR\n.....", "is no picture"},
+	     "tuple type RGB X, depth 3"},
+		{"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 3\nMAXVAL 255\nENDHDR\n.....", "unsupported PAM"},
 		{"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 1\nMAXVAL 255\nTUPLTYPE BLACKANDWHITE\nENDHDR\n.....",
 	     "maxval 255 does not suit"},
 		{"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 2\nMAXVAL 3\nTUPLTYPE BLACKANDWHITE_ALPHA\nENDHDR\n.....",
