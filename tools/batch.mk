@@ -1,33 +1,33 @@
-# batch.mk - makes codes of many pictures, and pictures of codes, with GNU make.
+# batch.mk - encodes many pictures, and decodes many codes, with GNU make.
 #
 #     make -f batch.mk -j8 summary              encode all pictures of this folder, and measure them: summary.tsv
 #     make -f batch.mk -j8 codes                encode them only
-#     make -f batch.mk -j8 a.lat b.lat          from a.png, b.JPG, ...: from whatever picture of that name is there
-#     make -f batch.mk a.dec.png a.dec.ppm      decode a.lat, which is made from its picture first
-#     make -f batch.mk clean                    remove all that was made from a picture that is still there
+#     make -f batch.mk -j8 a.lat b.lat          encode a.png, b.JPG, ...: any picture of that name
+#     make -f batch.mk a.dec.png a.dec.ppm      decode a.lat, after it was made from its picture
+#     make -f batch.mk clean                    remove all files that were made from pictures still here
 #
-# Pictures are PNM, PAM, PNG, JPEG, GIF, TIFF, BMP, WebP, HEIC, AVIF and JPEG XL, in so far as a converter is installed
-# (topnm --formats, beside this file, lists them). Transparency is kept. The codes of a.jpg are a.lat; where there is
-# a.png, too, they are a.jpg.lat and a.png.lat. File names may hold anything but a newline. As a goal of make, a name may
-# hold no "=" and not begin with a blank, and is best begun with ./ where others have chosen it.
+# Pictures are PNM, PAM, PNG, JPEG, GIF, TIFF, BMP, WebP, HEIC, AVIF and JPEG XL, if a converter is installed
+# (topnm --formats, beside this file, lists the converters). Transparency is kept. The codes of a.jpg are a.lat; if a.png
+# exists, too, they are a.jpg.lat and a.png.lat. File names may hold any character but a newline. As a goal of make, a
+# name must not hold "=" or begin with a blank; put ./ before a name that somebody else has chosen.
 #
 # A file is made again when its picture, the quality, the model or the flags have changed, or with make -B. It appears only
-# when it is complete. A picture that fails does not stop the others: summary ends with a list of them and exit status 2.
+# when it is complete. A picture that fails does not stop the others: summary ends with a list of failures and status 2.
 #
 # summary.tsv has a line for each picture: file, pixels, bytes of the picture and of the codes, bits a pixel, PSNR in dB
-# (of the mean squared error over all images of the file; inf: exact), and quality. What was measured before and has not
-# changed is not measured again.
+# (of the mean squared error over all images of the file; inf: exact), and quality. Pictures that were measured before and
+# have not changed are not measured again.
 #
 # Variables, on the command line or before an include:
 #     VAE_QUALITY      of vae-enc, 0 to 100                     (50)
 #     VAE_MODEL        model to encode with, a name, or a path with a slash in it ($VAE_MODEL of the environment, else photo)
-#     VAE_FLAGS        for every program; with -j, -T1 is the better use of the cores
+#     VAE_FLAGS        for every program; with -j, -T1 uses the cores better
 #     VAE_ENCFLAGS VAE_QUANTFLAGS VAE_DECFLAGS                  for one program, such as VAE_QUANTFLAGS='--effort 5'
 #     VAE_PICTURES     for summary and codes: names, or patterns of the shell      (all pictures of this folder)
 #     VAE_BINDIR       folder of the programs, with its slash   (none: PATH)
 # Flags and VAE_PICTURES are split at blanks; there are no quotes.
 #
-# In a makefile of your own, where help, codes and clean are left to you:
+# In your own makefile, which may define its own help, codes and clean:
 #
 #     VAE_QUALITY = 40
 #     include /usr/local/share/vae-tools/batch.mk
