@@ -342,7 +342,7 @@ stopped() {
 	run -0 batch -n summary
 	only a.ppm b.png
 	run -0 batch
-	assert_line --index 0 "batch.mk - makes codes of many pictures, and pictures of codes, with GNU make."
+	assert_line --index 0 "batch.mk - encodes many pictures, and decodes many codes, with GNU make."
 	assert_equal "$output" "$(batch help)"
 	run -0 batch codes
 	assert_output --partial "codes: 2 pictures, "
