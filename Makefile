@@ -106,6 +106,7 @@ $(B)/obj/%.o: %.c $(B)/flags
 	$(call say,CC,$<)
 	$(Q)$(COMPILE) $(STACK_USAGE) -c $< -o $@
 $(B)/obj/lib/kernel/bf16.o: DEFINES = $(BF16_FLAGS) -O3
+$(B)/obj/lib/exact/colour.o $(B)/obj/lib/exact/photo.o: DEFINES = -O3
 $(B)/obj/lib/model/find.o: DEFINES = -DVAE_MODELS='"$(PREFIX)/share/vae-tools/models"'
 $(B)/obj/lib/model/find.o: $(B)/prefix
 $(B)/libvae.a: $(LIB_OBJ)

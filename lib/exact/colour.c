@@ -1,39 +1,30 @@
 #include "exact/colour.h"
 
-void vae_exact_colour_forward(unsigned transform, const uint16_t rgb[3], int32_t out[3])
+void vae_exact_colour_forward(unsigned transform, size_t n, int32_t *const p[3])
 {
-	int32_t r = rgb[0], g = rgb[1], b = rgb[2];
-	if (transform == 2) {
-		int32_t t = (r + b) >> 1;
-		out[0] = (g + t) >> 1;
-		out[1] = g - t;
-		out[2] = r - b;
-		return;
+	int32_t *restrict first = p[0], *restrict second = p[1], *restrict third = p[2];
+	for (size_t i = 0; i < n; i++) {
+		int32_t r = first[i], g = second[i], b = third[i];
+		first[i] = g;
+		second[i] = transform == 2 ? r : r - g;
+		third[i] = transform == 2 ? b : transform == 1 ? b - ((r + g) >> 1) : b - g;
 	}
-	out[0] = g;
-	out[1] = transform == 3 ? r : r - g;
-	out[2] = transform == 3 ? b : transform == 1 ? b - ((r + g) >> 1) : b - g;
 }
 
-static uint16_t limited(int32_t v, uint16_t maxval)
+static inline int32_t limited(int32_t v, int32_t maxval)
 {
-	return (uint16_t)(v < 0 ? 0 : v > maxval ? maxval : v);
+	return v < 0 ? 0 : v > maxval ? maxval : v;
 }
 
-void vae_exact_colour_inverse(unsigned transform, const int32_t in[3], uint16_t maxval,
-                              uint16_t rgb[3])
+void vae_exact_colour_inverse(unsigned transform, size_t n, int32_t *const p[3], int32_t maxval)
 {
-	int32_t g = in[0], r = in[1], b = in[2];
-	if (transform == 2) {
-		int32_t t = in[0] - (in[1] >> 1);
-		g = in[1] + t;
-		b = t - (in[2] >> 1);
-		r = in[2] + b;
-	} else if (transform != 3) {
-		r += g;
-		b += transform == 1 ? (r + g) >> 1 : g;
+	int32_t *restrict first = p[0], *restrict second = p[1], *restrict third = p[2];
+	for (size_t i = 0; i < n; i++) {
+		int32_t g = first[i], y = second[i], z = third[i];
+		int32_t r = transform == 2 ? y : y + g;
+		int32_t b = transform == 2 ? z : transform == 1 ? z + ((r + g) >> 1) : z + g;
+		first[i] = limited(r, maxval);
+		second[i] = limited(g, maxval);
+		third[i] = limited(b, maxval);
 	}
-	rgb[0] = limited(r, maxval);
-	rgb[1] = limited(g, maxval);
-	rgb[2] = limited(b, maxval);
 }

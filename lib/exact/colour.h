@@ -2,20 +2,20 @@
  *
  *     0  G, R - G, B - G
  *     1  G, R - G, B - ((R + G) >> 1)
- *     2  Y, Cg, Co:  Co = R - B, t = B + (Co >> 1), Cg = G - t, Y = t + (Cg >> 1)
- *     3  G, R, B
+ *     2  G, R, B
  */
 #ifndef VAE_EXACT_COLOUR_H
 #define VAE_EXACT_COLOUR_H
 
+#include <stddef.h>
 #include <stdint.h>
 
-enum { VAE_EXACT_TRANSFORMS = 4 };
+enum { VAE_EXACT_TRANSFORMS = 3, VAE_EXACT_UNTRANSFORMED = 2 };
 
-/* Transforms a pixel. */
-void vae_exact_colour_forward(unsigned transform, const uint16_t rgb[3], int32_t out[3]);
+/* Transforms n pixels in place. p: planes R, G, B before; what is listed above, in this order,
+ * after. */
+void vae_exact_colour_forward(unsigned transform, size_t n, int32_t *const p[3]);
 /* Reverses that. Samples above maxval or below 0, which only damage makes, are limited. */
-void vae_exact_colour_inverse(unsigned transform, const int32_t in[3], uint16_t maxval,
-                              uint16_t rgb[3]);
+void vae_exact_colour_inverse(unsigned transform, size_t n, int32_t *const p[3], int32_t maxval);
 
 #endif

@@ -2,11 +2,12 @@
 
 #include <stdlib.h>
 
-#include "exact/part.h"
+#include "exact/graphic.h"
+#include "exact/photo.h"
 
 /* ---- numbers and cells ----------------------------------------------------------------------- */
 
-uint32_t vae_exact_part_read(struct vae_exact_bytes *bytes)
+uint32_t vae_exact_read(struct vae_exact_bytes *bytes)
 {
 	uint32_t number = 0;
 	for (unsigned shift = 0; shift < 28 && bytes->next < bytes->end; shift += 7) {
@@ -19,7 +20,7 @@ uint32_t vae_exact_part_read(struct vae_exact_bytes *bytes)
 	return 0;
 }
 
-int vae_exact_part_write(struct vae_buffer *buffer, uint32_t number, struct vae_error *error)
+int vae_exact_write(struct vae_buffer *buffer, uint32_t number, struct vae_error *error)
 {
 	uint8_t byte[5];
 	unsigned bytes = 0;
@@ -29,7 +30,7 @@ int vae_exact_part_write(struct vae_buffer *buffer, uint32_t number, struct vae_
 	return vae_buffer_append(buffer, byte, bytes, error);
 }
 
-uint32_t vae_exact_part_run(const struct vae_exact_tile *tile, uint32_t row, uint32_t *cell)
+uint32_t vae_exact_run(const struct vae_exact_tile *tile, uint32_t row, uint32_t *cell)
 {
 	uint32_t columns = (tile->width + VAE_EXACT_CELL - 1) / VAE_EXACT_CELL, first;
 	const uint8_t *cells = tile->cells ? tile->cells + (size_t)row * columns : NULL;
@@ -53,61 +54,53 @@ static int check(const struct vae_exact_tile *t, struct vae_error *error)
 	return 0;
 }
 
+enum { GLANCE_COLOURS = 256, GLANCE_TABLE = 1024 };
+
 /* What a glance tells of a part. */
 struct glance {
-	unsigned repeats; /* pixels of 1000 that equal the one to the left or the one above */
-	bool few;         /* there are at most 256 colours */
+	uint64_t repeats, pixels;      /* pixels like the one to the left or the one above; all */
+	unsigned colours;              /* up to GLANCE_COLOURS + 1 */
+	uint64_t colour[GLANCE_TABLE]; /* those, plus 1, by hash; 0: none */
 };
 
-static uint64_t colour_at(const struct vae_exact_part *part, uint32_t x, uint32_t y)
-{
-	uint64_t colour = 0;
-	for (unsigned i = 0; i < part->planes; i++) {
-		const struct vae_exact_plane *p = &part->tile->plane[part->first + i];
-		colour = colour << 16 | p->sample[y * p->stride + x * p->step];
-	}
-	return colour;
-}
-
-/* Adds colour to an open-addressed table of 1024 that holds colour + 1, unless it has 256 already.
- */
-static bool add_colour(uint64_t *table, unsigned *count, uint64_t colour)
+static void add_colour(struct glance *g, uint64_t colour)
 {
 	unsigned at = (unsigned)(colour * 0x9e3779b97f4a7c15u >> 54);
-	while (table[at] && table[at] != colour + 1)
-		at = (at + 1) % 1024;
-	if (!table[at] && ++*count <= 256)
-		table[at] = colour + 1;
-	return *count <= 256;
+	while (g->colour[at] && g->colour[at] != colour + 1)
+		at = (at + 1) % GLANCE_TABLE;
+	if (!g->colour[at]) {
+		g->colour[at] = colour + 1;
+		g->colours++;
+	}
 }
 
-/* Colours of four planes of 16 bits could make colour + 1 overflow to 0: such a colour is never
- * found, and is counted each time. */
-static struct glance look(const struct vae_exact_part *part)
+/* Adds a row of a run. */
+static void look_at_row(const struct vae_exact_part *part, uint32_t left, uint32_t right,
+                        uint32_t y, struct glance *g)
+{
+	uint64_t w = UINT64_MAX;
+	for (uint32_t x = left; x < right; x++) {
+		uint64_t c = vae_exact_colour(part, x, y);
+		g->repeats += c == w || c == vae_exact_colour(part, x, y - 1);
+		if (g->colours <= GLANCE_COLOURS && c != w)
+			add_colour(g, c);
+		w = c;
+	}
+	g->pixels += right - left;
+}
+
+/* Looks at every fourth row. */
+static void look(const struct vae_exact_part *part, struct glance *g)
 {
 	const struct vae_exact_tile *tile = part->tile;
-	struct glance g = {.few = true};
-	uint64_t table[1024] = {0}, repeats = 0, pixels = 0;
-	unsigned colours = 0;
 	for (uint32_t row = 0; row * VAE_EXACT_CELL < tile->height; row++)
-		for (uint32_t cell = 0, cells; (cells = vae_exact_part_run(tile, row, &cell));
-		     cell += cells)
-			for (uint32_t y = row * VAE_EXACT_CELL;
-			     y < (row + 1) * VAE_EXACT_CELL && y < tile->height; y++) {
-				uint64_t w = UINT64_MAX;
-				for (uint32_t x = cell * VAE_EXACT_CELL;
-				     x < (cell + cells) * VAE_EXACT_CELL && x < tile->width; x++) {
-					uint64_t c = colour_at(part, x, y);
-					bool above = y % VAE_EXACT_CELL && c == colour_at(part, x, y - 1);
-					repeats += c == w || above;
-					pixels++;
-					if (g.few && c != w)
-						g.few = add_colour(table, &colours, c);
-					w = c;
-				}
+		for (uint32_t cell = 0, cells; (cells = vae_exact_run(tile, row, &cell)); cell += cells)
+			for (uint32_t y = row * VAE_EXACT_CELL + 1;
+			     y < (row + 1) * VAE_EXACT_CELL && y < tile->height; y += 4) {
+				uint32_t right = (cell + cells) * VAE_EXACT_CELL;
+				look_at_row(part, cell * VAE_EXACT_CELL, right < tile->width ? right : tile->width,
+				            y, g);
 			}
-	g.repeats = pixels ? (unsigned)(repeats * 1000 / pixels) : 1000;
-	return g;
 }
 
 /* Both modes are tried where either may win, and the shorter is kept. */
@@ -115,8 +108,10 @@ static int encode_part(struct vae_buffer *buffer, const struct vae_exact_part *p
                        struct vae_error *error)
 {
 	struct vae_buffer natural = {0}, graphic = {0};
-	struct glance glance = look(part);
-	bool try_graphic = glance.repeats >= 600 || glance.few, try_natural = glance.repeats <= 985;
+	struct glance glance = {0};
+	look(part, &glance);
+	bool try_graphic = glance.repeats * 10 >= glance.pixels * 6 || glance.colours <= GLANCE_COLOURS;
+	bool try_natural = glance.repeats * 1000 <= glance.pixels * 985;
 	int rc = try_natural ? vae_exact_photo_encode(&natural, part, error) : 0;
 	if (!rc && try_graphic)
 		rc = vae_exact_graphic_encode(&graphic, part, error);
@@ -134,7 +129,7 @@ static int encode_part(struct vae_buffer *buffer, const struct vae_exact_part *p
 static int decode_part(const struct vae_exact_part *part, struct vae_exact_bytes *bytes,
                        struct vae_error *error)
 {
-	unsigned mode = vae_exact_part_read(bytes);
+	unsigned mode = vae_exact_read(bytes);
 	if (bytes->failed)
 		return vae_fail(error, VAE_EDATA, "no mode of exact samples");
 	switch (mode % 4) {
@@ -165,7 +160,7 @@ int vae_exact_encode(struct vae_buffer *buffer, const struct vae_exact_tile *til
 	for (unsigned i = 0; i < parts && !rc; i++)
 		rc = encode_part(&coded[i], &part[i], error);
 	if (!rc && parts == 2)
-		rc = vae_exact_part_write(buffer, (uint32_t)coded[0].size, error);
+		rc = vae_exact_write(buffer, (uint32_t)coded[0].size, error);
 	for (unsigned i = 0; i < parts && !rc; i++)
 		rc = vae_buffer_append(buffer, coded[i].data, coded[i].size, error);
 	for (unsigned i = 0; i < parts; i++)
@@ -183,7 +178,7 @@ int vae_exact_decode(const struct vae_exact_tile *tile, const uint8_t *data, siz
 	for (unsigned i = 0; i < parts && !rc; i++) {
 		struct vae_exact_bytes one = all;
 		if (i + 1 < parts) {
-			uint32_t length = vae_exact_part_read(&all);
+			uint32_t length = vae_exact_read(&all);
 			if (all.failed || length > (size_t)(all.end - all.next))
 				return vae_fail(error, VAE_EDATA,
 				                "exact colours of %u bytes are longer than their tile", length);

@@ -8,13 +8,18 @@
  * length is kept by the stream, which also guards against damage: a damaged tile gives VAE_EDATA or
  * wrong samples.
  *
- * FORMAT. Numbers are unsigned LEB128: 7 bits a byte, lowest first, bit 7 set in all bytes but the
- * last.
- *
- *     tile = part                      planes 1 or 3, or a joint one of 2 or 4 (bit 7 of its first
- *     byte is set)
- *          | length part part          colours, length being the bytes of that part plus 0; then
- *          alpha
+ * FORMAT. A number is unsigned LEB128: 7 bits a byte, lowest first, bit 7 set in all bytes but the
+ * last; below 2^28. A tile of 1 or 3 planes is a part; one of 2 or 4 is the bytes of its first part
+ * as a number, the part of its colours, and that of its alpha. The first byte of a part, mod 4, is
+ * its mode:
+ *     0  samples as they are, in raster order of exact pixels, the planes of a pixel in turn, each
+ *     in
+ *        as many bits as maxval has; the lowest bit first, bytes filled from their lowest bit on,
+ *        the
+ *        last one up with 0
+ *     1  photo.h
+ *     2  graphic.h
+ * A decoder needs the tile's shape and map from elsewhere.
  */
 #ifndef VAE_EXACT_EXACT_H
 #define VAE_EXACT_EXACT_H

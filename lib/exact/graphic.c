@@ -1,5 +1,5 @@
-/* A part as graphics: pixels are compared with colours that context has recalled and with
- * neighbours, before samples are coded. */
+#include "exact/graphic.h"
+
 #include "exact/mix.h"
 #include "exact/part.h"
 
@@ -9,13 +9,15 @@
 enum {
 	CANDIDATES = 7,
 	RECALL_BITS = 16,
+	SAME_BITS = 12,
+	KNOWN = 2,
 	ODDS_BITS = 16,
-	PAD = 4,    /* columns left and right of a row */
-	ROWS = 4,   /* rows kept */
-	LEVELS = 8, /* of how much the surroundings of a sample vary */
-	GAMMA = 17, /* bits of a number's length */
-	SLOW = 6,
-	FAST = 5
+	PAD = 4,      /* columns left and right of a row */
+	ROWS = 4,     /* rows kept */
+	LEVELS = 8,   /* of how much the surroundings of a sample vary */
+	LENGTHS = 18, /* of numbers */
+	NODES = 128,  /* of a number's code that have weights of their own */
+	USES = 33,    /* of odds, that are counted */
 };
 
 /* A colour that followed a context. */
@@ -25,13 +27,11 @@ struct recall {
 	uint16_t confidence; /* how often it was right in a row, up to 7 */
 };
 
-/* How samples are coded where no candidate is right. */
+/* Contexts of a sample that no candidate had, each with the bits of a number's code below it. */
 struct literal {
-	struct vae_odds known[3]; /* that the colour is the recalled one of this first sample */
-	struct vae_odds zero[VAE_EXACT_PLANES][LEVELS][4];
-	struct vae_odds sign[VAE_EXACT_PLANES][4];
-	struct vae_odds length[VAE_EXACT_PLANES][LEVELS][GAMMA];
-	struct vae_odds digit[VAE_EXACT_PLANES][GAMMA][GAMMA];
+	struct vae_odds known[KNOWN][8]; /* that the colour is the recalled one of this first sample */
+	struct vae_odds odds[VAE_MIX_INPUTS][1 << ODDS_BITS];
+	struct vae_mixer mixer[VAE_EXACT_PART_PLANES][NODES];
 };
 
 struct graphic {
@@ -39,13 +39,13 @@ struct graphic {
 	struct vae_rans coder;
 	struct vae_logistic logistic;
 	struct literal literal;
-	uint32_t pitch;      /* pixels from a row to the next one of `row` */
-	uint64_t *row[ROWS]; /* colours, the newest row first; each PAD columns in; parts of `colours`
-	                      */
-	uint8_t *used[ROWS]; /* which candidate was right, CANDIDATES: none; parts of `uses` */
+	/* the newest row first, each PAD columns into a part of colours and uses */
+	uint64_t *row[ROWS];
+	uint8_t *used[ROWS]; /* which candidate was right; 7: none */
 	uint64_t *colours;   /* owned */
 	uint8_t *uses;       /* owned */
-	struct recall wide[1 << RECALL_BITS], narrow[1 << RECALL_BITS], same[1 << 12];
+	struct recall wide[1 << RECALL_BITS], narrow[1 << RECALL_BITS];
+	struct recall same[KNOWN][1 << SAME_BITS], *place[KNOWN];
 	struct vae_odds odds[VAE_MIX_INPUTS][1 << ODDS_BITS];
 	struct vae_odds flat[8]; /* that a pixel goes on where all around it is one colour */
 	struct vae_mixer mixer[CANDIDATES * 8];
@@ -55,7 +55,7 @@ struct graphic {
 struct around {
 	uint64_t w, n, nw, ne, ww, nn, nee, nne;
 	struct recall *wide, *narrow;
-	uint16_t wide_check, narrow_check;
+	uint64_t wide_hash, narrow_hash;
 	uint32_t pattern; /* which of them are equal */
 	uint32_t history; /* which candidates were right around */
 };
@@ -85,8 +85,8 @@ static void look(struct graphic *g, uint32_t x, struct around *a)
 		mixed(mixed(mixed(mixed(mixed(narrow, a->ww), a->nn), a->nee), a->nne), nn[-1]), n[-2]);
 	a->narrow = &g->narrow[narrow >> (64 - RECALL_BITS)];
 	a->wide = &g->wide[wide >> (64 - RECALL_BITS)];
-	a->narrow_check = (uint16_t)narrow;
-	a->wide_check = (uint16_t)wide;
+	a->narrow_hash = narrow;
+	a->wide_hash = wide;
 	a->pattern = (a->w == a->n) | (a->n == a->ne) << 1 | (a->w == a->nw) << 2 |
 	             (a->n == a->nw) << 3 | (a->n == a->nn) << 4 | (a->w == a->ww) << 5 |
 	             (a->ne == a->nee) << 6 | (a->w == a->ne) << 7;
@@ -108,8 +108,8 @@ static unsigned list(const struct around *a, uint64_t colour[CANDIDATES], uint32
 {
 	uint64_t all[CANDIDATES];
 	unsigned count = 0, listed = 0;
-	confidence[0] = a->wide->check == a->wide_check ? a->wide->confidence : 0;
-	confidence[1] = a->narrow->check == a->narrow_check ? a->narrow->confidence : 0;
+	confidence[0] = a->wide->check == (uint16_t)a->wide_hash ? a->wide->confidence : 0;
+	confidence[1] = a->narrow->check == (uint16_t)a->narrow_hash ? a->narrow->confidence : 0;
 	if (confidence[0])
 		all[count++] = a->wide->colour;
 	if (confidence[1])
@@ -136,24 +136,39 @@ static int32_t sample_of(uint64_t colour, unsigned plane)
 	return (int32_t)(colour >> 16 * plane & 65535);
 }
 
-static inline int32_t code_number(struct graphic *g, unsigned plane, unsigned level,
-                                  unsigned before, int32_t number, const bool decode)
+/* Codes one bit of a number in its contexts. node: its place in the number's code. */
+static inline unsigned code_digit(struct graphic *g, unsigned plane,
+                                  const uint64_t context[VAE_MIX_INPUTS], unsigned node,
+                                  unsigned bit, const bool decode)
 {
-	struct literal *l = &g->literal;
-	struct vae_rans *c = &g->coder;
-	if (!vae_odds_bit(c, &l->zero[plane][level][before], number != 0, SLOW, decode))
+	struct vae_odds *odds[VAE_MIX_INPUTS];
+	for (int i = 0; i < VAE_MIX_INPUTS; i++)
+		odds[i] = &g->literal.odds[i][mixed(context[i], node) >> (64 - ODDS_BITS)];
+	return vae_mix_bit(&g->coder, &g->logistic, &g->literal.mixer[plane][node % NODES], odds, bit,
+	                   USES, decode);
+}
+
+/* Codes a number: whether it is 0, its sign, its length in bits, its bits below the first; all but
+ * the first three of those plain. */
+static inline int32_t code_number(struct graphic *g, unsigned plane,
+                                  const uint64_t context[VAE_MIX_INPUTS], int32_t number,
+                                  const bool decode)
+{
+	if (!code_digit(g, plane, context, 0, number != 0, decode))
 		return 0;
-	unsigned negative = vae_odds_bit(c, &l->sign[plane][before], number < 0, SLOW, decode),
-			 length = 0;
-	uint32_t size = decode ? 1 : (uint32_t)(negative ? -number : number);
-	while (length < GAMMA - 1 &&
-	       vae_odds_bit(c, &l->length[plane][level][length], size >> length > 1, SLOW, decode))
+	unsigned negative = code_digit(g, plane, context, 1, number < 0, decode), length = 0;
+	uint32_t size = decode ? 1 : (uint32_t)(negative ? -number : number), value = 1;
+	while (length < LENGTHS - 1 && code_digit(g, plane, context, 2 + length + LENGTHS * negative,
+	                                          size >> length > 1, decode))
 		length++;
-	uint32_t value = 1;
 	for (unsigned i = length; i--;) {
-		struct vae_odds *o = &l->digit[plane][length][i];
-		value = value << 1 | (i + 2 >= length ? vae_odds_bit(c, o, size >> i & 1, SLOW, decode)
-		                                      : vae_rans_bits(c, 0, size >> i & 1, 1, decode));
+		unsigned bit = size >> i & 1;
+		if (i + 3 >= length)
+			bit = code_digit(g, plane, context, 64 + (length << 4 | value << 1 | negative), bit,
+			                 decode);
+		else
+			bit = vae_rans_bits(&g->coder, 0, bit, 1, decode);
+		value = value << 1 | bit;
 	}
 	return negative ? -(int32_t)value : (int32_t)value;
 }
@@ -171,43 +186,83 @@ static unsigned level_of(const struct around *a, unsigned plane)
 			ne = sample_of(a->ne, plane);
 	int32_t spread = abs(n - nw) + abs(w - nw) + abs(ne - n);
 	unsigned level = 0;
-	for (; spread > 0 && level < LEVELS - 1; spread >>= level < 2 ? 1 : 2)
-		level++;
+	for (; spread > 0 && level < LEVELS - 1; level++)
+		spread >>= level ? 2 : 1;
 	return level;
+}
+
+static int32_t quantised(int32_t v)
+{
+	int32_t size = abs(v), q = size < 3 ? size : size < 6 ? 3 : size < 14 ? 4 : size < 40 ? 5 : 6;
+	return v < 0 ? -q : q;
+}
+
+/* What the residual of a plane's sample is coded under. done: residuals of the planes coded before;
+ * value: the sample before. */
+static void find_contexts(const struct around *a, unsigned plane, int32_t guess,
+                          const int32_t done[2], int32_t value, uint64_t context[VAE_MIX_INPUTS])
+{
+	int32_t n = sample_of(a->n, plane), w = sample_of(a->w, plane), ne = sample_of(a->ne, plane);
+	unsigned sign = done[0] == 0 ? 0 : done[0] > 0 ? 1 : 2;
+	int32_t ww = sample_of(a->ww, plane), nn = sample_of(a->nn, plane);
+	context[0] = mixed(
+		mixed(mixed(plane * 8 + level_of(a, plane), sign), (uint64_t)quantised(2 * w - ww - guess)),
+		(uint64_t)quantised(2 * n - nn - guess));
+	context[1] = mixed(mixed(plane + 8, (uint64_t)done[0]), (uint64_t)quantised(done[1]));
+	context[2] = mixed(mixed(plane + 16, (uint64_t)w), (uint64_t)n);
+	context[3] = mixed(mixed(plane + 24, (uint64_t)value), (uint64_t)guess);
+	context[4] = mixed(mixed(mixed(mixed(plane + 32, (uint64_t)quantised(n - guess)),
+	                               (uint64_t)quantised(w - guess)),
+	                         (uint64_t)quantised(ne - guess)),
+	                   sign);
+}
+
+/* Codes whether the colour is one that is recalled by its first sample and W, or by that alone. */
+static inline bool code_known(struct graphic *g, const struct around *a, unsigned plane,
+                              int32_t value, uint64_t *colour, const bool decode)
+{
+	const uint64_t key[KNOWN] = {mixed(mixed(2, (uint64_t)value), a->w), mixed(3, (uint64_t)value)};
+	uint64_t offered = UINT64_MAX;
+	bool found = false;
+	for (unsigned i = 0; i < KNOWN; i++)
+		g->place[i] = &g->same[i][key[i] >> (64 - SAME_BITS)];
+	for (unsigned i = 0; i < KNOWN && !found; i++) {
+		const struct recall *r = g->place[i];
+		if (!r->confidence || sample_of(r->colour, plane) != value || r->colour == offered)
+			continue;
+		found = vae_odds_bit(&g->coder, &g->logistic, &g->literal.known[i][r->confidence],
+		                     *colour == r->colour, USES, decode);
+		offered = r->colour;
+		if (found)
+			*colour = offered;
+	}
+	for (unsigned i = 0; i < KNOWN && found; i++)
+		learn(g->place[i], 0, *colour);
+	return found;
 }
 
 /* Codes a colour sample by sample: the second of three first, as it tells most of the others. */
 static uint64_t code_literal(struct graphic *g, const struct around *a, uint64_t colour,
                              const bool decode)
 {
-	static const uint8_t order[VAE_EXACT_PLANES][VAE_EXACT_PLANES] = {
-		{0}, {0, 1}, {1, 0, 2}, {1, 0, 2, 3}};
-	const uint8_t *plane = order[g->part->planes - 1];
-	int32_t maxval = (int32_t)g->part->tile->maxval, residual = 0;
-	uint64_t result = 0;
-	struct recall *same = NULL;
+	static const uint8_t order[VAE_EXACT_PART_PLANES] = {1, 0, 2};
+	int32_t maxval = (int32_t)g->part->tile->maxval, done[2] = {0, 0}, value = 0;
+	uint64_t result = 0, context[VAE_MIX_INPUTS];
 	for (unsigned i = 0; i < g->part->planes; i++) {
-		unsigned p = plane[i], before = i == 0 ? 0 : residual == 0 ? 1 : residual > 0 ? 2 : 3;
-		int32_t guess = predicted(a, p) + (i == 1 || i == 2 ? residual : 0);
+		unsigned p = g->part->planes == 3 ? order[i] : i;
+		int32_t guess = predicted(a, p) + (i ? done[0] : 0);
 		guess = guess < 0 ? 0 : guess > maxval ? maxval : guess;
-		int32_t miss =
-					code_number(g, p, level_of(a, p), before, sample_of(colour, p) - guess, decode),
-				value = guess + miss;
+		find_contexts(a, p, guess, done, value, context);
+		value = guess + code_number(g, p, context, sample_of(colour, p) - guess, decode);
 		value = value < 0 ? 0 : value > maxval ? maxval : value;
-		residual = value - predicted(a, p);
+		done[1] = done[0];
+		done[0] = value - predicted(a, p);
 		result |= (uint64_t)value << 16 * p;
-		if (i == 0 && g->part->planes > 1) {
-			same = &g->same[mixed(mixed(2, (uint64_t)value), a->w) >> 52];
-			bool fits = same->confidence && sample_of(same->colour, p) == value;
-			if (fits && vae_odds_bit(&g->coder, &g->literal.known[0], colour == same->colour, SLOW,
-			                         decode)) {
-				result = same->colour;
-				break;
-			}
-		}
+		if (i == 0 && g->part->planes > 1 && code_known(g, a, p, value, &colour, decode))
+			return colour;
 	}
-	if (same)
-		*same = (struct recall){.colour = result, .confidence = 1};
+	for (int i = 0; i < KNOWN && g->part->planes > 1; i++)
+		learn(g->place[i], 0, result);
 	return result;
 }
 
@@ -220,17 +275,15 @@ static inline unsigned code_choice(struct graphic *g, const struct around *a,
 	uint32_t is = (colour[i] == a->w) | (colour[i] == a->n) << 1 | (colour[i] == a->ne) << 2 |
 	              (colour[i] == a->nw) << 3 | (confidence[0] && colour[i] == a->wide->colour) << 4 |
 	              (confidence[1] && colour[i] == a->narrow->colour) << 5;
-	uint32_t mask = (1 << ODDS_BITS) - 1;
-	uint64_t exact = mixed(mixed(a->narrow_check, (uint64_t)(a->narrow - g->narrow)), i);
+	const uint64_t context[VAE_MIX_INPUTS - 1] = {
+		mixed(mixed(a->pattern, is), i), mixed(mixed(a->history, is & 15), i),
+		mixed(a->narrow_hash, i), mixed(mixed(mixed(a->w, a->n), i), is)};
 	struct vae_odds *odds[VAE_MIX_INPUTS] = {
-		&g->odds[0][(is << 9 | confidence[0] << 6 | confidence[1] << 3 | i) & mask],
-		&g->odds[1][(mixed(mixed(a->pattern, is), i) >> 40) & mask],
-		&g->odds[2][(mixed(mixed(a->history, is & 15), i) >> 40) & mask],
-		&g->odds[3][exact >> 40 & mask],
-		&g->odds[4][(mixed(mixed(mixed(a->w, a->n), i), is) >> 40) & mask],
-	};
+		&g->odds[0][is << 9 | confidence[0] << 6 | confidence[1] << 3 | i]};
+	for (int j = 1; j < VAE_MIX_INPUTS; j++)
+		odds[j] = &g->odds[j][context[j - 1] >> (64 - ODDS_BITS)];
 	struct vae_mixer *m = &g->mixer[i * 8 + confidence[0]];
-	return vae_mix_bit(&g->coder, &g->logistic, m, odds, hit, SLOW, decode);
+	return vae_mix_bit(&g->coder, &g->logistic, m, odds, hit, USES, decode);
 }
 
 static inline void code_pixel(struct graphic *g, uint32_t x, const bool decode)
@@ -241,7 +294,7 @@ static inline void code_pixel(struct graphic *g, uint32_t x, const bool decode)
 	look(g, x, &a);
 	if (a.pattern == 255 && a.n == a.nne) {
 		struct vae_odds *o = &g->flat[a.history & 7 ? 1 : a.history >> 6 & 7 ? 2 : 0];
-		if (!vae_odds_bit(&g->coder, o, *here != a.w, 15, decode)) {
+		if (!vae_odds_bit(&g->coder, &g->logistic, o, *here != a.w, VAE_ODDS_USES - 1, decode)) {
 			*here = a.w;
 			g->used[0][x] = 0;
 			return;
@@ -255,28 +308,16 @@ static inline void code_pixel(struct graphic *g, uint32_t x, const bool decode)
 	else if (i == count)
 		*here = code_literal(g, &a, *here, decode);
 	g->used[0][x] = (uint8_t)(i < count ? i : 7);
-	learn(a.wide, a.wide_check, *here);
-	learn(a.narrow, a.narrow_check, *here);
+	learn(a.wide, (uint16_t)a.wide_hash, *here);
+	learn(a.narrow, (uint16_t)a.narrow_hash, *here);
 }
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
-static uint64_t load(const struct vae_exact_part *part, uint32_t x, uint32_t y)
-{
-	uint64_t colour = 0;
-	for (unsigned i = 0; i < part->planes; i++) {
-		const struct vae_exact_plane *p = &part->tile->plane[part->first + i];
-		colour |= (uint64_t)p->sample[y * p->stride + x * p->step] << 16 * i;
-	}
-	return colour;
-}
-
 static void store(const struct vae_exact_part *part, uint32_t x, uint32_t y, uint64_t colour)
 {
-	for (unsigned i = 0; i < part->planes; i++) {
-		const struct vae_exact_plane *p = &part->tile->plane[part->first + i];
-		p->sample[y * p->stride + x * p->step] = (uint16_t)sample_of(colour, i);
-	}
+	for (unsigned i = 0; i < part->planes; i++)
+		*vae_exact_sample(part, i, x, y) = (uint16_t)sample_of(colour, i);
 }
 
 /* Pixels outside the tile are as its nearest one of the row above or, above the tile, 0. */
@@ -313,7 +354,7 @@ static inline int code_rows(struct graphic *g, struct vae_error *error, const bo
 				continue;
 			}
 			if (!decode)
-				g->row[0][x] = load(g->part, x, y);
+				g->row[0][x] = vae_exact_colour(g->part, x, y);
 			code_pixel(g, x, decode);
 			if (decode)
 				store(g->part, x, y, g->row[0][x]);
@@ -328,6 +369,13 @@ static void start_odds(struct vae_odds *odds, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		odds[i] = (struct vae_odds){32768, 0};
+}
+
+static void start_mixers(struct vae_mixer *mixer, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		for (int j = 0; j < VAE_MIX_INPUTS; j++)
+			mixer[i].weight[j] = 65536 * 3 / 10;
 }
 
 static int open_graphic(struct graphic **graphic, const struct vae_exact_part *part,
@@ -350,10 +398,10 @@ static int open_graphic(struct graphic **graphic, const struct vae_exact_part *p
 	vae_logistic_init(&g->logistic);
 	start_odds(g->odds[0], sizeof g->odds / sizeof **g->odds);
 	start_odds(g->flat, sizeof g->flat / sizeof *g->flat);
-	start_odds((struct vae_odds *)&g->literal, sizeof g->literal / sizeof(struct vae_odds));
-	for (int i = 0; i < CANDIDATES * 8; i++)
-		for (int j = 0; j < VAE_MIX_INPUTS; j++)
-			g->mixer[i].weight[j] = 65536 * 3 / 10;
+	start_odds(g->literal.known[0], KNOWN * 8);
+	start_odds(g->literal.odds[0], sizeof g->literal.odds / sizeof **g->literal.odds);
+	start_mixers(g->literal.mixer[0], sizeof g->literal.mixer / sizeof **g->literal.mixer);
+	start_mixers(g->mixer, sizeof g->mixer / sizeof *g->mixer);
 	return 0;
 }
 
@@ -378,7 +426,7 @@ int vae_exact_graphic_encode(struct vae_buffer *buffer, const struct vae_exact_p
 	if (!rc)
 		rc = code_rows(g, error, false);
 	if (!rc)
-		rc = vae_rans_finish(&g->coder, 1, buffer, error);
+		rc = vae_rans_flush(&g->coder, 1, buffer, error);
 	close_graphic(g);
 	return rc;
 }
@@ -389,13 +437,15 @@ int vae_exact_graphic_decode(const struct vae_exact_part *part, struct vae_exact
 	struct graphic *g = NULL;
 	int rc = open_graphic(&g, part, error);
 	if (!rc)
-		rc = vae_rans_start(&g->coder, 1, bytes->next, (size_t)(bytes->end - bytes->next), error);
+		rc = vae_rans_open(&g->coder, bytes->next, (size_t)(bytes->end - bytes->next), error);
+	if (!rc)
+		rc = vae_rans_start(&g->coder, 1, error);
 	if (!rc)
 		rc = code_rows(g, error, true);
 	if (!rc)
-		rc = vae_rans_check(&g->coder, error);
-	if (!rc)
 		rc = vae_rans_end(&g->coder, 1, error);
+	if (!rc)
+		rc = vae_rans_close(&g->coder, error);
 	close_graphic(g);
 	return rc;
 }

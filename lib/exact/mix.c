@@ -17,10 +17,13 @@ void vae_logistic_init(struct vae_logistic *t)
 		int32_t two =
 			logistic_at(i >> 6) * (64 - part) + logistic_at((i >> 6) + 1) * part; /* times 64 */
 		int32_t one = two >> 5;
-		t->squash[i] = (uint16_t)(one < 32 ? 32 : one > 65504 ? 65504 : one);
+		one = one < 32 ? 32 : one > 65504 ? 65504 : one;
+		t->squash[i] = (uint16_t)one;
 		for (; next < 4096 && next * 16 + 8 <= one; next++)
 			t->stretch[next] = (int16_t)(x < -2047 ? -2047 : x);
 	}
 	while (next < 4096)
 		t->stretch[next++] = 2047;
+	for (int i = 0; i < VAE_ODDS_USES; i++)
+		t->step[i] = (uint16_t)(131072 / (2 * i + 3));
 }

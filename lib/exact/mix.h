@@ -1,8 +1,22 @@
 /* mix.h - probabilities of bits that adapt, and their mixing in the logistic domain (Mahoney 2005).
- * Integers.
+ * Integers; >> rounds down.
  *
- * A probability is that of a 1, times 65536. In the logistic domain x stands for 256 ln(p / (1 -
- * p)), limited to +-2047.
+ * Odds are the probability of a 1, times 65536, at first 32768, and how often they were moved, at
+ * first 0. A bit of probability `one` is an event of rans.h: a 0 is [0, zero), a 1 [zero, 32768),
+ * zero = (65536 - one) >> 1. After it, one += ((aim - one) x (step(uses) >> 1)) >> 15, limited to
+ * 32 .. 65504, where aim is 65535 or 0 and step(n) = 131072 / (2 n + 3), rounded down; then uses
+ * grow by 1 up to a limit that the caller gives.
+ *
+ * The logistic domain holds x = 256 ln(p / (1 - p)), limited to +-2047, by two tables. squash: for
+ * i = 0 to 4095, j = i >> 6, f = i mod 64, the probability of x = i - 2048 is (l(j) (64 - f) + l(j
+ * + 1) f) >> 5, limited to 32 .. 65504; l(0) to l(32) are in mix.c, l(64 - j) = 32768 - l(j).
+ * stretch: the x of probability p is that of the least i with squash >= 16 (p >> 4) + 8, at least
+ * -2047; 2047 where there is none.
+ *
+ * A mixer has five weights, at first 19660 each (65536 is 1). A mixed bit has the probability of x
+ * = (sum of (weight >> 4) x stretch(odds)) >> 12, limited to +-2047. After it, miss = 65536 bit -
+ * that probability; weight += (stretch(odds) x (miss >> 4) + 512) >> 10, with the stretch from
+ * before, limited to +-524288; and each odds move as above.
  */
 #ifndef VAE_EXACT_MIX_H
 #define VAE_EXACT_MIX_H
@@ -15,20 +29,23 @@ struct vae_odds {
 	uint16_t uses; /* how often it was moved, up to its limit */
 };
 
-/* Moves p towards bit by 1 / (uses + 1.5) at first, by 2^-slowest in the end. */
-static inline void vae_odds_adapt(struct vae_odds *p, unsigned bit, unsigned slowest)
+enum { VAE_ODDS_USES = 256 };
+
+/* The tables of this file. */
+struct vae_logistic {
+	int16_t stretch[4096];        /* x of probability 16 i + 8 */
+	uint16_t squash[4096];        /* probability of x = i - 2048 */
+	uint16_t step[VAE_ODDS_USES]; /* 131072 / (2 i + 3) */
+};
+void vae_logistic_init(struct vae_logistic *tables);
+
+/* Moves p towards bit by 1 / (uses + 1.5); uses are counted up to `most` < VAE_ODDS_USES. */
+static inline void vae_odds_adapt(const struct vae_logistic *tables, struct vae_odds *p,
+                                  unsigned bit, unsigned most)
 {
-	static const uint16_t step[33] = {/* 65536 / (n + 1.5) */
-	                                  43691, 26214, 18725, 14564, 11916, 10082, 8738, 7710, 6899,
-	                                  6242,  5699,  5243,  4855,  4520,  4228,  3972, 3745, 3542,
-	                                  3361,  3197,  3048,  2913,  2789,  2675,  2570, 2473, 2383,
-	                                  2300,  2222,  2149,  2081,  2016,  1956};
-	int32_t aim = bit ? 65535 : 0, least = 65536 >> slowest, s = step[p->uses];
-	if (s <= least)
-		s = least;
-	else
-		p->uses = (uint16_t)(p->uses + (p->uses < 32));
-	int32_t now = p->one + (int32_t)(((int64_t)(aim - p->one) * s) >> 16);
+	int32_t aim = bit ? 65535 : 0,
+			now = p->one + (((aim - p->one) * (tables->step[p->uses] >> 1)) >> 15);
+	p->uses = (uint16_t)(p->uses + (p->uses < most));
 	p->one = (uint16_t)(now < 32 ? 32 : now > 65504 ? 65504 : now);
 }
 
@@ -45,22 +62,16 @@ static inline unsigned vae_odds_code(struct vae_rans *c, uint32_t one, unsigned 
 }
 
 /* Codes a bit in one context, and adapts it. */
-static inline unsigned vae_odds_bit(struct vae_rans *c, struct vae_odds *p, unsigned bit,
-                                    unsigned slowest, const bool decode)
+static inline unsigned vae_odds_bit(struct vae_rans *c, const struct vae_logistic *tables,
+                                    struct vae_odds *p, unsigned bit, unsigned most,
+                                    const bool decode)
 {
 	bit = vae_odds_code(c, p->one, bit, decode);
-	vae_odds_adapt(p, bit, slowest);
+	vae_odds_adapt(tables, p, bit, most);
 	return bit;
 }
 
 enum { VAE_MIX_INPUTS = 5 };
-
-/* The tables of the logistic domain. */
-struct vae_logistic {
-	int16_t stretch[4096]; /* x of probability 16 i + 8 */
-	uint16_t squash[4096]; /* probability of x = i - 2048 */
-};
-void vae_logistic_init(struct vae_logistic *tables);
 
 /* Weights of one context of a mixer, 65536 being 1. */
 struct vae_mixer {
@@ -70,7 +81,7 @@ struct vae_mixer {
 /* Codes a bit by the probabilities of VAE_MIX_INPUTS contexts, and adapts them and the weights. */
 static inline unsigned vae_mix_bit(struct vae_rans *c, const struct vae_logistic *tables,
                                    struct vae_mixer *m, struct vae_odds *const odds[VAE_MIX_INPUTS],
-                                   unsigned bit, unsigned slowest, const bool decode)
+                                   unsigned bit, unsigned most, const bool decode)
 {
 	int32_t x[VAE_MIX_INPUTS], sum = 0;
 	for (int i = 0; i < VAE_MIX_INPUTS; i++) {
@@ -85,7 +96,7 @@ static inline unsigned vae_mix_bit(struct vae_rans *c, const struct vae_logistic
 	for (int i = 0; i < VAE_MIX_INPUTS; i++) {
 		int32_t w = m->weight[i] + ((x[i] * (miss >> 4) + (1 << 9)) >> 10);
 		m->weight[i] = w < -524288 ? -524288 : w > 524288 ? 524288 : w;
-		vae_odds_adapt(odds[i], bit, slowest);
+		vae_odds_adapt(tables, odds[i], bit, most);
 	}
 	return bit;
 }

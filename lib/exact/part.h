@@ -1,47 +1,59 @@
-/* part.h - a part of a tile: planes that are coded together in one mode. Each mode writes itself
- * after the part's first byte. */
+/* part.h - a part of a tile: planes that are coded together in one mode. */
 #ifndef VAE_EXACT_PART_H
 #define VAE_EXACT_PART_H
 
 #include "exact/exact.h"
 
-enum { VAE_EXACT_STORED = 0, VAE_EXACT_NATURAL = 1, VAE_EXACT_GRAPHIC = 2 };
+enum { VAE_EXACT_STORED, VAE_EXACT_NATURAL, VAE_EXACT_GRAPHIC }; /* modes: the first byte mod 4 */
+enum { VAE_EXACT_PART_PLANES = 3 };
 
 struct vae_exact_part {
 	const struct vae_exact_tile *tile;
-	unsigned first, planes; /* planes first to first + planes - 1 of the tile */
+	unsigned first, planes; /* planes first to first + planes - 1 of the tile; 1 or 3 */
 };
 
-/* What may be read of a part. */
+/* What is yet to be read of a part. */
 struct vae_exact_bytes {
 	const uint8_t *next, *end; /* borrowed */
 	bool failed;               /* ran past the end, or met a number that does not fit: sticky */
 };
-/* Reads a number; 0 after a failure. */
-uint32_t vae_exact_part_read(struct vae_exact_bytes *bytes);
-int vae_exact_part_write(struct vae_buffer *buffer, uint32_t number, struct vae_error *error);
+/* Reads a number below 2^28; 0 after a failure. */
+uint32_t vae_exact_read(struct vae_exact_bytes *bytes);
+/* Appends a number. */
+int vae_exact_write(struct vae_buffer *buffer, uint32_t number, struct vae_error *error);
 
-/* The run of exact cells of cell row `row` that begins at cell *cell or after it: *cell is where,
- * and the number of cells is returned; 0 where there is none. */
-uint32_t vae_exact_part_run(const struct vae_exact_tile *tile, uint32_t row, uint32_t *cell);
+/* Finds the run of exact cells of cell row `row` that begins at cell *cell or right of it: *cell is
+ * set to where, and its number of cells is returned; 0: there is none. */
+uint32_t vae_exact_run(const struct vae_exact_tile *tile, uint32_t row, uint32_t *cell);
 
-/* Samples as they are: stored.c. The size is of all bytes of the part. */
+static inline bool vae_exact_is(const struct vae_exact_tile *tile, uint32_t x, uint32_t y)
+{
+	uint32_t columns = (tile->width + VAE_EXACT_CELL - 1) / VAE_EXACT_CELL;
+	return !tile->cells || tile->cells[y / VAE_EXACT_CELL * columns + x / VAE_EXACT_CELL];
+}
+
+static inline uint16_t *vae_exact_sample(const struct vae_exact_part *part, unsigned plane,
+                                         uint32_t x, uint32_t y)
+{
+	const struct vae_exact_plane *p = &part->tile->plane[part->first + plane];
+	return p->sample + y * p->stride + x * p->step;
+}
+
+/* A pixel's samples as one number: plane i's times 2^(16 i). */
+static inline uint64_t vae_exact_colour(const struct vae_exact_part *part, uint32_t x, uint32_t y)
+{
+	uint64_t colour = 0;
+	for (unsigned i = 0; i < part->planes; i++)
+		colour |= (uint64_t)*vae_exact_sample(part, i, x, y) << 16 * i;
+	return colour;
+}
+
+/* Appends a part as it is; decodes what follows the first byte of one: stored.c. VAE_EDATA for a
+ * wrong size. */
 size_t vae_exact_stored_size(const struct vae_exact_part *part);
 int vae_exact_stored_encode(struct vae_buffer *buffer, const struct vae_exact_part *part,
                             struct vae_error *error);
 int vae_exact_stored_decode(const struct vae_exact_part *part, struct vae_exact_bytes *bytes,
                             struct vae_error *error);
-
-/* Photographs: natural.h over colours that were transformed. `mode` is the part's first byte. */
-int vae_exact_photo_encode(struct vae_buffer *buffer, const struct vae_exact_part *part,
-                           struct vae_error *error);
-int vae_exact_photo_decode(const struct vae_exact_part *part, unsigned mode,
-                           struct vae_exact_bytes *bytes, struct vae_error *error);
-
-/* Graphics: graphic.h. */
-int vae_exact_graphic_encode(struct vae_buffer *buffer, const struct vae_exact_part *part,
-                             struct vae_error *error);
-int vae_exact_graphic_decode(const struct vae_exact_part *part, struct vae_exact_bytes *bytes,
-                             struct vae_error *error);
 
 #endif

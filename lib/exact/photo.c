@@ -1,9 +1,11 @@
-/* A part as a photograph: colours are transformed, strips go through natural.h. */
+#include "exact/photo.h"
+
 #include "exact/colour.h"
 #include "exact/natural.h"
-#include "exact/part.h"
 
 #include <stdlib.h>
+
+enum { CHUNK = 65536 }; /* pixels */
 
 /* What is chosen for a part, and its working memory. */
 struct photo {
@@ -16,24 +18,36 @@ struct photo {
 	struct vae_rans coder;
 };
 
-static uint16_t *sample_at(const struct vae_exact_part *part, unsigned plane, uint32_t x,
-                           uint32_t y)
+/* Reads n pixels from pixel (x, y) on into planes. */
+static void load_row(const struct vae_exact_part *part, uint32_t x, uint32_t y, uint32_t n,
+                     int32_t *const planes[])
 {
-	const struct vae_exact_plane *p = &part->tile->plane[part->first + plane];
-	return p->sample + y * p->stride + x * p->step;
+	for (unsigned i = 0; i < part->planes; i++) {
+		const struct vae_exact_plane *p = &part->tile->plane[part->first + i];
+		const uint16_t *from = p->sample + y * p->stride + x * p->step;
+		for (uint32_t j = 0; j < n; j++)
+			planes[i][j] = from[j * p->step];
+	}
 }
 
-static void forward(const struct vae_exact_part *part, unsigned transform, uint32_t x, uint32_t y,
-                    int32_t *out)
+static void store_row(const struct vae_exact_part *part, uint32_t x, uint32_t y, uint32_t n,
+                      int32_t *const planes[])
 {
-	uint16_t in[VAE_NATURAL_PLANES];
-	for (unsigned i = 0; i < part->planes; i++)
-		in[i] = *sample_at(part, i, x, y);
+	for (unsigned i = 0; i < part->planes; i++) {
+		const struct vae_exact_plane *p = &part->tile->plane[part->first + i];
+		uint16_t *to = p->sample + y * p->stride + x * p->step;
+		for (uint32_t j = 0; j < n; j++)
+			to[j * p->step] = (uint16_t)planes[i][j];
+	}
+}
+
+/* The same, transformed. */
+static void load_transformed(const struct vae_exact_part *part, unsigned transform, uint32_t x,
+                             uint32_t y, uint32_t n, int32_t *const planes[])
+{
+	load_row(part, x, y, n, planes);
 	if (part->planes == 3)
-		vae_exact_colour_forward(transform, in, out);
-	else
-		for (unsigned i = 0; i < part->planes; i++)
-			out[i] = in[i];
+		vae_exact_colour_forward(transform, n, planes);
 }
 
 /* A strip's place: a run of exact cells. */
@@ -45,7 +59,7 @@ struct run {
 static bool next_run(const struct vae_exact_tile *tile, uint32_t row, uint32_t *cell,
                      struct run *run)
 {
-	uint32_t cells = vae_exact_part_run(tile, row, cell), right;
+	uint32_t cells = vae_exact_run(tile, row, cell), right;
 	if (!cells)
 		return false;
 	run->left = *cell * VAE_EXACT_CELL;
@@ -64,29 +78,35 @@ static uint32_t cell_rows(const struct vae_exact_tile *tile)
 
 /* ---- what the encoder chooses ---------------------------------------------------------------- */
 
-/* Mean size of what N + W - NW misses in each plane, on every fourth row of each run, times 16. */
-static void estimate(const struct vae_exact_part *part, unsigned transform,
-                     uint64_t mean[VAE_NATURAL_PLANES])
+/* The sum of the sizes of what N + W - NW misses, n >= 1 pixels of two rows. */
+static uint64_t misses(const int32_t *above, const int32_t *here, uint32_t n)
 {
+	uint64_t sum = 0;
+	for (uint32_t i = 1; i < n; i++) {
+		int32_t miss = here[i] - here[i - 1] - above[i] + above[i - 1];
+		sum += (uint32_t)(miss < 0 ? -miss : miss);
+	}
+	return sum;
+}
+
+/* The mean of such sizes in each plane, times 16, by some rows of each run. */
+static void estimate(struct photo *photo, unsigned transform, uint64_t mean[VAE_NATURAL_PLANES])
+{
+	const struct vae_exact_part *part = photo->part;
 	uint64_t sum[VAE_NATURAL_PLANES] = {0}, count = 0;
 	struct run run;
 	for (uint32_t row = 0; row < cell_rows(part->tile); row++)
 		for (uint32_t cell = 0; next_run(part->tile, row, &cell, &run);)
-			for (uint32_t y = run.top + 1; y < run.top + run.rows; y += 4) {
-				int32_t nw[VAE_NATURAL_PLANES], w[VAE_NATURAL_PLANES], n[VAE_NATURAL_PLANES],
-					c[VAE_NATURAL_PLANES];
-				forward(part, transform, run.left, y - 1, nw);
-				forward(part, transform, run.left, y, w);
-				for (uint32_t x = run.left + 1; x < run.left + run.width; x++) {
-					forward(part, transform, x, y - 1, n);
-					forward(part, transform, x, y, c);
-					for (unsigned i = 0; i < part->planes; i++) {
-						sum[i] += (uint64_t)labs((long)c[i] - n[i] - w[i] + nw[i]);
-						nw[i] = n[i];
-						w[i] = c[i];
-					}
-				}
-				count += run.width - 1;
+			for (uint32_t y = 1; y < run.rows; y += 8) {
+				int32_t *here[VAE_NATURAL_PLANES] = {NULL};
+				for (unsigned i = 0; i < part->planes; i++)
+					here[i] = photo->value[i] + run.width;
+				load_transformed(part, transform, run.left, run.top + y - 1, run.width,
+				                 photo->value);
+				load_transformed(part, transform, run.left, run.top + y, run.width, here);
+				for (unsigned i = 0; i < part->planes; i++)
+					sum[i] += misses(photo->value[i], here[i], run.width);
+				count += run.width;
 			}
 	for (unsigned i = 0; i < part->planes; i++)
 		mean[i] = count ? sum[i] * 16 / count : 0;
@@ -97,7 +117,7 @@ static void choose(struct photo *photo)
 	uint64_t mean[VAE_NATURAL_PLANES], best = UINT64_MAX, widest = 0;
 	for (unsigned t = 0; t < (photo->part->planes == 3 ? VAE_EXACT_TRANSFORMS : 1); t++) {
 		uint64_t sum = 0, most = 0;
-		estimate(photo->part, t, mean);
+		estimate(photo, t, mean);
 		for (unsigned i = 0; i < photo->part->planes; i++) {
 			sum += mean[i];
 			most = mean[i] > most ? mean[i] : most;
@@ -108,42 +128,44 @@ static void choose(struct photo *photo)
 			photo->transform = t;
 		}
 	}
-	while (widest >> photo->grain > 16 * 16 && photo->grain < 12)
+	while (widest >> photo->grain > 16 * 16 && photo->grain < 10)
 		photo->grain++;
 }
 
 static void find_ranges(struct photo *photo)
 {
+	const struct vae_exact_part *part = photo->part;
 	struct run run;
-	int32_t v[VAE_NATURAL_PLANES];
 	for (unsigned i = 0; i < VAE_NATURAL_PLANES; i++)
 		photo->range[i] = (struct vae_natural_range){65535, -65535};
-	for (uint32_t row = 0; row < cell_rows(photo->part->tile); row++)
-		for (uint32_t cell = 0; next_run(photo->part->tile, row, &cell, &run);)
-			for (uint32_t y = run.top; y < run.top + run.rows; y++)
-				for (uint32_t x = run.left; x < run.left + run.width; x++) {
-					forward(photo->part, photo->transform, x, y, v);
-					for (unsigned i = 0; i < photo->part->planes; i++) {
-						struct vae_natural_range *r = &photo->range[i];
-						r->low = v[i] < r->low ? v[i] : r->low;
-						r->high = v[i] > r->high ? v[i] : r->high;
+	for (uint32_t row = 0; row < cell_rows(part->tile); row++)
+		for (uint32_t cell = 0; next_run(part->tile, row, &cell, &run);)
+			for (uint32_t y = run.top; y < run.top + run.rows; y++) {
+				load_transformed(part, photo->transform, run.left, y, run.width, photo->value);
+				for (unsigned i = 0; i < part->planes; i++) {
+					const int32_t *v = photo->value[i];
+					int32_t low = photo->range[i].low, high = photo->range[i].high;
+					for (uint32_t j = 0; j < run.width; j++) {
+						low = v[j] < low ? v[j] : low;
+						high = v[j] > high ? v[j] : high;
 					}
+					photo->range[i] = (struct vae_natural_range){low, high};
 				}
+			}
+	for (unsigned i = 0; i < part->planes; i++)
+		if (photo->range[i].low > photo->range[i].high) /* no exact cell */
+			photo->range[i] = (struct vae_natural_range){0, 0};
 }
 
 /* ---- strips ---------------------------------------------------------------------------------- */
 
 static int open_photo(struct photo *photo, struct vae_error *error)
 {
-	const struct vae_exact_part *part = photo->part;
-	uint32_t width = part->tile->width;
-	int rc = vae_alloc(&photo->strip, (size_t)part->planes * VAE_EXACT_CELL * width,
-	                   sizeof *photo->strip, error);
-	if (rc)
-		return rc;
-	for (unsigned i = 0; i < part->planes; i++)
-		photo->value[i] = photo->strip + (size_t)i * VAE_EXACT_CELL * width;
-	return vae_natural_new(&photo->natural, width, part->planes, photo->range, photo->grain, error);
+	size_t size = (size_t)VAE_EXACT_CELL * photo->part->tile->width;
+	int rc = vae_alloc(&photo->strip, photo->part->planes * size, sizeof *photo->strip, error);
+	for (unsigned i = 0; i < photo->part->planes && !rc; i++)
+		photo->value[i] = photo->strip + i * size;
+	return rc;
 }
 
 static void close_photo(struct photo *photo)
@@ -153,50 +175,80 @@ static void close_photo(struct photo *photo)
 	free(photo->strip);
 }
 
+/* The planes of row y of a strip. */
+static void row_of(const struct photo *photo, const struct run *run, uint32_t y,
+                   int32_t *row[VAE_NATURAL_PLANES])
+{
+	for (unsigned i = 0; i < photo->part->planes; i++)
+		row[i] = photo->value[i] + (size_t)y * run->width;
+}
+
 static void load_strip(struct photo *photo, const struct run *run)
 {
-	int32_t v[VAE_NATURAL_PLANES];
-	for (uint32_t y = 0; y < run->rows; y++)
-		for (uint32_t x = 0; x < run->width; x++) {
-			forward(photo->part, photo->transform, run->left + x, run->top + y, v);
-			for (unsigned i = 0; i < photo->part->planes; i++)
-				photo->value[i][y * run->width + x] = v[i];
-		}
+	int32_t *row[VAE_NATURAL_PLANES];
+	for (uint32_t y = 0; y < run->rows; y++) {
+		row_of(photo, run, y, row);
+		load_transformed(photo->part, photo->transform, run->left, run->top + y, run->width, row);
+	}
 }
 
 static void store_strip(struct photo *photo, const struct run *run)
 {
 	const struct vae_exact_part *part = photo->part;
-	for (uint32_t y = 0; y < run->rows; y++)
-		for (uint32_t x = 0; x < run->width; x++) {
-			int32_t v[VAE_NATURAL_PLANES];
-			uint16_t out[VAE_NATURAL_PLANES];
-			for (unsigned i = 0; i < part->planes; i++) {
-				bool constant = photo->range[i].low == photo->range[i].high;
-				v[i] = constant ? photo->range[i].low : photo->value[i][y * run->width + x];
-				out[i] = (uint16_t)v[i];
-			}
-			if (part->planes == 3)
-				vae_exact_colour_inverse(photo->transform, v, (uint16_t)part->tile->maxval, out);
-			for (unsigned i = 0; i < part->planes; i++)
-				*sample_at(part, i, run->left + x, run->top + y) = out[i];
-		}
+	int32_t *row[VAE_NATURAL_PLANES];
+	for (uint32_t y = 0; y < run->rows; y++) {
+		row_of(photo, run, y, row);
+		for (unsigned i = 0; i < part->planes; i++)
+			for (uint32_t x = 0; x < run->width && photo->range[i].low == photo->range[i].high; x++)
+				row[i][x] = photo->range[i].low;
+		if (part->planes == 3)
+			vae_exact_colour_inverse(photo->transform, run->width, row,
+			                         (int32_t)part->tile->maxval);
+		store_row(part, run->left, run->top + y, run->width, row);
+	}
 }
 
-static int code_strips(struct photo *photo, bool decode, struct vae_error *error)
+static int code_strip(struct photo *photo, const struct run *run, bool decode,
+                      struct vae_error *error)
+{
+	if (!decode)
+		load_strip(photo, run);
+	int rc = vae_natural_code(photo->natural, &photo->coder, decode, run->left, run->width,
+	                          run->rows, photo->value, run->width, error);
+	if (decode && !rc)
+		store_strip(photo, run);
+	return rc;
+}
+
+/* Ends a chunk of events; buffer: where it goes when encoding. */
+static int end_chunk(struct photo *photo, struct vae_buffer *buffer, bool decode,
+                     struct vae_error *error)
+{
+	return decode ? vae_rans_end(&photo->coder, VAE_RANS_STATES, error)
+	              : vae_rans_flush(&photo->coder, VAE_RANS_STATES, buffer, error);
+}
+
+/* A chunk ends with the strip with which its pixels become CHUNK or more, or with the last strip.
+ */
+static int code_strips(struct photo *photo, struct vae_buffer *buffer, bool decode,
+                       struct vae_error *error)
 {
 	struct run run;
+	uint32_t pixels = 0;
 	int rc = 0;
 	for (uint32_t row = 0; row < cell_rows(photo->part->tile) && !rc; row++)
 		for (uint32_t cell = 0; !rc && next_run(photo->part->tile, row, &cell, &run);) {
-			if (!decode)
-				load_strip(photo, &run);
-			rc = vae_natural_code(photo->natural, &photo->coder, decode, run.left, run.width,
-			                      run.rows, photo->value, run.width, error);
-			if (decode && !rc)
-				store_strip(photo, &run);
+			if (decode && !pixels)
+				rc = vae_rans_start(&photo->coder, VAE_RANS_STATES, error);
+			if (!rc)
+				rc = code_strip(photo, &run, decode, error);
+			pixels += run.width * run.rows;
+			if (!rc && pixels >= CHUNK) {
+				rc = end_chunk(photo, buffer, decode, error);
+				pixels = 0;
+			}
 		}
-	return rc;
+	return rc || !pixels ? rc : end_chunk(photo, buffer, decode, error);
 }
 
 /* ---- parts ----------------------------------------------------------------------------------- */
@@ -208,25 +260,26 @@ int vae_exact_photo_encode(struct vae_buffer *buffer, const struct vae_exact_par
                            struct vae_error *error)
 {
 	struct photo photo = {.part = part};
-	uint8_t mode;
-	choose(&photo);
-	find_ranges(&photo);
-	mode = (uint8_t)(VAE_EXACT_NATURAL | photo.transform << 2);
-	int rc = vae_buffer_append(buffer, &mode, 1, error);
-	if (!rc)
-		rc = vae_exact_part_write(buffer, photo.grain, error);
-	for (unsigned i = 0; i < part->planes && !rc; i++) {
-		rc = vae_exact_part_write(buffer, folded(photo.range[i].low), error);
-		if (!rc)
-			rc = vae_exact_part_write(buffer, (uint32_t)(photo.range[i].high - photo.range[i].low),
-			                          error);
+	int rc = open_photo(&photo, error);
+	if (!rc) {
+		choose(&photo);
+		find_ranges(&photo);
+		uint8_t mode = (uint8_t)(VAE_EXACT_NATURAL | photo.transform << 2);
+		rc = vae_buffer_append(buffer, &mode, 1, error);
 	}
 	if (!rc)
-		rc = open_photo(&photo, error);
+		rc = vae_exact_write(buffer, photo.grain, error);
+	for (unsigned i = 0; i < part->planes && !rc; i++) {
+		rc = vae_exact_write(buffer, folded(photo.range[i].low), error);
+		if (!rc)
+			rc = vae_exact_write(buffer, (uint32_t)(photo.range[i].high - photo.range[i].low),
+			                     error);
+	}
 	if (!rc)
-		rc = code_strips(&photo, false, error);
+		rc = vae_natural_new(&photo.natural, part->tile->width, part->planes, photo.range,
+		                     photo.grain, error);
 	if (!rc)
-		rc = vae_rans_finish(&photo.coder, VAE_RANS_STATES, buffer, error);
+		rc = code_strips(&photo, buffer, false, error);
 	close_photo(&photo);
 	return rc;
 }
@@ -235,7 +288,7 @@ int vae_exact_photo_encode(struct vae_buffer *buffer, const struct vae_exact_par
 static int read_range(struct vae_natural_range *range, int32_t maxval, bool difference,
                       struct vae_exact_bytes *bytes, struct vae_error *error)
 {
-	uint32_t low = vae_exact_part_read(bytes), size = vae_exact_part_read(bytes);
+	uint32_t low = vae_exact_read(bytes), size = vae_exact_read(bytes);
 	int32_t least = difference ? -maxval : 0;
 	range->low = unfolded(low);
 	if (bytes->failed || range->low < least || range->low > maxval ||
@@ -248,26 +301,24 @@ static int read_range(struct vae_natural_range *range, int32_t maxval, bool diff
 int vae_exact_photo_decode(const struct vae_exact_part *part, unsigned mode,
                            struct vae_exact_bytes *bytes, struct vae_error *error)
 {
-	struct photo photo = {
-		.part = part, .transform = mode >> 2, .grain = vae_exact_part_read(bytes)};
-	int rc = 0;
-	if (photo.grain > 12 || photo.transform >= (part->planes == 3 ? VAE_EXACT_TRANSFORMS : 1))
+	struct photo photo = {.part = part, .transform = mode >> 2, .grain = vae_exact_read(bytes)};
+	int rc;
+	if (photo.grain > 10 || photo.transform >= (part->planes == 3 ? VAE_EXACT_TRANSFORMS : 1))
 		return vae_fail(error, VAE_EDATA, "exact samples have transform %u and grain %u",
 		                photo.transform, photo.grain);
+	rc = open_photo(&photo, error);
 	for (unsigned i = 0; i < part->planes && !rc; i++)
-		rc = read_range(&photo.range[i], (int32_t)part->tile->maxval, i && photo.transform != 3,
-		                bytes, error);
+		rc = read_range(&photo.range[i], (int32_t)part->tile->maxval,
+		                i && photo.transform != VAE_EXACT_UNTRANSFORMED, bytes, error);
 	if (!rc)
-		rc = open_photo(&photo, error);
+		rc = vae_natural_new(&photo.natural, part->tile->width, part->planes, photo.range,
+		                     photo.grain, error);
 	if (!rc)
-		rc = vae_rans_start(&photo.coder, VAE_RANS_STATES, bytes->next,
-		                    (size_t)(bytes->end - bytes->next), error);
+		rc = vae_rans_open(&photo.coder, bytes->next, (size_t)(bytes->end - bytes->next), error);
 	if (!rc)
-		rc = code_strips(&photo, true, error);
+		rc = code_strips(&photo, NULL, true, error);
 	if (!rc)
-		rc = vae_rans_check(&photo.coder, error);
-	if (!rc)
-		rc = vae_rans_end(&photo.coder, VAE_RANS_STATES, error);
+		rc = vae_rans_close(&photo.coder, error);
 	close_photo(&photo);
 	return rc;
 }

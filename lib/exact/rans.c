@@ -11,8 +11,8 @@ int vae_rans_reserve(struct vae_rans *c, size_t count, struct vae_error *error)
 	return vae_reserve(&c->event, &c->room, need + need / 2, c->events, sizeof *c->event, error);
 }
 
-int vae_rans_finish(const struct vae_rans *c, unsigned states, struct vae_buffer *buffer,
-                    struct vae_error *error)
+int vae_rans_flush(struct vae_rans *c, unsigned states, struct vae_buffer *buffer,
+                   struct vae_error *error)
 {
 	uint32_t state[VAE_RANS_STATES];
 	uint8_t *words, *first, *end;
@@ -36,38 +36,52 @@ int vae_rans_finish(const struct vae_rans *c, unsigned states, struct vae_buffer
 		vae_put32(first -= 4, state[i]);
 	memmove(words, first, (size_t)(end - first));
 	buffer->size = old + (size_t)(end - first);
+	c->events = 0;
 	return 0;
 }
 
-int vae_rans_start(struct vae_rans *c, unsigned states, const uint8_t *data, size_t bytes,
-                   struct vae_error *error)
+int vae_rans_open(struct vae_rans *c, const uint8_t *data, size_t bytes, struct vae_error *error)
 {
-	if (bytes < 4 * states)
-		return vae_fail(error, VAE_EDATA, "%zu bytes of exact samples are too few", bytes);
-	int rc = vae_alloc_raw(&c->words, bytes + VAE_RANS_PAD, 1, error);
+	int rc = vae_alloc_raw(&c->words, bytes + VAE_RANS_PAD, sizeof *c->words, error);
 	if (rc)
 		return rc;
 	memcpy(c->words, data, bytes);
 	memset(c->words + bytes, 0, VAE_RANS_PAD);
-	for (unsigned i = 0; i < states; i++)
-		c->state[i] = vae_get32(data + 4 * i);
-	c->next = c->words + 4 * states;
+	c->next = c->words;
 	c->end = c->words + bytes;
+	return 0;
+}
+
+static int damaged(struct vae_error *error)
+{
+	return vae_fail(error, VAE_EDATA, "exact samples are truncated or damaged");
+}
+
+int vae_rans_start(struct vae_rans *c, unsigned states, struct vae_error *error)
+{
+	if (c->next > c->end || (size_t)(c->end - c->next) < 4 * states)
+		return damaged(error);
+	for (unsigned i = 0; i < states; i++, c->next += 4)
+		c->state[i] = vae_get32(c->next);
 	return 0;
 }
 
 int vae_rans_check(const struct vae_rans *c, struct vae_error *error)
 {
-	return c->next > c->end ? vae_fail(error, VAE_EDATA, "exact samples are truncated or damaged")
-	                        : 0;
+	return c->next > c->end ? damaged(error) : 0;
 }
 
 int vae_rans_end(const struct vae_rans *c, unsigned states, struct vae_error *error)
 {
-	bool good = c->next == c->end;
+	bool good = true;
 	for (unsigned i = 0; i < states; i++)
 		good &= c->state[i] == VAE_RANS_FLOOR;
-	return good ? 0 : vae_fail(error, VAE_EDATA, "exact samples are truncated or damaged");
+	return good ? 0 : damaged(error);
+}
+
+int vae_rans_close(const struct vae_rans *c, struct vae_error *error)
+{
+	return c->next == c->end ? 0 : damaged(error);
 }
 
 void vae_rans_clear(struct vae_rans *c)

@@ -9,11 +9,11 @@
  *     state = count x floor(state / 2^15) + slot - start, and where state < 2^16: state = 2^16 x
  *     state + the next word.
  *
- * Coded form: the states, 4 bytes each, then words of 2 bytes in the order in which they are read;
- * all little-endian. After the last event each state is 2^16 and no word is left.
+ * Coded form of a chunk of events: the states, 4 bytes each, then words of 2 bytes in the order in
+ * which they are read; all little-endian. After a chunk's last event each state is 2^16.
  *
- * rANS decodes first what was encoded last. The encoder therefore keeps all events of a part (4
- * bytes each) and walks them backwards at its end.
+ * rANS decodes first what was encoded last. The encoder therefore keeps the events of a chunk (4
+ * bytes each) and walks them backwards at its end. Where chunks end is agreed on by the callers.
  *
  * Both directions share each function: decode is a constant wherever it is called, and value is
  * used when encoding alone.
@@ -42,18 +42,22 @@ struct vae_rans {
 
 /* Makes room for count more events. */
 int vae_rans_reserve(struct vae_rans *coder, size_t count, struct vae_error *error);
-/* Appends the coded form of all events, which went through the first `states` states. */
-int vae_rans_finish(const struct vae_rans *coder, unsigned states, struct vae_buffer *buffer,
-                    struct vae_error *error);
-/* Starts decoding. The data are copied. VAE_EDATA where they are too short for the states. */
-int vae_rans_start(struct vae_rans *coder, unsigned states, const uint8_t *data, size_t bytes,
+/* Ends a chunk: appends the coded form of its events, which went through the first `states` states,
+ * and forgets them. */
+int vae_rans_flush(struct vae_rans *coder, unsigned states, struct vae_buffer *buffer,
                    struct vae_error *error);
+/* Takes a copy of all chunks, which the decoder then starts one by one. */
+int vae_rans_open(struct vae_rans *coder, const uint8_t *data, size_t bytes,
+                  struct vae_error *error);
+/* Starts a chunk. VAE_EDATA where there is no room for its states. */
+int vae_rans_start(struct vae_rans *coder, unsigned states, struct vae_error *error);
 /* VAE_EDATA where more words were read than there are. To be called at least every VAE_RANS_PAD / 2
  * events. */
 int vae_rans_check(const struct vae_rans *coder, struct vae_error *error);
-/* VAE_EDATA unless every word was read and every state is back at its start. This is no checksum.
- */
+/* Ends a chunk. VAE_EDATA unless every state is back at 2^16. This is no checksum. */
 int vae_rans_end(const struct vae_rans *coder, unsigned states, struct vae_error *error);
+/* VAE_EDATA unless every word was read. */
+int vae_rans_close(const struct vae_rans *coder, struct vae_error *error);
 void vae_rans_clear(struct vae_rans *coder);
 
 static inline void vae_rans_put(struct vae_rans *c, unsigned state, uint32_t start, uint32_t count)

@@ -11,27 +11,14 @@ static unsigned bits_of(uint32_t maxval)
 	return bits;
 }
 
-static bool exact(const struct vae_exact_tile *tile, uint32_t x, uint32_t y)
-{
-	uint32_t columns = (tile->width + VAE_EXACT_CELL - 1) / VAE_EXACT_CELL;
-	return !tile->cells || tile->cells[y / VAE_EXACT_CELL * columns + x / VAE_EXACT_CELL];
-}
-
 size_t vae_exact_stored_size(const struct vae_exact_part *part)
 {
 	const struct vae_exact_tile *tile = part->tile;
 	size_t pixels = 0;
 	for (uint32_t y = 0; y < tile->height; y++)
 		for (uint32_t x = 0; x < tile->width; x++)
-			pixels += exact(tile, x, y);
+			pixels += vae_exact_is(tile, x, y);
 	return 1 + (pixels * part->planes * bits_of(tile->maxval) + 7) / 8;
-}
-
-static uint16_t *sample_at(const struct vae_exact_part *part, unsigned plane, uint32_t x,
-                           uint32_t y)
-{
-	const struct vae_exact_plane *p = &part->tile->plane[part->first + plane];
-	return p->sample + y * p->stride + x * p->step;
 }
 
 int vae_exact_stored_encode(struct vae_buffer *buffer, const struct vae_exact_part *part,
@@ -46,8 +33,8 @@ int vae_exact_stored_encode(struct vae_buffer *buffer, const struct vae_exact_pa
 	*to++ = VAE_EXACT_STORED;
 	for (uint32_t y = 0; y < tile->height; y++)
 		for (uint32_t x = 0; x < tile->width; x++)
-			for (unsigned i = 0; i < part->planes && exact(tile, x, y); i++) {
-				hold |= (uint32_t)*sample_at(part, i, x, y) << held;
+			for (unsigned i = 0; i < part->planes && vae_exact_is(tile, x, y); i++) {
+				hold |= (uint32_t)*vae_exact_sample(part, i, x, y) << held;
 				for (held += bits; held >= 8; held -= 8, hold >>= 8)
 					*to++ = (uint8_t)hold;
 			}
@@ -66,11 +53,12 @@ int vae_exact_stored_decode(const struct vae_exact_part *part, struct vae_exact_
 		return vae_fail(error, VAE_EDATA, "stored samples have a wrong size");
 	for (uint32_t y = 0; y < tile->height; y++)
 		for (uint32_t x = 0; x < tile->width; x++)
-			for (unsigned i = 0; i < part->planes && exact(tile, x, y); i++) {
+			for (unsigned i = 0; i < part->planes && vae_exact_is(tile, x, y); i++) {
 				for (; held < bits; held += 8)
 					hold |= (uint32_t)*bytes->next++ << held;
 				uint32_t value = hold & ((1u << bits) - 1);
-				*sample_at(part, i, x, y) = (uint16_t)(value > tile->maxval ? tile->maxval : value);
+				*vae_exact_sample(part, i, x, y) =
+					(uint16_t)(value > tile->maxval ? tile->maxval : value);
 				hold >>= bits;
 				held -= bits;
 			}

@@ -1,5 +1,6 @@
 /* Exact samples: what goes in comes out, in the same bytes on every kind of processor; damage is
  * survived. */
+#include "base/bytes.h"
 #include "base/random.h"
 #include "exact/exact.h"
 #include "tap.h"
@@ -52,7 +53,7 @@ static bool exact(const struct picture *p, uint32_t x, uint32_t y)
 	return !p->tile.cells || p->cells[y / 16 * ((p->tile.width + 15) / 16) + x / 16];
 }
 
-enum content { NOISE, SMOOTH, FLAT, BLOCKS, TEXT, CONTENTS };
+enum content { NOISE, SMOOTH, FLAT, BLOCKS, TEXT, SHADES, GREY, CONTENTS };
 
 /* A sample of 0 to 1. */
 static double content_at(enum content content, struct vae_random *r, unsigned plane, uint32_t x,
@@ -67,6 +68,10 @@ static double content_at(enum content content, struct vae_random *r, unsigned pl
 	case SMOOTH: return wave + 0.01 * vae_random_normal(r);
 	case BLOCKS: return (x / 9 * 5 + y / 13 * 3 + plane) % 7 / 6.0;
 	case TEXT: return (x * x / 5 + y * (x % 11)) % 3 ? 1 : 0.1 * plane;
+	case SHADES:
+		return (x / 20 + y / 15) % 3 ? (x / 20 + plane) % 4 / 3.0
+		                             : ((x * (plane + 2) + 3 * y) % 90) / 90.0;
+	case GREY: return wave + 0.02 * vae_random_normal(r);
 	default: return 0.3 + 0.2 * plane;
 	}
 }
@@ -79,7 +84,9 @@ static void fill(struct picture *p, enum content content, uint64_t seed)
 	for (uint32_t y = 0; y < p->tile.height; y++)
 		for (uint32_t x = 0; x < p->tile.width; x++)
 			for (unsigned i = 0; i < p->tile.planes; i++) {
-				double v = content_at(content, &r, i, x, y);
+				/* three equal planes for GREY */
+				double v = content == GREY && i % 3 ? *sample(p, 0, x, y) / (double)p->tile.maxval
+				                                    : content_at(content, &r, i, x, y);
 				v = v < 0 ? 0 : v > 1 ? 1 : v;
 				*sample(p, i, x, y) =
 					exact(p, x, y) ? (uint16_t)(v * p->tile.maxval + 0.5) : UNKNOWN;
@@ -143,7 +150,7 @@ static void test_shapes(void)
 	struct vae_random r;
 	vae_random_init(&r, 5, 0, 0);
 	unsigned wrong = 0;
-	for (int i = 0; i < 180; i++) {
+	for (int i = 0; i < 252; i++) {
 		struct picture p;
 		bool wide = vae_random_below(&r, 4) == 0;
 		new_picture(&p, 1 + vae_random_below(&r, wide ? 200 : 40), 1 + vae_random_below(&r, 50),
@@ -306,8 +313,70 @@ static void test_damage(void)
 	ok(seen * 10 >= rounds * 8, "eight of ten are seen (%u of %u), all but noise", seen, rounds);
 }
 
-int main(void)
+/* ---- for the second decoder --------------------------------------------------------------------
+ */
+
+/* Appends a tile to a file, as tests/spec/exact.py reads it: shape, map, bytes, samples. */
+static bool write_case(FILE *file, const struct picture *p)
 {
+	struct vae_buffer coded = {0};
+	const struct vae_exact_tile *t = &p->tile;
+	uint32_t cells = t->cells ? (t->width + 15) / 16 * ((t->height + 15) / 16) : 0;
+	bool good = !vae_exact_encode(&coded, t, NULL);
+	const uint32_t head[6] = {t->width,  t->height, t->planes,
+	                          t->maxval, cells,     (uint32_t)coded.size};
+	for (int i = 0; i < 6; i++) {
+		uint8_t word[4];
+		vae_put32(word, head[i]);
+		fwrite(word, 4, 1, file);
+	}
+	fwrite(p->cells, cells, 1, file);
+	fwrite(coded.data, coded.size, 1, file);
+	for (uint32_t y = 0; y < t->height; y++)
+		for (uint32_t x = 0; x < t->width; x++)
+			for (unsigned i = 0; i < t->planes; i++) {
+				uint8_t word[2];
+				vae_put16(word, *sample(p, i, x, y));
+				fwrite(word, 2, 1, file);
+			}
+	vae_buffer_clear(&coded);
+	return good && !ferror(file);
+}
+
+static int write_cases(const char *name)
+{
+	static const struct {
+		uint32_t width, height, planes, maxval;
+		enum content content;
+		unsigned percent; /* of cells that are exact */
+	} list[] = {
+		{70, 37, 3, 255, SMOOTH, 100},   {90, 52, 3, 255, SMOOTH, 60},
+		{61, 33, 1, 65535, SMOOTH, 100}, {64, 20, 3, 65535, SMOOTH, 70},
+		{33, 18, 4, 1023, SMOOTH, 100},  {50, 50, 3, 255, BLOCKS, 100},
+		{70, 50, 2, 255, BLOCKS, 50},    {48, 31, 3, 65535, TEXT, 100},
+		{66, 66, 1, 1, TEXT, 60},        {80, 61, 3, 255, SHADES, 100},
+		{80, 61, 3, 4095, SHADES, 60},   {40, 33, 4, 255, GREY, 100},
+		{20, 20, 4, 255, FLAT, 100},     {20, 20, 3, 5, NOISE, 100},
+		{258, 256, 1, 255, SMOOTH, 100},
+	};
+	FILE *file = fopen(name, "wb");
+	bool good = file;
+	for (size_t i = 0; i < sizeof list / sizeof *list && good; i++) {
+		struct picture p;
+		new_picture(&p, list[i].width, list[i].height, list[i].planes, list[i].maxval);
+		if (list[i].percent < 100)
+			map_cells(&p, i, list[i].percent);
+		fill(&p, list[i].content, i);
+		good = write_case(file, &p);
+		free_picture(&p);
+	}
+	return !file || fclose(file) || !good;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1)
+		return write_cases(argv[1]);
 	test_shapes();
 	test_whole();
 	test_sizes();

@@ -1,0 +1,11 @@
+#!/bin/bash
+# What lib/exact's headers say of exact samples, proven by a second decoder written from them (tests/spec/exact.py).
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+B=${B:-build}
+command -v python3 >/dev/null || { echo "1..0 # SKIP no python3"; exit 0; }
+
+cases=$(mktemp)
+trap 'rm -f "$cases"' EXIT
+"$B/tests/exact" "$cases" || { echo "Bail out! $B/tests/exact wrote no cases"; exit 1; }
+python3 tests/spec/exact.py "$cases"
