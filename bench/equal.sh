@@ -9,7 +9,7 @@
 #   fit KIND                jpeg, webp or avif: $work/x.KIND, of at most budget bytes, decoded in KIND.ppm
 #   choose_crop             sets left, top and side: where there is most to see
 #   cut KIND                that square of KIND.ppm (x: the picture itself), as a PPM on stdout
-#   measure KIND            "PSNR MS-SSIM" of the whole KIND.ppm
+#   measure KIND            "PSNR MS-SSIM SCORE" of the whole KIND.ppm; SCORE by SSIMULACRA 2
 #   heat                    where the bits of x.lat go, a sample for each cell of 16 x 16 pixels, brighter for more: a PPM on stdout
 
 has() { command -v "$1" >/dev/null; }
@@ -84,7 +84,7 @@ cut() { pamcut -left "$left" -top "$top" -width "$side" -height "$side" "$work/$
 
 measure() {
 	ppmtoppm <"$work/$1.ppm" | vae-stat --tsv -r "$work/x.ppm" - >"$work/stat.tsv"
-	echo "$(field psnr_db <"$work/stat.tsv") $(field ms_ssim <"$work/stat.tsv")"
+	echo "$(field psnr_db <"$work/stat.tsv") $(field ms_ssim <"$work/stat.tsv") $(field ssimulacra2 <"$work/stat.tsv")"
 }
 
 heat() {

@@ -1,11 +1,12 @@
 #!/bin/bash
-# rd.sh - the rate-distortion table of codecs over a folder of PNG images: codec,q,bpp,psnr,msssim.
+# rd.sh - the rate-distortion table of codecs over a folder of PNG images: codec,q,bpp,psnr,msssim,ssimulacra2.
 #
 #   bench/rd.sh FOLDER > peers.csv
 #   CODECS=ours MODEL=photo bench/rd.sh FOLDER > ours.csv
+#   EACH=yes bench/rd.sh FOLDER > each.csv      a line for each image: codec,q,image,bpp,psnr,msssim,ssimulacra2
 #
-# Whole files, written by each codec's own programs, are counted; PSNR and MS-SSIM are means of the images' own, by vae-stat. CODECS (default:
-# those of jpeg420 webp jxl heic_444 avif_s6_444 that are installed) chooses; ours is this suite with MODEL, at QUALITIES (default 0 to 100
+# Whole files, written by each codec's own programs, are counted; PSNR, MS-SSIM and SSIMULACRA 2 are means of the images' own, by vae-stat;
+# a measure that an image is too small for is - in the table. CODECS (default: those of jpeg420 webp jxl heic_444 avif_s6_444 that are installed) chooses; ours is this suite with MODEL, at QUALITIES (default 0 to 100
 # in steps of 10), with ENC and QUANT as further options of vae-enc and vae-quant. JOBS images at a time (default: the number of cores).
 set -euo pipefail
 export LC_ALL=C
@@ -45,7 +46,7 @@ decode() {
 	esac >/dev/null 2>&1
 }
 
-# one CODEC Q IMAGE.png: "bpp psnr msssim"
+# one CODEC Q IMAGE.png: bpp, psnr, msssim, ssimulacra2 and IMAGE.png, with tabs between
 one() {
 	local name
 	name=$work/$1-$2-$(basename "$3" .png)
@@ -54,19 +55,31 @@ one() {
 		echo "rd.sh: $1 at $2 fails on $3" >&2
 		return 1
 	fi
-	ppmtoppm <"$name.out.ppm" | vae-stat -T 1 --tsv -r "$name.in.ppm" - | awk -F'\t' -v bytes="$(stat -c %s "$name.${1%%_*}")" \
-		'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next } { print 8 * bytes / $at["width"] / $at["height"], $at["psnr_db"], $at["ms_ssim"]; exit }'
+	ppmtoppm <"$name.out.ppm" | vae-stat -T 1 --tsv -r "$name.in.ppm" - | awk -F'\t' -v bytes="$(stat -c %s "$name.${1%%_*}")" -v image="$(basename "$3")" '
+		NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
+		{ print 8 * bytes / $at["width"] / $at["height"] "\t" $at["psnr_db"] "\t" $at["ms_ssim"] "\t" $at["ssimulacra2"] "\t" image; exit }'
 	rm -f "$name".*
 }
 export -f one encode decode
 export work
 
-echo codec,q,bpp,psnr,msssim
+# table CODEC Q: lines of the table from those of one
+table() {
+	awk -F'\t' -v codec="$1" -v q="$2" -v each="${EACH:-}" '
+		function rounded(sum, n, digits) { return n ? sprintf("%." digits "f", sum / n) : "-" }
+		function measures(n, ssim, score) { return rounded(p, n, 3) "," rounded(s, ssim, 5) "," rounded(e, score, 3) }
+		{ images++; b += $1; p += $2 }
+		$3 ~ /^-?[0-9]/ { similar++; s += $3 }
+		$4 ~ /^-?[0-9]/ { scored++; e += $4 }
+		each { gsub(/,/, "_", $5); print codec "," q "," $5 "," rounded(b, 1, 5) "," measures(1, similar, scored); images = b = p = s = e = similar = scored = 0 }
+		END { if (images) print codec "," q "," rounded(b, images, 4) "," measures(images, similar, scored) }'
+}
+
+echo "codec,q,${EACH:+image,}bpp,psnr,msssim,ssimulacra2"
 for codec in ${CODECS:-jpeg420 webp jxl heic_444 avif_s6_444}; do
 	command -v "${needs[$codec]}" >/dev/null || continue
 	for q in ${qualities[$codec]}; do
 		# shellcheck disable=SC2016 # the inner shell expands them
-		printf '%s\0' "$folder"/*.png | xargs -0 -P "$jobs" -I{} bash -c 'one "$0" "$1" "$2"' "$codec" "$q" {} |
-			awk -v codec="$codec" -v q="$q" '{ b += $1; p += $2; s += $3 } END { if (NR) printf "%s,%s,%.4f,%.3f,%.5f\n", codec, q, b / NR, p / NR, s / NR }'
+		printf '%s\0' "$folder"/*.png | xargs -0 -P "$jobs" -I{} bash -c 'one "$0" "$1" "$2"' "$codec" "$q" {} | table "$codec" "$q"
 	done
 done

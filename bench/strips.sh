@@ -8,7 +8,7 @@
 #   MODEL=NAME|FILE (photo)
 #   BPP=B (0.2)           size of the files, in bits a pixel
 #   CROP=N (256)          pixels a side
-# Above each crop stand the bytes of the whole file and the PSNR of the whole picture.
+# Above each crop stand the bytes of the whole file, and PSNR and the score by SSIMULACRA 2 of the whole picture.
 set -euo pipefail
 export LC_ALL=C
 bench=$(cd "$(dirname "$0")" && pwd)
@@ -44,9 +44,9 @@ for file in "$@"; do
 	for kind in jpeg avif; do
 		can $kind || continue
 		fit $kind
-		column $kind "${kind^^}" "$(measure $kind | awk -v b="$(bytes "$work/x.$kind")" '{ printf "%d bytes, %.2f dB", b, $1 }')"
+		column $kind "${kind^^}" "$(measure $kind | awk -v b="$(bytes "$work/x.$kind")" '{ printf "%d bytes, %.2f dB, score %.1f", b, $1, $3 }')"
 	done
-	column vae 'vae-tools' "$(measure vae | awk -v b="$budget" '{ printf "%d bytes, %.2f dB", b, $1 }')"
+	column vae 'vae-tools' "$(measure vae | awk -v b="$budget" '{ printf "%d bytes, %.2f dB, score %.1f", b, $1, $3 }')"
 	heat | pamenlarge 16 >"$work/heat.ppm"
 	column heat 'where its bits go' 'in cells of 16 x 16 pixels'
 	pnmcat -white -leftright "${columns[@]}" >"$work/row${#rows[@]}.ppm"

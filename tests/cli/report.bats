@@ -107,3 +107,56 @@ bd_rates() {
 	run -1 bd_rates ours low
 	assert_output --partial "do not overlap"
 }
+
+# Curves that are straight in the logarithm, so that each delta is known: the peer takes twice our bytes of a.png and four times of
+# b.png, which reaches 60 only; c.png is ours alone. The curves of means: 3 times the bytes up to 60, where both pictures have points.
+@test "bands.sh: BD-rates of each picture and of the means, in all and by band" {
+	{
+		echo codec,q,image,bpp,ssimulacra2,psnr
+		for score in 10 30 50 60 70 90; do
+			awk -v s=$score 'BEGIN { printf "peer,%d,a.png,%.9f,%d,%.9f\n", s, 2 * 2 ^ (s / 10), s, 20 + s / 5 }'
+		done
+		for score in 10 30 50 60; do
+			awk -v s=$score 'BEGIN { printf "peer,%d,b.png,%.9f,%d,%.9f\n", s, 4 * 2 ^ (s / 10), s, 20 + s / 5 }'
+		done
+	} >peers.csv
+	{
+		echo codec,q,image,bpp,psnr,msssim,ssimulacra2
+		for name in a b c; do
+			for score in 10 25 45 60 75 90; do
+				awk -v s=$score -v n=$name 'BEGIN { printf "ours,%d,%s.png,%.9f,%.9f,-,%d\n", s, n, 2 ^ (s / 10), 20 + s / 5, s }'
+			done
+		done
+	} >ours.csv
+	BANDS='20-40 50-70 55-75 90-95' "$ROOT/bench/bands.sh" peers.csv ours.csv >rates
+	grep -qx 'BD-rate of ours against peer, 2 images, per cent' rates
+	rates() { sed -n "s/^$1  *//p" rates | tr -s ' '; }
+	assert_equal "$(rates 'ssimulacra2 all')" "-62.50 -66.67"
+	assert_equal "$(rates 'ssimulacra2 20-40')" "-62.50 -66.67"
+	assert_equal "$(rates 'ssimulacra2 50-70')" "-62.50 -66.67"
+	assert_equal "$(rates 'ssimulacra2 55-75')" "-50.00 - (of 1)"
+	assert_equal "$(rates 'ssimulacra2 90-95')" "- -"
+	assert_equal "$(rates 'psnr all')" "-62.50 -66.67"
+	run -1 awk -f "$ROOT/bench/bdrate.awk" -v test=ours -v anchor=peer -v metric=msssim peers.csv ours.csv
+	assert_output --partial "fewer than two points"
+	sed 's/,image,/,/; s/,[abc]\.png,/,/' ours.csv >means.csv
+	run -1 "$ROOT/bench/bands.sh" peers.csv means.csv
+	assert_output --partial "means.csv: not a table with a line for each image"
+}
+
+@test "rd.sh: a line for each image, or the means of those" {
+	mkdir pictures
+	photo 96 64 | pnmtopng >pictures/a.png
+	photo 64 96 | pnmtopng >pictures/b.png
+	export CODECS=ours MODEL=$DATA/tiny.safetensors QUALITIES='20 80' JOBS=1
+	"$ROOT/bench/rd.sh" pictures >means.csv
+	EACH=yes "$ROOT/bench/rd.sh" pictures >each.csv
+	assert_equal "$(head -n 1 means.csv)" codec,q,bpp,psnr,msssim,ssimulacra2
+	assert_equal "$(head -n 1 each.csv)" codec,q,image,bpp,psnr,msssim,ssimulacra2
+	assert_equal "$(cut -d , -f 1-3 each.csv | tail -n +2 | sort | xargs)" "ours,20,a.png ours,20,b.png ours,80,a.png ours,80,b.png"
+	# too small for MS-SSIM
+	assert_equal "$(cut -d , -f 5 means.csv | xargs)" "msssim - -"
+	awk -F, 'NR == FNR && FNR > 1 { b[$2] += $4 / 2; p[$2] += $5 / 2; e[$2] += $7 / 2 }
+		NR > FNR && FNR > 1 { rows++; bad += (b[$2] - $3) ^ 2 > 1e-6 || (p[$2] - $4) ^ 2 > 1e-4 || (e[$2] - $6) ^ 2 > 1e-4 }
+		END { exit bad || rows != 2 }' each.csv means.csv || { cat each.csv means.csv | fail; }
+}
