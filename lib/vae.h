@@ -409,24 +409,26 @@ int vae_repack(struct vae_codes **codes, const struct vae_model *model,
 int vae_dequantise(struct vae_latents **latents, const struct vae_model *model,
                    const struct vae_codes *codes, struct vae_error *error);
 
-/* Finds a quality (0 to 100), by five to ten trials of encoding, quantising and, for PSNR, decoding
- * all of the picture in memory.
+/* Finds a quality (0 to 100), by five to ten trials of encoding, quantising and, for PSNR and
+ * scores, decoding all of the picture in memory.
  *
  * For a size: the best at which the file that vae-quant writes by default, alpha and all, is no
  * larger. The search ends within 0.25 % of it, or where the next quality is 0.025 higher. 100 where
  * that fits; VAE_EARG where even the file of quality 0 is larger.
  *
- * For a PSNR: one at which the decoded picture comes within 0.1 dB of it, or above it where no
- * quality is so near; 0 where that has more. PSNR need not rise with quality: text and drawings may
- * be best in the middle. VAE_EARG where no quality that is found has as much. */
+ * For a PSNR or a score: one at which the decoded picture comes within 0.1 dB or 0.3 of it, or
+ * above it where no quality is so near; 0 where that has more. Neither need rise with quality: text
+ * and drawings may be best in the middle. VAE_EARG where no quality that is found has as much, and
+ * for a score of a picture with a side of less than 8 pixels. */
 enum vae_target_kind {
 	VAE_TARGET_BPP,   /* bits of the file for each pixel, at most */
 	VAE_TARGET_BYTES, /* bytes of the file, at most */
-	VAE_TARGET_PSNR   /* dB, as in vae_distortion */
+	VAE_TARGET_PSNR,  /* dB, as in vae_distortion */
+	VAE_TARGET_SCORE  /* of SSIMULACRA 2, as in vae_distortion */
 };
 struct vae_target {
 	enum vae_target_kind kind; /* what value counts */
-	double value;              /* bits a pixel, bytes, or dB, above 0 */
+	double value;              /* bits a pixel, bytes, dB, or a score, above 0 */
 };
 int vae_target_quality(double *quality, const struct vae_model *model,
                        const struct vae_image *image, const struct vae_target *target,

@@ -23,6 +23,7 @@ enum {
 	KEY_TARGET_BPP,
 	KEY_TARGET_SIZE,
 	KEY_TARGET_PSNR,
+	KEY_TARGET_SCORE,
 	KEY_INVISIBLE
 };
 
@@ -32,6 +33,7 @@ static const struct cli_option rows[] = {
 	{KEY_TARGET_SIZE, "target-size", "N[k|M]", "the same as --max-size"},
 	{KEY_TARGET_BPP, "target-bpp", "B", "find the best quality of at most B bits a pixel"},
 	{KEY_TARGET_PSNR, "target-psnr", "DB", "find the quality that gives a PSNR of DB decibels"},
+	{KEY_TARGET_SCORE, "target-score", "S", "find the quality that gives a SSIMULACRA 2 of S"},
 	{KEY_REFINE, "refine", "N", "take N steps to a smaller file of equal quality"},
 	{KEY_INVISIBLE, "keep-invisible", NULL, "keep colours under alpha 0 as they are"},
 	{KEY_BAND, "band", "ROWS", "work on ROWS rows of pixels at a time"},
@@ -49,7 +51,8 @@ static const struct cli_program program = {
 static void set_target(struct options *o, enum vae_target_kind kind, double value)
 {
 	if (o->target.value)
-		cli_usage("--max-size, --target-size, --target-bpp, --target-psnr: only one may be given");
+		cli_usage("--max-size, --target-size, --target-bpp, --target-psnr, --target-score: "
+		          "only one may be given");
 	o->target = (struct vae_target){kind, value};
 }
 
@@ -68,6 +71,7 @@ static void parse_options(struct options *o, int argc, char **argv)
 			set_target(o, VAE_TARGET_BYTES, (double)cli_amount(1, (uint64_t)1 << 48));
 			break;
 		case KEY_TARGET_PSNR: set_target(o, VAE_TARGET_PSNR, cli_real(1, 200)); break;
+		case KEY_TARGET_SCORE: set_target(o, VAE_TARGET_SCORE, cli_real(1, 100)); break;
 		case KEY_REFINE: o->refine = (int)cli_whole(0, VAE_REFINE_MOST); break;
 		case KEY_INVISIBLE: o->keep_invisible = true; break;
 		case KEY_BAND: o->band = (uint32_t)cli_whole(1, INT32_MAX); break;

@@ -1,48 +1,67 @@
 /* target.c - the quality at which a picture's file is as large as allowed, or the picture as good
  * as asked for: whole trials in memory.
  *
- * The size of a file rises with quality, but for steps of a few bytes. PSNR does so for
- * photographs; text and drawings may be best in the middle of the scale. */
+ * The size of a file rises with quality, but for steps of a few bytes. PSNR and the score of
+ * SSIMULACRA 2 do so for photographs; text and drawings may be best in the middle of the scale. */
 #include <math.h>
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "measure/ssimulacra2.h"
 #include "vae.h"
 
-#define CLOSE    0.0025 /* of the logarithm of the size: near enough below what is allowed */
-#define CLOSE_DB 0.03
-#define BOUND_DB 0.1 /* what is promised of PSNR */
-#define STEP     16  /* of VAE_QUALITY_ONE: qualities this near are not told apart */
-#define COARSE   4   /* qualities between 0 and 100 that are tried first where PSNR may not rise */
-#define FINEST   (VAE_QUALITY_ONE / 40)
+#define STEP   16 /* of VAE_QUALITY_ONE: qualities this near are not told apart */
+#define COARSE 4  /* qualities between 0 and 100 tried first where a measure may not rise */
+#define FINEST (VAE_QUALITY_ONE / 40)
+
+/* Of each kind of target: how near to the goal the search ends, and what is promised of a measure
+ * of the decoded picture. Of sizes: of the logarithm, below what is allowed. */
+static const struct {
+	double close, bound;
+} near[] = {
+	[VAE_TARGET_BPP] = {0.0025, 0},
+	[VAE_TARGET_BYTES] = {0.0025, 0},
+	[VAE_TARGET_PSNR] = {0.03, 0.1},
+	[VAE_TARGET_SCORE] = {0.1, 0.3},
+};
 
 struct search {
 	const struct vae_model *model;
 	const struct vae_image *image;
-	bool psnr;   /* else size */
-	double goal; /* dB, or the logarithm of bytes */
+	enum vae_target_kind kind;
+	double close, bound; /* of near */
+	double goal;         /* dB, a score, or the logarithm of bytes */
 };
 
-/* A quality (0 to VAE_QUALITY_ONE) and what it gives: dB, or the logarithm of bytes. */
+static bool of_picture(enum vae_target_kind kind)
+{
+	return kind == VAE_TARGET_PSNR || kind == VAE_TARGET_SCORE;
+}
+
+/* A quality (0 to VAE_QUALITY_ONE) and what it gives: dB, a score, or the logarithm of bytes. */
 struct trial {
 	long quality;
 	double value;
 };
 
-static int size_of(double *bytes, const struct vae_codes *codes, struct vae_error *error)
+/* The logarithm of the bytes of the file. */
+static int size_of(double *value, const struct search *s, const struct vae_codes *codes,
+                   struct vae_error *error)
 {
+	(void)s;
 	char *packed;
 	size_t count;
 	int rc = vae_codes_pack(&packed, &count, codes, VAE_LEVEL_DEFAULT, error);
 	if (rc)
 		return rc;
 	free(packed);
-	*bytes = (double)count;
+	*value = log((double)count);
 	return 0;
 }
 
-static int psnr_of(double *db, const struct search *s, const struct vae_codes *codes,
-                   struct vae_error *error)
+/* The measure of the decoded picture. */
+static int measure_of(double *value, const struct search *s, const struct vae_codes *codes,
+                      struct vae_error *error)
 {
 	struct vae_latents *latents;
 	struct vae_image *image = NULL;
@@ -51,9 +70,10 @@ static int psnr_of(double *db, const struct search *s, const struct vae_codes *c
 	if (rc)
 		return rc;
 	if (!(rc = vae_decode(&image, s->model, latents, error)) &&
-	    !(rc = vae_compare(&distortion, image, s->image, error)))
-		*db = distortion.psnr < 200 ? distortion.psnr
-		                            : 200; /* equal pictures: a search needs a number */
+	    !(rc = vae_compare(&distortion, image, s->image, error))) {
+		*value = s->kind == VAE_TARGET_PSNR ? distortion.psnr : distortion.ssimulacra2;
+		*value = *value < 200 ? *value : 200; /* equal pictures: a search needs a number */
+	}
 	vae_latents_free(latents);
 	vae_image_free(image);
 	return rc;
@@ -72,29 +92,30 @@ static int try_quality(struct trial *trial, const struct search *s, long quality
 	rc = vae_quantise(&codes, s->model, latents, VAE_METHOD_RANGE, VAE_EFFORT_DEFAULT, error);
 	vae_latents_free(latents);
 	if (!rc)
-		rc = s->psnr ? psnr_of(&value, s, codes, error) : size_of(&value, codes, error);
+		rc = (of_picture(s->kind) ? measure_of : size_of)(&value, s, codes, error);
 	vae_codes_free(codes);
 	if (!rc)
-		*trial = (struct trial){quality, s->psnr ? value : log(value)};
+		*trial = (struct trial){quality, value};
 	return rc;
 }
 
-/* Whether a trial is so near the goal that the search can end: a size not above it, a PSNR on
+/* Whether a trial is so near the goal that the search can end: a size not above it, a measure on
  * either side. */
 static bool close_enough(const struct search *s, double value)
 {
-	return s->psnr ? fabs(value - s->goal) <= CLOSE_DB
-	               : value <= s->goal && value >= s->goal - CLOSE;
+	return of_picture(s->kind) ? fabs(value - s->goal) <= s->close
+	                           : value <= s->goal && value >= s->goal - s->close;
 }
 
 /* The goal is between low, which gives less or just that, and high, which gives more. Regula falsi,
  * both measures being nearly straight lines over quality; an end that stays twice counts for less
  * (the Illinois rule), and no step is under a hundredth of the way from an end. Where no quality
- * comes near: for size low, for PSNR high. */
+ * comes near: for size low, for a measure high. */
 static int narrow(long *quality, const struct search *s, struct trial low, struct trial high,
                   struct vae_error *error)
 {
-	double aim = s->psnr ? s->goal : s->goal - CLOSE / 2, below = low.value - aim,
+	bool measure = of_picture(s->kind);
+	double aim = measure ? s->goal : s->goal - s->close / 2, below = low.value - aim,
 		   above = high.value - aim;
 	for (int last = 0; high.quality - low.quality > STEP && !close_enough(s, low.value);) {
 		struct trial middle;
@@ -108,7 +129,7 @@ static int narrow(long *quality, const struct search *s, struct trial low, struc
 		if (rc)
 			return rc;
 		int side = middle.value <= s->goal ? -1 : 1;
-		if (s->psnr && close_enough(s, middle.value)) {
+		if (measure && close_enough(s, middle.value)) {
 			low = high = middle;
 		} else if (side < 0) {
 			low = middle;
@@ -121,7 +142,7 @@ static int narrow(long *quality, const struct search *s, struct trial low, struc
 		}
 		last = side;
 	}
-	*quality = s->psnr && !close_enough(s, low.value) ? high.quality : low.quality;
+	*quality = measure && !close_enough(s, low.value) ? high.quality : low.quality;
 	return 0;
 }
 
@@ -144,7 +165,7 @@ static int fit_size(long *quality, const struct search *s, struct vae_error *err
 }
 
 /* Makes *best a trial that reaches the goal, or the best that is found, if that is not the one
- * given. Where the best of a few qualities is the highest one PSNR rises, and nothing is better;
+ * given. Where the best of a few qualities is the highest one it rises, and nothing is better;
  * else the steps to either side of the best are halved again and again. */
 static int find_best(struct trial *best, const struct search *s, struct vae_error *error)
 {
@@ -172,7 +193,22 @@ static int find_best(struct trial *best, const struct search *s, struct vae_erro
 	return 0;
 }
 
-static int fit_psnr(long *quality, const struct search *s, struct vae_error *error)
+/* Says what the best is, and that the goal is not to be had. */
+static int out_of_reach(const struct search *s, const struct trial *best, struct vae_error *error)
+{
+	double quality = (double)best->quality * 100 / VAE_QUALITY_ONE;
+	if (s->kind == VAE_TARGET_PSNR)
+		return vae_fail(error, VAE_EARG,
+		                "the best that the model can make of this picture is %.2f dB, at quality "
+		                "%.4g: %.2f dB are out of reach",
+		                best->value, quality, s->goal);
+	return vae_fail(error, VAE_EARG,
+	                "the best that the model can make of this picture is a score of %.2f, at "
+	                "quality %.4g: %.2f is out of reach",
+	                best->value, quality, s->goal);
+}
+
+static int fit_measure(long *quality, const struct search *s, struct vae_error *error)
 {
 	struct trial low, high;
 	int rc = try_quality(&low, s, 0, error);
@@ -187,12 +223,9 @@ static int fit_psnr(long *quality, const struct search *s, struct vae_error *err
 		if ((rc = find_best(&high, s, error)))
 			return rc;
 	}
-	if (high.value < s->goal - BOUND_DB)
-		return vae_fail(error, VAE_EARG,
-		                "the best that the model can make of this picture is %.2f dB, at quality "
-		                "%.4g: %.2f dB are out of reach",
-		                high.value, (double)high.quality * 100 / VAE_QUALITY_ONE, s->goal);
-	if (high.value <= s->goal + CLOSE_DB) {
+	if (high.value < s->goal - s->bound)
+		return out_of_reach(s, &high, error);
+	if (high.value <= s->goal + s->close) {
 		*quality = high.quality;
 		return 0;
 	}
@@ -203,16 +236,21 @@ int vae_target_quality(double *quality, const struct vae_model *model,
                        const struct vae_image *image, const struct vae_target *target,
                        struct vae_error *error)
 {
-	double pixels = (double)image->geometry.width * image->geometry.height;
-	bool psnr = target->kind == VAE_TARGET_PSNR;
-	struct search s = {model, image, psnr, target->value};
+	const struct vae_geometry *g = &image->geometry;
+	double pixels = (double)g->width * g->height;
+	struct search s = {
+		model,        image, target->kind, near[target->kind].close, near[target->kind].bound,
+		target->value};
 	long found;
 	if (!(target->value > 0 && target->value < 1e15))
 		return vae_fail(error, VAE_EARG, "target %g is not a positive number", target->value);
-	if (!psnr)
-		s.goal =
-			log(floor(target->kind == VAE_TARGET_BPP ? target->value * pixels / 8 : target->value));
-	int rc = psnr ? fit_psnr(&found, &s, error) : fit_size(&found, &s, error);
+	if (s.kind == VAE_TARGET_SCORE && (g->width < VAE_S2_SIDE || g->height < VAE_S2_SIDE))
+		return vae_fail(error, VAE_EARG,
+		                "%u x %u pixels are too few for a score: %d a side at least", g->width,
+		                g->height, VAE_S2_SIDE);
+	if (!of_picture(s.kind))
+		s.goal = log(floor(s.kind == VAE_TARGET_BPP ? s.goal * pixels / 8 : s.goal));
+	int rc = (of_picture(s.kind) ? fit_measure : fit_size)(&found, &s, error);
 	if (!rc)
 		*quality = (double)found * 100 / VAE_QUALITY_ONE;
 	return rc;

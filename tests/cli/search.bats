@@ -144,11 +144,50 @@ fits() {
 	fails 1 "dB are out of reach" vae-enc -m photo-3 --target-psnr "$(awk -v a="$middle" 'BEGIN { print a + 5 }')" x.ppm
 }
 
+# score A B: SSIMULACRA 2 of two files
+score() { vae-stat --tsv -r "$2" "$1" | column ssimulacra2; }
+
+@test "--target-score: within 0.3, for each picture of a stream" {
+	photo 128 96 >x.ppm
+	pamflip -lr x.ppm | pamcut -width 100 >z.ppm
+	local low high goal
+	vae-enc -q 5 x.ppm | vae-quant | vae-dec >out.ppm
+	low=$(score out.ppm x.ppm)
+	vae-enc -q 95 x.ppm | vae-quant | vae-dec >out.ppm
+	high=$(score out.ppm x.ppm)
+	goal=$(awk -v a="$low" -v b="$high" 'BEGIN { g = (a + 2 * b) / 3; print (g > 1 ? g : 1) }')
+	vae-enc --target-score "$goal" x.ppm z.ppm | vae-quant | vae-dec >out
+	cat x.ppm z.ppm >given
+	vae-stat --tsv -r given out | column ssimulacra2 | head -n 2 >scores
+	[ "$(wc -l <scores)" = 2 ]
+	while read -r now; do
+		awk -v a="$now" -v b="$goal" 'BEGIN { exit !(a - b < 0.3 && b - a < 0.3) }' || fail "$now is not $goal"
+	done <scores
+	fails 1 "the best that the model can make of this picture is a score of *, at quality 100: 100.00 is out of reach" vae-enc --target-score 100 x.ppm
+	pamcut -width 7 x.ppm >narrow.ppm
+	fails 1 "7 x 96 pixels are too few for a score: 8 a side at least" vae-enc --target-score 50 narrow.ppm
+}
+
+# The same letters as above.
+@test "--target-score: where the score falls with quality" {
+	printf 'red text on blue, line %d of some\n' 1 2 3 4 | pbmtext 2>/dev/null | pamenlarge 3 | pamcut -width 256 -height 128 |
+		pbmtopgm 1 1 | pgmtoppm '#ff0000-#0000ff' | pamdepth 255 >x.ppm
+	now() { vae-enc -m photo-3 "$@" x.ppm | vae-quant | vae-dec >out.ppm && score out.ppm x.ppm; }
+	local middle last
+	middle=$(now -q 40) last=$(now -q 100)
+	awk -v a="$middle" -v b="$last" 'BEGIN { exit !(a > 3 && a > b + 5) }' || fail "$middle at 40, $last at 100: this picture is no test"
+	at_least "$(now --target-score "$middle")" "$(awk -v g="$middle" 'BEGIN { print g - 0.3 }')"
+	at_least "$(now --target-score 2)" 1.7
+	fails 1 "is out of reach" vae-enc -m photo-3 --target-score "$(awk -v a="$middle" 'BEGIN { print a + 10 }')" x.ppm
+}
+
 @test "targets: one at most, and no quality or refinement beside it" {
 	photo 16 16 >x.ppm
 	fails 2 "only one may be given" vae-enc --target-size 900 --target-bpp 1 x.ppm
 	fails 2 "cannot be combined with --max-size" vae-enc --target-size 900 -q 50 x.ppm
 	fails 2 "cannot be combined with --max-size" vae-enc --target-psnr 30 --refine 5 x.ppm
+	fails 2 "cannot be combined with --max-size" vae-enc --target-score 30 --refine 5 x.ppm
+	fails 2 "only one may be given" vae-enc --target-score 30 --target-psnr 30 x.ppm
 	for bad in 0 -1 x 1.5 "" k 1.5x 1e3 1.2.3k -2k .k 9999999999M; do
 		fails 2 "--target-size" vae-enc --target-size "$bad" x.ppm
 		fails 2 "--max-size" vae-enc --max-size "$bad" x.ppm
@@ -159,5 +198,6 @@ fits() {
 	for bad in 0 -1 x ""; do
 		fails 2 "--target-bpp" vae-enc --target-bpp "$bad" x.ppm
 		fails 2 "--target-psnr" vae-enc --target-psnr "$bad" x.ppm
+		fails 2 "--target-score" vae-enc --target-score "$bad" x.ppm
 	done
 }
