@@ -41,6 +41,8 @@ struct work {
 };
 
 static size_t line_of(size_t columns) { return columns + 2 * PAD; }
+/* A side at a scale: halved, and rounded up, as many times. */
+static size_t side_at(size_t side, int scale) { return (side + ((size_t)1 << scale) - 1) >> scale; }
 
 static float *row_of(const struct scale *s, float *plane, size_t row)
 {
@@ -53,7 +55,7 @@ size_t vae_vision_room(size_t rows, size_t columns)
 	size_t floats = (VAE_S2_MOMENTS + 3 + COLOURS) * rows * line_of(columns);
 	floats += (VAE_S2_TAPS * VAE_S2_MOMENTS + 4) * line_of(columns);
 	for (int i = 0; i < VAE_S2_SCALES; i++)
-		floats += 5 * COLOURS * (rows >> i) * line_of(columns >> i);
+		floats += 5 * COLOURS * side_at(rows, i) * line_of(side_at(columns, i));
 	return floats;
 }
 
@@ -85,15 +87,27 @@ static void take_samples(const struct work *w, const struct scale *s, float *con
 		}
 }
 
+/* One plane of the next scale: means of 2x2 pixels. The last row and column are repeated where a
+ * side is odd, the column in the padding, where nobody looks for zeros of linear light. */
+static void halve_plane(const struct scale *to, float *out, const struct scale *from, float *in)
+{
+	for (size_t r = 0; r < to->rows; r++) {
+		float *above = row_of(from, in, 2 * r),
+			  *below = 2 * r + 1 < from->rows ? row_of(from, in, 2 * r + 1) : above;
+		if (from->columns % 2) {
+			above[from->columns] = above[from->columns - 1];
+			below[from->columns] = below[from->columns - 1];
+		}
+		vae_kernels()->halve(row_of(to, out, r), above, below, to->columns);
+	}
+}
+
 static void halve(const struct scale *to, const struct scale *from)
 {
-	for (size_t c = 0; c < COLOURS; c++)
-		for (size_t r = 0; r < to->rows; r++) {
-			vae_kernels()->halve(row_of(to, to->x[c], r), row_of(from, from->x[c], 2 * r),
-			                     row_of(from, from->x[c], 2 * r + 1), to->columns);
-			vae_kernels()->halve(row_of(to, to->y[c], r), row_of(from, from->y[c], 2 * r),
-			                     row_of(from, from->y[c], 2 * r + 1), to->columns);
-		}
+	for (size_t c = 0; c < COLOURS; c++) {
+		halve_plane(to, to->x[c], from, from->x[c]);
+		halve_plane(to, to->y[c], from, from->y[c]);
+	}
 }
 
 static void to_xyb(const struct work *w, const struct scale *s, float *const out[COLOURS],
@@ -222,14 +236,18 @@ static double pass(const struct work *w, const struct scale *s, int scale, doubl
 
 /* ---- the patch ------------------------------------------------------------------------------- */
 
-/* A coarser pixel is the mean of four: each gets a quarter of its gradient. */
+/* A coarser pixel is the mean of four: each gets a quarter of its gradient, and one that stands in
+ * for a row or column beyond the last that one's, too. */
 static void spread(const struct scale *to, const struct scale *from)
 {
 	for (size_t c = 0; c < COLOURS; c++)
 		for (size_t r = 0; r < to->rows; r++) {
 			float *d = row_of(to, to->dy[c], r), *coarse = row_of(from, from->dy[c], r / 2);
+			float share = r % 2 == 0 && r + 1 == to->rows ? 0.5f : 0.25f;
 			for (size_t i = 0; i < to->columns; i++)
-				d[i] += 0.25f * coarse[i / 2];
+				d[i] += share * coarse[i / 2];
+			if (to->columns % 2)
+				d[to->columns - 1] += share * coarse[to->columns / 2];
 		}
 }
 
@@ -270,8 +288,8 @@ static void lay_out(struct work *w, struct scale scale[VAE_S2_SCALES], size_t ro
 	w->line = take(&room, 3 * line);
 	for (int i = 0; i < VAE_S2_SCALES; i++) {
 		struct scale *s = &scale[i];
-		*s = (struct scale){
-			.rows = rows >> i, .columns = columns >> i, .line = line_of(columns >> i)};
+		size_t across = side_at(columns, i);
+		*s = (struct scale){.rows = side_at(rows, i), .columns = across, .line = line_of(across)};
 		for (size_t c = 0; c < COLOURS; c++) {
 			float **part[] = {&s->x[c], &s->y[c], &s->dy[c], &s->a[c], &s->b[c]};
 			for (size_t k = 0; k < sizeof part / sizeof *part; k++)
