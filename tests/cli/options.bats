@@ -66,7 +66,7 @@ setup_file() {
 		for option in $("$p" --help | grep -oE -- '(^|[ ,])--[a-z][a-z0-9-]*' | grep -oE -- '--.*'); do
 			grep -qE -- "[|' ]$option[)|' ]" <<<"$output" || fail "$p: $option is not completed"
 		done
-		fails 2 "bash only" "$p" --completion=zsh
+		fails 2 "'zsh' is not supported, only bash is" "$p" --completion=zsh
 	done
 }
 
@@ -286,7 +286,7 @@ setup_file() {
 }
 
 @test "vae-train: what cannot be trained is a usage error" {
-	fails 2 "--steps or --minutes" vae-train -o m "$X"
+	fails 2 "--steps N or --minutes X is required" vae-train -o m "$X"
 	fails 2 "--checkpoint" vae-train --steps 1 --resume -o m "$X"
 	fails 2 "--patch" vae-train --steps 1 --patch 65 -o m "$X"
 	fails 2 "--patch" vae-train --steps 1 --patch 63 -o m "$X"
