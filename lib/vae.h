@@ -339,6 +339,37 @@ uint64_t vae_codes_content_bytes(const struct vae_codes *codes);
 uint64_t vae_codes_alpha_bytes(const struct vae_codes *codes, uint32_t slice);
 void vae_codes_free(struct vae_codes *codes);
 
+/* What a picture's file had beside its samples. It travels behind the image, in skippable zstd
+ * frames that every reader of codes passes over, and changes nothing of how the picture decodes. */
+enum vae_metadata_kind {
+	VAE_METADATA_ICC = 1,                  /* a colour profile, from its first byte on */
+	VAE_METADATA_EXIF = 2,                 /* from the TIFF header on: "II*" or "MM" */
+	VAE_METADATA_XMP = 3                   /* a packet of XML */
+};                                         /* the values are stored in files */
+#define VAE_METADATA_MAX ((size_t)1 << 24) /* the most bytes of each kind */
+struct vae_codes_metadata {
+	enum vae_metadata_kind kind;
+	const uint8_t *data; /* [bytes], not owned */
+	size_t bytes;        /* 1 to VAE_METADATA_MAX */
+	bool damaged; /* as it was read, its checksum is wrong: neither kind nor data can be trusted */
+};
+/* Returns "ICC", "Exif", "XMP" or "unknown": a constant string. */
+const char *vae_codes_metadata_name(enum vae_metadata_kind kind);
+/* Checks the size, and whether the data begin as this kind does. VAE_ELIMIT, VAE_EARG. */
+int vae_codes_metadata_check(const struct vae_codes_metadata *metadata, struct vae_error *error);
+/* Writes a frame of them, which belongs behind that of their image. Fails as the check does. */
+int vae_codes_metadata_write(const struct vae_codes_metadata *metadata, FILE *file,
+                             struct vae_error *error);
+/* Is called for metadata that a reader of codes passes over: they belong to the image last read to
+ * its end, and are there until it returns. Returns 0 to go on, or a negative enum vae_err with
+ * *error filled, which is handed on. */
+typedef int vae_codes_metadata_found(void *context, const struct vae_codes_metadata *metadata,
+                                     struct vae_error *error);
+/* found NULL: no metadata are looked at, as at first. Those of an image are found while the next
+ * one, or the end, is being looked for. */
+void vae_codes_reader_metadata(struct vae_codes_reader *reader, vae_codes_metadata_found *found,
+                               void *context);
+
 /* ---- the road there and back ----------------------------------------------------------------- */
 
 /* What comes next on a stream, told from its first bytes, which are not consumed (up to nine are

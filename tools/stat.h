@@ -9,6 +9,7 @@
 #define VAE_TOOLS_STAT_H
 
 #include "inout.h"
+#include "metadata.h"
 #include "stat_report.h"
 
 #include <math.h>
@@ -18,7 +19,9 @@ struct options {
 	char **reference; /* [references] */
 	int references;
 	enum report_layout layout;
-	bool heatmap, planes; /* pictures instead of a report */
+	bool heatmap, planes;             /* pictures instead of a report */
+	bool brief;                       /* a line an image */
+	const char *take[METADATA_KINDS]; /* files for metadata, NULL: not wanted */
 };
 
 /* Everything that a run carries from file to file. */
@@ -32,7 +35,8 @@ struct run {
 	struct input reference_in;
 	struct vae_image *kept; /* that single one where its stream cannot be read again */
 	uint64_t references;
-	bool ran_out; /* of references, or they are bad: said once */
+	bool ran_out;             /* of references, or they are bad: said once */
+	struct metadata metadata; /* what is to be written to files */
 	/* sums over what was compared */
 	double mse, psnr, ms_ssim, ssimulacra2;
 	uint64_t compared;
@@ -51,6 +55,11 @@ int stat_model(struct run *run, struct input *in, struct vae_error *error);
  * channel, strongest first. */
 int stat_heatmap(struct run *run, struct input *in, struct vae_error *error);
 int stat_planes(struct run *run, struct input *in, struct vae_error *error);
+
+/* Collects the metadata of the first image that are wanted, and writes them to their files, if
+ * there are some for each: else says what is missing, and returns false. */
+int stat_metadata(struct run *run, struct input *in, struct vae_error *error);
+bool stat_metadata_save(struct run *run);
 
 /* After a stream of images that went bad behind items of them: that image had a reference too,
  * which is passed by, so that the pairs that follow stay together. taken_before: run->references

@@ -3,9 +3,11 @@
 #include "stat.h"
 #include "progress.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* What codes take as a frame of their own. */
 static int frame_size(const struct vae_codes *codes, uint64_t *bytes, struct vae_error *error)
@@ -247,17 +249,93 @@ int stat_codes(struct run *run, struct input *in, struct vae_error *error)
 	return stat_each_codes(run, in, report_codes, error);
 }
 
+static const char *const no_metadata[METADATA_KINDS] = {
+	[VAE_METADATA_ICC] = "the first image carries no ICC profile",
+	[VAE_METADATA_EXIF] = "the first image carries no Exif metadata",
+	[VAE_METADATA_XMP] = "the first image carries no XMP packet",
+};
+
+struct found {
+	struct run *run;
+	struct input *in;
+};
+
+/* Metadata are no part of the image behind them. Those of the first image are kept where they are
+ * wanted. */
+static int pass_over(void *context, const struct vae_codes_metadata *m, struct vae_error *error)
+{
+	struct found *f = context;
+	off_t position = ftello(f->in->file);
+
+	if (position >= 0)
+		f->in->item = position;
+	if (m->damaged)
+		cli_note("%s: metadata (%s) are damaged", input_name(f->in),
+		         vae_codes_metadata_name(m->kind));
+	if (m->damaged || f->run->codes != 1 || !f->run->o->take[m->kind])
+		return 0;
+	return metadata_keep(&f->run->metadata, m, error);
+}
+
+static int count_codes(struct run *run, const struct input *in, const struct vae_codes *codes,
+                       struct vae_error *error)
+{
+	(void)in;
+	(void)codes;
+	(void)error;
+	run->codes++;
+	return 0;
+}
+
+int stat_metadata(struct run *run, struct input *in, struct vae_error *error)
+{
+	return stat_each_codes(run, in, count_codes, error);
+}
+
+static int save(const char *path, const struct vae_codes_metadata *m, struct vae_error *error)
+{
+	struct output out;
+	int status = output_open(&out, path, false, error);
+
+	if (status < 0)
+		return status;
+	if (fwrite(m->data, 1, m->bytes, out.file) == m->bytes)
+		status = output_close(&out, error);
+	else
+		status = fail(error, VAE_EIO, "%s", strerror(errno));
+	output_abandon(&out);
+	return status < 0 ? fail(error, error->code, "%.100s: %.250s", path, error->text) : 0;
+}
+
+bool stat_metadata_save(struct run *run)
+{
+	bool good = true;
+
+	for (int kind = VAE_METADATA_ICC; kind < METADATA_KINDS; kind++) {
+		const struct vae_codes_metadata *m = &run->metadata.of[kind];
+		struct vae_error error = {0};
+
+		if (!run->o->take[kind] || (m->bytes && !save(run->o->take[kind], m, &error)))
+			continue;
+		cli_error("%s", m->bytes ? error.text : no_metadata[kind]);
+		good = false;
+	}
+	return good;
+}
+
 int stat_each_codes(struct run *run, struct input *in,
                     int (*act)(struct run *run, const struct input *in,
                                const struct vae_codes *codes, struct vae_error *error),
                     struct vae_error *error)
 {
+	struct found found = {run, in};
 	struct vae_codes_reader *reader;
 	struct vae_codes *codes;
 	int status = vae_codes_reader_new(&reader, in->file, run->o->common.max_pixels, error);
 
 	if (status < 0)
 		return status;
+	vae_codes_reader_metadata(reader, pass_over, &found);
 	while (!status && (status = vae_codes_read(&codes, reader, error)) == 1) {
 		status = act(run, in, codes, error);
 		vae_codes_free(codes);

@@ -153,6 +153,21 @@ static int decode_codes(const struct options *o, struct models *models, const st
 	return status;
 }
 
+/* Says what travels with the image before. */
+static int report_metadata(void *context, const struct vae_codes_metadata *m,
+                           struct vae_error *error)
+{
+	const struct input *in = context;
+
+	(void)error;
+	if (m->damaged)
+		cli_note("%s: metadata (%s) are damaged", input_name(in), vae_codes_metadata_name(m->kind));
+	else
+		cli_note("%s: with %s metadata, %zu bytes", input_name(in),
+		         vae_codes_metadata_name(m->kind), m->bytes);
+	return 0;
+}
+
 static int codes_stream(const struct options *o, struct models *models, struct input *in,
                         struct output *out, struct vae_error *error)
 {
@@ -162,6 +177,8 @@ static int codes_stream(const struct options *o, struct models *models, struct i
 
 	if (status < 0)
 		return status;
+	if (o->common.verbose)
+		vae_codes_reader_metadata(reader, report_metadata, in);
 	while (!status && (status = vae_codes_begin(&codes, reader, error)) == 1) {
 		status = decode_codes(o, models, in, out, codes, reader, error);
 		vae_codes_free(codes);

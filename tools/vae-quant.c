@@ -1,6 +1,7 @@
 /* vae-quant - p(y), the prior: latents in, codes out; and back with -d. */
 #include "cli.h"
 #include "inout.h"
+#include "metadata.h"
 #include "progress.h"
 
 #include <errno.h>
@@ -16,9 +17,12 @@ struct options {
 	enum vae_method method;
 	int level;  /* of zstd */
 	int effort; /* of rounding */
+	bool strip;
+	const char *attach[METADATA_KINDS]; /* files, NULL: none */
+	struct metadata metadata;           /* what they hold */
 };
 
-enum { KEY_METHOD = CLI_LONG, KEY_LEVEL, KEY_EFFORT };
+enum { KEY_METHOD = CLI_LONG, KEY_LEVEL, KEY_EFFORT, KEY_ICC, KEY_EXIF, KEY_XMP, KEY_STRIP };
 
 static const struct cli_option rows[] = {
 	{'d', "decode", NULL, "read codes, write latents"},
@@ -26,6 +30,10 @@ static const struct cli_option rows[] = {
 	{KEY_METHOD, "method", "range|zstd", "how to pack symbols (default range)"},
 	{KEY_EFFORT, "effort", "N", "search for cheaper symbols, 0 to 9 (default 1)"},
 	{KEY_LEVEL, "level", "N", "effort of zstd, 1 to 19 (default 3; alpha: 13 or 19)"},
+	{KEY_ICC, "icc", "FILE", "attach a colour profile; also to codes, in place of theirs"},
+	{KEY_EXIF, "exif", "FILE", "attach Exif metadata, in the same way"},
+	{KEY_XMP, "xmp", "FILE", "attach an XMP packet, in the same way"},
+	{KEY_STRIP, "strip", NULL, "read codes, write them without their metadata"},
 };
 
 static const struct cli_program program = {
@@ -37,6 +45,16 @@ static const struct cli_program program = {
 	.options = rows,
 	.count = sizeof rows / sizeof *rows,
 };
+
+/* Whether codes are taken, too, to change what travels with them. */
+static bool attaches(const struct options *o)
+{
+	bool any = o->strip;
+
+	for (int kind = 0; kind < METADATA_KINDS; kind++)
+		any |= o->attach[kind] != NULL;
+	return any;
+}
 
 static void parse_options(struct options *o, int argc, char **argv)
 {
@@ -52,7 +70,13 @@ static void parse_options(struct options *o, int argc, char **argv)
 		case KEY_METHOD: o->method = cli_choice() ? VAE_METHOD_ZSTD : VAE_METHOD_RANGE; break;
 		case KEY_EFFORT: o->effort = (int)cli_whole(0, VAE_EFFORT_MAX); break;
 		case KEY_LEVEL: o->level = (int)cli_whole(1, 19); break;
+		case KEY_ICC: o->attach[VAE_METADATA_ICC] = cli_text(); break;
+		case KEY_EXIF: o->attach[VAE_METADATA_EXIF] = cli_text(); break;
+		case KEY_XMP: o->attach[VAE_METADATA_XMP] = cli_text(); break;
+		case KEY_STRIP: o->strip = true; break;
 		}
+	if ((o->decode || o->test) && attaches(o))
+		cli_usage("--icc, --exif, --xmp and --strip are for writing codes");
 	if (o->test && o->common.output)
 		cli_usage("--output cannot be combined with --test, which writes nothing");
 }
@@ -120,8 +144,10 @@ static int write_codes(const struct options *o, const struct input *in, struct o
 	report_larger(o, in, &codes->head.geometry, count);
 	if (!status) {
 		fwrite(bytes, 1, count, out->file);
-		status = output_flush(out, error);
+		status = metadata_write(&o->metadata, out->file, error);
 	}
+	if (!status)
+		status = output_flush(out, error);
 	free(bytes);
 	return status;
 }
@@ -186,6 +212,58 @@ static int quantise_stream(const struct options *o, struct models *models, struc
 	return status;
 }
 
+/* What is done with metadata that codes have already. */
+struct editing {
+	const struct options *o;
+	const struct input *in;
+	FILE *out;
+};
+
+/* Those of a kind that is attached anew give way; what no image is in front of belongs to none. */
+static int pass_on(void *context, const struct vae_codes_metadata *m, struct vae_error *error)
+{
+	struct editing *e = context;
+
+	if (m->damaged && !e->o->strip)
+		cli_note("%s: damaged metadata (%s) are left out", input_name(e->in),
+		         vae_codes_metadata_name(m->kind));
+	if (m->damaged || e->o->strip || e->o->attach[m->kind] || !e->in->items)
+		return 0;
+	return vae_codes_metadata_write(m, e->out, error);
+}
+
+/* Codes come out as they went in, each image in a frame of its own, but for their metadata. */
+static int edit_stream(const struct options *o, struct input *in, struct output *out,
+                       struct vae_error *error)
+{
+	struct editing editing = {o, in, out->file};
+	struct vae_codes_reader *reader;
+	struct vae_codes *codes;
+	int status = vae_codes_reader_new(&reader, in->file, o->common.max_pixels, error);
+
+	if (status < 0)
+		return status;
+	vae_codes_reader_metadata(reader, pass_on, &editing);
+	while (!status && (status = vae_codes_read(&codes, reader, error)) == 1) {
+		status = vae_codes_write(codes, out->file, o->level, error);
+		vae_codes_free(codes);
+		if (!status)
+			status = metadata_write(&o->metadata, out->file, error);
+		if (!status)
+			input_mark(in);
+	}
+	vae_codes_reader_free(reader);
+	return status < 0 ? status : output_flush(out, error);
+}
+
+static int encode_stream(const struct options *o, struct models *models, struct input *in,
+                         struct output *out, struct vae_error *error)
+{
+	if (attaches(o) && vae_kind_peek(in->file) == VAE_KIND_CODES)
+		return edit_stream(o, in, out, error);
+	return quantise_stream(o, models, in, out, error);
+}
+
 static int dequantise_stream(const struct options *o, struct models *models, struct input *in,
                              struct output *out, struct vae_error *error)
 {
@@ -207,6 +285,25 @@ static int dequantise_stream(const struct options *o, struct models *models, str
 	return status;
 }
 
+struct tested {
+	const struct input *in;
+	bool bad;
+};
+
+/* Metadata that are damaged are bad, too. */
+static int test_metadata(void *context, const struct vae_codes_metadata *m, struct vae_error *error)
+{
+	struct tested *t = context;
+
+	(void)error;
+	if (m->damaged) {
+		cli_error("%s: damaged metadata (%s): their checksum is wrong", input_name(t->in),
+		          vae_codes_metadata_name(m->kind));
+		t->bad = true;
+	}
+	return 0;
+}
+
 /* Reports what is bad and goes on: with the next image where the stream can still be followed, else
  * with the next file. */
 static int test_stream(const struct options *o, struct models *models, struct input *in,
@@ -215,15 +312,17 @@ static int test_stream(const struct options *o, struct models *models, struct in
 	struct vae_error error = {0};
 	struct vae_codes_reader *reader;
 	struct vae_codes *codes;
-	int status = expect(in, true, &error), bad = 0;
+	struct tested tested = {in, false};
+	int status = expect(in, true, &error);
 
 	if (!status)
 		status = vae_codes_reader_new(&reader, in->file, o->common.max_pixels, &error);
 	if (!status) {
+		vae_codes_reader_metadata(reader, test_metadata, &tested);
 		while ((status = vae_codes_read(&codes, reader, &error)) == 1) {
 			if (dequantise(o, models, in, nothing, codes, NULL, &error) < 0) {
 				input_report(in, &error);
-				bad = 1;
+				tested.bad = true;
 			}
 			vae_codes_free(codes);
 			input_mark(in);
@@ -234,7 +333,7 @@ static int test_stream(const struct options *o, struct models *models, struct in
 		status = fail(&error, VAE_EDATA, "empty input");
 	if (status < 0 || in->failure)
 		input_report(in, &error);
-	return bad || status < 0 || in->failure ? EXIT_FAILED : EXIT_DONE;
+	return tested.bad || status < 0 || in->failure ? EXIT_FAILED : EXIT_DONE;
 }
 
 static int test_files(const struct options *o)
@@ -266,6 +365,17 @@ static int test_files(const struct options *o)
 	return result;
 }
 
+static int load_metadata(struct options *o, struct vae_error *error)
+{
+	int status = 0;
+
+	for (int kind = VAE_METADATA_ICC; kind < METADATA_KINDS && !status; kind++)
+		if (o->attach[kind])
+			status =
+				metadata_load(&o->metadata, (enum vae_metadata_kind)kind, o->attach[kind], error);
+	return status;
+}
+
 int main(int argc, char **argv)
 {
 	struct vae_error error = {0};
@@ -278,10 +388,12 @@ int main(int argc, char **argv)
 	parse_options(&o, argc, argv);
 	if (o.test)
 		return test_files(&o);
-	if (inout_open(&in, &out, &o.common, &error) || models_open(&models, o.common.model, &error))
+	if (inout_open(&in, &out, &o.common, &error) || load_metadata(&o, &error) ||
+	    models_open(&models, o.common.model, &error))
 		return inout_refuse(&in, &out, &error);
 	status = o.decode ? dequantise_stream(&o, &models, &in, &out, &error)
-	                  : quantise_stream(&o, &models, &in, &out, &error);
+	                  : encode_stream(&o, &models, &in, &out, &error);
 	models_close(&models);
+	metadata_clear(&o.metadata);
 	return inout_finish(&in, &out, status, &error);
 }

@@ -4,12 +4,25 @@
 #include <malloc.h>
 #include <stdlib.h>
 
-enum { KEY_TSV = CLI_LONG, KEY_JSON, KEY_HEATMAP, KEY_PLANES };
+enum {
+	KEY_TSV = CLI_LONG,
+	KEY_JSON,
+	KEY_HEATMAP,
+	KEY_PLANES,
+	KEY_BRIEF,
+	KEY_ICC,
+	KEY_EXIF,
+	KEY_XMP
+};
 
 static const struct cli_option known[] = {
 	{'r', "reference", "FILE", "compare images, or decoded ones, with those of FILE"},
 	{KEY_TSV, "tsv", NULL, "print tab-separated values, a header for each kind"},
 	{KEY_JSON, "json", NULL, "print one array of flat objects"},
+	{KEY_BRIEF, "brief", NULL, "print a line for each image, of a single file too"},
+	{KEY_ICC, "icc", "FILE", "write the colour profile of codes to FILE"},
+	{KEY_EXIF, "exif", "FILE", "write the Exif metadata of codes to FILE"},
+	{KEY_XMP, "xmp", "FILE", "write the XMP packet of codes to FILE"},
 	{KEY_HEATMAP, "heatmap", NULL, "write a PGM of the bits of each cell of codes"},
 	{KEY_PLANES, "planes", NULL, "write a PGM of each channel of latents"},
 	{'v', "verbose", NULL, "print full reports; pack codes by both methods"},
@@ -27,6 +40,12 @@ static const struct cli_program program = {
 	.without = "v",
 };
 
+/* Whether metadata are to be written to files, instead of a report. */
+static bool takes(const struct options *o)
+{
+	return o->take[VAE_METADATA_ICC] || o->take[VAE_METADATA_EXIF] || o->take[VAE_METADATA_XMP];
+}
+
 static void parse_options(struct options *o, int argc, char **argv)
 {
 	int key;
@@ -39,6 +58,10 @@ static void parse_options(struct options *o, int argc, char **argv)
 		case 'r': o->reference[o->references++] = (char *)cli_text(); break;
 		case KEY_TSV: o->layout = REPORT_TSV; break;
 		case KEY_JSON: o->layout = REPORT_JSON; break;
+		case KEY_BRIEF: o->brief = true; break;
+		case KEY_ICC: o->take[VAE_METADATA_ICC] = cli_text(); break;
+		case KEY_EXIF: o->take[VAE_METADATA_EXIF] = cli_text(); break;
+		case KEY_XMP: o->take[VAE_METADATA_XMP] = cli_text(); break;
 		case KEY_HEATMAP: o->heatmap = true; break;
 		case KEY_PLANES: o->planes = true; break;
 		case 'v': o->common.verbose = true; break;
@@ -48,6 +71,8 @@ static void parse_options(struct options *o, int argc, char **argv)
 	if ((o->heatmap || o->planes) && (o->references || o->layout != REPORT_PEOPLE))
 		cli_usage("--%s cannot be combined with --reference, --tsv or --json",
 		          o->heatmap ? "heatmap" : "planes");
+	if (takes(o) && (o->references || o->heatmap || o->planes || o->layout != REPORT_PEOPLE))
+		cli_usage("--icc, --exif and --xmp cannot be combined with options of reports");
 }
 
 static const char nothing_known[] = "neither image, latents, codes nor a model";
@@ -57,6 +82,13 @@ static int stat_stream(struct run *run, struct input *in, struct vae_error *erro
 	enum vae_kind kind = vae_kind_peek(in->file);
 	int status;
 
+	if (takes(run->o) && kind != VAE_KIND_END) {
+		status = kind == VAE_KIND_UNKNOWN ? input_unknown(in, nothing_known, error)
+		                                  : input_expect(in, VAE_KIND_CODES, error);
+		if (!status)
+			status = stat_metadata(run, in, error);
+		return !status && in->failure ? VAE_EIO : status;
+	}
 	if (run->pictures && kind != VAE_KIND_END) {
 		status = kind == VAE_KIND_UNKNOWN
 		             ? input_unknown(in, nothing_known, error)
@@ -130,12 +162,15 @@ int main(int argc, char **argv)
 	    input_open(&run.reference_in, o.reference, o.references, &error)) {
 		cli_error("%s", error.text);
 		good = false;
+	} else if (takes(&o)) {
+		good = stat_files(&run) && stat_metadata_save(&run);
 	} else if (pictures) {
 		run.pictures = &out;
 		good = stat_files(&run);
 	} else {
 		report_begin(&run.report, out.file, o.layout);
-		run.brief = o.layout == REPORT_PEOPLE && o.common.operands > 1 && !o.common.verbose;
+		run.brief =
+			o.brief || (o.layout == REPORT_PEOPLE && o.common.operands > 1 && !o.common.verbose);
 		good = stat_files(&run);
 		if (good && stat_references_left(&run))
 			good = false;
@@ -152,6 +187,7 @@ int main(int argc, char **argv)
 	output_abandon(&out);
 	input_close(&run.reference_in);
 	vae_image_free(run.kept);
+	metadata_clear(&run.metadata);
 	models_close(&run.models);
 	free(o.reference);
 	return good ? EXIT_DONE : EXIT_FAILED;

@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "base/minmax.h"
 #include "stream/geometry.h"
+#include "stream/metadata.h"
 
 #include <stdlib.h>
 #include <xxhash.h>
@@ -94,7 +95,8 @@ struct vae_codes_reader {
 	uint8_t *output;    /* owned */
 	size_t output_room, output_pos, output_size;
 	bool in_frame, ended;
-	uint64_t payload_room;    /* bytes that the payloads of this image may still take */
+	uint64_t payload_room; /* bytes that the payloads of this image may still take */
+	struct vae_metadata_tap metadata;
 	struct vae_error failure; /* code is not 0 after a failure: sticky */
 };
 
@@ -130,8 +132,10 @@ static int decompress(struct vae_codes_reader *r, struct vae_error *error)
 		r->in_frame = code != 0;
 		r->wanted = code ? code : r->frame_start;
 		r->output_size = out.pos;
-		if (out.pos || !code)
-			return 0;
+		result = vae_metadata_tap(&r->metadata, (const uint8_t *)r->input.src + before,
+		                          r->input.pos - before, !code, error);
+		if (result || out.pos || !code)
+			return result;
 	}
 }
 
@@ -321,11 +325,19 @@ int vae_codes_reader_new(struct vae_codes_reader **reader, FILE *file, uint64_t 
 	return 0;
 }
 
+void vae_codes_reader_metadata(struct vae_codes_reader *r, vae_codes_metadata_found *found,
+                               void *context)
+{
+	r->metadata.found = found;
+	r->metadata.context = context;
+}
+
 void vae_codes_reader_free(struct vae_codes_reader *r)
 {
 	if (!r)
 		return;
 	ZSTD_freeDCtx(r->zstd);
+	vae_metadata_tap_clear(&r->metadata);
 	free((void *)r->input.src);
 	free(r->output);
 	free(r);

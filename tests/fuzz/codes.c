@@ -99,6 +99,18 @@ static void look_at_damage(void *context, const struct vae_damage *damage)
 	(void)context;
 }
 
+static int look_at_metadata(void *context, const struct vae_codes_metadata *m,
+                            struct vae_error *error)
+{
+	uint64_t *sum = context;
+	must(m->bytes && m->bytes <= VAE_METADATA_MAX, "metadata of a size that they cannot have");
+	must(m->damaged || strcmp(vae_codes_metadata_name(m->kind), "unknown"), "an unknown kind");
+	for (size_t i = 0; i < m->bytes; i++)
+		*sum += m->data[i];
+	(void)error;
+	return 0;
+}
+
 /* What salvage gives can be decoded; returns how many images it is. */
 static uint64_t salvage(const uint8_t *data, size_t size)
 {
@@ -130,10 +142,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct vae_codes_reader *reader;
 	struct vae_codes *codes;
 	FILE *file = open_bytes(data, size);
-	uint64_t images = salvage(data, size);
+	uint64_t images = salvage(data, size), sum = 0;
 	int rc = 1;
 	vae_kind_peek(file);
 	must(!vae_codes_reader_new(&reader, file, FUZZ_PIXELS, &error), "no reader");
+	vae_codes_reader_metadata(reader, look_at_metadata, &sum);
 	for (int i = 0; rc == 1; i++) {
 		rc = vae_codes_read(&codes, reader, &error);
 		if (failed(rc, &error) || rc == 0) {

@@ -31,6 +31,10 @@ cat "$out/image/plain.pgm" "$data/golden/one.ppm" "$data/golden/grey-alpha.pam" 
 # codes: several at once, and a skippable frame
 cat "$data"/golden/tiny-one-50.zstd.lat <(printf '\x50\x2a\x4d\x18\x05\0\0\0hello') "$data"/golden/tiny-cell-100.range.lat >"$out/codes/two"
 
+# and metadata of each kind
+vae-quant --icc <(perl -e 'print pack("N", 140), "\0" x 32, "acsp", "\1" x 100') --exif <(printf 'II*\0\10\0\0\0\0\0\0\0\0\0') \
+	--xmp <(printf '<x:xmpmeta/>') "$data"/golden/tiny-one-50.range.lat >"$out/codes/metadata"
+
 # models: headers
 header "$data/tiny.safetensors" >"$out/model/tiny"
 header models/mnist-1.safetensors >"$out/model/mnist"
