@@ -104,6 +104,12 @@ enum vae_tuple { /* PAM tuple types; the values are stored in files */
 	             VAE_RGB_ALPHA = 6 /* bit 2 is alpha */
 };
 
+/* A rectangle of pixels, of cells or of slices: rows x columns of them from (row, column) on, both
+ * counted from 0. */
+struct vae_rect {
+	size_t row, column, rows, columns;
+};
+
 /* What a picture was, so that it comes back so: travels through latents and codes. */
 struct vae_geometry {
 	uint32_t width, height; /* pixels, 1 to 2^31 - 1 each */
@@ -465,12 +471,6 @@ int vae_target_quality(double *quality, const struct vae_model *model,
                        const struct vae_image *image, const struct vae_target *target,
                        struct vae_error *error);
 
-/* A rectangle of pixels: width x height of them from column left, row top on, both counted from 0.
- */
-struct vae_window {
-	uint32_t left, top, width, height;
-};
-
 /* The latents row by row; keeps model, codes and reader. reader NULL: all slices are in codes; else
  * they are what vae_codes_begin made, each slice is read when it is needed, and with the last row
  * the image has been read to its end. window (NULL: all): y is promised only where vae_decode_rows
@@ -478,7 +478,7 @@ struct vae_window {
  * VAE_EARG where the window is empty or not within the picture. */
 int vae_dequantise_rows(struct vae_latents_rows **latents, const struct vae_model *model,
                         const struct vae_codes *codes, struct vae_codes_reader *reader,
-                        const struct vae_window *window, struct vae_error *error);
+                        const struct vae_rect *window, struct vae_error *error);
 
 /* p(x|y): the picture, in the geometry that the latents carry. VAE_EMODEL: latents of another
  * model; VAE_EDATA: of another shape. */
@@ -491,7 +491,7 @@ int vae_decode(struct vae_image **image, const struct vae_model *model,
  * the last row of pixels, latents has been read to its end. VAE_EARG where the window is empty or
  * not within the picture. */
 int vae_decode_rows(struct vae_image_rows **image, const struct vae_model *model,
-                    struct vae_latents_rows *latents, const struct vae_window *window,
+                    struct vae_latents_rows *latents, const struct vae_rect *window,
                     struct vae_error *error);
 
 /* The picture at 1 / reduce of its size, reduce 4 or 8: ceil(width / reduce) x ceil(height /
@@ -525,9 +525,9 @@ int vae_sample_rows(struct vae_latents_rows **latents, const struct vae_model *m
 /* A piece of a stream of codes that is damaged. */
 struct vae_damage {
 	uint64_t image; /* 1 is the stream's first of which anything is known; 0: junk between images */
-	uint32_t row, column;     /* of the slice, among the slices, from 0 */
-	struct vae_window pixels; /* that the slice covers; width 0: the damage is not within a slice */
-	struct vae_error error;   /* why, and the byte offset in the input */
+	uint32_t row, column;   /* of the slice, among the slices, from 0 */
+	struct vae_rect pixels; /* that the slice covers; none: the damage is not within a slice */
+	struct vae_error error; /* why, and the byte offset in the input */
 };
 typedef void vae_damage_report(void *context, const struct vae_damage *damage);
 

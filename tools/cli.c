@@ -434,9 +434,9 @@ void cli_range(double *low, double *high)
 }
 
 /* The window's four numbers, each up to the longest side that a picture can have. */
-void cli_window(struct vae_window *window)
+void cli_window(struct vae_rect *window)
 {
-	uint32_t *number[] = {&window->left, &window->top, &window->width, &window->height};
+	size_t *number[] = {&window->column, &window->row, &window->columns, &window->rows};
 	const char *text = optarg;
 
 	for (int i = 0; i < 4; i++, text++) {
@@ -447,7 +447,7 @@ void cli_window(struct vae_window *window)
 		    *end != (i < 3 ? ',' : '\0'))
 			cli_usage("--%s: '%s' is not X,Y,W,H, four whole numbers with W and H at least 1",
 			          cli.current->name, optarg);
-		*number[i] = (uint32_t)value;
+		*number[i] = (size_t)value;
 		text = end;
 	}
 }

@@ -62,7 +62,7 @@ uint64_t cli_whole(uint64_t low, uint64_t high);
  * is 1500000. */
 uint64_t cli_amount(uint64_t low, uint64_t high);
 void cli_range(double *low, double *high);
-void cli_window(struct vae_window *window);
+void cli_window(struct vae_rect *window);
 void cli_size(uint32_t *width, uint32_t *height);
 int cli_choice(void);
 

@@ -8,7 +8,7 @@
 struct options {
 	struct cli_common common;
 	bool crop; /* decode the window alone */
-	struct vae_window window;
+	struct vae_rect window;
 	int reduce;       /* 0, 4 or 8 */
 	bool salvage;     /* decode what is whole of damaged codes */
 	uint32_t band;    /* rows of pixels, 0: the library's choice */
@@ -220,14 +220,15 @@ struct salvage {
 static void report_damage(void *context, const struct vae_damage *damage)
 {
 	struct salvage *s = context;
-	const struct vae_window *w = &damage->pixels;
+	const struct vae_rect *w = &damage->pixels;
 	struct vae_error error = damage->error;
 	char where[160] = "between images";
 
-	if (damage->image && w->width)
+	if (damage->image && w->columns)
 		snprintf(where, sizeof where,
-		         "image %" PRIu64 ", slice in row %u, column %u (%u x %u pixels from %u,%u on)",
-		         damage->image, damage->row, damage->column, w->width, w->height, w->left, w->top);
+		         "image %" PRIu64 ", slice in row %u, column %u (%zu x %zu pixels from %zu,%zu on)",
+		         damage->image, damage->row, damage->column, w->columns, w->rows, w->column,
+		         w->row);
 	else if (damage->image)
 		snprintf(where, sizeof where, "image %" PRIu64, damage->image);
 	fail(&error, damage->error.code, "%s: %.200s", where, damage->error.text);

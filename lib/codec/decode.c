@@ -7,6 +7,7 @@
 #include "base/cpu.h"
 #include "base/memory.h"
 #include "base/minmax.h"
+#include "base/rect.h"
 #include "image/image.h"
 #include "nn/sweep.h"
 #include "codec/slice.h"
@@ -26,7 +27,7 @@ struct decoder {
 	struct vae_image_rows rows;
 	const struct vae_model *model;
 	struct vae_latents_rows *latents;
-	struct vae_window window;
+	struct vae_rect window;
 	size_t reduce; /* side of the blocks that become a pixel each: 1, or else 4 or 8, and the window
 	                  is the whole picture */
 	struct vae_sweep *sweep; /* NULL for mlp */
@@ -58,7 +59,7 @@ static void load_latents(void *context, const struct vae_block *block, float *y)
 {
 	const struct decoder *d = context;
 	const struct vae_head *head = &d->latents->head;
-	const struct vae_area *cells = &block->cells;
+	const struct vae_rect *cells = &block->cells;
 	size_t channels = head->channels, line = cells->columns * channels;
 	for (size_t row = 0; row < cells->rows; row++)
 		memcpy(y + row * line,
@@ -77,17 +78,12 @@ static void store_row(uint16_t *out, const float *x, size_t pixels, size_t colou
 			out[i] = sample_of((x[0] + x[1] + x[2]) * (1.0f / 3) + 0.5f, maxval);
 }
 
-/* What a block holds of the window: rows [top, bottom) and columns [left, right) of the picture. */
-struct part {
-	size_t top, bottom, left, right;
-};
-
-static struct part part_of(const struct vae_window *w, const struct vae_block *block)
+/* Returns the pixels of the window that a block holds. */
+static struct vae_rect part_of(const struct vae_rect *w, const struct vae_block *block)
 {
-	size_t top = block->cells.row * VAE_CELL_PX, left = block->cells.column * VAE_CELL_PX;
-	return (struct part){vae_max(top, w->top), vae_min(top + block->height_px, w->top + w->height),
-	                     vae_max(left, w->left),
-	                     vae_min(left + block->width_px, w->left + w->width)};
+	struct vae_rect pixels = {block->cells.row * VAE_CELL_PX, block->cells.column * VAE_CELL_PX,
+	                          block->height_px, block->width_px};
+	return vae_rect_common(*w, pixels);
 }
 
 /* A pixel of the picture in a block's output, and where it goes. */
@@ -101,11 +97,11 @@ static const float *pixel_in(const float *x, const struct vae_block *block, size
 
 static uint16_t *pixel_out(const struct decoder *d, size_t row, size_t column)
 {
-	size_t out = (row - d->window.top) / d->reduce, line = samples_of(d);
+	size_t out = (row - d->window.row) / d->reduce, line = samples_of(d);
 	uint16_t *start =
 		out < d->end ? d->colour + (out - d->rows.row) * line : d->spare + (out - d->end) * line;
 	return start +
-	       (column - d->window.left) / d->reduce * (size_t)vae_colours(d->rows.geometry.tuple);
+	       (column - d->window.column) / d->reduce * (size_t)vae_colours(d->rows.geometry.tuple);
 }
 
 static int store_pixels(void *context, const struct vae_block *block, const float *x,
@@ -113,10 +109,10 @@ static int store_pixels(void *context, const struct vae_block *block, const floa
 {
 	const struct decoder *d = context;
 	const struct vae_geometry *g = &d->rows.geometry;
-	struct part p = part_of(&d->window, block);
+	struct vae_rect p = part_of(&d->window, block);
 	(void)error;
-	for (size_t row = p.top; row < p.bottom; row++)
-		store_row(pixel_out(d, row, p.left), pixel_in(x, block, row, p.left), p.right - p.left,
+	for (size_t row = p.row; row < p.row + p.rows; row++)
+		store_row(pixel_out(d, row, p.column), pixel_in(x, block, row, p.column), p.columns,
 		          (size_t)vae_colours(g->tuple), g->maxval);
 	return 0;
 }
@@ -146,19 +142,20 @@ static int store_means(void *context, const struct vae_block *block, const float
 {
 	const struct decoder *d = context;
 	const struct vae_geometry *g = &d->rows.geometry;
-	struct part p = part_of(&d->window, block);
-	size_t pixels = p.right - p.left, blocks = quotient_up(pixels, d->reduce);
+	struct vae_rect p = part_of(&d->window, block);
+	size_t pixels = p.columns, end = p.row + p.rows, blocks = quotient_up(pixels, d->reduce);
 	float *sum;
 	int rc = vae_alloc_raw(&sum, 3 * blocks, sizeof *sum, error);
 	if (rc)
 		return rc;
-	for (size_t top = p.top; top < p.bottom; top += d->reduce) {
-		size_t bottom = vae_min(top + d->reduce, p.bottom);
+	for (size_t top = p.row; top < end; top += d->reduce) {
+		size_t bottom = vae_min(top + d->reduce, end);
 		memset(sum, 0, 3 * blocks * sizeof *sum);
 		for (size_t row = top; row < bottom; row++)
-			add_row(sum, pixel_in(x, block, row, p.left), pixels, d->reduce);
+			add_row(sum, pixel_in(x, block, row, p.column), pixels, d->reduce);
 		divide_row(sum, pixels, bottom - top, d->reduce);
-		store_row(pixel_out(d, top, p.left), sum, blocks, (size_t)vae_colours(g->tuple), g->maxval);
+		store_row(pixel_out(d, top, p.column), sum, blocks, (size_t)vae_colours(g->tuple),
+		          g->maxval);
 	}
 	free(sum);
 	return 0;
@@ -182,7 +179,7 @@ static int read_cells(struct decoder *d, size_t count, struct vae_error *error)
 /* Up to row `end` of the output. */
 static int synthesise_photo(struct decoder *d, struct vae_error *error)
 {
-	size_t last = vae_min(d->window.top + d->end * d->reduce, d->window.top + d->window.height),
+	size_t last = vae_min(d->window.row + d->end * d->reduce, d->window.row + d->window.rows),
 		   cells = quotient_up(last, VAE_CELL_PX);
 	size_t stored = vae_sweep_stored(d->sweep), first = vae_sweep_loaded(d->sweep);
 	int rc = 0;
@@ -197,7 +194,7 @@ static int synthesise_photo(struct decoder *d, struct vae_error *error)
 		rc = read_cells(d, needed - first, error);
 	if (rc || (rc = vae_sweep_run(d->sweep, cells - stored, error)))
 		return rc;
-	d->spares = vae_min(cells * VAE_CELL_PX, d->window.top + d->window.height) - d->window.top;
+	d->spares = vae_min(cells * VAE_CELL_PX, d->window.row + d->window.rows) - d->window.row;
 	d->spares = quotient_up(d->spares, d->reduce) - d->end;
 	return 0;
 }
@@ -220,7 +217,7 @@ static int synthesise_mlp(struct decoder *d, struct vae_error *error)
 {
 	const struct vae_model *model = d->model;
 	const struct vae_head *head = &d->latents->head;
-	const struct vae_window *w = &d->window;
+	const struct vae_rect *w = &d->window;
 	struct vae_run run;
 	uint16_t *out = d->colour;
 	int rc = d->latents->row ? 0 : read_cells(d, 1, error);
@@ -229,8 +226,8 @@ static int synthesise_mlp(struct decoder *d, struct vae_error *error)
 	memcpy(vae_run_input(&run, 0), d->y, head->channels * sizeof *d->y);
 	vae_net_forward(&run, model->nets, &model->weights,
 	                vae_position_of(model->nets->arch.knots, head->quality));
-	for (size_t row = w->top + d->rows.row; row < w->top + d->end; row++)
-		for (size_t column = w->left; column < w->left + w->width; column++)
+	for (size_t row = w->row + d->rows.row; row < w->row + d->end; row++)
+		for (size_t column = w->column; column < w->column + w->columns; column++)
 			*out++ =
 				sample_of(sigmoid(model->sigmoid,
 			                      vae_run_output(&run, 0)[row * head->geometry.width + column]),
@@ -247,33 +244,33 @@ static uint16_t mean_of(size_t sum, size_t n)
 }
 
 /* The mean of a block of alpha samples; rows count from the first one that waits. */
-static uint16_t mean_alpha(const struct decoder *d, struct part block)
+static uint16_t mean_alpha(const struct decoder *d, struct vae_rect block)
 {
 	size_t sum = 0;
-	for (size_t row = block.top; row < block.bottom; row++)
-		for (size_t column = block.left; column < block.right; column++)
+	for (size_t row = block.row; row < block.row + block.rows; row++)
+		for (size_t column = block.column; column < block.column + block.columns; column++)
 			sum += d->alpha.sample[row * d->alpha.width + column];
-	return mean_of(sum, (block.bottom - block.top) * (block.right - block.left));
+	return mean_of(sum, block.rows * block.columns);
 }
 
 /* The alpha of rows rows.row to `end` leaves the queue. */
 static void give_alpha(struct decoder *d, uint16_t *alpha)
 {
-	const struct vae_window *w = &d->window;
-	size_t right = w->left + w->width;
-	size_t first = w->top + d->rows.row * d->reduce,
-		   last = vae_min(w->top + d->end * d->reduce, w->top + w->height);
+	const struct vae_rect *w = &d->window;
+	size_t right = w->column + w->columns;
+	size_t first = w->row + d->rows.row * d->reduce,
+		   last = vae_min(w->row + d->end * d->reduce, w->row + w->rows);
 	for (size_t row = first; row < last; row += d->reduce) {
-		size_t top = row - d->alpha_top, bottom = vae_min(row + d->reduce, last) - d->alpha_top;
+		size_t top = row - d->alpha_top, rows = vae_min(d->reduce, last - row);
 		if (d->reduce == 1) {
-			memcpy(alpha, d->alpha.sample + top * d->alpha.width + w->left,
-			       w->width * sizeof *alpha);
-			alpha += w->width;
+			memcpy(alpha, d->alpha.sample + top * d->alpha.width + w->column,
+			       w->columns * sizeof *alpha);
+			alpha += w->columns;
 			continue;
 		}
-		for (size_t left = w->left; left < right; left += d->reduce)
+		for (size_t left = w->column; left < right; left += d->reduce)
 			*alpha++ =
-				mean_alpha(d, (struct part){top, bottom, left, vae_min(left + d->reduce, right)});
+				mean_alpha(d, (struct vae_rect){top, left, rows, vae_min(d->reduce, right - left)});
 	}
 	vae_alpha_queue_take(&d->alpha, last - d->alpha_top, NULL);
 	d->alpha_top = last;
@@ -326,20 +323,20 @@ static void decoder_release(struct vae_image_rows *rows)
 }
 
 static int decode_rows(struct vae_image_rows **image, const struct vae_model *model,
-                       struct vae_latents_rows *latents, const struct vae_window *window,
+                       struct vae_latents_rows *latents, const struct vae_rect *window,
                        size_t reduce, struct vae_error *error)
 {
 	const struct vae_head *l = &latents->head;
 	struct vae_geometry g = l->geometry;
-	struct vae_window w;
+	struct vae_rect w;
 	struct decoder *d;
 	int rc = vae_shape_fits(model, l, error);
 	if (rc || (rc = vae_window_take(&w, window, &g, error)) ||
 	    (rc = vae_model_prepare(model, 1u << VAE_SYNTHESIS, error)) ||
 	    (rc = vae_alloc(&d, 1, sizeof *d, error)))
 		return rc;
-	g.width = (uint32_t)quotient_up(w.width, reduce);
-	g.height = (uint32_t)quotient_up(w.height, reduce);
+	g.width = (uint32_t)quotient_up(w.columns, reduce);
+	g.height = (uint32_t)quotient_up(w.rows, reduce);
 	*d = (struct decoder){.rows = {g, 0, decoder_read, decoder_release},
 	                      .model = model,
 	                      .latents = latents,
@@ -354,7 +351,7 @@ static int decode_rows(struct vae_image_rows **image, const struct vae_model *mo
 		                              .store = reduce == 1 ? store_pixels : store_means,
 		                              .at = vae_position_of(model->nets->arch.knots, l->quality),
 		                              .context = d};
-		struct vae_area area = vae_window_cells(&w);
+		struct vae_rect area = vae_window_cells(&w);
 		if ((rc = vae_sweep_new(&d->sweep, &work, l->geometry.height, l->geometry.width, &area,
 		                        (size_t)omp_get_max_threads(), error)) ||
 		    (rc = vae_alloc_raw(&d->spare, VAE_CELL_PX * samples_of(d), sizeof *d->spare, error))) {
@@ -367,7 +364,7 @@ static int decode_rows(struct vae_image_rows **image, const struct vae_model *mo
 }
 
 int vae_decode_rows(struct vae_image_rows **image, const struct vae_model *model,
-                    struct vae_latents_rows *latents, const struct vae_window *window,
+                    struct vae_latents_rows *latents, const struct vae_rect *window,
                     struct vae_error *error)
 {
 	return decode_rows(image, model, latents, window, 1, error);

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "base/minmax.h"
 #include "base/parallel.h"
+#include "base/rect.h"
 #include "image/image.h"
 #include "codec/slice.h"
 #include "codec/window.h"
@@ -20,7 +21,7 @@ struct dequantiser {
 	bool draws; /* slices are drawn from the prior; codes is then `drawn`, which has none */
 	uint64_t seed, number;
 	struct vae_codes drawn;
-	struct vae_area wanted; /* slices */
+	struct vae_rect wanted; /* slices */
 	uint32_t next;          /* the slice that the reader gives next */
 	size_t top, bottom;     /* rows of cells in y and alpha, none at first */
 	uint32_t band;          /* room for so many: a multiple of a slice's, or all */
@@ -32,8 +33,8 @@ struct dequantiser {
 };
 
 /* A lost slice: y of zeros, opaque. */
-static void blank(const struct dequantiser *d, const struct vae_slice_place *cells,
-                  const struct vae_slice_place *px, float *y, uint16_t *alpha)
+static void blank(const struct dequantiser *d, const struct vae_rect *cells,
+                  const struct vae_rect *px, float *y, uint16_t *alpha)
 {
 	const struct vae_codes *c = d->codes;
 	for (size_t row = 0; row < cells->rows; row++)
@@ -49,12 +50,11 @@ static int dequantise_slice(void *context, size_t piece, int thread, struct vae_
 	const struct vae_codes *c = d->codes;
 	size_t across = vae_cells(c->head.columns, 6), i = d->top / VAE_SLICE_CELLS * across + piece,
 		   row = i / across, column = i % across;
-	struct vae_slice_place p = vae_slice_at(&c->head, i), px = vae_cell_pixels(&c->head, p);
-	struct vae_slice_place above =
-		vae_cell_pixels(&c->head, (struct vae_slice_place){d->top, 0, 1, 1});
+	struct vae_rect p = vae_slice_at(&c->head, i), px = vae_cell_pixels(&c->head, p);
+	struct vae_rect above = vae_cell_pixels(&c->head, (struct vae_rect){d->top, 0, 1, 1});
 	size_t stride = (size_t)c->head.columns * c->head.channels,
 		   line = vae_codes_alpha_bytes(c, (uint32_t)i) / px.rows;
-	if (row - d->wanted.row >= d->wanted.rows || column - d->wanted.column >= d->wanted.columns)
+	if (!vae_rect_holds(&d->wanted, row, column))
 		return 0;
 	float *y = d->y + (p.row - d->top) * stride + p.column * c->head.channels;
 	uint16_t *alpha =
@@ -122,8 +122,7 @@ static int load_band(struct dequantiser *d, size_t row, struct vae_error *error)
 /* Rows of pixels that `count` rows of cells cover. */
 static size_t pixel_rows(const struct vae_latents_rows *rows, size_t row, size_t count)
 {
-	return count ? vae_cell_pixels(&rows->head, (struct vae_slice_place){row, 0, count, 1}).rows
-	             : 0;
+	return count ? vae_cell_pixels(&rows->head, (struct vae_rect){row, 0, count, 1}).rows : 0;
 }
 
 static int dequantiser_read(struct vae_latents_rows *rows, uint32_t count, float *y,
@@ -161,9 +160,9 @@ static void dequantiser_release(struct vae_latents_rows *rows)
 
 static int dequantiser_new(struct dequantiser **dequantiser, const struct vae_model *model,
                            const struct vae_codes *codes, struct vae_codes_reader *reader,
-                           const struct vae_window *window, struct vae_error *error)
+                           const struct vae_rect *window, struct vae_error *error)
 {
-	struct vae_window w;
+	struct vae_rect w;
 	struct dequantiser *d;
 	int rc = vae_codes_check(codes, model, error);
 	if (rc || (rc = vae_window_take(&w, window, &codes->head.geometry, error)) ||
@@ -188,7 +187,7 @@ static int dequantiser_new(struct dequantiser **dequantiser, const struct vae_mo
 
 int vae_dequantise_rows(struct vae_latents_rows **latents, const struct vae_model *model,
                         const struct vae_codes *codes, struct vae_codes_reader *reader,
-                        const struct vae_window *window, struct vae_error *error)
+                        const struct vae_rect *window, struct vae_error *error)
 {
 	struct dequantiser *d;
 	int rc = dequantiser_new(&d, model, codes, reader, window, error);

@@ -56,7 +56,7 @@ static int store_latents(void *context, const struct vae_block *block, const flo
                          struct vae_error *error)
 {
 	struct encoder *e = context;
-	const struct vae_area *cells = &block->cells;
+	const struct vae_rect *cells = &block->cells;
 	size_t channels = e->rows.head.channels, n = cells->columns * channels;
 	for (size_t row = 0; row < cells->rows; row++, y += n) {
 		if (!all_finite(y, n))

@@ -24,7 +24,7 @@ struct quantisation {
 };
 
 static int round_slice(struct vae_symbols *symbols, const struct quantisation *q,
-                       const struct vae_slice_place *p, struct vae_error *error)
+                       const struct vae_rect *p, struct vae_error *error)
 {
 	const struct vae_codes *c = q->codes;
 	struct vae_prior prior = vae_prior_of(q->model, c->head.quality);
@@ -39,12 +39,12 @@ static int round_slice(struct vae_symbols *symbols, const struct quantisation *q
 
 /* The alpha samples of a slice, as they stand at the start of its payload. */
 static int put_alpha(struct vae_buffer *buffer, const struct quantisation *q,
-                     const struct vae_slice_place *p, size_t i, struct vae_error *error)
+                     const struct vae_rect *p, size_t i, struct vae_error *error)
 {
 	const struct vae_head *head = &q->codes->head;
 	const struct vae_geometry *g = &head->geometry;
-	struct vae_slice_place px = vae_cell_pixels(head, *p);
-	struct vae_slice_place above = vae_cell_pixels(head, (struct vae_slice_place){q->row, 0, 1, 1});
+	struct vae_rect px = vae_cell_pixels(head, *p);
+	struct vae_rect above = vae_cell_pixels(head, (struct vae_rect){q->row, 0, 1, 1});
 	size_t bytes = vae_codes_alpha_bytes(q->codes, (uint32_t)i);
 	uint8_t *out = bytes ? vae_buffer_extend(buffer, bytes, error) : NULL;
 	if (bytes && !out)
@@ -61,7 +61,7 @@ static int pack_slice(void *context, size_t piece, int thread, struct vae_error 
 {
 	const struct quantisation *q = context;
 	size_t i = q->first + piece;
-	struct vae_slice_place p = vae_slice_at(&q->codes->head, i);
+	struct vae_rect p = vae_slice_at(&q->codes->head, i);
 	struct vae_symbols *symbols = &q->symbols[thread];
 	struct vae_buffer buffer = {0};
 	int rc = q->packed ? vae_slice_decode(symbols, q->packed, q->model, i, &q->packed->slice[i],

@@ -55,7 +55,7 @@ static int map_slice(void *context, size_t i, int thread, struct vae_error *erro
 {
 	const struct estimate *e = context;
 	const struct vae_codes *c = e->codes;
-	struct vae_slice_place p = vae_slice_at(&c->head, i);
+	struct vae_rect p = vae_slice_at(&c->head, i);
 	struct vae_symbols *s = &e->symbols[thread];
 	double *corner = e->bits + p.row * c->head.columns + p.column;
 	int rc = vae_slice_decode(s, c, e->model, i, &c->slice[i], NULL, 0, error);

@@ -7,6 +7,7 @@
 #include "codec/alpha.h"
 #include "base/memory.h"
 #include "base/minmax.h"
+#include "base/rect.h"
 #include "base/parallel.h"
 #include "loss/descent.h"
 #include "nn/sweep.h"
@@ -95,48 +96,38 @@ static void drop_above(struct refiner *r, size_t row)
 /* ---- a row of slices ------------------------------------------------------------------------- */
 
 /* The slice and its context among the picture's cells. */
-static struct vae_refine_place place_of(const struct refiner *r, const struct vae_slice_place *p)
+static struct vae_refine_place place_of(const struct refiner *r, const struct vae_rect *p)
 {
 	const struct vae_head *head = &r->rows.head;
-	struct vae_refine_place place = {
-		.rows = p->rows,
-		.columns = p->columns,
-		.above = vae_min(p->row, r->margin),
-		.left = vae_min(p->column, r->margin),
-		.below = vae_min(head->rows - p->row - p->rows, r->margin),
-		.right = vae_min(head->columns - p->column - p->columns, r->margin)};
-	size_t top = (p->row - place.above) * VAE_CELL_PX,
-		   left = (p->column - place.left) * VAE_CELL_PX;
-	place.height_px =
-		vae_min((p->row + p->rows + place.below) * VAE_CELL_PX, head->geometry.height) - top;
-	place.width_px =
-		vae_min((p->column + p->columns + place.right) * VAE_CELL_PX, head->geometry.width) - left;
-	return place;
+	struct vae_rect all = vae_rect_widened(*p, r->margin, head->rows, head->columns),
+					pixels = vae_cell_pixels(head, all);
+	return (struct vae_refine_place){
+		.region = {.cells = all, .height_px = pixels.rows, .width_px = pixels.columns},
+		.slice = {p->row - all.row, p->column - all.column, p->rows, p->columns}};
 }
 
 /* y and pixels of the slice and its context. */
-static void load_slice(const struct refiner *r, const struct vae_slice_place *p,
-                       struct vae_refine *slice)
+static void load_slice(const struct refiner *r, const struct vae_rect *p, struct vae_refine *slice)
 {
 	const struct vae_head *head = &r->rows.head;
-	const struct vae_refine_place *place = &slice->place;
+	const struct vae_block *region = &slice->place.region;
+	const struct vae_rect *all = &region->cells;
 	size_t channels = head->channels, stride = head->columns * channels,
 		   colours = (size_t)vae_colours(head->geometry.tuple), width = head->geometry.width;
-	size_t top = p->row - place->above, left = p->column - place->left;
-	for (size_t row = 0; row < slice->total_rows; row++)
-		memcpy(slice->y + row * slice->total_columns * channels,
-		       r->y + (top + row - r->top) * stride + left * channels,
-		       slice->total_columns * channels * sizeof *slice->y);
+	for (size_t row = 0; row < all->rows; row++)
+		memcpy(slice->y + row * all->columns * channels,
+		       r->y + (all->row + row - r->top) * stride + all->column * channels,
+		       all->columns * channels * sizeof *slice->y);
 	for (size_t row = 0; row < p->rows; row++)
 		memcpy(slice->rate.y + row * p->columns * channels,
 		       r->y + (p->row + row - r->top) * stride + p->column * channels,
 		       p->columns * channels * sizeof *slice->y);
-	for (size_t row = 0; row < place->height_px; row++)
-		vae_pixels_load(slice->x + row * place->width_px * 3,
-		                r->tap.colour +
-		                    ((top * VAE_CELL_PX + row - r->tap.top) * width + left * VAE_CELL_PX) *
-		                        colours,
-		                place->width_px, colours, head->geometry.maxval);
+	for (size_t row = 0; row < region->height_px; row++)
+		vae_pixels_load(slice->x + row * region->width_px * 3,
+		                r->tap.colour + ((all->row * VAE_CELL_PX + row - r->tap.top) * width +
+		                                 all->column * VAE_CELL_PX) *
+		                                    colours,
+		                region->width_px, colours, head->geometry.maxval);
 }
 
 static int refine_slice(void *context, size_t i, int thread, struct vae_error *error)
@@ -145,7 +136,7 @@ static int refine_slice(void *context, size_t i, int thread, struct vae_error *e
 	const struct vae_head *head = &r->rows.head;
 	size_t n = r->refined / VAE_SLICE_CELLS * vae_cells(head->columns, 6) + i,
 		   stride = (size_t)head->columns * head->channels;
-	struct vae_slice_place p = vae_slice_at(head, n);
+	struct vae_rect p = vae_slice_at(head, n);
 	struct vae_refine_place place = place_of(r, &p);
 	struct vae_refine slice;
 	int rc = vae_refine_init(&slice, r->model->nets, &r->model->weights, &r->weights, head->quality,

@@ -77,8 +77,8 @@ struct painter {
 };
 
 /* The part of a lost slice's pixels that lies in the `count` rows from `top` on. */
-static void paint_slice(uint16_t *colour, const struct painter *p, struct vae_slice_place px,
-                        size_t top, size_t count)
+static void paint_slice(uint16_t *colour, const struct painter *p, struct vae_rect px, size_t top,
+                        size_t count)
 {
 	const struct vae_geometry *g = &p->rows.geometry;
 	size_t colours = (size_t)vae_colours(g->tuple), line = g->width * colours;

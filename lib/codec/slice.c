@@ -120,7 +120,7 @@ int vae_slice_decode(struct vae_symbols *symbols, const struct vae_codes *codes,
                      const struct vae_model *model, size_t i, const struct vae_slice *slice,
                      float *y, size_t stride, struct vae_error *error)
 {
-	struct vae_slice_place p = vae_slice_at(&codes->head, i);
+	struct vae_rect p = vae_slice_at(&codes->head, i);
 	struct vae_error why = {.offset = -1};
 	int rc = vae_symbols_fit(symbols, model->nets, p.rows, p.columns, error);
 	if (rc)
@@ -140,7 +140,7 @@ int vae_slice_draw(struct vae_symbols *symbols, const struct vae_codes *codes,
                    float *y, size_t stride, struct vae_error *error)
 {
 	struct vae_prior prior = vae_prior_of(model, codes->head.quality);
-	struct vae_slice_place p = vae_slice_at(&codes->head, i);
+	struct vae_rect p = vae_slice_at(&codes->head, i);
 	struct vae_draw draw = {.scales = &model->scales};
 	vae_random_init(&draw.random, seed, number, i);
 	if (model->nets->arch.kind == VAE_ARCH_MLP) {

@@ -2,7 +2,7 @@
 #include "base/memory.h"
 #include "base/minmax.h"
 #include "base/parallel.h"
-#include "nn/sweep.h"
+#include "base/rect.h"
 
 #include <math.h>
 #include <omp.h>
@@ -15,31 +15,19 @@
 
 /* Cells of the region; counted pixels are those of `own`, and `all` is what the synthesis of them
  * sees. */
-struct area {
-	size_t row, column, rows, columns;
-};
 struct vae_refine_tile {
-	struct area own, all;
+	struct vae_rect own, all;
 	float *dy;                /* all.rows x all.columns x channels; owned */
 	double counted, of_slice; /* squared errors */
 };
-
-static struct area widened(struct area a, size_t by, size_t rows, size_t columns)
-{
-	struct area w = {a.row - vae_min(a.row, by), a.column - vae_min(a.column, by), 0, 0};
-	w.rows = vae_min(a.row + a.rows + by, rows) - w.row;
-	w.columns = vae_min(a.column + a.columns + by, columns) - w.column;
-	return w;
-}
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
 static int plan_tiles(struct vae_refine *r, struct vae_error *error)
 {
 	size_t halo = vae_net_halo(&r->nets->net[VAE_SYNTHESIS]);
-	struct area counted =
-		widened((struct area){r->place.above, r->place.left, r->place.rows, r->place.columns}, halo,
-	            r->total_rows, r->total_columns);
+	const struct vae_rect *all = &r->place.region.cells;
+	struct vae_rect counted = vae_rect_widened(r->place.slice, halo, all->rows, all->columns);
 	size_t down = (counted.rows + TILE_CELLS - 1) / TILE_CELLS,
 		   across = (counted.columns + TILE_CELLS - 1) / TILE_CELLS;
 	int rc = vae_alloc(&r->tile, down * across, sizeof *r->tile, error);
@@ -48,9 +36,9 @@ static int plan_tiles(struct vae_refine *r, struct vae_error *error)
 			struct vae_refine_tile *t = &r->tile[r->tiles++];
 			size_t top = counted.rows * i / down, bottom = counted.rows * (i + 1) / down;
 			size_t left = counted.columns * j / across, right = counted.columns * (j + 1) / across;
-			t->own =
-				(struct area){counted.row + top, counted.column + left, bottom - top, right - left};
-			t->all = widened(t->own, halo, r->total_rows, r->total_columns);
+			t->own = (struct vae_rect){counted.row + top, counted.column + left, bottom - top,
+			                           right - left};
+			t->all = vae_rect_widened(t->own, halo, all->rows, all->columns);
 			rc = vae_alloc(&t->dy, t->all.rows * t->all.columns, r->rate.y_channels * sizeof(float),
 			               error);
 		}
@@ -68,15 +56,15 @@ int vae_refine_init(struct vae_refine *r, const struct vae_nets *nets,
 	                         .at = vae_position_of(nets->arch.knots, quality),
 	                         .lambda = vae_arch_lambda(&nets->arch, quality),
 	                         .place = *place,
-	                         .total_rows = place->above + place->rows + place->below,
-	                         .total_columns = place->left + place->columns + place->right,
 	                         .threads = (size_t)omp_get_max_threads()};
-	size_t slice = place->rows * place->columns;
-	int rc = vae_soft_rate_init(&r->rate, nets, place->rows, place->columns, false, error);
+	const struct vae_block *region = &place->region;
+	size_t slice = place->slice.rows * place->slice.columns;
+	int rc =
+		vae_soft_rate_init(&r->rate, nets, place->slice.rows, place->slice.columns, false, error);
 	if (rc ||
-	    (rc =
-	         vae_alloc(&r->y, r->total_rows * r->total_columns, channels * sizeof(float), error)) ||
-	    (rc = vae_alloc(&r->x, place->height_px * place->width_px, 3 * sizeof(float), error)) ||
+	    (rc = vae_alloc(&r->y, region->cells.rows * region->cells.columns, channels * sizeof(float),
+	                    error)) ||
+	    (rc = vae_alloc(&r->x, region->height_px * region->width_px, 3 * sizeof(float), error)) ||
 	    (rc = vae_alloc(&r->dquantised, slice, channels * sizeof(float), error)) ||
 	    (rc = vae_alloc(&r->dy, slice, channels * sizeof(float), error)) ||
 	    (rc = vae_alloc(&r->moment, 2 * slice, channels * sizeof(float), error)) ||
@@ -117,8 +105,10 @@ static struct vae_run *run_for(const struct vae_refine *r, const struct vae_refi
 	                              columns * VAE_CELL_PX, true, error))
 		return NULL;
 	vae_run_shrink(
-		run, 0, vae_min(t->all.rows * VAE_CELL_PX, r->place.height_px - t->all.row * VAE_CELL_PX),
-		vae_min(t->all.columns * VAE_CELL_PX, r->place.width_px - t->all.column * VAE_CELL_PX));
+		run, 0,
+		vae_min(t->all.rows * VAE_CELL_PX, r->place.region.height_px - t->all.row * VAE_CELL_PX),
+		vae_min(t->all.columns * VAE_CELL_PX,
+	            r->place.region.width_px - t->all.column * VAE_CELL_PX));
 	return run;
 }
 
@@ -132,10 +122,10 @@ static void copy_cells(float *to, size_t to_columns, const float *from, size_t f
 		       columns * channels * sizeof *to);
 }
 
-/* Whether a pixel of the region lies in an area of cells. */
-static bool within(const struct area *a, size_t row, size_t column)
+/* Returns whether a pixel of the region lies in a rectangle of cells. */
+static bool within(const struct vae_rect *a, size_t row, size_t column)
 {
-	return row / VAE_CELL_PX - a->row < a->rows && column / VAE_CELL_PX - a->column < a->columns;
+	return vae_rect_holds(a, row / VAE_CELL_PX, column / VAE_CELL_PX);
 }
 
 /* Squared error of the tile's own pixels, and its gradient times scale into the synthesis's output;
@@ -146,7 +136,6 @@ static void tile_error(const struct vae_refine *r, struct vae_refine_tile *t, st
 	const float *output = vae_run_output(run, 0);
 	vae_run_start_backward(run);
 	float *gradients = vae_run_start_gradient(run, 0);
-	const struct area slice = {r->place.above, r->place.left, r->place.rows, r->place.columns};
 	t->counted = t->of_slice = 0;
 	for (size_t row = 0; row < run->rows[0]; row++)
 		for (size_t column = 0; column < run->columns[0]; column++) {
@@ -158,12 +147,12 @@ static void tile_error(const struct vae_refine *r, struct vae_refine_tile *t, st
 				continue;
 			}
 			for (size_t c = 0; c < 3; c++) {
-				float e = output[at + c] - r->x[3 * (y * r->place.width_px + x) + c];
+				float e = output[at + c] - r->x[3 * (y * r->place.region.width_px + x) + c];
 				gradient[c] = 2 * scale * e;
 				sum += e * e;
 			}
 			t->counted += sum;
-			if (within(&slice, y, x))
+			if (within(&r->place.slice, y, x))
 				t->of_slice += sum;
 		}
 }
@@ -184,8 +173,8 @@ static int do_tile(void *context, size_t i, int thread, struct vae_error *error)
 	if (!run)
 		return VAE_EMEM;
 	copy_cells(vae_run_input(run, 0), t->all.columns,
-	           r->y + (t->all.row * r->total_columns + t->all.column) * channels, r->total_columns,
-	           t->all.rows, t->all.columns, channels);
+	           r->y + (t->all.row * r->place.region.cells.columns + t->all.column) * channels,
+	           r->place.region.cells.columns, t->all.rows, t->all.columns, channels);
 	vae_net_forward(run, r->nets, d->weights, r->at);
 	tile_error(r, t, run, (float)(r->lambda * 65025 / 3));
 	if (!d->gradient)
@@ -199,20 +188,17 @@ static int do_tile(void *context, size_t i, int thread, struct vae_error *error)
 /* dquantised = what the tiles say of the slice's cells, in their order. */
 static void gather(struct vae_refine *r)
 {
-	const struct vae_refine_place *p = &r->place;
+	const struct vae_rect *p = &r->place.slice;
 	const struct vae_kernels *kernels = vae_kernels();
 	size_t channels = r->rate.y_channels;
 	memset(r->dquantised, 0, p->rows * p->columns * channels * sizeof *r->dquantised);
 	for (size_t i = 0; i < r->tiles; i++) {
-		const struct area *a = &r->tile[i].all;
-		size_t left = vae_max(a->column, p->left),
-			   right = vae_min(a->column + a->columns, p->left + p->columns);
-		for (size_t row = vae_max(a->row, p->above);
-		     row < vae_min(a->row + a->rows, p->above + p->rows); row++)
+		const struct vae_rect *a = &r->tile[i].all, both = vae_rect_common(*a, *p);
+		for (size_t row = both.row; row < both.row + both.rows; row++)
 			kernels->add(
-				r->dquantised + ((row - p->above) * p->columns + left - p->left) * channels,
-				r->tile[i].dy + ((row - a->row) * a->columns + left - a->column) * channels,
-				(right - left) * channels);
+				r->dquantised + ((row - p->row) * p->columns + both.column - p->column) * channels,
+				r->tile[i].dy + ((row - a->row) * a->columns + both.column - a->column) * channels,
+				both.columns * channels);
 	}
 }
 
@@ -220,13 +206,14 @@ static int count_cost(const struct distortion *d, struct vae_refine_cost *cost,
                       struct vae_error *error)
 {
 	struct vae_refine *r = d->r;
-	const struct vae_refine_place *p = &r->place;
+	const struct vae_rect *p = &r->place.slice;
 	size_t channels = r->rate.y_channels;
 	double z_bits, counted = 0, of_slice = 0;
 	vae_soft_rate_forward(&r->rate, d->weights, r->at);
 	double bits = vae_soft_rate_bits(&r->rate, 1, &z_bits) + z_bits;
-	copy_cells(r->y + (p->above * r->total_columns + p->left) * channels, r->total_columns,
-	           r->rate.quantised, p->columns, p->rows, p->columns, channels);
+	copy_cells(r->y + (p->row * r->place.region.cells.columns + p->column) * channels,
+	           r->place.region.cells.columns, r->rate.quantised, p->columns, p->rows, p->columns,
+	           channels);
 	int rc = vae_parallel(r->tiles, do_tile, (void *)d, error);
 	if (rc)
 		return rc;

@@ -16,14 +16,14 @@
 #define VAE_LOSS_DESCENT_H
 
 #include "loss/rate.h"
+#include "nn/sweep.h"
 
 /* A slice and what surrounds it, in cells; 16 pixels to a cell but at the picture's lower and right
  * edge. */
 struct vae_refine_place {
-	size_t rows, columns; /* of the slice */
-	size_t above, left, below,
-		right; /* context: twice vae_net_halo of the synthesis, less at the picture's edges */
-	size_t height_px, width_px; /* of context and slice together */
+	struct vae_block region; /* slice and context: twice vae_net_halo of the synthesis on each side,
+	                            less at the picture's edges; its cells count in the picture */
+	struct vae_rect slice;   /* counts from the region's first cell */
 };
 
 struct vae_refine_cost {
@@ -41,10 +41,9 @@ struct vae_refine {
 	struct vae_position at;
 	double lambda;
 	struct vae_refine_place place;
-	size_t total_rows, total_columns; /* cells of context and slice */
 	struct vae_soft_rate rate; /* rate.y is the slice's y; filled by the caller, as are the next
 	                              two; rounding is set by it too */
-	float *y; /* total_rows x total_columns x channels: the context's y stands here; owned, as is
+	float *y; /* of all cells of the region x channels: the context's y stands here; owned, as is
 	             the next */
 	float *x; /* height_px x width_px x 3 */
 	float *dquantised, *dy; /* of the slice; owned */

@@ -45,7 +45,7 @@ struct vae_sweep {
 	struct vae_sweep_work work;
 	const struct vae_net *net;
 	size_t height_px, width_px;
-	struct vae_area area;
+	struct vae_rect area;
 	ptrdiff_t rows[VAE_MAX_SLOTS];  /* of the picture, at the slot's level */
 	struct front start;             /* the rows that the area needs begin here */
 	size_t margin[VAE_LEVELS];      /* cells each side that a strip computes at a level */
@@ -216,7 +216,7 @@ static void plan_windows(struct vae_sweep *s)
 
 /* As many strips as threads, or a multiple; narrower than that only where they become wider than is
  * good, wider where they are mostly margin. */
-static size_t strips_of(const struct vae_area *area, size_t threads)
+static size_t strips_of(const struct vae_rect *area, size_t threads)
 {
 	size_t strips = quotient_up(area->columns, threads * MOST_SIDE) * threads;
 	return vae_max(1, vae_min(strips, area->columns / LEAST_SIDE));
@@ -390,7 +390,7 @@ static int strip_step(struct strip *t, const struct vae_sweep *s, ptrdiff_t next
 /* ---- the sweep ------------------------------------------------------------------------------- */
 
 int vae_sweep_new(struct vae_sweep **sweep, const struct vae_sweep_work *work, size_t height_px,
-                  size_t width_px, const struct vae_area *area, size_t threads,
+                  size_t width_px, const struct vae_rect *area, size_t threads,
                   struct vae_error *error)
 {
 	struct vae_sweep *s;
@@ -402,7 +402,7 @@ int vae_sweep_new(struct vae_sweep **sweep, const struct vae_sweep_work *work, s
 	s->height_px = height_px;
 	s->width_px = width_px;
 	s->area = area ? *area
-	               : (struct vae_area){0, 0, quotient_up(height_px, VAE_CELL_PX),
+	               : (struct vae_rect){0, 0, quotient_up(height_px, VAE_CELL_PX),
 	                                   quotient_up(width_px, VAE_CELL_PX)};
 	for (int i = 0; i < s->net->slots; i++)
 		s->rows[i] = (ptrdiff_t)quotient_up(height_px, (size_t)1 << level_of(s, i));

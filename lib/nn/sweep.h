@@ -23,15 +23,10 @@
 
 #define VAE_CELL_PX 16 /* pixels a side of a cell of y */
 
-/* A rectangle of cells. */
-struct vae_area {
-	size_t row, column, rows, columns;
-};
-
 /* A rectangle of cells and its pixels: from (row, column) * 16, height_px x width_px of them, fewer
  * than 16 a cell at the picture's lower and right edge. */
 struct vae_block {
-	struct vae_area cells;
+	struct vae_rect cells;
 	size_t height_px, width_px;
 };
 
@@ -55,7 +50,7 @@ struct vae_sweep_work {
  * strips as make work for threads, or as memory wants. *work is copied. Errors: VAE_EMEM. */
 struct vae_sweep;
 int vae_sweep_new(struct vae_sweep **sweep, const struct vae_sweep_work *work, size_t height_px,
-                  size_t width_px, const struct vae_area *area, size_t threads,
+                  size_t width_px, const struct vae_rect *area, size_t threads,
                   struct vae_error *error);
 void vae_sweep_free(struct vae_sweep *sweep);
 

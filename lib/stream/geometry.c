@@ -33,11 +33,11 @@ int vae_shape_check(const struct vae_head *head, uint64_t max_pixels, enum vae_e
 	return 0;
 }
 
-struct vae_slice_place vae_slice_at(const struct vae_head *head, size_t slice)
+struct vae_rect vae_slice_at(const struct vae_head *head, size_t slice)
 {
 	size_t across = vae_cells(head->columns, 6);
-	struct vae_slice_place p = {slice / across * VAE_SLICE_CELLS, slice % across * VAE_SLICE_CELLS,
-	                            VAE_SLICE_CELLS, VAE_SLICE_CELLS};
+	struct vae_rect p = {slice / across * VAE_SLICE_CELLS, slice % across * VAE_SLICE_CELLS,
+	                     VAE_SLICE_CELLS, VAE_SLICE_CELLS};
 	p.rows = p.row + p.rows > head->rows ? head->rows - p.row : p.rows;
 	p.columns = p.column + p.columns > head->columns ? head->columns - p.column : p.columns;
 	return p;
@@ -50,16 +50,16 @@ uint32_t vae_slice_band(const struct vae_head *head, uint32_t threads)
 	return band < head->rows ? (uint32_t)band : head->rows;
 }
 
-struct vae_slice_place vae_cell_pixels(const struct vae_head *head, struct vae_slice_place cells)
+struct vae_rect vae_cell_pixels(const struct vae_head *head, struct vae_rect cells)
 {
 	const struct vae_geometry *g = &head->geometry;
 	int shift = VAE_MIN_CELL;
 	while (shift < VAE_MAX_CELL && (head->rows != vae_cells(g->height, shift) ||
 	                                head->columns != vae_cells(g->width, shift)))
 		shift++;
-	struct vae_slice_place p = {cells.row << shift, cells.column << shift,
-	                            (cells.row + cells.rows) << shift,
-	                            (cells.column + cells.columns) << shift};
+	struct vae_rect p = {cells.row << shift, cells.column << shift,
+	                     (cells.row + cells.rows) << shift,
+	                     (cells.column + cells.columns) << shift};
 	p.rows = vae_min(p.rows, g->height) - p.row;
 	p.columns = vae_min(p.columns, g->width) - p.column;
 	return p;
@@ -67,13 +67,13 @@ struct vae_slice_place vae_cell_pixels(const struct vae_head *head, struct vae_s
 
 uint64_t vae_codes_alpha_bytes(const struct vae_codes *c, uint32_t slice)
 {
-	struct vae_slice_place p = vae_cell_pixels(&c->head, vae_slice_at(&c->head, slice));
+	struct vae_rect p = vae_cell_pixels(&c->head, vae_slice_at(&c->head, slice));
 	return (uint64_t)p.rows * p.columns * vae_alpha_sample_bytes(&c->head.geometry);
 }
 
 uint64_t vae_slice_limit(const struct vae_codes *c, uint32_t slice)
 {
-	struct vae_slice_place p = vae_slice_at(&c->head, slice);
+	struct vae_rect p = vae_slice_at(&c->head, slice);
 	uint64_t z = (uint64_t)((p.rows + 3) / 4 * ((p.columns + 3) / 4)) * VAE_MAX_CHANNELS;
 	return 8 * ((uint64_t)p.rows * p.columns * c->head.channels + z) + 64 +
 	       vae_codes_alpha_bytes(c, slice);

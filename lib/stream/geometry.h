@@ -35,10 +35,8 @@ static inline uint64_t vae_slice_count(uint32_t rows, uint32_t columns)
 	return (uint64_t)vae_cells(rows, 6) * vae_cells(columns, 6);
 }
 _Static_assert(VAE_SLICE_CELLS == 1 << 6, "vae_slice_count");
-struct vae_slice_place {
-	size_t row, column, rows, columns;
-}; /* cells of y */
-struct vae_slice_place vae_slice_at(const struct vae_head *head, size_t slice);
+/* Returns the cells of a slice. */
+struct vae_rect vae_slice_at(const struct vae_head *head, size_t slice);
 /* How many rows of y to hold at once: those of one row of slices, or of so many that every thread
  * has a whole slice. */
 uint32_t vae_slice_band(const struct vae_head *head, uint32_t threads);
@@ -51,7 +49,7 @@ int vae_latents_alloc(float **y, uint16_t **alpha, const struct vae_head *head, 
                       struct vae_error *error);
 
 /* The pixels of a rectangle of cells: a rectangle of pixels with its sides cut at the picture's. */
-struct vae_slice_place vae_cell_pixels(const struct vae_head *head, struct vae_slice_place cells);
+struct vae_rect vae_cell_pixels(const struct vae_head *head, struct vae_rect cells);
 
 /* The most bytes that a slice's payload can have: 8 for each symbol of its y and of a z of at most
  * 1024 channels, 64 more, and alpha. */

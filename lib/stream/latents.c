@@ -527,16 +527,14 @@ size_t vae_alpha_row_samples(const struct vae_head *head, uint32_t row)
 {
 	if (!vae_has_alpha(head->geometry.tuple))
 		return 0;
-	struct vae_slice_place cells = {row, 0, 1, head->columns},
-						   pixels = vae_cell_pixels(head, cells);
+	struct vae_rect cells = {row, 0, 1, head->columns}, pixels = vae_cell_pixels(head, cells);
 	return pixels.rows * pixels.columns;
 }
 
 int vae_latents_alloc(float **y, uint16_t **alpha, const struct vae_head *head, uint32_t rows,
                       struct vae_error *error)
 {
-	struct vae_slice_place cells = {0, 0, rows, head->columns},
-						   pixels = vae_cell_pixels(head, cells);
+	struct vae_rect cells = {0, 0, rows, head->columns}, pixels = vae_cell_pixels(head, cells);
 	size_t floats;
 	int result = vae_multiply(&floats, rows, head->columns, head->channels, error);
 	if (result || (result = vae_alloc_huge(y, floats, sizeof **y, error)))

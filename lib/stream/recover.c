@@ -215,13 +215,12 @@ static int keep_slice(struct vae_slice *slice, const struct vae_salvage *s, stru
 void vae_salvage_lose(struct vae_salvage *s, struct vae_codes *c, uint32_t i,
                       const struct vae_error *why)
 {
-	struct vae_slice_place p = vae_slice_at(&c->head, i), px = vae_cell_pixels(&c->head, p);
-	struct vae_damage damage = {
-		.image = s->image,
-		.row = (uint32_t)(p.row / VAE_SLICE_CELLS),
-		.column = (uint32_t)(p.column / VAE_SLICE_CELLS),
-		.pixels = {(uint32_t)px.column, (uint32_t)px.row, (uint32_t)px.columns, (uint32_t)px.rows},
-		.error = *why};
+	struct vae_rect p = vae_slice_at(&c->head, i), px = vae_cell_pixels(&c->head, p);
+	struct vae_damage damage = {.image = s->image,
+	                            .row = (uint32_t)(p.row / VAE_SLICE_CELLS),
+	                            .column = (uint32_t)(p.column / VAE_SLICE_CELLS),
+	                            .pixels = px,
+	                            .error = *why};
 	free(c->slice[i].payload);
 	c->slice[i] = (struct vae_slice){.lost = true};
 	say(s, &damage);

@@ -63,8 +63,7 @@ static struct vae_image *decode(const struct vae_codes *codes)
 static void decode_window(const uint8_t *data, size_t size, const struct vae_image *image)
 {
 	const struct vae_geometry *g = &image->geometry;
-	struct vae_window window = {g->width / 3, g->height / 3, (g->width + 2) / 3,
-	                            (g->height + 2) / 3};
+	struct vae_rect window = {g->height / 3, g->width / 3, (g->height + 2) / 3, (g->width + 2) / 3};
 	struct vae_error error;
 	struct vae_codes_reader *reader;
 	struct vae_codes *codes;
@@ -80,11 +79,12 @@ static void decode_window(const uint8_t *data, size_t size, const struct vae_ima
 	must(!vae_decode_rows(&rows, tiny(), latents, &window, &error) &&
 	         !vae_image_rows_collect(&part, rows, &error),
 	     "no window");
-	for (uint32_t y = 0; y < window.height; y++)
-		must(!memcmp(part->colour + y * window.width * colours,
-		             image->colour + ((window.top + y) * (size_t)g->width + window.left) * colours,
-		             window.width * colours * sizeof *part->colour),
-		     "the window has other pixels");
+	for (uint32_t y = 0; y < window.rows; y++)
+		must(
+			!memcmp(part->colour + y * window.columns * colours,
+		            image->colour + ((window.row + y) * (size_t)g->width + window.column) * colours,
+		            window.columns * colours * sizeof *part->colour),
+			"the window has other pixels");
 	vae_image_free(part);
 	vae_image_rows_free(rows);
 	vae_latents_rows_free(latents);

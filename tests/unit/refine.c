@@ -46,11 +46,12 @@ static bool make(struct vae_refine *r, struct vae_weights *w, struct vae_model *
 	vae_weights_pack(w, &m->nets->params);
 	if (vae_refine_init(r, m->nets, w, w, 40000, place, &e))
 		return false;
-	for (size_t k = 0; k < r->total_rows * r->total_columns * r->rate.y_channels; k++)
+	for (size_t k = 0;
+	     k < r->place.region.cells.rows * r->place.region.cells.columns * r->rate.y_channels; k++)
 		r->y[k] = toy_between(&rnd, -2, 2);
 	for (size_t k = 0; k < vae_soft_rate_size(&r->rate); k++)
 		r->rate.y[k] = toy_between(&rnd, -2, 2);
-	for (size_t k = 0; k < r->place.height_px * r->place.width_px * 3; k++)
+	for (size_t k = 0; k < r->place.region.height_px * r->place.region.width_px * 3; k++)
 		r->x[k] = toy_between(&rnd, -0.5f, 0.5f);
 	return true;
 }
@@ -159,8 +160,8 @@ static void check_contexts(const char *text)
  * counted in float32. */
 static void check_descent(const struct vae_bf16 *bf16)
 {
-	const struct vae_refine_place place = {
-		.rows = 40, .columns = 36, .below = 5, .height_px = 45 * 16, .width_px = 36 * 16 - 5};
+	const struct vae_refine_place place = {.region = {{0, 0, 45, 36}, 45 * 16, 36 * 16 - 5},
+	                                       .slice = {0, 0, 40, 36}};
 	struct vae_model *m = toy_new(TOY_PHOTO);
 	struct vae_refine_cost cost[2][9];
 	struct vae_error e;
@@ -202,24 +203,17 @@ int main(void)
 {
 	vae_random_init(&rnd, 11, 0, 0);
 	check_gradient(TOY_PHOTO, 1,
-	               &(struct vae_refine_place){
-					   .rows = 5, .columns = 6, .height_px = 5 * 16 - 7, .width_px = 6 * 16 - 3});
+	               &(struct vae_refine_place){.region = {{0, 0, 5, 6}, 5 * 16 - 7, 6 * 16 - 3},
+	                                          .slice = {0, 0, 5, 6}});
 	check_gradient(TOY_STEPS, 1e-8,
-	               &(struct vae_refine_place){.rows = 8,
-	                                          .columns = 6,
-	                                          .above = 5,
-	                                          .left = 4,
-	                                          .below = 3,
-	                                          .right = 6,
-	                                          .height_px = 16 * 16,
-	                                          .width_px = 16 * 16});
-	check_gradient(
-		TOY_PHOTO, 1,
-		&(struct vae_refine_place){
-			.rows = 40, .columns = 8, .below = 2, .height_px = 42 * 16 - 1, .width_px = 8 * 16});
+	               &(struct vae_refine_place){.region = {{0, 0, 16, 16}, 16 * 16, 16 * 16},
+	                                          .slice = {5, 4, 8, 6}});
+	check_gradient(TOY_PHOTO, 1,
+	               &(struct vae_refine_place){.region = {{0, 0, 42, 8}, 42 * 16 - 1, 8 * 16},
+	                                          .slice = {0, 0, 40, 8}});
 	check_gradient(TOY_PHOTO, 1e-8,
-	               &(struct vae_refine_place){
-					   .rows = 9, .columns = 8, .height_px = 9 * 16 - 1, .width_px = 8 * 16});
+	               &(struct vae_refine_place){.region = {{0, 0, 9, 8}, 9 * 16 - 1, 8 * 16},
+	                                          .slice = {0, 0, 9, 8}});
 	check_contexts(TOY_PHOTO);
 	check_contexts(TOY_STEPS);
 	check_descent(NULL);

@@ -190,20 +190,20 @@ static bool same_geometry(const struct vae_geometry *a, const struct vae_geometr
 
 /* Whether an image is what a window shows of the whole. */
 static bool shows(const struct vae_image *image, const struct vae_image *all,
-                  const struct vae_window *w)
+                  const struct vae_rect *w)
 {
 	struct vae_geometry g = all->geometry;
 	size_t colours = (size_t)vae_colours(g.tuple);
-	g.width = w->width;
-	g.height = w->height;
+	g.width = (uint32_t)w->columns;
+	g.height = (uint32_t)w->rows;
 	if (!same_geometry(&image->geometry, &g) || !image->alpha != !all->alpha)
 		return false;
-	for (size_t row = 0; row < w->height; row++) {
-		size_t here = row * w->width, there = (w->top + row) * all->geometry.width + w->left;
+	for (size_t row = 0; row < w->rows; row++) {
+		size_t here = row * w->columns, there = (w->row + row) * all->geometry.width + w->column;
 		if (memcmp(image->colour + here * colours, all->colour + there * colours,
-		           w->width * colours * sizeof *image->colour) ||
+		           w->columns * colours * sizeof *image->colour) ||
 		    (image->alpha &&
-		     memcmp(image->alpha + here, all->alpha + there, w->width * sizeof *image->alpha)))
+		     memcmp(image->alpha + here, all->alpha + there, w->columns * sizeof *image->alpha)))
 			return false;
 	}
 	return true;
@@ -232,7 +232,7 @@ static int collect(struct vae_image **image, struct vae_image_rows *rows, uint64
 }
 
 static int decode_part(struct vae_image **image, const struct vae_model *m,
-                       struct vae_latents_rows *cells, const struct vae_window *w, int reduce,
+                       struct vae_latents_rows *cells, const struct vae_rect *w, int reduce,
                        uint64_t seed)
 {
 	struct vae_image_rows *pixels;
@@ -248,7 +248,7 @@ static int decode_part(struct vae_image **image, const struct vae_model *m,
 }
 
 static int window_of_codes(struct vae_image **image, const struct vae_model *m,
-                           const struct vae_codes *codes, const struct vae_window *w, uint64_t seed)
+                           const struct vae_codes *codes, const struct vae_rect *w, uint64_t seed)
 {
 	struct vae_latents_rows *cells;
 	int rc = vae_dequantise_rows(&cells, m, codes, NULL, w, &error);
@@ -260,7 +260,7 @@ static int window_of_codes(struct vae_image **image, const struct vae_model *m,
 }
 
 static int part_of_latents(struct vae_image **image, const struct vae_model *m,
-                           const struct vae_latents *y, const struct vae_window *w, int reduce,
+                           const struct vae_latents *y, const struct vae_rect *w, int reduce,
                            uint64_t seed)
 {
 	struct vae_latents_rows *cells;
@@ -272,7 +272,7 @@ static int part_of_latents(struct vae_image **image, const struct vae_model *m,
 	return rc;
 }
 
-static bool window_good(const struct vae_model *m, const struct trip *t, const struct vae_window *w,
+static bool window_good(const struct vae_model *m, const struct trip *t, const struct vae_rect *w,
                         uint64_t seed)
 {
 	struct vae_image *a = NULL, *b = NULL;
@@ -299,13 +299,14 @@ static void test_windows(const struct vae_model *m, uint32_t width, uint32_t hei
 	size_t wrong = 0;
 	vae_random_init(&r, width, height, 3);
 	for (int i = 0; i < 40; i++) {
-		struct vae_window w = {vae_random_below(&r, width), vae_random_below(&r, height), 0, 0};
-		w.width = side_below(&r, width - w.left);
-		w.height = side_below(&r, height - w.top);
+		struct vae_rect w = {.column = vae_random_below(&r, width),
+		                     .row = vae_random_below(&r, height)};
+		w.columns = side_below(&r, width - (uint32_t)w.column);
+		w.rows = side_below(&r, height - (uint32_t)w.row);
 		wrong += !window_good(m, &t, &w, (uint64_t)i & 3);
 	}
-	wrong += !window_good(m, &t, &(struct vae_window){0, 0, width, height}, 5);
-	wrong += !window_good(m, &t, &(struct vae_window){width - 1, height - 1, 1, 1}, 0);
+	wrong += !window_good(m, &t, &(struct vae_rect){0, 0, height, width}, 5);
+	wrong += !window_good(m, &t, &(struct vae_rect){height - 1, width - 1, 1, 1}, 0);
 	ok(!wrong, "%u x %u %s, %u slices: windows show what the whole shows", width, height,
 	   vae_tuple_name(tuple), t.codes[0]->slices);
 	trip_clear(&t);
@@ -329,20 +330,21 @@ static void test_slices(const struct vae_model *m)
 	struct trip t = travel(m, x, 30);
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
 		for (int slice = 0; slice < 2; slice++) {
-			struct vae_window w = {cases[i].left, 3, cases[i].width, 10};
+			struct vae_rect w = {3, cases[i].left, 10, cases[i].width};
 			struct vae_slice *s = &t.codes[0]->slice[slice];
 			struct vae_image *z = NULL;
 			s->bytes -= 3; /* too short to be decoded */
 			int rc = window_of_codes(&z, m, t.codes[0], &w, 0);
 			s->bytes += 3;
 			ok(cases[i].needs[slice] ? rc == VAE_EDATA && !z : !rc && shows(z, t.back, &w),
-			   "columns %u to %u %s slice %d", w.left, w.left + w.width,
+			   "columns %zu to %zu %s slice %d", w.column, w.column + w.columns,
 			   cases[i].needs[slice] ? "need" : "do not need", slice + 1);
 			vae_image_free(z);
 		}
-	static const struct vae_window outside[] = {
-		{0, 0, 0, 1},    {0, 0, 1, 0},  {1120, 0, 1, 1},       {0, 20, 1, 1},
-		{1, 0, 1120, 1}, {0, 1, 1, 20}, {9, 9, UINT32_MAX, 1}, {9, UINT32_MAX, 1, 2}};
+	static const struct vae_rect outside[] = {
+		{0, 0, 1, 0},        {0, 0, 0, 1},       {0, 1120, 1, 1},       {20, 0, 1, 1},
+		{0, 1, 1, 1120},     {1, 0, 20, 1},      {9, 9, 1, UINT32_MAX}, {UINT32_MAX, 9, 2, 1},
+		{9, 9, 1, SIZE_MAX}, {SIZE_MAX, 9, 2, 1}};
 	for (size_t i = 0; i < sizeof outside / sizeof *outside; i++) {
 		struct vae_image *z = NULL;
 		ok(window_of_codes(&z, m, t.codes[0], &outside[i], 0) == VAE_EARG && !z &&

@@ -66,7 +66,7 @@ static void count_damage(void *context, const struct vae_damage *damage)
 {
 	struct found *f = context;
 	f->damages++;
-	f->lost += damage->pixels.width != 0;
+	f->lost += damage->pixels.columns != 0;
 	f->wrong += !damage->error.code || !*damage->error.text;
 }
 

@@ -25,7 +25,7 @@ struct side {
 /* What a sweep is held to while it runs. */
 struct watch {
 	struct side in, out;
-	struct vae_area area;
+	struct vae_rect area;
 	size_t loaded, needs;   /* rows of cells: load may ask for these now */
 	size_t stored, storing; /* and store for these */
 	size_t first, end;      /* columns that load may ask for */
@@ -82,7 +82,7 @@ static void load(void *context, const struct vae_block *b, float *input)
 static int store(void *context, const struct vae_block *b, const float *output, struct vae_error *e)
 {
 	struct watch *w = context;
-	const struct vae_area *a = &w->area;
+	const struct vae_rect *a = &w->area;
 	(void)e;
 	if (!fits(&w->out, b) || b->cells.row < w->stored ||
 	    b->cells.row + b->cells.rows > w->storing || b->cells.column < a->column ||
@@ -126,7 +126,7 @@ static void whole(const struct vae_model *m, int part, size_t height, size_t wid
 }
 
 /* Whether `got` is as `expected` within an area and untouched (0xff bytes) elsewhere. */
-static bool area_only(const struct side *expected, const float *got, const struct vae_area *a)
+static bool area_only(const struct side *expected, const float *got, const struct vae_rect *a)
 {
 	static const uint8_t untouched[256] = {[0 ... 255] = 0xff};
 	size_t bytes = expected->channels * sizeof(float);
@@ -145,7 +145,7 @@ static bool area_only(const struct side *expected, const float *got, const struc
 /* One sweep over an area, in calls of 1 to most rows. */
 static bool sweep_is_whole(const struct vae_model *m, int part, size_t height, size_t width,
                            const struct side *in, const struct side *expected,
-                           struct vae_position at, const struct vae_area *area, size_t threads,
+                           struct vae_position at, const struct vae_rect *area, size_t threads,
                            size_t most)
 {
 	struct watch w = {.in = *in, .out = *expected, .area = *area};
@@ -195,13 +195,13 @@ static void test_size(const struct vae_model *m, int part, size_t height, size_t
 	struct vae_position at = {0, toy_between(&rnd, 0, 1)};
 	struct side in, out;
 	whole(m, part, height, width, at, &in, &out);
-	struct vae_area all = {0, 0, rows, columns};
+	struct vae_rect all = {0, 0, rows, columns};
 	bool good = true;
 	for (size_t threads = 1; threads <= 4; threads++)
 		good &= sweep_is_whole(m, part, height, width, &in, &out, at, &all, threads,
 		                       threads % 2 ? rows : between(1, rows));
 	for (int i = 0; i < 6; i++) {
-		struct vae_area a = {.row = between(0, rows - 1), .column = between(0, columns - 1)};
+		struct vae_rect a = {.row = between(0, rows - 1), .column = between(0, columns - 1)};
 		a.rows = between(1, rows - a.row);
 		a.columns = between(1, columns - a.column);
 		good &= sweep_is_whole(m, part, height, width, &in, &out, at, &a, between(1, 4),
