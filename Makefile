@@ -88,7 +88,7 @@ LONG := $(addprefix tests/,cli/train.bats cli/golden.bats spec.sh cli/examples.b
 SCRIPTS := $(LONG) $(filter-out $(LONG) $(addprefix tests/,cross.sh builds.sh mpi.sh valgrind.sh skips.sh fresh.sh),\
 	$(wildcard tests/*.sh) $(wildcard tests/*/*.bats))
 
-all: $(TOOLS) $(B)/libvae.a $(B)/vae.pc
+all: $(TOOLS) $(B)/vae $(B)/libvae.a $(B)/vae.pc
 unit: $(UNIT) $(REPLAY) $(FAULTS)
 benches: $(BENCH)
 
@@ -148,6 +148,8 @@ $(B)/bench/%: bench/%.c $(B)/libvae.a
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(COMPILE) $(USER_LDFLAGS) $< $(B)/libvae.a $(LIBS) -o $@
+$(B)/vae: tools/vae
+	$(Q)install $< $@
 $(B)/completion/%: $(B)/%
 	@mkdir -p $(@D)
 	$(Q)$< --completion=bash > $@
@@ -268,18 +270,22 @@ check-builds:
 DEST = $(DESTDIR)$(PREFIX)
 SHARE = $(DEST)/share/vae-tools
 COMPLETIONS = $(DEST)/share/bash-completion/completions
-NAMES := $(TOOL_SRC:tools/%.c=%)
+MIME = $(DEST)/share/mime/packages
+THUMBNAILERS = $(DEST)/share/thumbnailers
+NAMES := $(TOOL_SRC:tools/%.c=%) vae
 MAN := $(wildcard man/*.[1-8])
 MODELS := $(wildcard models/*.safetensors)
 
 install: all $(NAMES:%=$(B)/completion/%)
-	install -d $(DEST)/bin $(DEST)/$(LIBDIR)/pkgconfig $(DEST)/include $(SHARE)/models $(COMPLETIONS)
-	install $(TOOLS) $(DEST)/bin
+	install -d $(DEST)/bin $(DEST)/$(LIBDIR)/pkgconfig $(DEST)/include $(SHARE)/models $(COMPLETIONS) $(MIME) $(THUMBNAILERS)
+	install $(TOOLS) $(B)/vae $(DEST)/bin
 	install -m 644 $(B)/libvae.a $(DEST)/$(LIBDIR)
 	install -m 644 $(B)/vae.pc $(DEST)/$(LIBDIR)/pkgconfig
 	install -m 644 lib/vae.h lib/vae_train.h $(DEST)/include
 	install -m 644 $(NAMES:%=$(B)/completion/%) $(COMPLETIONS)
 	install -m 644 tools/batch.mk tools/vae.magic $(SHARE)
+	install -m 644 packaging/vae-tools.xml $(MIME)
+	install -m 644 packaging/vae-tools.thumbnailer $(THUMBNAILERS)
 	install tools/batch.sh tools/topnm $(SHARE)
 	set -e; for m in $(MODELS); do install -m 644 $$m $(SHARE)/models; done
 	set -e; for m in $(MAN); do install -d $(DEST)/share/man/man$${m##*.}; install -m 644 $$m $(DEST)/share/man/man$${m##*.}; done
@@ -287,6 +293,7 @@ install: all $(NAMES:%=$(B)/completion/%)
 uninstall:
 	rm -f $(NAMES:%=$(DEST)/bin/%) $(DEST)/$(LIBDIR)/libvae.a $(DEST)/$(LIBDIR)/pkgconfig/vae.pc $(DEST)/include/vae.h $(DEST)/include/vae_train.h
 	rm -f $(NAMES:%=$(COMPLETIONS)/%) $(foreach m,$(MAN),$(DEST)/share/man/man$(subst .,,$(suffix $m))/$(notdir $m))
+	rm -f $(MIME)/vae-tools.xml $(THUMBNAILERS)/vae-tools.thumbnailer
 	rm -f $(addprefix $(SHARE)/,batch.mk batch.sh topnm vae.magic) $(MODELS:models/%=$(SHARE)/models/%)
 	[ ! -d $(SHARE)/models ] || rmdir --ignore-fail-on-non-empty $(SHARE)/models
 	[ ! -d $(SHARE) ] || rmdir --ignore-fail-on-non-empty $(SHARE)

@@ -21,7 +21,7 @@ prefix=$(cat "$B/prefix")
 check "make install DESTDIR=" make_ install DESTDIR="$tmp/stage" PREFIX="$prefix"
 mv "$tmp/stage$prefix" "$tmp/moved"
 check "nothing outside the prefix" test -z "$(find "$tmp/stage" ! -type d 2>/dev/null)"
-for source in tools/vae-*.c; do
+for source in tools/vae-*.c tools/vae; do
 	program=$(basename "$source" .c)
 	check "$program is installed and says its version" "$tmp/moved/bin/$program" --version
 	check "$program has a manual" test -s "$tmp/moved/share/man/man1/$program.1"
@@ -36,6 +36,8 @@ done
 for file in batch.mk batch.sh topnm vae.magic; do
 	check "$file" cmp "tools/$file" "$tmp/moved/share/vae-tools/$file"
 done
+check "the kind of file" cmp packaging/vae-tools.xml "$tmp/moved/share/mime/packages/vae-tools.xml"
+check "the thumbnailer" cmp packaging/vae-tools.thumbnailer "$tmp/moved/share/thumbnailers/vae-tools.thumbnailer"
 check "topnm can be run" "$tmp/moved/share/vae-tools/topnm" --formats
 
 # The pipe, with no other program or model in reach.
@@ -48,6 +50,12 @@ pipe() (
 		pipe "$photo" "$tmp"
 )
 check "the installed programs find the installed model" pipe
+# shellcheck disable=SC2016 # the inner shell's own
+people() (
+	cd "$tmp" && env -i PATH="$tmp/moved/bin:/usr/bin:/bin" HOME="$tmp" bash -c '
+		ln -s moved/bin/vae link && ./link -o people.lat in.ppm && vae -d -o people.ppm people.lat && cmp people.ppm out.ppm'
+)
+check "the installed vae finds topnm and the programs, by a link too" people
 folder() (
 	cd "$tmp" && env -i PATH="$tmp/moved/bin:/usr/bin:/bin" HOME="$tmp" make -s -f moved/share/vae-tools/batch.mk in.lat && cmp in.lat x.lat
 )
@@ -127,9 +135,9 @@ check "uninstall leaves no folder of its own" test ! -e "$tmp/stage$prefix/share
 
 # A tree with files of others, in the same folders, comes out as it went in.
 populate() (
-	cd "$1" && mkdir -p bin lib/pkgconfig include share/{man/man{1,3,5,7},vae-tools/models,bash-completion/completions} &&
+	cd "$1" && mkdir -p bin lib/pkgconfig include share/{mime/packages,thumbnailers,man/man{1,3,5,7},vae-tools/models,bash-completion/completions} &&
 		for file in bin/vae-mine bin/convert lib/libvae2.a lib/pkgconfig/vae2.pc include/vae2.h share/man/man1/vae-mine.1 share/man/man7/vaeother.7 \
-			share/vae-tools/mine.mk share/vae-tools/models/mine.safetensors share/bash-completion/completions/vae-mine; do
+			share/vae-tools/mine.mk share/mime/packages/mine.xml share/thumbnailers/mine.thumbnailer share/vae-tools/models/mine.safetensors share/bash-completion/completions/vae-mine; do
 			echo mine >"$file"
 		done
 )

@@ -12,7 +12,7 @@ for page in man/*.[1-8]; do
 done
 
 # SC2317: a function called through "$@" is not unreachable.
-for script in .ci/run tests/*.sh tests/*/*.sh bench/*.sh packaging/*.sh models/*.sh tools/*.sh tools/topnm; do
+for script in .ci/run tests/*.sh tests/*/*.sh bench/*.sh packaging/*.sh models/*.sh tools/*.sh tools/topnm tools/vae; do
 	none "shellcheck $script" "$(shellcheck -x -e SC2317 "$script" 2>&1)"
 	none "executable $script" "$([ -x "$script" ] || echo 'it is not')"
 done
@@ -44,7 +44,7 @@ item_options() { grep '^\.It .*Fl -' "$1" | grep -oE 'Fl -[a-z][a-z0-9-]*' | sed
 long_items() { grep '^\.It Fl -' "$1" | grep -oE 'Fl -[a-z][a-z0-9-]*' | sort -u; }
 synopsis_options() { sed -n '/^\.Sh SYNOPSIS/,/^\.Sh DESCRIPTION/p' "$1" | grep -oE 'Fl -[a-z][a-z0-9-]*' | sort -u; }
 
-for source in tools/vae-*.c; do
+for source in tools/vae-*.c tools/vae; do
 	program=$(basename "$source" .c)
 	page=man/$program.1
 	if [ ! -e "$page" ] || [ ! -x "$B/$program" ]; then

@@ -52,6 +52,7 @@ missing_always() {
 missing_tests() {
 	command -v zstd >/dev/null || echo zstd
 	command -v file >/dev/null || echo file
+	command -v exiftool >/dev/null || echo libimage-exiftool-perl
 	command -v script >/dev/null || echo bsdutils
 	python3 -c 'from math import nextafter' 2>/dev/null || echo python3
 	command -v gnuplot >/dev/null || echo gnuplot-nox

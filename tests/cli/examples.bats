@@ -17,6 +17,7 @@ prepare() {
 	vae-enc photo.ppm | vae-quant >x.lat
 	vae-enc grey.pgm | vae-quant >y.lat
 	cp "$DATA/tiny.safetensors" my.safetensors
+	perl -e 'print pack("N", 140), "\0" x 32, "acsp", "\1" x 100' >profile.icc
 	cp x.lat a.lat
 	cp y.lat b.lat
 }
@@ -89,6 +90,7 @@ program() {
 	done
 }
 
+@test "vae(1)" { manual vae.1 5; }
 @test "vae-enc(1)" { manual vae-enc.1 10; }
 @test "vae-quant(1)" { manual vae-quant.1 10; }
 @test "vae-dec(1)" { manual vae-dec.1 12; }

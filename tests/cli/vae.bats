@@ -1,0 +1,158 @@
+#!/usr/bin/env bats
+# vae: picture files to codes and back.
+load helper
+
+setup_file() {
+	cd "$BATS_FILE_TMPDIR" || return 1
+	photo 48 40 >rgb.ppm
+	pnmtopng rgb.ppm >rgb.png
+	pnmtojpeg -quality 90 rgb.ppm >rgb.jpg
+	ppmtopgm rgb.ppm >grey.pgm
+	pamstack -tupletype RGB_ALPHA rgb.ppm grey.pgm | pamtopng >alpha.png
+	vae-enc rgb.ppm | vae-quant >rgb.lat
+	vae-dec rgb.lat >rgb.out
+	export X=$BATS_FILE_TMPDIR
+}
+
+# says PATTERN COMMAND...: fails with status 1 and one line on stderr, which matches.
+says() {
+	local pattern=$1
+	shift
+	run --separate-stderr -1 "$@"
+	# shellcheck disable=SC2154 # stderr is bats' own
+	if [[ $stderr != vae:\ $pattern ]]; then fail "another message: $stderr"; fi
+	# shellcheck disable=SC2154
+	assert_equal "${#stderr_lines[@]}" 1
+}
+
+@test "there and back, with the times, and the source kept" {
+	cp "$X/rgb.png" photo.png
+	touch -d '2001-02-03 04:05:06' photo.png
+	chmod 640 photo.png
+	quiet vae --strip photo.png
+	cmp photo.lat "$X/rgb.lat"
+	assert_equal "$(stat -c '%Y %a' photo.lat)" "$(stat -c '%Y %a' photo.png)"
+	cmp photo.png "$X/rgb.png"
+	says "photo.png: exists already; -f writes over it" vae -d photo.lat
+	quiet vae -d -f photo.lat
+	pngtopnm photo.png | cmp - "$X/rgb.out"
+	assert_equal "$(stat -c %Y photo.png)" "$(stat -c %Y photo.lat)"
+	quiet vae -d -o back.ppm photo.lat
+	cmp back.ppm "$X/rgb.out"
+	quiet vae -d -o back.tif photo.lat
+	tifftopnm -quiet back.tif | cmp - "$X/rgb.out"
+	quiet vae -d --rm -o back.jpg photo.lat
+	assert_equal "$(jpegtopnm -quiet back.jpg | kinds -)" "PPM RAW 48 40 3 255 RGB"
+	assert_not_exists photo.lat
+	only photo.png back.ppm back.tif back.jpg
+}
+
+@test "pipes, and options in one word" {
+	vae --strip <"$X/rgb.png" | cmp - "$X/rgb.lat"
+	vae -dc "$X/rgb.lat" | cmp - "$X/rgb.out"
+	vae -d <"$X/rgb.lat" | cmp - "$X/rgb.out"
+	vae -ckq20 -T1 -mtiny "$X/rgb.png" | cmp - <(vae-enc -q 20 "$X/rgb.ppm" | vae-quant)
+	vae -c --quality=20 --model=tiny -- "$X/rgb.png" | cmp - <(vae-enc -q 20 "$X/rgb.ppm" | vae-quant)
+	assert [ "$(vae --strip -c --max-size 300 "$X/rgb.png" | wc -c)" -le 300 ]
+	quiet vae -t "$X/rgb.lat"
+	run -0 vae -l "$X/rgb.lat" "$X/rgb.lat"
+	assert_output --partial "$(size "$X/rgb.lat")"
+	assert_output --partial tiny
+	run -0 vae -l "$X/rgb.lat"
+	assert_equal "${#lines[@]}" 2
+	assert_equal "$(vae -V)" "$(vae-enc -V | sed 's/vae-enc/vae/')"
+}
+
+@test "several files, whatever their names, by several jobs" {
+	odd=$'odd \'"$(touch no)`touch no`;\n*.png'
+	cp "$X/rgb.png" "$odd"
+	cp "$X/rgb.png" ./-d.png
+	cp "$X/rgb.png" ' b.x.png'
+	cp "$X/rgb.ppm" noending
+	cp "$X/rgb.ppm" .hidden
+	head -c 900 "$X/rgb.png" >broken.png
+	run --separate-stderr -1 vae --strip -j 3 -- *.png noending .hidden missing.png
+	assert_equal "$(grep -c '^vae: ' <<<"$stderr")" 2
+	assert_regex "$stderr" "vae: broken.png: "
+	assert_regex "$stderr" "vae: missing.png: no such file"
+	for file in "${odd%.png}" -d ' b.x' noending .hidden; do cmp -- "$X/rgb.lat" "./$file.lat"; done
+	assert_not_exists broken.lat
+	assert_not_exists no
+	rm -f -- *.png
+	quiet vae -d -j 2 -- *.lat
+	for file in "${odd%.png}" -d ' b.x' noending; do pngtopnm "./$file.png" | cmp - "$X/rgb.out"; done
+	assert_equal "$(find . -name '.vae.*' | wc -l)" 0
+}
+
+@test "what goes wrong leaves what was there" {
+	cp "$X/rgb.png" photo.png
+	echo mine >photo.lat
+	says "photo.lat: exists already; -f writes over it" vae photo.png
+	ln -s elsewhere link.lat
+	says "link.lat: exists already; -f writes over it" vae -o link.lat photo.png
+	says "photo.png: is the input itself" vae -f -o photo.png photo.png
+	says ".: is a folder" vae .
+	says "photo.lat: has the ending of codes already; -d decodes it" vae -f photo.lat
+	says "photo.lat: *neither codes nor latents*" vae -d -o x.png photo.lat
+	says "x.gif: no format that vae writes*" vae -d -o x.gif "$X/rgb.lat"
+	says "photo.png: *not a number*" vae -q many -o x.lat photo.png
+	says "no/x.lat: cannot be written" vae -o no/x.lat photo.png
+	head -c -20 "$X/rgb.lat" >cut.lat
+	says "cut.lat: codes: truncated*" vae -d cut.lat
+	vae -o alpha.lat "$X/alpha.png"
+	says "alpha.lat: has transparency, which jpg has not; png has" vae -d -o x.jpg alpha.lat
+	cat "$X/rgb.lat" "$X/rgb.lat" >two.lat
+	says "two.lat: holds several images, which only -o FILE.pnm keeps" vae -d two.lat
+	quiet vae -d -o two.pnm two.lat
+	cmp two.pnm <(cat "$X/rgb.out" "$X/rgb.out")
+	assert_equal "$(cat photo.lat)" mine
+	cmp photo.png "$X/rgb.png"
+	only photo.png photo.lat link.lat cut.lat alpha.lat two.lat two.pnm
+	for wrong in "-o a -o" "--nosuch" "-o x.lat photo.png alpha.lat" "-j two photo.png" "-c -j 2 photo.png" "--thumbnail 9 photo.png"; do
+		# shellcheck disable=SC2086 # words
+		run --separate-stderr -2 vae $wrong
+		assert_equal "${stderr_lines[1]}" "Try 'vae --help' for more information."
+	done
+}
+
+@test "a result that is not smaller is told, and --quiet keeps quiet" {
+	printf 'P5 2 2 255 abcd' >few.pgm
+	run --separate-stderr -0 vae few.pgm
+	assert_regex "$stderr" "vae: few.pgm: 15 bytes have become [0-9]+: this file is better kept as it is"
+	quiet vae -f --quiet few.pgm
+}
+
+@test "thumbnails, as file managers ask for them" {
+	photo 300 200 | vae -o large.lat -
+	quiet vae -d -f --quiet --thumbnail 32 -o thumb.XYZ large.lat
+	assert_equal "$(pngtopnm thumb.XYZ | kinds -)" "PPM RAW 32 21 3 255 RGB"
+	quiet vae -d --thumbnail 64 -o small.png "$X/rgb.lat"
+	pngtopnm small.png | cmp - "$X/rgb.out"
+}
+
+@test "colour profile, Exif and XMP come back" {
+	needs_program exiftool
+	perl -e 'print pack("N", 240), "\0" x 8, "mntrRGB XYZ ", "\0" x 12, "acsp", "\0" x 88, pack("N", 0), "\1" x 108' >p.icc
+	cp "$X/rgb.jpg" photo.jpg
+	exiftool -q -overwrite_original -Orientation#=6 -GPSLatitude=47 -GPSLatitudeRef=N -XMP:Title=hello "-ICC_Profile<=p.icc" photo.jpg
+	tags() { exiftool -s3 -n -Orientation -GPSLatitude -XMP:Title "$1" && exiftool -b -ICC_Profile "$1" | md5sum; }
+	tags photo.jpg >wanted
+	assert_equal "$(wc -l <wanted)" 4
+	quiet vae photo.jpg
+	for ending in png jpg tif; do
+		quiet vae -d -o back.$ending photo.lat
+		tags back.$ending | diff wanted -
+	done
+	quiet vae --strip -o bare.lat photo.jpg
+	jpegtopnm -quiet photo.jpg | vae-enc | vae-quant | cmp - bare.lat
+	quiet vae -d --strip -o bare.png photo.lat
+	assert_equal "$(exiftool -s3 -Orientation bare.png)" ""
+	# without exiftool it is said, once
+	mkdir bin
+	for program in sh awk basename cat chmod command dirname grep head jpegtopnm ln mkdir mktemp mv od pamfile readlink rm sed tail touch tr wc; do
+		! command -v $program >/dev/null || ln -s "$(command -v $program)" bin
+	done
+	cp photo.jpg other.jpg
+	run --separate-stderr -0 env PATH="$PWD/bin" "$B/vae" -f photo.jpg other.jpg
+	assert_equal "$stderr" "vae: colour profiles, Exif and XMP stay behind: there is no exiftool (Debian package libimage-exiftool-perl)"
+}
