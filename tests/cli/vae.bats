@@ -126,8 +126,28 @@ says() {
 	photo 300 200 | vae -o large.lat -
 	quiet vae -d -f --quiet --thumbnail 32 -o thumb.XYZ large.lat
 	assert_equal "$(pngtopnm thumb.XYZ | kinds -)" "PPM RAW 32 21 3 255 RGB"
-	quiet vae -d --thumbnail 64 -o small.png "$X/rgb.lat"
+	cat "$X/rgb.lat" large.lat >two.lat
+	quiet vae -d --thumbnail 64 -o small.png two.lat
 	pngtopnm small.png | cmp - "$X/rgb.out"
+}
+
+@test "desktops and file know codes" {
+	cp "$X/rgb.lat" noending
+	assert_equal "$(file -b --mime-type -m "$ROOT/tools/vae.magic" noending)" image/x-vae-lat
+	if ! command -v update-mime-database >/dev/null || ! command -v gio >/dev/null; then
+		skip "optional: no update-mime-database or gio"
+	fi
+	mkdir -p share/mime/packages
+	cp "$ROOT/packaging/vae-tools.xml" share/mime/packages
+	update-mime-database share/mime
+	zstd -q <"$X/rgb.ppm" >other
+	export XDG_DATA_HOME=$PWD/none XDG_DATA_DIRS=$PWD/share
+	for file in noending "$X/rgb.lat"; do
+		run -0 gio info -a standard::content-type "$file"
+		assert_output --partial "standard::content-type: image/x-vae-lat"
+	done
+	run -0 gio info -a standard::content-type other
+	refute_output --partial vae-lat
 }
 
 @test "colour profile, Exif and XMP come back" {
@@ -143,6 +163,10 @@ says() {
 		quiet vae -d -o back.$ending photo.lat
 		tags back.$ending | diff wanted -
 	done
+	quiet vae -d --thumbnail 24 -o thumb.png photo.lat
+	pngtopnm thumb.png >thumb.ppm
+	pngtopnm back.png | pamscale -xyfit 24 24 | pamflip -r270 | cmp - thumb.ppm
+	assert_equal "$(kinds thumb.ppm)" "PPM RAW 20 24 3 255 RGB"
 	quiet vae --strip -o bare.lat photo.jpg
 	jpegtopnm -quiet photo.jpg | vae-enc | vae-quant | cmp - bare.lat
 	quiet vae -d --strip -o bare.png photo.lat
