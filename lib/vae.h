@@ -232,22 +232,28 @@ bool vae_model_by_path(const struct vae_model *model);
 	65535 /* the fixed-point quality 1.0: quality Q of 0..100 is stored as round(Q / 100 x 65535) \
 	       */
 
-/* What the latents and the codes of one picture say first. A plain value: it owns nothing. */
+/* What the latents and the codes of one picture say first. A plain value: it owns nothing. Without
+ * channels the picture is exact: there is no y, and no model is needed; model_id and quality are 0.
+ */
 struct vae_head {
 	struct vae_geometry geometry; /* of the picture */
 	uint64_t model_id; /* vae_model_id of the model whose latents these are; no other takes them */
 	uint16_t quality;  /* 0 to VAE_QUALITY_ONE, even in log lambda */
 	uint32_t rows, columns,
-		channels; /* shape of y; photo: ceil(height/16) x ceil(width/16) x Y; mlp: 1 x 1 x z */
+		channels; /* shape of y; photo: ceil(height/16) x ceil(width/16) x Y; mlp: 1 x 1 x z;
+	                 exact: ceil(height/16) x ceil(width/16) x 0 */
 };
 
-/* y = analysis(x), not quantised, or what quantisation left of it. */
+/* y = analysis(x), not quantised, or what quantisation left of it; or an exact picture's samples.
+ */
 struct vae_latents {
 	struct vae_head head;
 	char *model_hint; /* absolute path of the model or NULL, owned */
 	float *y; /* rows x columns x channels, finite, in units of the quantiser's step where it has
 	             one; owned */
-	uint16_t *alpha; /* height x width samples as in the picture, or NULL; owned */
+	uint16_t *samples; /* that travel beside y as they are in the picture: height x width of alpha,
+	                      or NULL without; where exact all, height x width x (colours, then alpha);
+	                      owned */
 };
 
 /* The next of a stream (vae-latents(5)). Returns 1, or 0 at a clean end. VAE_EDATA: malformed,
@@ -264,11 +270,11 @@ struct vae_latents_rows {
 	struct vae_head head;
 	char *model_hint; /* as in vae_latents; owned by who implements release */
 	uint32_t row;     /* the next that read will give */
-	/* Gives the next `rows` rows of cells: y is rows x columns x channels; alpha the samples of the
-	 * pixels that these cells cover, NULL where the picture has none: 16 rows of pixels for each
-	 * row of cells of photo latents, fewer at the lower edge; for the one cell of a dense model
-	 * (mlp) all of them. alpha NULL: passes over its samples; y NULL: passes over the rows. */
-	int (*read)(struct vae_latents_rows *self, uint32_t rows, float *y, uint16_t *alpha,
+	/* Gives the next `rows` rows of cells: y is rows x columns x channels; samples those that
+	 * travel beside it, of the pixels that these cells cover, NULL where there are none: 16 rows of
+	 * pixels for each row of cells, fewer at the lower edge; for the one cell of a dense model
+	 * (mlp) all of them. samples NULL: passes over these; y NULL: passes over the rows. */
+	int (*read)(struct vae_latents_rows *self, uint32_t rows, float *y, uint16_t *samples,
 	            struct vae_error *error);
 	void (*release)(struct vae_latents_rows *self); /* frees model_hint where it owns that */
 };
@@ -288,25 +294,24 @@ int vae_latents_rows_write(struct vae_latents_rows *rows, uint32_t band, FILE *f
 /* ---- codes ----------------------------------------------------------------------------------- */
 
 enum vae_method {
-	VAE_METHOD_RANGE = 0,   /* symbols entropy-coded under the learned prior */
-	VAE_METHOD_ZSTD = 1,    /* plain integer planes, which zstd compresses */
-	VAE_METHOD_RESERVED = 2 /* kept for a lossless residual layer */
+	VAE_METHOD_RANGE = 0, /* symbols entropy-coded under the learned prior */
+	VAE_METHOD_ZSTD = 1   /* plain integer planes, which zstd compresses */
 };
 
 /* A square of 64 cells of y a side, smaller at the right and the lower edge, that is coded by
  * itself. */
 struct vae_slice {
 	uint8_t *payload; /* alpha samples of its pixels (1 or 2 bytes each), if the picture has alpha,
-	                     then the packed symbols; owned */
-	uint32_t bytes;   /* of both */
-	bool lost; /* vae_salvage_read could not have it: there is no payload; it dequantises to zeros
-	              and opaque alpha */
+	                     then the packed symbols; where exact a tile of all samples; owned */
+	uint32_t bytes;   /* of the payload */
+	bool lost; /* vae_salvage_read could not have it: there is no payload; it dequantises to zeros,
+	              grey where exact, and opaque alpha */
 };
 
 /* A picture as it stands in a .lat file (vae-codes(5)), but for zstd. */
 struct vae_codes {
 	struct vae_head head;
-	enum vae_method method;  /* of all slices */
+	enum vae_method method;  /* of all slices; RANGE where exact */
 	uint32_t slices;         /* ceil(rows/64) x ceil(columns/64) */
 	struct vae_slice *slice; /* [slices], row by row, owned */
 };
@@ -341,7 +346,8 @@ int vae_codes_pack(char **bytes, size_t *count, const struct vae_codes *codes, i
 /* Bytes of the image before zstd packs them: the header, and slices, each with its length and
  * checksum. */
 uint64_t vae_codes_content_bytes(const struct vae_codes *codes);
-/* How many of the bytes of slice number `slice` are alpha samples, 0 where the picture has none. */
+/* How many of the bytes of slice number `slice` are alpha samples as they are, 0 where the picture
+ * has none, or is exact. */
 uint64_t vae_codes_alpha_bytes(const struct vae_codes *codes, uint32_t slice);
 void vae_codes_free(struct vae_codes *codes);
 
@@ -401,11 +407,17 @@ int vae_encode(struct vae_latents **latents, const struct vae_model *model,
 int vae_encode_rows(struct vae_latents_rows **latents, const struct vae_model *model,
                     struct vae_image_rows *image, double quality, struct vae_error *error);
 
-/* The same, and then so many steps of gradient descent on the y of this very picture, for bpp +
- * lambda 255^2 MSE: a smaller file at the same quality, read by any decoder. A row of slices (1024
- * rows of pixels) is refined at a time; memory goes with the width, some hundred MB for each thread
- * beside. The same bytes for any number of threads, but not on every machine. VAE_EARG: steps out
- * of range, or a model that is not photo or was learned by another loss. */
+/* Latents of which all samples are exact: lossless, without a model; keeps image. Wherever latents
+ * or codes without channels are read further down, model is not used and may be NULL. */
+int vae_encode_exact_rows(struct vae_latents_rows **latents, struct vae_image_rows *image,
+                          struct vae_error *error);
+
+/* The same as vae_encode_rows, and then so many steps of gradient descent on the y of this very
+ * picture, for bpp + lambda 255^2 MSE: a smaller file at the same quality, read by any decoder. A
+ * row of slices (1024 rows of pixels) is refined at a time; memory goes with the width, some
+ * hundred MB for each thread beside. The same bytes for any number of threads, but not on every
+ * machine. VAE_EARG: steps out of range, or a model that is not photo or was learned by another
+ * loss. */
 #define VAE_REFINE_MOST 10000
 struct vae_refine_progress {
 	int step, steps; /* 0: what analysis gave; steps: what came of it, both rounded; in between as
@@ -499,8 +511,8 @@ int vae_decode_rows(struct vae_image_rows **image, const struct vae_model *model
  * of those pixels of it that lie in the picture. The mean is exact in this sense: what synthesis
  * puts out for each colour is summed row by row, from the left, beginning with 0, in one chain of
  * binary32 additions, and divided once; it is then clamped and rounded as the pixels of vae_decode
- * are. Alpha: the mean of its samples, rounded half to even. VAE_EARG for another reduce, and for
- * models other than photo. */
+ * are. Alpha, and whatever is exact: the mean of the samples, rounded half to even. VAE_EARG for
+ * another reduce, and for models other than photo. */
 int vae_decode_reduced_rows(struct vae_image_rows **image, const struct vae_model *model,
                             struct vae_latents_rows *latents, int reduce, struct vae_error *error);
 
@@ -584,7 +596,7 @@ int vae_compare_rows(struct vae_distortion *distortion, struct vae_image_rows *i
                      struct vae_image_rows *reference, uint32_t band, struct vae_error *error);
 
 /* What the integer tables say that codes should take: bits of the hyper-latent z, of y, and of y
- * under the float Gaussian (NAN where not computed). */
+ * under the float Gaussian (NAN where not computed). All 0 for exact codes, which have neither. */
 struct vae_rate {
 	double z_bits, y_bits; /* -log2 of the integer tables' frequencies, summed over all symbols,
 	                          escapes included */
@@ -598,7 +610,8 @@ int vae_rate_estimate(struct vae_rate *rate, const struct vae_model *model,
 
 /* z_bits and y_bits by place: bits[] has codes->rows x codes->columns numbers, the caller's, one
  * for each cell of y. The bits of a cell of z are shared evenly by the cells of y that it tells of,
- * 4 x 4 of them or what the slice has of these. */
+ * 4 x 4 of them or what the slice has of these. Exact: the bits of a slice, shared evenly by its
+ * cells. */
 int vae_rate_cells(double *bits, const struct vae_model *model, const struct vae_codes *codes,
                    struct vae_error *error);
 

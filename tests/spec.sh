@@ -4,7 +4,8 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 B=${B:-build}
 
-files=(tests/data/golden/tiny-{bits,cell,deep,one,grey-alpha}-*.lat tests/data/golden/mnist-*-50.*.lat tests/data/golden/photo-*-cell-*.lat)
+files=(tests/data/golden/tiny-{bits,cell,deep,one,grey-alpha}-*.lat tests/data/golden/mnist-*-50.*.lat tests/data/golden/photo-*-cell-*.lat
+	tests/data/golden/exact-*.lat)
 python3 -c 'from math import nextafter' 2>/dev/null || { echo "1..0 # SKIP no python3 of version 3.9 or later"; exit 0; }
 
 scratch=$(mktemp -d)

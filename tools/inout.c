@@ -311,9 +311,15 @@ static int other_model(const struct vae_model *asked, uint64_t id, const char *h
 	            asked_name, vae_model_id(asked));
 }
 
-int models_get(struct models *models, const struct vae_model **model, uint64_t id, const char *hint,
-               struct vae_error *error)
+int models_get(struct models *models, const struct vae_model **model, const struct vae_head *head,
+               const char *hint, struct vae_error *error)
 {
+	uint64_t id = head->model_id;
+
+	if (!head->channels) {
+		*model = NULL;
+		return 0;
+	}
 	if (models->asked) {
 		if (vae_model_id(models->asked) != id)
 			return other_model(models->asked, id, hint, error);

@@ -73,10 +73,10 @@ struct models {
 };
 /* name NULL: none asked for. */
 int models_open(struct models *models, const char *name, struct vae_error *error);
-/* Finds the model for a stream's id, owned by models and good until the next call. VAE_EMODEL where
- * -m named another: the text names both. */
-int models_get(struct models *models, const struct vae_model **model, uint64_t id, const char *hint,
-               struct vae_error *error);
+/* Finds the model that a head names, owned by models and good until the next call; NULL for an
+ * exact picture's, which needs none. VAE_EMODEL where -m named another: the text names both. */
+int models_get(struct models *models, const struct vae_model **model, const struct vae_head *head,
+               const char *hint, struct vae_error *error);
 void models_close(struct models *models);
 /* The model's file name without folder and ending, in text. Returns text. */
 const char *model_name(const struct vae_model *model, char *text, size_t room);

@@ -82,8 +82,8 @@ int stat_compare_decoded(struct run *run, struct vae_distortion *distortion,
 /* Adds the fields of a distortion, where there are references. */
 void stat_report_distortion(struct run *run, const struct vae_distortion *distortion);
 /* Adds the field quality, 0 to 100, with the fewest decimals that give these 16 bits again: as it
- * was given, as a rule. */
-void stat_report_quality(struct report *r, uint16_t quality);
+ * was given, as a rule. Nothing without channels: what is exact has no quality. */
+void stat_report_quality(struct report *r, uint32_t channels, uint16_t quality);
 
 /* Calls act with each image's codes in turn, which stay the caller's; while it is called in->file
  * stands at the end of the image's frame. act returns 0 to go on, or a negative enum vae_err.

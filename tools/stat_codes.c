@@ -51,7 +51,7 @@ static int packed_alpha(const struct vae_codes *codes, uint64_t bytes, uint64_t 
 	int status = 0;
 
 	*packed = 0;
-	if (!vae_has_alpha(codes->head.geometry.tuple))
+	if (!vae_codes_alpha_bytes(codes, 0))
 		return 0;
 	bare.head.geometry.tuple &= ~VAE_BLACKANDWHITE_ALPHA;
 	bare.slice = calloc(codes->slices, sizeof *bare.slice);
@@ -116,13 +116,13 @@ static int measure(struct run *run, struct figures *f, const struct vae_codes *c
                    struct vae_error *error)
 {
 	uint64_t other;
-	int status = models_get(&run->models, &f->model, codes->head.model_id, NULL, error);
+	int status = models_get(&run->models, &f->model, &codes->head, NULL, error);
 
 	if (!status && !run->brief)
 		status = vae_rate_estimate(&f->rate, f->model, codes, error);
 	if (!status && !run->brief)
 		status = packed_alpha(codes, f->bytes, &f->packed_alpha, error);
-	if (!status && run->o->common.verbose &&
+	if (!status && run->o->common.verbose && codes->head.channels &&
 	    !(status = other_method(f->model, codes, &other, error)))
 		f->other_bytes = (double)other;
 	return status ? status : compare(run, f, codes, error);
@@ -134,7 +134,7 @@ static void report_geometry(struct report *r, const struct vae_codes *codes)
 	report_count(r, "height", codes->head.geometry.height);
 	report_text(r, "tuple", vae_tuple_name(codes->head.geometry.tuple));
 	report_count(r, "maxval", codes->head.geometry.maxval);
-	stat_report_quality(r, codes->head.quality);
+	stat_report_quality(r, codes->head.channels, codes->head.quality);
 	report_count(r, "rows", codes->head.rows);
 	report_count(r, "columns", codes->head.columns);
 	report_count(r, "channels", codes->head.channels);
@@ -143,6 +143,12 @@ static void report_geometry(struct report *r, const struct vae_codes *codes)
 static const char *method_name(enum vae_method method)
 {
 	return method == VAE_METHOD_RANGE ? "range" : "zstd";
+}
+
+/* How the codes are packed. */
+static const char *packing(const struct vae_codes *codes)
+{
+	return codes->head.channels ? method_name(codes->method) : "exact";
 }
 
 static void report_line(struct run *run, const struct vae_codes *codes, const struct figures *f)
@@ -155,8 +161,8 @@ static void report_line(struct run *run, const struct vae_codes *codes, const st
 	report_count(r, "width", codes->head.geometry.width);
 	report_count(r, "height", codes->head.geometry.height);
 	report_text(r, "tuple", vae_tuple_name(codes->head.geometry.tuple));
-	stat_report_quality(r, codes->head.quality);
-	report_text(r, "method", method_name(codes->method));
+	stat_report_quality(r, codes->head.channels, codes->head.quality);
+	report_text(r, "method", packing(codes));
 	stat_report_distortion(run, &f->distortion);
 	report_text(r, "model", f->model ? model_name(f->model, name, sizeof name) : NULL);
 	report_put(r);
@@ -175,9 +181,9 @@ static void report_whole(struct run *run, const struct vae_codes *codes, const s
 	snprintf(id, sizeof id, "%016" PRIx64, codes->head.model_id);
 	report_count(r, "image", image);
 	report_text(r, "model", f->model ? model_name(f->model, name, sizeof name) : NULL);
-	report_text(r, "model_id", id);
+	report_text(r, "model_id", codes->head.channels ? id : NULL);
 	report_geometry(r, codes);
-	report_text(r, "method", method_name(codes->method));
+	report_text(r, "method", packing(codes));
 	report_count(r, "file_bytes", f->bytes);
 	report_real(r, "bpp", bits_a_pixel(f->bytes, pixels_of(codes)), 4);
 	report_count(r, "content_bytes", content);
@@ -186,12 +192,14 @@ static void report_whole(struct run *run, const struct vae_codes *codes, const s
 	report_count(r, "alpha_packed_bytes", f->packed_alpha);
 	report_count(r, "slices", codes->slices);
 	report_count(r, "slice_bytes", slices);
+	report_count(r, "exact_bytes", codes->head.channels ? 0 : slices);
 	report_real(r, "z_estimate_bytes", f->rate.z_bits / 8, 1);
 	report_real(r, "y_estimate_bytes", f->rate.y_bits / 8, 1);
 	report_real(r, "estimate_bytes", (f->rate.z_bits + f->rate.y_bits) / 8, 1);
 	report_real(r, "y_float_bytes", f->rate.y_float_bits / 8, 1);
 	if (run->o->common.verbose) {
-		report_text(r, "other_method", method_name(other_than(codes->method)));
+		report_text(r, "other_method",
+		            codes->head.channels ? method_name(other_than(codes->method)) : NULL);
 		report_real(r, "other_method_bytes", f->other_bytes, 0);
 	}
 	stat_report_distortion(run, &f->distortion);
@@ -231,7 +239,7 @@ void stat_total(struct run *run)
 	report_put(&run->report);
 }
 
-void stat_report_quality(struct report *r, uint16_t quality)
+void stat_report_quality(struct report *r, uint32_t channels, uint16_t quality)
 {
 	double value = 100.0 * quality / VAE_QUALITY_ONE, unit = 1, rounded;
 	int decimals = 0;
@@ -241,7 +249,7 @@ void stat_report_quality(struct report *r, uint16_t quality)
 		unit *= 10;
 		decimals++;
 	}
-	report_real(r, "quality", rounded, decimals);
+	report_real(r, "quality", channels ? rounded : NAN, decimals);
 }
 
 int stat_codes(struct run *run, struct input *in, struct vae_error *error)

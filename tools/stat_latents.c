@@ -184,12 +184,13 @@ static double kl_to_normal(double mean, double variance)
 	return variance > 0 ? (mean * mean + variance - 1 - log(variance)) / 2 : INFINITY;
 }
 
-static bool is_dense(struct run *run, uint64_t id, const char *hint)
+static bool is_dense(struct run *run, const struct vae_latents_rows *rows)
 {
 	struct vae_error ignored;
 	const struct vae_model *model;
 
-	return !models_get(&run->models, &model, id, hint, &ignored) &&
+	return rows->head.channels &&
+	       !models_get(&run->models, &model, &rows->head, rows->model_hint, &ignored) &&
 	       !strncmp(vae_model_arch(model), "mlp", 3);
 }
 
@@ -233,8 +234,8 @@ static void report_latents(struct run *run, const struct vae_head *y, const char
 	report_count(r, "height", y->geometry.height);
 	report_text(r, "tuple", vae_tuple_name(y->geometry.tuple));
 	report_count(r, "maxval", y->geometry.maxval);
-	report_text(r, "model_id", model);
-	stat_report_quality(r, y->quality);
+	report_text(r, "model_id", y->channels ? model : NULL);
+	stat_report_quality(r, y->channels, y->quality);
 	report_count(r, "rows", y->rows);
 	report_count(r, "columns", y->columns);
 	report_count(r, "channels", y->channels);
@@ -263,7 +264,7 @@ static int read_latents(struct run *run, struct vae_latents_rows *rows, struct c
 
 	if (!run->o->references)
 		return read_rest(channels, rows, run->o->common.quiet, error);
-	status = models_get(&run->models, &model, head->model_id, rows->model_hint, error);
+	status = models_get(&run->models, &model, head, rows->model_hint, error);
 	counted.rows.read = read_counted;
 	progress_begin(&progress, &counted.rows, run->o->common.quiet);
 	if (!status)
@@ -282,9 +283,9 @@ static int stat_latents_rows(struct run *run, struct input *in, struct channels 
 	const struct vae_head *head = &rows->head;
 	struct vae_error mismatch;
 	struct vae_distortion distortion = STAT_NO_DISTORTION;
-	int misfit = run->brief ? 0 : channels_suit(channels, head, &mismatch);
-	int status =
-		read_latents(run, rows, run->brief || misfit ? NULL : channels, &distortion, error);
+	bool counted = !run->brief && head->channels;
+	int misfit = counted ? channels_suit(channels, head, &mismatch) : 0;
+	int status = read_latents(run, rows, counted && !misfit ? channels : NULL, &distortion, error);
 
 	if (status && rows->row < head->rows)
 		return status;
@@ -303,9 +304,11 @@ int stat_latents(struct run *run, struct input *in, struct vae_error *error)
 
 	while (!status && (status = vae_latents_rows_open(&rows, in->file, run->o->common.max_pixels,
 	                                                  error)) == 1) {
+		uint32_t before = channels.count;
+
 		status = stat_latents_rows(run, in, &channels, rows, error);
-		if (!status && !in->items)
-			dense = is_dense(run, rows->head.model_id, rows->model_hint);
+		if (!status && channels.count != before)
+			dense = is_dense(run, rows);
 		vae_latents_rows_free(rows);
 		if (!status)
 			input_mark(in);

@@ -38,7 +38,7 @@ static int heatmap(struct run *run, const struct input *in, const struct vae_cod
 	const struct vae_model *model;
 	struct vae_image *image = NULL;
 	double *bits = NULL;
-	int status = models_get(&run->models, &model, codes->head.model_id, NULL, error);
+	int status = models_get(&run->models, &model, &codes->head, NULL, error);
 
 	(void)in;
 	if (!status && !(bits = calloc(cells, sizeof *bits)))
@@ -115,8 +115,9 @@ static int planes(struct run *run, const struct input *in, struct vae_latents_ro
 	struct plane *plane = calloc(head->channels, sizeof *plane);
 	uint8_t *samples = calloc(head->channels, cells);
 	struct vae_image *image = NULL;
-	int status = plane && samples ? picture_new(&image, head->columns, head->rows, 255, error)
-	                              : fail(error, VAE_EMEM, "out of memory");
+	int status = !head->channels ? fail(error, VAE_EDATA, "an exact picture has no latents to show")
+	             : plane && samples ? picture_new(&image, head->columns, head->rows, 255, error)
+	                                : fail(error, VAE_EMEM, "out of memory");
 
 	for (uint32_t k = 0; !status && k < head->channels; k++)
 		plane[k] = (struct plane){.channel = k, .sample = samples + k * cells};

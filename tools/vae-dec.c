@@ -126,10 +126,11 @@ static int decode(const struct options *o, const struct vae_model *model, const 
 		status = vae_image_rows_write(painted ? painted : image, o->band, out->file, error);
 	progress_end(&progress);
 	if (!status && o->common.verbose)
-		cli_note("%s: %ux%u %s, maxval %u, model %s, %.2f s", in ? input_name(in) : "sample",
+		cli_note("%s: %ux%u %s, maxval %u, %s%s, %.2f s", in ? input_name(in) : "sample",
 		         image->geometry.width, image->geometry.height,
 		         vae_tuple_name(image->geometry.tuple), image->geometry.maxval,
-		         model_name(model, name, sizeof name), seconds_now() - start);
+		         model ? "model " : "exact", model ? model_name(model, name, sizeof name) : "",
+		         seconds_now() - start);
 	vae_image_rows_free(painted);
 	vae_image_rows_free(image);
 	return status < 0 ? status : output_flush(out, error);
@@ -141,7 +142,7 @@ static int decode_codes(const struct options *o, struct models *models, const st
 {
 	const struct vae_model *model;
 	struct vae_latents_rows *latents;
-	int status = models_get(models, &model, codes->head.model_id, NULL, error);
+	int status = models_get(models, &model, &codes->head, NULL, error);
 
 	if (!status)
 		status =
@@ -200,7 +201,7 @@ static int latents_stream(const struct options *o, struct models *models, struct
 
 	while (!status &&
 	       (status = vae_latents_rows_open(&latents, in->file, o->common.max_pixels, error)) == 1) {
-		status = models_get(models, &model, latents->head.model_id, latents->model_hint, error);
+		status = models_get(models, &model, &latents->head, latents->model_hint, error);
 		if (!status)
 			status = decode(o, model, in, out, latents, NULL, error);
 		vae_latents_rows_free(latents);
@@ -247,7 +248,7 @@ static int salvage_codes(const struct options *o, struct models *models, struct 
 	int status;
 
 	in->item = vae_salvage_start(salvage);
-	status = models_get(models, &model, codes->head.model_id, NULL, error);
+	status = models_get(models, &model, &codes->head, NULL, error);
 	if (!status)
 		status = vae_salvage_check(codes, salvage, model, error);
 	if (!status)

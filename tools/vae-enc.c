@@ -14,6 +14,7 @@ struct options {
 	uint32_t band;            /* rows of pixels, 0: the library's choice */
 	int refine;               /* steps */
 	bool keep_invisible;      /* colours under alpha 0 */
+	bool lossless;            /* all samples are exact */
 };
 
 enum {
@@ -24,7 +25,8 @@ enum {
 	KEY_TARGET_SIZE,
 	KEY_TARGET_PSNR,
 	KEY_TARGET_SCORE,
-	KEY_INVISIBLE
+	KEY_INVISIBLE,
+	KEY_LOSSLESS
 };
 
 static const struct cli_option rows[] = {
@@ -34,6 +36,7 @@ static const struct cli_option rows[] = {
 	{KEY_TARGET_BPP, "target-bpp", "B", "find the best quality of at most B bits a pixel"},
 	{KEY_TARGET_PSNR, "target-psnr", "DB", "find the quality that gives a PSNR of DB decibels"},
 	{KEY_TARGET_SCORE, "target-score", "S", "find the quality that gives a SSIMULACRA 2 of S"},
+	{KEY_LOSSLESS, "lossless", NULL, "keep every sample as it is, without a model"},
 	{KEY_REFINE, "refine", "N", "take N steps to a smaller file of equal quality"},
 	{KEY_INVISIBLE, "keep-invisible", NULL, "keep colours under alpha 0 as they are"},
 	{KEY_BAND, "band", "ROWS", "work on ROWS rows of pixels at a time"},
@@ -74,8 +77,12 @@ static void parse_options(struct options *o, int argc, char **argv)
 		case KEY_TARGET_SCORE: set_target(o, VAE_TARGET_SCORE, cli_real(1, 100)); break;
 		case KEY_REFINE: o->refine = (int)cli_whole(0, VAE_REFINE_MOST); break;
 		case KEY_INVISIBLE: o->keep_invisible = true; break;
+		case KEY_LOSSLESS: o->lossless = true; break;
 		case KEY_BAND: o->band = (uint32_t)cli_whole(1, INT32_MAX); break;
 		}
+	if (o->lossless && (o->target.value || o->quality >= 0 || o->refine))
+		cli_usage(
+			"--lossless cannot be combined with --quality, --refine, --max-size or a --target");
 	if (o->target.value && o->quality >= 0)
 		cli_usage("--quality cannot be combined with --max-size or a --target");
 	if (o->target.value && o->refine)
@@ -86,8 +93,12 @@ static void parse_options(struct options *o, int argc, char **argv)
 
 static void report(const struct input *in, const struct vae_head *y, double quality, double seconds)
 {
-	cli_note("%s: %ux%u %s, maxval %u, quality %g, %.2f s", input_name(in), y->geometry.width,
-	         y->geometry.height, vae_tuple_name(y->geometry.tuple), y->geometry.maxval, quality,
+	char how[32] = "exact";
+
+	if (y->channels)
+		snprintf(how, sizeof how, "quality %g", quality);
+	cli_note("%s: %ux%u %s, maxval %u, %s, %.2f s", input_name(in), y->geometry.width,
+	         y->geometry.height, vae_tuple_name(y->geometry.tuple), y->geometry.maxval, how,
 	         seconds);
 }
 
@@ -106,6 +117,8 @@ static int open_latents(struct vae_latents_rows **latents, const struct options 
 	                                    .report = o->common.verbose ? report_step : NULL,
 	                                    .context = (void *)in};
 
+	if (o->lossless)
+		return vae_encode_exact_rows(latents, image, error);
 	if (!o->refine)
 		return vae_encode_rows(latents, model, image, quality, error);
 	return vae_refine_rows(latents, model, image, quality, &refine, error);
@@ -196,14 +209,14 @@ static int encode_image(const struct options *o, const struct input *in, struct 
 	struct vae_image_rows *filled = NULL;
 	struct range range = {.rows = {.geometry = image->geometry, .read = range_read},
 	                      .low = UINT16_MAX};
-	int status = o->keep_invisible ? 0 : vae_image_rows_fill(&filled, image, error);
+	int status = o->keep_invisible || o->lossless ? 0 : vae_image_rows_fill(&filled, image, error);
 
 	range.from = filled ? filled : image;
 	if (!status && o->target.value)
 		status = encode_to_target(o, in, out, model, &range.rows, error);
 	else if (!status)
 		status = encode(o, in, out, model, &range.rows, o->quality, seconds_now(), error);
-	if (!status && o->common.verbose)
+	if (!status && o->common.verbose && !o->lossless)
 		report_range(in, &range);
 	vae_image_rows_free(filled);
 	return status;
@@ -220,7 +233,8 @@ int main(int argc, char **argv)
 	int status;
 
 	parse_options(&o, argc, argv);
-	if (inout_open(&in, &out, &o.common, &error) || vae_model_find(&model, o.common.model, &error))
+	if (inout_open(&in, &out, &o.common, &error) ||
+	    (!o.lossless && vae_model_find(&model, o.common.model, &error)))
 		return inout_refuse(&in, &out, &error);
 	status = input_expect(&in, VAE_KIND_IMAGE, &error);
 	while (!status &&

@@ -98,8 +98,14 @@ static int report(const struct input *in, const struct vae_model *model, const s
 {
 	double pixels = (double)c->head.geometry.width * c->head.geometry.height;
 	struct vae_rate rate;
-	int status = vae_rate_estimate(&rate, model, c, error);
+	int status;
 
+	if (!c->head.channels) {
+		cli_note("%s: %ux%u, %zu bytes, %.4f bpp, exact", input_name(in), c->head.geometry.width,
+		         c->head.geometry.height, bytes, 8 * bytes / pixels);
+		return 0;
+	}
+	status = vae_rate_estimate(&rate, model, c, error);
 	if (!status)
 		cli_note("%s: %ux%u, %zu bytes, %.4f bpp, estimate %.0f bytes (z %.0f, y %.0f)",
 		         input_name(in), c->head.geometry.width, c->head.geometry.height, bytes,
@@ -120,12 +126,11 @@ static uint64_t raw_bytes(const struct vae_geometry *g)
 /* Drawings, dithered pictures and noise: a user should hear of it even without -v, but for what is
  * small in any form. */
 static void report_larger(const struct options *o, const struct input *in,
-                          const struct vae_geometry *g, size_t bytes)
+                          const struct vae_geometry *g, bool exact, size_t bytes)
 {
 	if (bytes > raw_bytes(g) && (o->common.verbose || bytes > SMALL))
-		cli_note("%s: the codes have %zu bytes, the picture itself %" PRIu64
-		         ": a lossless format suits it better",
-		         input_name(in), bytes, raw_bytes(g));
+		cli_note("%s: the codes have %zu bytes, the picture itself %" PRIu64 "%s", input_name(in),
+		         bytes, raw_bytes(g), exact ? "" : ": vae-enc --lossless suits it better");
 }
 
 /* Through memory, so that the size is known and an image is in the output whole or not at all. */
@@ -141,7 +146,7 @@ static int write_codes(const struct options *o, const struct input *in, struct o
 		return status;
 	if (o->common.verbose)
 		status = report(in, model, codes, count, error);
-	report_larger(o, in, &codes->head.geometry, count);
+	report_larger(o, in, &codes->head.geometry, !codes->head.channels, count);
 	if (!status) {
 		fwrite(bytes, 1, count, out->file);
 		status = metadata_write(&o->metadata, out->file, error);
@@ -158,7 +163,7 @@ static int quantise(const struct options *o, struct models *models, const struct
 	const struct vae_model *model;
 	struct vae_codes *codes;
 	struct progress progress;
-	int status = models_get(models, &model, latents->head.model_id, latents->model_hint, error);
+	int status = models_get(models, &model, &latents->head, latents->model_hint, error);
 
 	if (status < 0)
 		return status;
@@ -180,7 +185,7 @@ static int dequantise(const struct options *o, struct models *models, const stru
 	const struct vae_model *model;
 	struct vae_latents_rows *latents;
 	struct progress progress;
-	int status = models_get(models, &model, codes->head.model_id, NULL, error);
+	int status = models_get(models, &model, &codes->head, NULL, error);
 
 	if (!status)
 		status = vae_dequantise_rows(&latents, model, codes, reader, NULL, error);

@@ -10,7 +10,7 @@ size_t vae_alpha_rows(const struct vae_head *head, size_t row, size_t count)
 {
 	size_t samples = 0;
 	for (size_t i = 0; i < count; i++)
-		samples += vae_alpha_row_samples(head, (uint32_t)(row + i));
+		samples += vae_row_samples(head, (uint32_t)(row + i));
 	return samples / head->geometry.width;
 }
 

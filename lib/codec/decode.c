@@ -10,6 +10,8 @@
 #include "base/rect.h"
 #include "image/image.h"
 #include "nn/sweep.h"
+#include "codec/lossless.h"
+#include "codec/pixels.h"
 #include "codec/slice.h"
 #include "codec/window.h"
 
@@ -236,13 +238,6 @@ static int synthesise_mlp(struct decoder *d, struct vae_error *error)
 	return 0;
 }
 
-/* sum / n, rounded half to even. */
-static uint16_t mean_of(size_t sum, size_t n)
-{
-	size_t mean = sum / n, rest = 2 * (sum % n);
-	return (uint16_t)(mean + (rest > n || (rest == n && mean & 1)));
-}
-
 /* The mean of a block of alpha samples; rows count from the first one that waits. */
 static uint16_t mean_alpha(const struct decoder *d, struct vae_rect block)
 {
@@ -250,7 +245,7 @@ static uint16_t mean_alpha(const struct decoder *d, struct vae_rect block)
 	for (size_t row = block.row; row < block.row + block.rows; row++)
 		for (size_t column = block.column; column < block.column + block.columns; column++)
 			sum += d->alpha.sample[row * d->alpha.width + column];
-	return mean_of(sum, block.rows * block.columns);
+	return vae_mean_of(sum, block.rows * block.columns);
 }
 
 /* The alpha of rows rows.row to `end` leaves the queue. */
@@ -330,9 +325,12 @@ static int decode_rows(struct vae_image_rows **image, const struct vae_model *mo
 	struct vae_geometry g = l->geometry;
 	struct vae_rect w;
 	struct decoder *d;
-	int rc = vae_shape_fits(model, l, error);
-	if (rc || (rc = vae_window_take(&w, window, &g, error)) ||
-	    (rc = vae_model_prepare(model, 1u << VAE_SYNTHESIS, error)) ||
+	int rc = vae_window_take(&w, window, &g, error);
+	if (rc || (rc = vae_shape_fits(model, l, error)))
+		return rc;
+	if (!l->channels)
+		return vae_lossless_decode_rows(image, latents, &w, (uint32_t)reduce, error);
+	if ((rc = vae_model_prepare(model, 1u << VAE_SYNTHESIS, error)) ||
 	    (rc = vae_alloc(&d, 1, sizeof *d, error)))
 		return rc;
 	g.width = (uint32_t)quotient_up(w.columns, reduce);
@@ -375,7 +373,7 @@ int vae_decode_reduced_rows(struct vae_image_rows **image, const struct vae_mode
 {
 	if (reduce != 4 && reduce != 8)
 		return vae_fail(error, VAE_EARG, "pictures are reduced by 4 or 8, not by %d", reduce);
-	if (model->nets->arch.kind != VAE_ARCH_PHOTO)
+	if (latents->head.channels && model->nets->arch.kind != VAE_ARCH_PHOTO)
 		return vae_fail(error, VAE_EARG, "only pictures of photo models can be reduced");
 	return decode_rows(image, model, latents, NULL, (size_t)reduce, error);
 }

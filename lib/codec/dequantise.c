@@ -9,6 +9,7 @@
 #include "base/parallel.h"
 #include "base/rect.h"
 #include "image/image.h"
+#include "codec/lossless.h"
 #include "codec/slice.h"
 #include "codec/window.h"
 
@@ -23,25 +24,30 @@ struct dequantiser {
 	struct vae_codes drawn;
 	struct vae_rect wanted; /* slices */
 	uint32_t next;          /* the slice that the reader gives next */
-	size_t top, bottom;     /* rows of cells in y and alpha, none at first */
+	size_t top, bottom;     /* rows of cells in y and samples, none at first */
 	uint32_t band;          /* room for so many: a multiple of a slice's, or all */
 	float *y;
-	uint16_t *alpha;
+	uint16_t *samples;           /* beside y */
 	struct vae_slice *slice;     /* of the band, [their number], owned with a reader, whose payloads
 	                                they hold */
 	struct vae_symbols *symbols; /* one a thread, while slices are decoded */
 };
 
-/* A lost slice: y of zeros, opaque. */
+/* A lost slice: y of zeros, or grey, opaque. */
 static void blank(const struct dequantiser *d, const struct vae_rect *cells,
-                  const struct vae_rect *px, float *y, uint16_t *alpha)
+                  const struct vae_rect *px, float *y, uint16_t *samples)
 {
 	const struct vae_codes *c = d->codes;
+	const uint16_t maxval = c->head.geometry.maxval;
+	size_t each = vae_exact_samples(&c->head),
+		   opaque = each - vae_has_alpha(c->head.geometry.tuple);
 	for (size_t row = 0; row < cells->rows; row++)
 		memset(y + row * c->head.columns * c->head.channels, 0,
 		       cells->columns * c->head.channels * sizeof *y);
-	for (size_t i = 0; alpha && i < px->rows * px->columns; i++)
-		alpha[i / px->columns * c->head.geometry.width + i % px->columns] = c->head.geometry.maxval;
+	for (size_t row = 0; row < px->rows; row++)
+		for (size_t i = 0; i < px->columns * each; i++)
+			samples[row * c->head.geometry.width * each + i] =
+				i % each < opaque ? (uint16_t)((maxval + 1) / 2) : maxval;
 }
 
 static int dequantise_slice(void *context, size_t piece, int thread, struct vae_error *error)
@@ -53,24 +59,26 @@ static int dequantise_slice(void *context, size_t piece, int thread, struct vae_
 	struct vae_rect p = vae_slice_at(&c->head, i), px = vae_cell_pixels(&c->head, p);
 	struct vae_rect above = vae_cell_pixels(&c->head, (struct vae_rect){d->top, 0, 1, 1});
 	size_t stride = (size_t)c->head.columns * c->head.channels,
-		   line = vae_codes_alpha_bytes(c, (uint32_t)i) / px.rows;
+		   line = vae_codes_alpha_bytes(c, (uint32_t)i) / px.rows,
+		   each = vae_exact_samples(&c->head), width = c->head.geometry.width * each;
 	if (!vae_rect_holds(&d->wanted, row, column))
 		return 0;
 	float *y = d->y + (p.row - d->top) * stride + p.column * c->head.channels;
-	uint16_t *alpha =
-		line ? d->alpha + (px.row - above.row) * c->head.geometry.width + px.column : NULL;
+	uint16_t *samples = each ? d->samples + (px.row - above.row) * width + px.column * each : NULL;
 	if (d->draws)
 		return vae_slice_draw(&d->symbols[thread], c, d->model, i, d->seed, d->number, y, stride,
 		                      error);
 	const struct vae_slice *slice = d->reader ? &d->slice[piece] : &c->slice[i];
 	if (slice->lost) {
-		blank(d, &p, &px, y, alpha);
+		blank(d, &p, &px, y, samples);
 		return 0;
 	}
+	if (!c->head.channels)
+		return vae_lossless_slice_decode(c, i, slice, samples, width, error);
 	int rc = vae_slice_decode(&d->symbols[thread], c, d->model, i, slice, y, stride, error);
 	for (size_t r = 0; line && r < px.rows && !rc; r++)
-		rc = vae_alpha_get(alpha + r * c->head.geometry.width, &c->head.geometry,
-		                   slice->payload + r * line, px.columns, error);
+		rc = vae_samples_get(samples + r * width, &c->head.geometry, slice->payload + r * line,
+		                     px.columns, error);
 	return rc;
 }
 
@@ -126,7 +134,7 @@ static size_t pixel_rows(const struct vae_latents_rows *rows, size_t row, size_t
 }
 
 static int dequantiser_read(struct vae_latents_rows *rows, uint32_t count, float *y,
-                            uint16_t *alpha, struct vae_error *error)
+                            uint16_t *samples, struct vae_error *error)
 {
 	struct dequantiser *d = (struct dequantiser *)rows;
 	size_t line = (size_t)rows->head.columns * rows->head.channels;
@@ -136,12 +144,13 @@ static int dequantiser_read(struct vae_latents_rows *rows, uint32_t count, float
 			return rc;
 		memcpy(y, d->y + (rows->row - d->top) * line, line * sizeof *y);
 		y += line;
-		size_t samples = vae_alpha_row_samples(&rows->head, rows->row),
-			   above = pixel_rows(rows, d->top, rows->row - d->top);
-		if (!samples || !alpha)
+		size_t beside = vae_row_samples(&rows->head, rows->row),
+			   above = pixel_rows(rows, d->top, rows->row - d->top) * rows->head.geometry.width *
+		               vae_exact_samples(&rows->head);
+		if (!beside || !samples)
 			continue;
-		memcpy(alpha, d->alpha + above * rows->head.geometry.width, samples * sizeof *alpha);
-		alpha += samples;
+		memcpy(samples, d->samples + above, beside * sizeof *samples);
+		samples += beside;
 	}
 	rows->row += count;
 	return rows->row < rows->head.rows ? 0 : read_slices(d, d->codes->slices, false, error);
@@ -153,7 +162,7 @@ static void dequantiser_release(struct vae_latents_rows *rows)
 	drop_slices(d);
 	free(d->slice);
 	free(d->y);
-	free(d->alpha);
+	free(d->samples);
 	free(rows->model_hint);
 	free(d);
 }
@@ -164,6 +173,7 @@ static int dequantiser_new(struct dequantiser **dequantiser, const struct vae_mo
 {
 	struct vae_rect w;
 	struct dequantiser *d;
+	model = codes->head.channels ? model : NULL;
 	int rc = vae_codes_check(codes, model, error);
 	if (rc || (rc = vae_window_take(&w, window, &codes->head.geometry, error)) ||
 	    (rc = vae_alloc(&d, 1, sizeof *d, error)))
@@ -176,7 +186,7 @@ static int dequantiser_new(struct dequantiser **dequantiser, const struct vae_mo
 	d->wanted = vae_window_slices(&w, model, &codes->head);
 	d->band = vae_slice_band(&codes->head, (uint32_t)omp_get_max_threads());
 	if ((rc = vae_hint_copy(&d->rows.model_hint, model, error)) ||
-	    (rc = vae_latents_alloc(&d->y, &d->alpha, &d->rows.head, d->band, error)) ||
+	    (rc = vae_latents_alloc(&d->y, &d->samples, &d->rows.head, d->band, error)) ||
 	    (reader && (rc = vae_alloc(&d->slice, vae_slice_count(d->band, codes->head.columns),
 	                               sizeof *d->slice, error))))
 		dequantiser_release(&d->rows);

@@ -18,4 +18,11 @@ static inline void vae_pixels_load(float *x, const uint16_t *in, size_t n, size_
 			x[3 * i] = x[3 * i + 1] = x[3 * i + 2] = (float)in[i] / maxval - 0.5f;
 }
 
+/* sum / n, rounded half to even. */
+static inline uint16_t vae_mean_of(size_t sum, size_t n)
+{
+	size_t mean = sum / n, rest = 2 * (sum % n);
+	return (uint16_t)(mean + (rest > n || (rest == n && mean & 1)));
+}
+
 #endif

@@ -8,16 +8,17 @@
 #include "base/parallel.h"
 #include "prior/rdo.h"
 #include "prior/payload.h"
+#include "codec/lossless.h"
 #include "codec/slice.h"
 
-/* Some rows of slices: y and alpha of the latents' next rows of cells, or codes whose symbols are
+/* Some rows of slices: y and samples of the latents' next rows of cells, or codes whose symbols are
  * packed anew. */
 struct quantisation {
 	const struct vae_model *model;
 	struct vae_codes *codes;         /* what is made */
 	const struct vae_codes *packed;  /* where the symbols come from, or NULL: y */
 	const float *y;                  /* from row `row` of cells on */
-	const uint16_t *alpha;           /* of their pixels */
+	uint16_t *samples;               /* of their pixels, beside y */
 	size_t row, first;               /* the first slice */
 	const struct vae_choice *choice; /* or NULL */
 	struct vae_symbols *symbols;     /* one a thread */
@@ -37,14 +38,22 @@ static int round_slice(struct vae_symbols *symbols, const struct quantisation *q
 	                              stride, error);
 }
 
-/* The alpha samples of a slice, as they stand at the start of its payload. */
-static int put_alpha(struct vae_buffer *buffer, const struct quantisation *q,
-                     const struct vae_rect *p, size_t i, struct vae_error *error)
+/* Whatever a slice begins with: its alpha samples as they are, or all that it has where these are
+ * exact. */
+static int put_samples(struct vae_buffer *buffer, const struct quantisation *q,
+                       const struct vae_rect *p, size_t i, struct vae_error *error)
 {
 	const struct vae_head *head = &q->codes->head;
 	const struct vae_geometry *g = &head->geometry;
+	size_t each = vae_exact_samples(head), width = g->width * each;
 	struct vae_rect px = vae_cell_pixels(head, *p);
 	struct vae_rect above = vae_cell_pixels(head, (struct vae_rect){q->row, 0, 1, 1});
+	uint16_t *corner =
+		q->samples ? q->samples + (px.row - above.row) * width + px.column * each : NULL;
+	if (!head->channels)
+		return q->packed ? vae_buffer_append(buffer, q->packed->slice[i].payload,
+		                                     q->packed->slice[i].bytes, error)
+		                 : vae_lossless_slice_encode(buffer, q->codes, i, corner, width, error);
 	size_t bytes = vae_codes_alpha_bytes(q->codes, (uint32_t)i);
 	uint8_t *out = bytes ? vae_buffer_extend(buffer, bytes, error) : NULL;
 	if (bytes && !out)
@@ -52,8 +61,7 @@ static int put_alpha(struct vae_buffer *buffer, const struct quantisation *q,
 	if (q->packed && bytes)
 		memcpy(out, q->packed->slice[i].payload, bytes);
 	for (size_t row = 0; !q->packed && out && row < px.rows; row++)
-		vae_alpha_put(out + row * (bytes / px.rows), g,
-		              q->alpha + (px.row - above.row + row) * g->width + px.column, px.columns);
+		vae_samples_put(out + row * (bytes / px.rows), g, corner + row * width, px.columns);
 	return 0;
 }
 
@@ -64,12 +72,14 @@ static int pack_slice(void *context, size_t piece, int thread, struct vae_error 
 	struct vae_rect p = vae_slice_at(&q->codes->head, i);
 	struct vae_symbols *symbols = &q->symbols[thread];
 	struct vae_buffer buffer = {0};
-	int rc = q->packed ? vae_slice_decode(symbols, q->packed, q->model, i, &q->packed->slice[i],
-	                                      NULL, 0, error)
-	                   : round_slice(symbols, q, &p, error);
+	bool exact = !q->codes->head.channels;
+	int rc = exact       ? 0
+	         : q->packed ? vae_slice_decode(symbols, q->packed, q->model, i, &q->packed->slice[i],
+	                                        NULL, 0, error)
+	                     : round_slice(symbols, q, &p, error);
 	if (rc)
 		return rc;
-	if (!(rc = put_alpha(&buffer, q, &p, i, error)))
+	if (!(rc = put_samples(&buffer, q, &p, i, error)) && !exact)
 		rc = vae_payload_write(&buffer, symbols, &q->model->scales, q->codes->method, error);
 	if (rc)
 		vae_buffer_clear(&buffer);
@@ -101,7 +111,7 @@ static int new_codes(struct vae_codes **codes, const struct vae_head *head, enum
 	if ((rc = vae_alloc(&c, 1, sizeof *c, error)))
 		return rc;
 	c->head = *head;
-	c->method = method;
+	c->method = head->channels ? method : VAE_METHOD_RANGE;
 	c->slices = (uint32_t)vae_slice_count(c->head.rows, c->head.columns);
 	if ((rc = vae_alloc(&c->slice, c->slices, sizeof *c->slice, error)))
 		free(c);
@@ -133,24 +143,26 @@ int vae_quantise_rows(struct vae_codes **codes, const struct vae_model *model,
 	struct vae_codes *c = NULL;
 	struct vae_choice choice = {0};
 	float *y = NULL;
-	uint16_t *alpha = NULL;
+	uint16_t *samples = NULL;
 	if (effort < 0 || effort > VAE_EFFORT_MAX)
 		return vae_fail(error, VAE_EARG, "effort %d is not 0 to %d", effort, VAE_EFFORT_MAX);
 	int rc = vae_shape_fits(model, l, error);
-	if (rc || (rc = vae_model_prepare(model, 1u << VAE_H_A | VAE_PRIOR_PARTS, error)))
+	if (!rc && l->channels)
+		rc = vae_model_prepare(model, 1u << VAE_H_A | VAE_PRIOR_PARTS, error);
+	if (rc)
 		return rc;
 	uint32_t band = vae_slice_band(l, (uint32_t)omp_get_max_threads());
-	int chosen = new_choice(&choice, model, l->quality, effort, error);
+	int chosen = l->channels ? new_choice(&choice, model, l->quality, effort, error) : 0;
 	if ((rc = chosen < 0 ? chosen : 0) || (rc = new_codes(&c, l, method, error)) ||
-	    (rc = vae_latents_alloc(&y, &alpha, l, band, error)))
+	    (rc = vae_latents_alloc(&y, &samples, l, band, error)))
 		goto out;
 	struct quantisation q = {
-		.model = model, .codes = c, .y = y, .alpha = alpha, .choice = chosen ? &choice : NULL};
+		.model = model, .codes = c, .y = y, .samples = samples, .choice = chosen ? &choice : NULL};
 	while (!rc && latents->row < l->rows) {
 		uint32_t rows = (uint32_t)vae_min(l->rows - latents->row, band);
 		size_t slices = vae_slice_count(rows, l->columns);
 		q.row = latents->row;
-		if (!(rc = latents->read(latents, rows, y, alpha, error)))
+		if (!(rc = latents->read(latents, rows, y, samples, error)))
 			rc = pack_slices(&q, slices, error);
 		q.first += slices;
 	}
@@ -162,7 +174,7 @@ out:
 	vae_choice_clear(&choice);
 	vae_codes_free(c);
 	free(y);
-	free(alpha);
+	free(samples);
 	return rc;
 }
 

@@ -51,6 +51,15 @@ static void share_z(const struct estimate *e, const struct vae_symbols *s, size_
 			bits / (double)(rows * columns);
 }
 
+/* A slice of exact samples: what it takes, in equal shares. */
+static void share_exact(const struct estimate *e, const struct vae_rect *p, size_t i)
+{
+	size_t columns = e->codes->head.columns, cells = p->rows * p->columns;
+	for (size_t k = 0; k < cells; k++)
+		e->bits[(p->row + k / p->columns) * columns + p->column + k % p->columns] =
+			8.0 * e->codes->slice[i].bytes / (double)cells;
+}
+
 static int map_slice(void *context, size_t i, int thread, struct vae_error *error)
 {
 	const struct estimate *e = context;
@@ -58,6 +67,10 @@ static int map_slice(void *context, size_t i, int thread, struct vae_error *erro
 	struct vae_rect p = vae_slice_at(&c->head, i);
 	struct vae_symbols *s = &e->symbols[thread];
 	double *corner = e->bits + p.row * c->head.columns + p.column;
+	if (!c->head.channels) {
+		share_exact(e, &p, i);
+		return 0;
+	}
 	int rc = vae_slice_decode(s, c, e->model, i, &c->slice[i], NULL, 0, error);
 	if (rc)
 		return rc;
@@ -92,6 +105,8 @@ static int estimate_slice(void *context, size_t i, int thread, struct vae_error 
 	const struct estimate *e = context;
 	struct vae_symbols *s = &e->symbols[thread];
 	struct vae_rate rate = {0};
+	if (!e->codes->head.channels)
+		return 0;
 	int rc = vae_slice_decode(s, e->codes, e->model, i, &e->codes->slice[i], NULL, 0, error);
 	if (rc)
 		return rc;

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "base/minmax.h"
 #include "base/parallel.h"
+#include "codec/lossless.h"
 #include "codec/slice.h"
 #include "stream/recover.h"
 
@@ -16,16 +17,19 @@ struct check {
 	struct vae_error *why;       /* [slices], code 0 where the slice is good */
 };
 
-static int check_alpha(const struct vae_codes *c, uint32_t i, struct vae_error *error)
+/* Whatever of a slice's samples travels beside y. */
+static int check_samples(const struct vae_codes *c, uint32_t i, struct vae_error *error)
 {
-	size_t bytes = vae_codes_alpha_bytes(c, i),
-		   samples = bytes ? bytes / vae_alpha_sample_bytes(&c->head.geometry) : 0;
-	uint16_t *alpha;
-	int rc = samples ? vae_alloc_raw(&alpha, samples, sizeof *alpha, error) : 0;
-	if (rc || !samples)
+	struct vae_rect px = vae_cell_pixels(&c->head, vae_slice_at(&c->head, i));
+	size_t each = vae_exact_samples(&c->head), width = px.columns * each;
+	uint16_t *samples;
+	int rc = each ? vae_alloc_raw(&samples, px.rows * width, sizeof *samples, error) : 0;
+	if (rc || !each)
 		return rc;
-	rc = vae_alpha_get(alpha, &c->head.geometry, c->slice[i].payload, samples, error);
-	free(alpha);
+	rc = c->head.channels ? vae_samples_get(samples, &c->head.geometry, c->slice[i].payload,
+	                                        px.rows * width, error)
+	                      : vae_lossless_slice_decode(c, i, &c->slice[i], samples, width, error);
+	free(samples);
 	return rc;
 }
 
@@ -37,9 +41,11 @@ static int check_slice(void *context, size_t i, int thread, struct vae_error *er
 	struct vae_error why = {.offset = -1};
 	if (slice->lost)
 		return 0;
-	int rc = vae_slice_decode(&c->symbols[thread], c->codes, c->model, i, slice, NULL, 0, &why);
+	int rc = c->codes->head.channels ? vae_slice_decode(&c->symbols[thread], c->codes, c->model, i,
+	                                                    slice, NULL, 0, &why)
+	                                 : 0;
 	if (!rc)
-		rc = check_alpha(c->codes, (uint32_t)i, &why);
+		rc = check_samples(c->codes, (uint32_t)i, &why);
 	if (rc != VAE_EMEM)
 		c->why[i] = why;
 	else if (error)

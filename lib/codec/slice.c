@@ -40,6 +40,10 @@ int vae_shape_fits(const struct vae_model *model, const struct vae_head *head,
                    struct vae_error *error)
 {
 	struct vae_shape shape;
+	if (!head->channels)
+		return vae_shape_check(head, NO_LIMIT, VAE_EDATA, NULL, error);
+	if (!model)
+		return vae_fail(error, VAE_EMODEL, "latents of %u channels need a model", head->channels);
 	if (head->model_id != model->id)
 		return vae_fail(error, VAE_EMODEL,
 		                "made with model %016llx, but the model given is %016llx",
@@ -91,7 +95,7 @@ int vae_codes_check(const struct vae_codes *codes, const struct vae_model *model
 	if (codes->slices != vae_slice_count(codes->head.rows, codes->head.columns))
 		return vae_fail(error, VAE_EDATA, "%u slices where the picture has %llu", codes->slices,
 		                (unsigned long long)vae_slice_count(codes->head.rows, codes->head.columns));
-	return vae_model_prepare(model, VAE_PRIOR_PARTS, error);
+	return codes->head.channels ? vae_model_prepare(model, VAE_PRIOR_PARTS, error) : 0;
 }
 
 static int decode_payload(struct vae_symbols *s, const struct vae_codes *codes,
@@ -158,7 +162,7 @@ int vae_slice_draw(struct vae_symbols *symbols, const struct vae_codes *codes,
 int vae_hint_copy(char **hint, const struct vae_model *model, struct vae_error *error)
 {
 	*hint = NULL;
-	if (!model->by_path || !model->path)
+	if (!model || !model->by_path || !model->path)
 		return 0;
 	*hint = strdup(model->path);
 	return *hint ? 0 : vae_fail(error, VAE_EMEM, "out of memory: %zu bytes", strlen(model->path));

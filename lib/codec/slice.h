@@ -15,7 +15,7 @@ struct vae_shape {
 int vae_shape_of(struct vae_shape *shape, const struct vae_model *model,
                  const struct vae_geometry *geometry, struct vae_error *error);
 /* Whether latents or codes of this head belong to the model: VAE_EMODEL for another model's,
- * VAE_EDATA for a wrong shape. */
+ * VAE_EDATA for a wrong shape. Exact ones belong to all models, and to none: NULL. */
 int vae_shape_fits(const struct vae_model *model, const struct vae_head *head,
                    struct vae_error *error);
 
@@ -26,7 +26,7 @@ struct vae_head vae_head_of(const struct vae_model *model, const struct vae_geom
 struct vae_prior vae_prior_of(const struct vae_model *model, uint16_t quality);
 
 /* Checks codes against the model: shape, method, number of slices; and makes ready what decoding
- * the slices takes of the model. */
+ * the slices takes of the model. Exact codes need none. */
 int vae_codes_check(const struct vae_codes *codes, const struct vae_model *model,
                     struct vae_error *error);
 /* Decodes slice i of checked codes, whose bytes are those of `slice`: fills symbols (fitted here;
@@ -42,7 +42,7 @@ int vae_slice_draw(struct vae_symbols *symbols, const struct vae_codes *codes,
                    const struct vae_model *model, size_t i, uint64_t seed, uint64_t number,
                    float *y, size_t stride, struct vae_error *error);
 
-/* The path that latents carry, or NULL. */
+/* The path that latents carry, or NULL; model may be NULL. */
 int vae_hint_copy(char **hint, const struct vae_model *model, struct vae_error *error);
 
 #endif

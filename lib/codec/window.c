@@ -24,9 +24,9 @@ struct vae_rect vae_window_cells(const struct vae_rect *window)
 struct vae_rect vae_window_slices(const struct vae_rect *window, const struct vae_model *model,
                                   const struct vae_head *head)
 {
-	if (model->nets->arch.kind == VAE_ARCH_MLP)
+	if (model && model->nets->arch.kind == VAE_ARCH_MLP)
 		return (struct vae_rect){0, 0, 1, 1};
-	size_t halo = vae_net_halo(&model->nets->net[VAE_SYNTHESIS]);
+	size_t halo = model ? vae_net_halo(&model->nets->net[VAE_SYNTHESIS]) : 0;
 	return vae_rect_touched(
 		vae_rect_widened(vae_window_cells(window), halo, head->rows, head->columns),
 		VAE_SLICE_CELLS);

@@ -1,8 +1,11 @@
 /* codes.c - vae-codes(5): a picture's slices in a zstd frame. All numbers are little-endian.
  *
- *     header    "VAEC", version 1, method 1, format and tuple 1, cell 1, model 8, width 4, height
- * 4, maxval 2, quality 2, channels 2, checksum of these 4 slices    each: length 4, checksum 4,
- * payload: alpha samples of its pixels, where there are any, and packed symbols
+ *     header    "VAEC", version 1, method 1, format and tuple 1, cell 1, model 8, width 4,
+ *               height 4, maxval 2, quality 2, channels 2, checksum of these 4
+ *     slices    each: length 4, checksum 4, payload
+ *
+ * A payload is the alpha samples of its pixels, where there are any, and packed symbols (version
+ * 1), or a tile of exact samples (version 2).
  *
  * The number of slices, the shape of y and the number of alpha samples follow from the header. A
  * checksum is the low half of XXH64, seed 0. The reader sees ONE decompressed stream: where zstd's
@@ -19,7 +22,7 @@
 #include <xxhash.h>
 #include <zstd.h>
 
-#define VERSION             1
+#define NEWEST              2  /* version */
 #define WINDOW_LOG_MAX      27 /* 128 MiB, what zstd itself reads without being asked twice */
 #define CHUNK               65536
 #define LEVEL_PLAIN         3
@@ -37,7 +40,7 @@ uint32_t vae_codes_checksum(const void *data, size_t bytes)
 static void header_put(uint8_t *p, const struct vae_codes *c, int cell)
 {
 	memcpy(p, VAE_CODES_MAGIC, 4);
-	p[4] = VERSION;
+	p[4] = c->head.channels ? 1 : 2;
 	p[5] = (uint8_t)c->method;
 	p[6] = (uint8_t)((int)c->head.geometry.format << 4 | (int)c->head.geometry.tuple);
 	p[7] = (uint8_t)cell;
@@ -57,10 +60,10 @@ int vae_codes_header_get(struct vae_codes *c, const uint8_t *p, int64_t offset, 
 		return vae_fail_at(
 			error, VAE_EDATA, offset,
 			"not codes: what is compressed here does not start with " VAE_CODES_MAGIC);
-	if (p[4] != VERSION)
+	if (p[4] < 1 || p[4] > NEWEST)
 		return vae_fail_at(error, VAE_EDATA, offset,
-		                   "codes of format version %u; this program reads version %d", p[4],
-		                   VERSION);
+		                   "codes of %sformat version %u; this program reads versions 1 to %d",
+		                   p[4] ? "the newer " : "", p[4], NEWEST);
 	if (vae_get32(p + 30) != vae_codes_checksum(p, 30))
 		return vae_fail_at(error, VAE_EDATA, offset, "damaged: the header's checksum is wrong");
 	if (p[5] != VAE_METHOD_RANGE && p[5] != VAE_METHOD_ZSTD)
@@ -78,6 +81,13 @@ int vae_codes_header_get(struct vae_codes *c, const uint8_t *p, int64_t offset, 
 	c->head.channels = vae_get16(p + 28);
 	c->head.rows = vae_cells(c->head.geometry.height, p[7]);
 	c->head.columns = vae_cells(c->head.geometry.width, p[7]);
+	if (p[4] == 2 ? c->method || c->head.model_id || c->head.quality || c->head.channels
+	              : !c->head.channels)
+		return vae_fail_at(error, VAE_EDATA, offset,
+		                   "%u latent channels, quality %u, method %u and model %016llx do not go "
+		                   "with format version %u",
+		                   c->head.channels, c->head.quality, p[5],
+		                   (unsigned long long)c->head.model_id, p[4]);
 	return vae_shape_check(&c->head, max_pixels, VAE_EDATA, NULL, error);
 }
 
@@ -489,7 +499,7 @@ int vae_codes_pack(char **bytes, size_t *count, const struct vae_codes *codes, i
 	int cell, rc = check(codes, level, &cell, error);
 	if (rc)
 		return rc;
-	if (level == VAE_LEVEL_DEFAULT && vae_has_alpha(codes->head.geometry.tuple))
+	if (level == VAE_LEVEL_DEFAULT && vae_codes_alpha_bytes(codes, 0))
 		return pack_alpha(bytes, count, codes, cell, error);
 	return pack_frame(bytes, count, codes, cell, level ? level : LEVEL_PLAIN, error);
 }
@@ -501,7 +511,7 @@ int vae_codes_write(const struct vae_codes *codes, FILE *file, int level, struct
 	int cell, rc = check(codes, level, &cell, error);
 	if (rc)
 		return rc;
-	if (level || !vae_has_alpha(codes->head.geometry.tuple))
+	if (level || !vae_codes_alpha_bytes(codes, 0))
 		return write_frame(codes, file, cell, level ? level : LEVEL_PLAIN, error);
 	if ((rc = vae_codes_pack(&bytes, &count, codes, level, error)))
 		return rc;

@@ -1,5 +1,5 @@
 /* geometry.h - what latents and codes have in common: a picture's geometry with the shape of its y,
- * and its alpha samples. */
+ * and the samples that travel beside y as they are. */
 #ifndef VAE_STREAM_GEOMETRY_H
 #define VAE_STREAM_GEOMETRY_H
 
@@ -11,8 +11,9 @@
 
 /* Checks the head's geometry (as vae_geometry_check, `code` likewise) and that y's shape is one
  * that a picture of that size can have: ceil(height / 2^shift) x ceil(width / 2^shift) cells for
- * one and the same shift, of 1 to VAE_MAX_CHANNELS channels. *shift (may be NULL) is the least that
- * fits. VAE_ELIMIT too where y has more than 4 floats for each of max_pixels pixels, and those of
+ * one and the same shift, of 1 to VAE_MAX_CHANNELS channels; or of 0, where all samples are exact,
+ * and shift is VAE_MIN_CELL. *shift (may be NULL) is the least that fits.
+ * VAE_ELIMIT too where y has more than 4 floats for each of max_pixels pixels, and those of
  * VAE_SPARE_CELLS cells: cells of a picture one pixel high take 16 times the memory of whole ones.
  */
 #define VAE_SPARE_CELLS 16384
@@ -41,30 +42,37 @@ struct vae_rect vae_slice_at(const struct vae_head *head, size_t slice);
  * has a whole slice. */
 uint32_t vae_slice_band(const struct vae_head *head, uint32_t threads);
 
-/* Alpha samples of the pixels that a row of cells covers; 0 without alpha. */
-size_t vae_alpha_row_samples(const struct vae_head *head, uint32_t row);
-/* Arrays for any `rows` rows of cells of these latents and their alpha, undefined; *alpha is NULL
- * where there is none. */
-int vae_latents_alloc(float **y, uint16_t **alpha, const struct vae_head *head, uint32_t rows,
+/* How many samples of a pixel travel beside y: alpha where there is one, and the colours where
+ * there is no y (channels 0). */
+static inline unsigned vae_exact_samples(const struct vae_head *head)
+{
+	return vae_has_alpha(head->geometry.tuple) +
+	       (head->channels ? 0 : (unsigned)vae_colours(head->geometry.tuple));
+}
+/* These samples of the pixels that a row of cells covers. */
+size_t vae_row_samples(const struct vae_head *head, uint32_t row);
+/* Arrays for any `rows` rows of cells of these latents and the samples beside y, undefined;
+ * *samples is NULL where there are none. */
+int vae_latents_alloc(float **y, uint16_t **samples, const struct vae_head *head, uint32_t rows,
                       struct vae_error *error);
 
 /* The pixels of a rectangle of cells: a rectangle of pixels with its sides cut at the picture's. */
 struct vae_rect vae_cell_pixels(const struct vae_head *head, struct vae_rect cells);
 
 /* The most bytes that a slice's payload can have: 8 for each symbol of its y and of a z of at most
- * 1024 channels, 64 more, and alpha. */
+ * 1024 channels, 64 more, and alpha; for exact samples their own and 64. */
 uint64_t vae_slice_limit(const struct vae_codes *codes, uint32_t slice);
 
-/* ---- alpha ----------------------------------------------------------------------------------- */
+/* ---- samples --------------------------------------------------------------------------------- */
 
 /* Samples are stored as PAM stores them: one byte each where maxval is below 256, else two, the
  * more significant first. */
-size_t vae_alpha_sample_bytes(const struct vae_geometry *geometry); /* 0 without alpha */
+size_t vae_sample_bytes(const struct vae_geometry *geometry);
 
-void vae_alpha_put(uint8_t *out, const struct vae_geometry *geometry, const uint16_t *alpha,
-                   size_t n);
+void vae_samples_put(uint8_t *out, const struct vae_geometry *geometry, const uint16_t *sample,
+                     size_t n);
 /* VAE_EDATA where a sample exceeds maxval. */
-int vae_alpha_get(uint16_t *alpha, const struct vae_geometry *geometry, const uint8_t *bytes,
-                  size_t n, struct vae_error *error);
+int vae_samples_get(uint16_t *sample, const struct vae_geometry *geometry, const uint8_t *bytes,
+                    size_t n, struct vae_error *error);
 
 #endif

@@ -1,5 +1,6 @@
 /* latents.c - vae-latents(5): a text header in the manner of PAM, then, row of cells by row of
- * cells, y as little-endian binary32 and the alpha samples of its pixels. */
+ * cells, y as little-endian binary32 and the samples of its pixels that travel beside it: alpha
+ * (version 1), or all of an exact picture (version 2). */
 #include "base/bytes.h"
 #include "base/memory.h"
 #include "base/minmax.h"
@@ -9,11 +10,14 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define MAGIC       "VAELATENTS 1"
+#define MAGIC       "VAELATENTS "
+#define NEWEST      2    /* version */
 #define HINT_LIMIT  4096 /* bytes of a path before it is percent-encoded */
 #define LINE_LIMIT  (3 * HINT_LIMIT + 16)
 #define CHUNK       16384 /* bytes handled at a time */
 #define BAND_FLOATS ((uint64_t)1 << 22)
+#define EXACT_CELL_FLOATS \
+	(16 * 16 * 4 / 2) /* the memory of an exact cell of 4 samples of 2 bytes a pixel */
 
 /* ---- percent-encoding (RFC 3986) ------------------------------------------------------------- */
 
@@ -70,6 +74,7 @@ enum key {
 	ROWS,
 	COLUMNS,
 	CHANNELS,
+	EXACT,
 	KEYS
 };
 static const struct {
@@ -86,9 +91,17 @@ static const struct {
                 [QUALITY] = {"QUALITY", 0, VAE_QUALITY_ONE},
                 [ROWS] = {"ROWS", 1, INT32_MAX},
                 [COLUMNS] = {"COLUMNS", 1, INT32_MAX},
-                [CHANNELS] = {"CHANNELS", 1, VAE_MAX_CHANNELS}};
+                [CHANNELS] = {"CHANNELS", 1, VAE_MAX_CHANNELS},
+                [EXACT] = {"EXACT", 0, 0}};
+
+/* The picture's own keys are in headers of all versions. */
+static bool belongs(enum key key, int version)
+{
+	return (key >= WIDTH && key <= MAXVAL) || (key == EXACT) == (version == 2);
+}
 
 struct header {
+	int version; /* 1 or 2 */
 	uint32_t number[KEYS];
 	uint64_t model_id;
 	char *hint; /* owned */
@@ -129,6 +142,7 @@ static int parse_value(struct header *h, enum key key, char *value, int64_t offs
 		h->number[FORMAT] = good ? (uint32_t)(value[1] - '0') : 0;
 		break;
 	case TUPLTYPE: good = (h->tuple = vae_tuple_find(value)) >= 0; break;
+	case EXACT: good = !strcmp(value, "all"); break;
 	default: good = parse_number(&h->number[key], value, keys[key].low, keys[key].high);
 	}
 	return good ? 0
@@ -142,7 +156,7 @@ static int parse_line(struct header *h, char *line, int64_t offset, struct vae_e
 	if (value)
 		*value++ = 0;
 	for (int key = 0; value && key < KEYS; key++)
-		if (!strcmp(line, keys[key].name)) {
+		if (belongs((enum key)key, h->version) && !strcmp(line, keys[key].name)) {
 			if (h->seen[key])
 				return vae_fail_at(error, VAE_EDATA, offset, "latents: %s is there twice", line);
 			h->seen[key] = true;
@@ -163,7 +177,7 @@ struct reader {
  * end, 0; else returns 1. */
 static int read_line(struct reader *r, bool first, struct vae_error *error)
 {
-	size_t n = 0;
+	size_t n = 0, magic = first ? strlen(MAGIC) : 0;
 	for (int c; (c = getc(r->file)) != '\n'; r->offset++) {
 		if (c == EOF && ferror(r->file))
 			return vae_fail_errno(error, "cannot read latents");
@@ -171,25 +185,42 @@ static int read_line(struct reader *r, bool first, struct vae_error *error)
 			return 0;
 		if (c == EOF)
 			return vae_fail_at(error, VAE_EDATA, r->offset, "latents: truncated in the header");
-		if (c < ' ' || c > '~' || n == sizeof r->line - 1 ||
-		    (first && (n >= strlen(MAGIC) || c != MAGIC[n])))
+		if (c < ' ' || c > '~' || n == sizeof r->line - 1 || (n < magic && c != MAGIC[n]))
 			return vae_fail_at(error, VAE_EDATA, r->offset,
-			                   first ? "not latents: the first line is not " MAGIC
+			                   first ? "not latents: the first line is not " MAGIC "1 or 2"
 			                         : "latents: malformed header");
 		r->line[n++] = (char)c;
 	}
 	r->line[n] = 0;
 	r->offset++;
-	return !first || n == strlen(MAGIC) ? 1
-	                                    : vae_fail_at(error, VAE_EDATA, r->offset - 1,
-	                                                  "not latents: the first line is not " MAGIC);
+	return 1;
+}
+
+/* The first line. Returns 1, or 0 at the clean end. */
+static int read_version(int *version, struct reader *r, struct vae_error *error)
+{
+	uint32_t number = 0;
+	int result = read_line(r, true, error);
+	if (result != 1)
+		return result;
+	if (strlen(r->line) < strlen(MAGIC) ||
+	    !parse_number(&number, r->line + strlen(MAGIC), 1, UINT32_MAX))
+		return vae_fail_at(error, VAE_EDATA, r->offset - 1,
+		                   "not latents: the first line is not " MAGIC "1 or 2");
+	if (number > NEWEST)
+		return vae_fail_at(error, VAE_EDATA, r->offset - 1,
+		                   "latents of the newer format version %u; this program reads versions 1 "
+		                   "to %d",
+		                   number, NEWEST);
+	*version = (int)number;
+	return 1;
 }
 
 /* Every key once, HINT at most once, in any order, up to ENDHDR. Returns 1, or 0 at the clean end.
  */
 static int read_header(struct header *h, struct reader *r, struct vae_error *error)
 {
-	int result = read_line(r, true, error);
+	int result = read_version(&h->version, r, error);
 	if (result != 1)
 		return result;
 	for (;;) {
@@ -202,7 +233,7 @@ static int read_header(struct header *h, struct reader *r, struct vae_error *err
 			return result;
 	}
 	for (int key = 0; key < KEYS; key++)
-		if (!h->seen[key] && key != HINT)
+		if (!h->seen[key] && key != HINT && belongs((enum key)key, h->version))
 			return vae_fail_at(error, VAE_EDATA, r->offset, "latents: the header has no %s",
 			                   keys[key].name);
 	return 1;
@@ -248,17 +279,20 @@ static int read_floats(struct file_rows *r, float *y, size_t count, struct vae_e
 	return 0;
 }
 
-static int read_alpha(struct file_rows *r, uint16_t *alpha, size_t count, struct vae_error *error)
+/* samples NULL: checked, but not kept. */
+static int read_samples(struct file_rows *r, uint16_t *samples, size_t count,
+                        struct vae_error *error)
 {
 	const struct vae_geometry *g = &r->rows.head.geometry;
-	size_t width = vae_alpha_sample_bytes(g);
+	size_t width = vae_sample_bytes(g);
 	uint8_t bytes[CHUNK];
 	uint16_t none[CHUNK / 2];
 	for (size_t first = 0; first < count; first += CHUNK / 2) {
 		size_t n = vae_min(count - first, CHUNK / 2);
 		int64_t start = r->offset;
 		int result = file_read(r, bytes, n * width, error);
-		if (!result && (result = vae_alpha_get(alpha ? alpha + first : none, g, bytes, n, error)) &&
+		if (!result &&
+		    (result = vae_samples_get(samples ? samples + first : none, g, bytes, n, error)) &&
 		    error)
 			error->offset = start;
 		if (result)
@@ -267,20 +301,20 @@ static int read_alpha(struct file_rows *r, uint16_t *alpha, size_t count, struct
 	return 0;
 }
 
-static int read_rows(struct vae_latents_rows *rows, uint32_t count, float *y, uint16_t *alpha,
+static int read_rows(struct vae_latents_rows *rows, uint32_t count, float *y, uint16_t *samples,
                      struct vae_error *error)
 {
 	struct file_rows *r = (struct file_rows *)rows;
 	size_t line = (size_t)rows->head.columns * rows->head.channels;
 	for (; count; count--) {
-		size_t pixels = vae_alpha_row_samples(&rows->head, rows->row);
+		size_t beside = vae_row_samples(&rows->head, rows->row);
 		int result = read_floats(r, y, line, error);
-		if (!result && pixels)
-			result = read_alpha(r, alpha, pixels, error);
+		if (!result && beside)
+			result = read_samples(r, samples, beside, error);
 		if (result)
 			return result;
 		y = y ? y + line : NULL;
-		alpha = alpha ? alpha + pixels : NULL;
+		samples = samples ? samples + beside : NULL;
 		rows->row++;
 	}
 	return 0;
@@ -303,6 +337,10 @@ static int new_rows(struct vae_latents_rows **rows, struct header *h, const stru
 		.rows = h->number[ROWS],
 		.columns = h->number[COLUMNS],
 		.channels = h->number[CHANNELS]};
+	if (h->seen[EXACT]) {
+		head.rows = vae_cells(head.geometry.height, VAE_MIN_CELL);
+		head.columns = vae_cells(head.geometry.width, VAE_MIN_CELL);
+	}
 	struct file_rows *r;
 	int result = vae_shape_check(&head, max_pixels, VAE_EDATA, NULL, error);
 	if (result || (result = vae_alloc(&r, 1, sizeof *r, error)))
@@ -348,7 +386,13 @@ static bool write_header(const struct vae_latents_rows *rows, FILE *file)
 	const char *path = rows->model_hint;
 	const struct vae_geometry *g = &l->geometry;
 	char hint[3 * HINT_LIMIT + 1];
-	bool good = fprintf(file, MAGIC "\nMODEL %016llx\n", (unsigned long long)l->model_id) > 0;
+	if (!l->channels)
+		return fprintf(file,
+		               MAGIC "2\nEXACT all\nWIDTH %u\nHEIGHT %u\nFORMAT P%d\nTUPLTYPE %s\n"
+		                     "MAXVAL %u\nENDHDR\n",
+		               g->width, g->height, (int)g->format, vae_tuple_name(g->tuple),
+		               g->maxval) > 0;
+	bool good = fprintf(file, MAGIC "1\nMODEL %016llx\n", (unsigned long long)l->model_id) > 0;
 	if (path && *path == '/' && strlen(path) <= HINT_LIMIT) { /* another is of no use to a reader */
 		percent_encode(hint, path);
 		good = good && fprintf(file, "HINT %s\n", hint) > 0;
@@ -381,63 +425,70 @@ static int write_floats(const float *y, size_t count, FILE *file, struct vae_err
 	return 0;
 }
 
-static int write_alpha(const struct vae_geometry *g, const uint16_t *alpha, size_t count,
-                       FILE *file, struct vae_error *error)
+static int write_samples(const struct vae_geometry *g, const uint16_t *samples, size_t count,
+                         FILE *file, struct vae_error *error)
 {
 	uint8_t bytes[CHUNK];
-	size_t width = vae_alpha_sample_bytes(g);
+	size_t width = vae_sample_bytes(g);
 	for (size_t first = 0; first < count; first += CHUNK / 2) {
 		size_t n = vae_min(count - first, CHUNK / 2);
-		vae_alpha_put(bytes, g, alpha + first, n);
+		vae_samples_put(bytes, g, samples + first, n);
 		if (fwrite(bytes, width, n, file) != n)
 			return vae_fail_errno(error, "cannot write latents");
 	}
 	return 0;
 }
 
-/* The next rows of cells through y and alpha, and the header before the first. */
-static int pass_rows(struct vae_latents_rows *rows, uint32_t count, float *y, uint16_t *alpha,
+/* The next rows of cells through y and samples, and the header before the first. */
+static int pass_rows(struct vae_latents_rows *rows, uint32_t count, float *y, uint16_t *samples,
                      FILE *file, struct vae_error *error)
 {
 	const struct vae_head *head = &rows->head;
 	size_t line = (size_t)head->columns * head->channels;
 	uint32_t row = rows->row;
-	int result = rows->read(rows, count, y, alpha, error);
+	int result = rows->read(rows, count, y, samples, error);
 	if (!result)
 		result = check_finite(y, count * line, error);
 	if (!result && row == 0 &&
 	    !write_header(rows, file)) /* nothing of a picture whose first rows cannot be had */
 		result = vae_fail_errno(error, "cannot write latents");
 	for (; count && !result; count--, row++, y += line) {
-		size_t pixels = vae_alpha_row_samples(head, row);
+		size_t beside = vae_row_samples(head, row);
 		if ((result = write_floats(y, line, file, error)) ||
-		    (pixels && (result = write_alpha(&head->geometry, alpha, pixels, file, error))))
+		    (beside && (result = write_samples(&head->geometry, samples, beside, file, error))))
 			break;
-		alpha = alpha ? alpha + pixels : NULL;
+		samples = samples ? samples + beside : NULL;
 	}
 	return result;
+}
+
+/* As many rows of cells as BAND_FLOATS floats hold, 1 at least. */
+static uint32_t default_band(const struct vae_head *head)
+{
+	size_t cell = head->channels ? head->channels : EXACT_CELL_FLOATS,
+		   band = BAND_FLOATS / (head->columns * cell);
+	return band ? (uint32_t)band : 1;
 }
 
 int vae_latents_rows_write(struct vae_latents_rows *rows, uint32_t band, FILE *file,
                            struct vae_error *error)
 {
 	const struct vae_head *head = &rows->head;
-	size_t line = (size_t)head->columns * head->channels;
 	float *y = NULL;
-	uint16_t *alpha = NULL;
+	uint16_t *samples = NULL;
 	int result = vae_shape_check(head, UINT64_MAX, VAE_EARG, NULL, error);
 	if (result)
 		return result;
 	if (!band)
-		band = BAND_FLOATS / line ? (uint32_t)(BAND_FLOATS / line) : 1;
+		band = default_band(head);
 	band = band < head->rows ? band : head->rows;
-	if ((result = vae_latents_alloc(&y, &alpha, head, band, error)))
+	if ((result = vae_latents_alloc(&y, &samples, head, band, error)))
 		return result;
 	while (!result && rows->row < head->rows)
-		result =
-			pass_rows(rows, (uint32_t)vae_min(head->rows - rows->row, band), y, alpha, file, error);
+		result = pass_rows(rows, (uint32_t)vae_min(head->rows - rows->row, band), y, samples, file,
+		                   error);
 	free(y);
-	free(alpha);
+	free(samples);
 	return result;
 }
 
@@ -457,22 +508,22 @@ int vae_latents_write(const struct vae_latents *latents, FILE *file, struct vae_
 struct memory_rows {
 	struct vae_latents_rows rows;
 	const struct vae_latents *latents;
-	size_t alpha; /* samples given so far */
+	size_t samples; /* given so far, of those beside y */
 };
 
-static int read_memory(struct vae_latents_rows *rows, uint32_t count, float *y, uint16_t *alpha,
+static int read_memory(struct vae_latents_rows *rows, uint32_t count, float *y, uint16_t *samples,
                        struct vae_error *error)
 {
 	struct memory_rows *m = (struct memory_rows *)rows;
-	size_t line = (size_t)rows->head.columns * rows->head.channels, samples = 0;
+	size_t line = (size_t)rows->head.columns * rows->head.channels, beside = 0;
 	(void)error;
-	if (y)
+	if (y && line)
 		memcpy(y, m->latents->y + rows->row * line, count * line * sizeof *y);
 	for (; count; count--, rows->row++)
-		samples += vae_alpha_row_samples(&rows->head, rows->row);
-	if (y && alpha && samples)
-		memcpy(alpha, m->latents->alpha + m->alpha, samples * sizeof *alpha);
-	m->alpha += samples;
+		beside += vae_row_samples(&rows->head, rows->row);
+	if (y && samples && beside)
+		memcpy(samples, m->latents->samples + m->samples, beside * sizeof *samples);
+	m->samples += beside;
 	return 0;
 }
 
@@ -485,10 +536,10 @@ int vae_latents_rows_new(struct vae_latents_rows **rows, const struct vae_latent
 	int result = vae_shape_check(&l->head, UINT64_MAX, VAE_EARG, NULL, error);
 	if (result)
 		return result;
-	if (vae_has_alpha(l->head.geometry.tuple) != (l->alpha != NULL))
+	if (!vae_exact_samples(&l->head) != !l->samples)
 		return vae_fail(error, VAE_EARG,
-		                "latents: alpha samples and tuple type %s do not go together",
-		                vae_tuple_name(l->head.geometry.tuple));
+		                "latents: samples, %u channels and tuple type %s do not go together",
+		                l->head.channels, vae_tuple_name(l->head.geometry.tuple));
 	if ((result = vae_alloc(&m, 1, sizeof *m, error)))
 		return result;
 	m->rows = (struct vae_latents_rows){l->head, l->model_hint, 0, read_memory, release_memory};
@@ -514,8 +565,8 @@ int vae_latents_rows_collect(struct vae_latents **latents, struct vae_latents_ro
 	l->head = *head;
 	if (rows->model_hint && !(l->model_hint = strdup(rows->model_hint)))
 		result = vae_fail(error, VAE_EMEM, "out of memory");
-	if (!result && !(result = vae_latents_alloc(&l->y, &l->alpha, head, head->rows, error)))
-		result = rows->read(rows, head->rows, l->y, l->alpha, error);
+	if (!result && !(result = vae_latents_alloc(&l->y, &l->samples, head, head->rows, error)))
+		result = rows->read(rows, head->rows, l->y, l->samples, error);
 	if (result)
 		vae_latents_free(l);
 	else
@@ -523,25 +574,28 @@ int vae_latents_rows_collect(struct vae_latents **latents, struct vae_latents_ro
 	return result;
 }
 
-size_t vae_alpha_row_samples(const struct vae_head *head, uint32_t row)
+size_t vae_row_samples(const struct vae_head *head, uint32_t row)
 {
-	if (!vae_has_alpha(head->geometry.tuple))
+	unsigned samples = vae_exact_samples(head);
+	if (!samples)
 		return 0;
 	struct vae_rect cells = {row, 0, 1, head->columns}, pixels = vae_cell_pixels(head, cells);
-	return pixels.rows * pixels.columns;
+	return pixels.rows * pixels.columns * samples;
 }
 
-int vae_latents_alloc(float **y, uint16_t **alpha, const struct vae_head *head, uint32_t rows,
+int vae_latents_alloc(float **y, uint16_t **samples, const struct vae_head *head, uint32_t rows,
                       struct vae_error *error)
 {
 	struct vae_rect cells = {0, 0, rows, head->columns}, pixels = vae_cell_pixels(head, cells);
-	size_t floats;
+	size_t floats, beside;
 	int result = vae_multiply(&floats, rows, head->columns, head->channels, error);
-	if (result || (result = vae_alloc_huge(y, floats, sizeof **y, error)))
+	if (result ||
+	    (result =
+	         vae_multiply(&beside, pixels.rows, pixels.columns, vae_exact_samples(head), error)) ||
+	    (result = vae_alloc_huge(y, floats, sizeof **y, error)))
 		return result;
-	*alpha = NULL;
-	if (vae_has_alpha(head->geometry.tuple) &&
-	    (result = vae_alloc_raw(alpha, pixels.rows * pixels.columns, sizeof **alpha, error))) {
+	*samples = NULL;
+	if (beside && (result = vae_alloc_raw(samples, beside, sizeof **samples, error))) {
 		free(*y);
 		*y = NULL;
 	}
@@ -554,6 +608,6 @@ void vae_latents_free(struct vae_latents *latents)
 		return;
 	free(latents->model_hint);
 	free(latents->y);
-	free(latents->alpha);
+	free(latents->samples);
 	free(latents);
 }

@@ -174,8 +174,9 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
 		return LLVMFuzzerMutate(data, size, max_size);
 	bytes = LLVMFuzzerMutate(content, bytes, CONTENT_BYTES);
 	if (seed % 4 && bytes >= HEADER_BYTES) {
-		memcpy(content, "VAEC", 5);
-		vae_put64(content + 8, vae_model_id(tiny()));
+		memcpy(content, "VAEC", 4);
+		content[4] = content[4] == 2 ? 2 : 1;
+		vae_put64(content + 8, content[4] == 2 ? 0 : vae_model_id(tiny()));
 	}
 	if (seed % 8 > 1)
 		repair(content, bytes);

@@ -75,14 +75,16 @@ static inline bool same_image(const struct vae_image *a, const struct vae_image 
 
 static inline bool same_latents(const struct vae_latents *a, const struct vae_latents *b)
 {
+	size_t beside = pixels_of(&a->head.geometry) *
+	                (vae_has_alpha(a->head.geometry.tuple) +
+	                 (a->head.channels ? 0 : (size_t)vae_colours(a->head.geometry.tuple)));
 	return same_geometry(&a->head.geometry, &b->head.geometry) &&
 	       a->head.model_id == b->head.model_id && a->head.quality == b->head.quality &&
 	       a->head.rows == b->head.rows && a->head.columns == b->head.columns &&
-	       a->head.channels == b->head.channels && !a->alpha == !b->alpha &&
+	       a->head.channels == b->head.channels && !a->samples == !b->samples &&
 	       !memcmp(a->y, b->y,
 	               (size_t)a->head.rows * a->head.columns * a->head.channels * sizeof *a->y) &&
-	       (!a->alpha ||
-	        !memcmp(a->alpha, b->alpha, pixels_of(&a->head.geometry) * sizeof *a->alpha));
+	       (!a->samples || !memcmp(a->samples, b->samples, beside * sizeof *a->samples));
 }
 
 static inline bool same_codes(const struct vae_codes *a, const struct vae_codes *b)

@@ -14,6 +14,7 @@ header() { perl -e 'binmode STDIN; read STDIN, my $n, 8; read STDIN, my $s, unpa
 for name in cell grey grey-alpha bits one; do
 	for file in "$data"/golden/"$name".p?m; do vae-enc -m tiny "$file" >"$out/latents/$name"; done
 done
+for name in bits deep grey-alpha; do vae-enc --lossless "$data"/golden/$name.p?m >"$out/latents/exact-$name"; done
 vae-quant -d "$data/golden/tiny-alpha-25.range.lat" >"$out/latents/quantised-alpha"
 
 # slices: what zstd's frames hold

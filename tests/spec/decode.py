@@ -6,6 +6,7 @@ It is slow (every product is a fused multiply-add made of two doubles); its use 
 pages say everything: tests/spec.sh compares its pictures with vae-dec's, byte by byte.
 """
 import json, struct, subprocess, sys
+import exact
 from math import nextafter, inf
 
 def f32(x): return struct.unpack("<f", struct.pack("<f", x))[0]
@@ -221,10 +222,11 @@ def main():
 
 def picture(m, b, at):
     magic, ver, method, ft, cell, mid, W, H, maxval, q, Y, csum = struct.unpack("<4sBBBBQIIHHHI", b[at:at + 34])
-    assert magic == b"VAEC" and ver == 1 and "%016x" % mid == m.meta["id"]
+    assert magic == b"VAEC" and (ver, method, q, Y, mid) == (2, 0, 0, 0, 0) or ver == 1 and "%016x" % mid == m.meta["id"]
     fmt, tup, at = ft >> 4, ft & 15, at + 34
     R, Q = up(H, 1 << cell), up(W, 1 << cell)
     w = 2 if maxval > 255 else 1
+    if ver == 2: return exact_picture(b, at, fmt, tup, W, H, maxval, w)
     alpha = bytearray(W * H * w) if tup & 4 else None
     y = [None] * (R * Q)
     for sr in range(0, R, 64):
@@ -267,15 +269,32 @@ def picture(m, b, at):
         out.append(half_even(f32(x * maxval)))
     raw = b"".join(s.to_bytes(w, "big") for s in out)
     col = 3 if tup & 3 == 2 else 1
-    if alpha: raw = b"".join(raw[i * col * w:(i + 1) * col * w] + alpha[i * w:(i + 1) * w] for i in range(W * H))
+    if alpha is not None: raw = b"".join(raw[i * col * w:(i + 1) * col * w] + alpha[i * w:(i + 1) * w] for i in range(W * H))
+    write(raw, fmt, tup, W, H, maxval)
+    return at
+
+def exact_picture(b, at, fmt, tup, W, H, maxval, w):
+    planes = (3 if tup & 3 == 2 else 1) + tup // 4
+    pixels = [None] * (W * H)
+    for top in range(0, H, 1024):
+        for left in range(0, W, 1024):
+            n, _ = struct.unpack("<II", b[at:at + 8])
+            r, c = min(1024, H - top), min(1024, W - left)
+            t = exact.tile(b[at + 8:at + 8 + n], c, r, planes, maxval, None)
+            at += 8 + n
+            for y in range(r):
+                for x in range(c): pixels[(top + y) * W + left + x] = [t[p][y][x] for p in range(planes)]
+    write(b"".join(s.to_bytes(w, "big") for px in pixels for s in px), fmt, tup, W, H, maxval)
+    return at
+
+def write(raw, fmt, tup, W, H, maxval):
     names = {0: "BLACKANDWHITE", 1: "GRAYSCALE", 2: "RGB", 4: "BLACKANDWHITE_ALPHA", 5: "GRAYSCALE_ALPHA", 6: "RGB_ALPHA"}
-    if fmt == 7: head = "P7\nWIDTH %d\nHEIGHT %d\nDEPTH %d\nMAXVAL %d\nTUPLTYPE %s\nENDHDR\n" % (W, H, col + (alpha is not None), maxval, names[tup])
+    if fmt == 7: head = "P7\nWIDTH %d\nHEIGHT %d\nDEPTH %d\nMAXVAL %d\nTUPLTYPE %s\nENDHDR\n" % (W, H, (3 if tup & 3 == 2 else 1) + tup // 4, maxval, names[tup])
     elif fmt == 4:
         head = "P4\n%d %d\n" % (W, H)
         rows = [raw[i * W:(i + 1) * W] + b"\1" * (-W % 8) for i in range(H)]  # 1 is black in PBM, 0 in samples
         raw = bytes(sum((1 - r[k + i]) << (7 - i) for i in range(8)) for r in rows for k in range(0, len(r), 8))
     else: head = "P%d\n%d %d\n%d\n" % (fmt, W, H, maxval)
     sys.stdout.buffer.write(head.encode() + raw)
-    return at
 
 main()

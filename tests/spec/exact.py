@@ -490,4 +490,4 @@ def main():
     print("1..%d" % count)
     return failed > 0
 
-sys.exit(main())
+if __name__ == "__main__": sys.exit(main())

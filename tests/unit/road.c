@@ -474,7 +474,7 @@ static void test_refusals(const struct vae_model *m)
 	c->slices--;
 	ok(vae_dequantise(&y, m, c, &error) == VAE_EDATA, "a slice too few: %s", error.text);
 	c->slices++;
-	c->method = VAE_METHOD_RESERVED;
+	c->method = (enum vae_method)2;
 	ok(vae_dequantise(&y, m, c, &error) == VAE_EDATA, "a method of the future: %s", error.text);
 	c->head.model_id ^= 1;
 	ok(vae_dequantise(&y, m, c, &error) == VAE_EMODEL, "another model's codes: %s", error.text);

@@ -98,7 +98,7 @@ static struct vae_latents *latents_new(size_t shape)
 	for (size_t i = 0; i < count; i++)
 		l->y[i] = (float)i * 0.37f - 9;
 	l->y[0] = -0.0f;
-	l->alpha = alpha_new(&l->head.geometry);
+	l->samples = alpha_new(&l->head.geometry);
 	return l;
 }
 
@@ -120,7 +120,7 @@ static bool same_latents(const struct vae_latents *a, const struct vae_latents *
 	       a->head.rows == b->head.rows && a->head.columns == b->head.columns &&
 	       a->head.channels == b->head.channels &&
 	       !memcmp(a->y, b->y, (size_t)a->head.rows * a->head.columns * a->head.channels * 4) &&
-	       same_alpha(a->alpha, b->alpha, &a->head.geometry) &&
+	       same_alpha(a->samples, b->samples, &a->head.geometry) &&
 	       (a->model_hint && b->model_hint ? !strcmp(a->model_hint, b->model_hint)
 	                                       : a->model_hint == b->model_hint);
 }
@@ -164,7 +164,7 @@ static void test_latents_layout(void)
 	                                 .channels = 2},
 	                        .model_hint = "/m/a b.s",
 	                        .y = y,
-	                        .alpha = alpha};
+	                        .samples = alpha};
 	static const char want[] =
 		HEAD "HINT /m/a%20b.s\nWIDTH 2\nHEIGHT 1\n" TAIL "\0\0\200\77\0\0\40\300\3\1";
 	struct bytes b = latents_bytes(&l);
@@ -177,7 +177,7 @@ static void test_latents_layout(void)
 	   "latents: every truncation is refused, an empty stream is a clean end");
 	ok(latents_result(b, 1) == VAE_ELIMIT, "latents: more pixels than allowed");
 	b.data[b.size - 1] = 4;
-	ok(latents_result(b, 0) == VAE_EDATA && strstr(error.text, "alpha sample is 4"),
+	ok(latents_result(b, 0) == VAE_EDATA && strstr(error.text, "sample is 4"),
 	   "latents: alpha above maxval");
 	b.data[b.size - 1] = 0;
 	b.data[b.size - 3] = 0x7f; /* 7fa00000: NaN */
@@ -199,11 +199,33 @@ static void test_latents_layout(void)
 	}
 }
 
+/* Samples of an exact picture stand as in PAM. */
+static void test_latents_exact(void)
+{
+	static uint16_t samples[4] = {1, 2, 0, 3};
+	struct vae_latents l = {
+		.head = {{2, 1, 3, VAE_PAM, VAE_GRAYSCALE_ALPHA}, .rows = 1, .columns = 1},
+		.samples = samples};
+	static const char want[] = "VAELATENTS 2\nEXACT all\nWIDTH 2\nHEIGHT 1\nFORMAT P7\nTUPLTYPE "
+							   "GRAYSCALE_ALPHA\nMAXVAL 3\nENDHDR\n\1\2\0\3";
+	struct bytes b = latents_bytes(&l);
+	ok(b.size == sizeof want - 1 && !memcmp(b.data, want, b.size) && latents_result(b, 0) == 1,
+	   "latents: version 2, byte for byte as specified");
+	int bad = 0;
+	for (size_t n = 0; n < b.size; n++)
+		bad += latents_result((struct bytes){b.data, n}, 0) != (n ? VAE_EDATA : 0);
+	b.data[b.size - 1] = 4;
+	ok(!bad && latents_result(b, 0) == VAE_EDATA && strstr(error.text, "sample is 4"),
+	   "latents: version 2, truncations and a sample above maxval are refused");
+	free(b.data);
+}
+
 static void test_latents_header(void)
 {
-	ok(latents_refused("VAELATENTS 2\n", VAE_EDATA, "first line"), "latents: another version");
+	ok(latents_refused("VAELATENTS 3\n", VAE_EDATA, "newer format version 3"),
+	   "latents: a newer version");
 	ok(latents_refused("P6\n", VAE_EDATA, "not latents"), "latents: a picture");
-	ok(latents_refused("VAELATENTS 11\n", VAE_EDATA, "not latents"),
+	ok(latents_refused("VAELATENTS 1x\n", VAE_EDATA, "not latents"),
 	   "latents: more behind the version");
 	ok(latents_refused(HEAD "WIDTH 2\nHEIGHT 1\nWIDTH 2\n" TAIL, VAE_EDATA, "WIDTH is there twice"),
 	   "latents: a key twice");
@@ -273,6 +295,7 @@ static void test_latents(void)
 	fclose(f);
 	free(all.data);
 	test_latents_layout();
+	test_latents_exact();
 	test_latents_header();
 }
 
@@ -585,10 +608,10 @@ static void test_codes_hostile(void)
 	static const struct {
 		int at, byte;
 		const char *word, *what;
-	} edits[] = {{0, 'W', "VAEC", "another magic"},       {4, 2, "version", "another version"},
-	             {5, 2, "method", "the reserved method"}, {6, 0x32, "format", "format P3"},
-	             {6, 0x63, "tuple", "no tuple type"},     {6, 0x61, "does not hold", "PPM of grey"},
-	             {7, 3, "cells", "cells of 8 pixels"},    {7, 32, "cells", "cells of 2^32 pixels"},
+	} edits[] = {{0, 'W', "VAEC", "another magic"},     {4, 3, "version", "another version"},
+	             {5, 2, "method", "an unknown method"}, {6, 0x32, "format", "format P3"},
+	             {6, 0x63, "tuple", "no tuple type"},   {6, 0x61, "does not hold", "PPM of grey"},
+	             {7, 3, "cells", "cells of 8 pixels"},  {7, 32, "cells", "cells of 2^32 pixels"},
 	             {29, 5, "channels", "1285 channels"}};
 	for (size_t i = 0; i < sizeof edits / sizeof *edits; i++) {
 		memcpy(h, inner.data, 34);
@@ -681,8 +704,9 @@ static void test_shapes(void)
 	ok(!shape_check(&g, 3, 7, 1, 0, VAE_EDATA, &shift) && shift == 4, "cells of 16 pixels");
 	ok(!shape_check(&g, 1, 1, 1, 0, VAE_EDATA, &shift) && shift == 7, "one cell");
 	ok(shape_check(&g, 7, 3, 1, 0, VAE_EDATA, NULL) == VAE_EDATA &&
-	       shape_check(&g, 3, 7, 0, 0, VAE_EARG, NULL) == VAE_EARG,
+	       shape_check(&g, 1, 1, 0, 0, VAE_EARG, NULL) == VAE_EARG,
 	   "shapes that are none");
+	ok(!shape_check(&g, 3, 7, 0, 0, VAE_EDATA, &shift) && shift == 4, "no channels: exact cells");
 	struct vae_geometry thin = {1 << 20, 1, 255, VAE_PGM, VAE_GRAYSCALE};
 	ok(!shape_check(&thin, 1, 65536, 80, 1 << 20, VAE_EDATA, NULL) &&
 	       shape_check(&thin, 1, 65536, 128, 1 << 20, VAE_EDATA, NULL) == VAE_ELIMIT &&

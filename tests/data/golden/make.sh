@@ -1,13 +1,14 @@
 #!/bin/bash
 # make.sh - writes the golden files of one model: what every later version must write, and decode to the same pixels.
 #
-#   tests/data/golden/make.sh tiny|mnist-1|photo-N        with vae-enc and the others on PATH
+#   tests/data/golden/make.sh tiny|mnist-1|photo-N|exact        with vae-enc and the others on PATH
 #
 # For each picture and quality of its list, MODEL-PICTURE-QUALITY.range.lat and .zstd.lat, and a line in MODEL.sums:
 #   PICTURE QUALITY SHA-256 of vae-enc's latents (by the model's name, so without a path), SHA-256 of the decoded picture
+# make.sh exact: exact-PICTURE.lat, codes of exact pictures, which no model has made.
 # A golden file is made once: where one of the model's is there already, nothing is written.
 set -euo pipefail
-model=${1:?usage: make.sh tiny|mnist-1|photo-N}
+model=${1:?usage: make.sh tiny|mnist-1|photo-N|exact}
 cd "$(dirname "$0")"
 export VAE_MODEL_PATH=${VAE_MODEL_PATH:-$PWD/..:$PWD/../../../models}
 
@@ -19,6 +20,8 @@ photo-*)
 	list='rgb.ppm:10 rgb.ppm:90 grey.pgm:50 alpha.pam:70 row.ppm:30 cell.ppm:60' ;;
 mnist-1)
 	list='digits.pgm:50 digits.pgm:0 digits.pgm:100' ;;
+exact)
+	list='alpha.pam bits.pbm cell.ppm deep.ppm grey-alpha.pam grey.pgm one.ppm row.ppm thousand.ppm' ;;
 *)
 	echo "make.sh: no list of pictures for model $model" >&2
 	exit 2 ;;
@@ -31,6 +34,14 @@ fi
 sum() { sha256sum | cut -d ' ' -f 1; }
 new=$(mktemp -d)
 trap 'rm -rf "$new"' EXIT
+if [ "$model" = exact ]; then
+	for picture in $list; do
+		vae-enc --lossless "$picture" | vae-quant >"$new/exact-${picture%.*}.lat"
+		vae-dec "$new/exact-${picture%.*}.lat" | cmp - "$picture"
+	done
+	cp -n "$new"/* .
+	exit
+fi
 for pair in $list; do
 	picture=${pair%:*} quality=${pair#*:}
 	name=$model-${picture%.*}-$quality
