@@ -30,9 +30,9 @@ static const struct cli_option rows[] = {
 	{KEY_METHOD, "method", "range|zstd", "how to pack symbols (default range)"},
 	{KEY_EFFORT, "effort", "N", "search for cheaper symbols, 0 to 9 (default 1)"},
 	{KEY_LEVEL, "level", "N", "effort of zstd, 1 to 19 (default 3; alpha: 13 or 19)"},
-	{KEY_ICC, "icc", "FILE", "attach a colour profile; also to codes, in place of theirs"},
-	{KEY_EXIF, "exif", "FILE", "attach Exif metadata, in the same way"},
-	{KEY_XMP, "xmp", "FILE", "attach an XMP packet, in the same way"},
+	{KEY_ICC, "icc", "FILE", "attach a colour profile, to codes too"},
+	{KEY_EXIF, "exif", "FILE", "attach Exif metadata, to codes too"},
+	{KEY_XMP, "xmp", "FILE", "attach an XMP packet, to codes too"},
 	{KEY_STRIP, "strip", NULL, "read codes, write them without their metadata"},
 };
 

@@ -60,6 +60,7 @@ says() {
 	assert_output --partial tiny
 	run -0 vae -l "$X/rgb.lat"
 	assert_equal "${#lines[@]}" 2
+	assert_equal "$(vae --help | grep -cE '.{81}')" 0
 	assert_equal "$(vae -V)" "$(vae-enc -V | sed 's/vae-enc/vae/')"
 }
 
