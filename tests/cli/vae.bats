@@ -123,6 +123,17 @@ says() {
 	quiet vae -f --quiet few.pgm
 }
 
+@test "--lossless keeps every sample" {
+	quiet vae --lossless --strip -o exact.lat "$X/alpha.png"
+	quiet vae -d -o exact.png exact.lat
+	pngtopam -alphapam "$X/alpha.png" >alpha.pam
+	pngtopam -alphapam exact.png | cmp - alpha.pam
+	quiet vae -d --thumbnail 16 -o thumb.png exact.lat
+	assert_equal "$(pngtopam -alphapam thumb.png | kinds -)" "PAM RAW 16 13 4 255 RGB_ALPHA"
+	says "*: --lossless cannot be combined with*" vae --lossless -q 40 -o both.lat "$X/rgb.png"
+	assert_not_exists both.lat
+}
+
 @test "thumbnails, as file managers ask for them" {
 	photo 300 200 | vae -o large.lat -
 	quiet vae -d -f --quiet --thumbnail 32 -o thumb.XYZ large.lat
