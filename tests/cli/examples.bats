@@ -13,6 +13,7 @@ prepare() {
 	cp photo.ppm x.ppm
 	cp photo.ppm map.ppm
 	cp rgba.png x.png
+	cp rgba.png screen.png
 	cp "$DATA/golden/digits.pgm" digits.pgm
 	vae-enc photo.ppm | vae-quant >x.lat
 	vae-enc grey.pgm | vae-quant >y.lat
@@ -96,7 +97,7 @@ program() {
 @test "vae-dec(1)" { manual vae-dec.1 12; }
 @test "vae-stat(1)" { manual vae-stat.1 9; }
 @test "vae-train(1)" { manual vae-train.1 9 tiny; }
-@test "vae(7)" { manual vae.7 20; }
+@test "vae(7)" { manual vae.7 24; }
 @test "vae-latents(5)" { manual vae-latents.5 3; }
 @test "vae-codes(5)" { manual vae-codes.5 4; }
 @test "vae-model(5)" { manual vae-model.5 3; }
