@@ -4,12 +4,9 @@
 
 float vae_float_from_half(uint16_t h)
 {
-	uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, fraction = h & 1023;
-	if (exponent == 31)
-		return vae_bits_float(sign | 0x7f800000 | fraction << 13);
-	if (exponent == 0) /* zero and subnormals: fraction x 2^-24 is exact in binary32 */
-		return vae_bits_float(sign | vae_float_bits((float)fraction * 0x1p-24f));
-	return vae_bits_float(sign | (exponent + 112) << 23 | fraction << 13);
+	if ((h & 0x7c00) == 0x7c00) /* infinity, NaN */
+		return vae_bits_float((uint32_t)(h & 0x8000) << 16 | 0x7f800000 | (h & 1023u) << 13);
+	return vae_float_from_finite_half(h);
 }
 
 uint16_t vae_half_from_float(float f)

@@ -49,6 +49,14 @@ static inline float vae_get_float(const uint8_t *p) { return vae_bits_float(vae_
 /* IEEE-754 binary16, rounding half to even; out of range becomes infinity. Every binary16 number is
  * exact in binary32. */
 uint16_t vae_half_from_float(float f);
+/* Returns the number where it is finite. A subnormal is 2^-14 (1 + fraction) less 2^-14, which
+ * needs no subnormal binary32 on the way. */
+static inline float vae_float_from_finite_half(uint16_t h)
+{
+	uint32_t magnitude = h & 0x7fff, bits = (magnitude << 13) + (112u << 23),
+			 tiny = vae_float_bits(vae_bits_float((magnitude << 13) + (113u << 23)) - 0x1p-14f);
+	return vae_bits_float((magnitude < 0x400 ? tiny : bits) | (uint32_t)(h & 0x8000) << 16);
+}
 float vae_float_from_half(uint16_t h);
 
 #endif

@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/minmax.h"
 #include "base/rect.h"
+#include "base/round.h"
 #include "image/image.h"
 #include "nn/sweep.h"
 #include "codec/lossless.h"
@@ -43,13 +44,12 @@ struct decoder {
 	size_t spares;
 };
 
-/* v in 0..1 to 0..maxval: clamped (NaN is 0), multiplied, rounded half to even, each once. v maxval
- * < 2^22, where adding 1.5 x 2^23 rounds. */
+/* v in 0..1 to 0..maxval: clamped (NaN is 0), multiplied, rounded half to even, each once. */
 static uint16_t sample_of(float v, float maxval)
 {
 	v = v > 0 ? v : 0;
 	v = v < 1 ? v : 1;
-	return (uint16_t)((v * maxval + 0x1.8p23f) - 0x1.8p23f);
+	return (uint16_t)vae_round_half_even(v * maxval);
 }
 
 static size_t samples_of(const struct decoder *d)

@@ -1,6 +1,7 @@
 /* Compiled once for each instruction set (see simd.h); the build with one lane defines the result.
  */
 #include "kernel/kernel.h"
+#include "base/bytes.h"
 #include "base/minmax.h"
 
 #include "kernel/loops.h"
@@ -288,19 +289,6 @@ static void gemm(const struct vae_gemm *g)
 
 /* ---- binary16 weights ------------------------------------------------------------------------ */
 
-/* A subnormal is 2^-14 (1 + fraction) less 2^-14, which needs no subnormal binary32 on the way. */
-INLINE float float_of_half(uint16_t half)
-{
-	uint32_t magnitude = half & 0x7fff, bits = (magnitude << 13) + (112u << 23), tiny;
-	float f = 0;
-	memcpy(&f, &(uint32_t){(magnitude << 13) + (113u << 23)}, sizeof f);
-	f -= 0x1p-14f;
-	memcpy(&tiny, &f, sizeof tiny);
-	bits = (magnitude < 0x400 ? tiny : bits) | (uint32_t)(half & 0x8000) << 16;
-	memcpy(&f, &bits, sizeof f);
-	return f;
-}
-
 /* One row of a panel. largest collects magnitudes; those of infinities and NaNs are the largest of
  * all. */
 INLINE void widen(float *packed, uint16_t *largest, const uint8_t *source, const size_t columns)
@@ -315,7 +303,7 @@ INLINE void widen(float *packed, uint16_t *largest, const uint8_t *source, const
 #endif
 		magnitude = h & 0x7fff;
 		largest[i] = largest[i] > magnitude ? largest[i] : magnitude;
-		packed[i] = float_of_half(h);
+		packed[i] = vae_float_from_finite_half(h);
 	}
 }
 

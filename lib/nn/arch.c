@@ -1,5 +1,6 @@
 #include "nn/arch.h"
 #include "base/text.h"
+#include "base/round.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -167,7 +168,7 @@ void vae_position_power(float *v, int channels)
 	for (int c = 0; c < channels; c++) {
 		float t = v[c] > -30 ? v[c] : -30, sum = series[0], whole;
 		t = t < 30 ? t : 30;
-		float n = (t + 0x1.8p23f) - 0x1.8p23f, rest = t - n;
+		float n = vae_round_half_even(t), rest = t - n;
 		for (int k = 1; k < 7; k++)
 			sum = __builtin_fmaf(sum, rest, series[k]);
 		memcpy(&whole, &(uint32_t){(uint32_t)((int32_t)n + 127) << 23}, sizeof whole);

@@ -1,16 +1,11 @@
 #include "prior/cdf.h"
 
 #include "base/memory.h"
+#include "base/round.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#if defined __FAST_MATH__
-#error \
-	"the prior rounds by adding and subtracting 1.5 x 2^23: it cannot be compiled with -ffast-math"
-#endif
-_Static_assert(__FLT_EVAL_METHOD__ == 0, "binary32 must be evaluated in binary32");
 
 #define TOTAL (1 << VAE_SCALE_BITS)
 
@@ -259,11 +254,6 @@ void vae_cdfs_clear(struct vae_cdfs *scales)
 
 /* ---- rounding -------------------------------------------------------------------------------- */
 
-/* Between 2^23 and 2^24 binary32 numbers are the integers, so that adding 1.5 x 2^23 rounds |v| <
- * 2^22 half to even and subtracting it again is exact. This needs the round-to-nearest mode that
- * vae_fp_enter sets, and no call into libm. */
-static inline float round_half_even(float v) { return (v + 0x1.8p23f) - 0x1.8p23f; }
-
 uint8_t vae_scale_index(float log_scale)
 {
 	const float low = -0x1.1a87fcp+1f;           /* ln 0.11 */
@@ -271,7 +261,7 @@ uint8_t vae_scale_index(float log_scale)
 	const float steps = 0x1.dd688cp+2f;          /* 63 / ln(512 / 0.11) */
 	float v = log_scale > low ? log_scale : low; /* NaN too */
 	v = v < high ? v : high;
-	return (uint8_t)round_half_even((v - low) * steps);
+	return (uint8_t)vae_round_half_even((v - low) * steps);
 }
 
 int32_t vae_round_symbol(float v)
@@ -281,5 +271,5 @@ int32_t vae_round_symbol(float v)
 		return 0;
 	v = v > -limit ? v : -limit;
 	v = v < limit ? v : limit;
-	return (int32_t)round_half_even(v);
+	return (int32_t)vae_round_half_even(v);
 }
