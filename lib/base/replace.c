@@ -52,10 +52,10 @@ static int take_name(struct vae_replacement *r, int fd)
 			return -1;
 		}
 		proc_path(entry, fd);
-		int result = fd < 0 ? open(r->temporary, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666)
-		                    : linkat(AT_FDCWD, entry, AT_FDCWD, r->temporary, AT_SYMLINK_FOLLOW);
-		if (result >= 0)
-			return fd < 0 ? result : fd;
+		int rc = fd < 0 ? open(r->temporary, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666)
+		                : linkat(AT_FDCWD, entry, AT_FDCWD, r->temporary, AT_SYMLINK_FOLLOW);
+		if (rc >= 0)
+			return fd < 0 ? rc : fd;
 		free(r->temporary);
 		r->temporary = NULL;
 		if (errno != EEXIST)

@@ -28,21 +28,21 @@ int vae_objective_init(struct vae_objective *o, const struct vae_nets *nets, int
 	o->rows = o->samples = rows;
 	o->columns = columns;
 	size_t channels = a->kind == VAE_ARCH_PHOTO ? 3 : (size_t)(a->width * a->height);
-	int result = vae_alloc(&o->x, rows * columns, channels * sizeof(float), error);
-	if (!result)
-		result = a->kind == VAE_ARCH_PHOTO
-		             ? vae_soft_rate_init(&o->rate, nets, rows / 16, columns / 16, true, error)
-		             : vae_alloc(&o->noise, rows * (size_t)a->y * 2, sizeof(float), error);
+	int rc = vae_alloc(&o->x, rows * columns, channels * sizeof(float), error);
+	if (!rc)
+		rc = a->kind == VAE_ARCH_PHOTO
+		         ? vae_soft_rate_init(&o->rate, nets, rows / 16, columns / 16, true, error)
+		         : vae_alloc(&o->noise, rows * (size_t)a->y * 2, sizeof(float), error);
 	size_t room = loss == VAE_LOSS_MS_SSIM  ? vae_ms_ssim_room(rows, columns)
 	              : loss == VAE_LOSS_VISION ? vae_vision_room(rows, columns)
 	                                        : 0;
-	if (!result && room)
-		result = vae_alloc(&o->metric_room, room, sizeof(float), error);
-	for (int i = 0; i < VAE_NETS && !result; i += VAE_SYNTHESIS - VAE_ANALYSIS)
-		result = vae_run_init(&o->run[i], &nets->net[i], 0, rows, columns, true, error);
-	if (result)
+	if (!rc && room)
+		rc = vae_alloc(&o->metric_room, room, sizeof(float), error);
+	for (int i = 0; i < VAE_NETS && !rc; i += VAE_SYNTHESIS - VAE_ANALYSIS)
+		rc = vae_run_init(&o->run[i], &nets->net[i], 0, rows, columns, true, error);
+	if (rc)
 		vae_objective_clear(o);
-	return result;
+	return rc;
 }
 
 void vae_objective_clear(struct vae_objective *o)

@@ -179,38 +179,38 @@ static bool is_name(const char *name)
 static int find_path(struct vae_model **model, const char *path, struct vae_error *error)
 {
 	struct vae_model *m;
-	int result = vae_model_load(&m, path, error);
-	if (result)
-		return result;
-	if ((result = vae_model_verify(m, error)))
+	int rc = vae_model_load(&m, path, error);
+	if (rc)
+		return rc;
+	if ((rc = vae_model_verify(m, error)))
 		vae_model_free(m);
 	else
 		*model = m;
-	return result;
+	return rc;
 }
 
 static int find_name(struct vae_model **model, const char *name, struct vae_error *error)
 {
 	struct path path;
 	char *file = NULL, looked[260];
-	int result = path_init(&path, error);
-	for (int i = 0; !result && !file && i < path.count; i++)
-		result = look_up_name(&file, path.directory[i], name, error);
-	if (!result && file) {
-		result = vae_model_load(model, file, error);
-		if (!result)
+	int rc = path_init(&path, error);
+	for (int i = 0; !rc && !file && i < path.count; i++)
+		rc = look_up_name(&file, path.directory[i], name, error);
+	if (!rc && file) {
+		rc = vae_model_load(model, file, error);
+		if (!rc)
 			(*model)->by_path = false;
-	} else if (!result) {
+	} else if (!rc) {
 		path_text(&path, looked, sizeof looked);
-		result = is_regular(name)
-		             ? vae_fail(error, VAE_EMODEL,
-		                        "no model '%s': a file in this directory is named by a path, ./%s",
-		                        name, name)
-		             : vae_fail(error, VAE_EMODEL, "no model '%s': looked in %s", name, looked);
+		rc = is_regular(name)
+		         ? vae_fail(error, VAE_EMODEL,
+		                    "no model '%s': a file in this directory is named by a path, ./%s",
+		                    name, name)
+		         : vae_fail(error, VAE_EMODEL, "no model '%s': looked in %s", name, looked);
 	}
 	free(file);
 	path_clear(&path);
-	return result;
+	return rc;
 }
 
 int vae_model_find(struct vae_model **model, const char *name, struct vae_error *error)
@@ -249,9 +249,9 @@ static int try_file(struct vae_model **model, uint64_t id, const char *directory
 	char *file;
 	if (asprintf(&file, "%s/%s", directory, name) < 0)
 		return vae_fail(error, VAE_EMEM, "out of memory");
-	int result = vae_model_load_id(model, file, id, error);
+	int rc = vae_model_load_id(model, file, id, error);
 	free(file);
-	return result;
+	return rc;
 }
 
 /* vae_model_load_id for a whole directory; a damaged copy does not hide a sound one behind it. */
@@ -259,17 +259,17 @@ static int try_directory(struct vae_model **model, uint64_t id, const char *dire
                          struct vae_error *error)
 {
 	struct dirent **entry;
-	int result = 0, count = scandir(directory, &entry, is_model_file, in_byte_order);
+	int rc = 0, count = scandir(directory, &entry, is_model_file, in_byte_order);
 	if (count < 0 && errno == ENOMEM)
 		return vae_fail(error, VAE_EMEM, "out of memory");
 	for (int i = 0; i < count; i++) {
-		int tried = result == 1 ? 0 : try_file(model, id, directory, entry[i]->d_name, error);
-		result = tried ? tried : result;
+		int tried = rc == 1 ? 0 : try_file(model, id, directory, entry[i]->d_name, error);
+		rc = tried ? tried : rc;
 		free(entry[i]);
 	}
 	if (count >= 0)
 		free(entry);
-	return result;
+	return rc;
 }
 
 /* vae_model_load_id for a path that a stream names, with its contents checked as in find_path. */
@@ -277,12 +277,12 @@ static int try_hint(struct vae_model **model, uint64_t id, const char *hint,
                     struct vae_error *error)
 {
 	struct vae_model *m;
-	int result = vae_model_load_id(&m, hint, id, error);
-	if (result != 1)
-		return result;
-	if ((result = vae_model_verify(m, error))) {
+	int rc = vae_model_load_id(&m, hint, id, error);
+	if (rc != 1)
+		return rc;
+	if ((rc = vae_model_verify(m, error))) {
 		vae_model_free(m);
-		return result;
+		return rc;
 	}
 	*model = m;
 	return 1;
@@ -294,28 +294,28 @@ int vae_model_find_id(struct vae_model **model, uint64_t id, const char *hint,
 	struct path path;
 	struct vae_error why; /* of a copy that a sound one may follow */
 	char looked[240];
-	int failed = vae_isa_check(error), result;
+	int failed = vae_isa_check(error), rc;
 	if (failed)
 		return failed;
-	result = failed = path_init(&path, &why);
-	for (int i = 0; !failed && result != 1 && i < path.count; i++) {
+	rc = failed = path_init(&path, &why);
+	for (int i = 0; !failed && rc != 1 && i < path.count; i++) {
 		int tried = try_directory(model, id, path.directory[i], &why);
-		result = tried ? tried : result;
+		rc = tried ? tried : rc;
 		if (tried == 1)
 			(*model)->by_path = false;
 	}
-	if (!failed && result != 1 && hint) {
+	if (!failed && rc != 1 && hint) {
 		int tried = try_hint(model, id, hint, &why);
-		result = tried ? tried : result;
+		rc = tried ? tried : rc;
 	}
-	if (result == 0) {
+	if (rc == 0) {
 		path_text(&path, looked, sizeof looked);
-		result = vae_fail(&why, VAE_EMODEL, "no model with the id %016llx%s: looked in %s",
-		                  (unsigned long long)id,
-		                  hint ? ", not in the file it came from either" : "", looked);
+		rc = vae_fail(&why, VAE_EMODEL, "no model with the id %016llx%s: looked in %s",
+		              (unsigned long long)id, hint ? ", not in the file it came from either" : "",
+		              looked);
 	}
 	path_clear(&path);
-	if (result < 0 && error)
+	if (rc < 0 && error)
 		*error = why;
-	return result == 1 ? 0 : result;
+	return rc == 1 ? 0 : rc;
 }

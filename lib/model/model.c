@@ -72,9 +72,9 @@ static int read_header(json_t **root, uint64_t *data, const struct vae_file *fil
 	char *text;
 	if (file->size < sizeof head)
 		return vae_fail(error, VAE_EMODEL, "not a model: shorter than 8 bytes");
-	int result = vae_file_read(file, head, sizeof head, 0, error);
-	if (result)
-		return result;
+	int rc = vae_file_read(file, head, sizeof head, 0, error);
+	if (rc)
+		return rc;
 	uint64_t length = vae_get64(head);
 	if (length > VAE_MODEL_HEADER_BYTES)
 		return vae_fail(error, VAE_EMODEL, "not a model: a header of %llu bytes, %d at most",
@@ -82,13 +82,13 @@ static int read_header(json_t **root, uint64_t *data, const struct vae_file *fil
 	if (length > file->size - sizeof head)
 		return vae_fail(error, VAE_EMODEL, "truncated: a header of %llu bytes in a file of %llu",
 		                (unsigned long long)length, (unsigned long long)file->size);
-	if ((result = vae_alloc_raw(&text, length, 1, error)))
-		return result;
-	if (!(result = vae_file_read(file, text, length, sizeof head, error)))
-		result = parse_header(root, text, length, error);
+	if ((rc = vae_alloc_raw(&text, length, 1, error)))
+		return rc;
+	if (!(rc = vae_file_read(file, text, length, sizeof head, error)))
+		rc = parse_header(root, text, length, error);
 	free(text);
 	*data = sizeof head + length;
-	return result;
+	return rc;
 }
 
 static int parse_id(uint64_t *id, const char *hex, struct vae_error *error)
@@ -130,9 +130,9 @@ static int metadata_take(struct vae_metadata *m, json_t *object, struct vae_erro
 /* Version, id and architecture: everything that is known before a tensor is looked at. */
 static int take_description(struct vae_model *m, json_t *root, struct vae_error *error)
 {
-	int result = metadata_take(&m->metadata, json_object_get(root, "__metadata__"), error);
-	if (result)
-		return result;
+	int rc = metadata_take(&m->metadata, json_object_get(root, "__metadata__"), error);
+	if (rc)
+		return rc;
 	const char *version = metadata_get(&m->metadata, "format_version"),
 			   *line = metadata_get(&m->metadata, "architecture");
 	const char *id = metadata_get(&m->metadata, "id");
@@ -145,8 +145,8 @@ static int take_description(struct vae_model *m, json_t *root, struct vae_error 
 		                "format version %.20s; this program reads version " VAE_MODEL_VERSION,
 		                version);
 	struct vae_arch arch;
-	if ((result = parse_id(&m->id, id, error)) || (result = vae_arch_parse(&arch, line, error)))
-		return result;
+	if ((rc = parse_id(&m->id, id, error)) || (rc = vae_arch_parse(&arch, line, error)))
+		return rc;
 	vae_arch_format(&arch, m->arch);
 	if (strcmp(line, m->arch))
 		return vae_fail(error, VAE_EMODEL, "architecture line is not in its canonical form");
@@ -228,34 +228,34 @@ static int check_file(struct vae_model *m, json_t *root, struct vae_error *error
 	vae_tensors_init(&f->tensors, m->nets, (size_t)entries,
 	                 m->nets->arch.kind == VAE_ARCH_PHOTO &&
 	                     json_object_get(root, VAE_TENSOR_SENSITIVITY));
-	int result = check_tensors(&f->tensors, root, f->data, f->file.size, error);
-	return result ? result : vae_weights_reserve(&m->weights, &m->nets->params, error);
+	int rc = check_tensors(&f->tensors, root, f->data, f->file.size, error);
+	return rc ? rc : vae_weights_reserve(&m->weights, &m->nets->params, error);
 }
 
 /* Puts the file's name (its end, where it is long) before a message. What the file holds is a fault
  * of the model, whoever saw it. */
-static int blame(const char *path, struct vae_error *error, int result)
+static int blame(const char *path, struct vae_error *error, int rc)
 {
-	if (result != VAE_EMEM)
-		result = VAE_EMODEL;
+	if (rc != VAE_EMEM)
+		rc = VAE_EMODEL;
 	if (error) {
 		struct vae_error inner = *error;
 		size_t length = strlen(path);
-		vae_fail(error, (enum vae_err)result, "model %s%s: %.200s", length > 150 ? "..." : "",
+		vae_fail(error, (enum vae_err)rc, "model %s%s: %.200s", length > 150 ? "..." : "",
 		         length > 150 ? path + length - 150 : path, inner.text);
 	}
-	return result;
+	return rc;
 }
 
 static int file_new(struct vae_model_file **file, const char *path, struct vae_error *error)
 {
 	struct vae_model_file *f;
-	int result = vae_alloc(&f, 1, sizeof *f, error);
-	if (result)
-		return result;
-	if ((result = vae_file_open(&f->file, path, error))) {
+	int rc = vae_alloc(&f, 1, sizeof *f, error);
+	if (rc)
+		return rc;
+	if ((rc = vae_file_open(&f->file, path, error))) {
 		free(f);
-		return result;
+		return rc;
 	}
 	pthread_mutex_init(&f->lock, NULL);
 	*file = f;
@@ -267,23 +267,23 @@ static int file_new(struct vae_model_file **file, const char *path, struct vae_e
 static int begin(struct vae_model **model, json_t **root, const char *path, struct vae_error *error)
 {
 	struct vae_model *m;
-	int result = vae_alloc(&m, 1, sizeof *m, error);
-	if (result)
-		return result;
-	if ((result = file_new(&m->file, path, error)) ||
-	    (result = read_header(root, &m->file->data, &m->file->file, error)))
+	int rc = vae_alloc(&m, 1, sizeof *m, error);
+	if (rc)
+		return rc;
+	if ((rc = file_new(&m->file, path, error)) ||
+	    (rc = read_header(root, &m->file->data, &m->file->file, error)))
 		vae_model_free(m);
 	else
 		*model = m;
-	return result;
+	return rc;
 }
 
 /* The rest of loading. */
 static int complete(struct vae_model *m, json_t *root, const char *path, struct vae_error *error)
 {
-	int result;
-	if ((result = take_description(m, root, error)) || (result = check_file(m, root, error)))
-		return result;
+	int rc;
+	if ((rc = take_description(m, root, error)) || (rc = check_file(m, root, error)))
+		return rc;
 	/* A file without a name of its own, such as /proc/self/fd/4 of a pipe's copy, keeps the name it
 	 * was opened by. */
 	if (!(m->path = realpath(path, NULL)) && !(*path == '/' && (m->path = strdup(path))))
@@ -296,16 +296,16 @@ int vae_model_load(struct vae_model **model, const char *path, struct vae_error 
 {
 	json_t *root = NULL;
 	struct vae_model *m = NULL;
-	int result = vae_isa_check(error);
-	if (result)
-		return result;
-	result = begin(&m, &root, path, error);
-	if (!result)
-		result = complete(m, root, path, error);
+	int rc = vae_isa_check(error);
+	if (rc)
+		return rc;
+	rc = begin(&m, &root, path, error);
+	if (!rc)
+		rc = complete(m, root, path, error);
 	json_decref(root);
-	if (result) {
+	if (rc) {
 		vae_model_free(m);
-		return blame(path, error, result);
+		return blame(path, error, rc);
 	}
 	*model = m;
 	return 0;
@@ -318,27 +318,27 @@ int vae_model_load_id(struct vae_model **model, const char *path, uint64_t id,
 	struct vae_model *m = NULL;
 	uint64_t claimed;
 	struct vae_error why;
-	int result = begin(&m, &root, path, &why);
-	if (result ==
+	int rc = begin(&m, &root, path, &why);
+	if (rc ==
 	    VAE_EMEM) /* whose id it has is not known; but "no such model" would be a wrong word */
 		return blame(path, error, vae_fail(error, VAE_EMEM, "%s", why.text));
-	if (result)
+	if (rc)
 		return 0;
 	const char *hex =
 		json_string_value(json_object_get(json_object_get(root, "__metadata__"), "id"));
 	if (hex && !parse_id(&claimed, hex, NULL) && claimed == id) {
-		result = complete(m, root, path, error);
-		if (result) {
-			result = blame(path, error, result);
+		rc = complete(m, root, path, error);
+		if (rc) {
+			rc = blame(path, error, rc);
 		} else {
 			*model = m;
 			m = NULL;
-			result = 1;
+			rc = 1;
 		}
 	}
 	json_decref(root);
 	vae_model_free(m);
-	return result;
+	return rc;
 }
 
 /* ---- taking over parts ----------------------------------------------------------------------- */
@@ -376,9 +376,9 @@ static int take_matrix(float *packed, const struct vae_tensor *t, const struct r
                        struct vae_error *error)
 {
 	size_t n = 0;
-	int result = fetch(r, t, error);
-	if (result || vae_kernels()->pack_half(packed, r->bytes, t->shape[0], t->shape[1]))
-		return result;
+	int rc = fetch(r, t, error);
+	if (rc || vae_kernels()->pack_half(packed, r->bytes, t->shape[0], t->shape[1]))
+		return rc;
 	while (n < t->count && isfinite(vae_float_from_half(vae_get16(r->bytes + 2 * n))))
 		n++;
 	return not_finite(t, n, error);
@@ -387,9 +387,9 @@ static int take_matrix(float *packed, const struct vae_tensor *t, const struct r
 static int take_floats(float *values, const struct vae_tensor *t, const struct reader *r,
                        struct vae_error *error)
 {
-	int result = fetch(r, t, error);
-	size_t good = result ? 0 : vae_tensor_get(values, t, r->bytes);
-	return result || good == t->count ? result : not_finite(t, good, error);
+	int rc = fetch(r, t, error);
+	size_t good = rc ? 0 : vae_tensor_get(values, t, r->bytes);
+	return rc || good == t->count ? rc : not_finite(t, good, error);
 }
 
 /* The integer tables, which follow the parameters. */
@@ -398,19 +398,19 @@ static int take_scales(struct vae_model *m, const struct reader *r, struct vae_e
 	const struct vae_tensor *t = &m->file->tensors.tensor[m->nets->params.count];
 	int32_t bound[VAE_SCALES];
 	uint16_t *cumulative;
-	int result = vae_alloc_raw(&cumulative, t[1].count, sizeof *cumulative, error);
-	if (result)
-		return result;
-	if (!(result = fetch(r, &t[0], error))) {
+	int rc = vae_alloc_raw(&cumulative, t[1].count, sizeof *cumulative, error);
+	if (rc)
+		return rc;
+	if (!(rc = fetch(r, &t[0], error))) {
 		vae_tensor_get(bound, &t[0], r->bytes);
-		result = fetch(r, &t[1], error);
+		rc = fetch(r, &t[1], error);
 	}
-	if (!result) {
+	if (!rc) {
 		vae_tensor_get(cumulative, &t[1], r->bytes);
-		result = vae_cdfs_load(&m->scales, bound, cumulative, t[1].count, error);
+		rc = vae_cdfs_load(&m->scales, bound, cumulative, t[1].count, error);
 	}
 	free(cumulative);
-	return result;
+	return rc;
 }
 
 static int check_sigmoid(const float *knots, struct vae_error *error)
@@ -427,32 +427,32 @@ static int take_sigmoid(struct vae_model *m, const struct reader *r, struct vae_
 {
 	const struct vae_tensor *t = &m->file->tensors.tensor[m->nets->params.count + 2];
 	float *knots;
-	int result = vae_alloc_raw(&knots, VAE_SIGMOID_KNOTS, sizeof *knots, error);
-	if (result)
-		return result;
-	if ((result = take_floats(knots, t, r, error)) || (result = check_sigmoid(knots, error)))
+	int rc = vae_alloc_raw(&knots, VAE_SIGMOID_KNOTS, sizeof *knots, error);
+	if (rc)
+		return rc;
+	if ((rc = take_floats(knots, t, r, error)) || (rc = check_sigmoid(knots, error)))
 		free(knots);
 	else
 		m->sigmoid = knots;
-	return result;
+	return rc;
 }
 
 static int take_sensitivity(struct vae_model *m, const struct reader *r, struct vae_error *error)
 {
 	const struct vae_tensor *t = &m->file->tensors.tensor[m->file->tensors.sensitivity];
 	float *table;
-	int result = vae_alloc_raw(&table, t->count, sizeof *table, error);
-	if (result)
-		return result;
-	result = take_floats(table, t, r, error);
-	for (size_t i = 0; !result && i < t->count; i++)
+	int rc = vae_alloc_raw(&table, t->count, sizeof *table, error);
+	if (rc)
+		return rc;
+	rc = take_floats(table, t, r, error);
+	for (size_t i = 0; !rc && i < t->count; i++)
 		if (!(table[i] >= 0))
-			result = vae_fail(error, VAE_EMODEL, "tensor %s: number %zu is negative", t->name, i);
-	if (result)
+			rc = vae_fail(error, VAE_EMODEL, "tensor %s: number %zu is negative", t->name, i);
+	if (rc)
 		free(table);
 	else
 		m->sensitivity = table;
-	return result;
+	return rc;
 }
 
 /* The part that a parameter belongs to: the network that reads it, or h_s for what the coder reads.
@@ -474,24 +474,24 @@ static int part_of(const char *name)
 static int take_part(struct vae_model *m, int part, const struct reader *r, struct vae_error *error)
 {
 	const struct vae_params *params = &m->nets->params;
-	int result = 0;
-	for (int i = 0; !result && i < params->count; i++) {
+	int rc = 0;
+	for (int i = 0; !rc && i < params->count; i++) {
 		const struct vae_param *p = &params->list[i];
 		const struct vae_tensor *t = &m->file->tensors.tensor[i];
 		if (part_of(p->name) != part)
 			continue;
 		if (p->matrix)
-			result = take_matrix(m->weights.packed + p->packed, t, r, error);
+			rc = take_matrix(m->weights.packed + p->packed, t, r, error);
 		else
-			result = take_floats(m->weights.value + p->offset, t, r, error);
+			rc = take_floats(m->weights.value + p->offset, t, r, error);
 	}
-	if (!result && part == VAE_H_S)
-		result = take_scales(m, r, error);
-	if (!result && part == VAE_H_A && m->file->tensors.sensitivity >= 0)
-		result = take_sensitivity(m, r, error);
-	if (!result && part == VAE_SYNTHESIS && m->nets->arch.kind == VAE_ARCH_MLP)
-		result = take_sigmoid(m, r, error);
-	return result;
+	if (!rc && part == VAE_H_S)
+		rc = take_scales(m, r, error);
+	if (!rc && part == VAE_H_A && m->file->tensors.sensitivity >= 0)
+		rc = take_sensitivity(m, r, error);
+	if (!rc && part == VAE_SYNTHESIS && m->nets->arch.kind == VAE_ARCH_MLP)
+		rc = take_sigmoid(m, r, error);
+	return rc;
 }
 
 /* Takes over those of `parts` that are not ready, under the lock. A part is marked only when its
@@ -500,22 +500,22 @@ static int take_parts(struct vae_model *m, unsigned parts, struct vae_error *err
 {
 	struct vae_model_file *f = m->file;
 	struct reader r;
-	int result = reader_init(&r, f, error);
-	if (result)
-		return result;
-	for (int i = 0; !result && i < VAE_NETS; i++) {
+	int rc = reader_init(&r, f, error);
+	if (rc)
+		return rc;
+	for (int i = 0; !rc && i < VAE_NETS; i++) {
 		unsigned part = 1u << i;
 		if (!(parts & part & ~atomic_load_explicit(&f->ready, memory_order_relaxed)))
 			continue;
-		result = take_part(m, i, &r, error);
+		rc = take_part(m, i, &r, error);
 		int changed =
 			vae_file_unchanged(&f->file, error); /* which says more than what came of it */
-		result = changed ? changed : result;
-		if (!result)
+		rc = changed ? changed : rc;
+		if (!rc)
 			atomic_fetch_or_explicit(&f->ready, part, memory_order_release);
 	}
 	free(r.bytes);
-	return result;
+	return rc;
 }
 
 int vae_model_prepare(const struct vae_model *model, unsigned parts, struct vae_error *error)
@@ -527,10 +527,10 @@ int vae_model_prepare(const struct vae_model *model, unsigned parts, struct vae_
 	pthread_mutex_lock(&f->lock);
 	/* The model changes under the lock alone, and where nobody may look before the part is marked
 	 * ready: const to all the others. */
-	int result = take_parts((struct vae_model *)model, parts, error);
+	int rc = take_parts((struct vae_model *)model, parts, error);
 	pthread_mutex_unlock(&f->lock);
 	vae_fp_leave(state);
-	return result ? blame(model->path, error, result) : 0;
+	return rc ? blame(model->path, error, rc) : 0;
 }
 
 int vae_model_values(const struct vae_model *model, float *values, struct vae_error *error)
@@ -541,16 +541,16 @@ int vae_model_values(const struct vae_model *model, float *values, struct vae_er
 		memcpy(values, model->weights.value, model->nets->params.total * sizeof *values);
 		return 0;
 	}
-	int result = reader_init(&r, f, error);
-	if (result)
-		return result;
+	int rc = reader_init(&r, f, error);
+	if (rc)
+		return rc;
 	const struct vae_tensor *t = f->tensors.tensor;
-	for (int i = 0; !result && i < model->nets->params.count; i++, t++)
-		result = take_floats(values + model->nets->params.list[i].offset, t, &r, error);
-	if (!result)
-		result = vae_file_unchanged(&f->file, error);
+	for (int i = 0; !rc && i < model->nets->params.count; i++, t++)
+		rc = take_floats(values + model->nets->params.list[i].offset, t, &r, error);
+	if (!rc)
+		rc = vae_file_unchanged(&f->file, error);
 	free(r.bytes);
-	return result ? blame(model->path, error, result) : 0;
+	return rc ? blame(model->path, error, rc) : 0;
 }
 
 /* Hashes the architecture and all tensors as they lie in the file. */
@@ -559,20 +559,20 @@ static int hash_contents(uint64_t *id, const struct vae_model *m, XXH64_state_t 
 {
 	const struct vae_model_file *f = m->file;
 	uint8_t *bytes;
-	int result = vae_alloc_raw(&bytes, HASHED_BYTES, 1, error);
-	if (result)
-		return result;
+	int rc = vae_alloc_raw(&bytes, HASHED_BYTES, 1, error);
+	if (rc)
+		return rc;
 	XXH64_reset(hash, 0);
 	XXH64_update(hash, m->arch, strlen(m->arch));
-	for (uint64_t at = 0; !result && at < f->tensors.bytes; at += HASHED_BYTES) {
+	for (uint64_t at = 0; !rc && at < f->tensors.bytes; at += HASHED_BYTES) {
 		size_t n =
 			f->tensors.bytes - at < HASHED_BYTES ? (size_t)(f->tensors.bytes - at) : HASHED_BYTES;
-		if (!(result = vae_file_read(&f->file, bytes, n, f->data + at, error)))
+		if (!(rc = vae_file_read(&f->file, bytes, n, f->data + at, error)))
 			XXH64_update(hash, bytes, n);
 	}
 	free(bytes);
 	*id = XXH64_digest(hash);
-	return result ? result : vae_file_unchanged(&f->file, error);
+	return rc ? rc : vae_file_unchanged(&f->file, error);
 }
 
 int vae_model_verify(const struct vae_model *model, struct vae_error *error)
@@ -581,14 +581,14 @@ int vae_model_verify(const struct vae_model *model, struct vae_error *error)
 	XXH64_state_t *hash = XXH64_createState();
 	if (!hash)
 		return vae_fail(error, VAE_EMEM, "out of memory");
-	int result = hash_contents(&id, model, hash, error);
+	int rc = hash_contents(&id, model, hash, error);
 	XXH64_freeState(hash);
-	if (!result && id != model->id)
-		result = vae_fail(
+	if (!rc && id != model->id)
+		rc = vae_fail(
 			error, VAE_EMODEL,
 			"its id is %016llx, but its contents hash to %016llx: it was edited or damaged",
 			(unsigned long long)model->id, (unsigned long long)id);
-	return result ? blame(model->path, error, result) : 0;
+	return rc ? blame(model->path, error, rc) : 0;
 }
 
 void vae_model_free(struct vae_model *model)

@@ -58,11 +58,11 @@ static int compute_id(uint64_t *id, const struct vae_tensors *l, const char *arc
 		return vae_fail(error, VAE_EMEM, "out of memory");
 	XXH64_reset(hash, 0);
 	XXH64_update(hash, arch, strlen(arch));
-	int result = emit(l, hash, NULL, error);
-	if (!result)
+	int rc = emit(l, hash, NULL, error);
+	if (!rc)
 		*id = XXH64_digest(hash);
 	XXH64_freeState(hash);
-	return result;
+	return rc;
 }
 
 static bool is_fixed_key(const char *key)
@@ -119,7 +119,7 @@ int vae_model_write(FILE *file, const struct vae_nets *nets, const float *values
                     const struct vae_cdfs *scales, const float *sigmoid, const float *sensitivity,
                     const struct vae_metadata *metadata, struct vae_error *error)
 {
-	int result = VAE_EMEM;
+	int rc = VAE_EMEM;
 	struct vae_tensors *l = NULL;
 	json_t *root = NULL;
 	char *text = NULL, arch[VAE_ARCH_TEXT];
@@ -129,32 +129,32 @@ int vae_model_write(FILE *file, const struct vae_nets *nets, const float *values
 	vae_tensors_init(l, nets, scales->entries, sensitivity != NULL);
 	bind_data(l, nets, values, scales->bound, scales->cumulative, sigmoid, sensitivity);
 	vae_arch_format(&nets->arch, arch);
-	if ((result = compute_id(&id, l, arch, error)))
+	if ((rc = compute_id(&id, l, arch, error)))
 		goto out;
 	if (!(root = header_new(l, arch, id, metadata)) || !(text = json_dumps(root, JSON_COMPACT))) {
-		result = vae_fail(
+		rc = vae_fail(
 			error, VAE_EARG,
 			"the model's description is not UTF-8 text, has too many entries, or memory is short");
 		goto out;
 	}
 	size_t length = strlen(text), padding = -length & 7;
 	if (length + padding > VAE_MODEL_HEADER_BYTES) {
-		result = vae_fail(error, VAE_EARG, "the model's description is longer than %d bytes",
-		                  VAE_MODEL_HEADER_BYTES);
+		rc = vae_fail(error, VAE_EARG, "the model's description is longer than %d bytes",
+		              VAE_MODEL_HEADER_BYTES);
 		goto out;
 	}
 	uint8_t head[8];
 	vae_put64(head, length + padding);
 	if (fwrite(head, 1, 8, file) != 8 || fwrite(text, 1, length, file) != length ||
 	    fprintf(file, "%*s", (int)padding, "") < 0)
-		result = vae_fail_errno(error, "cannot write the model");
+		rc = vae_fail_errno(error, "cannot write the model");
 	else
-		result = emit(l, NULL, file, error);
+		rc = emit(l, NULL, file, error);
 out:
 	free(text);
 	json_decref(root);
 	free(l);
-	return result;
+	return rc;
 }
 
 void vae_sigmoid_make(float *knots)

@@ -190,10 +190,10 @@ void vae_run_shrink(struct vae_run *run, int level, size_t rows, size_t columns)
 int vae_run_scratch(struct vae_run *run, size_t floats, struct vae_error *error)
 {
 	floats = (floats + 15) / 16 * 16; /* room is aligned as scratch is */
-	int result = vae_alloc_raw(&run->scratch, floats + VAE_GEMM_ROOM, sizeof(float), error);
-	if (!result)
+	int rc = vae_alloc_raw(&run->scratch, floats + VAE_GEMM_ROOM, sizeof(float), error);
+	if (!rc)
 		run->room = run->scratch + floats;
-	return result;
+	return rc;
 }
 
 int vae_run_init(struct vae_run *run, const struct vae_net *net, int level, size_t rows,

@@ -83,15 +83,15 @@ int vae_checkpoint_write(const char *path, const struct vae_checkpoint_head *hea
 	memcpy(h.magic, magic, sizeof magic);
 	h.hash = vae_checkpoint_hash(value, o);
 	h.head_hash = hash_head(&h);
-	int result = vae_replace_begin(&r, path, &why);
-	if (result)
+	int rc = vae_replace_begin(&r, path, &why);
+	if (rc)
 		return vae_fail(error, VAE_EIO, "checkpoint %s: %s", path, why.text);
 	if (fwrite(&h, sizeof h, 1, r.file) != 1 || !write_arrays(r.file, value, o)) {
 		vae_replace_abandon(&r);
 		return vae_fail_errno(error, "checkpoint %s", path);
 	}
-	result = vae_replace_commit(&r, &why);
-	return result ? vae_fail(error, VAE_EIO, "checkpoint %s: %s", path, why.text) : 0;
+	rc = vae_replace_commit(&r, &why);
+	return rc ? vae_fail(error, VAE_EIO, "checkpoint %s: %s", path, why.text) : 0;
 }
 
 int vae_checkpoint_head_read(const char *path, struct vae_checkpoint_head *head,

@@ -118,7 +118,7 @@ static void unreflect(const double *reflector, size_t n, double *vectors)
 int vae_eigen(double *matrix, size_t n, double *values, double *vectors, struct vae_error *error)
 {
 	double *reflector = NULL, *off = NULL, *p = NULL;
-	int result = VAE_EMEM;
+	int rc = VAE_EMEM;
 	if (vae_alloc(&reflector, n * n, sizeof(double), error) ||
 	    vae_alloc(&off, n, sizeof(double), error) || vae_alloc(&p, n, sizeof(double), error))
 		goto out;
@@ -126,9 +126,9 @@ int vae_eigen(double *matrix, size_t n, double *values, double *vectors, struct 
 	memset(vectors, 0, n * n * sizeof *vectors);
 	for (size_t i = 0; i < n; i++)
 		vectors[i * n + i] = 1;
-	result = 0;
+	rc = 0;
 	if (diagonalise(values, off, n, vectors))
-		result = vae_fail(error, VAE_EDATA, "the principal components do not converge");
+		rc = vae_fail(error, VAE_EDATA, "the principal components do not converge");
 	unreflect(reflector, n, vectors);
 	for (size_t i = 0; i + 1 < n;
 	     i++) { /* selection sort: n is a few hundred, and rows are swapped at most once each */
@@ -151,5 +151,5 @@ out:
 	free(reflector);
 	free(off);
 	free(p);
-	return result;
+	return rc;
 }

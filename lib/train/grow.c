@@ -30,11 +30,11 @@ int vae_grow(const struct vae_nets *nets, float *value, const struct vae_model *
 {
 	const struct vae_params *old = &model->nets->params;
 	float *values;
-	int result = vae_alloc(&values, old->total, sizeof *values, error);
-	if (result)
-		return result;
-	result = vae_model_values(model, values, error);
-	for (int i = 0; i < old->count && !result; i++) {
+	int rc = vae_alloc(&values, old->total, sizeof *values, error);
+	if (rc)
+		return rc;
+	rc = vae_model_values(model, values, error);
+	for (int i = 0; i < old->count && !rc; i++) {
 		const struct vae_param *from = &old->list[i],
 							   *to = &nets->params.list[vae_param_find(&nets->params, from->name)];
 		for (size_t r = 0; r < from->rows; r++)
@@ -42,5 +42,5 @@ int vae_grow(const struct vae_nets *nets, float *value, const struct vae_model *
 			       from->columns * sizeof *value);
 	}
 	free(values);
-	return result;
+	return rc;
 }

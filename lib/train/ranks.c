@@ -20,21 +20,21 @@ int vae_ranks_share(const struct vae_cluster *c, void *data, size_t size_bytes,
 int vae_ranks_all(const struct vae_cluster *c, bool *flag, struct vae_error *error)
 {
 	double lack = !*flag;
-	int result = vae_ranks_sum(c, &lack, 1, error);
+	int rc = vae_ranks_sum(c, &lack, 1, error);
 	*flag = lack == 0;
-	return result;
+	return rc;
 }
 
 int vae_ranks_same(const struct vae_cluster *c, uint64_t number, const char *what,
                    struct vae_error *error)
 {
 	uint64_t leaders = number;
-	int result = vae_ranks_share(c, &leaders, sizeof leaders, error);
+	int rc = vae_ranks_share(c, &leaders, sizeof leaders, error);
 	double others = leaders != number;
-	if (!result)
-		result = vae_ranks_sum(c, &others, 1, error);
-	return !result && others > 0
+	if (!rc)
+		rc = vae_ranks_sum(c, &others, 1, error);
+	return !rc && others > 0
 	           ? vae_fail(error, VAE_EDATA, "the %s of %.0f of %zu ranks are not those of rank 0",
 	                      what, others, vae_ranks(c))
-	           : result;
+	           : rc;
 }

@@ -96,10 +96,10 @@ static int components(const struct vae_data *data, uint64_t seed, double *values
 	for (size_t a = 0; a < PATCH_FLOATS; a++)
 		for (size_t b = 0; b < a; b++)
 			moment[b * PATCH_FLOATS + a] = moment[a * PATCH_FLOATS + b];
-	int result = vae_eigen(moment, PATCH_FLOATS, values, vectors, error);
+	int rc = vae_eigen(moment, PATCH_FLOATS, values, vectors, error);
 	free(block);
 	free(moment);
-	return result;
+	return rc;
 }
 
 /* The step of the middle quality. Rate theory: 768 orthonormal coefficients for 256 pixels,
@@ -178,16 +178,16 @@ static int start_photo(const struct vae_nets *nets, const struct vae_data *data,
 	double *values, *vectors = NULL;
 	if (vae_alloc(&values, PATCH_FLOATS, sizeof(double), error))
 		return VAE_EMEM;
-	int result = vae_alloc(&vectors, PATCH_FLOATS * PATCH_FLOATS, sizeof(double), error);
-	if (!result)
-		result = components(data, seed, values, vectors, error);
-	if (!result) {
+	int rc = vae_alloc(&vectors, PATCH_FLOATS * PATCH_FLOATS, sizeof(double), error);
+	if (!rc)
+		rc = components(data, seed, values, vectors, error);
+	if (!rc) {
 		transform_start(nets, values, vectors, value);
 		*psnr = kept_psnr(&nets->arch, values);
 	}
 	free(values);
 	free(vectors);
-	return result;
+	return rc;
 }
 
 /* Steps from 1 down to 1/16 of the prior's deviation: from a few bits a number to more than its

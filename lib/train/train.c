@@ -134,9 +134,9 @@ static bool is_photo(const struct vae_trainer *t) { return t->nets->arch.kind ==
 
 static int check_options(const struct vae_train_options *o, struct vae_error *error)
 {
-	int result = vae_isa_check(error);
-	if (result)
-		return result;
+	int rc = vae_isa_check(error);
+	if (rc)
+		return rc;
 	if (o->batch < 0 || o->batch > 65536)
 		return vae_fail(error, VAE_EARG, "batch %d is not 1 to 65536", o->batch);
 	if (o->patch < 64 || o->patch > 4096 || o->patch % 64)
@@ -175,8 +175,8 @@ static int check_options(const struct vae_train_options *o, struct vae_error *er
 		                "no products in bf16 here: they need a CPU with AVX512-BF16");
 	if (o->resume && !o->checkpoint)
 		return vae_fail(error, VAE_EARG, "resuming needs a checkpoint file");
-	result = o->licence ? vae_metadata_check("licence", o->licence, error) : 0;
-	return !result && o->summary ? vae_metadata_check("summary", o->summary, error) : result;
+	rc = o->licence ? vae_metadata_check("licence", o->licence, error) : 0;
+	return !rc && o->summary ? vae_metadata_check("summary", o->summary, error) : rc;
 }
 
 /* The architecture comes from the checkpoint, else from the initial model, else from the options.
@@ -233,10 +233,10 @@ static int find_checkpoint(const struct vae_train_options *o, struct vae_checkpo
 	int found = leads(o) ? vae_checkpoint_head_read(o->checkpoint, head, error) : 0;
 	if (found < 0)
 		return found;
-	int result = vae_ranks_share(o->cluster, &found, sizeof found, error);
-	if (!result)
-		result = vae_ranks_share(o->cluster, head, sizeof *head, error);
-	return result ? result : found;
+	int rc = vae_ranks_share(o->cluster, &found, sizeof found, error);
+	if (!rc)
+		rc = vae_ranks_share(o->cluster, head, sizeof *head, error);
+	return rc ? rc : found;
 }
 
 static int load_start(struct vae_trainer *t, const struct vae_checkpoint_head *head,
@@ -257,20 +257,19 @@ static int load_start(struct vae_trainer *t, const struct vae_checkpoint_head *h
 			return vae_fail(error, VAE_EARG,
 			                "checkpoint %s: of a share of %g of the metric, not %g",
 			                t->options.checkpoint, head->share, t->options.share);
-		int result = leads(&t->options)
-		                 ? vae_checkpoint_read(t->options.checkpoint, head, t->weights.value,
-		                                       &t->optimiser, error)
-		                 : 0;
-		if (result)
-			return result;
+		int rc = leads(&t->options) ? vae_checkpoint_read(t->options.checkpoint, head,
+		                                                  t->weights.value, &t->optimiser, error)
+		                            : 0;
+		if (rc)
+			return rc;
 		t->options.seed = head->seed;
 		t->earlier_seconds = head->seconds;
 		t->skipped = head->skipped;
 		t->started = leads(&t->options); /* the other ranks have them in begin */
 	} else if (init && !t->options.grow) {
-		int result = vae_model_values(init, t->weights.value, error);
-		if (result)
-			return result;
+		int rc = vae_model_values(init, t->weights.value, error);
+		if (rc)
+			return rc;
 		memcpy(t->optimiser.average, t->weights.value, t->optimiser.size * sizeof(float));
 		t->started = true;
 	}
@@ -283,10 +282,10 @@ static int new_optimiser(struct vae_trainer *t, struct vae_error *error)
 	int parts[VAE_MAX_PARAMS];
 	for (int i = 0; i < params->count; i++)
 		parts[i] = vae_start_parts(t->nets, i);
-	int result = vae_optimiser_init(&t->optimiser, params->total, error);
-	if (!result && t->options.optimiser == VAE_OPTIMISER_MUON)
-		result = vae_optimiser_use_muon(&t->optimiser, params, parts, error);
-	return result;
+	int rc = vae_optimiser_init(&t->optimiser, params->total, error);
+	if (!rc && t->options.optimiser == VAE_OPTIMISER_MUON)
+		rc = vae_optimiser_use_muon(&t->optimiser, params, parts, error);
+	return rc;
 }
 
 static int new_workers(struct vae_trainer *t, struct vae_error *error)
@@ -323,9 +322,9 @@ static int choose_products(struct vae_trainer *t, struct vae_error *error)
 	const struct vae_bf16 *mine = t->options.precision != VAE_PRECISION_FLOAT32 ? vae_bf16() : NULL;
 	for (int kind = 0; kind < VAE_BF16_KINDS; kind++) {
 		bool all = mine && (int)mine->kind <= kind;
-		int result = vae_ranks_all(t->options.cluster, &all, error);
-		if (result)
-			return result;
+		int rc = vae_ranks_all(t->options.cluster, &all, error);
+		if (rc)
+			return rc;
 		if (all) {
 			t->weights.bf16 = vae_bf16_for((enum vae_bf16_kind)kind);
 			break;
@@ -351,38 +350,38 @@ int vae_trainer_new(struct vae_trainer **out, const struct vae_train_options *op
 {
 	struct vae_trainer *t = NULL;
 	struct vae_checkpoint_head *head = NULL, found;
-	int result = check_options(options, error);
-	if (!result)
-		result = vae_alloc(&t, 1, sizeof *t, error);
-	if (result)
+	int rc = check_options(options, error);
+	if (!rc)
+		rc = vae_alloc(&t, 1, sizeof *t, error);
+	if (rc)
 		goto out;
 	t->options = *options;
 	t->start_psnr = NAN;
 	if (options->resume) {
-		result = find_checkpoint(options, &found, error);
-		if (result < 0)
+		rc = find_checkpoint(options, &found, error);
+		if (rc < 0)
 			goto out;
-		head = result ? &found : NULL;
+		head = rc ? &found : NULL;
 	}
-	if (!head && options->init && (result = vae_model_load(&t->init, options->init, error)))
+	if (!head && options->init && (rc = vae_model_load(&t->init, options->init, error)))
 		goto out;
-	if ((result = choose_arch(t, head, t->init, error)))
+	if ((rc = choose_arch(t, head, t->init, error)))
 		goto out;
 	t->data.channels = t->validation.channels = is_photo(t) ? 3 : 1;
-	if ((result = vae_weights_init(&t->weights, &t->nets->params, true, error)) ||
-	    (result = new_optimiser(t, error)) || (result = load_start(t, head, t->init, error)) ||
-	    (result = new_workers(t, error)))
+	if ((rc = vae_weights_init(&t->weights, &t->nets->params, true, error)) ||
+	    (rc = new_optimiser(t, error)) || (rc = load_start(t, head, t->init, error)) ||
+	    (rc = new_workers(t, error)))
 		goto out;
-	if ((result = choose_products(t, error)))
+	if ((rc = choose_products(t, error)))
 		goto out;
 	if (options->log && leads(options))
-		result = open_log(t, head, error);
+		rc = open_log(t, head, error);
 out:
-	if (result)
+	if (rc)
 		vae_trainer_free(t);
 	else
 		*out = t;
-	return result;
+	return rc;
 }
 
 int vae_trainer_add(struct vae_trainer *t, const struct vae_image *image, enum vae_train_use use,
@@ -504,9 +503,9 @@ static int gather(struct vae_trainer *t, double *norm, struct vae_error *error)
 	*norm = vae_optimiser_gather(&t->optimiser, t->gradient, t->workers);
 	if (!t->options.cluster)
 		return 0;
-	int result = vae_ranks_sum_floats(t->options.cluster, t->gradient[0], t->optimiser.size, error);
+	int rc = vae_ranks_sum_floats(t->options.cluster, t->gradient[0], t->optimiser.size, error);
 	*norm = vae_optimiser_gather(&t->optimiser, t->gradient, 1);
-	return result;
+	return rc;
 }
 
 /* Returns 1 where the gradient was finite, and with it the step taken, 0 where it was not, or an
@@ -651,10 +650,10 @@ static int write_checkpoint(const struct vae_trainer *t, struct vae_error *error
 static int save_checkpoint(const struct vae_trainer *t, struct vae_error *error)
 {
 	const struct vae_cluster *c = t->options.cluster;
-	int result = c ? vae_ranks_same(c, vae_checkpoint_hash(t->weights.value, &t->optimiser),
-	                                "weights", error)
-	               : 0;
-	return result ? result : write_checkpoint(t, error);
+	int rc = c ? vae_ranks_same(c, vae_checkpoint_hash(t->weights.value, &t->optimiser), "weights",
+	                            error)
+	           : 0;
+	return rc ? rc : write_checkpoint(t, error);
 }
 
 /* What a run counts by, apart from what the model is made of. */
@@ -677,9 +676,9 @@ static int say(const struct vae_trainer *t, struct run *r, const struct vae_trai
 static int report_valid(struct vae_trainer *t, struct run *r, struct vae_error *error)
 {
 	struct vae_objective_sums sums;
-	int result = t->validation.count ? validate(t, &sums, error) : 0;
-	if (result || !t->validation.count || sums.samples == 0)
-		return result;
+	int rc = t->validation.count ? validate(t, &sums, error) : 0;
+	if (rc || !t->validation.count || sums.samples == 0)
+		return rc;
 	t->last_valid = sums;
 	struct vae_train_progress p = progress_of(t, &sums, true);
 	return say(t, r, &p, error);
@@ -719,22 +718,21 @@ static int begin(struct vae_trainer *t, struct vae_error *error)
 		double earlier_seconds;
 	} state = {t->options.seed, o->step, t->skipped, t->earlier_seconds};
 	float *array[] = {t->weights.value, o->first, o->second, o->average};
-	int result = c ? vae_ranks_same(c, vae_data_hash(&t->data) ^ 3 * vae_data_hash(&t->validation),
-	                                "pictures", error)
-	               : 0;
-	if (!result && !t->started && leads(&t->options)) {
-		result =
-			vae_start(t->nets, &t->data, t->options.seed, t->weights.value, &t->start_psnr, error);
-		if (!result && t->init)
-			result = vae_grow(t->nets, t->weights.value, t->init, error);
+	int rc = c ? vae_ranks_same(c, vae_data_hash(&t->data) ^ 3 * vae_data_hash(&t->validation),
+	                            "pictures", error)
+	           : 0;
+	if (!rc && !t->started && leads(&t->options)) {
+		rc = vae_start(t->nets, &t->data, t->options.seed, t->weights.value, &t->start_psnr, error);
+		if (!rc && t->init)
+			rc = vae_grow(t->nets, t->weights.value, t->init, error);
 		memcpy(o->average, t->weights.value, o->size * sizeof(float));
 	}
-	if (!result)
-		result = vae_ranks_share(c, &state, sizeof state, error);
-	for (size_t i = 0; i < sizeof array / sizeof *array && !result; i++)
-		result = vae_ranks_share(c, array[i], o->size * sizeof(float), error);
-	if (result)
-		return result;
+	if (!rc)
+		rc = vae_ranks_share(c, &state, sizeof state, error);
+	for (size_t i = 0; i < sizeof array / sizeof *array && !rc; i++)
+		rc = vae_ranks_share(c, array[i], o->size * sizeof(float), error);
+	if (rc)
+		return rc;
 	t->options.seed = state.seed;
 	o->step = state.step;
 	t->skipped = state.skipped;
@@ -747,9 +745,9 @@ static int begin(struct vae_trainer *t, struct vae_error *error)
 static int run_steps(struct vae_trainer *t, struct run *r, struct vae_error *error)
 {
 	double start, time;
-	int result = now(t, &start, error);
+	int rc = now(t, &start, error);
 	r->report_time = r->save_time = start;
-	for (int skips = 0; !result && r->go_on && !finished(t);) {
+	for (int skips = 0; !rc && r->go_on && !finished(t);) {
 		r->rate = schedule(t, t->run_seconds);
 		int taken = one_step(t, r->rate, &r->sums, &r->norm, error);
 		if (taken < 0 || now(t, &time, error))
@@ -763,17 +761,17 @@ static int run_steps(struct vae_trainer *t, struct run *r, struct vae_error *err
 			                "earlier checkpoint",
 			                (unsigned long long)t->optimiser.step, skips);
 		if (time - r->report_time >= 1 || finished(t))
-			result = report_train(t, r, time, error);
-		if (!result && time - r->save_time >= 60 * t->options.checkpoint_minutes && !finished(t)) {
-			if ((result = save_checkpoint(t, error)))
-				return result;
-			result = report_valid(t, r, error);
+			rc = report_train(t, r, time, error);
+		if (!rc && time - r->save_time >= 60 * t->options.checkpoint_minutes && !finished(t)) {
+			if ((rc = save_checkpoint(t, error)))
+				return rc;
+			rc = report_valid(t, r, error);
 			r->save_time = time;
 		}
 	}
-	if (result)
+	if (rc)
 		write_checkpoint(t, NULL); /* a log that cannot be written takes no work with it */
-	return result;
+	return rc;
 }
 
 int vae_trainer_run(struct vae_trainer *t, vae_train_report *report, void *context,
@@ -782,16 +780,16 @@ int vae_trainer_run(struct vae_trainer *t, vae_train_report *report, void *conte
 	if (!t->data.count)
 		return vae_fail(error, VAE_EARG, "no picture to train on");
 	struct run r = {.report = report, .context = context, .go_on = true};
-	int result = begin(t, error);
+	int rc = begin(t, error);
 	r.report_step = t->optimiser.step;
-	if (!result)
-		result = run_steps(t, &r, error);
-	if (!result)
-		result = save_checkpoint(t, error);
-	if (!result && !r.go_on)
-		result = vae_fail(error, VAE_ESTOP, "stopped at step %llu",
-		                  (unsigned long long)t->optimiser.step);
-	return result ? result : report_valid(t, &r, error);
+	if (!rc)
+		rc = run_steps(t, &r, error);
+	if (!rc)
+		rc = save_checkpoint(t, error);
+	if (!rc && !r.go_on)
+		rc = vae_fail(error, VAE_ESTOP, "stopped at step %llu",
+		              (unsigned long long)t->optimiser.step);
+	return rc ? rc : report_valid(t, &r, error);
 }
 
 /* ---- the model ------------------------------------------------------------------------------- */
@@ -835,10 +833,10 @@ static int describe(char **text, const struct vae_trainer *t, struct vae_error *
 	const char *summary = t->options.summary ? t->options.summary : "";
 	print_figures(t, figures, sizeof figures);
 	size_t room = strlen(figures) + strlen(summary) + 3;
-	int result = vae_alloc_raw(text, room, 1, error);
-	if (!result)
+	int rc = vae_alloc_raw(text, room, 1, error);
+	if (!rc)
 		snprintf(*text, room, "%s%s%s", figures, *summary ? "; " : "", summary);
-	return result;
+	return rc;
 }
 
 /* What photo models hold besides weights, of training pictures: how rounding weighs errors, and the
@@ -896,15 +894,14 @@ int vae_trainer_save(struct vae_trainer *t, FILE *file, struct vae_error *error)
 	float *sigmoid = NULL, *sensitivity = NULL;
 	if (!t->started)
 		return vae_fail(error, VAE_EARG, "nothing was trained yet: there are no weights to save");
-	int result = vae_cdfs_make(&scales, NULL, error);
-	if (!result && !is_photo(t) &&
-	    !(result = vae_alloc(&sigmoid, VAE_SIGMOID_KNOTS, sizeof(float), error)))
+	int rc = vae_cdfs_make(&scales, NULL, error);
+	if (!rc && !is_photo(t) && !(rc = vae_alloc(&sigmoid, VAE_SIGMOID_KNOTS, sizeof(float), error)))
 		vae_sigmoid_make(sigmoid);
-	if (!result && is_photo(t) && t->data.count &&
-	    !(result = vae_alloc(&sensitivity, (size_t)t->nets->arch.knots * (size_t)t->nets->arch.y,
-	                         sizeof(float), error)))
-		result = measure(t, sensitivity, &scales, error);
-	if (result || (result = describe(&text, t, error)))
+	if (!rc && is_photo(t) && t->data.count &&
+	    !(rc = vae_alloc(&sensitivity, (size_t)t->nets->arch.knots * (size_t)t->nets->arch.y,
+	                     sizeof(float), error)))
+		rc = measure(t, sensitivity, &scales, error);
+	if (rc || (rc = describe(&text, t, error)))
 		goto out;
 	vae_text(share, sizeof share, "%g", t->options.share);
 	struct vae_metadata metadata = {
@@ -912,12 +909,12 @@ int vae_trainer_save(struct vae_trainer *t, FILE *file, struct vae_error *error)
 		.key = {"licence", "loss", "training", "share"},
 		.value = {(char *)(t->options.licence ? t->options.licence : ""),
 	              (char *)loss_name[t->options.loss], text, share}};
-	result = vae_model_write(file, t->nets, t->optimiser.average, &scales, sigmoid, sensitivity,
-	                         t->init && !t->optimiser.step ? &t->init->metadata : &metadata, error);
+	rc = vae_model_write(file, t->nets, t->optimiser.average, &scales, sigmoid, sensitivity,
+	                     t->init && !t->optimiser.step ? &t->init->metadata : &metadata, error);
 out:
 	vae_cdfs_clear(&scales);
 	free(sigmoid);
 	free(sensitivity);
 	free(text);
-	return result;
+	return rc;
 }
