@@ -1,5 +1,5 @@
 #!/bin/bash
-# refine.sh - what vae-enc --refine N gains over a folder of PNG images: BD-rate against N = 0, PSNR and MS-SSIM, and seconds of one
+# refine.sh - what vae-enc --refine N gains over a folder of PNG images: BD-rate against N = 0, PSNR, MS-SSIM and SSIMULACRA 2, and seconds of one
 # thread that its first image takes at the middle one of the qualities.
 #
 #   bench/refine.sh MODEL FOLDER [N...]        N: default 30 100 300
@@ -23,6 +23,8 @@ TIMEFORMAT=%U
 
 # table N
 table() { CODECS=ours MODEL=$model ENC=${1:+--refine $1} "$bench/rd.sh" "$folder" | sed "s/^ours,/refine${1:-0},/"; }
+# rate N METRIC
+rate() { awk -f "$bench/bdrate.awk" -v test="refine$1" -v anchor=refine0 -v metric="$2" "$work/both.csv"; }
 # seconds N
 seconds() { { time vae-enc -m "$model" -q "${quality[${#quality[@]} / 2]}" --refine "$1" "$work/first.ppm" >"$work/latents"; } 2>&1; }
 
@@ -31,10 +33,9 @@ for n in "$@"; do
 	table "$n" | tail -n +2 | tee "$work/$n.csv"
 done
 echo
-echo "N, BD-rate of PSNR and MS-SSIM against 0 (per cent), seconds an image"
-echo "0 0 0 $(seconds 0)"
+echo "N, BD-rate of PSNR, MS-SSIM and SSIMULACRA 2 against 0 (per cent), seconds an image"
+echo "0 0 0 0 $(seconds 0)"
 for n in "$@"; do
 	cat "$work/0.csv" "$work/$n.csv" >"$work/both.csv"
-	echo "$n $(awk -f "$bench/bdrate.awk" -v test="refine$n" -v anchor=refine0 "$work/both.csv")" \
-		"$(awk -f "$bench/bdrate.awk" -v test="refine$n" -v anchor=refine0 -v metric=msssim "$work/both.csv") $(seconds "$n")"
+	echo "$n $(rate "$n" psnr) $(rate "$n" msssim) $(rate "$n" ssimulacra2) $(seconds "$n")"
 done

@@ -413,17 +413,19 @@ int vae_encode_exact_rows(struct vae_latents_rows **latents, struct vae_image_ro
                           struct vae_error *error);
 
 /* The same as vae_encode_rows, and then so many steps of gradient descent on the y of this very
- * picture, for bpp + lambda 255^2 MSE: a smaller file at the same quality, read by any decoder. A
- * row of slices (1024 rows of pixels) is refined at a time; memory goes with the width, some
- * hundred MB for each thread beside. The same bytes for any number of threads, but not on every
- * machine. VAE_EARG: steps out of range, or a model that is not photo or was learned by another
- * loss. */
+ * picture, for the loss that the model was trained by, bpp + lambda 255^2 MSE or vision
+ * (vae-train(1)): a smaller file at the same quality, read by any decoder. A row of slices (1024
+ * rows of pixels) is refined at a time; memory goes with the width, some hundred MB for each thread
+ * beside. The same bytes for any number of threads, but not on every machine. VAE_EARG: steps out
+ * of range, or a model that is not photo or was trained by another loss. */
 #define VAE_REFINE_MOST 10000
 struct vae_refine_progress {
 	int step, steps; /* 0: what analysis gave; steps: what came of it, both rounded; in between as
 	                    the descent saw them, not quite rounded */
 	double bpp, mse, loss; /* by the float Gaussian, without headers; mse of samples in 0..1, not
-	                          clamped; loss = bpp + lambda 255^2 mse */
+	                          clamped; loss = bpp + distortion, as the model was trained by */
+	double ssimulacra2;    /* the score of the mean over tiles of up to 512 x 512 pixels of the sum
+	                          that makes a score; NAN where the loss has none of it */
 };
 struct vae_refine_options {
 	int steps; /* 1 to VAE_REFINE_MOST */

@@ -104,9 +104,12 @@ static void report(const struct input *in, const struct vae_head *y, double qual
 
 static void report_step(void *context, const struct vae_refine_progress *p)
 {
+	char score[40] = "";
+	if (isfinite(p->ssimulacra2))
+		snprintf(score, sizeof score, ", SSIMULACRA 2 %.2f", p->ssimulacra2);
 	if (p->step % 10 == 0 || p->step == p->steps)
-		cli_note("%s: step %d: %.4f bpp, %.3f dB, loss %.4f", input_name(context), p->step, p->bpp,
-		         -10 * log10(p->mse), p->loss);
+		cli_note("%s: step %d: %.4f bpp, %.3f dB%s, loss %.4f", input_name(context), p->step,
+		         p->bpp, -10 * log10(p->mse), score, p->loss);
 }
 
 static int open_latents(struct vae_latents_rows **latents, const struct options *o,

@@ -9,7 +9,10 @@
 #include "base/minmax.h"
 #include "base/rect.h"
 #include "base/parallel.h"
+#include "base/text.h"
 #include "loss/descent.h"
+#include "measure/ssimulacra2.h"
+#include "vae_train.h"
 #include "nn/sweep.h"
 #include "prior/hyper.h"
 #include "codec/pixels.h"
@@ -31,6 +34,7 @@ struct refiner {
 	                               where the CPU can */
 	struct tap tap;
 	struct vae_latents_rows *analysis;
+	double share;  /* of SSIMULACRA 2 in the distortion, 0 to 1 */
 	size_t margin; /* rows and columns of cells around a slice that have a part in it */
 	float *y;      /* rows of cells from `top` on, as far as read from analysis */
 	size_t top, room;
@@ -140,7 +144,7 @@ static int refine_slice(void *context, size_t i, int thread, struct vae_error *e
 	struct vae_refine_place place = place_of(r, &p);
 	struct vae_refine slice;
 	int rc = vae_refine_init(&slice, r->model->nets, &r->model->weights, &r->weights, head->quality,
-	                         &place, error);
+	                         r->share, &place, error);
 	(void)thread;
 	if (rc)
 		return rc;
@@ -168,6 +172,8 @@ static int refine_band(struct refiner *r, struct vae_error *error)
 	for (size_t i = 0; i < slices * steps; i++) {
 		r->sum[i % steps].bits += r->cost[i].bits;
 		r->sum[i % steps].squared_error += r->cost[i].squared_error;
+		r->sum[i % steps].vision += r->cost[i].vision;
+		r->sum[i % steps].distortion += r->cost[i].distortion;
 	}
 	r->refined = end;
 	return 0;
@@ -176,13 +182,13 @@ static int refine_band(struct refiner *r, struct vae_error *error)
 static void report(const struct refiner *r)
 {
 	const struct vae_geometry *g = &r->rows.head.geometry;
-	double pixels = (double)g->width * g->height,
-		   lambda = vae_arch_lambda(&r->model->nets->arch, r->rows.head.quality);
+	double pixels = (double)g->width * g->height;
 	struct vae_refine_progress p = {.steps = r->options.steps};
 	for (; r->options.report && p.step <= p.steps; p.step++) {
 		p.bpp = r->sum[p.step].bits / pixels;
 		p.mse = r->sum[p.step].squared_error / (3 * pixels);
-		p.loss = p.bpp + lambda * 65025 * p.mse;
+		p.ssimulacra2 = vae_s2_score(r->sum[p.step].vision / pixels);
+		p.loss = p.bpp + r->sum[p.step].distortion / pixels;
 		r->options.report(r->options.context, &p);
 	}
 }
@@ -241,25 +247,42 @@ static int load_weights(struct vae_weights *weights, const struct vae_model *mod
 	return 0;
 }
 
+/* The share of SSIMULACRA 2 in the distortion that the model was trained with. */
+static int share_of(double *share, const struct vae_model *model, struct vae_error *error)
+{
+	const char *loss = vae_model_metadata(model, "loss"),
+			   *text = vae_model_metadata(model, "share");
+	*share = 0;
+	if (!loss || !strcmp(loss, "mse"))
+		return 0;
+	if (strcmp(loss, "vision") != 0)
+		return vae_fail(error, VAE_EARG,
+		                "refinement is by the losses mse and vision, and the model was trained by "
+		                "%.60s",
+		                loss);
+	*share = text ? vae_text_real(text, NULL) : VAE_VISION_SHARE;
+	if (!(*share > 0 && *share <= 1))
+		return vae_fail(error, VAE_EMODEL, "the model's share %.60s is not above 0 and at most 1",
+		                text);
+	return 0;
+}
+
 int vae_refine_rows(struct vae_latents_rows **latents, const struct vae_model *model,
                     struct vae_image_rows *image, double quality,
                     const struct vae_refine_options *options, struct vae_error *error)
 {
 	struct refiner *r;
+	double share;
 	int rc;
 	if (options->steps < 1 || options->steps > VAE_REFINE_MOST)
 		return vae_fail(error, VAE_EARG, "%d steps of refinement are not 1 to %d", options->steps,
 		                VAE_REFINE_MOST);
 	if (model->nets->arch.kind != VAE_ARCH_PHOTO)
 		return vae_fail(error, VAE_EARG, "only latents of photo models can be refined");
-	const char *loss = vae_model_metadata(model, "loss");
-	if (loss && strcmp(loss, "mse") != 0)
-		return vae_fail(error, VAE_EARG,
-		                "refinement is for squared error, and the model was learned by %.60s",
-		                loss);
-	if ((rc = vae_alloc(&r, 1, sizeof *r, error)))
+	if ((rc = share_of(&share, model, error)) || (rc = vae_alloc(&r, 1, sizeof *r, error)))
 		return rc;
 	r->model = model;
+	r->share = share;
 	r->options = *options;
 	r->margin = 2 * vae_net_halo(&model->nets->net[VAE_SYNTHESIS]);
 	r->tap = (struct tap){.rows = {image->geometry, image->row, tap_read, NULL}, .image = image};

@@ -3,6 +3,9 @@
 #include "base/minmax.h"
 #include "base/parallel.h"
 #include "base/rect.h"
+#include "loss/objective.h"
+#include "loss/vision.h"
+#include "measure/ssimulacra2.h"
 
 #include <math.h>
 #include <omp.h>
@@ -18,7 +21,8 @@
 struct vae_refine_tile {
 	struct vae_rect own, all;
 	float *dy;                /* all.rows x all.columns x channels; owned */
-	double counted, of_slice; /* squared errors */
+	double counted, of_slice; /* distortion, in bits: of all its pixels, of those in the slice */
+	double squared_error, vision; /* as in vae_refine_cost */
 };
 
 /* ---- memory ---------------------------------------------------------------------------------- */
@@ -47,7 +51,8 @@ static int plan_tiles(struct vae_refine *r, struct vae_error *error)
 
 int vae_refine_init(struct vae_refine *r, const struct vae_nets *nets,
                     const struct vae_weights *weights, const struct vae_weights *fast,
-                    uint16_t quality, const struct vae_refine_place *place, struct vae_error *error)
+                    uint16_t quality, double share, const struct vae_refine_place *place,
+                    struct vae_error *error)
 {
 	size_t channels = (size_t)nets->arch.y;
 	*r = (struct vae_refine){.nets = nets,
@@ -55,6 +60,7 @@ int vae_refine_init(struct vae_refine *r, const struct vae_nets *nets,
 	                         .fast = fast,
 	                         .at = vae_position_of(nets->arch.knots, quality),
 	                         .lambda = vae_arch_lambda(&nets->arch, quality),
+	                         .share = share,
 	                         .place = *place,
 	                         .threads = (size_t)omp_get_max_threads()};
 	const struct vae_block *region = &place->region;
@@ -68,6 +74,7 @@ int vae_refine_init(struct vae_refine *r, const struct vae_nets *nets,
 	    (rc = vae_alloc(&r->dquantised, slice, channels * sizeof(float), error)) ||
 	    (rc = vae_alloc(&r->dy, slice, channels * sizeof(float), error)) ||
 	    (rc = vae_alloc(&r->moment, 2 * slice, channels * sizeof(float), error)) ||
+	    (rc = vae_alloc(&r->patch, r->threads, sizeof *r->patch, error)) ||
 	    (rc = vae_alloc(&r->run, r->threads, sizeof *r->run, error)) || (rc = plan_tiles(r, error)))
 		vae_refine_clear(r);
 	return rc;
@@ -88,6 +95,9 @@ void vae_refine_clear(struct vae_refine *r)
 		if (r->run[i].net)
 			vae_run_clear(&r->run[i]);
 	free(r->run);
+	for (size_t i = 0; r->patch && i < r->threads; i++)
+		free(r->patch[i]);
+	free(r->patch);
 	memset(r, 0, sizeof *r);
 }
 
@@ -129,14 +139,15 @@ static bool within(const struct vae_rect *a, size_t row, size_t column)
 }
 
 /* Squared error of the tile's own pixels, and its gradient times scale into the synthesis's output;
- * 0 in the halo. */
-static void tile_error(const struct vae_refine *r, struct vae_refine_tile *t, struct vae_run *run,
-                       float scale)
+ * 0 in the halo. Returns the sum; that of the slice's pixels goes to the tile. */
+static double tile_error(const struct vae_refine *r, struct vae_refine_tile *t, struct vae_run *run,
+                         float scale)
 {
 	const float *output = vae_run_output(run, 0);
 	vae_run_start_backward(run);
 	float *gradients = vae_run_start_gradient(run, 0);
-	t->counted = t->of_slice = 0;
+	double counted = 0;
+	t->squared_error = 0;
 	for (size_t row = 0; row < run->rows[0]; row++)
 		for (size_t column = 0; column < run->columns[0]; column++) {
 			size_t at = 3 * (row * run->columns[0] + column), y = t->all.row * VAE_CELL_PX + row,
@@ -151,10 +162,83 @@ static void tile_error(const struct vae_refine *r, struct vae_refine_tile *t, st
 				gradient[c] = 2 * scale * e;
 				sum += e * e;
 			}
-			t->counted += sum;
+			counted += sum;
 			if (within(&r->place.slice, y, x))
-				t->of_slice += sum;
+				t->squared_error += sum;
 		}
+	return counted;
+}
+
+/* Returns the pixels of a rectangle of cells, as far as the picture goes. */
+static struct vae_rect pixels_of(const struct vae_refine *r, const struct vae_rect *cells)
+{
+	struct vae_rect picture = {0, 0, r->place.region.height_px, r->place.region.width_px};
+	struct vae_rect p = {cells->row * VAE_CELL_PX, cells->column * VAE_CELL_PX,
+	                     cells->rows * VAE_CELL_PX, cells->columns * VAE_CELL_PX};
+	return vae_rect_common(p, picture);
+}
+
+/* S of the tile's own pixels; adds its gradient times weight to that of the synthesis's output.
+ * patch: room, and picture, output and gradient of those pixels. */
+static double tile_vision(const struct vae_refine *r, const struct vae_refine_tile *t,
+                          struct vae_run *run, double weight, float *patch)
+{
+	struct vae_rect own = pixels_of(r, &t->own), all = pixels_of(r, &t->all);
+	size_t line = 3 * own.columns, n = own.rows * line;
+	float *x = patch + vae_vision_room(own.rows, own.columns), *y = x + n, *gradient = y + n;
+	float *gradients = run->gradient[run->net->output[0]];
+	size_t from = 3 * ((own.row - all.row) * run->columns[0] + own.column - all.column),
+		   stride = 3 * run->columns[0];
+	for (size_t row = 0; row < own.rows; row++) {
+		memcpy(x + row * line, r->x + 3 * ((own.row + row) * r->place.region.width_px + own.column),
+		       line * sizeof *x);
+		memcpy(y + row * line, vae_run_output(run, 0) + from + row * stride, line * sizeof *y);
+	}
+	memset(gradient, 0, n * sizeof *gradient);
+	double s = vae_vision_loss(x, y, own.rows, own.columns, weight, gradient, patch);
+	for (size_t row = 0; row < own.rows; row++)
+		vae_kernels()->add(gradients + from + row * stride, gradient + row * line, line);
+	return s;
+}
+
+/* A thread's memory for S, of the largest tile. NULL: no memory. */
+static float *patch_for(const struct vae_refine *r, int thread, struct vae_error *error)
+{
+	size_t floats = 0;
+	for (size_t i = 0; i < r->tiles && !r->patch[thread]; i++) {
+		struct vae_rect own = pixels_of(r, &r->tile[i].own);
+		floats =
+			vae_max(floats, vae_vision_room(own.rows, own.columns) + 9 * own.rows * own.columns);
+	}
+	if (floats && vae_alloc_raw(&r->patch[thread], floats, sizeof(float), error))
+		return NULL;
+	return r->patch[thread];
+}
+
+/* What the tile's own pixels cost in bits; the gradient is left in the run. */
+static int tile_distortion(const struct vae_refine *r, struct vae_refine_tile *t,
+                           struct vae_run *run, int thread, struct vae_error *error)
+{
+	struct vae_rect own = pixels_of(r, &t->own);
+	double share = vae_min(own.rows, own.columns) < VAE_S2_SIDE ? 0 : r->share,
+		   of_error = (1 - share) * r->lambda * 65025 / 3;
+	t->counted = of_error * tile_error(r, t, run, (float)of_error);
+	t->of_slice = of_error * t->squared_error;
+	t->vision = share > 0 ? 0 : NAN;
+	if (!(share > 0))
+		return 0;
+	struct vae_rect in_slice = vae_rect_common(own, pixels_of(r, &r->place.slice));
+	double pixels = (double)(own.rows * own.columns),
+		   of_slice = (double)(in_slice.rows * in_slice.columns),
+		   weight = share * vae_metric_weight(VAE_LOSS_VISION, r->lambda);
+	float *patch = patch_for(r, thread, error);
+	if (!patch)
+		return VAE_EMEM;
+	double s = tile_vision(r, t, run, weight * pixels, patch);
+	t->counted += weight * s * pixels;
+	t->of_slice += weight * s * of_slice;
+	t->vision = s * of_slice;
+	return 0;
 }
 
 struct distortion {
@@ -176,9 +260,9 @@ static int do_tile(void *context, size_t i, int thread, struct vae_error *error)
 	           r->y + (t->all.row * r->place.region.cells.columns + t->all.column) * channels,
 	           r->place.region.cells.columns, t->all.rows, t->all.columns, channels);
 	vae_net_forward(run, r->nets, d->weights, r->at);
-	tile_error(r, t, run, (float)(r->lambda * 65025 / 3));
-	if (!d->gradient)
-		return 0;
+	int rc = tile_distortion(r, t, run, thread, error);
+	if (rc || !d->gradient)
+		return rc;
 	vae_net_backward(run, r->nets, d->weights, r->at, NULL);
 	memcpy(t->dy, run->gradient[run->net->input[0]],
 	       t->all.rows * t->all.columns * channels * sizeof(float));
@@ -208,7 +292,7 @@ static int count_cost(const struct distortion *d, struct vae_refine_cost *cost,
 	struct vae_refine *r = d->r;
 	const struct vae_rect *p = &r->place.slice;
 	size_t channels = r->rate.y_channels;
-	double z_bits, counted = 0, of_slice = 0;
+	double z_bits, counted = 0;
 	vae_soft_rate_forward(&r->rate, d->weights, r->at);
 	double bits = vae_soft_rate_bits(&r->rate, 1, &z_bits) + z_bits;
 	copy_cells(r->y + (p->row * r->place.region.cells.columns + p->column) * channels,
@@ -217,11 +301,14 @@ static int count_cost(const struct distortion *d, struct vae_refine_cost *cost,
 	int rc = vae_parallel(r->tiles, do_tile, (void *)d, error);
 	if (rc)
 		return rc;
+	*cost = (struct vae_refine_cost){.bits = bits};
 	for (size_t i = 0; i < r->tiles; i++) {
 		counted += r->tile[i].counted;
-		of_slice += r->tile[i].of_slice;
+		cost->distortion += r->tile[i].of_slice;
+		cost->squared_error += r->tile[i].squared_error;
+		cost->vision += r->tile[i].vision;
 	}
-	*cost = (struct vae_refine_cost){bits, of_slice, bits + r->lambda * 65025 / 3 * counted};
+	cost->loss = bits + counted;
 	return 0;
 }
 

@@ -1,5 +1,6 @@
 /* descent.h - the latents y of one slice, improved for one picture by gradient descent on
- * bits + distortion; the weights stay as they are.
+ * bits + distortion, which is the model's own: squared error, or partly SSIMULACRA 2; the weights
+ * stay as they are.
  *
  *     +-----------------------------+   context: cells around the slice, as far as they
  *     |  . . . . . . . . . . . . .  |            and the slice share pixels; their y stands
@@ -27,8 +28,12 @@ struct vae_refine_place {
 };
 
 struct vae_refine_cost {
-	double bits, squared_error; /* of z and y; over the slice's own samples in 0..1 */
-	double loss; /* bits + lambda 255^2 / 3 x squared error, over all the samples that count */
+	double bits;          /* of z and y */
+	double squared_error; /* over the slice's own samples in 0..1 */
+	double vision;        /* S of each tile (loss/vision.h) times its pixels in the slice; NAN where
+	                         S has no share */
+	double distortion;    /* in bits, of the slice's own pixels */
+	double loss;          /* bits + distortion of all the pixels that count */
 };
 
 struct vae_refine_tile;
@@ -40,6 +45,7 @@ struct vae_refine {
 	                                      numbers, for products in bf16 perhaps */
 	struct vae_position at;
 	double lambda;
+	double share; /* of S in the distortion, 0 to 1 */
 	struct vae_refine_place place;
 	struct vae_soft_rate rate; /* rate.y is the slice's y; filled by the caller, as are the next
 	                              two; rounding is set by it too */
@@ -51,11 +57,14 @@ struct vae_refine {
 	size_t tiles, threads;
 	struct vae_refine_tile *tile; /* [tiles]; owned */
 	struct vae_run *run;          /* [threads], synthesis; owned */
+	float **patch; /* [threads]: what S of a tile is taken in, NULL until used; owned */
 };
-/* weights and fast may be the same, and stay the caller's. */
+/* share: of S (loss/vision.h) in the distortion, the rest is squared error; 0 to 1. S is taken of
+ * each tile's counted pixels as of a picture, and weighs by them; a tile with a side of fewer than
+ * 8 has squared error alone. weights and fast may be the same, and stay the caller's. */
 int vae_refine_init(struct vae_refine *r, const struct vae_nets *nets,
                     const struct vae_weights *weights, const struct vae_weights *fast,
-                    uint16_t quality, const struct vae_refine_place *place,
+                    uint16_t quality, double share, const struct vae_refine_place *place,
                     struct vae_error *error);
 void vae_refine_clear(struct vae_refine *r);
 

@@ -59,6 +59,10 @@ void vae_objective_pass(struct vae_objective *o, const struct vae_weights *weigh
 double vae_objective_distortion(struct vae_objective *o, const struct vae_weights *weights,
                                 uint16_t quality);
 
+/* Returns the price of D, of VAE_LOSS_MS_SSIM or VAE_LOSS_VISION, in bits a pixel at the quality
+ * whose price of 255^2 MSE is lambda: w(lambda) above. */
+double vae_metric_weight(int loss, double lambda);
+
 /* The two kinds, chosen by vae_objective_pass; sums are zero before, and of this pass alone after.
  */
 void vae_objective_photo(struct vae_objective *o, const struct vae_weights *weights,

@@ -9,7 +9,7 @@
  * that a quality takes about as many bits as of a model trained on MSE: 6 % less to 11 % more from
  * 0.17 to 1.7 bpp, 20 % more at 0.11. SSIMULACRA 2: fitted so that its sum weighs what squared
  * error weighs in pictures of photo-3 at every quality. */
-static double metric_weight(int loss, double lambda)
+double vae_metric_weight(int loss, double lambda)
 {
 	return loss == VAE_LOSS_MS_SSIM ? 4000 * pow(lambda, 1.06) : 6.4 * pow(lambda, 1.033);
 }
@@ -51,7 +51,7 @@ static double distortion(struct vae_objective *o, double lambda, double weight,
 	struct vae_run *run = &o->run[VAE_SYNTHESIS];
 	double samples = 3 * (double)(o->rows * o->columns);
 	double of_error = (1 - o->share) * lambda * 65025,
-		   of_metric = o->share * metric_weight(o->loss, lambda);
+		   of_metric = o->share * vae_metric_weight(o->loss, lambda);
 	s->mse = squared_error(o, (float)(weight * of_error / samples)) / samples;
 	if (!o->metric_room)
 		return of_error * s->mse;

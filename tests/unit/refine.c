@@ -1,6 +1,7 @@
 /* The gradient of a slice's cost in its y against finite differences, in the middle of a picture
  * and at its edges; the descent. */
 #include "loss/descent.h"
+#include "loss/objective.h"
 #include "tap.h"
 #include "toy.h"
 
@@ -36,7 +37,7 @@ static void make_smooth(struct vae_model *m, bool contexts)
 	}
 }
 
-static bool make(struct vae_refine *r, struct vae_weights *w, struct vae_model *m,
+static bool make(struct vae_refine *r, struct vae_weights *w, struct vae_model *m, double vision,
                  const struct vae_refine_place *place)
 {
 	struct vae_error e;
@@ -44,7 +45,7 @@ static bool make(struct vae_refine *r, struct vae_weights *w, struct vae_model *
 		return false;
 	memcpy(w->value, m->weights.value, m->nets->params.total * sizeof(float));
 	vae_weights_pack(w, &m->nets->params);
-	if (vae_refine_init(r, m->nets, w, w, 40000, place, &e))
+	if (vae_refine_init(r, m->nets, w, w, 40000, vision, place, &e))
 		return false;
 	for (size_t k = 0;
 	     k < r->place.region.cells.rows * r->place.region.cells.columns * r->rate.y_channels; k++)
@@ -86,23 +87,67 @@ static void check_slopes(float *y, const float *dy, size_t n, double (*loss)(voi
 
 static double slice_loss(void *context) { return cost_of(context, false).loss; }
 
-/* share: of lambda, so that now the distortion, now the rate is most of the gradient. */
-static void check_gradient(const char *text, double share, const struct vae_refine_place *place)
+/* share: of lambda, so that now the distortion, now the rate is most of the gradient; vision: of
+ * SSIMULACRA 2 in the distortion. */
+static void check_gradient(const char *text, double share, double vision,
+                           const struct vae_refine_place *place)
 {
 	struct vae_model *m = toy_new(text);
 	struct vae_refine r;
 	struct vae_weights w;
 	make_smooth(m, false);
-	if (!ok(make(&r, &w, m, place), "%s", text))
+	if (!ok(make(&r, &w, m, vision, place), "%s", text))
 		return;
 	r.lambda *= share;
 	r.rate.rounding = VAE_ROUND_GUMBEL;
 	r.rate.temperature = 0.8f;
 	cost_of(&r, true);
 	check_slopes(r.rate.y, r.dy, vae_soft_rate_size(&r.rate), slice_loss, &r,
-	             share < 1 ? "rate" : "distortion");
+	             share < 1    ? "rate"
+	             : vision > 0 ? "distortion, vision"
+	                          : "distortion");
 	vae_refine_clear(&r);
 	vae_weights_clear(&w);
+	toy_free(m);
+}
+
+/* What is reported of a slice without context is what is descended on; S comes into it by the share
+ * alone, and not at all where the picture is too small to have one. */
+static void check_costs(void)
+{
+	const struct vae_refine_place place = {.region = {{0, 0, 4, 5}, 4 * 16 - 9, 5 * 16 - 2},
+	                                       .slice = {0, 0, 4, 5}};
+	const struct vae_refine_place low = {.region = {{0, 0, 1, 5}, 7, 5 * 16},
+	                                     .slice = {0, 0, 1, 5}};
+	struct vae_model *m = toy_new(TOY_PHOTO);
+	struct vae_refine_cost cost[3];
+	double lambda = 0, pixels = (double)(place.region.height_px * place.region.width_px);
+	for (int i = 0; i < 3; i++) {
+		struct vae_refine r;
+		struct vae_weights w;
+		vae_random_init(&rnd, 7, 0, 0);
+		if (!ok(make(&r, &w, m, i ? 0.8 : 0, i == 2 ? &low : &place), "costs"))
+			return;
+		r.rate.rounding = VAE_ROUND;
+		cost[i] = cost_of(&r, false);
+		lambda = r.lambda;
+		vae_refine_clear(&r);
+		vae_weights_clear(&w);
+	}
+	for (int i = 0; i < 3; i++)
+		ok(fabs(cost[i].bits + cost[i].distortion - cost[i].loss) < 1e-6 * cost[i].loss,
+		   "bits and distortion are the loss: %g", cost[i].loss);
+	double of_error = lambda * 65025 / 3,
+		   mixed = 0.2 * of_error * cost[1].squared_error +
+	               0.8 * vae_metric_weight(VAE_LOSS_VISION, lambda) * cost[1].vision;
+	ok(fabs(cost[0].distortion - of_error * cost[0].squared_error) < 1e-6 * cost[0].distortion &&
+	       isnan(cost[0].vision),
+	   "squared error alone");
+	ok(fabs(cost[1].distortion - mixed) < 1e-6 * mixed && cost[1].vision > 0.1 * pixels,
+	   "and mixed with S, %g", cost[1].vision / pixels);
+	ok(fabs(cost[2].distortion - of_error * cost[2].squared_error) < 1e-6 * cost[2].distortion &&
+	       isnan(cost[2].vision),
+	   "seven rows of pixels have squared error alone");
 	toy_free(m);
 }
 
@@ -158,7 +203,7 @@ static void check_contexts(const char *text)
 
 /* 1 and 3 threads, a few steps, by products of one kind: what they began with and came to is
  * counted in float32. */
-static void check_descent(const struct vae_bf16 *bf16)
+static void check_descent(const struct vae_bf16 *bf16, double vision)
 {
 	const struct vae_refine_place place = {.region = {{0, 0, 45, 36}, 45 * 16, 36 * 16 - 5},
 	                                       .slice = {0, 0, 40, 36}};
@@ -171,11 +216,11 @@ static void check_descent(const struct vae_bf16 *bf16)
 		struct vae_weights w;
 		vae_random_init(&rnd, 3, 0, 0);
 		omp_set_num_threads(i ? 3 : 1);
-		if (!make(&r, &w, m, &place))
+		if (!make(&r, &w, m, vision, &place))
 			return;
 		struct vae_weights steps = {0};
-		if (!ok(!vae_weights_init(&steps, &m->nets->params, true, &e), "descent by %s",
-		        bf16 ? bf16->name : "float32"))
+		if (!ok(!vae_weights_init(&steps, &m->nets->params, true, &e), "descent by %s%s",
+		        bf16 ? bf16->name : "float32", vision > 0 ? ", vision" : ""))
 			return;
 		memcpy(steps.value, w.value, m->nets->params.total * sizeof(float));
 		steps.bf16 = bf16;
@@ -202,24 +247,32 @@ static void check_descent(const struct vae_bf16 *bf16)
 int main(void)
 {
 	vae_random_init(&rnd, 11, 0, 0);
-	check_gradient(TOY_PHOTO, 1,
+	check_gradient(TOY_PHOTO, 1, 0,
 	               &(struct vae_refine_place){.region = {{0, 0, 5, 6}, 5 * 16 - 7, 6 * 16 - 3},
 	                                          .slice = {0, 0, 5, 6}});
-	check_gradient(TOY_STEPS, 1e-8,
+	check_gradient(TOY_STEPS, 1e-8, 0,
 	               &(struct vae_refine_place){.region = {{0, 0, 16, 16}, 16 * 16, 16 * 16},
 	                                          .slice = {5, 4, 8, 6}});
-	check_gradient(TOY_PHOTO, 1,
+	check_gradient(TOY_PHOTO, 1, 0,
 	               &(struct vae_refine_place){.region = {{0, 0, 42, 8}, 42 * 16 - 1, 8 * 16},
 	                                          .slice = {0, 0, 40, 8}});
-	check_gradient(TOY_PHOTO, 1e-8,
+	check_gradient(TOY_PHOTO, 1e-8, 0,
 	               &(struct vae_refine_place){.region = {{0, 0, 9, 8}, 9 * 16 - 1, 8 * 16},
 	                                          .slice = {0, 0, 9, 8}});
+	check_gradient(TOY_PHOTO, 1, 1,
+	               &(struct vae_refine_place){.region = {{0, 0, 5, 6}, 5 * 16 - 7, 6 * 16 - 3},
+	                                          .slice = {0, 0, 5, 6}});
+	check_gradient(TOY_PHOTO, 1, 1,
+	               &(struct vae_refine_place){.region = {{0, 0, 38, 8}, 38 * 16 - 5, 8 * 16 - 9},
+	                                          .slice = {4, 4, 34, 4}});
+	check_costs();
 	check_contexts(TOY_PHOTO);
 	check_contexts(TOY_STEPS);
-	check_descent(NULL);
+	check_descent(NULL, 0);
+	check_descent(NULL, 0.8);
 	for (int kind = 0; kind < VAE_BF16_KINDS; kind++)
 		if (vae_bf16_for((enum vae_bf16_kind)kind))
-			check_descent(vae_bf16_for((enum vae_bf16_kind)kind));
+			check_descent(vae_bf16_for((enum vae_bf16_kind)kind), 0);
 		else
 			tap_lacks("descent by bf16", kind == VAE_BF16_AMX ? "AMX-BF16" : "AVX512-BF16");
 	return tap_done();
