@@ -33,9 +33,9 @@ static int round_slice(struct vae_symbols *symbols, const struct quantisation *q
 	size_t stride = (size_t)c->head.columns * c->head.channels;
 	int rc = vae_symbols_fit(symbols, q->model->nets, p->rows, p->columns, error);
 	return rc ? rc
-	          : vae_hyper_analyse(symbols, &prior,
-	                              q->y + (p->row - q->row) * stride + p->column * c->head.channels,
-	                              stride, error);
+	          : vae_prior_quantise(symbols, &prior,
+	                               q->y + (p->row - q->row) * stride + p->column * c->head.channels,
+	                               stride, error);
 }
 
 /* Whatever a slice begins with: its alpha samples as they are, or all that it has where these are

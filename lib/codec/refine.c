@@ -14,7 +14,7 @@
 #include "measure/ssimulacra2.h"
 #include "vae_train.h"
 #include "nn/sweep.h"
-#include "prior/hyper.h"
+#include "prior/slice_prior.h"
 #include "codec/pixels.h"
 #include "codec/slice.h"
 

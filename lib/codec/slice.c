@@ -113,7 +113,7 @@ static int decode_payload(struct vae_symbols *s, const struct vae_codes *codes,
 	                           slice->bytes - alpha_bytes, error);
 	if (rc)
 		return rc;
-	rc = vae_hyper_synthesise(s, &prior, vae_payload_take, &payload, y, stride, error);
+	rc = vae_prior_decode(s, &prior, vae_payload_take, &payload, y, stride, error);
 	if (!rc)
 		rc = vae_payload_finish(&payload, error);
 	vae_payload_clear(&payload);
@@ -153,8 +153,7 @@ int vae_slice_draw(struct vae_symbols *symbols, const struct vae_codes *codes,
 		return 0;
 	}
 	int rc = vae_symbols_fit(symbols, model->nets, p.rows, p.columns, error);
-	return rc ? rc
-	          : vae_hyper_synthesise(symbols, &prior, vae_draw_symbols, &draw, y, stride, error);
+	return rc ? rc : vae_prior_decode(symbols, &prior, vae_draw_symbols, &draw, y, stride, error);
 }
 
 /* ---- what travels along ---------------------------------------------------------------------- */

@@ -3,7 +3,7 @@
 #ifndef VAE_SHAPE_H
 #define VAE_SHAPE_H
 
-#include "prior/hyper.h"
+#include "prior/slice_prior.h"
 #include "stream/geometry.h"
 #include "model/model.h"
 

@@ -1,7 +1,7 @@
 #include "loss/rate.h"
 #include "base/memory.h"
+#include "prior/slice_prior.h"
 #include "prior/z_mean.h"
-#include "prior/order.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -20,10 +20,11 @@ int vae_soft_rate_init(struct vae_soft_rate *r, const struct vae_nets *nets, siz
 	                            .y_channels = (size_t)a->y,
 	                            .z_channels = (size_t)a->z,
 	                            .steps = a->steps,
+	                            .training = training,
 	                            .temperature = 1};
 	float **y[] = {&r->y, &r->mean,  &r->log_scale, &r->residual,   &r->quantised,
 	               &r->d, &r->slope, &r->dd,        &r->dlog_scale, &r->dresidual};
-	float **z[] = {&r->z_d, &r->z_log_scale, &r->z_dd, &r->z_dlog_scale, &r->z_mean};
+	float **z[] = {&r->z_d, &r->z_log_scale, &r->z_dd, &r->z_dlog_scale};
 	size_t y_arrays = sizeof y / sizeof *y, z_arrays = sizeof z / sizeof *z,
 		   y_size = r->cells * r->y_channels, z_size = r->hyper_cells * r->z_channels;
 	int result = vae_alloc(&r->work, y_size * y_arrays + z_size * z_arrays, sizeof(float), error);
@@ -45,8 +46,7 @@ void vae_soft_rate_clear(struct vae_soft_rate *r)
 {
 	free(r->work);
 	for (int i = 0; i < VAE_NETS; i++)
-		if (r->run[i].net)
-			vae_run_clear(&r->run[i]);
+		vae_run_clear(&r->run[i]);
 	memset(r, 0, sizeof *r);
 }
 
@@ -58,27 +58,6 @@ static float *param_of(const struct vae_nets *nets, float *flat, const char *nam
 static float noise(struct vae_soft_rate *r, float d)
 {
 	return r->rounding == VAE_ROUND_NOISE ? d + vae_random_uniform(&r->random) - 0.5f : rintf(d);
-}
-
-/* z rounded about its mean goes on to h_s, and to the means of the cells to the right and below; z
- * with noise pays. */
-static void quantise_z(struct vae_soft_rate *r, const struct vae_weights *weights,
-                       struct vae_position at)
-{
-	struct vae_z_mean near = vae_z_mean_of(&r->nets->params, weights->value);
-	const float *z = vae_run_output(&r->run[VAE_H_A], 0),
-				*table = param_of(r->nets, weights->value, "prior.z.log_scale");
-	float *rounded = vae_run_input(&r->run[VAE_H_S], 0);
-	for (size_t i = 0; i < r->hyper_cells; i++) {
-		vae_z_mean_mean(r->z_mean, &near, rounded, i, r->hyper_columns, r->z_channels);
-		vae_position_lerp(r->z_log_scale + i * r->z_channels, table, (int)r->z_channels, at);
-		for (size_t c = 0; c < r->z_channels; c++) {
-			size_t k = i * r->z_channels + c;
-			float d = z[k] - r->z_mean[c];
-			rounded[k] = rintf(d) + r->z_mean[c];
-			r->z_d[k] = noise(r, d);
-		}
-	}
 }
 
 /* Stochastic Gumbel annealing (Yang, Bamler, Mandt 2020): v's two neighbours, mixed by a sample of
@@ -97,26 +76,31 @@ static float gumbel(struct vae_soft_rate *r, float v, float *slope)
 	return low + up;
 }
 
-/* Takes over the means and log-scales that a step coded with, and rounds y about them: residual is
- * what the context sees. */
-static void quantise_step(struct vae_soft_rate *r, int step, const float *guess)
+/* Rounds a group about its means; z with noise pays. */
+static int round_group(void *context, const struct vae_group *g, struct vae_error *error)
 {
-	for (size_t i = 0; i < r->cells; i++) {
-		size_t first = vae_order_first_channel(step, r->steps, i / r->columns, i % r->columns,
-		                                       r->y_channels),
-			   k = i * r->y_channels + first;
-		const float *mean = guess + i * 2 * r->y_channels + first,
-					*log_scale = mean + r->y_channels;
-		for (size_t c = 0; c < r->y_channels / (size_t)r->steps; c++, k++) {
-			float v = r->y[k] - mean[c];
-			r->mean[k] = mean[c];
-			r->log_scale[k] = log_scale[c];
+	struct vae_soft_rate *r = context;
+	const float *first = g->step < 0 ? vae_run_input(&r->run[VAE_H_S], 0) : r->residual;
+	(void)error;
+	for (size_t cell = 0; cell < g->cells; cell++) {
+		struct vae_group_cell at = vae_group_cell(g, cell);
+		size_t k = (size_t)(at.residual - first);
+		for (size_t c = 0; c < at.n; c++, k++) {
+			float v = at.target[c] - at.mean[c];
+			at.residual[c] = rintf(v);
+			if (g->step < 0) {
+				r->z_d[k] = noise(r, v);
+				r->z_log_scale[k] = at.log_scale[c];
+				continue;
+			}
+			r->mean[k] = at.mean[c];
+			r->log_scale[k] = at.log_scale[c];
 			r->slope[k] = 1;
-			r->residual[k] =
-				r->rounding == VAE_ROUND_GUMBEL ? gumbel(r, v, &r->slope[k]) : rintf(v);
-			r->quantised[k] = r->residual[k] + mean[c];
+			if (r->rounding == VAE_ROUND_GUMBEL)
+				at.residual[c] = gumbel(r, v, &r->slope[k]);
 		}
 	}
+	return 0;
 }
 
 static void clear(float *p, size_t n) { memset(p, 0, n * sizeof *p); }
@@ -124,23 +108,20 @@ static void clear(float *p, size_t n) { memset(p, 0, n * sizeof *p); }
 void vae_soft_rate_forward(struct vae_soft_rate *r, const struct vae_weights *weights,
                            struct vae_position at)
 {
-	struct vae_run *run = r->run, *h_s = &run[VAE_H_S];
-	size_t y_size = vae_soft_rate_size(r), features = vae_run_size(h_s, h_s->net->output[0]);
-	memcpy(vae_run_input(&run[VAE_H_A], 0), r->y, y_size * sizeof(float));
-	vae_net_forward(&run[VAE_H_A], r->nets, weights, at);
-	quantise_z(r, weights, at);
-	vae_net_forward(h_s, r->nets, weights, at);
-
-	clear(r->residual, y_size);
-	quantise_step(r, 0, vae_run_output(h_s, 1));
-	for (int step = 1; step < r->steps; step++) {
-		struct vae_run *context = &run[VAE_CONTEXT + step - 1];
-		memcpy(vae_run_input(context, 0), r->residual, y_size * sizeof(float));
-		memcpy(vae_run_input(context, 1), vae_run_output(h_s, 0), features * sizeof(float));
-		memcpy(vae_run_input(context, 2), vae_run_output(h_s, 1), 2 * y_size * sizeof(float));
-		vae_net_forward(context, r->nets, weights, at);
-		quantise_step(r, step, vae_run_output(context, 0));
-	}
+	size_t y_size = vae_soft_rate_size(r);
+	struct vae_prior prior = {.nets = r->nets, .weights = weights, .at = at};
+	struct vae_prior_pass pass = {.prior = &prior,
+	                              .rows = r->rows,
+	                              .columns = r->columns,
+	                              .stride = r->columns * r->y_channels,
+	                              .y = r->y,
+	                              .out = r->quantised,
+	                              .residual = r->residual,
+	                              .run = r->run,
+	                              .training = r->training,
+	                              .decode_group = round_group,
+	                              .context = r};
+	(void)vae_prior_pass(&pass, NULL); /* all memory is there, and round_group does not fail */
 	if (r->rounding != VAE_ROUND_NOISE)
 		memcpy(r->d, r->residual, y_size * sizeof(float));
 	else

@@ -1,13 +1,8 @@
-/* rate.h - the bits of a latent y under the photo prior, and their gradient: h_a, rounding, h_s,
- * contexts, bits, and back down to y.
+/* rate.h - the bits of a latent y under the photo prior, and their gradient.
  *
- *      y --h_a--> z ~> z^ --h_s--> features, guess --> step 0 --context--> step 1 ...
- *      |_______________________________________________|
- *                      v = y - mean ~> r,  y^ = r + mean
- *
- * forward: means, log-scales, y^ and distances d; bits: of z and y, with their slopes; backward:
- * from dL/dy^ of a synthesis to dL/dy. A rounding passes the gradient straight through, or with the
- * slope of a softer one.
+ * forward: a pass through the prior (prior/slice_prior.h) to means, log-scales, y^ and distances d;
+ * bits: of z and y, with their slopes; backward: from dL/dy^ of a synthesis to dL/dy. A rounding
+ * passes the gradient straight through, or with the slope of a softer one.
  */
 #ifndef VAE_LOSS_RATE_H
 #define VAE_LOSS_RATE_H
@@ -28,6 +23,7 @@ struct vae_soft_rate {
 	const struct vae_nets *nets;
 	size_t rows, columns, cells, hyper_columns, hyper_cells, y_channels, z_channels;
 	int steps;
+	bool training;                /* vae_soft_rate_backward may be called */
 	struct vae_run run[VAE_NETS]; /* those from VAE_H_A to the last context */
 	enum vae_rounding rounding;   /* VAE_ROUND at first; set by the caller, as are the next two */
 	float temperature;            /* VAE_ROUND_GUMBEL: above 0 */
@@ -37,7 +33,7 @@ struct vae_soft_rate {
 	float *residual, *quantised;  /* r and y^ */
 	float *d, *slope;             /* the distance from the mean that pays; dr/dv */
 	float *dd, *dlog_scale, *dresidual;
-	float *z_d, *z_log_scale, *z_dd, *z_dlog_scale, *z_mean;
+	float *z_d, *z_log_scale, *z_dd, *z_dlog_scale;
 	float *work; /* behind all of these, owned */
 };
 /* training: vae_soft_rate_backward may be called. */

@@ -19,7 +19,7 @@ struct key {
 static const struct key photo_keys[] = {
 	KEY("enc", enc, 16, 1024, 320, 1), KEY("enc_blocks", enc_blocks, 1, VAE_MAX_BLOCKS, 4, 1),
 	KEY("y", y, 2, 768, 320, 2),       KEY("hyper", hyper, 16, 1024, 160, 1),
-	KEY("z", z, 1, 512, 32, 1),        KEY("steps", steps, 2, 4, 2, 2),
+	KEY("z", z, 1, VAE_MAX_Z, 32, 1),  KEY("steps", steps, 2, 4, 2, 2),
 	KEY("ctx", ctx, 16, 1024, 96, 1),  KEY("ctx_blocks", ctx_blocks, 1, VAE_MAX_BLOCKS, 1, 1),
 	KEY("dec", dec, 16, 1024, 160, 1), KEY("dec_blocks", dec_blocks, 1, VAE_MAX_BLOCKS, 2, 1),
 	KEY("grid", grid, 48, 256, 64, 1), KEY("grid_layers", grid_layers, 1, VAE_MAX_BLOCKS, 2, 1),

@@ -7,6 +7,7 @@
 
 #define VAE_ARCH_TEXT  320 /* bytes that hold any architecture line */
 #define VAE_MAX_BLOCKS 8   /* of one kind in a network */
+#define VAE_MAX_Z      512 /* channels of a photo's z */
 
 enum vae_arch_kind { VAE_ARCH_PHOTO, VAE_ARCH_MLP };
 

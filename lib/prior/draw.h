@@ -3,7 +3,7 @@
 #define VAE_PRIOR_DRAW_H
 
 #include "base/random.h"
-#include "prior/hyper.h"
+#include "prior/slice_prior.h"
 
 struct vae_draw {
 	const struct vae_cdfs *scales;

@@ -10,7 +10,7 @@
 #define VAE_PRIOR_PAYLOAD_H
 
 #include "base/memory.h"
-#include "prior/hyper.h"
+#include "prior/slice_prior.h"
 #include "prior/coder.h"
 
 /* Appends the packed symbols to buffer. method: RANGE or ZSTD. */

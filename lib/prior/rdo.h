@@ -1,4 +1,4 @@
-/* choose.h - rate-distortion optimised rounding: which integer to code for a number, of those that
+/* rdo.h - rate-distortion optimised rounding: which integer to code for a number, of those that
  * are near it.
  *
  *     cost of r for the number d = y - mean:   bits(r) + f s (r - w)^2,   w = d + 0.04

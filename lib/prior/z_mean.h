@@ -1,4 +1,4 @@
-/* near.h - the mean of a cell's z: what the cells to the left and above, coded before, let expect
+/* z_mean.h - the mean of a cell's z: what the cells to the left and above, coded before, let expect
  * of it.
  *
  *     mean + left (z^ of the left cell - mean) + up (z^ of the upper cell - mean)        for each

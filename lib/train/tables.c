@@ -1,7 +1,7 @@
 #include "train/tables.h"
 #include "stream/geometry.h"
 #include "nn/sweep.h"
-#include "prior/hyper.h"
+#include "prior/slice_prior.h"
 
 #include <string.h>
 
@@ -35,8 +35,8 @@ int vae_tables_see(struct vae_cdfs_seen *seen, const struct vae_tables_source *s
 		vae_data_patch(source->data, &o->random, (uint32_t)o->rows, 0.5f,
 		               vae_run_input(analysis, 0));
 		vae_net_forward(analysis, o->nets, source->weights, prior.at);
-		if (!(rc = vae_hyper_analyse(&symbols, &prior, vae_run_output(analysis, 0),
-		                             columns * (size_t)a->y, error)))
+		if (!(rc = vae_prior_quantise(&symbols, &prior, vae_run_output(analysis, 0),
+		                              columns * (size_t)a->y, error)))
 			vae_cdfs_see(seen, symbols.index, symbols.value, symbols.count);
 	}
 	vae_symbols_clear(&symbols);

@@ -27,7 +27,7 @@ static void test_bits(const struct vae_choice *c)
 	ok(worst < 0.51 / 2048 && alike, "bits of every symbol, %.6f off at most", worst);
 }
 
-/* The cost as choose.h states it, in doubles where that is the same. */
+/* The cost as rdo.h states it, in doubles where that is the same. */
 static float cost_of(const struct vae_choice *c, uint8_t index, int32_t r, int32_t nearest, float d,
                      float s)
 {

@@ -52,7 +52,7 @@ static int unpack(struct vae_symbols *s, const struct vae_model *m, enum vae_met
 	int rc = vae_payload_start(&payload, s, &m->scales, method, data, bytes, &error);
 	if (rc)
 		return rc;
-	rc = vae_hyper_synthesise(s, &prior, vae_payload_take, &payload, y, stride, &error);
+	rc = vae_prior_decode(s, &prior, vae_payload_take, &payload, y, stride, &error);
 	if (!rc)
 		rc = vae_payload_finish(&payload, &error);
 	vae_payload_clear(&payload);
@@ -85,7 +85,7 @@ static void test_round_trip(const struct vae_model *m, size_t rows, size_t colum
 	size_t stride = columns * (size_t)m->nets->arch.y + (photo ? 5 : 0);
 	float *y = random_y(rows * stride, deviation), *z = malloc(rows * stride * sizeof *z);
 	vae_symbols_fit(&there, m->nets, rows, columns, &error);
-	int rc = vae_hyper_analyse(&there, &prior, y, stride, &error);
+	int rc = vae_prior_quantise(&there, &prior, y, stride, &error);
 	ok(rc == 0, "%zu x %zu, deviation %g: analysed", rows, columns, deviation);
 	for (int method = VAE_METHOD_RANGE; method <= VAE_METHOD_ZSTD; method++) {
 		struct vae_buffer buffer = {0};
@@ -111,7 +111,7 @@ static void test_round_trip(const struct vae_model *m, size_t rows, size_t colum
 	free(z);
 }
 
-/* Chosen symbols: each is what choose.h makes of y and the means that the symbols before it, as
+/* Chosen symbols: each is what rdo.h makes of y and the means that the symbols before it, as
  * chosen, led to; z is rounded as ever; and the decoder, which knows nothing of it, arrives at the
  * same. */
 static void test_choice(const struct vae_model *m)
@@ -130,9 +130,9 @@ static void test_choice(const struct vae_model *m)
 	vae_symbols_fit(&plain, m->nets, rows, columns, &error);
 	vae_symbols_fit(&chosen, m->nets, rows, columns, &error);
 	vae_symbols_fit(&back, m->nets, rows, columns, &error);
-	vae_hyper_analyse(&plain, &prior, y, columns * channels, &error);
+	vae_prior_quantise(&plain, &prior, y, columns * channels, &error);
 	prior.choice = &choice;
-	ok(!vae_hyper_analyse(&chosen, &prior, y, columns * channels, &error), "analysed");
+	ok(!vae_prior_quantise(&chosen, &prior, y, columns * channels, &error), "analysed");
 	for (size_t cell = 0; cell < rows * columns; cell++)
 		for (size_t c = 0; c < channels; c++) {
 			size_t at = vae_symbols_place(&chosen, cell, c);
@@ -168,7 +168,7 @@ static void test_planes(const struct vae_model *m)
 	float *y = random_y(3 * 6 * 8, 5);
 	bool right = true;
 	vae_symbols_fit(&s, m->nets, 3, 6, &error);
-	vae_hyper_analyse(&s, &prior, y, 6 * 8, &error);
+	vae_prior_quantise(&s, &prior, y, 6 * 8, &error);
 	vae_payload_write(&buffer, &s, &m->scales, VAE_METHOD_ZSTD, &error);
 	const int8_t *next = (const int8_t *)buffer.data + 1;
 	for (size_t c = 0; c < 4; c++)
@@ -193,7 +193,7 @@ static void test_damage(const struct vae_model *m, enum vae_method method)
 	float *y = random_y(4 * 5 * 8, 4), *z = malloc(4 * 5 * 8 * sizeof *z);
 	size_t cut_ok = 0, flips_bad = 0;
 	vae_symbols_fit(&s, m->nets, 4, 5, &error);
-	vae_hyper_analyse(&s, &prior, y, 40, &error);
+	vae_prior_quantise(&s, &prior, y, 40, &error);
 	vae_payload_write(&buffer, &s, &m->scales, method, &error);
 	for (size_t n = 0; n < buffer.size; n++)
 		cut_ok += unpack(&s, m, method, buffer.data, n, z, 40) == VAE_EDATA;
@@ -241,7 +241,7 @@ static void test_hostile(const char *name, const char *text)
 	uint8_t *zeros = calloc(1, 1 + n + 64 * 4);
 	zeros[0] = 1;
 	vae_symbols_fit(&s, m->nets, side, side, &error);
-	int there = vae_hyper_analyse(&s, &prior, y, side * 8, &error);
+	int there = vae_prior_quantise(&s, &prior, y, side * 8, &error);
 	int back = unpack(&s, m, VAE_METHOD_ZSTD, zeros, 1 + s.count, y, side * 8);
 	/* the encoder may meet an overflow that all-zero symbols do not, and the other way round */
 	ok((there == 0 || there == VAE_EDATA) && (back == 0 || back == VAE_EDATA) && (there || back),

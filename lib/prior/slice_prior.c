@@ -1,0 +1,319 @@
+#include "prior/slice_prior.h"
+
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "prior/z_mean.h"
+
+/* ---- the symbols of a slice ------------------------------------------------------------------ */
+
+int vae_symbols_fit(struct vae_symbols *symbols, const struct vae_nets *nets, size_t rows,
+                    size_t columns, struct vae_error *error)
+{
+	bool photo = nets->arch.kind == VAE_ARCH_PHOTO;
+	struct vae_symbols s = {.rows = rows,
+	                        .columns = columns,
+	                        .channels = (size_t)nets->arch.y,
+	                        .steps = photo ? (size_t)nets->arch.steps : 1};
+	if (photo) {
+		s.z_rows = (rows + 3) / 4;
+		s.z_columns = (columns + 3) / 4;
+		s.z_channels = (size_t)nets->arch.z;
+	}
+	s.z_count = s.z_rows * s.z_columns * s.z_channels;
+	s.count = s.z_count + rows * columns * s.channels;
+	if (symbols->count == s.count && symbols->rows == rows && symbols->columns == columns)
+		return 0;
+	vae_symbols_clear(symbols);
+	*symbols = s;
+	if (!vae_alloc_raw(&symbols->value, s.count, sizeof *s.value, error) &&
+	    !vae_alloc_raw(&symbols->index, s.count, sizeof *s.index, error) &&
+	    !vae_alloc_raw(&symbols->mean, s.count, sizeof *s.mean, error) &&
+	    !vae_alloc_raw(&symbols->log_scale, s.count, sizeof *s.log_scale, error) &&
+	    !vae_alloc_raw(&symbols->residual, s.count - s.z_count, sizeof *s.residual, error))
+		return 0;
+	vae_symbols_clear(symbols);
+	return VAE_EMEM;
+}
+
+void vae_symbols_clear(struct vae_symbols *s)
+{
+	free(s->value);
+	free(s->index);
+	free(s->mean);
+	free(s->log_scale);
+	free(s->residual);
+	for (int i = 0; i < VAE_NETS; i++)
+		vae_run_clear(&s->run[i]);
+	memset(s, 0, sizeof *s);
+}
+
+int vae_symbols_new(struct vae_symbols **symbols, size_t *count, struct vae_error *error)
+{
+	*count = (size_t)omp_get_max_threads();
+	return vae_alloc(symbols, *count, sizeof **symbols, error);
+}
+
+void vae_symbols_free(struct vae_symbols *symbols, size_t count)
+{
+	for (size_t i = 0; symbols && i < count; i++)
+		vae_symbols_clear(&symbols[i]);
+	free(symbols);
+}
+
+size_t vae_symbols_place(const struct vae_symbols *s, size_t cell, size_t channel)
+{
+	size_t part = s->channels / s->steps, cells = s->rows * s->columns, step = 0;
+	while (step + 1 < s->steps &&
+	       vae_order_first_channel((int)step, (int)s->steps, cell / s->columns, cell % s->columns,
+	                               s->channels) != channel / part * part)
+		step++;
+	return s->z_count + (step * cells + cell) * part + channel % part;
+}
+
+/* ---- a pass through the prior ---------------------------------------------------------------- */
+
+static const float *table_of(const struct vae_prior *prior, const char *name)
+{
+	return prior->weights->value + vae_param_offset(&prior->nets->params, name);
+}
+
+/* Returns a network's memory, ready for its inputs, or NULL: error is filled. */
+static struct vae_run *run_of(const struct vae_prior_pass *p, int part, struct vae_error *error)
+{
+	struct vae_run *run = &p->run[part];
+	if (!run->net &&
+	    vae_run_init(run, &p->prior->nets->net[part], 4, p->rows, p->columns, p->training, error))
+		return NULL;
+	return run;
+}
+
+static void forward(const struct vae_prior_pass *p, struct vae_run *run)
+{
+	vae_net_forward(run, p->prior->nets, p->prior->weights, p->prior->at);
+}
+
+/* Sets input i of a network: a copy where activations are kept. */
+static void set_input(const struct vae_prior_pass *p, struct vae_run *run, int i, float *input)
+{
+	if (p->training)
+		memcpy(vae_run_input(run, i), input, vae_run_size(run, run->net->input[i]) * sizeof *input);
+	else
+		vae_run_lend(run, i, input);
+}
+
+/* Returns z before rounding, or NULL: error is filled. */
+static const float *analyse_z(const struct vae_prior_pass *p, struct vae_error *error)
+{
+	struct vae_run *run = run_of(p, VAE_H_A, error);
+	size_t line = p->columns * (size_t)p->prior->nets->arch.y;
+	if (!run)
+		return NULL;
+	for (size_t row = 0; row < p->rows; row++)
+		memcpy(vae_run_input(run, 0) + row * line, p->y + row * p->stride, line * sizeof *p->y);
+	forward(p, run);
+	return vae_run_output(run, 0);
+}
+
+static int not_finite(struct vae_error *error)
+{
+	return vae_fail(error, VAE_EDATA, "the prior leads to latents that are not finite numbers");
+}
+
+/* Decodes a group, and writes r + mean. */
+static int decode(const struct vae_prior_pass *p, const struct vae_group *g,
+                  struct vae_error *error)
+{
+	int rc = p->decode_group(p->context, g, error);
+	bool finite = true;
+	for (size_t cell = 0; !rc && cell < g->cells; cell++) {
+		struct vae_group_cell at = vae_group_cell(g, cell);
+		for (size_t c = 0; c < at.n; c++) {
+			float y = at.residual[c] + at.mean[c];
+			finite &= y - y == 0;
+			if (at.out)
+				at.out[c] = y;
+		}
+	}
+	return finite || !p->exact ? rc : not_finite(error);
+}
+
+/* Decodes z to h_s's input, from which the means of later cells come. */
+static int decode_z(const struct vae_prior_pass *p, float *input, struct vae_error *error)
+{
+	const struct vae_nets *nets = p->prior->nets;
+	struct vae_z_mean near = vae_z_mean_of(&nets->params, p->prior->weights->value);
+	size_t n = (size_t)nets->arch.z, columns = (p->columns + 3) / 4,
+		   count = (p->rows + 3) / 4 * columns * n;
+	float mean[2 * VAE_MAX_Z], *log_scale = mean + n; /* of one cell, as a network answers */
+	const float *z = NULL;
+	int rc = 0;
+	if (p->y && !(z = analyse_z(p, error)))
+		return VAE_EMEM;
+	vae_position_lerp(log_scale, table_of(p->prior, "prior.z.log_scale"), (int)n, p->prior->at);
+	for (size_t at = 0; !rc && at < count; at += n) {
+		struct vae_group g = {.step = -1,
+		                      .steps = 1,
+		                      .cells = 1,
+		                      .columns = 1,
+		                      .channels = n,
+		                      .target = z ? z + at : NULL,
+		                      .answer = mean,
+		                      .residual = input + at,
+		                      .out = input + at};
+		vae_z_mean_mean(mean, &near, input, at / n, columns, n);
+		rc = decode(p, &g, error);
+	}
+	return rc;
+}
+
+/* Decodes step `step` of y, about which a network gave `answer`. */
+static int decode_step(const struct vae_prior_pass *p, int step, const float *answer,
+                       struct vae_error *error)
+{
+	const struct vae_arch *a = &p->prior->nets->arch;
+	struct vae_group g = {.step = step,
+	                      .steps = a->steps,
+	                      .cells = p->rows * p->columns,
+	                      .columns = p->columns,
+	                      .channels = (size_t)a->y,
+	                      .stride = p->stride,
+	                      .target = p->y,
+	                      .answer = answer,
+	                      .residual = p->residual,
+	                      .out = p->out};
+	return decode(p, &g, error);
+}
+
+static int pass_photo(const struct vae_prior_pass *p, struct vae_error *error)
+{
+	const struct vae_arch *a = &p->prior->nets->arch;
+	struct vae_run *h_s = run_of(p, VAE_H_S, error);
+	if (!h_s)
+		return VAE_EMEM;
+	int rc = decode_z(p, vae_run_input(h_s, 0), error);
+	if (rc)
+		return rc;
+	forward(p, h_s);
+	memset(p->residual, 0, p->rows * p->columns * (size_t)a->y * sizeof *p->residual);
+	rc = decode_step(p, 0, vae_run_output(h_s, 1), error);
+	for (int step = 1; !rc && step < a->steps; step++) {
+		struct vae_run *context = run_of(p, VAE_CONTEXT + step - 1, error);
+		if (!context)
+			return VAE_EMEM;
+		set_input(p, context, 0, p->residual);
+		for (int i = 0; i < 2; i++) /* features and guess */
+			set_input(p, context, 1 + i, vae_run_output(h_s, i));
+		forward(p, context);
+		rc = decode_step(p, step, vae_run_output(context, 0), error);
+	}
+	return rc;
+}
+
+/* Steps of 1 / gain: r = round(y gain), y^ = r (1 / gain), the division rounded once. */
+static int pass_mlp(const struct vae_prior_pass *p, struct vae_error *error)
+{
+	size_t n = (size_t)p->prior->nets->arch.y;
+	float *gain = NULL;
+	int rc = vae_alloc(&gain, 4 * n, sizeof *gain, error);
+	if (rc)
+		return rc;
+	float *answer = gain + n, *target = gain + 3 * n; /* means are 0 */
+	vae_position_lerp(gain, table_of(p->prior, "prior.gain"), (int)n, p->prior->at);
+	vae_position_lerp(answer + n, table_of(p->prior, "prior.log_scale"), (int)n, p->prior->at);
+	for (size_t i = 0; p->y && i < n; i++)
+		target[i] = p->y[i] * gain[i];
+	struct vae_group g = {.steps = 1,
+	                      .cells = 1,
+	                      .columns = 1,
+	                      .channels = n,
+	                      .target = p->y ? target : NULL,
+	                      .answer = answer,
+	                      .residual = p->residual};
+	rc = p->decode_group(p->context, &g, error);
+	for (size_t i = 0; !rc && i < n; i++) {
+		float step = 1 / gain[i], y = p->residual[i] * step;
+		if (!(y - y == 0))
+			rc = not_finite(error);
+		else if (p->out)
+			p->out[i] = y;
+	}
+	free(gain);
+	return rc;
+}
+
+int vae_prior_pass(const struct vae_prior_pass *p, struct vae_error *error)
+{
+	return (p->prior->nets->arch.kind == VAE_ARCH_PHOTO ? pass_photo : pass_mlp)(p, error);
+}
+
+/* ---- exact symbols --------------------------------------------------------------------------- */
+
+/* Where symbols go, and come from. */
+struct coding {
+	struct vae_symbols *s;
+	size_t known;                    /* symbols so far */
+	const struct vae_choice *choice; /* encoder: of y; or NULL */
+	vae_symbol_source *source;       /* decoder */
+	void *context;                   /* of source */
+};
+
+/* Rounds the target about the means, with RDO where there is a choice, or asks the source. */
+static int code_group(void *context, const struct vae_group *g, struct vae_error *error)
+{
+	struct coding *w = context;
+	float *mean = w->s->mean + w->known, *log_scale = w->s->log_scale + w->known;
+	int32_t *value = w->s->value + w->known;
+	uint8_t *index = w->s->index + w->known;
+	size_t i = 0;
+	for (size_t cell = 0; cell < g->cells; cell++) {
+		struct vae_group_cell at = vae_group_cell(g, cell);
+		size_t start = i;
+		for (size_t c = 0; c < at.n; c++, i++) {
+			mean[i] = at.mean[c];
+			log_scale[i] = at.log_scale[c];
+			index[i] = vae_scale_index(log_scale[i]);
+			if (at.target)
+				value[i] = vae_round_symbol(at.target[c] - mean[i]);
+		}
+		if (at.target && w->choice && g->steps > 1)
+			vae_rdo(w->choice, at.channel, index + start, at.target, at.mean, value + start, at.n);
+	}
+	w->known += i;
+	int rc = g->target ? 0 : w->source(w->context, index, value, i, error);
+	for (size_t cell = 0; !rc && cell < g->cells; cell++) {
+		struct vae_group_cell at = vae_group_cell(g, cell);
+		for (size_t c = 0; c < at.n; c++)
+			at.residual[c] = (float)*value++;
+	}
+	return rc;
+}
+
+static int code(struct coding *w, struct vae_prior_pass pass, struct vae_error *error)
+{
+	pass.rows = w->s->rows;
+	pass.columns = w->s->columns;
+	pass.residual = w->s->residual;
+	pass.run = w->s->run;
+	pass.exact = true;
+	pass.decode_group = code_group;
+	pass.context = w;
+	return vae_prior_pass(&pass, error);
+}
+
+int vae_prior_quantise(struct vae_symbols *symbols, const struct vae_prior *prior, const float *y,
+                       size_t stride, struct vae_error *error)
+{
+	return code(&(struct coding){.s = symbols, .choice = prior->choice},
+	            (struct vae_prior_pass){.prior = prior, .y = y, .stride = stride}, error);
+}
+
+int vae_prior_decode(struct vae_symbols *symbols, const struct vae_prior *prior,
+                     vae_symbol_source *source, void *context, float *y, size_t stride,
+                     struct vae_error *error)
+{
+	return code(&(struct coding){.s = symbols, .source = source, .context = context},
+	            (struct vae_prior_pass){.prior = prior, .out = y, .stride = stride}, error);
+}
