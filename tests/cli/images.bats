@@ -329,7 +329,7 @@ cut_out() {
 @test "vae-quant: a note where codes are larger than the picture" {
 	photo 400 300 | ppmtopgm | pamditherbw | pamtopnm >x.pbm
 	run --separate-stderr -0 shell "vae-enc -m photo -q 100 x.pbm | vae-quant -o x.lat"
-	assert_regex "$stderr" "the codes have $(size x.lat) bytes, the picture itself 15000: a lossless format suits it better"
+	assert_regex "$stderr" "the codes have $(size x.lat) bytes, the picture itself 15000: vae-enc --lossless suits it better"
 	run --separate-stderr -0 shell "vae-enc -m photo -q 100 x.pbm | vae-quant --quiet -o x.lat"
 	assert_equal "$stderr" ""
 	pamcut -width 20 -height 20 x.pbm >small.pbm
