@@ -111,7 +111,7 @@ static int encode_part(struct vae_buffer *buffer, const struct vae_exact_part *p
 	struct glance glance = {0};
 	look(part, &glance);
 	bool try_graphic = glance.repeats * 10 >= glance.pixels * 6 || glance.colours <= GLANCE_COLOURS;
-	bool try_natural = glance.repeats * 1000 <= glance.pixels * 985;
+	bool try_natural = glance.repeats * 1000 <= glance.pixels * 985 || glance.colours <= 1;
 	int rc = try_natural ? vae_exact_photo_encode(&natural, part, error) : 0;
 	if (!rc && try_graphic)
 		rc = vae_exact_graphic_encode(&graphic, part, error);

@@ -1,6 +1,7 @@
 #include "exact/photo.h"
 
 #include "exact/colour.h"
+#include "exact/levels.h"
 #include "exact/natural.h"
 
 #include <stdlib.h>
@@ -12,42 +13,51 @@ struct photo {
 	const struct vae_exact_part *part;
 	unsigned transform, grain;
 	struct vae_natural_range range[VAE_NATURAL_PLANES];
-	int32_t *strip; /* planes x VAE_EXACT_CELL rows of the tile's width; owned */
+	struct vae_exact_levels *levels; /* owned */
+	int32_t *strip;                  /* planes x VAE_EXACT_CELL rows of the tile's width; owned */
 	int32_t *value[VAE_NATURAL_PLANES]; /* the planes of strip */
 	struct vae_natural *natural;        /* owned */
 	struct vae_rans coder;
 };
 
-/* Reads n pixels from pixel (x, y) on into planes. */
-static void load_row(const struct vae_exact_part *part, uint32_t x, uint32_t y, uint32_t n,
-                     int32_t *const planes[])
+/* Reads n pixels from pixel (x, y) on, and transforms them, into planes. */
+static void load_row(const struct photo *photo, unsigned transform, uint32_t x, uint32_t y,
+                     uint32_t n, int32_t *const planes[])
 {
+	const struct vae_exact_part *part = photo->part;
 	for (unsigned i = 0; i < part->planes; i++) {
-		const struct vae_exact_plane *p = &part->tile->plane[part->first + i];
-		const uint16_t *from = p->sample + y * p->stride + x * p->step;
+		const uint16_t *from = vae_exact_sample(part, i, x, y), *number = photo->levels->number;
+		size_t step = part->tile->plane[part->first + i].step;
 		for (uint32_t j = 0; j < n; j++)
-			planes[i][j] = from[j * p->step];
+			planes[i][j] = from[j * step];
+		for (uint32_t j = 0; j < n && photo->levels->count; j++)
+			planes[i][j] = number[planes[i][j]];
 	}
-}
-
-static void store_row(const struct vae_exact_part *part, uint32_t x, uint32_t y, uint32_t n,
-                      int32_t *const planes[])
-{
-	for (unsigned i = 0; i < part->planes; i++) {
-		const struct vae_exact_plane *p = &part->tile->plane[part->first + i];
-		uint16_t *to = p->sample + y * p->stride + x * p->step;
-		for (uint32_t j = 0; j < n; j++)
-			to[j * p->step] = (uint16_t)planes[i][j];
-	}
-}
-
-/* The same, transformed. */
-static void load_transformed(const struct vae_exact_part *part, unsigned transform, uint32_t x,
-                             uint32_t y, uint32_t n, int32_t *const planes[])
-{
-	load_row(part, x, y, n, planes);
 	if (part->planes == 3)
 		vae_exact_colour_forward(transform, n, planes);
+}
+
+/* The largest sample, or number of a level. */
+static int32_t highest(const struct photo *photo)
+{
+	return (int32_t)(photo->levels->count ? photo->levels->count - 1 : photo->part->tile->maxval);
+}
+
+/* The opposite of load_row. */
+static void store_row(const struct photo *photo, uint32_t x, uint32_t y, uint32_t n,
+                      int32_t *const planes[])
+{
+	const struct vae_exact_part *part = photo->part;
+	if (part->planes == 3)
+		vae_exact_colour_inverse(photo->transform, n, planes, highest(photo));
+	for (unsigned i = 0; i < part->planes; i++) {
+		uint16_t *to = vae_exact_sample(part, i, x, y);
+		size_t step = part->tile->plane[part->first + i].step;
+		for (uint32_t j = 0; j < n && photo->levels->count; j++)
+			planes[i][j] = photo->levels->value[planes[i][j]];
+		for (uint32_t j = 0; j < n; j++)
+			to[j * step] = (uint16_t)planes[i][j];
+	}
 }
 
 /* A strip's place: a run of exact cells. */
@@ -101,9 +111,8 @@ static void estimate(struct photo *photo, unsigned transform, uint64_t mean[VAE_
 				int32_t *here[VAE_NATURAL_PLANES] = {NULL};
 				for (unsigned i = 0; i < part->planes; i++)
 					here[i] = photo->value[i] + run.width;
-				load_transformed(part, transform, run.left, run.top + y - 1, run.width,
-				                 photo->value);
-				load_transformed(part, transform, run.left, run.top + y, run.width, here);
+				load_row(photo, transform, run.left, run.top + y - 1, run.width, photo->value);
+				load_row(photo, transform, run.left, run.top + y, run.width, here);
 				for (unsigned i = 0; i < part->planes; i++)
 					sum[i] += misses(photo->value[i], here[i], run.width);
 				count += run.width;
@@ -112,9 +121,25 @@ static void estimate(struct photo *photo, unsigned transform, uint64_t mean[VAE_
 		mean[i] = count ? sum[i] * 16 / count : 0;
 }
 
-static void choose(struct photo *photo)
+/* 16 log2 of x > 0, rounded down but for its last bit or two. */
+static unsigned log_of(uint64_t x)
+{
+	unsigned whole = 63 - (unsigned)__builtin_clzll(x);
+	uint64_t part = whole > 31 ? x >> (whole - 31) : x << (31 - whole); /* 1 to 2, times 2^31 */
+	for (int i = 0; i < 4; i++) {
+		part = part * part >> 31;
+		whole = 2 * whole + (part >> 32 ? 1 : 0);
+		part >>= part >> 32;
+	}
+	return whole;
+}
+
+/* Chooses the transform by the least sum of means, and the grain. Returns about 16 times the bits
+ * of a pixel. */
+static unsigned choose_transform(struct photo *photo)
 {
 	uint64_t mean[VAE_NATURAL_PLANES], best = UINT64_MAX, widest = 0;
+	unsigned bits = 0;
 	for (unsigned t = 0; t < (photo->part->planes == 3 ? VAE_EXACT_TRANSFORMS : 1); t++) {
 		uint64_t sum = 0, most = 0;
 		estimate(photo, t, mean);
@@ -126,10 +151,34 @@ static void choose(struct photo *photo)
 			best = sum;
 			widest = most;
 			photo->transform = t;
+			bits = 0;
+			for (unsigned i = 0; i < photo->part->planes; i++)
+				bits += log_of(mean[i] + 8);
 		}
 	}
+	photo->grain = 0;
 	while (widest >> photo->grain > 16 * 16 && photo->grain < 10)
 		photo->grain++;
+	return bits;
+}
+
+/* Levels are used where they save more than 16 bits each. */
+static void choose(struct photo *photo)
+{
+	const struct vae_exact_tile *tile = photo->part->tile;
+	bool candidate = vae_exact_levels_find(photo->levels, photo->part);
+	uint32_t count = photo->levels->count;
+	uint64_t with = candidate ? choose_transform(photo) : 0, pixels = 0;
+	struct run run;
+	photo->levels->count = 0;
+	uint64_t without = choose_transform(photo);
+	for (uint32_t row = 0; row < cell_rows(tile); row++)
+		for (uint32_t cell = 0; next_run(tile, row, &cell, &run);)
+			pixels += run.width * run.rows;
+	if (candidate && without > with && (without - with) * pixels > (uint64_t)16 * 16 * count) {
+		photo->levels->count = count;
+		choose_transform(photo);
+	}
 }
 
 static void find_ranges(struct photo *photo)
@@ -141,7 +190,7 @@ static void find_ranges(struct photo *photo)
 	for (uint32_t row = 0; row < cell_rows(part->tile); row++)
 		for (uint32_t cell = 0; next_run(part->tile, row, &cell, &run);)
 			for (uint32_t y = run.top; y < run.top + run.rows; y++) {
-				load_transformed(part, photo->transform, run.left, y, run.width, photo->value);
+				load_row(photo, photo->transform, run.left, y, run.width, photo->value);
 				for (unsigned i = 0; i < part->planes; i++) {
 					const int32_t *v = photo->value[i];
 					int32_t low = photo->range[i].low, high = photo->range[i].high;
@@ -162,7 +211,9 @@ static void find_ranges(struct photo *photo)
 static int open_photo(struct photo *photo, struct vae_error *error)
 {
 	size_t size = (size_t)VAE_EXACT_CELL * photo->part->tile->width;
-	int rc = vae_alloc(&photo->strip, photo->part->planes * size, sizeof *photo->strip, error);
+	int rc = vae_alloc(&photo->levels, 1, sizeof *photo->levels, error);
+	if (!rc)
+		rc = vae_alloc(&photo->strip, photo->part->planes * size, sizeof *photo->strip, error);
 	for (unsigned i = 0; i < photo->part->planes && !rc; i++)
 		photo->value[i] = photo->strip + i * size;
 	return rc;
@@ -173,6 +224,7 @@ static void close_photo(struct photo *photo)
 	vae_natural_free(photo->natural);
 	vae_rans_clear(&photo->coder);
 	free(photo->strip);
+	free(photo->levels);
 }
 
 /* The planes of row y of a strip. */
@@ -188,23 +240,19 @@ static void load_strip(struct photo *photo, const struct run *run)
 	int32_t *row[VAE_NATURAL_PLANES];
 	for (uint32_t y = 0; y < run->rows; y++) {
 		row_of(photo, run, y, row);
-		load_transformed(photo->part, photo->transform, run->left, run->top + y, run->width, row);
+		load_row(photo, photo->transform, run->left, run->top + y, run->width, row);
 	}
 }
 
 static void store_strip(struct photo *photo, const struct run *run)
 {
-	const struct vae_exact_part *part = photo->part;
 	int32_t *row[VAE_NATURAL_PLANES];
 	for (uint32_t y = 0; y < run->rows; y++) {
 		row_of(photo, run, y, row);
-		for (unsigned i = 0; i < part->planes; i++)
+		for (unsigned i = 0; i < photo->part->planes; i++)
 			for (uint32_t x = 0; x < run->width && photo->range[i].low == photo->range[i].high; x++)
 				row[i][x] = photo->range[i].low;
-		if (part->planes == 3)
-			vae_exact_colour_inverse(photo->transform, run->width, row,
-			                         (int32_t)part->tile->maxval);
-		store_row(part, run->left, run->top + y, run->width, row);
+		store_row(photo, run->left, run->top + y, run->width, row);
 	}
 }
 
@@ -228,27 +276,37 @@ static int end_chunk(struct photo *photo, struct vae_buffer *buffer, bool decode
 	              : vae_rans_flush(&photo->coder, VAE_RANS_STATES, buffer, error);
 }
 
+/* Every plane has a single value: there are no events. */
+static bool constant(const struct photo *photo)
+{
+	bool constant = true;
+	for (unsigned i = 0; i < photo->part->planes; i++)
+		constant &= photo->range[i].low == photo->range[i].high;
+	return constant;
+}
+
 /* A chunk ends with the strip with which its pixels become CHUNK or more, or with the last strip.
  */
 static int code_strips(struct photo *photo, struct vae_buffer *buffer, bool decode,
                        struct vae_error *error)
 {
+	const bool events = !constant(photo);
 	struct run run;
 	uint32_t pixels = 0;
 	int rc = 0;
 	for (uint32_t row = 0; row < cell_rows(photo->part->tile) && !rc; row++)
 		for (uint32_t cell = 0; !rc && next_run(photo->part->tile, row, &cell, &run);) {
-			if (decode && !pixels)
+			if (decode && events && !pixels)
 				rc = vae_rans_start(&photo->coder, VAE_RANS_STATES, error);
 			if (!rc)
 				rc = code_strip(photo, &run, decode, error);
 			pixels += run.width * run.rows;
-			if (!rc && pixels >= CHUNK) {
+			if (!rc && events && pixels >= CHUNK) {
 				rc = end_chunk(photo, buffer, decode, error);
 				pixels = 0;
 			}
 		}
-	return rc || !pixels ? rc : end_chunk(photo, buffer, decode, error);
+	return rc || !events || !pixels ? rc : end_chunk(photo, buffer, decode, error);
 }
 
 /* ---- parts ----------------------------------------------------------------------------------- */
@@ -269,6 +327,8 @@ int vae_exact_photo_encode(struct vae_buffer *buffer, const struct vae_exact_par
 	}
 	if (!rc)
 		rc = vae_exact_write(buffer, photo.grain, error);
+	if (!rc)
+		rc = vae_exact_levels_write(photo.levels, buffer, error);
 	for (unsigned i = 0; i < part->planes && !rc; i++) {
 		rc = vae_exact_write(buffer, folded(photo.range[i].low), error);
 		if (!rc)
@@ -307,8 +367,10 @@ int vae_exact_photo_decode(const struct vae_exact_part *part, unsigned mode,
 		return vae_fail(error, VAE_EDATA, "exact samples have transform %u and grain %u",
 		                photo.transform, photo.grain);
 	rc = open_photo(&photo, error);
+	if (!rc)
+		rc = vae_exact_levels_read(photo.levels, bytes, part->tile->maxval, error);
 	for (unsigned i = 0; i < part->planes && !rc; i++)
-		rc = read_range(&photo.range[i], (int32_t)part->tile->maxval,
+		rc = read_range(&photo.range[i], highest(&photo),
 		                i && photo.transform != VAE_EXACT_UNTRANSFORMED, bytes, error);
 	if (!rc)
 		rc = vae_natural_new(&photo.natural, part->tile->width, part->planes, photo.range,

@@ -109,6 +109,8 @@ class Strip:
 class Photo:
     def __init__(f, b, mode, width, planes):
         f.r, f.transform, f.grain = Rans(b), mode >> 2, b.number()
+        f.levels = [b.number() for _ in range(b.number())]
+        for i in range(1, len(f.levels)): f.levels[i] += f.levels[i - 1] + 1
         f.planes = []
         for _ in range(planes):
             low = b.number()
@@ -241,6 +243,7 @@ class Photo:
 
 def photo(b, mode, w, h, planes, maxval, exact, out):
     f, pixels = Photo(b, mode, w, planes), 0
+    events = any(p.low < p.high for p in f.planes)
     for top in range(0, h, 16):
         rows, left = min(16, h - top), 0
         while left < w:
@@ -249,7 +252,7 @@ def photo(b, mode, w, h, planes, maxval, exact, out):
             if right == left:
                 left += 16
                 continue
-            if not pixels: f.r.start(4)
+            if events and not pixels: f.r.start(4)
             v = f.strip(left, right - left, rows)
             for y in range(rows):
                 for x in range(right - left):
@@ -260,13 +263,14 @@ def photo(b, mode, w, h, planes, maxval, exact, out):
                             r += g
                             z += r + g >> 1 if f.transform == 1 else g
                         c = [r, g, z]
+                    if f.levels: c = [f.levels[i] for i in c]
                     for p in range(planes): out[p][top + y][left + x] = c[p]
             pixels += (right - left) * rows
-            if pixels >= 65536:
+            if events and pixels >= 65536:
                 f.r.end()
                 pixels = 0
             left = right
-    if pixels: f.r.end()
+    if events and pixels: f.r.end()
 
 # ---- mix.h ----
 

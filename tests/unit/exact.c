@@ -53,7 +53,7 @@ static bool exact(const struct picture *p, uint32_t x, uint32_t y)
 	return !p->tile.cells || p->cells[y / 16 * ((p->tile.width + 15) / 16) + x / 16];
 }
 
-enum content { NOISE, SMOOTH, FLAT, BLOCKS, TEXT, SHADES, GREY, CONTENTS };
+enum content { NOISE, SMOOTH, FLAT, BLOCKS, TEXT, SHADES, GREY, STRETCHED, CONTENTS };
 
 /* A sample of 0 to 1. */
 static double content_at(enum content content, struct vae_random *r, unsigned plane, uint32_t x,
@@ -71,6 +71,8 @@ static double content_at(enum content content, struct vae_random *r, unsigned pl
 	case SHADES:
 		return (x / 20 + y / 15) % 3 ? (x / 20 + plane) % 4 / 3.0
 		                             : ((x * (plane + 2) + 3 * y) % 90) / 90.0;
+	case STRETCHED: /* to few values, far apart */
+		return (int)(64 * (wave + 0.02 * vae_random_normal(r))) / 64.0;
 	case GREY: return wave + 0.02 * vae_random_normal(r);
 	default: return 0.3 + 0.2 * plane;
 	}
@@ -150,7 +152,7 @@ static void test_shapes(void)
 	struct vae_random r;
 	vae_random_init(&r, 5, 0, 0);
 	unsigned wrong = 0;
-	for (int i = 0; i < 252; i++) {
+	for (int i = 0; i < 288; i++) {
 		struct picture p;
 		bool wide = vae_random_below(&r, 4) == 0;
 		new_picture(&p, 1 + vae_random_below(&r, wide ? 200 : 40), 1 + vae_random_below(&r, 50),
@@ -205,10 +207,13 @@ static size_t size_of(uint32_t side, unsigned planes, uint32_t maxval, enum cont
 
 static void test_sizes(void)
 {
-	ok(size_of(256, 3, 255, FLAT) <= 30, "a flat tile of three planes takes at most 30 bytes");
-	ok(size_of(256, 4, 65535, FLAT) <= 50, "one with alpha and 16 bits at most 50");
+	ok(size_of(256, 3, 255, FLAT) <= 15, "a flat tile of three planes takes at most 15 bytes");
+	ok(size_of(256, 4, 65535, FLAT) <= 30, "one with alpha and 16 bits at most 30");
 	ok(size_of(64, 3, 255, NOISE) <= 64 * 64 * 3 + 1,
 	   "noise takes no more than a byte more than it is");
+	ok(size_of(128, 3, 65535, STRETCHED) <= size_of(128, 3, 64, STRETCHED) * 11 / 10 + 256,
+	   "65 values stretched to 16 bits take little more than as 65");
+	ok(size_of(1024, 1, 255, FLAT) <= 12, "the largest flat tile takes no more than a small one");
 	ok(size_of(256, 3, 255, BLOCKS) <= 2000, "blocks of few colours take little");
 	ok(size_of(256, 1, 255, SMOOTH) <= 256 * 256 * 38 / 80,
 	   "a slope with noise of 2.5 takes at most 3.8 bits a sample, of 3.4 at least");
@@ -356,8 +361,8 @@ static int write_cases(const char *name)
 		{70, 50, 2, 255, BLOCKS, 50},    {48, 31, 3, 65535, TEXT, 100},
 		{66, 66, 1, 1, TEXT, 60},        {80, 61, 3, 255, SHADES, 100},
 		{80, 61, 3, 4095, SHADES, 60},   {40, 33, 4, 255, GREY, 100},
-		{20, 20, 4, 255, FLAT, 100},     {20, 20, 3, 5, NOISE, 100},
-		{258, 256, 1, 255, SMOOTH, 100},
+		{20, 20, 4, 255, FLAT, 100},     {50, 40, 3, 65535, STRETCHED, 100},
+		{20, 20, 3, 5, NOISE, 100},      {258, 256, 1, 255, SMOOTH, 100},
 	};
 	FILE *file = fopen(name, "wb");
 	bool good = file;
