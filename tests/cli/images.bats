@@ -336,7 +336,7 @@ cut_out() {
 	run --separate-stderr -0 shell "vae-enc small.pbm | vae-quant -o x.lat"
 	assert_equal "$stderr" ""
 	run --separate-stderr -0 shell "vae-enc small.pbm | vae-quant -v -o x.lat"
-	assert_regex "$stderr" "the picture itself 60: a lossless"
+	assert_regex "$stderr" "the picture itself 60: vae-enc --lossless"
 	photo 400 300 >x.ppm
 	run --separate-stderr -0 shell "vae-enc -m photo -q 50 x.ppm | vae-quant -o x.lat"
 	assert_equal "$stderr" ""
