@@ -602,20 +602,6 @@ static void gate_backward(float *dx, float *dh, float *dgate, const float *dy, c
 
 /* ---- training: the rate of a Gaussian, and Adam ---------------------------------------------- */
 
-INLINE float float_of(uint32_t bits)
-{
-	float x;
-	memcpy(&x, &bits, sizeof x);
-	return x;
-}
-
-INLINE uint32_t bits_of(float x)
-{
-	uint32_t bits;
-	memcpy(&bits, &x, sizeof bits);
-	return bits;
-}
-
 INLINE float clamp(float x, float low, float high) { return x < low ? low : x > high ? high : x; }
 
 /* e^x = power * (1 + rest), power = 2^round(x / ln 2), for -87 <= x <= 88; x outside counts as the

@@ -3,6 +3,8 @@
 #define VAE_KERNEL_LOOPS_H
 
 #include <float.h>
+#include <stdint.h>
+#include <string.h>
 
 #ifdef __FAST_MATH__
 #error "the result must be the same on every machine: build without -ffast-math"
@@ -10,6 +12,21 @@
 _Static_assert(FLT_EVAL_METHOD == 0, "floats must be computed as floats: build with -std=gnu17");
 
 #define INLINE static inline __attribute__((always_inline, unused))
+
+/* Return a float of these bits, and the bits of a float. */
+INLINE float float_of(uint32_t bits)
+{
+	float x;
+	memcpy(&x, &bits, sizeof x);
+	return x;
+}
+
+INLINE uint32_t bits_of(float x)
+{
+	uint32_t bits;
+	memcpy(&bits, &x, sizeof bits);
+	return bits;
+}
 
 /* EACH marks a plain loop that the compiler turns into vectors: iteration i touches element i
  * alone, also where output and input are one array. UNROLL marks one of a few constant iterations.

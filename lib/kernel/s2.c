@@ -16,26 +16,14 @@
 
 /* ---- light and colour ------------------------------------------------------------------------ */
 
-INLINE float float_of(int32_t bits)
-{
-	float f;
-	memcpy(&f, &bits, sizeof f);
-	return f;
-}
-
-INLINE int32_t bits_of(float f)
-{
-	int32_t bits;
-	memcpy(&bits, &f, sizeof bits);
-	return bits;
-}
-
 /* v^(-1/n) for normal v > 0: a guess from the exponent's bits, within 4 %, then Newton's steps. */
 INLINE float inverse_root(float v, const float n)
 {
 	const float one = 127 << 23,
 				balance = 0.06f * (1 << 23); /* the guess errs to both sides alike */
-	float y = float_of((int32_t)(one + one / n - balance - (float)bits_of(v) / n)), part = v / n;
+	float y = float_of(
+			  (uint32_t)(int32_t)(one + one / n - balance - (float)(int32_t)bits_of(v) / n)),
+		  part = v / n;
 	UNROLL
 	for (int i = 0; i < 3; i++) {
 		float square = y * y, power = n == 3 ? square * y : square * square * y;
