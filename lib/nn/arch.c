@@ -89,21 +89,26 @@ static int parse_words(struct vae_arch *arch, char *text, struct vae_error *erro
 	return 0;
 }
 
+/* Copies a line for strtok_r, which writes into it. */
+static int copy_line(char copy[VAE_ARCH_TEXT], const char *text, struct vae_error *error)
+{
+	if (strlen(text) >= VAE_ARCH_TEXT)
+		return vae_fail(error, VAE_EARG, "architecture: longer than %d bytes", VAE_ARCH_TEXT - 1);
+	strcpy(copy, text);
+	return 0;
+}
+
 int vae_arch_change(struct vae_arch *arch, const char *text, struct vae_error *error)
 {
 	char copy[VAE_ARCH_TEXT];
-	if (strlen(text) >= sizeof copy)
-		return vae_fail(error, VAE_EARG, "architecture: longer than %d bytes", VAE_ARCH_TEXT - 1);
-	strcpy(copy, text);
-	return parse_words(arch, copy, error);
+	return copy_line(copy, text, error) ? VAE_EARG : parse_words(arch, copy, error);
 }
 
 int vae_arch_parse(struct vae_arch *arch, const char *text, struct vae_error *error)
 {
-	char copy[VAE_ARCH_TEXT], *rest = copy;
-	if (strlen(text) >= sizeof copy)
-		return vae_fail(error, VAE_EARG, "architecture: longer than %d bytes", VAE_ARCH_TEXT - 1);
-	strcpy(copy, text);
+	char copy[VAE_ARCH_TEXT], *rest;
+	if (copy_line(copy, text, error))
+		return VAE_EARG;
 	char *word = strtok_r(copy, " ", &rest);
 	struct vae_arch a = {.lambda_min = 0.0004, .lambda_max = 0.6};
 	if (word && !strcmp(word, "photo"))
