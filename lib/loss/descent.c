@@ -221,7 +221,7 @@ static int tile_distortion(const struct vae_refine *r, struct vae_refine_tile *t
 {
 	struct vae_rect own = pixels_of(r, &t->own);
 	double share = vae_min(own.rows, own.columns) < VAE_S2_SIDE ? 0 : r->share,
-		   of_error = (1 - share) * r->lambda * 65025 / 3;
+		   of_error = (1 - share) * r->lambda * VAE_ERROR_UNITS / 3;
 	t->counted = of_error * tile_error(r, t, run, (float)of_error);
 	t->of_slice = of_error * t->squared_error;
 	t->vision = share > 0 ? 0 : NAN;

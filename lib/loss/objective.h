@@ -13,6 +13,10 @@
 #include "vae_train.h"
 #include "loss/rate.h"
 
+/* 255^2: lambda is the price of squared error in units of 8-bit samples; errors are computed on
+ * samples from 0 to 1. */
+#define VAE_ERROR_UNITS 65025
+
 /* Sums over samples; divide by samples. */
 struct vae_objective_sums {
 	double samples,

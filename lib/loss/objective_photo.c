@@ -50,7 +50,7 @@ static double distortion(struct vae_objective *o, double lambda, double weight,
 {
 	struct vae_run *run = &o->run[VAE_SYNTHESIS];
 	double samples = 3 * (double)(o->rows * o->columns);
-	double of_error = (1 - o->share) * lambda * 65025,
+	double of_error = (1 - o->share) * lambda * VAE_ERROR_UNITS,
 		   of_metric = o->share * vae_metric_weight(o->loss, lambda);
 	s->mse = squared_error(o, (float)(weight * of_error / samples)) / samples;
 	if (!o->metric_room)

@@ -137,7 +137,7 @@ static void check_costs(void)
 	for (int i = 0; i < 3; i++)
 		ok(fabs(cost[i].bits + cost[i].distortion - cost[i].loss) < 1e-6 * cost[i].loss,
 		   "bits and distortion are the loss: %g", cost[i].loss);
-	double of_error = lambda * 65025 / 3,
+	double of_error = lambda * VAE_ERROR_UNITS / 3,
 		   mixed = 0.2 * of_error * cost[1].squared_error +
 	               0.8 * vae_metric_weight(VAE_LOSS_VISION, lambda) * cost[1].vision;
 	ok(fabs(cost[0].distortion - of_error * cost[0].squared_error) < 1e-6 * cost[0].distortion &&
