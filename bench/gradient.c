@@ -1,19 +1,22 @@
 /* gradient.c - one pass of the trainer's objective over the middle of a picture, all that went in
  * and came out, for vae-train-torch.
  *
- *     gradient MODEL IMAGE QUALITY PATCH > dump.safetensors
+ *     gradient MODEL IMAGE QUALITY PATCH [vision SHARE] > dump.safetensors
  *
- * QUALITY is 0 to 65535, PATCH the side of the patch in pixels. The dump has float32 tensors: the
- * patch (x), the noise and the rounded residuals of z and y, what the five networks put out, the
- * outputs of the layers with a leaky ReLU (leaky.NAME), the gradient of the sample's loss by
- * parameter (gradient.NAME), and as sums the loss, bits a pixel of all and of z, and the mean
- * squared error. Shapes of arrays are rows, columns, channels. */
+ * QUALITY is 0 to 65535, PATCH the side of the patch in pixels; SHARE is SSIMULACRA 2's in the
+ * distortion, which else is squared error alone. The dump has float32 tensors: the patch (x), the
+ * noise and the rounded residuals of z and y, the outputs of the five networks and of the layers
+ * with a leaky ReLU (leaky.NAME), the gradient of the sample's loss by parameter (gradient.NAME),
+ * as sums the loss, bits a pixel of all and of z, the mean squared error and the metric, and the
+ * metric's weights and filter (vision.weight, vision.taps). Shapes of arrays are rows, columns,
+ * channels. */
 #include "vae_train.h"
 #include "prior/z_mean.h"
 #include "prior/order.h"
 #include "model/model.h"
 #include "train/data.h"
 #include "loss/objective.h"
+#include "measure/ssimulacra2.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -159,6 +162,19 @@ static void add_rounded(struct dump *d, const struct vae_objective *o, const str
 	add(d, "rounded.y", ry, rows, columns, channels);
 }
 
+/* What the metric of the loss "vision" is made of. */
+static void add_metric(struct dump *d)
+{
+	enum { WEIGHTS = sizeof vae_s2_weight / sizeof(double) };
+	static float weight[WEIGHTS], tap[VAE_S2_REACH + 1];
+	const double *of = &vae_s2_weight[0][0][0][0];
+	for (size_t i = 0; i < WEIGHTS; i++)
+		weight[i] = (float)of[i];
+	vae_s2_taps(tap);
+	add(d, "vision.weight", weight, 1, 1, WEIGHTS);
+	add(d, "vision.taps", tap, 1, 1, VAE_S2_REACH + 1);
+}
+
 static int pass(struct vae_objective *o, const struct vae_weights *w, uint16_t quality)
 {
 	static struct dump d;
@@ -183,8 +199,10 @@ static int pass(struct vae_objective *o, const struct vae_weights *w, uint16_t q
 	sums = (struct vae_objective_sums){0};
 	vae_random_init(&o->random, SEED, 0, 0);
 	vae_objective_pass(o, w, quality, true, 1, gradient, &sums);
-	float figures[] = {(float)sums.loss, (float)sums.bpp, (float)sums.z_bpp, (float)sums.mse};
-	add(&d, "sums", figures, 1, 1, 4);
+	float figures[] = {(float)sums.loss, (float)sums.bpp, (float)sums.z_bpp, (float)sums.mse,
+	                   (float)sums.metric};
+	add(&d, "sums", figures, 1, 1, 5);
+	add_metric(&d);
 	for (int i = 0; i < p->count; i++) {
 		char name[64];
 		snprintf(name, sizeof name, "gradient.%s", p->list[i].name);
@@ -199,8 +217,9 @@ static int pass(struct vae_objective *o, const struct vae_weights *w, uint16_t q
 
 int main(int argc, char **argv)
 {
-	struct vae_error e = {.text = "usage: gradient MODEL IMAGE QUALITY PATCH"};
-	int quality = argc == 5 ? atoi(argv[3]) : -1, patch = argc == 5 ? atoi(argv[4]) : 0, status = 1;
+	struct vae_error e = {.text = "usage: gradient MODEL IMAGE QUALITY PATCH [vision SHARE]"};
+	bool vision = argc == 7 && !strcmp(argv[5], "vision"), usable = argc == 5 || vision;
+	int quality = usable ? atoi(argv[3]) : -1, patch = usable ? atoi(argv[4]) : 0, status = 1;
 	struct vae_model *model = NULL;
 	struct vae_image *image = NULL;
 	struct vae_data data = {.channels = 3};
@@ -222,8 +241,10 @@ int main(int argc, char **argv)
 	if (vae_data_add(&data, image, (uint32_t)patch, 1, 1, &e) ||
 	    vae_weights_init(&weights, &model->nets->params, true, &e) ||
 	    vae_model_values(model, weights.value, &e) ||
-	    vae_objective_init(&o, model->nets, VAE_LOSS_MSE, (size_t)patch, (size_t)patch, &e))
+	    vae_objective_init(&o, model->nets, vision ? VAE_LOSS_VISION : VAE_LOSS_MSE, (size_t)patch,
+	                       (size_t)patch, &e))
 		goto out;
+	o.share = vision ? atof(argv[6]) : 0;
 	vae_weights_pack(&weights, &model->nets->params);
 	vae_data_middle(&data, 0, (uint32_t)patch, (uint32_t)patch, 0.5f, o.x);
 	status = pass(&o, &weights, (uint16_t)quality);
