@@ -73,6 +73,8 @@ struct vae_train_options {
 	               * same loss, else 1 of ms-ssim, VAE_VISION_SHARE of vision */
 	double recolour; /* share of the training patches that get random colours, 0 to 1, default 0;
 	                    photo only */
+	bool synthesis;  /* the synthesis learns alone, from latents rounded as vae-quant rounds them;
+	                    needs init, of a photo model, and cannot be resumed */
 	int precision;   /* VAE_PRECISION_* */
 	uint64_t seed;   /* of all that is random, default 1; a checkpoint is resumed with its own */
 	const struct vae_cluster *cluster; /* not owned; NULL: this process trains alone */

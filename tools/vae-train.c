@@ -59,6 +59,7 @@ enum {
 	KEY_OPTIMISER,
 	KEY_SHARE,
 	KEY_RECOLOUR,
+	KEY_SYNTHESIS,
 	KEY_GROW,
 	KEY_FULL,
 	KEY_SIZE /* the first of the network's sizes; the others count from here */
@@ -111,6 +112,7 @@ static const struct cli_option rows[] = {
 	{KEY_LOSSLESS, "lossless", "FILE", "reduce at random; FILE by MIN:1 instead"},
 	{KEY_FULL, "full", "FILE", "more images, never reduced"},
 	{KEY_RECOLOUR, "recolour", "X", "give this share of samples random colours"},
+	{KEY_SYNTHESIS, "synthesis", NULL, "train the synthesis alone, from real codes"},
 	{KEY_OPTIMISER, "optimiser", "adam|muon", "the optimiser (default adam)"},
 	{KEY_LR, "lr", "X", NULL},
 	{KEY_WARMUP, "warmup", "N", NULL},
@@ -192,6 +194,7 @@ static bool parse_train(struct vae_train_options *t, int key)
 	case KEY_LOSS: t->loss = VAE_LOSS_MSE + cli_choice(); break; /* in the order of the enum */
 	case KEY_SHARE: t->share = cli_real(1e-6, 1); break;
 	case KEY_RECOLOUR: t->recolour = cli_real(0, 1); break;
+	case KEY_SYNTHESIS: t->synthesis = true; break;
 	case KEY_GROW: t->grow = cli_text(); break;
 	case KEY_PRECISION: t->precision = cli_choice(); break;
 	case KEY_SEED: t->seed = cli_whole(0, UINT64_MAX); break;
@@ -258,6 +261,8 @@ static void parse_options(struct options *o, int argc, char **argv)
 	}
 	if (o->train.grow && !o->init)
 		cli_usage("--grow needs --init MODEL");
+	if (o->train.synthesis && (!o->init || o->train.grow || o->train.resume))
+		cli_usage("--synthesis needs --init MODEL, and goes with neither --grow nor --resume");
 	if (o->init && (arch || sized))
 		cli_usage("--arch, --lambda and sizes cannot be combined with --init");
 	finish_arch(o, arch ? arch : "photo", size);

@@ -45,8 +45,17 @@ int vae_objective_init(struct vae_objective *o, const struct vae_nets *nets, int
 	return rc;
 }
 
+int vae_objective_learn_synthesis(struct vae_objective *o, const struct vae_cdfs *scales,
+                                  const float *sensitivity, struct vae_error *error)
+{
+	o->sensitivity = sensitivity;
+	return vae_choice_init(&o->choice, scales, sensitivity, (size_t)o->nets->arch.y, 0,
+	                       VAE_EFFORT_DEFAULT, error);
+}
+
 void vae_objective_clear(struct vae_objective *o)
 {
+	vae_choice_clear(&o->choice);
 	free(o->x);
 	free(o->noise);
 	free(o->metric_room);

@@ -42,10 +42,17 @@ struct vae_objective {
 	                 much to work in; owned */
 	float *metric_room;       /* working memory of the metric, owned; NULL where there is none */
 	struct vae_random random; /* of the sample: set before each call */
+	const float *sensitivity; /* see vae_objective_learn_synthesis; NULL: all networks learn */
+	struct vae_choice choice; /* with sensitivity; owned */
 };
 int vae_objective_init(struct vae_objective *o, const struct vae_nets *nets, int loss, size_t rows,
                        size_t columns, struct vae_error *error);
 void vae_objective_clear(struct vae_objective *o);
+/* photo: from now on the synthesis learns alone, from latents that are rounded as vae-quant rounds
+ * them by default; validation rounds to the nearest as ever. scales and sensitivity, knots x y, are
+ * the model's (model/model.h), borrowed. */
+int vae_objective_learn_synthesis(struct vae_objective *o, const struct vae_cdfs *scales,
+                                  const float *sensitivity, struct vae_error *error);
 
 /* mlp: the noise of one row of x, from o->random, so that each sample may have a stream of its own.
  * Before each call of vae_objective_pass. */

@@ -1,6 +1,7 @@
 #include "loss/objective.h"
 #include "loss/ms_ssim.h"
 #include "loss/vision.h"
+#include "stream/geometry.h"
 
 #include <math.h>
 #include <string.h>
@@ -61,8 +62,17 @@ static double distortion(struct vae_objective *o, double lambda, double weight,
 	return of_error * s->mse + of_metric * s->metric;
 }
 
+static const struct vae_choice *choice_at(struct vae_objective *o, struct vae_position at,
+                                          uint16_t quality)
+{
+	float sensitivity[VAE_MAX_CHANNELS];
+	vae_position_lerp(sensitivity, o->sensitivity, o->nets->arch.y, at);
+	vae_choice_set_quality(&o->choice, sensitivity, quality);
+	return &o->choice;
+}
+
 static void forward(struct vae_objective *o, const struct vae_weights *weights,
-                    struct vae_position at, bool training)
+                    struct vae_position at, uint16_t quality, bool training)
 {
 	struct vae_run *analysis = &o->run[VAE_ANALYSIS], *synthesis = &o->run[VAE_SYNTHESIS];
 	struct vae_soft_rate *rate = &o->rate;
@@ -70,7 +80,9 @@ static void forward(struct vae_objective *o, const struct vae_weights *weights,
 	memcpy(vae_run_input(analysis, 0), o->x, o->rows * o->columns * 3 * sizeof(float));
 	vae_net_forward(analysis, o->nets, weights, at);
 	memcpy(rate->y, vae_run_output(analysis, 0), bytes);
-	rate->rounding = training ? VAE_ROUND_NOISE : VAE_ROUND;
+	bool coded = training && o->sensitivity;
+	rate->rounding = training && !coded ? VAE_ROUND_NOISE : VAE_ROUND;
+	rate->choice = coded ? choice_at(o, at, quality) : NULL;
 	rate->random = o->random;
 	vae_soft_rate_forward(rate, weights, at);
 	o->random = rate->random;
@@ -84,6 +96,8 @@ static void backward(struct vae_objective *o, const struct vae_weights *weights,
 {
 	struct vae_run *analysis = &o->run[VAE_ANALYSIS], *synthesis = &o->run[VAE_SYNTHESIS];
 	vae_net_backward(synthesis, o->nets, weights, at, gradient);
+	if (o->sensitivity)
+		return;
 	vae_run_start_backward(analysis);
 	vae_soft_rate_backward(&o->rate, weights, at, synthesis->gradient[synthesis->net->input[0]],
 	                       gradient, vae_run_start_gradient(analysis, 0));
@@ -97,7 +111,7 @@ void vae_objective_photo(struct vae_objective *o, const struct vae_weights *weig
 	struct vae_position at = vae_position_of(o->nets->arch.knots, quality);
 	double lambda = vae_arch_lambda(&o->nets->arch, quality),
 		   pixels = (double)(o->rows * o->columns), typical = typical_loss(o->loss, lambda);
-	forward(o, weights, at, training);
+	forward(o, weights, at, quality, training);
 
 	double z_bits,
 		y_bits = vae_soft_rate_bits(&o->rate, (float)(weight / typical / pixels), &z_bits);

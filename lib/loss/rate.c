@@ -2,6 +2,7 @@
 #include "base/memory.h"
 #include "prior/slice_prior.h"
 #include "prior/z_mean.h"
+#include "stream/geometry.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -76,6 +77,20 @@ static float gumbel(struct vae_soft_rate *r, float v, float *slope)
 	return low + up;
 }
 
+/* Rounds the symbols of one cell as the encoder does. */
+static void choose(const struct vae_soft_rate *r, const struct vae_group_cell *at)
+{
+	uint8_t index[VAE_MAX_CHANNELS];
+	int32_t value[VAE_MAX_CHANNELS];
+	for (size_t c = 0; c < at->n; c++) {
+		index[c] = vae_scale_index(at->log_scale[c]);
+		value[c] = vae_round_symbol(at->target[c] - at->mean[c]);
+	}
+	vae_rdo(r->choice, at->channel, index, at->target, at->mean, value, at->n);
+	for (size_t c = 0; c < at->n; c++)
+		at->residual[c] = (float)value[c];
+}
+
 /* Rounds a group about its means; z with noise pays. */
 static int round_group(void *context, const struct vae_group *g, struct vae_error *error)
 {
@@ -99,6 +114,8 @@ static int round_group(void *context, const struct vae_group *g, struct vae_erro
 			if (r->rounding == VAE_ROUND_GUMBEL)
 				at.residual[c] = gumbel(r, v, &r->slope[k]);
 		}
+		if (r->choice && g->step >= 0)
+			choose(r, &at);
 	}
 	return 0;
 }

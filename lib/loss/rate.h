@@ -9,6 +9,7 @@
 
 #include "base/random.h"
 #include "nn/net.h"
+#include "prior/rdo.h"
 
 enum vae_rounding {
 	VAE_ROUND,       /* r = round(v), which pays too */
@@ -25,13 +26,15 @@ struct vae_soft_rate {
 	int steps;
 	bool training;                /* vae_soft_rate_backward may be called */
 	struct vae_run run[VAE_NETS]; /* those from VAE_H_A to the last context */
-	enum vae_rounding rounding;   /* VAE_ROUND at first; set by the caller, as are the next two */
+	enum vae_rounding rounding;   /* VAE_ROUND at first; set by the caller, as are the next three */
 	float temperature;            /* VAE_ROUND_GUMBEL: above 0 */
-	struct vae_random random;     /* where noise comes from, z's first, then y's */
-	float *y;                     /* what it is the cost of: filled by the caller */
-	float *mean, *log_scale;      /* what the prior said of y */
-	float *residual, *quantised;  /* r and y^ */
-	float *d, *slope;             /* the distance from the mean that pays; dr/dv */
+	const struct vae_choice *choice; /* VAE_ROUND: RDO's choice of y, as vae-quant's; NULL (at
+	                                    first): the nearest integer; borrowed */
+	struct vae_random random;        /* where noise comes from, z's first, then y's */
+	float *y;                        /* what it is the cost of: filled by the caller */
+	float *mean, *log_scale;         /* what the prior said of y */
+	float *residual, *quantised;     /* r and y^ */
+	float *d, *slope;                /* the distance from the mean that pays; dr/dv */
 	float *dd, *dlog_scale, *dresidual;
 	float *z_d, *z_log_scale, *z_dd, *z_dlog_scale;
 	float *work; /* behind all of these, owned */

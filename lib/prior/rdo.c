@@ -30,7 +30,7 @@ int vae_choice_init(struct vae_choice *choice, const struct vae_cdfs *scales,
                     const float *sensitivity, size_t channels, uint16_t quality, int reach,
                     struct vae_error *error)
 {
-	struct vae_choice c = {.scales = scales, .reach = reach};
+	struct vae_choice c = {.scales = scales, .channels = channels, .reach = reach};
 	int rc;
 	if ((rc = vae_alloc_raw(&c.bits, scales->entries, sizeof *c.bits, error)) ||
 	    (rc = vae_alloc_raw(&c.sensitivity, channels, sizeof *c.sensitivity, error))) {
@@ -41,10 +41,15 @@ int vae_choice_init(struct vae_choice *choice, const struct vae_cdfs *scales,
 		uint16_t count = (uint16_t)(scales->cumulative[i + 1] - scales->cumulative[i]);
 		c.bits[i] = (uint16_t)(((uint32_t)VAE_SCALE_BITS << UNIT_BITS) - log2_units(count));
 	}
-	for (size_t i = 0; i < channels; i++)
-		c.sensitivity[i] = sensitivity[i] * factor(quality);
+	vae_choice_set_quality(&c, sensitivity, quality);
 	*choice = c;
 	return 0;
+}
+
+void vae_choice_set_quality(struct vae_choice *choice, const float *sensitivity, uint16_t quality)
+{
+	for (size_t i = 0; i < choice->channels; i++)
+		choice->sensitivity[i] = sensitivity[i] * factor(quality);
 }
 
 void vae_choice_clear(struct vae_choice *choice)

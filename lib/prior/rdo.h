@@ -33,6 +33,7 @@
 
 struct vae_choice {
 	const struct vae_cdfs *scales; /* borrowed */
+	size_t channels;               /* of y */
 	uint16_t *bits;     /* [scales->entries] of each symbol of each table, escapes' digits apart, in
 	                       1/2048 bit; owned */
 	float *sensitivity; /* [channels] f s above, not negative; owned */
@@ -43,6 +44,8 @@ struct vae_choice {
 int vae_choice_init(struct vae_choice *choice, const struct vae_cdfs *scales,
                     const float *sensitivity, size_t channels, uint16_t quality, int reach,
                     struct vae_error *error);
+/* Goes over to another quality, with the sensitivities there. */
+void vae_choice_set_quality(struct vae_choice *choice, const float *sensitivity, uint16_t quality);
 void vae_choice_clear(struct vae_choice *choice);
 
 /* What a symbol costs under a table, escape digits included: vae_coder_bits, in 1/2048 bit. */

@@ -163,6 +163,9 @@ static int check_options(const struct vae_train_options *o, struct vae_error *er
 		return vae_fail(error, VAE_EARG, "share %g is not above 0 to 1", o->share);
 	if (!(o->recolour >= 0 && o->recolour <= 1))
 		return vae_fail(error, VAE_EARG, "recolour %g is not 0 to 1", o->recolour);
+	if (o->synthesis && (!o->init || o->grow || o->resume))
+		return vae_fail(error, VAE_EARG,
+		                "a synthesis learns alone from an initial model as it is, in one run");
 	if (o->grow && !o->init)
 		return vae_fail(error, VAE_EARG, "only an initial model can grow");
 	if (o->precision < VAE_PRECISION_AUTO || o->precision > VAE_PRECISION_BF16)
@@ -311,8 +314,26 @@ static int new_workers(struct vae_trainer *t, struct vae_error *error)
 		    vae_alloc(&t->gradient[i], t->optimiser.size, sizeof(float), error))
 			return VAE_EMEM;
 		w->objective.share = o->share;
+		if (o->synthesis && vae_objective_learn_synthesis(&w->objective, &t->init->scales,
+		                                                  t->init->sensitivity, error))
+			return VAE_EMEM;
 	}
 	return 0;
+}
+
+/* What rounding takes of the initial model, for a synthesis that learns alone. */
+static int load_rounding(const struct vae_trainer *t, struct vae_error *error)
+{
+	if (!t->options.synthesis)
+		return 0;
+	if (!is_photo(t))
+		return vae_fail(error, VAE_EARG, "a dense network has no synthesis that learns alone");
+	int rc = vae_model_prepare(t->init, 1u << VAE_H_A | 1u << VAE_H_S, error);
+	return rc || t->init->sensitivity
+	           ? rc
+	           : vae_fail(error, VAE_EARG,
+	                      "model %s: without sensitivities, by which codes are rounded",
+	                      t->options.init);
 }
 
 /* Of the kinds of bf16 the best that all ranks have: Muon multiplies with it too, and must come to
@@ -370,7 +391,7 @@ int vae_trainer_new(struct vae_trainer **out, const struct vae_train_options *op
 	t->data.channels = t->validation.channels = is_photo(t) ? 3 : 1;
 	if ((rc = vae_weights_init(&t->weights, &t->nets->params, true, error)) ||
 	    (rc = new_optimiser(t, error)) || (rc = load_start(t, head, t->init, error)) ||
-	    (rc = new_workers(t, error)))
+	    (rc = load_rounding(t, error)) || (rc = new_workers(t, error)))
 		goto out;
 	if ((rc = choose_products(t, error)))
 		goto out;

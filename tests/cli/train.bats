@@ -147,6 +147,23 @@ has_bf16() { grep -q avx512_bf16 /proc/cpuinfo; }
 	refute same_weights full reduced
 }
 
+@test "--synthesis: the synthesis alone learns, from other latents than those rounded to the nearest" {
+	alone() { vae-train --init tiny --batch 2 --patch 64 --steps 3 --warmup 1 --seed 3 --quiet --synthesis "$@" "$X/photo.ppm"; }
+	alone -T 1 -o a
+	alone -T 1 -o b
+	same_weights a b
+	for part in 'enc\.' 'prior\.(ha|hs|ctx|z)\.'; do
+		tensors "$DATA/tiny.safetensors" "$part" >before
+		tensors a "$part" | cmp - before
+		[ -s before ]
+	done
+	tensors "$DATA/tiny.safetensors" 'dec\.' >before
+	tensors a 'dec\.' >after
+	differ after before
+	fails 2 "--synthesis needs --init" vae-train --synthesis --steps 1 -o none "$X/photo.ppm"
+	fails 2 "dense" vae-train --init mnist --synthesis --steps 1 -o none "$X/photo.ppm"
+}
+
 @test "--loss ms-ssim: learns, resumes to the bit, says so in the log and in the model" {
 	ms_run() { vae-train --init tiny --batch 1 --patch 192 --warmup 2 --lr 0.0001 --seed 3 -T 1 --loss ms-ssim --decay 0 "$@" "$X/photo.ppm"; }
 	local last=100

@@ -3,6 +3,7 @@
 #include "vae_train.h"
 #include "base/memory.h"
 #include "prior/order.h"
+#include "prior/slice_prior.h"
 #include "model/model.h"
 #include "tap.h"
 #include "train/recolour.h"
@@ -75,6 +76,21 @@ static bool slope_matches(struct vae_objective *o, struct vae_weights *w, float 
 	return false;
 }
 
+/* Of what size layers keep; contrast is how far the synthesis goes from its bias. */
+static void draw_weights(struct vae_weights *w, const struct vae_nets *nets, float contrast)
+{
+	for (int i = 0; i < nets->params.count; i++) {
+		const struct vae_param *p = &nets->params.list[i];
+		float bound = p->matrix ? 1.2f / sqrtf((float)p->rows) : 0.3f,
+			  centre = !strcmp(p->name, "prior.gain") ? 1 : 0;
+		if (!strncmp(p->name, "dec.out", 7))
+			bound *= contrast;
+		for (size_t k = 0; k < p->rows * p->columns; k++)
+			w->value[p->offset + k] = centre + bound * centred();
+	}
+	vae_weights_pack(w, &nets->params);
+}
+
 static void check_objective(const char *line, int loss, size_t rows, size_t columns)
 {
 	struct vae_error e;
@@ -91,15 +107,7 @@ static void check_objective(const char *line, int loss, size_t rows, size_t colu
 	        "%s", line))
 		return;
 	o.share = loss == VAE_LOSS_MS_SSIM ? 1 : loss == VAE_LOSS_VISION ? 0.8 : 0;
-	for (int i = 0; i < nets->params.count; i++) {
-		const struct vae_param *p = &nets->params.list[i];
-		float bound = p->matrix ? 1.2f / sqrtf((float)p->rows) : 0.3f,
-			  centre = !strcmp(p->name, "prior.gain") ? 1 : 0;
-		if (!strncmp(p->name, "dec.out", 7))
-			bound *= contrast;
-		for (size_t k = 0; k < p->rows * p->columns; k++)
-			w.value[p->offset + k] = centre + bound * centred();
-	}
+	draw_weights(&w, nets, contrast);
 	size_t x =
 		rows * columns * (arch.kind == VAE_ARCH_PHOTO ? 3 : (size_t)(arch.width * arch.height));
 	for (size_t k = 0; k < x; k++)
@@ -157,14 +165,7 @@ static void check_sensitivity(void)
 		ok(0, "%s", e.text);
 		return;
 	}
-	for (int i = 0; i < nets->params.count; i++) {
-		const struct vae_param *p = &nets->params.list[i];
-		float bound = p->matrix ? 1.2f / sqrtf((float)p->rows) : 0.3f,
-			  centre = !strcmp(p->name, "prior.gain") ? 1 : 0;
-		for (size_t k = 0; k < p->rows * p->columns; k++)
-			w.value[p->offset + k] = centre + bound * centred();
-	}
-	vae_weights_pack(&w, &nets->params);
+	draw_weights(&w, nets, 1);
 	float row[Y], again[Y];
 	const uint16_t quality = VAE_QUALITY_ONE / 2; /* knot 1 of 3 */
 	vae_sensitivity_row(row, 1, &o, &w, &data, 3);
@@ -194,11 +195,73 @@ static void check_sensitivity(void)
 	vae_nets_free(nets);
 }
 
+/* A synthesis that learns alone sees the symbols that the encoder codes, and nothing else learns.
+ */
+static void check_synthesis_alone(void)
+{
+	enum { Y = 6, SIDE = 128, CELLS = SIDE / 16 * (SIDE / 16), KNOTS = 3 };
+	struct vae_error e;
+	struct vae_arch arch;
+	struct vae_nets *nets = NULL;
+	struct vae_weights w;
+	struct vae_objective o;
+	struct vae_cdfs scales;
+	struct vae_symbols symbols = {0};
+	float sensitivity[KNOTS * Y];
+	const uint16_t quality = 40000;
+	for (size_t k = 0; k < sizeof sensitivity / sizeof *sensitivity; k++)
+		sensitivity[k] = 0.01f * (float)(k + 1);
+	if (vae_arch_parse(&arch,
+	                   "photo enc=16 enc_blocks=1 y=6 hyper=16 ctx=16 z=3 dec=16 dec_blocks=1 "
+	                   "grid=48 grid_layers=1 knots=3",
+	                   &e) ||
+	    vae_nets_new(&nets, &arch, &e) || vae_weights_init(&w, &nets->params, true, &e) ||
+	    vae_objective_init(&o, nets, VAE_LOSS_MSE, SIDE, SIDE, &e) ||
+	    vae_cdfs_make(&scales, NULL, &e) ||
+	    vae_objective_learn_synthesis(&o, &scales, sensitivity, &e) ||
+	    vae_symbols_fit(&symbols, nets, SIDE / 16, SIDE / 16, &e)) {
+		ok(0, "%s", e.text);
+		return;
+	}
+	draw_weights(&w, nets, 1);
+	for (size_t k = 0; k < (size_t)SIDE * SIDE * 3; k++)
+		o.x[k] = centred() / 2;
+	float *gradient = calloc(nets->params.total, sizeof(float));
+	struct vae_objective_sums sums = {0};
+	vae_objective_pass(&o, &w, quality, true, 1, gradient, &sums);
+	bool alone = true, learns = false;
+	for (int i = 0; i < nets->params.count; i++) {
+		const struct vae_param *p = &nets->params.list[i];
+		bool any = false;
+		for (size_t k = 0; k < p->rows * p->columns; k++)
+			any |= gradient[p->offset + k] != 0;
+		alone &= !any || !strncmp(p->name, "dec.", 4);
+		learns |= any;
+	}
+	ok(alone && learns, "the synthesis alone has a gradient");
+
+	struct vae_prior prior = {nets, &w, vae_position_of(KNOTS, quality), &o.choice};
+	int wrong = vae_prior_quantise(&symbols, &prior, o.rate.y, SIDE / 16 * Y, &e), chosen = 0;
+	for (size_t cell = 0; cell < CELLS; cell++)
+		for (size_t c = 0; c < Y; c++) {
+			size_t k = cell * Y + c, at = vae_symbols_place(&symbols, cell, c);
+			wrong += o.rate.residual[k] != (float)symbols.value[at];
+			chosen += symbols.value[at] != vae_round_symbol(o.rate.y[k] - symbols.mean[at]);
+		}
+	ok(!wrong && chosen, "its latents are those of the encoder, %d by RDO", chosen);
+	free(gradient);
+	vae_symbols_clear(&symbols);
+	vae_cdfs_clear(&scales);
+	vae_objective_clear(&o);
+	vae_weights_clear(&w);
+	vae_nets_free(nets);
+}
+
 /* What a program may hand over by mistake, one field at a time. */
 static void check_refused(void)
 {
 	static char endless[VAE_METADATA_BYTES + 2];
-	struct vae_train_options bad[21];
+	struct vae_train_options bad[22];
 	struct vae_trainer *trainer;
 	struct vae_error e;
 	int n = 0, refused = 0;
@@ -211,6 +274,7 @@ static void check_refused(void)
 	bad[n++].share = 1.5;
 	bad[n++].recolour = -0.1;
 	bad[n++].grow = "dec_blocks=3";
+	bad[n++].synthesis = true;
 	bad[n++].loss = -1;
 	bad[n++].precision = VAE_PRECISION_BF16 + 1;
 	bad[n++].optimiser = 2;
@@ -786,6 +850,7 @@ int main(void)
 	                VAE_LOSS_VISION, 64, 128);
 	check_recolour();
 	check_sensitivity();
+	check_synthesis_alone();
 	check_refused();
 	check_save();
 	return tap_done();
