@@ -1,7 +1,6 @@
 #include "loss/objective.h"
 #include "loss/ms_ssim.h"
 #include "loss/vision.h"
-#include "stream/geometry.h"
 
 #include <math.h>
 #include <string.h>
@@ -65,9 +64,9 @@ static double distortion(struct vae_objective *o, double lambda, double weight,
 static const struct vae_choice *choice_at(struct vae_objective *o, struct vae_position at,
                                           uint16_t quality)
 {
-	float sensitivity[VAE_MAX_CHANNELS];
-	vae_position_lerp(sensitivity, o->sensitivity, o->nets->arch.y, at);
-	vae_choice_set_quality(&o->choice, sensitivity, quality);
+	float *here = o->choice.sensitivity;
+	vae_position_lerp(here, o->sensitivity, o->nets->arch.y, at);
+	vae_choice_set_quality(&o->choice, here, quality);
 	return &o->choice;
 }
 

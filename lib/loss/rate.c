@@ -2,7 +2,6 @@
 #include "base/memory.h"
 #include "prior/slice_prior.h"
 #include "prior/z_mean.h"
-#include "stream/geometry.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -80,15 +79,12 @@ static float gumbel(struct vae_soft_rate *r, float v, float *slope)
 /* Rounds the symbols of one cell as the encoder does. */
 static void choose(const struct vae_soft_rate *r, const struct vae_group_cell *at)
 {
-	uint8_t index[VAE_MAX_CHANNELS];
-	int32_t value[VAE_MAX_CHANNELS];
 	for (size_t c = 0; c < at->n; c++) {
-		index[c] = vae_scale_index(at->log_scale[c]);
-		value[c] = vae_round_symbol(at->target[c] - at->mean[c]);
+		uint8_t index = vae_scale_index(at->log_scale[c]);
+		int32_t value = vae_round_symbol(at->target[c] - at->mean[c]);
+		vae_rdo(r->choice, at->channel + c, &index, at->target + c, at->mean + c, &value, 1);
+		at->residual[c] = (float)value;
 	}
-	vae_rdo(r->choice, at->channel, index, at->target, at->mean, value, at->n);
-	for (size_t c = 0; c < at->n; c++)
-		at->residual[c] = (float)value[c];
 }
 
 /* Rounds a group about its means; z with noise pays. */

@@ -44,7 +44,8 @@ struct vae_choice {
 int vae_choice_init(struct vae_choice *choice, const struct vae_cdfs *scales,
                     const float *sensitivity, size_t channels, uint16_t quality, int reach,
                     struct vae_error *error);
-/* Goes over to another quality, with the sensitivities there. */
+/* Goes over to another quality, with the sensitivities there, which may be in choice->sensitivity.
+ */
 void vae_choice_set_quality(struct vae_choice *choice, const float *sensitivity, uint16_t quality);
 void vae_choice_clear(struct vae_choice *choice);
 
