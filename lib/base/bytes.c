@@ -16,8 +16,7 @@ uint16_t vae_half_from_float(float f)
 		return (uint16_t)(sign | 0x7e00); /* NaN */
 	if (magnitude >= 0x477ff000)
 		return (uint16_t)(sign | 0x7c00); /* 65520 and above round to infinity */
-	if (magnitude <
-	    0x38800000) { /* below 2^-14: count in steps of 2^-24; the addition rounds half to even */
+	if (magnitude < 0x38800000) { /* below 2^-14: count in steps of 2^-24, rounded half to even */
 		float steps = vae_bits_float(magnitude) * 0x1p24f;
 		return (uint16_t)(sign | (uint32_t)nearbyintf(steps));
 	}

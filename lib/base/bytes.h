@@ -1,4 +1,4 @@
-/* bytes.h - little-endian numbers in byte strings, whatever the machine's own order. */
+/* bytes.h - little-endian numbers in byte strings, on machines of any byte order. */
 #ifndef VAE_BASE_BYTES_H
 #define VAE_BASE_BYTES_H
 
@@ -30,7 +30,7 @@ static inline uint64_t vae_get64(const uint8_t *p)
 	return vae_get32(p) | (uint64_t)vae_get32(p + 4) << 32;
 }
 
-/* The bits of an IEEE-754 binary32 number. */
+/* Return the bits of an IEEE-754 binary32 number, and the number of those bits. */
 static inline uint32_t vae_float_bits(float f)
 {
 	uint32_t u;
@@ -46,11 +46,10 @@ static inline float vae_bits_float(uint32_t u)
 static inline void vae_put_float(uint8_t *p, float f) { vae_put32(p, vae_float_bits(f)); }
 static inline float vae_get_float(const uint8_t *p) { return vae_bits_float(vae_get32(p)); }
 
-/* IEEE-754 binary16, rounding half to even; out of range becomes infinity. Every binary16 number is
- * exact in binary32. */
+/* Converts to IEEE-754 binary16, rounding half to even; a number out of range becomes infinity. */
 uint16_t vae_half_from_float(float f);
-/* Returns the number where it is finite. A subnormal is 2^-14 (1 + fraction) less 2^-14, which
- * needs no subnormal binary32 on the way. */
+/* Converts a finite binary16 number, exactly. A subnormal is computed as 2^-14 (1 + fraction) -
+ * 2^-14, which needs no subnormal binary32 number on the way. */
 static inline float vae_float_from_finite_half(uint16_t h)
 {
 	uint32_t magnitude = h & 0x7fff, bits = (magnitude << 13) + (112u << 23),

@@ -37,7 +37,7 @@ bool vae_isa_runs(enum vae_isa isa)
 	}
 }
 
-/* By cpuid, as older compilers do not know the feature's name. */
+/* Asks cpuid, since older compilers do not know the feature's name. */
 bool vae_bf16_runs(void)
 {
 #if defined __x86_64__
@@ -48,7 +48,7 @@ bool vae_bf16_runs(void)
 #endif
 }
 
-/* ARCH_REQ_XCOMP_PERM (0x1023) of XFEATURE_XTILEDATA (18). */
+/* Asks Linux for the tile registers: ARCH_REQ_XCOMP_PERM (0x1023) of XFEATURE_XTILEDATA (18). */
 bool vae_amx_runs(void)
 {
 #if defined __x86_64__ && defined __linux__

@@ -13,8 +13,8 @@ static void fill(struct vae_error *error, enum vae_err code, int64_t offset, con
 	error->code = code;
 	error->offset = offset;
 	vae_text_v(error->text, sizeof error->text, format, args);
-	for (char *c = error->text; *c;
-	     c++) /* names inside come from files: keep the message one printable line */
+	/* Names in the message come from files: keep it one printable line. */
+	for (char *c = error->text; *c; c++)
 		if ((unsigned char)*c < 0x20 || *c == 0x7f)
 			*c = '?';
 }

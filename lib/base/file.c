@@ -6,8 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Looks before it opens, as opening some devices makes them act; O_NONBLOCK is for a FIFO that took
- * the name in between. */
+/* Looks at the file before opening it, since opening some devices makes them act. O_NONBLOCK is for
+ * a FIFO that takes the name between the two calls. */
 int vae_file_open(struct vae_file *file, const char *path, struct vae_error *error)
 {
 	struct stat st;

@@ -6,22 +6,23 @@
 
 #include <time.h>
 
-/* A file held open. Its bytes are copied, never mapped: whoever rewrites or cuts it meanwhile gets
- * an error returned here, not the process killed. */
+/* A file held open. Its bytes are copied, never mapped: if another process rewrites or truncates
+ * the file, the reader gets an error instead of SIGBUS. */
 struct vae_file {
 	int fd;                   /* owned */
 	uint64_t size;            /* bytes, when it was opened */
 	struct timespec modified; /* the time of its last change, when it was opened */
 };
 
-/* Opens a regular file; the caller calls vae_file_close. VAE_EIO: it cannot be opened, or is not a
- * regular file. */
+/* Opens a regular file; the caller calls vae_file_close. VAE_EIO: the file cannot be opened or is
+ * not regular. */
 int vae_file_open(struct vae_file *file, const char *path, struct vae_error *error);
-/* Reads `size` bytes from `offset` on. VAE_EIO where reading fails, VAE_EDATA where the file ends
- * before. */
+/* Reads `size` bytes from `offset` on. VAE_EIO: reading failed; VAE_EDATA: the file ends earlier.
+ */
 int vae_file_read(const struct vae_file *file, void *bytes, size_t size, uint64_t offset,
                   struct vae_error *error);
-/* Returns VAE_EDATA where the file's size or time of last change is not that of vae_file_open. */
+/* Returns VAE_EDATA if the file's size or time of last change differs from those at vae_file_open.
+ */
 int vae_file_unchanged(const struct vae_file *file, struct vae_error *error);
 void vae_file_close(struct vae_file *file);
 

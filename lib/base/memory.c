@@ -16,7 +16,7 @@ int vae_multiply(size_t *product, size_t a, size_t b, size_t c, struct vae_error
 	return 0;
 }
 
-/* *whole: what was taken, the bytes asked for rounded up. */
+/* Stores in *whole the number of bytes taken: those asked for, rounded up to align. */
 static int alloc_aligned(void *pointer_to_pointer, size_t *whole, size_t align, size_t count,
                          size_t size, struct vae_error *error)
 {
@@ -45,7 +45,7 @@ int(vae_alloc_huge)(void *pointer_to_pointer, size_t count, size_t size, struct 
 		return (vae_alloc_raw)(pointer_to_pointer, count, size, error);
 	if (alloc_aligned(&p, &whole, HUGE_PAGE, count, size, error))
 		return VAE_EMEM;
-	madvise(p, whole, MADV_HUGEPAGE); /* advice: where it is not taken nothing is lost */
+	madvise(p, whole, MADV_HUGEPAGE); /* only advice: failure does no harm */
 	memcpy(pointer_to_pointer, &p, sizeof p);
 	return 0;
 }
@@ -53,8 +53,8 @@ int(vae_alloc_huge)(void *pointer_to_pointer, size_t count, size_t size, struct 
 int(vae_alloc)(void *pointer_to_pointer, size_t count, size_t size, struct vae_error *error)
 {
 	void *p;
-	if ((vae_alloc_huge)(&p, count, size, error)) /* all of it is written here: large pages waste no
-	                                                 more than their last */
+	/* All of it is written here, so that large pages waste no more than the end of the last. */
+	if ((vae_alloc_huge)(&p, count, size, error))
 		return VAE_EMEM;
 	memset(p, 0, count * size);
 	memcpy(pointer_to_pointer, &p, sizeof p);

@@ -6,7 +6,7 @@
 
 static inline size_t vae_min(size_t a, size_t b) { return a < b ? a : b; }
 static inline size_t vae_max(size_t a, size_t b) { return a > b ? a : b; }
-/* The same for sizes that may be below 0. */
+/* The same for sizes that may be negative. */
 static inline ptrdiff_t vae_min_signed(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 static inline ptrdiff_t vae_max_signed(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
 

@@ -6,7 +6,7 @@
 
 int vae_parallel(size_t count, vae_piece *piece, void *context, struct vae_error *error)
 {
-	size_t failed = count; /* lowest number that failed */
+	size_t failed = count; /* the lowest piece that failed */
 	int code = 0;
 	struct vae_error first = {0};
 

@@ -45,8 +45,8 @@ float vae_random_uniform(struct vae_random *r)
 	return (float)(vae_random_u64(r) >> 40) * 0x1p-24f;
 }
 
-/* ln x for 0 < x <= 1 by 2 artanh((m - 1) / (m + 1)), m in [sqrt(1/2), sqrt 2): operations that
- * IEEE 754 rounds exactly, so no libm. */
+/* Returns ln x for 0 < x <= 1, as 2 artanh((m - 1) / (m + 1)) with m in [sqrt(1/2), sqrt 2). It
+ * uses only operations that IEEE 754 rounds exactly, so no libm. */
 static double logarithm(double x)
 {
 	int e = 0;

@@ -1,12 +1,11 @@
-/* rect.h - what is done with rectangles (struct vae_rect). */
+/* rect.h - operations on rectangles (struct vae_rect). */
 #ifndef VAE_BASE_RECT_H
 #define VAE_BASE_RECT_H
 
 #include "base/minmax.h"
 #include "vae.h"
 
-/* Returns the rectangle with a margin of `by` on each side, cut at the borders of rows x columns.
- */
+/* Returns the rectangle widened by `by` on each side, cut at the borders of rows x columns. */
 static inline struct vae_rect vae_rect_widened(struct vae_rect r, size_t by, size_t rows,
                                                size_t columns)
 {
@@ -16,7 +15,7 @@ static inline struct vae_rect vae_rect_widened(struct vae_rect r, size_t by, siz
 	return w;
 }
 
-/* Returns what two rectangles share: 0 rows or 0 columns where that is nothing. */
+/* Returns the intersection: 0 rows or 0 columns if it is empty. */
 static inline struct vae_rect vae_rect_common(struct vae_rect a, struct vae_rect b)
 {
 	struct vae_rect c = {vae_max(a.row, b.row), vae_max(a.column, b.column), 0, 0};
@@ -27,7 +26,7 @@ static inline struct vae_rect vae_rect_common(struct vae_rect a, struct vae_rect
 	return c;
 }
 
-/* Returns the rectangle of squares of `side` that the rectangle touches. */
+/* Returns, in units of squares of `side`, the squares that the rectangle touches. */
 static inline struct vae_rect vae_rect_touched(struct vae_rect r, size_t side)
 {
 	struct vae_rect t = {.row = r.row / side, .column = r.column / side};

@@ -7,20 +7,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define TRIES 100 /* of temporary names */
+#define TRIES 100 /* temporary names to try */
 
-/* Returns the length of the folder in a path, with its slash; 0: the current folder. */
+/* Returns the length of the folder in a path, with its slash; 0 for the current folder. */
 static int folder_length(const char *path)
 {
 	const char *slash = strrchr(path, '/');
 	return slash ? (int)(slash + 1 - path) : 0;
 }
 
-/* A file without a name is given one through its entry in /proc. */
+/* Formats the entry in /proc through which a nameless file can be linked. */
 static void proc_path(char path[40], int fd) { snprintf(path, 40, "/proc/self/fd/%d", fd); }
 
-/* Opens a file without a name beside the target, to which link_file can give one; -1 where there is
- * no such thing. */
+/* Opens a nameless file in the target's folder, or returns -1 if the file system has no such files.
+ */
 static int open_nameless(const char *target)
 {
 	char *folder, entry[40];
@@ -37,9 +37,9 @@ static int open_nameless(const char *target)
 	return -1;
 }
 
-/* Puts a file under a new name beside the target: links `fd` there, or, where that is -1, opens a
- * file. Neither follows what has the name. Returns the descriptor, or -1 with errno set;
- * r->temporary is the name. */
+/* Puts a file under a new name in the target's folder: links `fd` there or, if that is -1, creates
+ * a file. Follows no link of that name. Returns the descriptor, or -1 with errno set; r->temporary
+ * is the name. */
 static int take_name(struct vae_replacement *r, int fd)
 {
 	char entry[40];

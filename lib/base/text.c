@@ -3,8 +3,8 @@
 #include <locale.h>
 #include <stdlib.h>
 
-/* Puts this thread into the C locale; the caller hands what it returns to leave. glibc and musl
- * have that locale ready: no memory is taken. */
+/* Puts this thread into the C locale and returns the old locale, for leave. glibc and musl have the
+ * C locale ready, so this takes no memory. */
 static locale_t enter(void) { return uselocale(newlocale(LC_ALL_MASK, "C", (locale_t)0)); }
 static void leave(locale_t before) { uselocale(before); }
 

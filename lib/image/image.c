@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 
-#define TUPLES 7 /* values of enum vae_tuple, 3 among them, which is none */
+#define TUPLES 7 /* values of enum vae_tuple; 3 is unused */
 
 static const char *const names[TUPLES] = {
 	[VAE_BLACKANDWHITE] = "BLACKANDWHITE",

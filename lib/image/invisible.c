@@ -1,10 +1,10 @@
-/* invisible.c - colours that nobody sees, where alpha is 0, made smooth: they cost bits like any
+/* invisible.c - smooths the colours of invisible pixels, whose alpha is 0: they cost bits like any
  * others.
  *
- * Strips of rows are filled one after the other, each with the last row of the one before as its
- * first, so that no seam shows. A strip is filled by a pyramid: every level holds the means of 2x2
- * blocks of the visible pixels below, and on the way back unknown pixels are interpolated between
- * the four nearest of the level above. Whole numbers alone, and strips begin at fixed rows: the
+ * Strips of rows are filled in order, each with the last row of the strip above as its first row,
+ * so that no seam shows. A strip is filled by a pyramid: every level holds the means of 2x2 blocks
+ * of the visible pixels below, and on the way back unknown pixels are interpolated between the four
+ * nearest of the level above. All arithmetic is in integers and strips begin at fixed rows, so the
  * result depends on the picture alone. */
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +16,7 @@
 
 #define STRIP    64 /* rows */
 #define LEVELS   33 /* of a pyramid over 2^31 columns */
-#define FRACTION 8  /* bits below the point of the pyramid's numbers, which have up to 24 */
+#define FRACTION 8  /* fraction bits of the pyramid's numbers, which have up to 24 bits */
 
 struct level {
 	size_t rows, columns;
@@ -28,17 +28,17 @@ struct filler {
 	struct vae_image_rows rows;
 	struct vae_image_rows *image;
 	size_t colours;
-	uint16_t *colour, *alpha; /* of the strip: from row `first` on, `count` of them; owned */
+	uint16_t *colour, *alpha; /* of the strip: `count` rows from row `first` on; owned */
 	size_t first, count;
-	uint16_t *above; /* the last row of the strip before, owned */
-	uint32_t *means; /* of all levels, owned */
+	uint16_t *above; /* the last row of the strip above; owned */
+	uint32_t *means; /* of all levels; owned */
 	uint8_t *knowns;
 	struct level level[LEVELS];
 	int levels;
 };
 
-/* Lays out the levels over a strip of so many rows, in means and knowns where there is memory.
- * Returns how many pixels they have together. */
+/* Lays out the levels over a strip of `rows` rows, in means and knowns if they are allocated.
+ * Returns the number of pixels of all levels. */
 static size_t lay_out(struct filler *f, size_t rows)
 {
 	size_t columns = f->rows.geometry.width, pixels = 0;
@@ -55,7 +55,7 @@ static size_t lay_out(struct filler *f, size_t rows)
 	}
 }
 
-/* Each pixel of `to`: the mean of those known of the 2x2 of `from` under it. */
+/* Sets each pixel of `to` to the mean of the known ones in the 2x2 block of `from` below it. */
 static void reduce(const struct level *to, const struct level *from, size_t colours)
 {
 	for (size_t y = 0; y < to->rows; y++)
@@ -75,14 +75,15 @@ static void reduce(const struct level *to, const struct level *from, size_t colo
 		}
 }
 
-/* The neighbour of k's parent that is nearer to k, or the parent itself at an edge. */
+/* Returns the neighbour of k's parent that is nearer to k, or the parent itself at an edge. */
 static size_t beside(size_t k, size_t count)
 {
 	size_t parent = k / 2;
 	return k % 2 ? (parent + 1 < count ? parent + 1 : parent) : parent ? parent - 1 : parent;
 }
 
-/* Unknown pixels of `to` become known: bilinear between those of `from`, all known. */
+/* Interpolates the unknown pixels of `to` bilinearly between those of `from`, all of which are
+ * known. */
 static void enlarge(const struct level *to, const struct level *from, size_t colours)
 {
 	for (size_t y = 0; y < to->rows; y++) {
@@ -98,7 +99,7 @@ static void enlarge(const struct level *to, const struct level *from, size_t col
 	}
 }
 
-/* One row of pixels to the lowest level; alpha NULL: all of it is known. */
+/* Copies a row of pixels to the lowest level; alpha NULL: all of them are known. */
 static void put_row(const struct filler *f, size_t row, const uint16_t *colour,
                     const uint16_t *alpha)
 {
@@ -130,7 +131,7 @@ static bool all_visible(const struct filler *f, size_t pixels)
 	return true;
 }
 
-/* Nothing visible, and nothing above: mid-grey. */
+/* Fills a strip with mid-grey: nothing in it is visible, and there is no row above. */
 static void fill_grey(struct filler *f)
 {
 	for (size_t i = 0; i < f->count * f->rows.geometry.width * f->colours; i++)
@@ -218,9 +219,9 @@ static int filler_alloc(struct filler *f, struct vae_error *error)
 	const struct vae_geometry *g = &f->rows.geometry;
 	size_t line, pixels, samples;
 	int rc = vae_multiply(&line, g->width, f->colours, 1, error);
-	if (rc ||
-	    (rc = vae_multiply(&pixels, g->width, STRIP + 1, 4,
-	                       error))) /* all levels together have fewer: lay_out cannot overflow */
+	/* The levels together have fewer than four times the pixels of a strip: lay_out cannot
+	 * overflow. */
+	if (rc || (rc = vae_multiply(&pixels, g->width, STRIP + 1, 4, error)))
 		return rc;
 	pixels = lay_out(f, (g->height < STRIP ? g->height : STRIP) + 1u);
 	if ((rc = vae_multiply(&samples, pixels, f->colours, 1, error)) ||

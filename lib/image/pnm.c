@@ -1,23 +1,23 @@
-/* pnm.c - pictures in and out of PNM and PAM streams; the only file that includes libnetpbm.
+/* pnm.c - reads and writes pictures as PNM and PAM; the only file that includes libnetpbm.
  *
  * libnetpbm reports a fault by printing it and leaving the process, unless it is given a message
- * function and a jump buffer, and it keeps both in globals. struct session holds what one call
- * needs; guarded() sets the globals, runs, and puts them back.
+ * function and a jump buffer, and it keeps both in globals. struct session holds the state of one
+ * call; guarded() sets the globals, runs a function, and restores them.
  *
- *     guarded(s, read_raster) ---> setjmp --- read_raster(s) --- pnm_readpamrow --- pm_error --.
- *                                    ^                                     on_error(text): kept in
- * s
- *                                    '------------------------ longjmp ------------------------'
+ *     guarded(s, read_raster) --> setjmp -- read_raster(s) -- pnm_readpamrow -- pm_error --.
+ *                                   ^                                                      |
+ *                                   |           on_error keeps the text in s               |
+ *                                   '---------------------- longjmp -----------------------'
  *
- * Everything that changes between setjmp and longjmp lives in *s, which belongs to guarded's
- * caller: no local can be lost.
+ * Everything that changes between setjmp and longjmp is in *s, which guarded's caller owns: no
+ * local variable can be lost.
  *
- * Headers are parsed here. libnetpbm's parser grows a string by every comment (quadratic in a
- * hostile file), loses that string when it fails, and cannot be handed a stream whose first bytes
- * have been looked at. So are raw samples of a byte or two, read and written: what is left to
- * libnetpbm are plain formats, PBM and the writing of headers. Rows pass in pieces of at most PIECE
- * pixels (a multiple of 8, so PBM's packed rows split at bytes): libnetpbm's tuples take up to 40
- * bytes a pixel, and a row may be as wide as a header of 30 bytes claims. */
+ * Headers are parsed here. libnetpbm's parser grows a string with every comment (quadratic in a
+ * hostile file), leaks that string when it fails, and cannot continue a stream whose first bytes
+ * have been read. Raw samples of one or two bytes are read and written here, too: libnetpbm handles
+ * plain formats, PBM and the writing of headers. Rows are processed in pieces of at most PIECE
+ * pixels (a multiple of 8, so that PBM's packed rows split at bytes): libnetpbm's tuples take up to
+ * 40 bytes a pixel, and a header of 30 bytes may claim a very wide row. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdlib.h>
@@ -34,19 +34,19 @@
 
 struct session {
 	jmp_buf jump;
-	char message[200]; /* libnetpbm's words, empty where it did not fail */
+	char message[200]; /* libnetpbm's message, empty if it did not fail */
 	int error_number;  /* errno at that moment */
-	bool done;         /* the work came to its end */
-	struct pam pam; /* of the whole picture; fields behind tuple_type are not there (pam.size says
-	                   so) */
-	tuple *row;     /* PIECE tuples, libnetpbm's memory */
-	uint32_t rows;  /* what the work is: so many rows of these samples; NULL without alpha */
+	bool done;         /* whether the function returned */
+	/* Of the whole picture; pam.size says that the fields behind tuple_type do not exist. */
+	struct pam pam;
+	tuple *row;    /* PIECE tuples, allocated by libnetpbm */
+	uint32_t rows; /* the work: `rows` rows of these samples; alpha NULL: none */
 	uint16_t *colour, *alpha;
 	bool has_alpha;
 };
 
-static struct session *current; /* the session inside guarded(): libnetpbm's message function takes
-                                   no context */
+/* The session inside guarded(): libnetpbm's message function takes no context. */
+static struct session *current;
 
 static void on_error(const char *message)
 {
@@ -86,7 +86,7 @@ static void session_init(struct session *s, const struct vae_geometry *g, FILE *
 	memset(s, 0, sizeof *s);
 	s->pam.size = s->pam.len =
 		offsetof(struct pam, tuple_type) +
-		sizeof s->pam.tuple_type; /* PAM_STRUCT_SIZE looks through a null pointer */
+		sizeof s->pam.tuple_type; /* PAM_STRUCT_SIZE dereferences a null pointer */
 	s->pam.file = file;
 	s->pam.width = (int)g->width;
 	s->pam.height = (int)g->height;
@@ -119,11 +119,11 @@ static int piece_width(uint32_t width, uint32_t x)
 
 /* ---- raw samples ----------------------------------------------------------------------------- */
 
-/* Raw samples of a byte or two are read and written here: through libnetpbm's tuples that takes
- * three times as long. */
+/* Returns whether raw samples are read and written here: libnetpbm's tuples take three times as
+ * long. */
 static bool is_packed(const struct session *s) { return s->pam.format >= 'P' * 256 + '5'; }
 
-/* Samples of `bytes` each, most significant byte first. */
+/* Unpacks samples of `bytes` bytes, most significant byte first. */
 static void unpack(uint16_t *restrict out, const uint8_t *restrict in, size_t count, size_t bytes)
 {
 	if (bytes == 1) {
@@ -171,8 +171,8 @@ static bool check_samples(struct session *s, const uint16_t *samples, size_t cou
 	return most <= s->pam.maxval;
 }
 
-/* False with errno or s->message, as libnetpbm's way leaves them. Without alpha the samples need no
- * sorting. */
+/* Returns false with errno or s->message set, as libnetpbm's functions do. Without alpha the
+ * samples need no separation. */
 static bool read_packed(struct session *s)
 {
 	size_t depth = s->pam.depth, bytes = (size_t)s->pam.bytes_per_sample,
@@ -231,7 +231,7 @@ static bool write_packed(struct session *s)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* Names the fault that stopped the reading of `part`: the device's, the end of the file, or else
+/* Reports the fault that stopped the reading of `part`: a read error, the end of the file, or else
  * `what`. */
 static int fault(FILE *file, const char *part, const char *what, struct vae_error *error)
 {
@@ -243,8 +243,8 @@ static int fault(FILE *file, const char *part, const char *what, struct vae_erro
 	return vae_fail_at(error, VAE_EDATA, ftello(file), "damaged image: %s", what);
 }
 
-/* To the first byte that is not white space; EOF at the end. libnetpbm allows white space between
- * images, raw ones too. */
+/* Returns the first byte that is not white space, or EOF. libnetpbm allows white space between
+ * images, even raw ones. */
 static int skip_space(FILE *file)
 {
 	int c;
@@ -254,7 +254,7 @@ static int skip_space(FILE *file)
 	return c;
 }
 
-/* The next character of a PNM header; a comment counts as the line end that closes it. */
+/* Returns the next character of a PNM header; a comment counts as the line end that closes it. */
 static int header_char(FILE *file)
 {
 	int c = getc(file);
@@ -267,8 +267,8 @@ static int header_char(FILE *file)
 
 static bool is_gap(int c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
-/* A decimal number and the one white space behind it; false where there is none or it exceeds 2^31
- * - 1. */
+/* Reads a decimal number and the one white space behind it; false if there is none or it exceeds
+ * 2^31 - 1. */
 static bool read_number(FILE *file, uint32_t *value)
 {
 	uint64_t v = 0;
@@ -307,8 +307,8 @@ static int read_pnm_header(struct vae_geometry *g, FILE *file, struct vae_error 
 
 #define LINE 256
 
-/* A line without its end and the white space round it; comments of any length come back as empty
- * lines. */
+/* Reads a line without its end and the white space around it; a comment of any length is read as an
+ * empty line. */
 static bool read_line(FILE *file, char line[LINE])
 {
 	size_t n = 0;
@@ -347,12 +347,12 @@ static bool parse_number(const char *text, uint32_t *value)
 }
 
 struct pam_header {
-	uint32_t width, height, depth, maxval; /* 0 until seen */
+	uint32_t width, height, depth, maxval; /* 0 until read */
 	char type[LINE]; /* several TUPLTYPE lines are joined by spaces, as pam(5) says */
 	bool ended;
 };
 
-/* One line "LABEL value" of a PAM header; false where it is none. */
+/* Parses a line "LABEL value" of a PAM header; false if it is not valid. */
 static bool take_line(struct pam_header *h, char *line)
 {
 	char *value = line + strcspn(line, " \t\r\f\v");
@@ -407,8 +407,8 @@ static int read_pam_header(struct vae_geometry *g, FILE *file, struct vae_error 
 	return 0;
 }
 
-/* Reads magic number and header. *format is that of the stream, plain or raw, '1' to '7'. Returns
- * 1, 0 at the end, or an error. */
+/* Reads magic number and header. *format is the stream's, plain or raw, '1' to '7'. Returns 1, 0 at
+ * the end of the stream, or an error. */
 static int read_header(struct vae_geometry *g, int *format, FILE *file, struct vae_error *error)
 {
 	int c = skip_space(file);
@@ -554,7 +554,7 @@ static int write_step(struct session *s, bool done, struct vae_error *error)
 	return 0;
 }
 
-/* The next rows through the session's arrays. */
+/* Reads the next rows into the session's arrays and writes them. */
 static int pass_rows(struct session *s, struct vae_image_rows *rows, uint32_t count,
                      struct vae_error *error)
 {
@@ -567,8 +567,8 @@ static int pass_rows(struct session *s, struct vae_image_rows *rows, uint32_t co
 	    (s->alpha && largest(s->alpha, pixels) > g->maxval))
 		return vae_fail(error, VAE_EARG, "a sample exceeds the picture's maxval of %u", g->maxval);
 	s->rows = count;
-	rc = rows->row == count ? write_step(s, guarded(s, write_header), error)
-	                        : 0; /* nothing of a picture whose first rows cannot be had */
+	/* The header waits for the first rows: if they cannot be read, nothing is written. */
+	rc = rows->row == count ? write_step(s, guarded(s, write_header), error) : 0;
 	return rc ? rc
 	          : write_step(s, is_packed(s) ? write_packed(s) : guarded(s, write_raster), error);
 }
@@ -581,7 +581,7 @@ int vae_image_rows_write(struct vae_image_rows *rows, uint32_t band, FILE *file,
 	int rc = vae_geometry_check(g, UINT64_MAX, VAE_EARG, error);
 	if (rc)
 		return rc;
-	if (!band) /* whole cells, so that a network need not keep rows of pixels back */
+	if (!band) /* whole cells, so that a network need not hold back rows of pixels */
 		band = BAND_PIXELS / g->width > 16 ? (uint32_t)(BAND_PIXELS / g->width / 16 * 16) : 16;
 	band = band < g->height ? band : g->height;
 	session_init(&s, g, file);
