@@ -12,16 +12,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TILE_CELLS                                                                            \
-	32 /* of the pixels that count, a side: with larger ones less is computed twice, but more \
-	      memory is taken */
+/* side of a tile's counted pixels; larger tiles compute less twice but take more memory */
+#define TILE_CELLS 32
 
-/* Cells of the region; counted pixels are those of `own`, and `all` is what the synthesis of them
- * sees. */
+/* A tile of the region, in cells. The counted pixels are those of `own`; `all` are the cells that
+ * their synthesis sees. */
 struct vae_refine_tile {
 	struct vae_rect own, all;
 	float *dy;                /* all.rows x all.columns x channels; owned */
-	double counted, of_slice; /* distortion, in bits: of all its pixels, of those in the slice */
+	double counted, of_slice; /* distortion in bits: of all counted pixels, of those in the slice */
 	double squared_error, vision; /* as in vae_refine_cost */
 };
 
@@ -101,7 +100,8 @@ void vae_refine_clear(struct vae_refine *r)
 	memset(r, 0, sizeof *r);
 }
 
-/* A thread's synthesis, made for the largest tile, and now of this one's size. NULL: no memory. */
+/* Returns a thread's synthesis, allocated for the largest tile and set to this tile's size; NULL if
+ * memory is exhausted. */
 static struct vae_run *run_for(const struct vae_refine *r, const struct vae_refine_tile *t,
                                int thread, struct vae_error *error)
 {
@@ -132,14 +132,14 @@ static void copy_cells(float *to, size_t to_columns, const float *from, size_t f
 		       columns * channels * sizeof *to);
 }
 
-/* Returns whether a pixel of the region lies in a rectangle of cells. */
+/* Returns whether a pixel of the region is in a rectangle of cells. */
 static bool within(const struct vae_rect *a, size_t row, size_t column)
 {
 	return vae_rect_holds(a, row / VAE_CELL_PX, column / VAE_CELL_PX);
 }
 
-/* Squared error of the tile's own pixels, and its gradient times scale into the synthesis's output;
- * 0 in the halo. Returns the sum; that of the slice's pixels goes to the tile. */
+/* Returns the squared error of the tile's own pixels; its gradient times scale goes to the
+ * synthesis's output, 0 in the halo. The sum over the slice's pixels is stored in the tile. */
 static double tile_error(const struct vae_refine *r, struct vae_refine_tile *t, struct vae_run *run,
                          float scale)
 {
@@ -169,7 +169,7 @@ static double tile_error(const struct vae_refine *r, struct vae_refine_tile *t, 
 	return counted;
 }
 
-/* Returns the pixels of a rectangle of cells, as far as the picture goes. */
+/* Returns the pixels of a rectangle of cells, cut at the picture's edges. */
 static struct vae_rect pixels_of(const struct vae_refine *r, const struct vae_rect *cells)
 {
 	struct vae_rect picture = {0, 0, r->place.region.height_px, r->place.region.width_px};
@@ -178,8 +178,8 @@ static struct vae_rect pixels_of(const struct vae_refine *r, const struct vae_re
 	return vae_rect_common(p, picture);
 }
 
-/* S of the tile's own pixels; adds its gradient times weight to that of the synthesis's output.
- * patch: room, and picture, output and gradient of those pixels. */
+/* Returns S of the tile's own pixels; adds its gradient times weight to the gradient of the
+ * synthesis's output. patch: working memory, then picture, output and gradient of those pixels. */
 static double tile_vision(const struct vae_refine *r, const struct vae_refine_tile *t,
                           struct vae_run *run, double weight, float *patch)
 {
@@ -201,7 +201,7 @@ static double tile_vision(const struct vae_refine *r, const struct vae_refine_ti
 	return s;
 }
 
-/* A thread's memory for S, of the largest tile. NULL: no memory. */
+/* Returns a thread's memory for S of the largest tile; NULL if memory is exhausted. */
 static float *patch_for(const struct vae_refine *r, int thread, struct vae_error *error)
 {
 	size_t floats = 0;
@@ -215,7 +215,7 @@ static float *patch_for(const struct vae_refine *r, int thread, struct vae_error
 	return r->patch[thread];
 }
 
-/* What the tile's own pixels cost in bits; the gradient is left in the run. */
+/* Computes the cost of the tile's own pixels in bits; leaves the gradient in the run. */
 static int tile_distortion(const struct vae_refine *r, struct vae_refine_tile *t,
                            struct vae_run *run, int thread, struct vae_error *error)
 {
@@ -269,7 +269,7 @@ static int do_tile(void *context, size_t i, int thread, struct vae_error *error)
 	return 0;
 }
 
-/* dquantised = what the tiles say of the slice's cells, in their order. */
+/* Sums the tiles' gradients of the slice's cells into dquantised, tile by tile. */
 static void gather(struct vae_refine *r)
 {
 	const struct vae_rect *p = &r->place.slice;
@@ -329,15 +329,15 @@ int vae_refine_gradient(struct vae_refine *r, struct vae_refine_cost *cost, stru
 
 /* ---- descent --------------------------------------------------------------------------------- */
 
-/* Measured on held-out photographs, loss after 100 steps against 0 at qualities 20 and 50: -2.4 and
- * -2.5 %. Rates from 0.004 to 0.006 and temperatures from 0.15 to 0.2 are within 0.2 of it; with
- * the gradients through z and contexts, which pass two roundings, it is half of it;
- * straight-through rounding and noise in the place of the Gumbel sample make the loss grow. */
-#define RATE 0.005 /* of 100 steps; falls to 0 over the second half */
+/* Loss after 100 steps against 0, on held-out photographs at qualities 20 and 50: -2.4 and -2.5 %.
+ * Rates from 0.004 to 0.006 and temperatures from 0.15 to 0.2 change that by 0.2 at most. With the
+ * gradients through z and contexts, which pass two roundings, the gain halves. With
+ * straight-through rounding, or noise in place of the Gumbel sample, the loss grows. */
+#define RATE 0.005 /* at 100 steps in all; falls to 0 over the second half */
 #define HOT  0.2
 #define COLD 0.1
 
-/* start: what Adam's kernel takes for an average, and leaves as it is. */
+/* Takes one step of Adam. start: the average that Adam's kernel expects; it stays as it is. */
 static void step(struct vae_refine *r, int i, int steps, float *start)
 {
 	size_t n = vae_soft_rate_size(&r->rate);
@@ -364,7 +364,7 @@ int vae_refine_descend(struct vae_refine *r, int steps, uint64_t seed, struct va
 	r->rate.rounding = VAE_ROUND;
 	rc = vae_refine_cost(r, &cost[0], error);
 	for (int i = 0; i < steps && !rc; i++) {
-		struct vae_refine_cost *now = &cost[i ? i : steps]; /* the last is made anew below */
+		struct vae_refine_cost *now = &cost[i ? i : steps]; /* the last one is overwritten below */
 		r->rate.rounding = VAE_ROUND_GUMBEL;
 		r->rate.temperature = (float)(HOT * pow(COLD / HOT, (double)i / steps));
 		if (!(rc = vae_refine_gradient(r, now, error)))

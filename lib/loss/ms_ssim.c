@@ -5,17 +5,17 @@
 
 #define SCALES  VAE_SIMILARITY_SCALES
 #define COLOURS 3
-#define LEAST   0.01 /* mean of a scale */
+#define LEAST   0.01 /* smallest mean of a scale */
 
-/* One colour of both pictures at one scale, and the gradient of the scale's mean similarity in y:
+/* One colour of both pictures at one scale, and the gradient in y of the scale's mean similarity:
  * rows x columns each. */
 struct scale {
 	size_t rows, columns;
 	float *x, *y, *slope;
-	double factor; /* of the slope in the loss */
+	double factor; /* of the slope, in the loss */
 };
 
-/* Five scales take less than 4/3 of the first, three planes each. */
+/* Five scales together have fewer than 4/3 of the samples of the first, in three planes. */
 size_t vae_ms_ssim_room(size_t rows, size_t columns) { return 4 * rows * columns; }
 
 static void take_plane(float *plane, const float *samples, size_t n)
@@ -34,8 +34,8 @@ static void halve(const struct scale *to, const struct scale *from)
 	}
 }
 
-/* The similarity of one colour; sets factors so that the slopes of all scales add up to
- * d(similarity)/dy x weight. */
+/* Returns the similarity of one colour; sets the factors with which the slopes of all scales add up
+ * to d(similarity)/dy x weight. */
 static double similarity(struct scale scale[SCALES], double weight)
 {
 	float tap[VAE_WINDOW / 2 + 1];
@@ -56,8 +56,8 @@ static double similarity(struct scale scale[SCALES], double weight)
 	return product;
 }
 
-/* slope = factor x slope + a quarter of the coarser scale's, of which each sample is the mean of
- * four. */
+/* Computes slope = factor x slope + a quarter of the coarser scale's slope, since each coarser
+ * sample is the mean of four. */
 static void gather(const struct scale *s, const struct scale *coarser)
 {
 	float factor = (float)s->factor;

@@ -1,12 +1,12 @@
-/* objective.h - the negative ELBO of one sample and its gradient, by one thread from forward to
- * backward.
+/* objective.h - the negative ELBO of one sample and its gradient, computed forward and backward by
+ * one thread.
  *
- * photo: L = bpp + (1 - share) lambda 255^2 MSE + share w(lambda) D, where D is 1 - MS-SSIM or the
- * weighted sum of SSIMULACRA 2
- *        (loss/vision.h) and share is 0 for squared error alone; the rate under additive uniform
- * noise, distortion and context under rounding with the gradient passed straight through (mixed
- * quantisation: Minnen and Singh 2020). mlp:   L = -log p(x|z) + KL(q(z|x) || N(0, I)), z = mean +
- * deviation x N(0, 1) (Kingma and Welling 2014). */
+ * photo: L = bpp + (1 - share) lambda 255^2 MSE + share w(lambda) D
+ *        D is 1 - MS-SSIM or the weighted sum of SSIMULACRA 2 (loss/vision.h); share is 0 for
+ *        squared error alone. Mixed quantisation (Minnen and Singh 2020): the rate sees additive
+ *        uniform noise; distortion and context see rounding, whose gradient passes straight
+ * through. mlp:   L = -log p(x|z) + KL(q(z|x) || N(0, I)), z = mean + deviation x N(0, 1) (Kingma
+ * and Welling 2014). */
 #ifndef VAE_LOSS_OBJECTIVE_H
 #define VAE_LOSS_OBJECTIVE_H
 
@@ -19,10 +19,9 @@
 
 /* Sums over samples; divide by samples. */
 struct vae_objective_sums {
-	double samples,
-		loss; /* loss as minimised: photo's divided by what its lambda typically costs */
+	double samples, loss; /* loss as minimised; photo: divided by the typical loss at its lambda */
 	double bpp, z_bpp, mse; /* photo; mse of samples in 0..1 */
-	double metric;          /* photo: D, where that has a share; else 0 */
+	double metric;          /* photo: D, if it has a share; else 0 */
 	double elbo, kl;        /* mlp: negative ELBO and KL, nats a picture */
 };
 void vae_objective_add(struct vae_objective_sums *to, const struct vae_objective_sums *from);
@@ -32,15 +31,17 @@ struct vae_objective {
 	const struct vae_nets *nets;
 	int loss; /* VAE_LOSS_MSE, VAE_LOSS_BCE (mlp), VAE_LOSS_MS_SSIM or VAE_LOSS_VISION (photo) */
 	double share; /* of the metric in the distortion, 0 to 1; set by the caller, 0 at first */
-	size_t rows, columns; /* photo: of a patch, multiples of 64; mlp: room for so many samples, 1 */
-	size_t samples;       /* mlp: how many of the rows are in use; set to rows at first */
+	/* photo: the size of a patch, multiples of 64. mlp: room for `rows` samples; columns is 1. */
+	size_t rows, columns;
+	size_t samples;               /* mlp: rows in use; set to rows at first */
 	struct vae_run run[VAE_NETS]; /* analysis and synthesis */
 	struct vae_soft_rate rate;    /* photo: the networks between them */
-	float *x; /* the sample: rows x columns x 3, or rows x (width x height); owned, filled by the
-	             caller */
-	float *noise; /* mlp: N(0, 1) for each number of z, samples x z, see vae_objective_noise; and as
-	                 much to work in; owned */
-	float *metric_room;       /* working memory of the metric, owned; NULL where there is none */
+	/* The sample: rows x columns x 3, or rows x (width x height). Owned; the caller fills it. */
+	float *x;
+	/* mlp: N(0, 1) for each number of z, samples x z, see vae_objective_noise; then as much working
+	 * memory. Owned. */
+	float *noise;
+	float *metric_room;       /* working memory of the metric, or NULL; owned */
 	struct vae_random random; /* of the sample: set before each call */
 	const float *sensitivity; /* see vae_objective_learn_synthesis; NULL: all networks learn */
 	struct vae_choice choice; /* with sensitivity; owned */
@@ -54,27 +55,27 @@ void vae_objective_clear(struct vae_objective *o);
 int vae_objective_learn_synthesis(struct vae_objective *o, const struct vae_cdfs *scales,
                                   const float *sensitivity, struct vae_error *error);
 
-/* mlp: the noise of one row of x, from o->random, so that each sample may have a stream of its own.
- * Before each call of vae_objective_pass. */
+/* Draws the noise of one row of x from o->random (mlp), so that each sample may have a stream of
+ * its own. Call it before each vae_objective_pass. */
 void vae_objective_noise(struct vae_objective *o, size_t row);
 
-/* Forward, and, where gradient is not NULL, backward: adds weight x the gradient of the loss to
- * gradient (flat). training: noise and samples; false: rounded latents (photo) or still one sample
- * of z (mlp), for validation. Adds to sums. */
+/* Runs forward and, if gradient is not NULL, backward: adds weight x the gradient of the loss to
+ * gradient (flat). training: noise and samples; false: for validation, rounded latents (photo) or
+ * still one sample of z (mlp). Adds to sums. */
 void vae_objective_pass(struct vae_objective *o, const struct vae_weights *weights,
                         uint16_t quality, bool training, double weight, float *gradient,
                         struct vae_objective_sums *sums);
 
-/* photo: the distortion against x, in bits a pixel as in L above, of what the synthesis makes of
- * its input, vae_run_input; its gradient there is left in the run. */
+/* Returns the distortion of the synthesis's output against x, in bits a pixel as in L above
+ * (photo). The synthesis reads vae_run_input; the gradient there is left in the run. */
 double vae_objective_distortion(struct vae_objective *o, const struct vae_weights *weights,
                                 uint16_t quality);
 
-/* Returns the price of D, of VAE_LOSS_MS_SSIM or VAE_LOSS_VISION, in bits a pixel at the quality
- * whose price of 255^2 MSE is lambda: w(lambda) above. */
+/* Returns w(lambda) above: the price of D, for VAE_LOSS_MS_SSIM or VAE_LOSS_VISION, in bits a pixel
+ * at the quality whose price of 255^2 MSE is lambda. */
 double vae_metric_weight(int loss, double lambda);
 
-/* The two kinds, chosen by vae_objective_pass; sums are zero before, and of this pass alone after.
+/* The two kinds, called by vae_objective_pass; they overwrite zeroed sums with those of this pass.
  */
 void vae_objective_photo(struct vae_objective *o, const struct vae_weights *weights,
                          uint16_t quality, bool training, double weight, float *gradient,

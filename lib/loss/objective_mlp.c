@@ -3,8 +3,8 @@
 #include <math.h>
 #include <string.h>
 
-/* -log p(x|z) of one picture given the logits, and its gradient in them. Bernoulli: softplus(l) - x
- * l. MSE: a unit-variance Gaussian about sigmoid(l). */
+/* Returns -log p(x|z) of one picture given the logits, and stores its gradient in them. Bernoulli:
+ * softplus(l) - x l. MSE: a unit-variance Gaussian around sigmoid(l). */
 static double likelihood(int loss, const float *logit, const float *x, size_t n, float weight,
                          float *gradient)
 {
@@ -38,7 +38,7 @@ void vae_objective_mlp(struct vae_objective *o, const struct vae_weights *weight
 		   z_channels = (size_t)o->nets->arch.y;
 	float *epsilon = o->noise, *deviation = epsilon + o->rows * z_channels;
 	sums->samples = (double)o->samples;
-	(void)training; /* the ELBO is a mean over samples of z, in validation too */
+	(void)training; /* the ELBO is a mean over samples of z, even in validation */
 
 	memcpy(vae_run_input(analysis, 0), o->x, o->samples * n * sizeof(float));
 	vae_net_forward(analysis, o->nets, weights, nowhere);

@@ -5,24 +5,23 @@
 #include <math.h>
 #include <string.h>
 
-/* The weight of the metric D at the quality whose weight of 255^2 MSE is lambda. MS-SSIM: fitted so
- * that a quality takes about as many bits as of a model trained on MSE: 6 % less to 11 % more from
- * 0.17 to 1.7 bpp, 20 % more at 0.11. SSIMULACRA 2: fitted so that its sum weighs what squared
- * error weighs in pictures of photo-3 at every quality. */
+/* MS-SSIM: fitted so that a quality takes about as many bits as with a model trained on MSE: 6 %
+ * less to 11 % more from 0.17 to 1.7 bpp, 20 % more at 0.11. SSIMULACRA 2: fitted so that its sum
+ * costs what squared error costs in pictures of photo-3 at every quality. */
 double vae_metric_weight(int loss, double lambda)
 {
 	return loss == VAE_LOSS_MS_SSIM ? 4000 * pow(lambda, 1.06) : 6.4 * pow(lambda, 1.033);
 }
 
-/* What the loss comes to for a trained network, roughly. bpp + lambda 255^2 MSE: 0.2 at lambda
- * 0.0008, 1 at 0.02, 3 at 0.2; with MS-SSIM: 0.24, 1.4, 4.7. Only weighs the samples. */
+/* Returns roughly the loss of a trained network, to weigh the samples. bpp + lambda 255^2 MSE: 0.2
+ * at lambda 0.0008, 1 at 0.02, 3 at 0.2; with MS-SSIM: 0.24, 1.4, 4.7. */
 static double typical_loss(int loss, double lambda)
 {
 	return loss == VAE_LOSS_MS_SSIM ? 11.3 * pow(lambda, 0.54) : 6.5 * pow(lambda, 0.48);
 }
 
-/* Squared error of the synthesis against x, and its gradient times scale into the synthesis's
- * output. */
+/* Returns the squared error of the synthesis against x; its gradient times scale goes to the
+ * gradient of the synthesis's output. */
 static double squared_error(struct vae_objective *o, float scale)
 {
 	struct vae_run *run = &o->run[VAE_SYNTHESIS];
@@ -43,8 +42,8 @@ static double squared_error(struct vae_objective *o, float scale)
 	return sum;
 }
 
-/* What the synthesis's output costs in bits a pixel, and its gradient times weight in its place;
- * what it is made of to s. */
+/* Returns the cost of the synthesis's output in bits a pixel; stores its gradient times weight in
+ * the run and its parts in s. */
 static double distortion(struct vae_objective *o, double lambda, double weight,
                          struct vae_objective_sums *s)
 {
@@ -89,7 +88,7 @@ static void forward(struct vae_objective *o, const struct vae_weights *weights,
 	vae_net_forward(synthesis, o->nets, weights, at);
 }
 
-/* The gradient of the synthesis's output is in place. */
+/* Runs backward from the gradient of the synthesis's output. */
 static void backward(struct vae_objective *o, const struct vae_weights *weights,
                      struct vae_position at, float *gradient)
 {

@@ -60,8 +60,8 @@ static float noise(struct vae_soft_rate *r, float d)
 	return r->rounding == VAE_ROUND_NOISE ? d + vae_random_uniform(&r->random) - 0.5f : rintf(d);
 }
 
-/* Stochastic Gumbel annealing (Yang, Bamler, Mandt 2020): v's two neighbours, mixed by a sample of
- * the softmax over -atanh(distance) / t that the Gumbel trick draws at temperature t. As t falls
+/* Draws a mixture of v's two neighbours (stochastic Gumbel annealing: Yang, Bamler, Mandt 2020): a
+ * sample of the softmax over -atanh(distance) / t, by the Gumbel trick at temperature t. As t falls
  * the mixture becomes one of the two, more often the nearer one. The difference of two Gumbel
  * numbers is a logistic one; atanh(f) - atanh(1 - f) is half a logarithm. */
 static float gumbel(struct vae_soft_rate *r, float v, float *slope)
@@ -87,7 +87,7 @@ static void choose(const struct vae_soft_rate *r, const struct vae_group_cell *a
 	}
 }
 
-/* Rounds a group about its means; z with noise pays. */
+/* Rounds a group around its means. The rate sees z with noise. */
 static int round_group(void *context, const struct vae_group *g, struct vae_error *error)
 {
 	struct vae_soft_rate *r = context;
@@ -157,8 +157,9 @@ double vae_soft_rate_bits(struct vae_soft_rate *r, float weight, double *z_bits)
 	return y_bits;
 }
 
-/* The gradient of a step's (mean, log-scale), and of y. On r lie the rate's, what comes back from
- * later contexts, and the synthesis's; dr/dmean = -dr/dy = -slope, and y^ = r + mean. */
+/* Computes the gradient of a step's (mean, log-scale), and of y. The gradient of r is the sum of
+ * the rate's, of the later contexts' and of the synthesis's; dr/dmean = -dr/dy = -slope, and y^ = r
+ * + mean. */
 static void guess_gradient(const struct vae_soft_rate *r, int step, const float *dquantised,
                            float *dguess, float *dy)
 {
@@ -182,8 +183,8 @@ static const float *input_gradient(const struct vae_run *run, int i)
 	return run->gradient[run->net->input[i]];
 }
 
-/* What the mean of cell i does by way of a neighbour that it took `share` of: z^ follows z, and
- * round(z - mean) + mean no mean. */
+/* Adds the effect of cell i's mean through a neighbour that it took `share` of: z^ follows z, and
+ * round(z - mean) + mean follows no mean. */
 static void neighbour_gradient(const struct vae_soft_rate *r, const float *dd, size_t neighbour,
                                const float *share, const float *mean, float *dshare, float *dmean,
                                float *dz)
@@ -198,7 +199,7 @@ static void neighbour_gradient(const struct vae_soft_rate *r, const float *dd, s
 	}
 }
 
-/* z's density, and z itself: what h_s and the rate leave on it. */
+/* Computes the gradient of z's density, and of z itself, from those of h_s and the rate. */
 static void z_gradient(const struct vae_soft_rate *r, const struct vae_weights *weights,
                        struct vae_position at, float *gradient, float *dz)
 {

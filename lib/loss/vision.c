@@ -4,10 +4,9 @@
  *              |                   |
  *             XYB --> moments --> maps
  *
- * and back: slopes of the maps, filtered --> dXYB --> dlight 4 --> dlight 3 ... --> dy.
+ * Backward: slopes of the maps, filtered --> dXYB --> dlight 4 --> dlight 3 ... --> dy.
  *
- * The filter is symmetric and sees zeros outside, so that its transpose is the filter itself.
- */
+ * The filter is symmetric and sees zeros outside: its transpose is the filter itself. */
 #include "loss/vision.h"
 
 #include <math.h>
@@ -18,9 +17,9 @@
 #include "measure/ssimulacra2.h"
 
 #define COLOURS      VAE_S2_CHANNELS
-#define PAD          16 /* zeros about a line, of which the filter reads VAE_S2_REACH */
+#define PAD          16 /* zeros around a line; the filter reads VAE_S2_REACH of them */
 #define LEAST_WEIGHT 0.01
-#define ROUND_OFF    1e-5 /* the least L4 norm that is divided by */
+#define ROUND_OFF    1e-5 /* the smallest L4 norm that divides */
 
 /* One scale: planes of rows x line floats, each line with PAD zeros before and after. */
 struct scale {
@@ -29,19 +28,19 @@ struct scale {
 	float *a[COLOURS], *b[COLOURS];               /* XYB of x and y */
 };
 
-/* What all scales and channels use one after another. */
+/* Working memory that scales and channels use in turn. */
 struct work {
 	const struct vae_s2_kernels *k;
 	float tap[VAE_S2_REACH + 1];
-	float *kept[VAE_S2_MOMENTS]; /* the moments of one channel of one scale */
-	float *part[3];              /* gradients in its moments, filtered along rows */
+	float *kept[VAE_S2_MOMENTS]; /* moments of one channel of one scale */
+	float *part[3];              /* gradients of its moments, filtered along rows */
 	float *dxyb[COLOURS];
 	float *ring;           /* VAE_S2_TAPS x VAE_S2_MOMENTS lines */
-	float *line, *nothing; /* a line to work in; one of zeros */
+	float *line, *nothing; /* a working line; a line of zeros */
 };
 
 static size_t line_of(size_t columns) { return columns + 2 * PAD; }
-/* A side at a scale: halved, and rounded up, as many times. */
+/* Returns a side at a scale: halved that many times, rounded up. */
 static size_t side_at(size_t side, int scale) { return (side + ((size_t)1 << scale) - 1) >> scale; }
 
 static float *row_of(const struct scale *s, float *plane, size_t row)
@@ -49,7 +48,7 @@ static float *row_of(const struct scale *s, float *plane, size_t row)
 	return plane + row * s->line + PAD;
 }
 
-/* Five planes of three colours at each of the scales, and 10 at the first. */
+/* Five planes of three colours at each scale, and 10 more at the first. */
 size_t vae_vision_room(size_t rows, size_t columns)
 {
 	size_t floats = (VAE_S2_MOMENTS + 3 + COLOURS) * rows * line_of(columns);
@@ -87,8 +86,8 @@ static void take_samples(const struct work *w, const struct scale *s, float *con
 		}
 }
 
-/* One plane of the next scale: means of 2x2 pixels. The last row and column are repeated where a
- * side is odd, the column in the padding, where nobody looks for zeros of linear light. */
+/* Computes one plane of the next scale: means of 2x2 pixels. The last row and column are repeated
+ * if a side is odd; the column is repeated in the padding, where no filter reads linear light. */
 static void halve_plane(const struct scale *to, float *out, const struct scale *from, float *in)
 {
 	for (size_t r = 0; r < to->rows; r++) {
@@ -137,7 +136,7 @@ static struct vae_s2_row row_at(const struct work *w, const struct scale *s, int
 	return row;
 }
 
-/* The sums of the maps; moments are kept. */
+/* Returns the sums of the maps; keeps the moments. */
 static struct vae_s2_sums measure(const struct work *w, const struct scale *s, int c)
 {
 	struct vae_s2_sums all = {{0}, {0}}, sums;
@@ -163,7 +162,8 @@ static struct vae_s2_sums measure(const struct work *w, const struct scale *s, i
 	return all;
 }
 
-/* The part of S that the sums come to; its slopes in the maps of one sample, times weight. */
+/* Returns the part of S that the sums give; stores its slopes in the maps of one sample, times
+ * weight. */
 static double value_of(struct vae_s2_slopes *slopes, const struct vae_s2_sums *sums,
                        const struct scale *s, int c, int scale, double weight)
 {
@@ -178,7 +178,7 @@ static double value_of(struct vae_s2_slopes *slopes, const struct vae_s2_sums *s
 	return value;
 }
 
-/* dXYB of channel c, from the moments that were kept. */
+/* Computes dXYB of channel c from the kept moments. */
 static void backward(const struct work *w, const struct scale *s, int c,
                      const struct vae_s2_slopes *slopes)
 {
@@ -208,7 +208,7 @@ static void backward(const struct work *w, const struct scale *s, int c,
 	}
 }
 
-/* S of one scale; adds to its dy. */
+/* Returns S of one scale; adds to its dy. */
 static double pass(const struct work *w, const struct scale *s, int scale, double weight)
 {
 	double value = 0;
@@ -236,8 +236,8 @@ static double pass(const struct work *w, const struct scale *s, int scale, doubl
 
 /* ---- the patch ------------------------------------------------------------------------------- */
 
-/* A coarser pixel is the mean of four: each gets a quarter of its gradient, and one that stands in
- * for a row or column beyond the last that one's, too. */
+/* Distributes a coarser scale's gradient. A coarser pixel is the mean of four: each gets a quarter
+ * of its gradient. A pixel that is repeated for a missing row or column gets that share too. */
 static void spread(const struct scale *to, const struct scale *from)
 {
 	for (size_t c = 0; c < COLOURS; c++)
@@ -306,8 +306,8 @@ double vae_vision_loss(const float *x, const float *y, size_t rows, size_t colum
 	int scales = 0;
 	double sum = 0;
 	vae_s2_taps(w.tap);
-	memset(room, 0, vae_vision_room(rows, columns) * sizeof *room); /* zeros about each line, and no
-	                                                                   gradient */
+	/* Zeros around each line, and no gradient yet. */
+	memset(room, 0, vae_vision_room(rows, columns) * sizeof *room);
 	lay_out(&w, scale, rows, columns, room);
 	take_samples(&w, &scale[0], scale[0].x, x);
 	take_samples(&w, &scale[0], scale[0].y, y);

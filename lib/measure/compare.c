@@ -1,19 +1,19 @@
-/* compare.c - measures of pictures: squared error, and the multi-scale structural similarity of
+/* compare.c - measures two pictures: squared error, and the multi-scale structural similarity of
  * Wang, Simoncelli and Bovik (2003), "Multiscale structural similarity for image quality
- * assessment", as the published figures of learned codecs compute it: 11x11 Gaussian windows that
- * lie wholly inside the picture, each scale the mean of 2x2 blocks of the one before, where an odd
- * side is first given one line of zeros at its low edge.
+ * assessment", as it is computed for the published figures of learned codecs. Gaussian windows of
+ * 11x11 lie wholly inside the picture. Each scale is the mean of 2x2 blocks of the scale before,
+ * where an odd side first gets one line of zeros at its low edge.
  *
- * Rows of both pictures come in by bands. Each scale is a stage that holds a few rows of both; when
- * it is full it measures the windows that lie wholly in them, hands halved rows on, and keeps the
- * last ten, which windows further down begin in.
+ * Rows of both pictures arrive in bands. Each scale is a stage that holds a few rows of both. When
+ * a stage is full, it measures the windows that lie wholly in its rows, hands halved rows to the
+ * next stage, and keeps the last ten rows, in which lower windows begin.
  *
  *     rows --> scale 0 --halved--> scale 1 --halved--> ... scale 4
  *                 |                   |                       |
  *                 +----- the sum of each row of windows ------+
  *
- * All sums run in an order that the picture alone decides, so the figures depend neither on the
- * number of threads nor on the bands. */
+ * The picture alone decides the order of all sums, so the figures depend neither on the number of
+ * threads nor on the bands. */
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
@@ -26,31 +26,29 @@
 #include "kernel/kernel.h"
 #include "measure/ssimulacra2.h"
 
-#define GROUNDS 2 /* pictures with alpha are compared over dark and over light grey */
-#define SCALES  VAE_SIMILARITY_SCALES
-#define OVERLAP (VAE_WINDOW - 1) /* rows that neighbouring bands of windows share */
-#define MIN_SIDE                     \
-	(OVERLAP * (1 << (SCALES - 1)) + \
-	 1) /* the smallest side that leaves one window at the last scale */
-#define BAND_PIXELS                                                                                \
-	((uint64_t)1 << 19) /* for each thread: they should seldom wait for each other, nor for memory \
-	                     */
+#define GROUNDS     2 /* pictures with alpha are compared over dark and over light grey */
+#define SCALES      VAE_SIMILARITY_SCALES
+#define OVERLAP     (VAE_WINDOW - 1) /* rows shared by neighbouring bands of windows */
+/* the smallest side that leaves one window at the last scale */
+#define MIN_SIDE    (OVERLAP * (1 << (SCALES - 1)) + 1)
+/* for each thread: a band should need few waits and stay in the caches */
+#define BAND_PIXELS ((uint64_t)1 << 19)
 #define MOST_PIXELS ((uint64_t)1 << 21)
-#define BAND_ROWS   64 /* or more pixels where they are fewer rows than this */
+#define BAND_ROWS   64 /* more pixels, if they are fewer rows than this */
 #define MIN_BAND    16
-#define MIN_PIECE \
-	16 /* rows of windows: a piece of work begins with ten rows of samples that give none */
-#define BLACK                                                                                     \
-	-0.5f /* planes hold samples - 0.5: variances E[x^2] - E[x]^2 lose less to cancellation about \
-	         the middle */
+/* rows of windows: the first ten rows of samples in a piece of work give none */
+#define MIN_PIECE   16
+/* planes hold samples - 0.5: around the middle, variances E[x^2] - E[x]^2 lose less to cancellation
+ */
+#define BLACK       -0.5f
 
-/* One scale of both pictures: rows first to first + count - 1, each with a line of floats for every
- * colour of the one, then of the other. Windows above row `first` have been measured. */
+/* One scale of both pictures: rows first to first + count - 1. A row has a line of floats for every
+ * colour of the first picture, then of the second. Windows above row `first` have been measured. */
 struct stage {
 	size_t width, height;
 	size_t line, row; /* floats of a line and of a row */
 	size_t first, count, room;
-	size_t halved; /* rows that the next stage was given */
+	size_t halved; /* rows handed to the next stage */
 	float *rows;   /* room x 2 x colours x line, owned */
 	double sum[3]; /* of all windows so far, for each colour */
 };
@@ -59,19 +57,20 @@ struct comparison {
 	const struct vae_kernels *k;
 	struct vae_geometry geometry; /* of the picture */
 	int colours;
-	uint16_t white[2]; /* maxval of both */
+	uint16_t white[2]; /* maxval of each picture */
 	bool multi_scale;
 	uint32_t band;
 	/* squared error: a / ma - b / mb = (fa a - fb b) / unit */
 	double fa, fb, unit, squares;
-	uint64_t unseen;                /* pixels that are invisible in both */
+	uint64_t unseen;                /* pixels invisible in both pictures */
 	uint16_t *colour[2], *alpha[2]; /* a band of both pictures, owned */
 	struct stage stage[SCALES];
-	float *black; /* a line of it, owned */
+	float *black; /* a line of BLACK; owned */
 	float tap[VAE_WINDOW / 2 + 1];
-	double *row; /* a sum for each row of windows of each colour, or each row of samples; owned */
-	struct vae_s2 *s2[GROUNDS]; /* SSIMULACRA 2, the second where there is alpha; NULL: not
-	                               measured; owned */
+	double *row; /* a sum for each row of windows of each colour, or for each row of samples; owned
+	              */
+	/* SSIMULACRA 2 over each ground, the second if there is alpha; NULL: not measured; owned */
+	struct vae_s2 *s2[GROUNDS];
 };
 
 /* ---- squared error --------------------------------------------------------------------------- */
@@ -86,7 +85,7 @@ static uint32_t gcd(uint32_t a, uint32_t b)
 	return a;
 }
 
-/* sum (fa a - fb b)^2 of a row: whole numbers, exact up to 2^53. */
+/* Returns sum (fa a - fb b)^2 of a row; the terms are integers, so it is exact up to 2^53. */
 static double row_error(const struct comparison *c, size_t y)
 {
 	size_t n = (size_t)c->geometry.width * (size_t)c->colours;
@@ -95,14 +94,14 @@ static double row_error(const struct comparison *c, size_t y)
 
 /* ---- MS-SSIM --------------------------------------------------------------------------------- */
 
-/* Row y of the next scale: means of 2x2 blocks, for an odd side after a line of black before the
- * first: (black, 0) (1, 2) (3, 4) ... */
+/* Computes row y of the next scale: means of 2x2 blocks. For an odd side a line of black precedes
+ * the first: (black, 0) (1, 2) (3, 4) ... */
 static void halve_row(const struct comparison *c, const struct stage *s, const struct stage *next,
                       size_t y)
 {
 	size_t pad_x = s->width & 1, pad_y = s->height & 1;
 	const float *rows = s->rows + (2 * y - pad_y - s->first) *
-	                                  s->row; /* y 0 and pad_y: the row above it is not there */
+	                                  s->row; /* y = 0 with pad_y: the row above does not exist */
 	float *out = next->rows + (y - next->first) * next->row;
 
 	for (int i = 0; i < 2 * c->colours; i++, rows += s->line, out += next->line) {
@@ -113,7 +112,7 @@ static void halve_row(const struct comparison *c, const struct stage *s, const s
 	}
 }
 
-/* A piece of the windows that the stage can measure: piece i / colours of one colour. */
+/* Measures a piece of the windows that the stage can measure: piece i / colours of one colour. */
 static void measure_piece(struct comparison *c, const struct stage *s, size_t windows, size_t piece,
                           size_t i)
 {
@@ -125,9 +124,9 @@ static void measure_piece(struct comparison *c, const struct stage *s, size_t wi
 		s == &c->stage[SCALES - 1], c->row + colour * windows + y});
 }
 
-/* Does all that can be done with the rows that a stage holds: measures windows, hands halved rows
- * on, drops what has served. No band makes more rows than the next stage has room for once it has
- * done the same. */
+/* Does all that the rows of a stage permit: measures windows, hands halved rows to the next stage,
+ * drops the rows that are no longer needed. No band makes more rows than the next stage has room
+ * for after its own call of this function. */
 static void work(struct comparison *c, int scale)
 {
 	struct stage *s = &c->stage[scale], *next = scale + 1 < SCALES ? s + 1 : NULL;
@@ -160,7 +159,8 @@ static void work(struct comparison *c, int scale)
 	memmove(s->rows, s->rows + windows * s->row, s->count * s->row * sizeof *s->rows);
 }
 
-/* A negative mean (anticorrelated pictures) counts as 0, as no real power of it exists. */
+/* Returns the similarity of one colour. A negative mean (anticorrelated pictures) counts as 0, as
+ * it has no real power. */
 static double colour_similarity(const struct comparison *c, int colour)
 {
 	double product = 1;
@@ -176,7 +176,7 @@ static double colour_similarity(const struct comparison *c, int colour)
 
 /* ---- both ------------------------------------------------------------------------------------ */
 
-/* Makes pixels of row y of the band that are invisible in both pictures black, and returns how many
+/* Blackens the pixels in row y of the band that are invisible in both pictures. Returns how many
  * there are. */
 static size_t blacken_unseen(const struct comparison *c, size_t y)
 {
@@ -194,7 +194,7 @@ static size_t blacken_unseen(const struct comparison *c, size_t y)
 	return count;
 }
 
-/* Row y of the band to the first stage, which has `held` rows already. */
+/* Copies row y of the band into the first stage, which holds `held` rows already. */
 static void take_row(const struct comparison *c, size_t held, size_t y)
 {
 	const struct stage *s = &c->stage[0];
@@ -290,7 +290,7 @@ static uint32_t default_band(size_t width)
 	return (uint32_t)vae_max(vae_min(rows, MOST_PIXELS / width), MIN_BAND);
 }
 
-/* Zero *c first. */
+/* Expects a zeroed *c. */
 static int comparison_init(struct comparison *c, const struct vae_geometry *g,
                            const struct vae_geometry *reference, uint32_t band,
                            struct vae_error *error)

@@ -1,10 +1,9 @@
 /* ssimulacra2.c - compares two pictures band by band.
  *
- * Each scale is a stage that holds a few rows of both pictures. A band of new rows goes through
- * colour and the filter along rows, all rows at once; then the maps of all rows that have the four
- * below them are summed, and pairs of rows are halved for the next stage. All sums run in an order
- * that the picture alone decides.
- */
+ * Each scale is a stage that holds a few rows of both pictures. A band of new rows is converted to
+ * colour and filtered along rows, all rows at once. Then the maps are summed of all rows below
+ * which four more are held, and pairs of rows are halved for the next stage. The picture alone
+ * decides the order of all sums. */
 #include "measure/ssimulacra2.h"
 
 #include <math.h>
@@ -22,9 +21,9 @@
 #define BAND_PIXELS   16384 /* for each thread */
 #define BAND_LEAST    16    /* rows */
 #define BAND_MOST     256
-#define SHARED_PIXELS 8192 /* fewer rows than that many pixels are not worth waking threads for */
+#define SHARED_PIXELS 8192 /* fewer pixels than this are not worth waking threads */
 
-/* Weights of the reference, to its last digit: [channel][scale][norm][map]. */
+/* The weights of the reference, to the last digit: [channel][scale][norm][map]. */
 const double vae_s2_weight[VAE_S2_CHANNELS][VAE_S2_SCALES][VAE_S2_NORMS][VAE_S2_MAPS] = {
 	{
 		/* X */
@@ -62,10 +61,11 @@ const double vae_s2_weight[VAE_S2_CHANNELS][VAE_S2_SCALES][VAE_S2_NORMS][VAE_S2_
 	},
 };
 
-/* The reference filters by the recursion of Charalampidis (2016), "Recursive implementation of the
- * Gaussian filter using truncated cosine functions". For deviation 1.5 its cosines end at distance
- * 5, where they are 0: the filter is sum over k = 1, 3, 5 of beta[k] cos(k pi n / 10), |n| < 5.
- * Equations (37) to (56) there give beta; (39) makes the taps sum to 1. */
+/* Computes the taps of the filter. The reference filters by the recursion of Charalampidis (2016),
+ * "Recursive implementation of the Gaussian filter using truncated cosine functions". For
+ * deviation 1.5 its cosines end at distance 5, where they are 0: the filter is sum over k = 1, 3, 5
+ * of beta[k] cos(k pi n / 10), |n| < 5. Equations (37) to (56) of the paper give beta; (39) makes
+ * the taps sum to 1. */
 void vae_s2_taps(float tap[VAE_S2_REACH + 1])
 {
 	const double radius = VAE_S2_REACH + 1, variance = 1.5 * 1.5, unit = acos(-1) / (2 * radius);
@@ -116,12 +116,12 @@ double vae_s2_score(double sum)
 
 /* ---- stages ---------------------------------------------------------------------------------- */
 
-/* One scale of both pictures. Rows `top` to `rows` - 1 are held. A row of `light` is PLANES lines,
- * of `colour` as many, padded; of `moments` VAE_S2_MOMENTS lines a channel. */
+/* One scale of both pictures, holding rows `top` to `rows` - 1. A row of `light` and of `colour`
+ * has PLANES padded lines; a row of `moments` has VAE_S2_MOMENTS lines a channel. */
 struct stage {
 	size_t width, height, line; /* line: floats of a row of one plane, with PAD before and after */
 	size_t top, rows;           /* first row held; rows taken so far */
-	size_t measured, halved;    /* rows measured; rows that the next stage was given */
+	size_t measured, halved;    /* rows measured; rows handed to the next stage */
 	size_t room;                /* rows */
 	float *light, *colour, *moments; /* owned */
 	struct vae_s2_sums sum[VAE_S2_CHANNELS];
@@ -154,7 +154,7 @@ static float *moment_row(const struct stage *s, size_t row, size_t channel, size
 	       (((row - s->top) * VAE_S2_CHANNELS + channel) * VAE_S2_MOMENTS + moment) * s->line + PAD;
 }
 
-/* Linear light to XYB, and its moments along the row. */
+/* Converts a row of linear light to XYB and computes its moments along the row. */
 static void filter_row(const struct vae_s2 *s, const struct stage *t, size_t row)
 {
 	for (size_t p = 0; p < PICTURES; p++) {
@@ -190,8 +190,8 @@ static void measure_row(const struct vae_s2 *s, const struct stage *t, size_t ro
 	s->k->maps(sums, &r);
 }
 
-/* Row y of the next stage: means of 2x2 pixels, the last row and column repeated where a side is
- * odd. */
+/* Computes row y of the next stage: means of 2x2 pixels. The last row and column are repeated if a
+ * side is odd. */
 static void halve_row(const struct stage *t, const struct stage *next, size_t y)
 {
 	size_t whole = t->width / 2;
@@ -207,7 +207,7 @@ static void halve_row(const struct stage *t, const struct stage *next, size_t y)
 	}
 }
 
-/* Forgets rows that nothing needs any more. */
+/* Drops the rows that are no longer needed. */
 static void drop_rows(struct stage *t)
 {
 	size_t keep = t->measured > VAE_S2_REACH ? t->measured - VAE_S2_REACH : 0;
@@ -219,7 +219,7 @@ static void drop_rows(struct stage *t)
 	t->top = keep;
 }
 
-/* Takes `count` rows of light that stand behind those that stage i has. */
+/* Takes `count` rows of light that follow those that stage i has. */
 static void take(struct vae_s2 *s, int i, size_t count)
 {
 	struct stage *t = &s->stage[i], *next = i + 1 < s->scales ? t + 1 : NULL;
@@ -253,7 +253,7 @@ static void take(struct vae_s2 *s, int i, size_t count)
 
 /* ---- samples in ------------------------------------------------------------------------------ */
 
-/* Lays a row of samples over the ground, by its alpha. */
+/* Blends a row of samples with the ground, by its alpha. */
 static void blend(float *const line[VAE_S2_CHANNELS], const uint16_t *alpha, size_t n,
                   uint16_t maxval, float ground)
 {
@@ -272,7 +272,7 @@ static void light_of(const struct vae_s2 *s, size_t row, size_t picture,
 	float *light[VAE_S2_CHANNELS], *line[VAE_S2_CHANNELS];
 	for (size_t c = 0; c < VAE_S2_CHANNELS; c++) {
 		light[c] = light_row(t, row, first + c);
-		line[c] = colour_row(t, row, first + c); /* the samples, on their way */
+		line[c] = colour_row(t, row, first + c); /* the samples first; replaced by light below */
 	}
 	vae_kernels()->planes(line[0], t->line, rows->colour + i * width * (size_t)s->colours, width,
 	                      (size_t)s->colours, rows->maxval);
@@ -325,7 +325,7 @@ static int stage_init(struct stage *t, size_t width, size_t height, size_t band,
 	    (rc = vae_alloc_huge(&t->colour, floats, sizeof(float), error)) ||
 	    (rc = vae_multiply(&floats, room, VAE_S2_CHANNELS * VAE_S2_MOMENTS, line, error)))
 		return rc;
-	memset(t->colour, 0, room * PLANES * line * sizeof(float)); /* zeros about its lines */
+	memset(t->colour, 0, room * PLANES * line * sizeof(float)); /* zeros around its lines */
 	return vae_alloc_huge(&t->moments, floats, sizeof(float), error);
 }
 

@@ -13,9 +13,9 @@
 #define TOY_PHOTO                                                                                  \
 	"photo enc=16 enc_blocks=1 y=8 hyper=16 ctx=16 z=4 dec=16 dec_blocks=1 grid=48 grid_layers=1 " \
 	"ctx_blocks=1 knots=2"
-#define TOY_STEPS \
-	TOY_PHOTO " steps=4 ctx=20" /* four steps, contexts of another width than the hyperprior's */
-#define TOY_MLP "mlp width=7 height=9 hidden1=12 hidden2=10 z=6 knots=3"
+/* four steps, contexts of another width than the hyperprior's */
+#define TOY_STEPS TOY_PHOTO " steps=4 ctx=20"
+#define TOY_MLP   "mlp width=7 height=9 hidden1=12 hidden2=10 z=6 knots=3"
 
 static float toy_between(struct vae_random *r, float low, float high)
 {
