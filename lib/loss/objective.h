@@ -3,10 +3,10 @@
  *
  * photo: L = bpp + (1 - share) lambda 255^2 MSE + share w(lambda) D
  *        D is 1 - MS-SSIM or the weighted sum of SSIMULACRA 2 (loss/vision.h); share is 0 for
- *        squared error alone. Mixed quantisation (Minnen and Singh 2020): the rate sees additive
- *        uniform noise; distortion and context see rounding, whose gradient passes straight
- * through. mlp:   L = -log p(x|z) + KL(q(z|x) || N(0, I)), z = mean + deviation x N(0, 1) (Kingma
- * and Welling 2014). */
+ *        squared error alone. Mixed quantisation (Minnen and Singh 2020): the rate sees uniform
+ *        noise; distortion and context see rounding, and the gradient passes straight through.
+ * mlp:   L = -log p(x|z) + KL(q(z|x) || N(0, I)), z = mean + deviation x N(0, 1) (Kingma and
+ *        Welling 2014). */
 #ifndef VAE_LOSS_OBJECTIVE_H
 #define VAE_LOSS_OBJECTIVE_H
 

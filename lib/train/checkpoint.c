@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* Version 2 is version 3 without share and head_hash. */
+/* Version 2 lacks share and head_hash. */
 static const char magic[8] = "VAECKPT3", magic2[8] = "VAECKPT2";
 
 static uint64_t hash_word(uint64_t hash, uint32_t word)
@@ -13,7 +13,7 @@ static uint64_t hash_word(uint64_t hash, uint32_t word)
 	return hash ^ hash >> 29;
 }
 
-/* A word-wise sum that any damaged bit changes. */
+/* Hashes word by word; any damaged bit changes the hash. */
 static uint64_t hash_floats(uint64_t hash, const float *array, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -24,7 +24,7 @@ static uint64_t hash_floats(uint64_t hash, const float *array, size_t n)
 	return hash;
 }
 
-/* The same sum of all that stands in front of head_hash. */
+/* Hashes everything before head_hash. */
 static uint64_t hash_head(const struct vae_checkpoint_head *head)
 {
 	uint64_t hash = 1;
@@ -42,7 +42,7 @@ static bool is_version2(const struct vae_checkpoint_head *head)
 	return !memcmp(head->magic, magic2, sizeof magic2);
 }
 
-/* Returns the bytes of the head in the file. */
+/* Returns the size of the head in the file, in bytes. */
 static size_t head_bytes(const struct vae_checkpoint_head *head)
 {
 	return is_version2(head) ? offsetof(struct vae_checkpoint_head, share) : sizeof *head;

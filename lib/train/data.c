@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STRIP                                                                                    \
-	64 /* columns of a patch that are reduced together: their rows' sums stay in the first cache \
-	    */
+/* columns of a patch that are reduced together: the sums of their rows stay in the first-level
+ * cache */
+#define STRIP         64
 #define STRIP_COLUMNS (STRIP * 16 + 2) /* of the picture, at VAE_REDUCE_LEAST */
 
 static uint8_t to_byte(uint16_t sample, uint16_t maxval)
@@ -97,8 +97,8 @@ static const struct vae_data_picture *picture_at(const struct vae_data *data, ui
 	return &data->picture[low];
 }
 
-/* Where a window's samples go in a patch: pixel (x, y) to at + x across + y down, which turns it.
- */
+/* The mapping of a window to a patch: pixel (x, y) goes to at + x across + y down, which orients
+ * it. */
 struct turned {
 	float *at;
 	ptrdiff_t across, down;
@@ -128,11 +128,11 @@ static void copy_window(const uint8_t *bytes, size_t stride, size_t channels, ui
 					(float)bytes[(size_t)y * stride + (size_t)x * channels + c] / 255.0f - offset;
 }
 
-/* Output k of a box filter covers [k span, (k + 1) span): inputs first to last, of which the outer
- * two in part. */
+/* An output of a box filter: output k covers [k span, (k + 1) span), the inputs first to last, of
+ * which the outer two count in part. */
 struct box {
 	size_t first, last;
-	float first_weight, last_weight; /* first == last: the former alone */
+	float first_weight, last_weight; /* if first == last, first_weight alone counts */
 };
 
 static struct box box_of(size_t k, double span, size_t inputs)
@@ -141,13 +141,13 @@ static struct box box_of(size_t k, double span, size_t inputs)
 	struct box b = {.first = (size_t)from};
 	b.last = (size_t)ceil(to) - 1;
 	if (b.last >= inputs)
-		b.last = inputs - 1; /* the end of the window, up to its rounding */
+		b.last = inputs - 1; /* the end of the window, despite rounding */
 	b.first_weight = (float)(fmin(to, (double)(b.first + 1)) - from);
 	b.last_weight = (float)(to - (double)b.last);
 	return b;
 }
 
-/* Sums of a box of rows: n sums of bytes that lie stride apart. */
+/* Sums a box of rows: n sums of bytes that are stride apart. */
 static void sum_rows(const uint8_t *bytes, size_t stride, struct box rows, size_t n, float *sum)
 {
 	const uint8_t *row = bytes + rows.first * stride;
@@ -163,8 +163,8 @@ static void sum_rows(const uint8_t *bytes, size_t stride, struct box rows, size_
 	}
 }
 
-/* The mean over a box of columns of what sum_rows made, from column `origin` on; scale is 1 / (255
- * x area). */
+/* Computes the mean over a box of columns of sum_rows's sums, from column `origin` on; scale is 1 /
+ * (255 x area). */
 static void mean_columns(const float *sum, size_t origin, struct box columns, size_t channels,
                          float scale, float offset, float *to)
 {
@@ -183,8 +183,8 @@ static void mean_columns(const float *sum, size_t origin, struct box columns, si
 		to[c] = mean[c] * scale - offset;
 }
 
-/* The exact area average of a window of size x span pixels a side (side whole ones hold it): rows
- * first, whose sums are contiguous. */
+/* Computes the exact area average of a window of size x span pixels a side (`side` whole pixels
+ * contain it). Rows come first, since their sums are contiguous. */
 static void reduce_window(const uint8_t *bytes, size_t stride, size_t channels, uint32_t size,
                           double span, size_t side, float offset, struct turned to)
 {
@@ -205,7 +205,7 @@ static void reduce_window(const uint8_t *bytes, size_t stride, size_t channels, 
 	}
 }
 
-/* A factor between the picture's bounds; where those are one, nothing is drawn. */
+/* Draws a factor between the picture's bounds; draws nothing if the bounds are equal. */
 static double draw_factor(const struct vae_data_picture *p, struct vae_random *random,
                           uint32_t size)
 {

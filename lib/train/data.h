@@ -1,10 +1,8 @@
-/* data.h - training pictures kept as bytes, and the random patches cut from them.
+/* data.h - training pictures kept as bytes, and random patches of them.
  *
- * A patch is a window of a picture, reduced by area averaging, turned, and made float:
+ * A patch is a window of a picture, reduced by area averaging, oriented, and converted to float:
  *
- *     bytes H x W -> window of size/factor a side -> box filter -> size x size -> one of eight
- * orientations
- */
+ *     bytes H x W -> window of size/factor a side -> box filter -> size x size -> orientation */
 #ifndef VAE_TRAIN_DATA_H
 #define VAE_TRAIN_DATA_H
 
@@ -19,36 +17,35 @@ struct vae_data {
 		uint64_t first;     /* weight of all pictures before this one */
 	} * picture;            /* owned */
 	size_t count, capacity;
-	uint64_t weight; /* of all pictures: pixels x least x most each, those that are left at the
-	                    factor in the middle */
-	int channels;    /* 3: pictures become RGB; 1: grey */
+	/* Of all pictures: pixels x least x most each, its pixels after reduction by the geometric mean
+	 * of the bounds. */
+	uint64_t weight;
+	int channels; /* 3: pictures are converted to RGB; 1: to grey */
 };
 
 #define VAE_REDUCE_LEAST 0.0625 /* the smallest factor */
 
-/* Adds a copy in 8 bits a sample (samples x 255 / maxval, rounded), for patches that are reduced by
- * least to most (VAE_REDUCE_LEAST <= least <= most <= 1). VAE_EARG for pictures smaller than size x
- * size. */
+/* Adds a copy in 8 bits a sample (samples x 255 / maxval, rounded), for patches reduced by least to
+ * most (VAE_REDUCE_LEAST <= least <= most <= 1). VAE_EARG for pictures smaller than size x size. */
 int vae_data_add(struct vae_data *data, const struct vae_image *image, uint32_t size, double least,
                  double most, struct vae_error *error);
 void vae_data_clear(struct vae_data *data);
-/* Of all pictures in their order, and how they are reduced. */
+/* Returns a hash of all pictures in their order, and of their reductions. */
 uint64_t vae_data_hash(const struct vae_data *data);
 
-/* What vae_random_init is told, beside the seed, where it is not the number of a step: streams that
- * no step's samples share. */
+/* Stream numbers for vae_random_init in place of a step's number: no step's samples share them. */
 #define VAE_STREAM_START       UINT64_MAX
 #define VAE_STREAM_VALIDATION  (UINT64_MAX - 1)
 #define VAE_STREAM_SENSITIVITY (UINT64_MAX - 2)
 #define VAE_STREAM_TABLES      (UINT64_MAX - 3)
 
-/* A random size x size patch in a random one of the eight orientations, pictures weighted by their
- * pixels as reduced: size x size x channels, samples / 255 - offset. Its factor is drawn evenly in
- * the logarithm between the picture's bounds, which are raised to what the picture needs to hold
- * the window. data is not empty and every picture is at least size x size. */
+/* Draws a random size x size patch in one of the eight orientations: size x size x channels,
+ * samples / 255 - offset. Pictures are weighted by their pixels after reduction. The factor is
+ * drawn evenly in the logarithm between the picture's bounds; these are raised if the window would
+ * not fit the picture. data is not empty and every picture is at least size x size. */
 void vae_data_patch(const struct vae_data *data, struct vae_random *random, uint32_t size,
                     float offset, float *patch);
-/* The patch in the middle of picture i, as it stands. */
+/* Copies the unreduced patch in the middle of picture i. */
 void vae_data_middle(const struct vae_data *data, size_t i, uint32_t width, uint32_t height,
                      float offset, float *patch);
 

@@ -16,8 +16,8 @@ static double dot(const double *a, const double *b, size_t n)
 	return (s[0] + s[1]) + (s[2] + s[3]);
 }
 
-/* a := H a H for n - 2 reflections H = I - 2 u u^T; u_k stays in row k of `reflector`. Leaves the
- * tridiagonal matrix in diagonal, off. */
+/* Tridiagonalises a: a := H a H for n - 2 reflections H = I - 2 u u^T. u_k stays in row k of
+ * `reflector`; diagonal and off hold the result. */
 static void tridiagonal(double *a, size_t n, double *reflector, double *diagonal, double *off,
                         double *p)
 {
@@ -55,8 +55,8 @@ static void tridiagonal(double *a, size_t n, double *reflector, double *diagonal
 	}
 }
 
-/* QL with implicit shifts on the tridiagonal matrix; every rotation is applied to two rows of
- * vectors. */
+/* Diagonalises the tridiagonal matrix by QL with implicit shifts; every rotation is applied to two
+ * rows of vectors. */
 static int diagonalise(double *d, double *e, size_t n, double *vectors)
 {
 	for (size_t l = 0; l < n; l++)
@@ -103,7 +103,7 @@ static int diagonalise(double *d, double *e, size_t n, double *vectors)
 	return 0;
 }
 
-/* vectors := vectors applied to the product of reflections: each row v becomes H_0 H_1 ... v. */
+/* Applies the product of the reflections to vectors: each row v becomes H_0 H_1 ... v. */
 static void unreflect(const double *reflector, size_t n, double *vectors)
 {
 	for (size_t i = 0; i < n; i++)
@@ -131,7 +131,7 @@ int vae_eigen(double *matrix, size_t n, double *values, double *vectors, struct 
 		rc = vae_fail(error, VAE_EDATA, "the principal components do not converge");
 	unreflect(reflector, n, vectors);
 	for (size_t i = 0; i + 1 < n;
-	     i++) { /* selection sort: n is a few hundred, and rows are swapped at most once each */
+	     i++) { /* selection sort: n is a few hundred, and a row is swapped at most once */
 		size_t best = i;
 		for (size_t j = i + 1; j < n; j++)
 			if (values[j] > values[best])

@@ -4,9 +4,9 @@
 
 #include "base/memory.h"
 
-/* Eigenvalues (descending) and eigenvectors (row i of vectors, unit length) of a symmetric n x n
- * matrix, which is destroyed. Householder's tridiagonal form, then QL with implicit shifts (Golub
- * and Van Loan, Matrix Computations, 8.3). */
+/* Computes eigenvalues (descending) and eigenvectors (row i of vectors, unit length) of a symmetric
+ * n x n matrix, which is destroyed. Householder's tridiagonal form, then QL with implicit shifts
+ * (Golub and Van Loan, Matrix Computations, 8.3). */
 int vae_eigen(double *matrix, size_t n, double *values, double *vectors, struct vae_error *error);
 
 #endif

@@ -5,14 +5,13 @@
 #include "nn/net.h"
 #include "vae.h"
 
-/* Whether `to` differs from `from` by more blocks and layers alone: 0, or VAE_EARG. */
+/* Checks that `to` differs from `from` only by more blocks and layers: 0, or VAE_EARG. */
 int vae_grow_check(const struct vae_arch *from, const struct vae_arch *to, struct vae_error *error);
 
-/* Copies into value (flat, nets' parameters) what the model has of them, by their names. A matrix
- * of which the model has fewer columns keeps its own in the others. Where nets differ from the
- * model in the numbers of blocks and layers alone, and value is what vae_start makes, whose added
- * blocks are the identity, the network then gives what the model does, to the bit. nets have passed
- * vae_grow_check. */
+/* Copies the model's parameters into value (flat, nets' parameters), by their names. If a matrix of
+ * the model has fewer columns, the others keep their values. If nets have only more blocks and
+ * layers than the model, and value comes from vae_start, whose added blocks are the identity, then
+ * the network computes what the model does, to the bit. nets have passed vae_grow_check. */
 int vae_grow(const struct vae_nets *nets, float *value, const struct vae_model *model,
              struct vae_error *error);
 

@@ -8,12 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHUNK                                                                                     \
-	16384 /* floats; sums are made chunk by chunk, so they do not depend on the number of threads \
-	       */
-#define MUON_STEPS                                                                                 \
-	2 /* a matrix's direction is made anew so often; the momentum turns more slowly, over 20 steps \
-	   */
+/* floats; sums are computed chunk by chunk, so they do not depend on the number of threads */
+#define CHUNK      16384
+/* steps between new directions of a matrix; its momentum turns more slowly, over 20 steps */
+#define MUON_STEPS 2
 
 static size_t chunks_of(size_t size) { return (size + CHUNK - 1) / CHUNK; }
 
@@ -42,7 +40,8 @@ void vae_optimiser_clear(struct vae_optimiser *o)
 	memset(o, 0, sizeof *o);
 }
 
-/* Of a part itself, which stands first in a thread's room, and of what orthogonal.h needs. */
+/* Returns the floats for a part: the part itself, first in a thread's memory, and the working
+ * memory of orthogonal.h. */
 static size_t part_floats(const struct vae_params *params, const struct vae_muon_part *part)
 {
 	return (params->list[part->param].rows * part->columns + 15) / 16 * 16;
@@ -92,18 +91,18 @@ double vae_optimiser_gather(const struct vae_optimiser *o, float *const *gradien
 	return sqrt(total);
 }
 
-/* What a step is made of, for all parameters alike. */
+/* The numbers of one step, the same for all parameters. */
 struct step {
 	const struct vae_optimiser *o;
 	const struct vae_params *params;
 	float *value;
 	const float *gradient;
-	float scale, follow; /* of the gradient; how far the average goes */
+	float scale, follow; /* factor of the gradient; how far the average moves */
 	double rate;
 	const struct vae_bf16 *bf16;
 };
 
-/* The gradient goes into the momentum, and x, row by row, is where it goes from there. */
+/* Adds the gradient to the momentum; x receives Nesterov's extrapolation, row by row. */
 static void gather_momentum(const struct step *s, const struct vae_muon_part *part, float *x)
 {
 	const struct vae_param *p = &s->params->list[part->param];
@@ -114,8 +113,8 @@ static void gather_momentum(const struct step *s, const struct vae_muon_part *pa
 	}
 }
 
-/* The orthogonal factor, at 0.2 of the rate for each number's root mean square: 1 / sqrt(the larger
- * side) as it comes. One that is not due goes on in its last direction. */
+/* Moves a matrix along the orthogonal factor, scaled to a root mean square of 0.2 of the rate; the
+ * factor itself has 1 / sqrt(the larger side). If no new direction is due, the last one is used. */
 static void muon_step(const struct step *s, const struct vae_muon_part *part, bool due, float *room)
 {
 	const struct vae_param *p = &s->params->list[part->param];
@@ -145,7 +144,7 @@ void vae_optimiser_step(struct vae_optimiser *o, const struct vae_params *params
 	                 .scale = clip > 0 && norm > clip ? (float)(clip / norm) : 1,
 	                 .follow = (float)(1 - fmin(ema, (t + 1) / (t + 10))),
 	                 .rate = rate,
-	                 .bf16 = bf16}; /* the average starts fast */
+	                 .bf16 = bf16}; /* the average is fast at first */
 	double corrected = rate * sqrt(1 - pow(b2, t)) / (1 - pow(b1, t));
 #pragma omp parallel for schedule(dynamic)
 	for (int i = 0; i < params->count; i++) {

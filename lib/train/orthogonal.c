@@ -4,14 +4,15 @@
 #include <math.h>
 #include <string.h>
 
-#define BAND                                                                                 \
-	96 /* rows of a symmetric product that are made at once, from their diagonal block on; a \
-	      multiple of VAE_PANEL */
+/* rows of a symmetric product computed at once, from their diagonal block on; a multiple of
+ * VAE_PANEL */
+#define BAND 96
 
-/* Singular values s become s (a + b s^2 + c s^4), time after time (Newton-Schulz). Each polynomial
- * is the one that is least far from 1 on what the one before leaves of [0.01, 1] (Amsel et al.
- * 2025, "The Polar Express"), with 2 % to spare above, for what bf16 rounds up: past that end they
- * rise steeply. Three do what takes Muon's own polynomial five. */
+/* Coefficients of the Newton-Schulz iteration: singular values s become s (a + b s^2 + c s^4), one
+ * row after the other. Each polynomial has the least distance from 1 on the image of [0.01, 1]
+ * under the ones before (Amsel et al. 2025, "The Polar Express"), with a margin of 2 % above for
+ * rounding to bf16: beyond that end they rise steeply. Three of them do the work of five of Muon's
+ * own polynomial. */
 static const double poly[][3] = {
 	{7.942388, -22.287293, 15.823857},
 	{3.587512, -2.584461, 0.489344},
@@ -27,7 +28,7 @@ size_t vae_orthogonal_room(size_t rows, size_t columns)
 	       padded(vae_max(vae_packed_size(m, n), vae_packed_size(n, m)));
 }
 
-/* What one run works on: x is n x m with n <= m. */
+/* Working state: x is n x m with n <= m. */
 struct polar {
 	size_t n, m;
 	float *x, *gram, *square, *packed, *room; /* room: of products */
@@ -36,7 +37,7 @@ struct polar {
 	bool bf16;
 };
 
-/* c = a a^T, where a is n x k: above the diagonal blocks by multiplying, below them by copying. */
+/* Computes c = a a^T, where a is n x k: products above the diagonal blocks, copies below. */
 static void symmetric_product(const struct polar *p, float *c, const float *a, size_t k)
 {
 	size_t n = p->n, depth = p->bf16 ? (k + 1) / 2 : k;
@@ -66,9 +67,9 @@ static double norm_of(const float *x, size_t n)
 	return sqrt(((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7])));
 }
 
-/* x = (a + b x x^T + c (x x^T)^2) x. The first time x is brought to singular values of 1 at most,
- * by the square root of the Frobenius norm of x x^T, which is the trace of its square: nearer than
- * the norm of x itself. */
+/* Computes x = (a + b x x^T + c (x x^T)^2) x. The first call scales x to singular values of at most
+ * 1, by the square root of the Frobenius norm of x x^T (from the trace of its square), which is a
+ * closer bound than the norm of x itself. */
 static void iterate(const struct polar *p, const double coefficient[3], bool first)
 {
 	size_t n = p->n;
@@ -115,7 +116,7 @@ void vae_orthogonal(float *x, size_t rows, size_t columns, float *room, const st
 		memset(x, 0, n * m * sizeof *x);
 		return;
 	}
-	float scale = (float)(1 / norm); /* so that no product over- or underflows */
+	float scale = (float)(1 / norm); /* prevents overflow and underflow in products */
 	for (size_t i = 0; i < n * m; i++)
 		x[i] *= scale;
 	struct polar p = {.n = n, .m = m, .bf16 = bf16, .room = room};

@@ -30,7 +30,7 @@ static void negate(float *patch, size_t pixels)
 		patch[i] = -patch[i];
 }
 
-/* The other two are one level each, black more often than not. */
+/* Keeps one channel; sets the other two to one level each, more often to black. */
 static void keep_channel(float *patch, size_t pixels, struct vae_random *random)
 {
 	uint32_t kept = vae_random_below(random, 3);
@@ -43,7 +43,7 @@ static void keep_channel(float *patch, size_t pixels, struct vae_random *random)
 				PIXEL(patch, i)[c] = level[c];
 }
 
-/* A turn about the grey axis, its distance from there scaled, and contrast about mid-grey. */
+/* Turns the hue around the grey axis, scales saturation, and changes contrast around mid-grey. */
 static void shift_hue(float *patch, size_t pixels, struct vae_random *random)
 {
 	float angle = between(random, 0, 6.2831853f), saturation = between(random, 0, 3),
@@ -59,7 +59,7 @@ static void shift_hue(float *patch, size_t pixels, struct vae_random *random)
 	}
 }
 
-/* Each channel at one of its ends, or anywhere. */
+/* Draws each channel at one of its ends, or anywhere between. */
 static void draw_colour(float colour[3], struct vae_random *random)
 {
 	bool plain = vae_random_below(random, 2);
@@ -68,7 +68,8 @@ static void draw_colour(float colour[3], struct vae_random *random)
 			plain ? (vae_random_below(random, 2) ? 0.5f : -0.5f) : between(random, -0.5f, 0.5f);
 }
 
-/* steepness 1: from the darkest to the brightest; more: an edge about the middle. */
+/* Maps brightness to a mixture of two colours. steepness 1: linearly from the darkest to the
+ * brightest; more: an edge in the middle. */
 static void two_colours(float *patch, size_t pixels, float steepness, struct vae_random *random)
 {
 	float a[3], b[3], low = 1, high = -1;

@@ -1,6 +1,6 @@
 /* sensitivity.c - the diagonal of the distortion's Hessian H at rounded latents, by Hutchinson's
- * trick (1989): for random signs v, E v_i (Hv)_i = H_ii, and Hv is the difference of two gradients.
- * Each patch draws its own v; cells and patches average. */
+ * method (1989): for random signs v, E v_i (Hv)_i = H_ii, and Hv is the difference of two
+ * gradients. Each patch draws its own v; the result is the mean over cells and patches. */
 #include "train/sensitivity.h"
 #include "stream/geometry.h"
 
@@ -8,12 +8,11 @@
 #include <string.h>
 
 #define PATCHES 48
-#define STEP                                                                                      \
-	0.015625f /* to either side: a power of two; with 0.125 they are twice as large at low rates, \
-	             where nothing else is uncertain */
+/* to either side, a power of two; with 0.125 sensitivities double at low rates, where they are
+ * certain otherwise */
+#define STEP    0.015625f
 
-/* The slope along what y, the synthesis's input, differs from quantised by, over the square of
- * STEP. */
+/* Adds the slopes along (y - quantised) over the square of STEP; y is the synthesis's input. */
 static void add_slopes(double *sum, struct vae_objective *o, const struct vae_weights *weights,
                        uint16_t quality, size_t n)
 {
@@ -48,8 +47,7 @@ void vae_sensitivity_row(float *row, int knot, struct vae_objective *o,
 			y[k] = 2 * o->rate.quantised[k] - y[k];
 		add_slopes(sum, o, weights, quality, n);
 	}
-	/* v H v was added twice, and half of H is what a square costs; the distortion is that of a
-	 * pixel */
+	/* v H v was added twice; a squared error costs half of H; the distortion is a pixel's */
 	double worth = (double)(o->rows * o->columns) / 4 / (double)(PATCHES * n / channels);
 	for (size_t c = 0; c < channels; c++)
 		row[c] = (float)fmax(worth * sum[c], 0);

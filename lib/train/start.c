@@ -20,13 +20,14 @@ static bool ends(const char *name, const char *tail)
 	return n >= m && !strcmp(name + n - m, tail);
 }
 
-/* A parameter of one of the contexts, of which there is one for each step of y after the first. */
+/* Returns whether a parameter belongs to a context; each step of y after the first has one. */
 static bool of_context(const char *name, const char *tail)
 {
 	return !strncmp(name, "prior.ctx", 9) && ends(name, tail);
 }
 
-/* The last product of every residual branch starts at 0, so that a block starts as the identity. */
+/* Returns whether a parameter starts at 0: the last product of every residual branch, so that a
+ * block starts as the identity. */
 static bool starts_at_zero(const char *name)
 {
 	return ends(name, ".w2.weight") || ends(name, ".w4.weight") ||
@@ -36,8 +37,8 @@ static bool starts_at_zero(const char *name)
 	       !strcmp(name, "enc.to_y.weight");
 }
 
-/* Uniform in +-bound: bound 1/sqrt(inputs) under a leaky or no activation, as deep-learning
- * libraries do. */
+/* Draws weights uniformly in +-bound: 1/sqrt(inputs) under a leaky or no activation, as in
+ * deep-learning libraries. */
 static void random_weights(const struct vae_nets *nets, uint64_t seed, float *value)
 {
 	for (int i = 0; i < nets->params.count; i++) {
@@ -61,13 +62,13 @@ static void fill(float *table, int rows, int columns, float v)
 		table[i] = v;
 }
 
-/* Knot k of a table over quality whose logarithm runs evenly from low to high. */
+/* Returns entry k of a table over quality whose logarithm runs evenly from low to high. */
 static double between(double low, double high, int k, int knots)
 {
 	return low + (high - low) * k / (knots - 1);
 }
 
-/* Second moments of random patches about mid-grey, and their eigenvectors. */
+/* Computes the second moments of random patches around mid-grey, and their eigenvectors. */
 static int components(const struct vae_data *data, uint64_t seed, double *values, double *vectors,
                       struct vae_error *error)
 {
@@ -102,9 +103,9 @@ static int components(const struct vae_data *data, uint64_t seed, double *values
 	return rc;
 }
 
-/* The step of the middle quality. Rate theory: 768 orthonormal coefficients for 256 pixels,
- * distortion step^2 / 12 each, so that bpp + lambda 255^2 MSE is least where 255^2 step^2 / 12 =
- * 768 / (2 ln 2 256 lambda). */
+/* Returns the quantisation step at the middle quality. Rate theory: 768 orthonormal coefficients
+ * for 256 pixels have a distortion of step^2 / 12 each, so that bpp + lambda 255^2 MSE is smallest
+ * at 255^2 step^2 / 12 = 768 / (2 ln 2 256 lambda). */
 static double middle_step(const struct vae_arch *a)
 {
 	double lambda = sqrt(a->lambda_min * a->lambda_max);
@@ -144,7 +145,7 @@ static void transform_start(const struct vae_nets *nets, const double *values,
 		to_y[i * a->y + i] = (float)(1 / step);
 		guess[a->y + i] = (float)log(fmin(fmax(sqrt(values[i]) / step, 0.12), 400));
 		for (int y = 0; y < PATCH;
-		     y++) /* pixel (y, x) is in grid cell (y/4, x/4), at (y%4, x%4) of its 4 x 4 patch */
+		     y++) /* pixel (y, x) is at (y%4, x%4) in the 4x4 patch of grid cell (y/4, x/4) */
 			for (int x = 0; x < PATCH; x++)
 				for (int c = 0; c < 3; c++)
 					content[(i * 16 + y / 4 * 4 + x / 4) * a->grid + (y % 4 * 4 + x % 4) * 3 + c] =
@@ -162,8 +163,8 @@ static void transform_start(const struct vae_nets *nets, const double *values,
 	}
 }
 
-/* What the mean squared error is without the components that the latents have no room for. values
- * descend. */
+/* Returns the PSNR without the components for which the latents have no channel. values are
+ * descending. */
 static double kept_psnr(const struct vae_arch *a, const double *values)
 {
 	double lost = 0;
@@ -190,8 +191,8 @@ static int start_photo(const struct vae_nets *nets, const struct vae_data *data,
 	return rc;
 }
 
-/* Steps from 1 down to 1/16 of the prior's deviation: from a few bits a number to more than its
- * posterior is sharp. */
+/* Starts the steps from 1 down to 1/16 of the prior's deviation: from a few bits a number to finer
+ * than its posterior. */
 static void start_mlp(const struct vae_nets *nets, float *value)
 {
 	const struct vae_arch *a = &nets->arch;

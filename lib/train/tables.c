@@ -17,7 +17,7 @@ int vae_tables_see(struct vae_cdfs_seen *seen, const struct vae_tables_source *s
 	size_t columns = o->columns / VAE_CELL_PX,
 		   cells = columns < VAE_SLICE_CELLS
 	                   ? columns
-	                   : VAE_SLICE_CELLS; /* of a larger patch the first slice */
+	                   : VAE_SLICE_CELLS; /* the first slice of a larger patch */
 	struct vae_symbols symbols = {0};
 	struct vae_choice choice;
 	struct vae_prior prior = {.nets = o->nets,

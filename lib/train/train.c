@@ -25,30 +25,30 @@
 #include <string.h>
 #include <time.h>
 
-#define HALT_SKIPS      50 /* so many steps in a row without a finite gradient are a divergence */
+#define HALT_SKIPS      50     /* steps in a row without a finite gradient that mean divergence */
 #define OFTEN_LOW       0.0015 /* lambda: about 0.15 bpp */
 #define OFTEN_HIGH      0.1    /* about 1.5 bpp */
-#define VALID_QUALITIES 5      /* validation: so many qualities, evenly from 0 to 100 */
+#define VALID_QUALITIES 5      /* qualities of validation, evenly spaced from 0 to 100 */
 
 struct worker {
 	struct vae_objective objective;
 	struct vae_objective_sums sums;
-	size_t first, samples; /* of a batch: photo counts patches, mlp has them as rows */
+	size_t first, samples; /* of a batch: patches for photo, rows for mlp */
 };
 
 struct vae_trainer {
 	struct vae_train_options options;
-	struct vae_model *init; /* what the weights started from, or NULL */
+	struct vae_model *init; /* model that the weights started from, or NULL */
 	struct vae_nets *nets;
 	struct vae_weights weights;
 	struct vae_optimiser optimiser;
 	struct vae_data data, validation;
 	struct worker *worker;
-	float **gradient;     /* [workers], of all parameters, each worker's own; owned */
+	float **gradient;     /* [workers], of all parameters, one for each worker; owned */
 	int workers, threads; /* a worker is a thread that has samples */
-	bool started; /* the weights are there: those of a model, a checkpoint, or the first step */
+	bool started; /* whether the weights are set: from a model, a checkpoint, or the first step */
 	double earlier_seconds; /* of training before this run */
-	double run_seconds;     /* of this run, by the clock of rank 0 */
+	double run_seconds;     /* of this run, by rank 0's clock */
 	uint64_t skipped;
 	double start_psnr; /* see vae_trainer_start_psnr */
 	FILE *log;         /* rank 0's, or NULL */
@@ -71,7 +71,7 @@ void vae_train_defaults(struct vae_train_options *o)
 	                                .seed = 1};
 }
 
-/* Seconds of the clock that minutes are counted by: rank 0's, so that all stop, report and save
+/* Reads the clock that minutes are counted by: rank 0's, so that all ranks stop, report and save
  * after the same step. */
 static int now(const struct vae_trainer *trainer, double *seconds, struct vae_error *error)
 {
@@ -93,8 +93,7 @@ static const char *const loss_name[] = {[VAE_LOSS_MSE] = "mse",
                                         [VAE_LOSS_VISION] = "vision"};
 #define LAST_LOSS VAE_LOSS_VISION
 
-/* What a run has that is told nothing: the checkpoint's, the model's that it starts from, or the
- * network's own. */
+/* Returns the default loss: the checkpoint's, else the initial model's, else the network kind's. */
 static int default_loss(const struct vae_checkpoint_head *head, const struct vae_model *init,
                         bool photo)
 {
@@ -108,7 +107,7 @@ static int default_loss(const struct vae_checkpoint_head *head, const struct vae
 
 static bool has_metric(int loss) { return loss == VAE_LOSS_MS_SSIM || loss == VAE_LOSS_VISION; }
 
-/* As default_loss, of the metric's share in the distortion, once the loss is known. */
+/* Returns the default share of the metric in the distortion, once the loss is known. */
 static double default_share(const struct vae_checkpoint_head *head, const struct vae_model *init,
                             int loss)
 {
@@ -125,7 +124,7 @@ static double default_share(const struct vae_checkpoint_head *head, const struct
 
 static double decibels(double distortion) { return -10 * log10(distortion); }
 
-/* Whether this process writes: alone, or the first of many. */
+/* Returns whether this process writes: it is alone, or rank 0. */
 static bool leads(const struct vae_train_options *o) { return vae_rank(o->cluster) == 0; }
 
 static bool is_photo(const struct vae_trainer *t) { return t->nets->arch.kind == VAE_ARCH_PHOTO; }
@@ -182,8 +181,7 @@ static int check_options(const struct vae_train_options *o, struct vae_error *er
 	return !rc && o->summary ? vae_metadata_check("summary", o->summary, error) : rc;
 }
 
-/* The architecture comes from the checkpoint, else from the initial model, else from the options.
- */
+/* Chooses the architecture: the checkpoint's, else the initial model's, else the options'. */
 static int choose_arch(struct vae_trainer *t, const struct vae_checkpoint_head *head,
                        const struct vae_model *init, struct vae_error *error)
 {
@@ -204,8 +202,8 @@ static int choose_arch(struct vae_trainer *t, const struct vae_checkpoint_head *
 		arch.lambda_max = o->lambda_max;
 	}
 	vae_arch_format(&arch, line);
-	if (vae_arch_parse(&arch, line, error)) /* as whoever reads the model or the checkpoint will:
-	                                           lambda in nine digits and within bounds */
+	/* Parse the line as every reader of the model will: lambda in nine digits and within bounds. */
+	if (vae_arch_parse(&arch, line, error))
 		return VAE_EARG;
 	bool photo = arch.kind == VAE_ARCH_PHOTO;
 	if (t->options.loss == VAE_LOSS_DEFAULT)
@@ -228,7 +226,7 @@ static int choose_arch(struct vae_trainer *t, const struct vae_checkpoint_head *
 	return vae_nets_new(&t->nets, &arch, error);
 }
 
-/* Rank 0 looks for the checkpoint, and all know what it found: 1, 0 for none, or an error. */
+/* Looks for the checkpoint on rank 0 and tells all ranks the result: 1, 0 for none, or an error. */
 static int find_checkpoint(const struct vae_train_options *o, struct vae_checkpoint_head *head,
                            struct vae_error *error)
 {
@@ -268,7 +266,7 @@ static int load_start(struct vae_trainer *t, const struct vae_checkpoint_head *h
 		t->options.seed = head->seed;
 		t->earlier_seconds = head->seconds;
 		t->skipped = head->skipped;
-		t->started = leads(&t->options); /* the other ranks have them in begin */
+		t->started = leads(&t->options); /* the other ranks receive them in begin */
 	} else if (init && !t->options.grow) {
 		int rc = vae_model_values(init, t->weights.value, error);
 		if (rc)
@@ -321,7 +319,7 @@ static int new_workers(struct vae_trainer *t, struct vae_error *error)
 	return 0;
 }
 
-/* What rounding takes of the initial model, for a synthesis that learns alone. */
+/* Prepares the initial model's parts that rounding needs, for training of the synthesis alone. */
 static int load_rounding(const struct vae_trainer *t, struct vae_error *error)
 {
 	if (!t->options.synthesis)
@@ -336,8 +334,8 @@ static int load_rounding(const struct vae_trainer *t, struct vae_error *error)
 	                      t->options.init);
 }
 
-/* Of the kinds of bf16 the best that all ranks have: Muon multiplies with it too, and must come to
- * the same everywhere. */
+/* Chooses the best kind of bf16 products that all ranks have: Muon uses them too, and its results
+ * must be equal everywhere. */
 static int choose_products(struct vae_trainer *t, struct vae_error *error)
 {
 	const struct vae_bf16 *mine = t->options.precision != VAE_PRECISION_FLOAT32 ? vae_bf16() : NULL;
@@ -446,8 +444,8 @@ double vae_trainer_start_psnr(const struct vae_trainer *t) { return t->start_psn
 
 /* ---- one step -------------------------------------------------------------------------------- */
 
-/* Evenly in log lambda: three times out of four between OFTEN_LOW and OFTEN_HIGH, where most
- * pictures are kept, else anywhere. */
+/* Draws a quality evenly in log lambda: three times out of four between OFTEN_LOW and OFTEN_HIGH,
+ * the range of most stored pictures, else anywhere. */
 static uint16_t draw_quality(struct vae_random *random, const struct vae_arch *a)
 {
 	double span = log(a->lambda_max / a->lambda_min), low = log(OFTEN_LOW / a->lambda_min) / span,
@@ -461,8 +459,8 @@ static uint16_t draw_quality(struct vae_random *random, const struct vae_arch *a
 	return (uint16_t)(first + vae_random_below(random, last - first + 1));
 }
 
-/* The samples of worker i. Each draws from its own stream (seed, step, number in the batch), so
- * that it is the same whoever has it. */
+/* Processes the samples of worker i. Each sample draws from its own stream (seed, step, number in
+ * the batch), so that any worker computes the same. */
 static void work(struct vae_trainer *t, int i, uint64_t step)
 {
 	struct worker *w = &t->worker[i];
@@ -482,7 +480,7 @@ static void work(struct vae_trainer *t, int i, uint64_t step)
 		return;
 	}
 	size_t floats = (size_t)(t->nets->arch.width * t->nets->arch.height);
-	for (size_t k = 0; k < w->samples; k++) { /* as they stand: digits have an orientation */
+	for (size_t k = 0; k < w->samples; k++) { /* unturned: digits have an orientation */
 		vae_random_init(&o->random, options->seed, step, w->first + k);
 		vae_data_middle(&t->data, vae_random_below(&o->random, (uint32_t)t->data.count),
 		                (uint32_t)t->nets->arch.width, (uint32_t)t->nets->arch.height, 0,
@@ -492,7 +490,7 @@ static void work(struct vae_trainer *t, int i, uint64_t step)
 	vae_objective_pass(o, &t->weights, 0, true, weight, t->gradient[i], &w->sums);
 }
 
-/* The sums of all workers of all ranks. */
+/* Sums over all workers of all ranks. */
 static int drain(struct vae_trainer *t, struct vae_objective_sums *sums, struct vae_error *error)
 {
 	*sums = (struct vae_objective_sums){0};
@@ -504,8 +502,8 @@ static int drain(struct vae_trainer *t, struct vae_objective_sums *sums, struct 
 	return vae_ranks_sum(t->options.cluster, (double *)sums, sizeof *sums / sizeof(double), error);
 }
 
-/* 1 until the last `decay` of the way, then linearly down to 1 %; the way is counted in steps or
- * minutes, whichever is further. */
+/* Returns the factor of the rate: 1 until the last `decay` of the run, then linearly down to 1 %.
+ * Progress counts in steps or minutes, whichever is further. */
 static double schedule(const struct vae_trainer *t, double seconds)
 {
 	const struct vae_train_options *o = &t->options;
@@ -518,7 +516,8 @@ static double schedule(const struct vae_trainer *t, double seconds)
 	return o->lr * left * fmin(1, (step + 1) / (double)(o->warmup + 1));
 }
 
-/* t->gradient[0] becomes the sum over all workers of all ranks, and *norm its norm. */
+/* Sums the gradients of all workers of all ranks in t->gradient[0], and stores the norm in *norm.
+ */
 static int gather(struct vae_trainer *t, double *norm, struct vae_error *error)
 {
 	*norm = vae_optimiser_gather(&t->optimiser, t->gradient, t->workers);
@@ -529,8 +528,7 @@ static int gather(struct vae_trainer *t, double *norm, struct vae_error *error)
 	return rc;
 }
 
-/* Returns 1 where the gradient was finite, and with it the step taken, 0 where it was not, or an
- * error. */
+/* Returns 1 after a step, 0 if the gradient was not finite and no step was taken, or an error. */
 static int one_step(struct vae_trainer *t, double rate, struct vae_objective_sums *sums,
                     double *norm, struct vae_error *error)
 {
@@ -556,8 +554,8 @@ static int one_step(struct vae_trainer *t, double rate, struct vae_objective_sum
 
 /* ---- validation, reports, saving ------------------------------------------------------------- */
 
-/* Lets the averaged weights, which are what is shipped (before their rounding to 16 bits), take the
- * place of the live ones, in float32; and back. */
+/* Puts the averaged weights, which are shipped (after rounding to 16 bits), in place of the live
+ * ones, in float32. Returns the live ones, for use_live. */
 static struct vae_weights use_average(struct vae_trainer *t)
 {
 	struct vae_weights live = t->weights;
@@ -666,8 +664,8 @@ static int write_checkpoint(const struct vae_trainer *t, struct vae_error *error
 	                            error);
 }
 
-/* Ranks that are not equal any more, by an error of a machine or of what is between them, have no
- * state worth keeping. */
+/* If the ranks differ, by an error of a machine or the network, their state is not worth keeping.
+ */
 static int save_checkpoint(const struct vae_trainer *t, struct vae_error *error)
 {
 	const struct vae_cluster *c = t->options.cluster;
@@ -677,11 +675,11 @@ static int save_checkpoint(const struct vae_trainer *t, struct vae_error *error)
 	return rc ? rc : write_checkpoint(t, error);
 }
 
-/* What a run counts by, apart from what the model is made of. */
+/* The state of a run's loop. */
 struct run {
 	vae_train_report *report;
 	void *context;
-	bool go_on;                     /* the report has not asked to stop */
+	bool go_on;                     /* false: the report asked to stop */
 	struct vae_objective_sums sums; /* since the last report */
 	uint64_t report_step;
 	double report_time, save_time, rate, norm;
@@ -724,12 +722,12 @@ static int report_train(struct vae_trainer *t, struct run *r, double time, struc
 static bool finished(const struct vae_trainer *t)
 {
 	const struct vae_train_options *o = &t->options;
-	bool endless = !o->steps && o->minutes > 0; /* but for the minutes */
+	bool endless = !o->steps && o->minutes > 0; /* apart from the minutes */
 	return (!endless && t->optimiser.step >= o->steps) ||
 	       (o->minutes > 0 && t->run_seconds >= 60 * o->minutes);
 }
 
-/* The weights before the first step, made or read by rank 0, whose whole state goes to all. */
+/* Makes or reads the first weights on rank 0, and sends its whole state to all ranks. */
 static int begin(struct vae_trainer *t, struct vae_error *error)
 {
 	const struct vae_cluster *c = t->options.cluster;
@@ -791,7 +789,7 @@ static int run_steps(struct vae_trainer *t, struct run *r, struct vae_error *err
 		}
 	}
 	if (rc)
-		write_checkpoint(t, NULL); /* a log that cannot be written takes no work with it */
+		write_checkpoint(t, NULL); /* a log that cannot be written must not cost the training */
 	return rc;
 }
 
@@ -815,7 +813,7 @@ int vae_trainer_run(struct vae_trainer *t, vae_train_report *report, void *conte
 
 /* ---- the model ------------------------------------------------------------------------------- */
 
-/* Writes what the run came to, in ASCII. */
+/* Formats the figures of the run, in ASCII. */
 static int print_figures(const struct vae_trainer *t, char *text, size_t room)
 {
 	const struct vae_train_options *o = &t->options;
@@ -846,8 +844,8 @@ static int print_figures(const struct vae_trainer *t, char *text, size_t room)
 	return n;
 }
 
-/* Makes the text of the metadata entry "training": the figures, then the caller's summary. The
- * caller frees *text. */
+/* Formats the metadata entry "training": the figures, then the caller's summary. The caller frees
+ * *text. */
 static int describe(char **text, const struct vae_trainer *t, struct vae_error *error)
 {
 	char figures[600];
@@ -860,8 +858,8 @@ static int describe(char **text, const struct vae_trainer *t, struct vae_error *
 	return rc;
 }
 
-/* What photo models hold besides weights, of training pictures: how rounding weighs errors, and the
- * entropy tables of what it leaves. */
+/* The measured part of a photo model: the sensitivity to rounding errors, and the counts for the
+ * entropy tables. */
 struct measure {
 	struct vae_trainer *trainer;
 	struct vae_tables_source source;
@@ -869,7 +867,7 @@ struct measure {
 	struct vae_cdfs_seen *seen; /* [workers] */
 };
 
-/* A worker's share of the knots. */
+/* Measures a worker's share of the knots. */
 static int measure_knots(void *context, size_t i, int thread, struct vae_error *error)
 {
 	const struct measure *m = context;
@@ -885,7 +883,7 @@ static int measure_knots(void *context, size_t i, int thread, struct vae_error *
 	return rc;
 }
 
-/* scales: Gaussian ones at first, which make way for those that were seen. */
+/* Measures the tables. scales: Gaussian ones on entry, replaced by those that were counted. */
 static int measure(struct vae_trainer *t, float *sensitivity, struct vae_cdfs *scales,
                    struct vae_error *error)
 {
