@@ -6,15 +6,16 @@
 #   EACH=yes bench/rd.sh FOLDER > each.csv      a line for each image: codec,q,image,bpp,psnr,msssim,ssimulacra2
 #
 # Whole files, written by each codec's own programs, are counted; PSNR, MS-SSIM and SSIMULACRA 2 are means of the images' own, by vae-stat;
-# a measure that an image is too small for is - in the table. CODECS (default: those of jpeg420 webp jxl heic_444 avif_s6_444 that are installed) chooses; ours is this suite with MODEL, at QUALITIES (default 0 to 100
-# in steps of 10), with ENC and QUANT as further options of vae-enc and vae-quant. JOBS images at a time (default: the number of cores).
+# a measure that an image is too small for is - in the table. BUTTERAUGLI=yes adds a column of its 3-norm, by bench/butteraugli, which takes
+# longer than all else. CODECS (default: those of jpeg420 webp jxl heic_444 avif_s6_444 that are installed) chooses; ours is this suite with
+# MODEL, at QUALITIES (default 0 to 100 in steps of 10), with ENC and QUANT as further options of vae-enc and vae-quant. JOBS images at a time (default: the number of cores).
 set -euo pipefail
 export LC_ALL=C
 bench=$(cd "$(dirname "$0")" && pwd)
 export PATH=$bench/../build:$PATH
 folder=${1:?usage: rd.sh FOLDER}
 jobs=${JOBS:-$(nproc)}
-export OMP_NUM_THREADS=1 MODEL=${MODEL:-photo} ENC=${ENC:-} QUANT=${QUANT:-}
+export bench BUTTERAUGLI=${BUTTERAUGLI:-} OMP_NUM_THREADS=1 MODEL=${MODEL:-photo} ENC=${ENC:-} QUANT=${QUANT:-}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -46,18 +47,22 @@ decode() {
 	esac >/dev/null 2>&1
 }
 
-# one CODEC Q IMAGE.png: bpp, psnr, msssim, ssimulacra2 and IMAGE.png, with tabs between
+# one CODEC Q IMAGE.png: bpp, psnr, msssim, ssimulacra2, IMAGE.png and the 3-norm, with tabs between
 one() {
-	local name
+	local name distance=
 	name=$work/$1-$2-$(basename "$3" .png)
 	pngtopnm "$3" | ppmtoppm >"$name.in.ppm"
 	if ! encode "$1" "$2" "$3" "$name.in.ppm" "$name.${1%%_*}" || ! decode "$1" "$name.${1%%_*}" "$name.out.ppm"; then
 		echo "rd.sh: $1 at $2 fails on $3" >&2
 		return 1
 	fi
-	ppmtoppm <"$name.out.ppm" | vae-stat -T 1 --tsv -r "$name.in.ppm" - | awk -F'\t' -v bytes="$(stat -c %s "$name.${1%%_*}")" -v image="$(basename "$3")" '
+	if [ "$BUTTERAUGLI" ]; then
+		ppmtoppm <"$name.out.ppm" >"$name.plain.ppm"
+		distance=$("$bench/butteraugli" "$name.in.ppm" "$name.plain.ppm") || return 1
+	fi
+	ppmtoppm <"$name.out.ppm" | vae-stat -T 1 --tsv -r "$name.in.ppm" - | awk -F'\t' -v bytes="$(stat -c %s "$name.${1%%_*}")" -v image="$(basename "$3")" -v distance="$distance" '
 		NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
-		{ print 8 * bytes / $at["width"] / $at["height"] "\t" $at["psnr_db"] "\t" $at["ms_ssim"] "\t" $at["ssimulacra2"] "\t" image; exit }'
+		{ print 8 * bytes / $at["width"] / $at["height"] "\t" $at["psnr_db"] "\t" $at["ms_ssim"] "\t" $at["ssimulacra2"] "\t" image "\t" distance; exit }'
 	rm -f "$name".*
 }
 export -f one encode decode
@@ -67,15 +72,15 @@ export work
 table() {
 	awk -F'\t' -v codec="$1" -v q="$2" -v each="${EACH:-}" '
 		function rounded(sum, n, digits) { return n ? sprintf("%." digits "f", sum / n) : "-" }
-		function measures(n, ssim, score) { return rounded(p, n, 3) "," rounded(s, ssim, 5) "," rounded(e, score, 3) }
-		{ images++; b += $1; p += $2 }
+		function measures(n, ssim, score) { return rounded(p, n, 3) "," rounded(s, ssim, 5) "," rounded(e, score, 3) ($6 == "" ? "" : "," rounded(d, n, 4)) }
+		{ images++; b += $1; p += $2; d += $6 }
 		$3 ~ /^-?[0-9]/ { similar++; s += $3 }
 		$4 ~ /^-?[0-9]/ { scored++; e += $4 }
-		each { gsub(/,/, "_", $5); print codec "," q "," $5 "," rounded(b, 1, 5) "," measures(1, similar, scored); images = b = p = s = e = similar = scored = 0 }
+		each { gsub(/,/, "_", $5); print codec "," q "," $5 "," rounded(b, 1, 5) "," measures(1, similar, scored); images = b = p = s = e = d = similar = scored = 0 }
 		END { if (images) print codec "," q "," rounded(b, images, 4) "," measures(images, similar, scored) }'
 }
 
-echo "codec,q,${EACH:+image,}bpp,psnr,msssim,ssimulacra2"
+echo "codec,q,${EACH:+image,}bpp,psnr,msssim,ssimulacra2${BUTTERAUGLI:+,butteraugli}"
 for codec in ${CODECS:-jpeg420 webp jxl heic_444 avif_s6_444}; do
 	command -v "${needs[$codec]}" >/dev/null || continue
 	for q in ${qualities[$codec]}; do

@@ -108,6 +108,16 @@ bd_rates() {
 	assert_output --partial "do not overlap"
 }
 
+@test "bdrate.awk: of Butteraugli's distance less is better" {
+	{
+		echo codec,q,bpp,butteraugli
+		for d in 4 2 1 0.5; do
+			awk -v d=$d 'BEGIN { printf "ours,%g,%.9f,%g\npeer,%g,%.9f,%g\n", d, 4 ^ -d, d, d, 2 * 4 ^ -d, d }'
+		done
+	} >curves.csv
+	assert_equal "$(awk -f "$ROOT/bench/bdrate.awk" -v test=ours -v anchor=peer -v metric=butteraugli curves.csv)" -50.00
+}
+
 # Curves that are straight in the logarithm, so that each delta is known: the peer takes twice our bytes of a.png and four times of
 # b.png, which reaches 60 only; c.png is ours alone. The curves of means: 3 times the bytes up to 60, where both pictures have points.
 @test "bands.sh: BD-rates of each picture and of the means, in all and by band" {
