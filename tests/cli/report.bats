@@ -170,3 +170,14 @@ bd_rates() {
 		NR > FNR && FNR > 1 { rows++; bad += (b[$2] - $3) ^ 2 > 1e-6 || (p[$2] - $4) ^ 2 > 1e-4 || (e[$2] - $6) ^ 2 > 1e-4 }
 		END { exit bad || rows != 2 }' each.csv means.csv || { cat each.csv means.csv | fail; }
 }
+
+@test "qualities.sh: settings of equal score, between points and beyond them" {
+	printf '%s\n' codec,q,bpp,psnr,msssim,ssimulacra2 ours,20,0.1,30,0.9,40 ours,50,0.4,35,0.95,65 ours,80,1,40,0.99,85 \
+		jpeg420,50,0.4,30,0.9,50 jpeg420,90,1.6,36,0.95,80 jxl,4,0.2,30,0.9,40 jxl,1,1,40,0.99,90 >table.csv
+	"$ROOT/bench/qualities.sh" table.csv >qualities
+	assert_equal "$(sed -n 1p qualities)" "$(printf 'quality\tscore\tbpp\tjpeg420\tbytes\tjxl\tbytes')"
+	assert_equal "$(sed -n 2p qualities)" "$(printf '20\t40.0\t0.100\t-\t-\t4\t2.00')"
+	assert_equal "$(sed -n 3p qualities)" "$(printf '50\t65.0\t0.400\t70\t2.00\t2.5\t1.12')"
+	sed -i /ours/d table.csv
+	run -1 "$ROOT/bench/qualities.sh" table.csv
+}
