@@ -1,11 +1,10 @@
-/* find.c - from a name or an id to a model file. Directories are searched in this order, names and
- * ids alike:
+/* find.c - finds a model file by name or id. Directories are searched in this order:
  *
- *     $VAE_MODEL_PATH (a colon between two)          chosen by the user for this command
- *     $XDG_DATA_HOME/vae-tools/models                the user's own;
- * ~/.local/share/vae-tools/models where it is not set EXE/../models the build tree: EXE is the
- * program's own directory EXE/../share/vae-tools/models                  installed, wherever that
- * was moved to VAE_MODELS                                     installed, as it was compiled */
+ *     $VAE_MODEL_PATH                   (separated by colons) chosen for this command
+ *     $XDG_DATA_HOME/vae-tools/models   the user's own; by default ~/.local/share/vae-tools/models
+ *     EXE/../models                     the build tree; EXE is the program's directory
+ *     EXE/../share/vae-tools/models     installed, even if moved after installation
+ *     VAE_MODELS                        installed, as compiled in */
 #include "model/model.h"
 #include "base/cpu.h"
 #include "base/memory.h"
@@ -35,7 +34,7 @@ static void path_clear(struct path *p)
 		free(p->directory[i]);
 }
 
-/* Adds a directory, its name joined from two parts, unless it is there already or a part is
+/* Adds a directory, its name joined from two parts, unless it is on the path already or a part is
  * missing. */
 static int path_add(struct path *p, const char *head, size_t head_bytes, const char *tail,
                     struct vae_error *error)
@@ -54,7 +53,7 @@ static int path_add(struct path *p, const char *head, size_t head_bytes, const c
 	return 0;
 }
 
-/* The directory above the program's own, or "" where the system does not tell. */
+/* Stores the directory above the program's own, or "" if the system does not tell. */
 static void program_prefix(char prefix[PATH_MAX])
 {
 	ssize_t n = readlink("/proc/self/exe", prefix, PATH_MAX - 1);
@@ -70,7 +69,7 @@ static const char *absolute_env(const char *name)
 {
 	const char *value = getenv(name);
 	return value && *value == '/' ? value
-	                              : NULL; /* the XDG specification has relative ones ignored */
+	                              : NULL; /* the XDG specification says to ignore relative paths */
 }
 
 static int path_init(struct path *p, struct vae_error *error)
@@ -95,7 +94,7 @@ static int path_init(struct path *p, struct vae_error *error)
 	return 0;
 }
 
-/* "A, B, C" for messages, cut where it grows too long. */
+/* Formats "A, B, C" for messages, cut if it is too long. */
 static void path_text(const struct path *p, char *text, size_t room)
 {
 	size_t n = 0;
@@ -114,7 +113,7 @@ static bool is_regular(const char *file)
 
 /* ---- by name --------------------------------------------------------------------------------- */
 
-/* N of a file NAME-N.safetensors, a decimal number without leading zeros, or -1. */
+/* Returns N of a file NAME-N.safetensors, a decimal number without leading zeros, or -1. */
 static long version_of(const char *file, const char *name)
 {
 	size_t n = strlen(name);
@@ -128,7 +127,7 @@ static long version_of(const char *file, const char *name)
 	return strtol(digits, NULL, 10);
 }
 
-/* *file is the path of NAME, or of its newest version, in one directory; NULL where there is
+/* Sets *file to the path of NAME, or of its newest version, in one directory; NULL if there is
  * neither. Owned by the caller. */
 static int look_up_name(char **file, const char *directory, const char *name,
                         struct vae_error *error)
@@ -143,8 +142,8 @@ static int look_up_name(char **file, const char *directory, const char *name,
 	*file = NULL;
 	DIR *listing = opendir(directory);
 	long newest = -1;
-	if (!listing && errno == ENOMEM) /* a directory that is not there has no models; of this one
-	                                    nothing is known */
+	/* A missing directory has no models; but this one could not be read. */
+	if (!listing && errno == ENOMEM)
 		return vae_fail(error, VAE_EMEM, "out of memory");
 	for (struct dirent *entry; listing && (entry = readdir(listing));) {
 		char *candidate;
@@ -174,8 +173,8 @@ static bool is_name(const char *name)
 	return n && n <= 100 && !name[n] && *name != '.';
 }
 
-/* A model that is given by its path may have been edited: its contents must be those of its id, by
- * which others would find another file. */
+/* Loads a model by its path. Such a file may have been edited: its contents must match its id, by
+ * which other programs would find a different file. */
 static int find_path(struct vae_model **model, const char *path, struct vae_error *error)
 {
 	struct vae_model *m;
@@ -254,7 +253,8 @@ static int try_file(struct vae_model **model, uint64_t id, const char *directory
 	return rc;
 }
 
-/* vae_model_load_id for a whole directory; a damaged copy does not hide a sound one behind it. */
+/* Tries vae_model_load_id on all files of a directory; a damaged copy does not hide a sound one
+ * after it. */
 static int try_directory(struct vae_model **model, uint64_t id, const char *directory,
                          struct vae_error *error)
 {
@@ -272,7 +272,7 @@ static int try_directory(struct vae_model **model, uint64_t id, const char *dire
 	return rc;
 }
 
-/* vae_model_load_id for a path that a stream names, with its contents checked as in find_path. */
+/* Tries vae_model_load_id on a path from a stream; checks the contents as find_path does. */
 static int try_hint(struct vae_model **model, uint64_t id, const char *hint,
                     struct vae_error *error)
 {
@@ -292,7 +292,7 @@ int vae_model_find_id(struct vae_model **model, uint64_t id, const char *hint,
                       struct vae_error *error)
 {
 	struct path path;
-	struct vae_error why; /* of a copy that a sound one may follow */
+	struct vae_error why; /* of a damaged copy; a sound one may follow */
 	char looked[240];
 	int failed = vae_isa_check(error), rc;
 	if (failed)

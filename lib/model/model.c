@@ -1,5 +1,5 @@
-/* model.c - a model from a file: loading, parts that are taken over when they are needed, what is
- * reported of it. */
+/* model.c - a model from a file: loads it, prepares its parts when they are needed, reports on it.
+ */
 #include "model/model.h"
 #include "base/bytes.h"
 #include "base/cpu.h"
@@ -16,17 +16,16 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
-#define MAX_ENTRIES \
-	(VAE_SCALES *   \
-	 (2 * VAE_BOUND_LIMIT + 2)) /* of the cumulative tables, were every bound the largest */
-#define MAX_DEPTH    8          /* of nesting in the header: a model's own is 3 deep */
-#define HASHED_BYTES (1 << 16)  /* read at a time to be hashed */
+/* of the cumulative tables, if every bound were the largest */
+#define MAX_ENTRIES  (VAE_SCALES * (2 * VAE_BOUND_LIMIT + 2))
+#define MAX_DEPTH    8         /* of nesting in the header; a model's own is 3 deep */
+#define HASHED_BYTES (1 << 16) /* bytes read at a time for hashing */
 
 /* ---- loading --------------------------------------------------------------------------------- */
 
 /* Returns whether arrays and objects of a JSON text are nested deeper than any model's. jansson
- * takes some 50 bytes of stack for each level, 2048 of them at most, which a small thread does not
- * have. */
+ * takes some 50 bytes of stack a level, up to 2048 levels, which a thread with a small stack does
+ * not have. */
 static bool is_deep(const char *text, size_t length)
 {
 	int depth = 0;
@@ -50,7 +49,7 @@ static int parse_header(json_t **root, const char *text, size_t length, struct v
 	if (is_deep(text, length))
 		return vae_fail(error, VAE_EMODEL, "not a model: its header is nested deeper than %d",
 		                MAX_DEPTH);
-	errno = 0; /* jansson has no word for want of memory */
+	errno = 0; /* jansson reports no lack of memory */
 	if (!(*root = json_loadb(text, length, JSON_REJECT_DUPLICATES, &fault)))
 		return errno == ENOMEM ? vae_fail(error, VAE_EMEM, "out of memory")
 		                       : vae_fail(error, VAE_EMODEL, "not a model: header byte %d: %.100s",
@@ -63,8 +62,8 @@ static int parse_header(json_t **root, const char *text, size_t length, struct v
 	return 0;
 }
 
-/* Reads and parses the JSON header; *data is where the tensors start in the file. The caller
- * releases *root, which is NULL after a failure. */
+/* Reads and parses the JSON header; *data is the tensors' offset in the file. The caller releases
+ * *root, which is NULL after a failure. */
 static int read_header(json_t **root, uint64_t *data, const struct vae_file *file,
                        struct vae_error *error)
 {
@@ -127,7 +126,7 @@ static int metadata_take(struct vae_metadata *m, json_t *object, struct vae_erro
 	return 0;
 }
 
-/* Version, id and architecture: everything that is known before a tensor is looked at. */
+/* Reads version, id and architecture: everything that needs no tensor. */
 static int take_description(struct vae_model *m, json_t *root, struct vae_error *error)
 {
 	int rc = metadata_take(&m->metadata, json_object_get(root, "__metadata__"), error);
@@ -153,7 +152,7 @@ static int take_description(struct vae_model *m, json_t *root, struct vae_error 
 	return vae_nets_new(&m->nets, &arch, error);
 }
 
-/* The header's entry of one tensor is exactly what the architecture says. */
+/* Checks that the header's entry of a tensor is exactly what the architecture says. */
 static int check_tensor(const struct vae_tensor *t, json_t *root, struct vae_error *error)
 {
 	json_t *entry = json_object_get(root, t->name), *shape;
@@ -197,13 +196,13 @@ static int check_tensors(const struct vae_tensors *l, json_t *root, uint64_t dat
 	return 0;
 }
 
-/* The file behind a model, and which of its parts the model has taken over from it. */
+/* The file of a model, and the parts that have been prepared from it. */
 struct vae_model_file {
 	struct vae_file file;
-	uint64_t data;              /* where the tensors start in it */
+	uint64_t data;              /* offset of the tensors */
 	struct vae_tensors tensors; /* checked against the header */
-	pthread_mutex_t lock;       /* held while parts are taken over */
-	atomic_uint ready;          /* 1 << part for each that has been */
+	pthread_mutex_t lock;       /* held while parts are prepared */
+	atomic_uint ready;          /* 1 << part for each prepared part */
 };
 
 static void file_free(struct vae_model_file *file)
@@ -215,8 +214,8 @@ static void file_free(struct vae_model_file *file)
 	free(file);
 }
 
-/* Checks that the file holds what its architecture asks for. Only then is memory taken, and none of
- * it touched. */
+/* Checks that the file holds what its architecture asks for. Memory is allocated only afterwards,
+ * and not touched. */
 static int check_file(struct vae_model *m, json_t *root, struct vae_error *error)
 {
 	struct vae_model_file *f = m->file;
@@ -232,8 +231,8 @@ static int check_file(struct vae_model *m, json_t *root, struct vae_error *error
 	return rc ? rc : vae_weights_reserve(&m->weights, &m->nets->params, error);
 }
 
-/* Puts the file's name (its end, where it is long) before a message. What the file holds is a fault
- * of the model, whoever saw it. */
+/* Prefixes a message with the file's name (its end, if it is long). Faults in the file's contents
+ * become faults of the model, whoever found them. */
 static int blame(const char *path, struct vae_error *error, int rc)
 {
 	if (rc != VAE_EMEM)
@@ -262,8 +261,7 @@ static int file_new(struct vae_model_file **file, const char *path, struct vae_e
 	return 0;
 }
 
-/* Makes a model whose file is open and its header parsed, and nothing more. *root is the caller's
- * after a success. */
+/* Opens a model's file and parses its header. The caller owns *root after a success. */
 static int begin(struct vae_model **model, json_t **root, const char *path, struct vae_error *error)
 {
 	struct vae_model *m;
@@ -278,14 +276,14 @@ static int begin(struct vae_model **model, json_t **root, const char *path, stru
 	return rc;
 }
 
-/* The rest of loading. */
+/* Completes loading. */
 static int complete(struct vae_model *m, json_t *root, const char *path, struct vae_error *error)
 {
 	int rc;
 	if ((rc = take_description(m, root, error)) || (rc = check_file(m, root, error)))
 		return rc;
-	/* A file without a name of its own, such as /proc/self/fd/4 of a pipe's copy, keeps the name it
-	 * was opened by. */
+	/* A file without a name of its own, such as /proc/self/fd/4 of a pipe's copy, keeps the name by
+	 * which it was opened. */
 	if (!(m->path = realpath(path, NULL)) && !(*path == '/' && (m->path = strdup(path))))
 		return vae_fail(error, VAE_EMODEL, "%s", strerror(errno));
 	m->by_path = true;
@@ -319,8 +317,7 @@ int vae_model_load_id(struct vae_model **model, const char *path, uint64_t id,
 	uint64_t claimed;
 	struct vae_error why;
 	int rc = begin(&m, &root, path, &why);
-	if (rc ==
-	    VAE_EMEM) /* whose id it has is not known; but "no such model" would be a wrong word */
+	if (rc == VAE_EMEM) /* the file's id is unknown; "no such model" would be misleading */
 		return blame(path, error, vae_fail(error, VAE_EMEM, "%s", why.text));
 	if (rc)
 		return 0;
@@ -341,17 +338,17 @@ int vae_model_load_id(struct vae_model **model, const char *path, uint64_t id,
 	return rc;
 }
 
-/* ---- taking over parts ----------------------------------------------------------------------- */
+/* ---- preparing parts ------------------------------------------------------------------------- */
 
 static int not_finite(const struct vae_tensor *t, size_t number, struct vae_error *error)
 {
 	return vae_fail(error, VAE_EMODEL, "tensor %s: number %zu is not finite", t->name, number);
 }
 
-/* Memory that tensors are read into, one after another. */
+/* Memory into which tensors are read, one after another. */
 struct reader {
 	const struct vae_model_file *file;
-	uint8_t *bytes; /* of the largest tensor; owned */
+	uint8_t *bytes; /* room for the largest tensor; owned */
 };
 
 static int reader_init(struct reader *r, const struct vae_model_file *file, struct vae_error *error)
@@ -371,7 +368,7 @@ static int fetch(const struct reader *r, const struct vae_tensor *t, struct vae_
 	                     r->file->data + t->begin, error);
 }
 
-/* A matrix goes straight into its packed form. */
+/* Reads a matrix directly into its packed form. */
 static int take_matrix(float *packed, const struct vae_tensor *t, const struct reader *r,
                        struct vae_error *error)
 {
@@ -392,7 +389,7 @@ static int take_floats(float *values, const struct vae_tensor *t, const struct r
 	return rc || good == t->count ? rc : not_finite(t, good, error);
 }
 
-/* The integer tables, which follow the parameters. */
+/* Reads the integer tables, which follow the parameters. */
 static int take_scales(struct vae_model *m, const struct reader *r, struct vae_error *error)
 {
 	const struct vae_tensor *t = &m->file->tensors.tensor[m->nets->params.count];
@@ -422,7 +419,7 @@ static int check_sigmoid(const float *knots, struct vae_error *error)
 	return 0;
 }
 
-/* mlp's logistic function, the last tensor. */
+/* Reads mlp's logistic function, the last tensor. */
 static int take_sigmoid(struct vae_model *m, const struct reader *r, struct vae_error *error)
 {
 	const struct vae_tensor *t = &m->file->tensors.tensor[m->nets->params.count + 2];
@@ -455,8 +452,8 @@ static int take_sensitivity(struct vae_model *m, const struct reader *r, struct 
 	return rc;
 }
 
-/* The part that a parameter belongs to: the network that reads it, or h_s for what the coder reads.
- */
+/* Returns the part of a parameter: the network that reads it, or h_s for those that the coder
+ * reads. */
 static int part_of(const char *name)
 {
 	static const struct {
@@ -494,8 +491,8 @@ static int take_part(struct vae_model *m, int part, const struct reader *r, stru
 	return rc;
 }
 
-/* Takes over those of `parts` that are not ready, under the lock. A part is marked only when its
- * file was still the one that was loaded. */
+/* Prepares those of `parts` that are not ready, under the lock. A part is marked ready only if its
+ * file has not changed since loading. */
 static int take_parts(struct vae_model *m, unsigned parts, struct vae_error *error)
 {
 	struct vae_model_file *f = m->file;
@@ -509,7 +506,7 @@ static int take_parts(struct vae_model *m, unsigned parts, struct vae_error *err
 			continue;
 		rc = take_part(m, i, &r, error);
 		int changed =
-			vae_file_unchanged(&f->file, error); /* which says more than what came of it */
+			vae_file_unchanged(&f->file, error); /* a clearer message than the error of reading */
 		rc = changed ? changed : rc;
 		if (!rc)
 			atomic_fetch_or_explicit(&f->ready, part, memory_order_release);
@@ -525,8 +522,8 @@ int vae_model_prepare(const struct vae_model *model, unsigned parts, struct vae_
 		return 0;
 	uint64_t state = vae_fp_enter();
 	pthread_mutex_lock(&f->lock);
-	/* The model changes under the lock alone, and where nobody may look before the part is marked
-	 * ready: const to all the others. */
+	/* The model changes only under the lock, in places that no thread reads before the part is
+	 * marked ready: it is const for all others. */
 	int rc = take_parts((struct vae_model *)model, parts, error);
 	pthread_mutex_unlock(&f->lock);
 	vae_fp_leave(state);
@@ -553,7 +550,7 @@ int vae_model_values(const struct vae_model *model, float *values, struct vae_er
 	return rc ? blame(model->path, error, rc) : 0;
 }
 
-/* Hashes the architecture and all tensors as they lie in the file. */
+/* Hashes the architecture and all tensors as they are in the file. */
 static int hash_contents(uint64_t *id, const struct vae_model *m, XXH64_state_t *hash,
                          struct vae_error *error)
 {
@@ -620,8 +617,8 @@ const char *vae_model_metadata(const struct vae_model *model, const char *key)
 	return metadata_get(&model->metadata, key);
 }
 
-/* The part that a report counts a parameter with: without a hyperprior, what the coder reads goes
- * with the synthesis. */
+/* Returns the part under which a report counts a parameter: without a hyperprior, the coder's
+ * tables count with the synthesis. */
 static int reported_part(const struct vae_nets *nets, const char *name)
 {
 	int part = part_of(name);

@@ -1,4 +1,4 @@
-/* model_write.c - a model into a file. */
+/* model_write.c - writes a model to a file. */
 #include "base/bytes.h"
 #include "base/memory.h"
 #include "base/minmax.h"
@@ -29,7 +29,7 @@ static void bind_data(struct vae_tensors *l, const struct vae_nets *nets, const 
 		t++->data = (void *)sensitivity;
 }
 
-/* All tensor bytes in file order into a hash, or a file, or both. */
+/* Passes all tensor bytes in file order to a hash, or a file, or both. */
 static int emit(const struct vae_tensors *l, XXH64_state_t *hash, FILE *file,
                 struct vae_error *error)
 {
@@ -70,8 +70,8 @@ static bool is_fixed_key(const char *key)
 	return !strcmp(key, "format_version") || !strcmp(key, "architecture") || !strcmp(key, "id");
 }
 
-/* The header as an object, or NULL: out of memory, a string that is not UTF-8, or too many of them.
- */
+/* Returns the header as an object, or NULL: memory is exhausted, a string is not UTF-8, or there
+ * are too many. */
 static json_t *header_new(const struct vae_tensors *l, const char *arch, uint64_t id,
                           const struct vae_metadata *metadata)
 {
@@ -82,7 +82,8 @@ static json_t *header_new(const struct vae_tensors *l, const char *arch, uint64_
 	json_t *root = json_pack("{s:o}", "__metadata__", fixed);
 	bool good = root != NULL;
 	for (int i = 0; good && metadata && i < metadata->count;
-	     i++) /* of a loaded model, the fixed three are among them */
+	     /* The metadata of a loaded model include the fixed three. */
+	     i++)
 		if (!is_fixed_key(metadata->key[i]))
 			good = !json_object_set_new(fixed, metadata->key[i], json_string(metadata->value[i]));
 	for (const struct vae_tensor *t = l->tensor; good && t < l->tensor + l->count; t++) {
@@ -100,7 +101,7 @@ static json_t *header_new(const struct vae_tensors *l, const char *arch, uint64_
 	return NULL;
 }
 
-/* jansson is the judge here as in header_new. It has no word for want of memory. */
+/* Lets jansson check the text, as header_new does; jansson reports no lack of memory. */
 int vae_metadata_check(const char *key, const char *text, struct vae_error *error)
 {
 	if (strlen(text) > VAE_METADATA_BYTES)

@@ -4,12 +4,12 @@
  *               height 4, maxval 2, quality 2, channels 2, checksum of these 4
  *     slices    each: length 4, checksum 4, payload
  *
- * A payload is the alpha samples of its pixels, where there are any, and packed symbols (version
- * 1), or a tile of exact samples (version 2).
+ * A payload consists of the alpha samples of its pixels, if there are any, and packed symbols
+ * (version 1), or of a tile of exact samples (version 2).
  *
  * The number of slices, the shape of y and the number of alpha samples follow from the header. A
- * checksum is the low half of XXH64, seed 0. The reader sees ONE decompressed stream: where zstd's
- * frames begin and end makes no difference to it. */
+ * checksum is the low half of XXH64, seed 0. The reader sees ONE decompressed stream: the limits of
+ * zstd's frames mean nothing to it. */
 #include "stream/codes.h"
 
 #include "base/bytes.h"
@@ -23,12 +23,12 @@
 #include <zstd.h>
 
 #define NEWEST              2  /* version */
-#define WINDOW_LOG_MAX      27 /* 128 MiB, what zstd itself reads without being asked twice */
+#define WINDOW_LOG_MAX      27 /* 128 MiB: zstd refuses larger windows by default */
 #define CHUNK               65536
 #define LEVEL_PLAIN         3
 #define LEVEL_FLAT_ALPHA    13
 #define LEVEL_SOFT_ALPHA    19
-/* The largest model takes 12 bytes a pixel for symbols of 4 bytes. */
+/* The largest model takes 12 bytes a pixel: symbols of 4 bytes. */
 #define PAYLOAD_PIXEL_BYTES 16
 #define PAYLOAD_SPARE_BYTES ((uint64_t)1 << 24)
 
@@ -98,14 +98,14 @@ struct vae_codes_reader {
 	int64_t offset; /* of the next byte of the compressed input, for messages */
 	uint64_t max_pixels;
 	ZSTD_DCtx *zstd;
-	ZSTD_inBuffer input; /* src is owned */
-	size_t input_room,
-		wanted; /* wanted: what zstd asks for, so that a pipe is never read further than needed */
-	size_t frame_start; /* what it asks for at the start of a frame */
-	uint8_t *output;    /* owned */
+	ZSTD_inBuffer input;       /* src is owned */
+	size_t input_room, wanted; /* wanted: the bytes zstd asks for, so that a pipe is never read
+	                              further than needed */
+	size_t frame_start;        /* the value of wanted at the start of a frame */
+	uint8_t *output;           /* owned */
 	size_t output_room, output_pos, output_size;
 	bool in_frame, ended;
-	uint64_t payload_room; /* bytes that the payloads of this image may still take */
+	uint64_t payload_room; /* bytes left for this image's payloads */
 	struct vae_metadata_tap metadata;
 	struct vae_error failure; /* code is not 0 after a failure: sticky */
 };
@@ -123,9 +123,9 @@ static int refill(struct vae_codes_reader *r, struct vae_error *error)
 	return 0;
 }
 
-/* With the output used up: decompresses until there is some, or a frame or the input ends. The
+/* Decompresses, once the output is used up, until there is output or a frame or the input ends. The
  * output has room for any block (ZSTD_DStreamOutSize) and the input holds one at most, so that zstd
- * never keeps any back. */
+ * never withholds output. */
 static int decompress(struct vae_codes_reader *r, struct vae_error *error)
 {
 	r->output_pos = r->output_size = 0;
@@ -172,7 +172,7 @@ static int take(struct vae_codes_reader *r, void *data, size_t bytes, struct vae
 	return 0;
 }
 
-/* Memory grows with what is really there, whatever the length says. */
+/* Reads a payload. Memory grows with the bytes that are really there, whatever the length says. */
 static int read_payload(struct vae_slice *slice, uint32_t bytes, struct vae_codes_reader *r,
                         struct vae_error *error)
 {
@@ -213,9 +213,8 @@ static int read_slice(struct vae_slice *slice, const struct vae_codes *c, uint32
 	if (vae_codes_checksum(slice->payload, bytes) != vae_get32(head + 4))
 		result = vae_fail_at(error, VAE_EDATA, r->offset,
 		                     "damaged: the checksum of slice %u of %u is wrong", i + 1, c->slices);
-	else if (i == c->slices - 1 && r->in_frame &&
-	         r->output_pos == r->output_size) /* zstd's checksum, where the frame ends here */
-		result = decompress(r, error);
+	else if (i == c->slices - 1 && r->in_frame && r->output_pos == r->output_size)
+		result = decompress(r, error); /* zstd checks its checksum if the frame ends here */
 	if (result)
 		free(slice->payload);
 	return result;
@@ -261,7 +260,7 @@ out:
 	return result;
 }
 
-/* A failure is the reader's last word. */
+/* Stores a failure; every later call returns it. */
 static int keep(struct vae_codes_reader *r, int result, const struct vae_error *why,
                 struct vae_error *error)
 {
@@ -362,8 +361,8 @@ struct writer {
 	size_t room;
 };
 
-/* Compresses bytes and writes what comes out. upto: ZSTD_e_flush also closes the block, ZSTD_e_end
- * the frame. */
+/* Compresses bytes and writes the output. upto: ZSTD_e_flush also closes the block, ZSTD_e_end the
+ * frame. */
 static int feed(struct writer *w, const void *data, size_t bytes, ZSTD_EndDirective upto,
                 struct vae_error *error)
 {
@@ -408,9 +407,8 @@ uint64_t vae_codes_content_bytes(const struct vae_codes *c)
 	return bytes;
 }
 
-/* alpha: bytes of the payload, which have blocks of their own. What is before and behind stays as
- * it is then, so that damage to alpha, or to symbols, is no damage to all that shares a block with
- * them. */
+/* Writes a slice. alpha: bytes at the payload's start, which get blocks of their own. The other
+ * bytes keep theirs, so that damage to alpha spares the symbols, and the reverse. */
 static int write_slice(struct writer *w, const struct vae_slice *s, size_t alpha, bool last,
                        struct vae_error *error)
 {
@@ -425,7 +423,7 @@ static int write_slice(struct writer *w, const struct vae_slice *s, size_t alpha
 	              : feed(w, s->payload + alpha, s->bytes - alpha, last ? ZSTD_e_end : upto, error);
 }
 
-/* Writes the frame of codes that were checked. */
+/* Writes the frame of codes that have been checked. */
 static int write_frame(const struct vae_codes *c, FILE *file, int cell, int level,
                        struct vae_error *error)
 {
@@ -460,9 +458,8 @@ static int pack_frame(char **bytes, size_t *count, const struct vae_codes *codes
 	FILE *file = open_memstream(&packed, &size);
 	int rc = file ? write_frame(codes, file, cell, level, error)
 	              : vae_fail(error, VAE_EMEM, "out of memory");
-	if (file && (fclose(file) || !packed) &&
-	    !rc) /* where glibc cannot shrink the memory to its size at the end, it says nothing, and
-	            gives NULL */
+	/* If glibc cannot shrink the memory at the end, it gives NULL and no error. */
+	if (file && (fclose(file) || !packed) && !rc)
 		rc = vae_fail(error, VAE_EMEM, "out of memory");
 	if (rc) {
 		free(packed);
@@ -473,8 +470,8 @@ static int pack_frame(char **bytes, size_t *count, const struct vae_codes *codes
 	return 0;
 }
 
-/* Packs at both levels that suit alpha and keeps the smaller: soft edges want the long search of
- * the higher, which spends more on offsets where areas are flat. */
+/* Packs at both levels that suit alpha and keeps the smaller result: soft edges need the long
+ * search of the higher level, which spends more bits on offsets in flat areas. */
 static int pack_alpha(char **bytes, size_t *count, const struct vae_codes *codes, int cell,
                       struct vae_error *error)
 {

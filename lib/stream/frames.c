@@ -12,21 +12,21 @@
 #define MAGIC_BYTES        4
 #define HEAD_BYTES         3 /* of a block */
 #define CHECKSUM_BYTES     4
-#define BLOCK_BYTES        (128 << 10) /* the most that a block holds */
+#define BLOCK_BYTES        (128 << 10) /* the largest size of a block's content */
 #define CHUNK              (1 << 16)
 #define BLOCK_ROOM         (HEAD_BYTES + BLOCK_BYTES)
-#define FRAME_HEADER_BYTES 14 /* at most, behind the magic */
-#define LEAST_FRAME_BYTES  64 /* no image takes fewer */
+#define FRAME_HEADER_BYTES 14 /* at most, after the magic */
+#define LEAST_FRAME_BYTES  64 /* the smallest image takes more */
 
 struct place {
-	uint64_t content, bytes; /* where the content of a block begins; bytes of input */
-	int64_t input;           /* where these begin */
+	uint64_t content, bytes; /* where the block's content begins; its bytes of input */
+	int64_t input;           /* where these bytes begin */
 };
 
 /* ---- the input ------------------------------------------------------------------------------- */
 
-/* Whether the input has n bytes from the frame's start on: 1, 0, or a negative code. What cannot be
- * read is its end. */
+/* Returns 1 if the input has n bytes from the frame's start on, 0 if not, or a negative code. A
+ * read error counts as the end of the input. */
 static int have(struct vae_frames *f, size_t n, struct vae_error *error)
 {
 	while (f->input.size < n && !f->ended && n <= f->room) {
@@ -53,9 +53,9 @@ static void consume(struct vae_frames *f, size_t bytes)
 
 static bool is_skippable(uint32_t magic) { return (magic & ~15u) == SKIPPABLE; }
 
-/* Sets *bytes to the size of the skippable frame at `at`, or to 0 where there is none: its length
- * must lead to another frame or to the end of the input, as a damaged one would hide what follows.
- * Nothing in it is looked at: it may hold images. */
+/* Sets *bytes to the size of the skippable frame at `at`, or to 0 if there is none. Its length must
+ * lead to another frame or to the end of the input, since a damaged length would hide what follows.
+ * Its content is not examined: it may contain images. */
 static int skippable_at(size_t *bytes, struct vae_frames *f, size_t at, struct vae_error *error)
 {
 	*bytes = 0;
@@ -74,7 +74,7 @@ static int skippable_at(size_t *bytes, struct vae_frames *f, size_t at, struct v
 	return 0;
 }
 
-/* Whether a frame, skippable or not, begins at `at`, where four bytes are there: 1, 0, or a
+/* Returns 1 if a frame, skippable or not, begins at `at`, which has four bytes; 0 if not; or a
  * negative code. */
 static int begins(struct vae_frames *f, size_t at, struct vae_error *error)
 {
@@ -86,7 +86,7 @@ static int begins(struct vae_frames *f, size_t at, struct vae_error *error)
 	return rc ? rc : bytes > 0;
 }
 
-/* The place of the next frame from `at` on, or the end of what there is. */
+/* Finds the next frame from `at` on, or the end of the input. */
 static int find_frame(size_t *place, struct vae_frames *f, size_t at, struct vae_error *error)
 {
 	int rc, there = 0;
@@ -97,7 +97,7 @@ static int find_frame(size_t *place, struct vae_frames *f, size_t at, struct vae
 	return rc < 0 ? rc : there < 0 ? there : 0;
 }
 
-/* Consumes what is in front of the next frame: *skipped bytes. */
+/* Consumes the bytes before the next frame; *skipped is their number. */
 static int skip(uint64_t *skipped, struct vae_frames *f, struct vae_error *error)
 {
 	int rc;
@@ -135,7 +135,8 @@ static bool block_at(struct block *b, const uint8_t *p)
 	return b->type != RESERVED && size <= BLOCK_BYTES;
 }
 
-/* Magic and header, by the header's first byte: window, dictionary's id, size of the content. */
+/* Returns the size of magic and header, from the header's first byte: window, dictionary id,
+ * content size. */
 static size_t header_bytes(uint8_t descriptor)
 {
 	static const uint8_t id[4] = {0, 1, 2, 4}, size[4] = {0, 2, 4, 8};
@@ -144,8 +145,8 @@ static size_t header_bytes(uint8_t descriptor)
 	       (descriptor >> 6 ? size[descriptor >> 6] : single);
 }
 
-/* leads[p]: over how many blocks (255: or more) the way leads from a block at p to a last one that
- * ends at `tail`; 0: over none. */
+/* Computes leads[p]: the number of blocks (255: or more) from a block at p to a last block that
+ * ends at `tail`; 0 if the sizes do not lead there. */
 static int find_ways(uint8_t **leads, const struct vae_frames *f, size_t tail,
                      struct vae_error *error)
 {
@@ -160,11 +161,10 @@ static int find_ways(uint8_t **leads, const struct vae_frames *f, size_t tail,
 	return rc;
 }
 
-/* Where the chain is whole again, that breaks at `bad` or, where the block before, at `before`, has
- * a wrong size, there; 0: nowhere. All but the last of zstd's raw blocks are full, which is looked
- * for first: among random bytes, every hundredth block or so has a place that leads to the end by
- * chance. cut: the block at `bad` is a good one, but for its end, unless something else is quite
- * certain. */
+/* Returns where the chain of blocks resumes after breaking at `bad` (or at `before`, if that
+ * block's size is wrong), or 0. zstd fills all raw blocks but the last: full blocks are tried
+ * first, since in random bytes about one place in a hundred leads to the end by chance. cut: the
+ * block at `bad` is taken for a good one with a missing end, unless another place is certain. */
 static size_t find_sync(const uint8_t *leads, size_t tail, size_t before, size_t bad, bool cut)
 {
 	if (bad < tail && leads[bad + BLOCK_ROOM])
@@ -177,8 +177,8 @@ static size_t find_sync(const uint8_t *leads, size_t tail, size_t before, size_t
 	return 0;
 }
 
-/* The chain of blocks is broken at `bad`; the block before is at `before`. Finds where the frame
- * ends, and where the chain is whole again. */
+/* Finds the frame's end and the place where the chain resumes, after it broke at `bad`; the block
+ * before is at `before`. */
 static int find_damage(struct vae_frames *f, size_t before, size_t bad, struct vae_error *error)
 {
 	struct block b;
@@ -199,17 +199,14 @@ static int find_damage(struct vae_frames *f, size_t before, size_t bad, struct v
 		;
 	f->broken = vae_min(at, f->sync);
 	f->next = vae_min(f->next, f->sync);
-	if (sync &&
-	    (sync < first ||
-	     (at == first && sync - first <= FRAME_HEADER_BYTES))) /* it is the frame's header that is
-	                                                              damaged: no block is missing */
-		f->broken = f->sync = f->next = sync;
+	if (sync && (sync < first || (at == first && sync - first <= FRAME_HEADER_BYTES)))
+		f->broken = f->sync = f->next = sync; /* the header is damaged; no block is missing */
 	vae_fail_at(&f->fault, VAE_EDATA, f->base + (int64_t)f->broken, "zstd's frame is %s",
 	            !sync && at_end ? "truncated" : "damaged");
 	return 0;
 }
 
-/* Whether zstd finds the frame good, checksum and all. */
+/* Returns whether zstd finds the frame good, checksum included. */
 static bool good(struct vae_frames *f, const char **why)
 {
 	ZSTD_inBuffer in = {f->input.data, f->end, 0};
@@ -227,7 +224,7 @@ static bool good(struct vae_frames *f, const char **why)
 	return !code;
 }
 
-/* Whether a frame, skippable or not, or the end of the input follows at this place. */
+/* Returns 1 if a frame, skippable or not, or the end of the input follows at this place. */
 static int ends_well(struct vae_frames *f, size_t at, struct vae_error *error)
 {
 	int rc = have(f, at + MAGIC_BYTES, error);
@@ -237,8 +234,8 @@ static int ends_well(struct vae_frames *f, size_t at, struct vae_error *error)
 	return magic == MAGIC || is_skippable(magic);
 }
 
-/* The content's size as the frame's header has it, UINT64_MAX where it does not; the header is
- * there. */
+/* Returns the content size in the frame's header, or UINT64_MAX if there is none; the header is
+ * complete. */
 static uint64_t pledged_size(const uint8_t *frame)
 {
 	const uint8_t *end = frame + header_bytes(frame[MAGIC_BYTES]);
@@ -250,7 +247,7 @@ static uint64_t pledged_size(const uint8_t *frame)
 	}
 }
 
-/* The magic is there. Finds the frame's end, and what is broken on the way to it. */
+/* Finds the frame's end, and its damage. The magic is there. */
 static int find_extent(struct vae_frames *f, struct vae_error *error)
 {
 	struct block b = {.last = false};
@@ -288,7 +285,7 @@ bool vae_frames_overlong(const struct vae_frames *f)
 	return f->pledged < size && size - f->pledged >= LEAST_FRAME_BYTES;
 }
 
-/* ---- what is in the blocks ------------------------------------------------------------------- */
+/* ---- the contents of blocks ------------------------------------------------------------------ */
 
 static bool feed(struct vae_frames *f, const void *data, size_t bytes, ZSTD_outBuffer *out)
 {
@@ -304,8 +301,8 @@ static bool feed(struct vae_frames *f, const void *data, size_t bytes, ZSTD_outB
 	return true;
 }
 
-/* Content of a block, under a header of our own: with the largest window that readers allow, and
- * without a size or a checksum to miss. */
+/* Decompresses a block under a header of our own: with the largest window that readers allow, and
+ * without a size or a checksum. */
 static int decompress(struct vae_frames *f, size_t bytes, struct vae_error *error)
 {
 	static const uint8_t header[] = {0x28, 0xb5, 0x2f, 0xfd, 0, (27 - 10) << 3};
@@ -335,7 +332,7 @@ static int take_block(struct vae_frames *f, struct vae_error *error)
 	return rc;
 }
 
-/* The bytes between broken and sync: content, unless they were compressed. */
+/* Takes the bytes between broken and sync as content, unless they were compressed. */
 static int take_broken(struct vae_frames *f, struct vae_error *error)
 {
 	struct block b = {.type = RESERVED};

@@ -1,14 +1,15 @@
 #include "vae.h"
 
-/* A model starts with a header's length, 64 bits of which the upper 40 are 0 (model.h bounds it),
- * and the header with a brace. No picture, latents or codes have five NUL bytes there. */
+/* Returns whether the input starts as a model: the length of its header, 64 bits of which the upper
+ * 40 are 0 (model.h bounds it), then the header's brace. No picture, latents or codes have five NUL
+ * bytes there. */
 static bool is_model(const unsigned char *start)
 {
 	return !start[3] && !start[4] && !start[5] && !start[6] && !start[7] && start[8] == '{';
 }
 
-/* Nine bytes go back one by one, so that pipes are looked into as well; glibc and the BSDs take
- * back any number. */
+/* Reads nine bytes and puts them back one by one, so that this works on pipes; glibc and the BSDs
+ * can put back any number. */
 static int peek(unsigned char start[9], FILE *file)
 {
 	int n = 0, c;
@@ -19,9 +20,9 @@ static int peek(unsigned char start[9], FILE *file)
 	return n;
 }
 
-/* 'P' starts a picture and a skippable zstd frame, 'V' latents and another: the second byte tells.
- * The content of codes begins with VAEC: without zstd's frames around it, it is nothing that anyone
- * reads. */
+/* Returns the kind of the next input. 'P' starts a picture and one kind of skippable zstd frame,
+ * 'V' latents and another kind: the second byte decides. The content of codes begins with VAEC, but
+ * without zstd's frames no program reads it. */
 enum vae_kind vae_kind_peek(FILE *file)
 {
 	unsigned char start[9] = {0};

@@ -1,6 +1,6 @@
-/* latents.c - vae-latents(5): a text header in the manner of PAM, then, row of cells by row of
- * cells, y as little-endian binary32 and the samples of its pixels that travel beside it: alpha
- * (version 1), or all of an exact picture (version 2). */
+/* latents.c - vae-latents(5): a text header in the style of PAM; then, for each row of cells, y as
+ * little-endian binary32 and the samples of its pixels that are stored beside it: alpha (version
+ * 1), or all samples of an exact picture (version 2). */
 #include "base/bytes.h"
 #include "base/memory.h"
 #include "base/minmax.h"
@@ -14,10 +14,10 @@
 #define NEWEST      2    /* version */
 #define HINT_LIMIT  4096 /* bytes of a path before it is percent-encoded */
 #define LINE_LIMIT  (3 * HINT_LIMIT + 16)
-#define CHUNK       16384 /* bytes handled at a time */
+#define CHUNK       16384 /* bytes processed at a time */
 #define BAND_FLOATS ((uint64_t)1 << 22)
 #define EXACT_CELL_FLOATS \
-	(16 * 16 * 4 / 2) /* the memory of an exact cell of 4 samples of 2 bytes a pixel */
+	(16 * 16 * 4 / 2) /* memory of an exact cell of 4 samples of 2 bytes a pixel */
 
 /* ---- percent-encoding (RFC 3986) ------------------------------------------------------------- */
 
@@ -41,7 +41,7 @@ static int hex_digit(char c)
 	                              : -1;
 }
 
-/* In place; false for a malformed triplet or a NUL inside. */
+/* Decodes in place; false for a malformed triplet or an encoded NUL. */
 static bool percent_decode(char *text)
 {
 	char *out = text;
@@ -94,7 +94,8 @@ static const struct {
                 [CHANNELS] = {"CHANNELS", 1, VAE_MAX_CHANNELS},
                 [EXACT] = {"EXACT", 0, 0}};
 
-/* The picture's own keys are in headers of all versions. */
+/* Returns whether a header of this version has the key; all versions have the picture's own keys.
+ */
 static bool belongs(enum key key, int version)
 {
 	return (key >= WIDTH && key <= MAXVAL) || (key == EXACT) == (version == 2);
@@ -109,7 +110,7 @@ struct header {
 	bool seen[KEYS];
 };
 
-/* Decimal digits without sign or leading zeros, as they are written. */
+/* Parses decimal digits without sign or leading zeros, as they are written. */
 static bool parse_number(uint32_t *number, const char *text, uint32_t low, uint32_t high)
 {
 	size_t digits = strspn(text, "0123456789");
@@ -173,8 +174,8 @@ struct reader {
 	char line[LINE_LIMIT];
 };
 
-/* Printable ASCII up to a newline, which is dropped. first: EOF before the first byte is the clean
- * end, 0; else returns 1. */
+/* Reads printable ASCII up to a newline, which is dropped. first: EOF before the first byte is the
+ * clean end, 0; else returns 1. */
 static int read_line(struct reader *r, bool first, struct vae_error *error)
 {
 	size_t n = 0, magic = first ? strlen(MAGIC) : 0;
@@ -196,7 +197,7 @@ static int read_line(struct reader *r, bool first, struct vae_error *error)
 	return 1;
 }
 
-/* The first line. Returns 1, or 0 at the clean end. */
+/* Reads the first line. Returns 1, or 0 at the clean end. */
 static int read_version(int *version, struct reader *r, struct vae_error *error)
 {
 	uint32_t number = 0;
@@ -216,8 +217,8 @@ static int read_version(int *version, struct reader *r, struct vae_error *error)
 	return 1;
 }
 
-/* Every key once, HINT at most once, in any order, up to ENDHDR. Returns 1, or 0 at the clean end.
- */
+/* Reads the header up to ENDHDR: every key once, HINT at most once, in any order. Returns 1, or 0
+ * at the clean end. */
 static int read_header(struct header *h, struct reader *r, struct vae_error *error)
 {
 	int result = read_version(&h->version, r, error);
@@ -257,7 +258,7 @@ static int file_read(struct file_rows *r, void *data, size_t bytes, struct vae_e
 	                       : vae_fail_at(error, VAE_EDATA, r->offset, "latents: truncated");
 }
 
-/* y NULL: checked, but not kept. */
+/* Reads floats; y NULL: checks them and drops them. */
 static int read_floats(struct file_rows *r, float *y, size_t count, struct vae_error *error)
 {
 	uint8_t bytes[CHUNK];
@@ -279,7 +280,7 @@ static int read_floats(struct file_rows *r, float *y, size_t count, struct vae_e
 	return 0;
 }
 
-/* samples NULL: checked, but not kept. */
+/* Reads samples; samples NULL: checks them and drops them. */
 static int read_samples(struct file_rows *r, uint16_t *samples, size_t count,
                         struct vae_error *error)
 {
@@ -393,7 +394,8 @@ static bool write_header(const struct vae_latents_rows *rows, FILE *file)
 		               g->width, g->height, (int)g->format, vae_tuple_name(g->tuple),
 		               g->maxval) > 0;
 	bool good = fprintf(file, MAGIC "1\nMODEL %016llx\n", (unsigned long long)l->model_id) > 0;
-	if (path && *path == '/' && strlen(path) <= HINT_LIMIT) { /* another is of no use to a reader */
+	if (path && *path == '/' &&
+	    strlen(path) <= HINT_LIMIT) { /* readers cannot use any other path */
 		percent_encode(hint, path);
 		good = good && fprintf(file, "HINT %s\n", hint) > 0;
 	}
@@ -439,7 +441,7 @@ static int write_samples(const struct vae_geometry *g, const uint16_t *samples, 
 	return 0;
 }
 
-/* The next rows of cells through y and samples, and the header before the first. */
+/* Passes the next rows of cells through y and samples; writes the header before the first. */
 static int pass_rows(struct vae_latents_rows *rows, uint32_t count, float *y, uint16_t *samples,
                      FILE *file, struct vae_error *error)
 {
@@ -449,8 +451,8 @@ static int pass_rows(struct vae_latents_rows *rows, uint32_t count, float *y, ui
 	int result = rows->read(rows, count, y, samples, error);
 	if (!result)
 		result = check_finite(y, count * line, error);
-	if (!result && row == 0 &&
-	    !write_header(rows, file)) /* nothing of a picture whose first rows cannot be had */
+	/* The header waits for the first rows: if they cannot be read, nothing is written. */
+	if (!result && row == 0 && !write_header(rows, file))
 		result = vae_fail_errno(error, "cannot write latents");
 	for (; count && !result; count--, row++, y += line) {
 		size_t beside = vae_row_samples(head, row);
@@ -462,7 +464,7 @@ static int pass_rows(struct vae_latents_rows *rows, uint32_t count, float *y, ui
 	return result;
 }
 
-/* As many rows of cells as BAND_FLOATS floats hold, 1 at least. */
+/* Returns the rows of cells that BAND_FLOATS floats hold, at least 1. */
 static uint32_t default_band(const struct vae_head *head)
 {
 	size_t cell = head->channels ? head->channels : EXACT_CELL_FLOATS,
@@ -508,7 +510,7 @@ int vae_latents_write(const struct vae_latents *latents, FILE *file, struct vae_
 struct memory_rows {
 	struct vae_latents_rows rows;
 	const struct vae_latents *latents;
-	size_t samples; /* given so far, of those beside y */
+	size_t samples; /* of those beside y, handed out so far */
 };
 
 static int read_memory(struct vae_latents_rows *rows, uint32_t count, float *y, uint16_t *samples,

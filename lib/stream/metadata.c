@@ -1,9 +1,8 @@
-/* metadata.c - ICC profiles, Exif and XMP in skippable zstd frames, behind the frame of their image
+/* metadata.c - ICC profiles, Exif and XMP in skippable zstd frames, after the frame of their image
  * (vae-codes(5)).
  *
- *     frame    magic 4, length 4 of what follows: "VAEM", version 1, kind 1, zero 2, data,
- *              checksum 4 of all from "VAEM" on
- */
+ *     frame    magic 4, length 4 of the rest: "VAEM", version 1, kind 1, zero 2, data,
+ *              checksum 4 of everything from "VAEM" on */
 #include "stream/metadata.h"
 
 #include "base/bytes.h"
@@ -12,11 +11,11 @@
 #define FRAME_MAGIC   0x184d2a56u
 #define MAGIC         "VAEM"
 #define VERSION       1
-#define FRAME_BYTES   8 /* in front of every skippable frame's content */
+#define FRAME_BYTES   8 /* before every skippable frame's content */
 #define HEAD_BYTES    8 /* from MAGIC to the data */
 #define TAIL_BYTES    4
 #define AROUND        (HEAD_BYTES + TAIL_BYTES)
-#define ICC_SIGNATURE 36 /* where a profile says "acsp" */
+#define ICC_SIGNATURE 36 /* where a profile has "acsp" */
 #define ICC_BYTES     128
 
 const char *vae_codes_metadata_name(enum vae_metadata_kind kind)
@@ -31,8 +30,7 @@ const char *vae_codes_metadata_name(enum vae_metadata_kind kind)
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-/* Whether data may be what they are said to be: mistaken files should be found when they are
- * attached. */
+/* Returns whether data look like their kind, so that a wrong file is found when it is attached. */
 static bool plausible(const struct vae_codes_metadata *m)
 {
 	switch (m->kind) {
@@ -82,7 +80,7 @@ int vae_codes_metadata_write(const struct vae_codes_metadata *m, FILE *file,
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* Whether a frame that begins so, FRAME_BYTES of it, may hold metadata. */
+/* Returns whether a frame that begins so (FRAME_BYTES of it) may hold metadata. */
 static bool may_hold(const uint8_t *frame)
 {
 	uint32_t content = vae_get32(frame + 4);
@@ -90,8 +88,8 @@ static bool may_hold(const uint8_t *frame)
 	       content - AROUND <= VAE_METADATA_MAX;
 }
 
-/* A whole frame that may hold metadata. What is of a later version or kind, and intact, is passed
- * over. */
+/* Examines a whole frame that may hold metadata. An intact one of a later version or kind is
+ * ignored. */
 static int look(const struct vae_metadata_tap *tap, struct vae_error *error)
 {
 	const uint8_t *content = tap->frame.data + FRAME_BYTES;

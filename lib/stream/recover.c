@@ -1,9 +1,9 @@
-/* salvage.c - whole images and slices of a damaged stream of codes.
+/* recover.c - intact images and slices of a damaged stream of codes (vae_salvage).
  *
- * Slices follow one another by their lengths. Behind one that is bad, the next begins where its
- * length says, if that is borne out by what is found there. Else the length is wrong, or bytes are
- * missing, and the next is looked for: a place from which lengths lead to the image's end, and a
- * checksum that is right. How many slices lie on that way tells which it is. */
+ * Slices follow one another by their lengths. After a bad slice, the next begins where the bad
+ * one's length says, if the data there confirm it. Otherwise the length is wrong or bytes are
+ * missing, and the next slice is searched: a place from which lengths lead to the image's end, and
+ * whose checksum is right. The number of slices on that way tells which slice it is. */
 #include "stream/recover.h"
 
 #include <stdlib.h>
@@ -14,18 +14,21 @@
 #include "stream/frames.h"
 #include "stream/geometry.h"
 
-#define SEARCH_BYTES ((size_t)64 << 20) /* of content that is searched behind a bad slice */
-#define SEARCH_SUMS  16 /* and so many times as much is checksummed while searching */
+#define SEARCH_BYTES ((size_t)64 << 20) /* of content searched after a bad slice */
+#define SEARCH_SUMS                                                              \
+	16 /* limit of the bytes checksummed while searching, as a multiple of those \
+	    */
 
 struct vae_salvage {
 	struct vae_frames frames;
 	uint64_t max_pixels, image;
 	vae_damage_report *report;
 	void *context;
-	int64_t start;   /* of the image last read */
+	int64_t start;   /* of the last image */
 	int64_t *offset; /* [offsets] of the image's slices; owned */
 	size_t offsets;
-	bool said, had; /* of this frame: damage was reported; an image, or a part of one, was read */
+	bool said, had; /* said: damage in this frame was reported; had: an image, or a part of one, was
+	                   read */
 };
 
 static void say(struct vae_salvage *s, struct vae_damage *damage)
@@ -43,10 +46,10 @@ static void say_of_image(struct vae_salvage *s, const struct vae_error *why, con
 
 /* ---- slices ---------------------------------------------------------------------------------- */
 
-/* What is known of the image being read. */
+/* The image being read. */
 struct picture {
 	struct vae_codes *codes;
-	uint64_t room; /* bytes that its payloads may still take */
+	uint64_t room; /* bytes left for its payloads */
 };
 
 static const uint8_t *content(const struct vae_salvage *s, size_t at)
@@ -67,7 +70,8 @@ static bool image_ends(const struct vae_salvage *s, size_t at)
 	return at == size(s) || header_at(s, at);
 }
 
-/* Until there are n bytes of content: 1, 0 where the frame ends before, or a negative code. */
+/* Decompresses until there are n bytes of content: 1, 0 if the frame ends earlier, or a negative
+ * code. */
 static int need(struct vae_salvage *s, size_t n, struct vae_error *error)
 {
 	int rc = 1;
@@ -76,7 +80,7 @@ static int need(struct vae_salvage *s, size_t n, struct vae_error *error)
 	return rc < 0 ? rc : size(s) >= n;
 }
 
-/* Bytes that slice i takes, its head included, if it begins here; 0: it cannot. */
+/* Returns the bytes of slice i, head included, if it begins here; 0 if it cannot. */
 static size_t length_at(const struct vae_salvage *s, const struct picture *p, uint32_t i, size_t at)
 {
 	if (at > size(s) || size(s) - at < VAE_CODES_SLICE_BYTES)
@@ -87,7 +91,7 @@ static size_t length_at(const struct vae_salvage *s, const struct picture *p, ui
 	return possible ? VAE_CODES_SLICE_BYTES + (size_t)bytes : 0;
 }
 
-/* Whether these bytes, all there, are a slice. */
+/* Returns whether these bytes are a slice with a right checksum. */
 static bool sums_up(const struct vae_salvage *s, size_t at, size_t bytes)
 {
 	return vae_get32(content(s, at + 4)) ==
@@ -95,7 +99,7 @@ static bool sums_up(const struct vae_salvage *s, size_t at, size_t bytes)
 	                          bytes - VAE_CODES_SLICE_BYTES);
 }
 
-/* An intact slice i here, of *bytes; 0: there is none, and *why says why. */
+/* Reads an intact slice i here: *bytes, or 0 if there is none, and *why says the reason. */
 static int slice_at(size_t *bytes, struct vae_salvage *s, const struct picture *p, uint32_t i,
                     size_t at, struct vae_error *why, struct vae_error *error)
 {
@@ -115,8 +119,8 @@ static int slice_at(size_t *bytes, struct vae_salvage *s, const struct picture *
 	return rc < 0 ? rc : 0;
 }
 
-/* Slice i, which is bad, has its length, as far as can be told: the image ends behind it, or the
- * next slice is good, or their lengths lead to the end. */
+/* Returns whether bad slice i probably has its right length: the image ends after it, or the next
+ * slice is good, or their lengths lead to the end. */
 static bool length_is_right(const struct vae_salvage *s, const struct picture *p, uint32_t i,
                             size_t at)
 {
@@ -134,7 +138,8 @@ static bool length_is_right(const struct vae_salvage *s, const struct picture *p
 	return image_ends(s, at);
 }
 
-/* Whether a slice from which `count` lengths lead to the image's end begins at *at and is good. */
+/* Returns whether a good slice begins at *at, from which `count` lengths lead to the image's end.
+ */
 static bool found(const struct vae_salvage *s, const struct picture *p, uint32_t i, size_t at,
                   uint32_t count, uint64_t *budget)
 {
@@ -146,18 +151,18 @@ static bool found(const struct vae_salvage *s, const struct picture *p, uint32_t
 	return sums_up(s, at, bytes);
 }
 
-/* Where another slice than bad i begins behind `at`, and which it is; slices and size where there
- * is none. */
+/* Searches for a good slice behind `at` other than bad slice i: its place and number; slices and
+ * size if there is none. */
 static int search(size_t *place, uint32_t *which, const struct vae_salvage *s,
                   const struct picture *p, uint32_t i, size_t at, struct vae_error *error)
 {
 	size_t n = size(s) - at;
 	uint64_t budget = SEARCH_SUMS * (uint64_t)n;
-	uint32_t *count; /* of slices from there to the end; 0: lengths do not lead there */
+	uint32_t *count; /* of slices from a place to the end; 0: lengths do not lead there */
 	*place = size(s);
 	*which = p->codes->slices;
-	if (n > SEARCH_BYTES ||
-	    vae_frames_overlong(&s->frames)) /* the slices of another image would do as well */
+	/* In an overlong frame the slices of another image would match, too. */
+	if (n > SEARCH_BYTES || vae_frames_overlong(&s->frames))
 		return 0;
 	int rc = vae_alloc(&count, n + 1, sizeof *count, error);
 	if (rc)
@@ -183,7 +188,7 @@ static int search(size_t *place, uint32_t *which, const struct vae_salvage *s,
 	return 0;
 }
 
-/* Behind slice i, which is bad: where the next one to try begins. */
+/* Finds where the next slice to try begins, after bad slice i. */
 static int resume(size_t *at, uint32_t *next, struct vae_salvage *s, const struct picture *p,
                   uint32_t i, struct vae_error *error)
 {
@@ -251,7 +256,7 @@ static int next_frame(struct vae_salvage *s, struct vae_error *error)
 	return rc;
 }
 
-/* Where images span frames: the next one, if the image goes on in it. Returns 1 if so. */
+/* Continues with the next frame if an image spans frames and goes on there. Returns 1 if so. */
 static int go_on(struct vae_salvage *s, struct vae_error *error)
 {
 	size_t end = size(s);
@@ -263,7 +268,7 @@ static int go_on(struct vae_salvage *s, struct vae_error *error)
 	return s->had = !header_at(s, end);
 }
 
-/* The image's slices; *at is behind them in the end. */
+/* Reads the image's slices; *at is behind them in the end. */
 static int read_slices(struct vae_salvage *s, struct picture *p, size_t *at,
                        struct vae_error *error)
 {
@@ -282,7 +287,8 @@ static int read_slices(struct vae_salvage *s, struct picture *p, size_t *at,
 		if (rc < 0 ||
 		    (size(s) - *at < (bytes ? bytes : VAE_CODES_SLICE_BYTES) && (rc = go_on(s, error)) < 0))
 			return rc;
-		if (rc) /* there is more of it now */
+		/* There is more content now. */
+		if (rc)
 			continue;
 		if ((rc = resume(at, &next, s, p, i, error)))
 			return rc;
@@ -295,7 +301,7 @@ static int read_slices(struct vae_salvage *s, struct picture *p, size_t *at,
 	return 0;
 }
 
-/* The image whose header begins the content. Returns 1, or 0 where it is lost. */
+/* Reads the image whose header begins the content. Returns 1, or 0 if it is lost. */
 static int read_image(struct vae_codes **codes, struct vae_salvage *s, struct vae_error *error)
 {
 	struct picture p = {.room = vae_codes_payload_room(s->max_pixels)};
@@ -328,8 +334,8 @@ static int read_image(struct vae_codes **codes, struct vae_salvage *s, struct va
 	return 0;
 }
 
-/* Drops what is in front of the next image's header in this frame. Returns 1, or 0 where there is
- * none. */
+/* Drops the bytes before the next image's header in this frame. Returns 1, or 0 if there is no
+ * header. */
 static int find_header(struct vae_salvage *s, struct vae_error *error)
 {
 	for (;;) {
@@ -345,7 +351,7 @@ static int find_header(struct vae_salvage *s, struct vae_error *error)
 	}
 }
 
-/* Says what is wrong with a frame of which no image or slice was said to be lost. */
+/* Reports a frame's fault if no image or slice in it was reported lost. */
 static void end_frame(struct vae_salvage *s)
 {
 	if (s->frames.fault.code && !s->said) {
