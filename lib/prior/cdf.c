@@ -13,17 +13,17 @@
 
 static double deviation(int i) { return 0.11 * pow(512 / 0.11, i / (double)(VAE_SCALES - 1)); }
 
-/* P(|x| > a) / 2 for x ~ N(0, 1): the upper tail, exact to the last digits far out, where 1 - Phi
- * would cancel. */
+/* Returns P(|x| > a) / 2 for x ~ N(0, 1), the upper tail; accurate far out, where 1 - Phi would
+ * cancel. */
 static double upper_tail(double a) { return 0.5 * erfc(a / sqrt(2)); }
 
-/* What one table is made for: a Gaussian, and what was seen. */
+/* The distribution of a table's symbols: a Gaussian, and counted symbols. */
 struct source {
 	double sigma;
 	const uint64_t *seen; /* [VAE_BOUND_LIMIT + 2], or NULL */
-	double total;         /* of what was seen */
-	double gaussian; /* the weight of the Gaussian, in symbols: some for each that a table has to
-	                    tell apart */
+	double total;         /* number of counted symbols */
+	/* Weight of the Gaussian, in symbols: some for each symbol that a table distinguishes. */
+	double gaussian;
 };
 
 static struct source source_of(int i, const struct vae_cdfs_seen *seen)
@@ -35,7 +35,7 @@ static struct source source_of(int i, const struct vae_cdfs_seen *seen)
 	return s;
 }
 
-/* Masses of symbols -bound .. bound, escape: of N(0, sigma) rounded, */
+/* Computes the masses of symbols -bound .. bound and escape under a rounded N(0, sigma). */
 static void gaussian_masses(double *mass, int bound, double sigma)
 {
 	for (int r = 0; r <= bound; r++)
@@ -45,7 +45,7 @@ static void gaussian_masses(double *mass, int bound, double sigma)
 	mass[2 * bound + 1] = 2 * upper_tail((bound + 0.5) / sigma);
 }
 
-/* and of that and what was seen. */
+/* Computes the masses under a mixture of that and the counted symbols. */
 static void masses(double *mass, int bound, const struct source *s)
 {
 	double escapes = s->total, all = s->gaussian + s->total;
@@ -73,9 +73,9 @@ static int by_remainder(const void *a, const void *b)
 	return x->part != y->part ? (x->part < y->part) - (x->part > y->part) : x->symbol - y->symbol;
 }
 
-/* The real-valued counts c that minimise the cost -sum p log c under sum c = 65536 and c >= 1 are
- * max(1, k p): water-filling, k found by bisection. Rounded down; what is missing goes to the
- * largest remainders. */
+/* Allocates counts. The real-valued counts c that minimise the cost -sum p log c under sum c =
+ * 65536 and c >= 1 are max(1, k p) (water-filling; bisection finds k). They are rounded down; the
+ * rest goes to the largest remainders. */
 static void allocate_counts(uint32_t *count, struct remainder *rest, const double *mass,
                             int symbols)
 {
@@ -98,7 +98,7 @@ static void allocate_counts(uint32_t *count, struct remainder *rest, const doubl
 		count[rest[i % symbols].symbol]++;
 }
 
-/* Expected bits of an escape's digits: a sign, and an Exp-Golomb code that takes 2
+/* Returns the expected bits of an escape's digits: a sign, and an Exp-Golomb code of 2
  * floor(log2(excess)) + 1 bits. A Gaussian's excess has a mean near sigma / c, and log2 is concave.
  */
 static double digit_bits(int bound, const struct source *s)
@@ -110,7 +110,7 @@ static double digit_bits(int bound, const struct source *s)
 	return bits / (s->gaussian + s->total);
 }
 
-/* Of a symbol. */
+/* Returns the expected bits of a symbol. */
 static double expected_bits(const uint32_t *count, const double *mass, int bound,
                             const struct source *source)
 {
@@ -120,9 +120,9 @@ static double expected_bits(const uint32_t *count, const double *mass, int bound
 	return bits;
 }
 
-/* The bound is a trade: every symbol in a far tail takes a count of 1 from the others, every escape
- * costs its digits. Small deviations want their table to reach 5 deviations, the largest only 3 to
- * 4; what was seen may have longer tails. */
+/* Chooses a table's bound, a compromise: every symbol in a far tail takes a count of 1 from the
+ * others, every escape costs its digits. Tables of small deviations reach 5 deviations, the largest
+ * only 3 to 4; counted symbols may have longer tails. */
 static int choose_bound(const struct source *s, double *mass, uint32_t *count,
                         struct remainder *rest)
 {
@@ -186,7 +186,7 @@ out:
 	return code;
 }
 
-/* ---- taking over tables from outside --------------------------------------------------------- */
+/* ---- loading stored tables ------------------------------------------------------------------- */
 
 static int check_table(const uint16_t *cumulative, int table, int symbols, struct vae_error *error)
 {
@@ -199,7 +199,7 @@ static int check_table(const uint16_t *cumulative, int table, int symbols, struc
 	return 0;
 }
 
-/* start[h]: the last symbol that begins at or before place h << 8. */
+/* Sets start[h] to the last symbol that begins at or before place h << 8. */
 static void derive_start(uint16_t start[256], const uint16_t *cumulative, int symbols)
 {
 	int s = 0;
@@ -237,8 +237,9 @@ int vae_cdfs_load(struct vae_cdfs *scales, const int32_t *bound, const uint16_t 
 		return code;
 	}
 	memcpy(made.cumulative, cumulative, sum * sizeof *cumulative);
-	made.cumulative[sum] = 0; /* 65536 modulo 2^16, as the first entry of the next table stands for
-	                             the end of every other one */
+	/* 65536 modulo 2^16: the end of the last table, as the first entry of the next table is the end
+	 * of every other one. */
+	made.cumulative[sum] = 0;
 	for (int i = 0; i < VAE_SCALES; i++)
 		derive_start(made.start[i], made.cumulative + made.first[i], 2 * bound[i] + 2);
 	*scales = made;
@@ -259,7 +260,7 @@ uint8_t vae_scale_index(float log_scale)
 	const float low = -0x1.1a87fcp+1f;           /* ln 0.11 */
 	const float high = 0x1.8f40b6p+2f;           /* ln 512 */
 	const float steps = 0x1.dd688cp+2f;          /* 63 / ln(512 / 0.11) */
-	float v = log_scale > low ? log_scale : low; /* NaN too */
+	float v = log_scale > low ? log_scale : low; /* NaN, too */
 	v = v < high ? v : high;
 	return (uint8_t)vae_round_half_even((v - low) * steps);
 }

@@ -1,30 +1,28 @@
-/* The payload, precisely.
+/* coder.c - the payload, precisely.
  *
- *   state 0, ..., state STATES - 1 (5 bytes each, least significant first), words (2 bytes each,
- * least significant first)
+ *   state 0, ..., state STATES - 1 (5 bytes each), words (2 bytes each), least significant first
  *
- * A state x is an integer, 2^24 <= x < 2^40. Symbol n of the payload (from 0) goes through state n
- * mod STATES. Decoding a symbol of a table, where cumulative[] ends with 65536:
+ * A state x is an integer, 2^24 <= x < 2^40. Symbol n of the payload (from 0) uses state n mod
+ * STATES. Decoding a symbol of a table, where cumulative[] ends with 65536:
  *
  *   place = x mod 65536; s = the symbol with cumulative[s] <= place < cumulative[s + 1]
  *   x = (cumulative[s + 1] - cumulative[s]) (x / 65536) + place - cumulative[s]
  *   if x < 2^24: x = 65536 x + the next word
  *
- * s is -bound .. bound, or the escape, which is followed, through the same state, by digits: a
+ * s is -bound .. bound, or the escape. After an escape, digits follow through the same state: a
  * digit of k bits, 1 <= k <= 16, is a symbol of a table of 2^k equal counts. With n = |value| -
- * bound of bit length L, 1 <= L <= 20, the digits are L - 1 times a 1-bit 0, a 1-bit 1, what n has
- * above its low 16 bits and below its leading 1 (where L > 17), the low min(L - 1, 16) bits (where
- * L > 1), and the sign (1 bit, 1 is negative): Exp-Golomb. After the last symbol no word is left
+ * bound of bit length L, 1 <= L <= 20, the digits are: L - 1 times a 1-bit 0; a 1-bit 1; the bits
+ * of n above its low 16 and below its leading 1 (if L > 17); the low min(L - 1, 16) bits (if L >
+ * 1); the sign (1 bit, 1 is negative). This is Exp-Golomb. After the last symbol no word is left
  * and all states are 2^24.
  *
- * The encoder runs the same road backwards: states start at 2^24, symbols and digits come last to
+ * The encoder does the same backwards: states start at 2^24, symbols and digits are taken last to
  * first, words are pushed.
  *
- * The choice of numbers: x / count stays above 2^8, so that the loss of rounding it is under 10^-6
- * bit a symbol, and a step moves one word at most. The states cost 3 bytes each beyond what they
- * carry; decoders get them back as a check at the end. Each payload is the form of at most one
- * sequence of symbols. Damage that turns it into another's, such as an escape's sign reversed,
- * cannot be seen here: that takes a checksum. */
+ * These numbers keep x / count above 2^8, so that rounding it loses under 10^-6 bit a symbol, and a
+ * step moves at most one word. A state costs 3 bytes more than the information it carries; decoders
+ * check them at the end. At most one sequence of symbols has a given payload. Damage that turns one
+ * valid payload into another, such as a reversed sign of an escape, needs a checksum to be seen. */
 #include "prior/coder.h"
 
 #include "base/bytes.h"
@@ -50,7 +48,7 @@ enum {
 
 struct encoder {
 	uint64_t state[STATES];
-	uint16_t *word; /* where the next one goes; the payload holds them in the opposite order */
+	uint16_t *word; /* where the next word goes; the payload has them in the opposite order */
 };
 
 static inline void push(struct encoder *e, int lane, uint32_t first, uint32_t count)
@@ -167,7 +165,7 @@ int vae_coder_start(struct vae_coder_decoder *decoder, const struct vae_cdfs *sc
 	return 0;
 }
 
-/* The last step of decoding a symbol or digit. */
+/* Takes the last step of decoding a symbol or digit. */
 static inline void drop(struct vae_coder_decoder *d, int lane, uint32_t first, uint32_t count)
 {
 	uint64_t x = d->state[lane];

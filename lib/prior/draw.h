@@ -1,4 +1,5 @@
-/* draw.h - symbols that nobody coded: drawn from the tables that would code them. Integers only. */
+/* draw.h - samples of the prior: symbols drawn from the tables that would code them. Integers only.
+ */
 #ifndef VAE_PRIOR_DRAW_H
 #define VAE_PRIOR_DRAW_H
 
@@ -9,8 +10,8 @@ struct vae_draw {
 	const struct vae_cdfs *scales;
 	struct vae_random random;
 };
-/* Context: a struct vae_draw. Each symbol has the probability that its count has among those of its
- * table, without the escape: |symbol| <= bound. */
+/* Context: a struct vae_draw. Draws each symbol with the probability that its table gives it,
+ * without the escape: |symbol| <= bound. */
 vae_symbol_source vae_draw_symbols;
 
 #endif

@@ -21,10 +21,10 @@ static void for_planes(const struct vae_symbols *s, void (*visit)(void *context,
 
 struct planes {
 	int32_t *value; /* in coding order */
-	uint8_t *out;   /* where the next symbol goes, or comes from */
+	uint8_t *out;   /* where the next symbol is written, or read */
 	const uint8_t *in;
 	int width;
-	bool outside; /* a symbol read exceeds VAE_SYMBOL_LIMIT */
+	bool outside; /* whether a symbol read exceeds VAE_SYMBOL_LIMIT */
 };
 
 static void put_symbol(void *context, size_t place)
@@ -92,7 +92,7 @@ static int read_planes(struct vae_payload *payload, const struct vae_symbols *s,
 	return vae_fail(error, VAE_EDATA, "a symbol is outside +-%d", VAE_SYMBOL_LIMIT);
 }
 
-/* ---- either method --------------------------------------------------------------------------- */
+/* ---- both methods ---------------------------------------------------------------------------- */
 
 int vae_payload_write(struct vae_buffer *buffer, const struct vae_symbols *s,
                       const struct vae_cdfs *scales, enum vae_method method,

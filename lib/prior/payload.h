@@ -1,11 +1,9 @@
 /* payload.h - the bytes of one slice: its symbols, packed by one of two methods.
  *
- * VAE_METHOD_RANGE: all symbols in coding order, entropy-coded (prior/range.h).
+ * VAE_METHOD_RANGE: all symbols in coding order, entropy-coded (prior/coder.h).
  * VAE_METHOD_ZSTD:  one byte w: 1, 2 or 4, the least that holds every symbol; then w bytes a
- * symbol, little-endian two's complement:
- *                   z channel by channel, each cell by cell, rows from the top; then y in the same
- * way. zstd does the rest.
- */
+ * symbol, little-endian two's complement: z channel by channel, each cell by cell, rows from the
+ * top; then y in the same way. zstd compresses them. */
 #ifndef VAE_PRIOR_PAYLOAD_H
 #define VAE_PRIOR_PAYLOAD_H
 
@@ -18,20 +16,20 @@ int vae_payload_write(struct vae_buffer *buffer, const struct vae_symbols *symbo
                       const struct vae_cdfs *scales, enum vae_method method,
                       struct vae_error *error);
 
-/* Unpacks: a vae_symbol_source over a payload. */
+/* Unpacks a payload: the context of a vae_symbol_source. */
 struct vae_payload {
 	enum vae_method method;
 	struct vae_coder_decoder range;
 	int32_t *planes; /* ZSTD: all symbols in coding order; owned */
 	size_t count, taken;
 };
-/* symbols says how many there are and in what order; data is borrowed until vae_payload_finish.
- * VAE_EDATA where length or width is wrong. */
+/* Starts on a payload. symbols gives their number and order; data is borrowed until
+ * vae_payload_finish. VAE_EDATA if length or width is wrong. */
 int vae_payload_start(struct vae_payload *payload, const struct vae_symbols *symbols,
                       const struct vae_cdfs *scales, enum vae_method method, const uint8_t *data,
                       size_t bytes, struct vae_error *error);
 vae_symbol_source vae_payload_take; /* context: the struct vae_payload */
-/* After the last symbol: VAE_EDATA where bytes are left over. */
+/* Checks, after the last symbol, that no bytes are left: else VAE_EDATA. */
 int vae_payload_finish(const struct vae_payload *payload, struct vae_error *error);
 void vae_payload_clear(struct vae_payload *payload);
 

@@ -9,8 +9,8 @@
 #define UNIT_BITS 11
 #define UNIT      (1.0f / (1 << UNIT_BITS)) /* a power of two: products with it are exact */
 
-/* log2 of n, 1 to 65535, in 2^-UNIT_BITS, to the nearest but for 2^-16: the digits of a logarithm
- * fall out of squaring. */
+/* Returns log2 of n, 1 to 65535, in units of 2^-UNIT_BITS, rounded to the nearest within 2^-16:
+ * repeated squaring yields the digits of a logarithm. */
 static uint32_t log2_units(uint32_t n)
 {
 	uint32_t whole = 31 - (uint32_t)__builtin_clz(n), result = whole;
@@ -23,7 +23,7 @@ static uint32_t log2_units(uint32_t n)
 	return (result + (1u << (15 - UNIT_BITS))) >> (16 - UNIT_BITS);
 }
 
-/* f at a quality of 0 to 65535. */
+/* Returns f at a quality of 0 to 65535. */
 static float factor(uint16_t quality) { return (10.0f * 65535 - 7.0f * quality) / 65535; }
 
 int vae_choice_init(struct vae_choice *choice, const struct vae_cdfs *scales,
@@ -76,7 +76,7 @@ static inline float cost(const struct vae_choice *choice, uint8_t index, int32_t
 	return (float)vae_choice_bits(choice, index, value) * UNIT + distortion;
 }
 
-/* The number that the picture is best served with, going by what most pictures are. */
+/* Returns w: the best number for the picture, judged by the average picture. */
 static inline float wanted_for(const struct vae_choice *choice, uint8_t index, int32_t nearest,
                                float d)
 {

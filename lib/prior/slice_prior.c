@@ -80,7 +80,7 @@ static const float *table_of(const struct vae_prior *prior, const char *name)
 	return prior->weights->value + vae_param_offset(&prior->nets->params, name);
 }
 
-/* Returns a network's memory, ready for its inputs, or NULL: error is filled. */
+/* Returns a network's memory, ready for its inputs, or NULL with *error filled. */
 static struct vae_run *run_of(const struct vae_prior_pass *p, int part, struct vae_error *error)
 {
 	struct vae_run *run = &p->run[part];
@@ -95,7 +95,7 @@ static void forward(const struct vae_prior_pass *p, struct vae_run *run)
 	vae_net_forward(run, p->prior->nets, p->prior->weights, p->prior->at);
 }
 
-/* Sets input i of a network: a copy where activations are kept. */
+/* Sets input i of a network; copies it if activations are kept. */
 static void set_input(const struct vae_prior_pass *p, struct vae_run *run, int i, float *input)
 {
 	if (p->training)
@@ -104,7 +104,7 @@ static void set_input(const struct vae_prior_pass *p, struct vae_run *run, int i
 		vae_run_lend(run, i, input);
 }
 
-/* Returns z before rounding, or NULL: error is filled. */
+/* Returns z before rounding, or NULL with *error filled. */
 static const float *analyse_z(const struct vae_prior_pass *p, struct vae_error *error)
 {
 	struct vae_run *run = run_of(p, VAE_H_A, error);
@@ -140,14 +140,14 @@ static int decode(const struct vae_prior_pass *p, const struct vae_group *g,
 	return finite || !p->exact ? rc : not_finite(error);
 }
 
-/* Decodes z to h_s's input, from which the means of later cells come. */
+/* Decodes z into h_s's input, from which the means of later cells are computed. */
 static int decode_z(const struct vae_prior_pass *p, float *input, struct vae_error *error)
 {
 	const struct vae_nets *nets = p->prior->nets;
 	struct vae_z_mean near = vae_z_mean_of(&nets->params, p->prior->weights->value);
 	size_t n = (size_t)nets->arch.z, columns = (p->columns + 3) / 4,
 		   count = (p->rows + 3) / 4 * columns * n;
-	float mean[2 * VAE_MAX_Z], *log_scale = mean + n; /* of one cell, as a network answers */
+	float mean[2 * VAE_MAX_Z], *log_scale = mean + n; /* of one cell, as a network's output */
 	const float *z = NULL;
 	int rc = 0;
 	if (p->y && !(z = analyse_z(p, error)))
@@ -169,7 +169,7 @@ static int decode_z(const struct vae_prior_pass *p, float *input, struct vae_err
 	return rc;
 }
 
-/* Decodes step `step` of y, about which a network gave `answer`. */
+/* Decodes step `step` of y, given a network's output `answer`. */
 static int decode_step(const struct vae_prior_pass *p, int step, const float *answer,
                        struct vae_error *error)
 {
@@ -212,7 +212,8 @@ static int pass_photo(const struct vae_prior_pass *p, struct vae_error *error)
 	return rc;
 }
 
-/* Steps of 1 / gain: r = round(y gain), y^ = r (1 / gain), the division rounded once. */
+/* Decodes with steps of 1 / gain: r = round(y gain), y^ = r (1 / gain), where the division is
+ * rounded once. */
 static int pass_mlp(const struct vae_prior_pass *p, struct vae_error *error)
 {
 	size_t n = (size_t)p->prior->nets->arch.y;
@@ -251,16 +252,17 @@ int vae_prior_pass(const struct vae_prior_pass *p, struct vae_error *error)
 
 /* ---- exact symbols --------------------------------------------------------------------------- */
 
-/* Where symbols go, and come from. */
+/* The source or destination of symbols. */
 struct coding {
 	struct vae_symbols *s;
 	size_t known;                    /* symbols so far */
-	const struct vae_choice *choice; /* encoder: of y; or NULL */
+	const struct vae_choice *choice; /* encoder: RDO of y, or NULL */
 	vae_symbol_source *source;       /* decoder */
 	void *context;                   /* of source */
 };
 
-/* Rounds the target about the means, with RDO where there is a choice, or asks the source. */
+/* Rounds the target around the means (with RDO, if there is a choice), or takes symbols from the
+ * source. */
 static int code_group(void *context, const struct vae_group *g, struct vae_error *error)
 {
 	struct coding *w = context;

@@ -1,11 +1,10 @@
-/* z_mean.h - the mean of a cell's z: what the cells to the left and above, coded before, let expect
- * of it.
+/* z_mean.h - the mean of a cell's z, predicted from the cells to the left and above, which are
+ * coded before. For each channel:
  *
- *     mean + left (z^ of the left cell - mean) + up (z^ of the upper cell - mean)        for each
- * channel
+ *     mean + left (z^ of the left cell - mean) + up (z^ of the upper cell - mean)
  *
- * Cells outside the slice count as mean. It costs two multiplications a symbol, and takes a tenth
- * off what z costs. Exact: two roundings for the differences, and one chain of two fused
+ * Cells outside the slice count as mean. The prediction costs two multiplications a symbol and
+ * saves a tenth of z's bits. Exact: two roundings for the differences, and one chain of two fused
  * multiply-adds from mean. */
 #ifndef VAE_PRIOR_Z_MEAN_H
 #define VAE_PRIOR_Z_MEAN_H
@@ -23,7 +22,8 @@ static inline struct vae_z_mean vae_z_mean_of(const struct vae_params *params, c
 	                           flat + vae_param_offset(params, "prior.z.up")};
 }
 
-/* z: z^ of the cells so far, row by row, channels last; cell: which comes next. out: [channels]. */
+/* Computes out, [channels]. z: z^ of the cells so far, row by row, channels last; cell: the next
+ * one. */
 static inline void vae_z_mean_mean(float *out, const struct vae_z_mean *near, const float *z,
                                    size_t cell, size_t columns, size_t channels)
 {
