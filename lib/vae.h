@@ -426,6 +426,7 @@ struct vae_refine_progress {
 	                          clamped; loss = bpp + distortion, as the model was trained by */
 	double ssimulacra2;    /* the score of the mean over tiles of up to 512 x 512 pixels of the sum
 	                          that makes a score; NAN where the loss has none of it */
+	double ms_ssim;        /* the mean over these tiles; NAN where the loss has none of it */
 };
 struct vae_refine_options {
 	int steps; /* 1 to VAE_REFINE_MOST */

@@ -107,6 +107,8 @@ static void report_step(void *context, const struct vae_refine_progress *p)
 	char score[40] = "";
 	if (isfinite(p->ssimulacra2))
 		snprintf(score, sizeof score, ", SSIMULACRA 2 %.2f", p->ssimulacra2);
+	else if (isfinite(p->ms_ssim))
+		snprintf(score, sizeof score, ", MS-SSIM %.5f", p->ms_ssim);
 	if (p->step % 10 == 0 || p->step == p->steps)
 		cli_note("%s: step %d: %.4f bpp, %.3f dB%s, loss %.4f", input_name(context), p->step,
 		         p->bpp, -10 * log10(p->mse), score, p->loss);

@@ -1,5 +1,6 @@
 /* refine.c - from a picture to latents that were refined for it: analysis, then a row of slices at
  * a time. */
+#include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +35,8 @@ struct refiner {
 	                               where the CPU can */
 	struct tap tap;
 	struct vae_latents_rows *analysis;
-	double share;  /* of SSIMULACRA 2 in the distortion, 0 to 1 */
+	int loss;      /* VAE_LOSS_MSE, _MS_SSIM or _VISION: the model's */
+	double share;  /* of its metric in the distortion, 0 to 1 */
 	size_t margin; /* rows and columns of cells around a slice that have a part in it */
 	float *y;      /* rows of cells from `top` on, as far as read from analysis */
 	size_t top, room;
@@ -144,7 +146,7 @@ static int refine_slice(void *context, size_t i, int thread, struct vae_error *e
 	struct vae_refine_place place = place_of(r, &p);
 	struct vae_refine slice;
 	int rc = vae_refine_init(&slice, r->model->nets, &r->model->weights, &r->weights, head->quality,
-	                         r->share, &place, error);
+	                         r->loss, r->share, &place, error);
 	(void)thread;
 	if (rc)
 		return rc;
@@ -172,7 +174,7 @@ static int refine_band(struct refiner *r, struct vae_error *error)
 	for (size_t i = 0; i < slices * steps; i++) {
 		r->sum[i % steps].bits += r->cost[i].bits;
 		r->sum[i % steps].squared_error += r->cost[i].squared_error;
-		r->sum[i % steps].vision += r->cost[i].vision;
+		r->sum[i % steps].metric += r->cost[i].metric;
 		r->sum[i % steps].distortion += r->cost[i].distortion;
 	}
 	r->refined = end;
@@ -187,7 +189,9 @@ static void report(const struct refiner *r)
 	for (; r->options.report && p.step <= p.steps; p.step++) {
 		p.bpp = r->sum[p.step].bits / pixels;
 		p.mse = r->sum[p.step].squared_error / (3 * pixels);
-		p.ssimulacra2 = vae_s2_score(r->sum[p.step].vision / pixels);
+		double metric = r->sum[p.step].metric / pixels;
+		p.ssimulacra2 = r->loss == VAE_LOSS_VISION ? vae_s2_score(metric) : NAN;
+		p.ms_ssim = r->loss == VAE_LOSS_MS_SSIM ? 1 - metric : NAN;
 		p.loss = p.bpp + r->sum[p.step].distortion / pixels;
 		r->options.report(r->options.context, &p);
 	}
@@ -247,21 +251,20 @@ static int load_weights(struct vae_weights *weights, const struct vae_model *mod
 	return 0;
 }
 
-/* The share of SSIMULACRA 2 in the distortion that the model was trained with. */
-static int share_of(double *share, const struct vae_model *model, struct vae_error *error)
+/* The loss that the model was trained by, and the share of its metric in the distortion. */
+static int loss_of(struct refiner *r, const struct vae_model *model, struct vae_error *error)
 {
 	const char *loss = vae_model_metadata(model, "loss"),
 			   *text = vae_model_metadata(model, "share");
-	*share = 0;
+	r->loss = VAE_LOSS_MSE;
 	if (!loss || !strcmp(loss, "mse"))
 		return 0;
-	if (strcmp(loss, "vision") != 0)
+	r->loss = !strcmp(loss, "vision") ? VAE_LOSS_VISION : VAE_LOSS_MS_SSIM;
+	if (r->loss == VAE_LOSS_MS_SSIM && strcmp(loss, "ms-ssim") != 0)
 		return vae_fail(error, VAE_EARG,
-		                "refinement is by the losses mse and vision, and the model was trained by "
-		                "%.60s",
-		                loss);
-	*share = text ? vae_text_real(text, NULL) : VAE_VISION_SHARE;
-	if (!(*share > 0 && *share <= 1))
+		                "no refinement by the loss that the model was trained by, %.60s", loss);
+	r->share = text ? vae_text_real(text, NULL) : r->loss == VAE_LOSS_VISION ? VAE_VISION_SHARE : 1;
+	if (!(r->share > 0 && r->share <= 1))
 		return vae_fail(error, VAE_EMODEL, "the model's share %.60s is not above 0 and at most 1",
 		                text);
 	return 0;
@@ -272,17 +275,19 @@ int vae_refine_rows(struct vae_latents_rows **latents, const struct vae_model *m
                     const struct vae_refine_options *options, struct vae_error *error)
 {
 	struct refiner *r;
-	double share;
 	int rc;
 	if (options->steps < 1 || options->steps > VAE_REFINE_MOST)
 		return vae_fail(error, VAE_EARG, "%d steps of refinement are not 1 to %d", options->steps,
 		                VAE_REFINE_MOST);
 	if (model->nets->arch.kind != VAE_ARCH_PHOTO)
 		return vae_fail(error, VAE_EARG, "only latents of photo models can be refined");
-	if ((rc = share_of(&share, model, error)) || (rc = vae_alloc(&r, 1, sizeof *r, error)))
+	if ((rc = vae_alloc(&r, 1, sizeof *r, error)))
 		return rc;
+	if ((rc = loss_of(r, model, error))) {
+		free(r);
+		return rc;
+	}
 	r->model = model;
-	r->share = share;
 	r->options = *options;
 	r->margin = 2 * vae_net_halo(&model->nets->net[VAE_SYNTHESIS]);
 	r->tap = (struct tap){.rows = {image->geometry, image->row, tap_read, NULL}, .image = image};

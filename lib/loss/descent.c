@@ -3,6 +3,7 @@
 #include "base/minmax.h"
 #include "base/parallel.h"
 #include "base/rect.h"
+#include "loss/ms_ssim.h"
 #include "loss/objective.h"
 #include "loss/vision.h"
 #include "measure/ssimulacra2.h"
@@ -21,7 +22,7 @@ struct vae_refine_tile {
 	struct vae_rect own, all;
 	float *dy;                /* all.rows x all.columns x channels; owned */
 	double counted, of_slice; /* distortion in bits: of all counted pixels, of those in the slice */
-	double squared_error, vision; /* as in vae_refine_cost */
+	double squared_error, metric; /* as in vae_refine_cost */
 };
 
 /* ---- memory ---------------------------------------------------------------------------------- */
@@ -50,7 +51,7 @@ static int plan_tiles(struct vae_refine *r, struct vae_error *error)
 
 int vae_refine_init(struct vae_refine *r, const struct vae_nets *nets,
                     const struct vae_weights *weights, const struct vae_weights *fast,
-                    uint16_t quality, double share, const struct vae_refine_place *place,
+                    uint16_t quality, int loss, double share, const struct vae_refine_place *place,
                     struct vae_error *error)
 {
 	size_t channels = (size_t)nets->arch.y;
@@ -59,6 +60,7 @@ int vae_refine_init(struct vae_refine *r, const struct vae_nets *nets,
 	                         .fast = fast,
 	                         .at = vae_position_of(nets->arch.knots, quality),
 	                         .lambda = vae_arch_lambda(&nets->arch, quality),
+	                         .loss = loss,
 	                         .share = share,
 	                         .place = *place,
 	                         .threads = (size_t)omp_get_max_threads()};
@@ -178,14 +180,22 @@ static struct vae_rect pixels_of(const struct vae_refine *r, const struct vae_re
 	return vae_rect_common(p, picture);
 }
 
-/* Returns S of the tile's own pixels; adds its gradient times weight to the gradient of the
- * synthesis's output. patch: working memory, then picture, output and gradient of those pixels. */
-static double tile_vision(const struct vae_refine *r, const struct vae_refine_tile *t,
+/* Returns the working memory that the metric needs, in floats. */
+static size_t metric_room(const struct vae_refine *r, size_t rows, size_t columns)
+{
+	return r->loss == VAE_LOSS_MS_SSIM ? vae_ms_ssim_room(rows, columns)
+	                                   : vae_vision_room(rows, columns);
+}
+
+/* Returns the metric of the tile's own pixels; adds its gradient times weight to the gradient of
+ * the synthesis's output. patch: working memory, then picture, output and gradient of those pixels.
+ */
+static double tile_metric(const struct vae_refine *r, const struct vae_refine_tile *t,
                           struct vae_run *run, double weight, float *patch)
 {
 	struct vae_rect own = pixels_of(r, &t->own), all = pixels_of(r, &t->all);
 	size_t line = 3 * own.columns, n = own.rows * line;
-	float *x = patch + vae_vision_room(own.rows, own.columns), *y = x + n, *gradient = y + n;
+	float *x = patch + metric_room(r, own.rows, own.columns), *y = x + n, *gradient = y + n;
 	float *gradients = run->gradient[run->net->output[0]];
 	size_t from = 3 * ((own.row - all.row) * run->columns[0] + own.column - all.column),
 		   stride = 3 * run->columns[0];
@@ -195,20 +205,21 @@ static double tile_vision(const struct vae_refine *r, const struct vae_refine_ti
 		memcpy(y + row * line, vae_run_output(run, 0) + from + row * stride, line * sizeof *y);
 	}
 	memset(gradient, 0, n * sizeof *gradient);
-	double s = vae_vision_loss(x, y, own.rows, own.columns, weight, gradient, patch);
+	double d = (r->loss == VAE_LOSS_MS_SSIM ? vae_ms_ssim_loss : vae_vision_loss)(
+		x, y, own.rows, own.columns, weight, gradient, patch);
 	for (size_t row = 0; row < own.rows; row++)
 		vae_kernels()->add(gradients + from + row * stride, gradient + row * line, line);
-	return s;
+	return d;
 }
 
-/* Returns a thread's memory for S of the largest tile; NULL if memory is exhausted. */
+/* Returns a thread's memory for the metric of the largest tile; NULL if memory is exhausted. */
 static float *patch_for(const struct vae_refine *r, int thread, struct vae_error *error)
 {
 	size_t floats = 0;
 	for (size_t i = 0; i < r->tiles && !r->patch[thread]; i++) {
 		struct vae_rect own = pixels_of(r, &r->tile[i].own);
 		floats =
-			vae_max(floats, vae_vision_room(own.rows, own.columns) + 9 * own.rows * own.columns);
+			vae_max(floats, metric_room(r, own.rows, own.columns) + 9 * own.rows * own.columns);
 	}
 	if (floats && vae_alloc_raw(&r->patch[thread], floats, sizeof(float), error))
 		return NULL;
@@ -220,24 +231,25 @@ static int tile_distortion(const struct vae_refine *r, struct vae_refine_tile *t
                            struct vae_run *run, int thread, struct vae_error *error)
 {
 	struct vae_rect own = pixels_of(r, &t->own);
-	double share = vae_min(own.rows, own.columns) < VAE_S2_SIDE ? 0 : r->share,
+	size_t least = r->loss == VAE_LOSS_MS_SSIM ? VAE_MS_SSIM_SIDE : VAE_S2_SIDE;
+	double share = vae_min(own.rows, own.columns) < least ? 0 : r->share,
 		   of_error = (1 - share) * r->lambda * VAE_ERROR_UNITS / 3;
 	t->counted = of_error * tile_error(r, t, run, (float)of_error);
 	t->of_slice = of_error * t->squared_error;
-	t->vision = share > 0 ? 0 : NAN;
+	t->metric = share > 0 ? 0 : NAN;
 	if (!(share > 0))
 		return 0;
 	struct vae_rect in_slice = vae_rect_common(own, pixels_of(r, &r->place.slice));
 	double pixels = (double)(own.rows * own.columns),
 		   of_slice = (double)(in_slice.rows * in_slice.columns),
-		   weight = share * vae_metric_weight(VAE_LOSS_VISION, r->lambda);
+		   weight = share * vae_metric_weight(r->loss, r->lambda);
 	float *patch = patch_for(r, thread, error);
 	if (!patch)
 		return VAE_EMEM;
-	double s = tile_vision(r, t, run, weight * pixels, patch);
-	t->counted += weight * s * pixels;
-	t->of_slice += weight * s * of_slice;
-	t->vision = s * of_slice;
+	double d = tile_metric(r, t, run, weight * pixels, patch);
+	t->counted += weight * d * pixels;
+	t->of_slice += weight * d * of_slice;
+	t->metric = d * of_slice;
 	return 0;
 }
 
@@ -306,7 +318,7 @@ static int count_cost(const struct distortion *d, struct vae_refine_cost *cost,
 		counted += r->tile[i].counted;
 		cost->distortion += r->tile[i].of_slice;
 		cost->squared_error += r->tile[i].squared_error;
-		cost->vision += r->tile[i].vision;
+		cost->metric += r->tile[i].metric;
 	}
 	cost->loss = bits + counted;
 	return 0;

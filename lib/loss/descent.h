@@ -1,6 +1,6 @@
 /* descent.h - gradient descent on the latents y of one slice: improves them for one picture under
- * the model's own loss, bits + distortion (squared error, or partly SSIMULACRA 2). The weights stay
- * as they are.
+ * the model's own loss, bits + distortion (squared error, or a metric with a share in it). The
+ * weights stay as they are.
  *
  *     +-----------------------------+   context: cells around the slice, as far as they
  *     |  . . . . . . . . . . . . .  |            and the slice share pixels; their y is fixed
@@ -30,8 +30,9 @@ struct vae_refine_place {
 struct vae_refine_cost {
 	double bits;          /* of z and y */
 	double squared_error; /* over the slice's own samples in 0..1 */
-	/* S of each tile (loss/vision.h) times its pixels in the slice; NAN if S has no share. */
-	double vision;
+	/* The metric D of each tile (loss/objective.h) times its pixels in the slice; NAN if it has no
+	 * share. */
+	double metric;
 	double distortion; /* in bits, of the slice's own pixels */
 	double loss;       /* bits + distortion of all counted pixels */
 };
@@ -45,7 +46,8 @@ struct vae_refine {
 	const struct vae_weights *fast;
 	struct vae_position at;
 	double lambda;
-	double share; /* of S in the distortion, 0 to 1 */
+	int loss;     /* VAE_LOSS_*: which metric has a share */
+	double share; /* of the metric in the distortion, 0 to 1 */
 	struct vae_refine_place place;
 	/* rate.y is the slice's y. The caller fills it, y and x, and sets rate.rounding. */
 	struct vae_soft_rate rate;
@@ -56,15 +58,15 @@ struct vae_refine {
 	size_t tiles, threads;
 	struct vae_refine_tile *tile; /* [tiles]; owned */
 	struct vae_run *run;          /* [threads], synthesis; owned */
-	float **patch; /* [threads]: working memory for S of a tile, NULL until used; owned */
+	float **patch; /* [threads]: memory for the metric of a tile, NULL until used; owned */
 };
-/* share: the share of S (loss/vision.h) in the distortion, 0 to 1; the rest is squared error. S is
- * computed over each tile's counted pixels as if they were a picture, and weighted by their number;
- * a tile with a side of fewer than 8 pixels has squared error alone. weights and fast may be the
- * same, and stay the caller's. */
+/* share: the share of the loss's metric (VAE_LOSS_MS_SSIM or VAE_LOSS_VISION) in the distortion, 0
+ * to 1; the rest is squared error. The metric is computed over each tile's counted pixels as if
+ * they were a picture, and weighted by their number; a tile that is too small for it has squared
+ * error alone. weights and fast may be the same, and stay the caller's. */
 int vae_refine_init(struct vae_refine *r, const struct vae_nets *nets,
                     const struct vae_weights *weights, const struct vae_weights *fast,
-                    uint16_t quality, double share, const struct vae_refine_place *place,
+                    uint16_t quality, int loss, double share, const struct vae_refine_place *place,
                     struct vae_error *error);
 void vae_refine_clear(struct vae_refine *r);
 

@@ -62,10 +62,14 @@ static void gather(const struct scale *s, const struct scale *coarser)
 {
 	float factor = (float)s->factor;
 	for (size_t r = 0; r < s->rows; r++) {
-		const float *coarse = coarser ? coarser->slope + r / 2 * coarser->columns : NULL;
 		float *slope = s->slope + r * s->columns;
 		for (size_t i = 0; i < s->columns; i++)
-			slope[i] = factor * slope[i] + (coarse ? 0.25f * coarse[i / 2] : 0);
+			slope[i] *= factor;
+		if (!coarser || r / 2 == coarser->rows)
+			continue;
+		const float *coarse = coarser->slope + r / 2 * coarser->columns;
+		for (size_t i = 0; i < 2 * coarser->columns; i++)
+			slope[i] += 0.25f * coarse[i / 2];
 	}
 }
 
