@@ -150,9 +150,6 @@ $(B)/bench/%: bench/%.c $(B)/libvae.a
 	$(Q)$(COMPILE) $(USER_LDFLAGS) $< $(B)/libvae.a $(LIBS) -o $@
 $(B)/vae: tools/vae
 	$(Q)install $< $@
-$(B)/completion/%: $(B)/%
-	@mkdir -p $(@D)
-	$(Q)$< --completion=bash > $@
 
 define VAE_PC
 prefix=$(PREFIX)
@@ -276,13 +273,14 @@ NAMES := $(TOOL_SRC:tools/%.c=%) vae
 MAN := $(wildcard man/*.[1-8])
 MODELS := $(wildcard models/*.safetensors)
 
-install: all $(NAMES:%=$(B)/completion/%)
+install: all
 	install -d $(DEST)/bin $(DEST)/$(LIBDIR)/pkgconfig $(DEST)/include $(SHARE)/models $(COMPLETIONS) $(MIME) $(THUMBNAILERS)
 	install $(TOOLS) $(B)/vae $(DEST)/bin
 	install -m 644 $(B)/libvae.a $(DEST)/$(LIBDIR)
 	install -m 644 $(B)/vae.pc $(DEST)/$(LIBDIR)/pkgconfig
 	install -m 644 lib/vae.h lib/vae_train.h $(DEST)/include
-	install -m 644 $(NAMES:%=$(B)/completion/%) $(COMPLETIONS)
+	install -m 644 tools/completion.bash $(COMPLETIONS)/vae
+	set -e; for p in $(filter-out vae,$(NAMES)); do ln -sf vae $(COMPLETIONS)/$$p; done
 	install -m 644 tools/batch.mk tools/vae.magic $(SHARE)
 	install -m 644 packaging/vae-tools.xml $(MIME)
 	install -m 644 packaging/vae-tools.thumbnailer $(THUMBNAILERS)
@@ -314,4 +312,4 @@ FORCE:
 .PHONY: all unit bench bench-bombs bench-train benches deps demo-deps demo check check-fresh check-sanitize check-builds check-cross check-mpi check-valgrind fuzz fuzz-targets \
 	fuzz-run mutations faults install uninstall deb check-deb dist clean FORCE
 .DELETE_ON_ERROR:
-.PRECIOUS: $(B)/obj/%.o $(B)/completion/%
+.PRECIOUS: $(B)/obj/%.o

@@ -16,7 +16,7 @@
 #define MARGIN 27 /* column where the help texts begin */
 #define WIDTH  79
 
-enum { KEY_QUIET = 1000, KEY_MAX_PIXELS, KEY_COMPLETION };
+enum { KEY_QUIET = 1000, KEY_MAX_PIXELS };
 
 static const struct cli_option common_options[] = {
 	{'m', "model", "NAME|FILE", "the model to use"},
@@ -47,7 +47,7 @@ static struct {
 	char **argv;
 	struct cli_option row[ROOM]; /* own rows, then common rows */
 	int rows;
-	struct option longs[ROOM + SPELLINGS + 2];
+	struct option longs[ROOM + SPELLINGS + 1];
 	char letters[3 * ROOM + 1];
 	const struct cli_option *current;
 	const char *prefix; /* of errors */
@@ -176,55 +176,6 @@ static void print_help(void)
 	printf("\nMore: man %s, man vae\n", p->name);
 }
 
-static bool is_word_list(const char *argument)
-{
-	return argument && strchr(argument, '|') && !isupper((unsigned char)argument[0]);
-}
-
-static void print_spellings(const struct cli_option *row, const char *between)
-{
-	if (row->key < CLI_LONG)
-		printf("-%c%s", row->key, between);
-	printf("--%s", row->name);
-}
-
-static void print_completion(void)
-{
-	char function[64];
-	int at = snprintf(function, sizeof function, "_%s", cli.program->name);
-
-	for (int i = 0; i < at; i++)
-		if (function[i] == '-')
-			function[i] = '_';
-	printf("# bash completion for %s; made by `%s --completion=bash'\n%s() {\n", cli.program->name,
-	       cli.program->name, function);
-	printf("\tlocal word=${COMP_WORDS[COMP_CWORD]} "
-	       "before=${COMP_WORDS[COMP_CWORD-1]}\n\tCOMPREPLY=()\n\tcase $before in\n");
-	for (int i = 0; i < cli.rows; i++) {
-		const struct cli_option *row = &cli.row[i];
-
-		if (!row->argument || strstr(row->argument, "FILE"))
-			continue; /* bash completes file names by itself */
-		printf("\t");
-		print_spellings(row, "|");
-		if (is_word_list(row->argument)) {
-			printf(")\n\t\tmapfile -t COMPREPLY < <(compgen -W '");
-			for (const char *c = row->argument; *c; c++)
-				putchar(*c == '|' ? ' ' : *c);
-			printf("' -- \"$word\")");
-		} else {
-			printf(")");
-		}
-		printf("\n\t\treturn;;\n");
-	}
-	printf("\tesac\n\tif [[ $word == -* ]]; then\n\t\tmapfile -t COMPREPLY < <(compgen -W '");
-	for (int i = 0; i < cli.rows; i++) {
-		print_spellings(&cli.row[i], " ");
-		printf("%s", i + 1 < cli.rows ? " " : "");
-	}
-	printf("' -- \"$word\")\n\tfi\n}\ncomplete -o default -F %s %s\n", function, cli.program->name);
-}
-
 static void __attribute__((noreturn)) leave_after_printing(void)
 {
 	if (fflush(stdout) || ferror(stdout)) {
@@ -287,8 +238,7 @@ void cli_begin(const struct cli_program *program, struct cli_common *common, int
 		if (!program->without || common_options[i].key >= CLI_LONG ||
 		    !strchr(program->without, common_options[i].key))
 			add_row(&common_options[i]);
-	cli.longs[cli.rows] = (struct option){"completion", required_argument, NULL, KEY_COMPLETION};
-	add_spellings(cli.rows + 1);
+	add_spellings(cli.rows);
 	if (argc > 0)
 		argv[0] = (char *)program->name; /* getopt_long's own messages begin with it */
 }
@@ -308,11 +258,6 @@ static bool take_common(int key)
 	case KEY_MAX_PIXELS: c->max_pixels = cli_amount(1, (uint64_t)1 << 48); break;
 	case 'h': print_help(); leave_after_printing();
 	case 'V': printf("%s (vae-tools) %s\n", cli.program->name, VAE_VERSION); leave_after_printing();
-	case KEY_COMPLETION:
-		if (strcmp(optarg, "bash"))
-			cli_usage("--completion: '%s' is not supported, only bash is", optarg);
-		print_completion();
-		leave_after_printing();
 	default: return false;
 	}
 	return true;

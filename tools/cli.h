@@ -1,8 +1,8 @@
 /* cli.h - the command line of every program, from one table.
  *
  * A program describes itself in a struct cli_program whose rows name its own options; the options
- * that all programs share are rows in cli.c. getopt_long's arrays, --help, --version and the shell
- * completion are all made from these rows.
+ * that all programs share are rows in cli.c. getopt_long's arrays and --help are made from these
+ * rows; tools/completion.bash reads --help.
  *
  *     cli_begin(&program, &o.common, argc, argv);
  *     while ((key = cli_next()) != -1)

@@ -58,26 +58,42 @@ setup_file() {
 	done
 }
 
-@test "--completion=bash completes every long option" {
-	local p option
-	for p in "${PROGRAMS[@]}"; do
-		quiet "$p" --completion=bash
-		bash -n <<<"$output"
-		for option in $("$p" --help | grep -oE -- '(^|[ ,])--[a-z][a-z0-9-]*' | grep -oE -- '--.*'); do
-			grep -qE -- "[|' ]$option[)|' ]" <<<"$output" || fail "$p: $option is not completed"
-		done
-		fails 2 "'zsh' is not supported, only bash is" "$p" --completion=zsh
-	done
+# completes WORDS REPLY: what tools/completion.bash offers for the last of the words.
+completes() {
+	read -ra COMP_WORDS <<<"$1"
+	[[ $1 != *' ' ]] || COMP_WORDS+=("")
+	COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+	_vae_tools "${COMP_WORDS[0]}" "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+	assert_equal "${COMPREPLY[*]}" "$2"
 }
 
-@test "the completion offers options and words" {
-	eval "$(vae-quant --completion=bash)"
-	COMP_WORDS=(vae-quant --me) COMP_CWORD=1
-	_vae_quant
-	assert_equal "${COMPREPLY[*]}" "--method"
-	COMP_WORDS=(vae-quant --method z) COMP_CWORD=2
-	_vae_quant
-	assert_equal "${COMPREPLY[*]}" "zstd"
+@test "the completion offers options, words, models and codes" {
+	local p
+	. "$BATS_TEST_DIRNAME/../../tools/completion.bash"
+	compopt() { :; } # bash has it only while it completes
+	for p in vae "${PROGRAMS[@]}"; do
+		COMP_WORDS=("$p" --) COMP_CWORD=1
+		_vae_tools "$p" -- "$p"
+		assert_equal "$(printf '%s\n' "${COMPREPLY[@]}" | sort)" \
+			"$("$p" --help | sed 's/^  *//; s/  .*//' | grep -oE -- '(^|, )--[a-z][a-z0-9-]*' | tr -d ', ' | sort)"
+	done
+	completes "vae-quant --me" "--method"
+	completes "vae-quant --method z" "zstd"
+	completes "vae-train --precision = b" "bf16"
+	completes "vae-dec --reduce " "4 8"
+	completes "vae-quant --level 1" ""
+	cd "$BATS_TEST_TMPDIR"
+	mkdir -p here/models && cd here
+	touch a.lat a.ppm models/{me,you-2,'$(touch bad)'}.safetensors
+	VAE_MODEL_PATH=$PWD/models completes "vae-enc -m y" "you you-2"
+	VAE_MODEL_PATH=$PWD/models completes "vae-enc --model me" "me"
+	for p in "vae-dec " "vae-quant -d " "vae -dc " "vae-quant --test "; do
+		completes "$p" "a.lat models"
+	done
+	for p in "vae-enc " "vae-quant " "vae-stat " "vae-dec -o "; do
+		completes "$p" ""
+	done
+	[ ! -e bad ]
 }
 
 @test "unknown options, missing and unwanted arguments: exit 2" {
@@ -279,10 +295,6 @@ setup_file() {
 	fails 2 "--crop cannot be combined with --reduce" vae-dec --crop 0,0,1,1 --reduce 4 "$LAT"
 	fails 2 "--sample" vae-dec --crop 0,0,1,1 --sample 1
 	fails 2 "--sample" vae-dec --reduce 8 --sample 1
-	eval "$(vae-dec --completion=bash)"
-	COMP_WORDS=(vae-dec --reduce "") COMP_CWORD=2
-	_vae_dec
-	assert_equal "${COMPREPLY[*]}" "4 8"
 }
 
 @test "vae-train: what cannot be trained is a usage error" {
