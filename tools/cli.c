@@ -7,7 +7,6 @@
 #include <getopt.h>
 #include <math.h>
 #include <omp.h>
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,21 +52,17 @@ static struct {
 	const char *prefix; /* of errors */
 } cli = {.prefix = ""};
 
-/* What stands on the terminal's line for now. */
-static struct {
-	pthread_mutex_t lock;
-	int shown; /* characters */
-} line = {PTHREAD_MUTEX_INITIALIZER, 0};
+static int line_length; /* characters of cli_line on the terminal's line now */
 
-/* To the start of the line, for a text of `wanted` characters: what is to be written over need not
- * be wiped out first. */
+/* Returns to the start of the line, for a text of `wanted` characters; wipes a longer line first.
+ */
 static void clear_line(int wanted)
 {
-	if (line.shown > wanted)
-		fprintf(stderr, "\r%*s", line.shown, "");
-	if (line.shown)
+	if (line_length > wanted)
+		fprintf(stderr, "\r%*s", line_length, "");
+	if (line_length)
 		fprintf(stderr, "\r");
-	line.shown = 0;
+	line_length = 0;
 }
 
 /* Prints one line with control characters replaced, since file names may hold escape sequences. */
@@ -81,10 +76,8 @@ static void say(const char *prefix, const char *format, va_list arguments)
 	for (char *c = text; c && *c; c++)
 		if ((unsigned char)*c < 0x20 || *c == 0x7f)
 			*c = '?';
-	pthread_mutex_lock(&line.lock);
 	clear_line(0);
 	fprintf(stderr, "%s: %s%s\n", cli.program->name, prefix, text ? text : "out of memory");
-	pthread_mutex_unlock(&line.lock);
 	free(text);
 }
 
@@ -112,12 +105,10 @@ void cli_note(const char *format, ...)
 
 void cli_line(const char *text)
 {
-	pthread_mutex_lock(&line.lock);
 	clear_line(text ? (int)(strlen(cli.program->name) + 2 + strlen(text)) : 0);
 	if (text)
-		line.shown = fprintf(stderr, "%s: %s", cli.program->name, text);
+		line_length = fprintf(stderr, "%s: %s", cli.program->name, text);
 	fflush(stderr);
-	pthread_mutex_unlock(&line.lock);
 }
 
 static void __attribute__((noreturn)) leave_with_usage(void)

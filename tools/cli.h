@@ -78,8 +78,7 @@ void cli_usage(const char *format, ...) __attribute__((format(printf, 1, 2), nor
 /* What stands between the program's name and each error, but no note, from now on: "rank 3: ". text
  * must stay. */
 void cli_prefix(const char *text);
-/* "PROGRAM: text" on a terminal, which the next of its kind writes over, and the lines above; NULL
- * takes it away. From any thread. */
+/* Shows "PROGRAM: text" on a terminal until the next line of any kind; NULL takes it away. */
 void cli_line(const char *text);
 
 #endif

@@ -1,46 +1,34 @@
-/* progress.h - how far a filter is, on a terminal: one line on stderr, a second after the first of
- * them began, that goes away at the end.
+/* progress.h - the progress of a filter, as one line on a terminal's standard error.
  *
- *     vae-dec: [============>                 ]  42 %         where the share of the work is known
- *     vae-enc: 12 s                                           where it is not, or not yet
- *     vae-train: first steps, 12 s                            the same, with a name for what is
- * done vae-train: 1234 images                                  where things are counted
+ *     vae-dec: [============>                 ]  42 %     work whose share is known
+ *     vae-train: 1234 images                              things that are counted
+ *     vae-train: first steps                              work that reports nothing: its name
  *
- * A thread draws it, since a call of the library may take long. Between progress_start (or _begin)
- * and progress_end the struct stays where it is, and nothing goes to standard output. */
+ * The first two appear a second after the program's first work began, and are drawn when the work
+ * reports, at most five times a second; a name appears at once. progress_end takes the line away.
+ * Nothing may be written to standard output while the line stands. */
 #ifndef VAE_TOOLS_PROGRESS_H
 #define VAE_TOOLS_PROGRESS_H
 
 #include "cli.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
-
 struct progress {
-	struct vae_latents_rows rows; /* of progress_begin: to be read instead of those watched, and not
-	                                 to be released */
+	struct vae_latents_rows rows; /* after progress_begin: to read in place of those watched; not to
+	                                 be released */
 	/* private */
 	struct vae_latents_rows *watched;
-	bool drawn;           /* the thread is there */
-	bool ended;           /* guarded by lock */
-	_Atomic double share; /* 0 to 1; 0: not known */
-	atomic_ullong count;  /* with a unit */
 	const char *unit;
-	const char *_Atomic name;
-	double begun; /* seconds_now of its start */
-	pthread_t thread;
-	pthread_mutex_t lock;
-	pthread_cond_t end;
+	bool shown;   /* there is a terminal, and the work goes on */
+	double drawn; /* seconds_now of the last line */
 };
 
-/* unit NULL: nothing is counted. */
+/* Starts work whose share, or count of `unit`, will be reported. */
 void progress_start(struct progress *progress, const char *unit, bool quiet);
-/* The same, standing between latents and whoever reads their rows, which are what is done. */
+/* Starts work on latents; reading progress->rows reports it. */
 void progress_begin(struct progress *progress, struct vae_latents_rows *watched, bool quiet);
-/* Puts name, which stays the caller's, in front of the seconds, which then count from
- * progress_start. */
-void progress_name(struct progress *progress, const char *name);
-/* So much of the work is done, 0 to 1; so many of the unit. */
+/* Starts work that reports nothing. */
+void progress_name(struct progress *progress, const char *name, bool quiet);
+/* Reports the share of the work that is done, 0 to 1, or the count. */
 void progress_share(struct progress *progress, double share);
 void progress_count(struct progress *progress, uint64_t count);
 /* Takes the line away. May be called twice. */

@@ -216,7 +216,7 @@ static int report_codes(struct run *run, const struct input *in, const struct va
 	struct progress progress;
 	int status;
 
-	progress_start(&progress, NULL, run->o->common.quiet);
+	progress_name(&progress, "measuring codes", run->o->common.quiet);
 	status = measure(run, &f, codes, error);
 	progress_end(&progress);
 	report_open(&run->report, "codes", input_name(in), !run->brief);

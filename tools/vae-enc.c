@@ -162,7 +162,7 @@ static int encode_to_target(const struct options *o, const struct input *in, str
 
 	if (status)
 		return status;
-	progress_start(&progress, NULL, o->common.quiet);
+	progress_name(&progress, "searching the quality", o->common.quiet);
 	status = vae_target_quality(&quality, model, image, &o->target, error);
 	progress_end(&progress);
 	if (!status && !(status = vae_image_rows_new(&again, image, error)))

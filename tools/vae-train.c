@@ -510,8 +510,7 @@ static int save(struct vae_trainer *trainer, const struct options *o, const char
 		cli_error("%s", error.text);
 		return EXIT_FAILED;
 	}
-	progress_start(&progress, NULL, o->common.quiet);
-	progress_name(&progress, "measuring the model for its tables");
+	progress_name(&progress, "measuring the model for its tables", o->common.quiet);
 	status = vae_trainer_save(trainer, out.file, &error);
 	progress_end(&progress);
 	if (!status)
@@ -541,8 +540,8 @@ static int run(struct vae_trainer *trainer, const struct options *o,
 	int status;
 
 	watch_signals();
-	progress_start(&watch.start, NULL, o->common.quiet);
-	progress_name(&watch.start, fresh ? "principal components, first steps" : "first steps");
+	progress_name(&watch.start, fresh ? "principal components, first steps" : "first steps",
+	              o->common.quiet);
 	status = vae_trainer_run(trainer, report, &watch, &error);
 	progress_end(&watch.start);
 	cli_line(NULL);

@@ -521,8 +521,8 @@ long_run() {
 	grep -o 'step [0-9].* left' said | tail -n 1 | sed 's/.* loss \([0-9.]*\)[0-9],.* \([0-9.]*\) dB.*/\1 \2/' >last
 	[ "$(grep -c train log.tsv)" -ge 2 ]
 	awk 'NR == FNR { a = $1; b = $2; next } { exit !(($1 - a) ^ 2 < 0.002 ^ 2 && ($2 - b) ^ 2 < 0.02 ^ 2) }' mean last || { cat mean last | fail; }
-	grep -q "principal components, first steps, [0-9]* s" said
-	grep -q "measuring the model for its tables, [0-9]* s" said
+	grep -q "principal components, first steps" said
+	grep -q "measuring the model for its tables" said
 }
 
 @test "a network that has too few latents for the images says so" {
