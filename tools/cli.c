@@ -1,4 +1,4 @@
-/* cli.c - option tables, and all that is made from them. */
+/* cli.c - the option tables, getopt_long's arrays and --help. */
 #include "cli.h"
 
 #include <ctype.h>
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROOM   64 /* rows that one program may have, the common ones included */
+#define ROOM   64 /* largest number of rows, the common ones included */
 #define MARGIN 27 /* column where the help texts begin */
 #define WIDTH  79
 
@@ -29,7 +29,7 @@ static const struct cli_option common_options[] = {
 	{'V', "version", NULL, "print the version and exit"},
 };
 
-/* Spellings that are understood, too, and not shown. */
+/* Accepted spellings that --help does not show. */
 static const struct {
 	const char *spelling, *name;
 } other_spellings[] = {
@@ -38,7 +38,7 @@ static const struct {
 };
 enum { SPELLINGS = sizeof other_spellings / sizeof *other_spellings };
 
-/* The command line being read; a program has one. */
+/* The command line being read; a program has only one. */
 static struct {
 	const struct cli_program *program;
 	struct cli_common *common;
@@ -127,7 +127,7 @@ void cli_usage(const char *format, ...)
 	leave_with_usage();
 }
 
-/* "-q, --quality Q", or "    --level N" */
+/* Formats "-q, --quality Q", or "    --level N". */
 static int print_option(char *text, size_t room, const struct cli_option *row)
 {
 	const char *space = row->argument ? " " : "", *argument = row->argument ? row->argument : "";
@@ -137,7 +137,7 @@ static int print_option(char *text, size_t room, const struct cli_option *row)
 	return snprintf(text, room, "    --%s%s%s", row->name, space, argument);
 }
 
-/* Rows without help gather in front of the next one that has it; the line is broken where it would
+/* Prints the help. Rows without a help text share the next row's; the line is broken where it would
  * pass WIDTH. */
 static void print_help(void)
 {
@@ -192,9 +192,8 @@ static void add_row(const struct cli_option *row)
 		sprintf(letters, "%c%s", row->key, row->argument ? ":" : "");
 }
 
-/* A standard descriptor that came closed would be the number of the next file opened, and notes
- * would end up in the output. Taken by /dev/null the wrong way round, it still fails whoever uses
- * it, as if it were closed. */
+/* Opens standard descriptors that came closed: a file would get their numbers, and notes would end
+ * up in the output. /dev/null is opened the wrong way round, so that their use still fails. */
 static void occupy_standard_descriptors(void)
 {
 	for (int fd = 0; fd < 3; fd++)
@@ -202,7 +201,7 @@ static void occupy_standard_descriptors(void)
 			exit(EXIT_FAILED);
 }
 
-/* Adds the other spellings of the program's options behind everything else in cli.longs. */
+/* Adds the other spellings of the program's options to cli.longs, from row `at` on. */
 static void add_spellings(int at)
 {
 	for (int i = 0; i < SPELLINGS; i++)
@@ -234,7 +233,7 @@ void cli_begin(const struct cli_program *program, struct cli_common *common, int
 		argv[0] = (char *)program->name; /* getopt_long's own messages begin with it */
 }
 
-/* True where the key was one of the common options. */
+/* Returns whether the key was a common option, and stores it. */
 static bool take_common(int key)
 {
 	struct cli_common *c = cli.common;
@@ -301,7 +300,8 @@ const char *cli_text(void)
 	return optarg;
 }
 
-/* strtod with nothing before or behind, no hexadecimal, no words. */
+/* Parses a number as strtod does, without anything before or behind, hexadecimal digits or words.
+ */
 static bool parse_real(const char *text, size_t length, double *value)
 {
 	char copy[64], *end;
@@ -369,7 +369,7 @@ void cli_range(double *low, double *high)
 		cli_usage("--%s: '%s' is not MIN:MAX with 0 < MIN <= MAX", cli.current->name, optarg);
 }
 
-/* The window's four numbers, each up to the longest side that a picture can have. */
+/* Parses the window's four numbers, each up to the longest possible side of a picture. */
 void cli_window(struct vae_rect *window)
 {
 	size_t *number[] = {&window->column, &window->row, &window->columns, &window->rows};

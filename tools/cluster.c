@@ -6,7 +6,7 @@
 #ifdef VAE_MPI
 #include <mpi.h>
 
-#define CHUNK ((size_t)1 << 28) /* things in one call, whose counts are ints */
+#define CHUNK ((size_t)1 << 28) /* elements of one call, whose counts are ints */
 
 static int done(int status, struct vae_error *error)
 {
@@ -53,7 +53,7 @@ static int share(void *context, void *data, size_t size_bytes, struct vae_error 
 	return done(status, error);
 }
 
-/* Whoever fails takes the others along, which would wait for it for ever. */
+/* Aborts the job if this rank fails, since the others would wait forever. */
 static void leave(int status, void *context)
 {
 	(void)context;
@@ -83,7 +83,7 @@ const struct vae_cluster *cluster_join(void)
 
 #else
 
-/* Ranks that know nothing of each other would write the same files. */
+/* Without MPI, refuses to run as one of several ranks: they would write the same files. */
 const struct vae_cluster *cluster_join(void)
 {
 	const char *size = getenv("OMPI_COMM_WORLD_SIZE");

@@ -14,7 +14,7 @@ static const struct {
 	{0, 3, "\xff\xd8\xff", "this is JPEG; jpegtopnm makes an image of it"},
 	{8, 4, "WEBP", "this is WebP; dwebp -pam FILE -o - makes an image of it"},
 	{0, 4, "GIF8", "this is GIF; giftopnm makes an image of it"},
-	/* before TIFF, which it begins as */
+	/* before TIFF, whose signature it shares */
 	{8, 2, "CR", "this is a camera's raw file; dcraw -c FILE makes an image of it"},
 	{0, 4, "II*\0", "this is TIFF; tifftopnm, or for a raw file dcraw -c, makes an image of it"},
 	{0, 4, "MM\0*", "this is TIFF; tifftopnm, or for a raw file dcraw -c, makes an image of it"},

@@ -48,7 +48,7 @@ static int open_next(struct input *in)
 	return in->fd;
 }
 
-/* Keeps the first bytes of an operand, for those that are of a foreign kind. */
+/* Keeps the first bytes of an operand, to recognise a foreign kind. */
 static void keep_head(struct input *in, const char *bytes, size_t count)
 {
 	size_t room = sizeof in->head - in->head_bytes;
@@ -59,8 +59,8 @@ static void keep_head(struct input *in, const char *bytes, size_t count)
 	in->head_bytes += count;
 }
 
-/* A read never spans two operands, so a picture is written before the next operand is so much as
- * opened. */
+/* Reads from the operands. A read never spans two of them, so that a picture is written before the
+ * next operand is opened. */
 static ssize_t read_operands(void *cookie, char *buffer, size_t room)
 {
 	struct input *in = cookie;
@@ -93,7 +93,7 @@ static ssize_t read_operands(void *cookie, char *buffer, size_t room)
 	return -1;
 }
 
-/* Only what ftello asks: where are we. */
+/* Answers ftello's question for the position; nothing else can be asked. */
 static int tell_operands(void *cookie, off64_t *offset, int whence)
 {
 	struct input *in = cookie;
@@ -142,7 +142,7 @@ void input_mark(struct input *in)
 	in->items++;
 }
 
-/* The operand that holds this position of the stream; the last opened one at its very end. */
+/* Returns the operand at this position of the stream; at its end, the last one opened. */
 static int operand_at(const struct input *in, int64_t position)
 {
 	int at = 0;
@@ -170,8 +170,8 @@ static const char *const other_kind[] = {
 	[VAE_KIND_UNKNOWN] = NULL,
 };
 
-/* Returns what an operand is that begins with in->head and is not what is wanted, NULL: nothing
- * known. */
+/* Returns what an operand that begins with in->head is, if that is not the kind wanted; NULL:
+ * unknown. */
 static const char *mistaken_for(const struct input *in)
 {
 	enum vae_kind kind = VAE_KIND_UNKNOWN;
@@ -188,7 +188,7 @@ static const char *mistaken_for(const struct input *in)
 
 void input_report(const struct input *in, const struct vae_error *error)
 {
-	if (!in->names) { /* it could not be opened */
+	if (!in->names) { /* the operand could not be opened */
 		cli_error("%s", error->text);
 	} else if (in->failure) {
 		cli_error("%s: %s", shown(in->name[in->opened - 1]), strerror(in->failure));
@@ -290,7 +290,7 @@ int models_open(struct models *models, const char *name, struct vae_error *error
 	return name ? vae_model_find(&models->asked, name, error) : 0;
 }
 
-/* -m named another model than the stream has. */
+/* Reports that -m named a model other than the stream's. */
 static int other_model(const struct vae_model *asked, uint64_t id, const char *hint,
                        struct vae_error *error)
 {

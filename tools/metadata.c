@@ -1,11 +1,11 @@
-/* metadata.c - files of metadata. */
+/* metadata.c - reads files of metadata. */
 #include "metadata.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define EXIF_PREFIX "Exif\0" /* and the 0 that ends the literal: six bytes */
+#define EXIF_PREFIX "Exif\0" /* the literal's own 0 is the sixth byte */
 
 static int keep_bytes(struct metadata *m, enum vae_metadata_kind kind, const void *data,
                       size_t bytes, struct vae_error *error)
@@ -20,7 +20,7 @@ static int keep_bytes(struct metadata *m, enum vae_metadata_kind kind, const voi
 	return 0;
 }
 
-/* One byte more than is allowed shows that there is too much. */
+/* Reads a file; one byte more than is allowed shows that it is too large. */
 static int read_file(uint8_t **data, size_t *bytes, const char *path, struct vae_error *error)
 {
 	bool standard = !strcmp(path, "-");

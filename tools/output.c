@@ -1,4 +1,4 @@
-/* output.c - standard output, or a file that takes its name only when it is complete. */
+/* output.c - standard output, or a file that gets its name only when it is complete. */
 #include "output.h"
 #include "inout.h"
 
@@ -16,9 +16,10 @@
 
 /* ---- files without a name -------------------------------------------------------------------- */
 
-static char *unfinished; /* the named temporary file, while there is one */
+static char *unfinished; /* the named temporary file, while it exists */
 
-/* Libraries may end the process too: OpenMP's does where it cannot have memory for its threads. */
+/* Removes the temporary file at exit. Libraries may exit, too: OpenMP's does if it gets no memory
+ * for its threads. */
 static void remove_unfinished(void)
 {
 	if (unfinished)
@@ -30,7 +31,7 @@ static void proc_path(char path[PROC_PATH_BYTES], int fd)
 	snprintf(path, PROC_PATH_BYTES, "/proc/self/fd/%d", fd);
 }
 
-/* Returns the length of the folder in a path, with its slash; 0: the current folder. */
+/* Returns the length of the folder in a path, with its slash; 0 for the current folder. */
 static int folder_length(const char *path)
 {
 	const char *slash = strrchr(path, '/');
@@ -38,7 +39,7 @@ static int folder_length(const char *path)
 	return slash ? (int)(slash + 1 - path) : 0;
 }
 
-/* Opens a file without a name that link_file can give one, or returns -1. */
+/* Opens a nameless file that link_file can name, or returns -1. */
 static int open_nameless(const char *target)
 {
 	char *folder, path[PROC_PATH_BYTES];
@@ -57,7 +58,7 @@ static int open_nameless(const char *target)
 	return -1;
 }
 
-/* Opens a temporary file beside out->target. Returns -1 with errno set. */
+/* Opens a temporary file in out->target's folder. Returns -1 with errno set. */
 static int open_named(struct output *out)
 {
 	static bool watching;
@@ -109,8 +110,8 @@ int output_scratch(void)
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-/* Returns the descriptor that path is another name of, or -1. To open such a path would be to write
- * from the start of its file, not from where the shell's redirection stands. */
+/* Returns the descriptor that path is another name of, or -1. Opening such a path would write from
+ * the start of its file, not from the offset of the shell's redirection. */
 static int descriptor_of(const char *path, const struct stat *existing)
 {
 	static const char *const folder[] = {"/dev/fd/", "/proc/self/fd/"};
@@ -140,7 +141,7 @@ static int descriptor_of(const char *path, const struct stat *existing)
 	           : -1;
 }
 
-/* Opens the descriptor again under a number of its own, which shares its offset. */
+/* Duplicates the descriptor; the copy shares its offset. */
 static FILE *open_descriptor(int fd)
 {
 	int copy;
@@ -155,8 +156,7 @@ static FILE *open_descriptor(int fd)
 	return file;
 }
 
-/* Gives the new file the owner, as far as this user may, and the mode of the one that it will
- * replace. */
+/* Gives the new file the owner, if this user may, and the mode of the one that it will replace. */
 static int take_after(int fd, const struct stat *existing)
 {
 	struct stat made;
@@ -169,8 +169,8 @@ static int take_after(int fd, const struct stat *existing)
 	return fchmod(fd, existing->st_mode & 0777);
 }
 
-/* Opens the file that will become out->target, or be copied into it. existing: what has that name
- * now, or NULL. */
+/* Opens the file that will become out->target, or be copied into it. existing: the file of that
+ * name now, or NULL. */
 static FILE *open_unfinished(struct output *out, const struct stat *existing)
 {
 	FILE *file = NULL;
@@ -200,7 +200,7 @@ static FILE *open_unfinished(struct output *out, const struct stat *existing)
 	return file;
 }
 
-/* Frees everything, and removes what has still its temporary name. */
+/* Frees everything, and removes a file that still has its temporary name. */
 static void output_clear(struct output *out)
 {
 	int kept = errno;
@@ -237,7 +237,7 @@ static FILE *open_path(struct output *out, const char *path)
 	}
 	if (exists && !S_ISREG(status.st_mode))
 		return fopen(path, "we");
-	/* through a symbolic link, to the file it names */
+	/* the file that a symbolic link names */
 	out->target = exists ? realpath(path, NULL) : strdup(path);
 	return out->target ? open_unfinished(out, exists ? &status : NULL) : NULL;
 }
@@ -266,7 +266,7 @@ int output_check(const char *path, bool binary, struct vae_error *error)
 	struct output out;
 
 	if (path && !stat(path, &status) && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode))
-		return 0; /* opening a pipe and closing it again would end it for its reader */
+		return 0; /* opening and closing a pipe would end it for its reader */
 	if (output_open(&out, path, binary, error))
 		return VAE_EIO;
 	output_abandon(&out);
@@ -280,8 +280,8 @@ int output_flush(struct output *out, struct vae_error *error)
 	return fflush(out->file) || ferror(out->file) ? output_failed(error) : 0;
 }
 
-/* Waits until the file is on its disk, so that no power failure can leave a name with nothing
- * behind it. Some file systems know no such thing. */
+/* Waits until the file is on its disk, so that no power failure can leave a name without data. Some
+ * file systems do not support that. */
 static int sync_file(int fd)
 {
 	int status;
@@ -305,7 +305,7 @@ static int write_whole(int fd, const char *bytes, size_t count)
 	return 0;
 }
 
-/* Writes one file over another, as the shell's > would. */
+/* Overwrites a file with another, as the shell's > does. */
 static int overwrite(int to, int from)
 {
 	char block[1 << 14];
@@ -324,8 +324,8 @@ static int overwrite(int to, int from)
 	return sync_file(to);
 }
 
-/* Gives a nameless file its name, or where that is taken a temporary one, out->temporary, for
- * rename to replace it. */
+/* Gives a nameless file its name or, if that is taken, a temporary one, out->temporary, which
+ * rename replaces it with. */
 static int link_file(struct output *out, int fd)
 {
 	char path[PROC_PATH_BYTES];
@@ -350,13 +350,12 @@ static int link_file(struct output *out, int fd)
 	return status;
 }
 
-static volatile sig_atomic_t deferred; /* the last signal that came while they were put off, 0: none
-                                        */
+static volatile sig_atomic_t deferred; /* last signal that came while signals were deferred, or 0 */
 
 static void defer(int number) { deferred = number; }
 
-/* Gives a nameless file the name of another: it has a temporary name for a moment, in which signals
- * that would end the program, and leave that name behind, are put off. */
+/* Gives a nameless file the name of another file. It has a temporary name for a moment; signals
+ * that would end the program and leave that name behind are deferred. */
 static int link_and_rename(struct output *out, int fd)
 {
 	static const int deadly[] = {SIGINT,  SIGTERM, SIGHUP,  SIGQUIT,
@@ -385,8 +384,8 @@ static int link_and_rename(struct output *out, int fd)
 	return status;
 }
 
-/* Makes the file appear as out->target: under its name if that can be, else by writing over what
- * has it. */
+/* Makes the file appear as out->target: under its name if possible, else by overwriting the file
+ * that has it. */
 static int publish(struct output *out, int fd)
 {
 	int kept, status;
@@ -412,8 +411,8 @@ static int publish(struct output *out, int fd)
 	return -1;
 }
 
-/* Closes standard output's descriptor once, as some file systems fail there; it stays open, as the
- * diagnostics flush it. */
+/* Closes standard output's descriptor once, since some file systems report errors there; a
+ * duplicate stays open, since diagnostics flush it. */
 static int close_file(FILE *file)
 {
 	int copy;

@@ -1,9 +1,9 @@
-/* output.h - standard output, or a file that takes its name only when it is complete.
+/* output.h - standard output, or a file that gets its name only when it is complete.
  *
- * The file is written without a name (O_TMPFILE), in the folder where it will stand. output_close
- * flushes it to the disk, links it under its name, and replaces what had that name. Whatever ends
- * the program before, SIGKILL and a power failure included, leaves nothing of it and the older file
- * as it was. Two cases differ:
+ * The file is written without a name (O_TMPFILE) in its future folder. output_close flushes it to
+ * the disk and links it under its name, replacing the file that had it. However the program ends
+ * before that, even by SIGKILL or a power failure, nothing of it remains and the older file is
+ * unchanged. Two cases differ:
  *
  *     no O_TMPFILE in the file system   The file has a temporary name, .NAME.XXXXXX, which a
  *                                       signal may leave behind.
@@ -11,9 +11,8 @@
  *                                       data wait in $TMPDIR, or /tmp, and output_close copies
  *                                       them into NAME, as > would write them.
  *
- * Pipes and devices are written directly. So is a descriptor that is open already (/dev/stdout,
- * /dev/fd/3), at its offset.
- */
+ * Pipes and devices are written directly. So is a descriptor that is already open (/dev/stdout,
+ * /dev/fd/3), at its offset. */
 #ifndef VAE_TOOLS_OUTPUT_H
 #define VAE_TOOLS_OUTPUT_H
 
@@ -23,16 +22,16 @@ struct output {
 	FILE *file;
 	const char *name; /* for diagnostics */
 	/* private */
-	char *target;    /* name that the finished file takes, owned; NULL: file is written directly */
-	char *temporary; /* name of the unfinished file, owned; NULL where it has none */
-	int place;       /* descriptor of a target that is overwritten, not replaced; 0: none */
+	char *target;    /* name of the finished file, owned; NULL: file is written directly */
+	char *temporary; /* name of the unfinished file, owned, or NULL */
+	int place;       /* descriptor of a target that will be overwritten; 0: none */
 };
 
-/* Opens FILE path, or standard output where path is NULL or "-". binary: refuses a terminal.
+/* Opens the file `path`, or standard output if path is NULL or "-". binary: refuses a terminal.
  * VAE_EIO. The error's text names the file here, but not in the calls below. */
 int output_open(struct output *out, const char *path, bool binary, struct vae_error *error);
-/* Returns what output_open would, and leaves nothing: for a program that has hours of work to do
- * first. */
+/* Returns what output_open would return, and leaves nothing behind; for a program with hours of
+ * work to do first. */
 int output_check(const char *path, bool binary, struct vae_error *error);
 int output_flush(struct output *out, struct vae_error *error);
 /* Makes the file appear. On failure nothing is left behind. VAE_EIO. */
@@ -40,8 +39,8 @@ int output_close(struct output *out, struct vae_error *error);
 /* Drops the file. May follow output_close. */
 void output_abandon(struct output *out);
 
-/* Opens a file without a name in $TMPDIR, or /tmp: its space is free again once it is closed.
- * Returns a descriptor to read and write, or -1 with errno set. */
+/* Opens a nameless file in $TMPDIR, or /tmp; its space is freed when it is closed. Returns a
+ * descriptor to read and write, or -1 with errno set. */
 int output_scratch(void);
 /* Returns the folder that output_scratch uses, owned by the environment. */
 const char *output_scratch_folder(void);

@@ -1,5 +1,5 @@
-/* Codes: their parts in bytes, beside what the model estimates and what the other method makes of
- * the same symbols. */
+/* stat_codes.c - codes: the bytes of their parts, the model's estimate, and the size with the other
+ * method. */
 #include "stat.h"
 #include "progress.h"
 
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What codes take as a frame of their own. */
+/* Computes the size of codes in a frame of their own. */
 static int frame_size(const struct vae_codes *codes, uint64_t *bytes, struct vae_error *error)
 {
 	char *packed;
@@ -28,7 +28,7 @@ static enum vae_method other_than(enum vae_method method)
 	return method == VAE_METHOD_RANGE ? VAE_METHOD_ZSTD : VAE_METHOD_RANGE;
 }
 
-/* Bytes of the same symbols packed by the other method. */
+/* Computes the size of the same symbols packed by the other method. */
 static int other_method(const struct vae_model *model, const struct vae_codes *codes,
                         uint64_t *bytes, struct vae_error *error)
 {
@@ -41,8 +41,8 @@ static int other_method(const struct vae_model *model, const struct vae_codes *c
 	return status;
 }
 
-/* What alpha takes of a file of `bytes` bytes, packed: what is left without it, as a frame of the
- * same content, is subtracted. */
+/* Computes the packed bytes of alpha in a file of `bytes` bytes: their difference to a frame
+ * without alpha. */
 static int packed_alpha(const struct vae_codes *codes, uint64_t bytes, uint64_t *packed,
                         struct vae_error *error)
 {
@@ -78,13 +78,13 @@ static uint64_t slice_bytes(const struct vae_codes *codes)
 	return sum;
 }
 
-/* What is found out about codes. */
+/* Figures of one image's codes. */
 struct figures {
 	uint64_t bytes;                /* of the image's frame */
-	uint64_t packed_alpha;         /* how many of them alpha takes; 0 where not asked for */
-	const struct vae_model *model; /* NULL: it is missing */
-	struct vae_rate rate;          /* NAN where not asked for */
-	double other_bytes;            /* packed by the other method; NAN where not asked for */
+	uint64_t packed_alpha;         /* the part of alpha in them; 0 if not wanted */
+	const struct vae_model *model; /* NULL: missing */
+	struct vae_rate rate;          /* NAN if not wanted */
+	double other_bytes;            /* packed by the other method; NAN if not wanted */
 	struct vae_distortion distortion;
 };
 
@@ -111,7 +111,7 @@ static int compare(struct run *run, struct figures *f, const struct vae_codes *c
 	return status;
 }
 
-/* A model that is missing leaves its figures out, and is an error all the same. */
+/* Measures codes. A missing model leaves its figures out, and is an error. */
 static int measure(struct run *run, struct figures *f, const struct vae_codes *codes,
                    struct vae_error *error)
 {
@@ -145,7 +145,7 @@ static const char *method_name(enum vae_method method)
 	return method == VAE_METHOD_RANGE ? "range" : "zstd";
 }
 
-/* How the codes are packed. */
+/* Returns the name of the codes' packing. */
 static const char *packing(const struct vae_codes *codes)
 {
 	return codes->head.channels ? method_name(codes->method) : "exact";
@@ -268,8 +268,7 @@ struct found {
 	struct input *in;
 };
 
-/* Metadata are no part of the image behind them. Those of the first image are kept where they are
- * wanted. */
+/* Skips metadata, which are no part of the next image; keeps the wanted ones of the first image. */
 static int pass_over(void *context, const struct vae_codes_metadata *m, struct vae_error *error)
 {
 	struct found *f = context;

@@ -1,4 +1,4 @@
-/* Images: their geometry, and how far they are from those of a reference. */
+/* stat_images.c - images: their geometry, and their distortion against a reference. */
 #include "stat.h"
 #include "progress.h"
 
@@ -8,11 +8,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* Rows of a stream, and what went wrong with them. */
+/* Rows of a stream, and the error of reading them. */
 struct source {
-	struct vae_image_rows rows; /* what the library reads */
+	struct vae_image_rows rows; /* read by the library */
 	struct vae_image_rows *from;
-	struct progress *progress; /* told of each row, or NULL */
+	struct progress *progress; /* receives each row, or NULL */
 	int status;
 	struct vae_error error;
 };
@@ -36,7 +36,7 @@ static struct source source_of(struct vae_image_rows *from)
 	return (struct source){.rows = {.geometry = from->geometry, .read = source_read}, .from = from};
 }
 
-/* Passes over the rows that are left, and says how reading went, from the first row to the last. */
+/* Skips the remaining rows, and returns the result of reading all of them. */
 static int source_end(struct source *s)
 {
 	const struct vae_geometry *g = &s->rows.geometry;
@@ -53,7 +53,7 @@ static int source_end(struct source *s)
 	return s->status;
 }
 
-/* Whether the references can be opened and read once more. */
+/* Returns whether the references can be opened and read again. */
 static bool can_repeat(const struct options *o)
 {
 	struct stat file;
@@ -64,7 +64,7 @@ static bool can_repeat(const struct options *o)
 	return true;
 }
 
-/* The single reference once more. */
+/* Opens the single reference again. */
 static int repeat_reference(struct run *run, struct vae_image_rows **rows, struct vae_error *error)
 {
 	const struct options *o = run->o;
@@ -79,7 +79,7 @@ static int repeat_reference(struct run *run, struct vae_image_rows **rows, struc
 	return status < 0 ? status : status ? 0 : fail(error, VAE_EDATA, "empty input");
 }
 
-/* The first reference, which may serve for all. */
+/* Keeps the first reference, which may serve all images. */
 static int keep_reference(struct run *run, struct vae_image_rows **rows, struct vae_error *error)
 {
 	struct vae_image_rows *from = *rows;
@@ -110,7 +110,7 @@ static int open_reference(struct run *run, struct vae_image_rows **rows, struct 
 	return 0;
 }
 
-/* The reference is bad, which is said once; what was to be compared with it cannot be. */
+/* Reports a bad reference, once; images cannot be compared with it. */
 static int no_reference(struct run *run, const struct vae_error *why, struct vae_error *error)
 {
 	if (why && run->reference_in.names)

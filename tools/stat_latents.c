@@ -1,4 +1,4 @@
-/* Latents: the geometry of each, and every channel's moments and entropy over all of one file. */
+/* stat_latents.c - latents: their geometry, and every channel's moments and entropy over a file. */
 #include "stat.h"
 #include "progress.h"
 
@@ -8,9 +8,9 @@
 #include <string.h>
 #include <sys/random.h>
 
-/* How often each channel took each rounded value: an open-addressed table, doubled when half full.
- * Where a key goes hangs on a random number, as the keys are whatever a file says: many that fall
- * together cannot be chosen. */
+/* Counts of the rounded values of each channel: an open-addressed table, doubled when half full. A
+ * random number seeds the hash: the keys come from files, which must not be able to choose
+ * collisions. */
 struct tally {
 	struct tally_entry {
 		uint64_t key, count;
@@ -19,7 +19,7 @@ struct tally {
 	uint64_t seed;
 };
 
-/* Statistics of the latents of one file, over all its images and cells. */
+/* Statistics of the latents of one file, over all images and cells. */
 struct channels {
 	uint64_t model_id;
 	uint32_t count;
@@ -32,8 +32,8 @@ static struct tally_entry *tally_find(const struct tally *t, uint64_t key)
 {
 	uint64_t at = key ^ t->seed;
 
-	for (int i = 0; i < 2; i++) /* the finaliser of MurmurHash3 (Appleby 2011), with the seed once
-	                               more between its halves */
+	for (int i = 0; i < 2; i++) /* the finaliser of MurmurHash3 (Appleby 2011), with the seed added
+	                               between its halves */
 		at = ((at ^ at >> 33) + t->seed) * (i ? 0xc4ceb9fe1a85ec53u : 0xff51afd7ed558ccdu);
 	at ^= at >> 33;
 
@@ -83,7 +83,7 @@ static void channels_clear(struct channels *c)
 	*c = (struct channels){0};
 }
 
-/* The channels of these latents, which must be those of all before them. */
+/* Checks that these latents have the channels of all before them. */
 static int channels_suit(struct channels *c, const struct vae_head *head, struct vae_error *error)
 {
 	if (c->count)
@@ -117,12 +117,12 @@ static int channels_add(struct channels *c, const float *y, size_t cells, struct
 	return 0;
 }
 
-/* Latents that are counted on their way to whoever reads them. */
+/* Latents that are counted while they are read. */
 struct counted {
 	struct vae_latents_rows rows;
 	struct vae_latents_rows *from;
-	struct channels *channels; /* NULL: they are not counted */
-	bool failed;               /* nothing more can be read */
+	struct channels *channels; /* NULL: not counted */
+	bool failed;               /* reading failed */
 };
 
 static int read_counted(struct vae_latents_rows *rows, uint32_t count, float *y, uint16_t *alpha,
@@ -138,7 +138,7 @@ static int read_counted(struct vae_latents_rows *rows, uint32_t count, float *y,
 	return status;
 }
 
-/* Row by row of cells. */
+/* Reads one row of cells after another. */
 static int channels_read(struct channels *c, struct vae_latents_rows *rows, bool quiet,
                          struct vae_error *error)
 {
@@ -163,8 +163,8 @@ static int by_key(const void *a, const void *b)
 	return (x->key > y->key) - (x->key < y->key);
 }
 
-/* bits[k]: entropy of channel k's rounded values, in bits a value. The tally is sorted, so that its
- * seed does not decide on the sum's last bits. */
+/* Computes bits[k], the entropy of channel k's rounded values in bits a value. The tally is sorted,
+ * so that its seed does not affect the last bits of the sum. */
 static void channels_entropy(const struct channels *c, double *bits)
 {
 	if (c->tally.size)
@@ -177,8 +177,8 @@ static void channels_entropy(const struct channels *c, double *bits)
 	}
 }
 
-/* KL(N(mean, deviation^2) || N(0, 1)) in nats: how far a channel is from the prior that a dense VAE
- * samples from. */
+/* Returns KL(N(mean, deviation^2) || N(0, 1)) in nats: the distance of a channel from the prior
+ * that a dense VAE samples from. */
 static double kl_to_normal(double mean, double variance)
 {
 	return variance > 0 ? (mean * mean + variance - 1 - log(variance)) / 2 : INFINITY;
@@ -243,7 +243,7 @@ static void report_latents(struct run *run, const struct vae_head *y, const char
 	report_put(r);
 }
 
-/* channels NULL: passes over the rows. */
+/* Reads the remaining rows; channels NULL: does not count them. */
 static int read_rest(struct channels *channels, struct vae_latents_rows *rows, bool quiet,
                      struct vae_error *error)
 {
@@ -251,7 +251,7 @@ static int read_rest(struct channels *channels, struct vae_latents_rows *rows, b
 	                : rows->read(rows, rows->head.rows - rows->row, NULL, NULL, error);
 }
 
-/* Reads latents to their end, decodes them where there are references, and counts their channels
+/* Reads latents to their end, decodes them if there are references, and counts their channels
  * unless channels is NULL. */
 static int read_latents(struct run *run, struct vae_latents_rows *rows, struct channels *channels,
                         struct vae_distortion *distortion, struct vae_error *error)
@@ -275,8 +275,8 @@ static int read_latents(struct run *run, struct vae_latents_rows *rows, struct c
 	return read ? read : status;
 }
 
-/* Latents of another model are read to their end and reported; that their channels do not suit is
- * said then. */
+/* Reports latents. Those of another model are read to their end and reported before their channels
+ * are refused. */
 static int stat_latents_rows(struct run *run, struct input *in, struct channels *channels,
                              struct vae_latents_rows *rows, struct vae_error *error)
 {

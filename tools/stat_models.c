@@ -1,4 +1,4 @@
-/* Models: their parts with their cost. */
+/* stat_models.c - models: their parts and the cost of each. */
 #include "stat.h"
 
 #include <errno.h>
@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MODEL_BYTES ((int64_t)1 << 30) /* of a model that comes through a pipe */
+#define MODEL_BYTES ((int64_t)1 << 30) /* largest model that is read from a pipe */
 
 static void report_model(struct run *run, const struct vae_model *model, const char *name)
 {
@@ -53,8 +53,7 @@ static void report_model(struct run *run, const struct vae_model *model, const c
 	}
 }
 
-/* Copies the rest of the stream to a new file that has no name, so that nothing of it is left
- * however this ends. */
+/* Copies the rest of the stream to a nameless file, of which nothing remains after the program. */
 static FILE *spool(struct input *in, struct vae_error *error)
 {
 	const char *folder = output_scratch_folder();
@@ -84,8 +83,7 @@ static FILE *spool(struct input *in, struct vae_error *error)
 	return NULL;
 }
 
-/* A model is loaded by its path; one that has none, as it comes through a pipe, is laid down for
- * that moment. */
+/* Loads a model by its path; the stream of a pipe is first copied to a file. */
 static int load_model(struct vae_model **model, struct input *in, struct vae_error *error)
 {
 	const char *path = input_path(in);

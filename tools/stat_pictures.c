@@ -1,4 +1,4 @@
-/* Pictures instead of a report: heat maps of codes, planes of latents. */
+/* stat_pictures.c - pictures instead of a report: heat maps of codes, planes of latents. */
 #include "stat.h"
 
 #include <errno.h>
@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HEAT_BIT   16 /* steps of a heat map's sample to a bit */
-#define PLANE_UNIT 4  /* steps of a plane's sample to a unit of y */
+#define HEAT_BIT   16 /* steps of a heat map's sample for each bit */
+#define PLANE_UNIT 4  /* steps of a plane's sample for each unit of y */
 #define PLANE_ZERO 128
 
 static int picture_new(struct vae_image **image, uint32_t width, uint32_t height, uint16_t maxval,

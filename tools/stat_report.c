@@ -1,4 +1,4 @@
-/* stat_report.c - records laid out for people, as TSV or as JSON. */
+/* stat_report.c - formats records for people, as TSV or as JSON. */
 #include "stat_report.h"
 
 #include <assert.h>
@@ -59,8 +59,8 @@ void report_flag(struct report *r, const char *key, bool value)
 	f->count = value;
 }
 
-/* Length in bytes of the well-formed UTF-8 sequence at s, 0 where there is none (RFC 3629, section
- * 4). */
+/* Returns the length in bytes of the well-formed UTF-8 sequence at s, or 0 (RFC 3629, section 4).
+ */
 static int utf8_length(const unsigned char *s)
 {
 	int length = s[0] < 0x80   ? 1
@@ -165,7 +165,7 @@ static void put_tsv(struct report *r)
 	putc('\n', r->file);
 }
 
-/* What a terminal should not obey is shown as ?. */
+/* Prints text with control characters as ?, which a terminal would obey. */
 static void put_people_text(FILE *file, const char *text)
 {
 	for (; *text; text++)
@@ -211,7 +211,7 @@ static void put_block(struct report *r)
 	}
 }
 
-/* A column is as wide as its heading, its first value, or what such values usually take. */
+/* Sets the width of each column: its heading's, its first value's, or that of usual values. */
 static void set_widths(struct report *r)
 {
 	enum { NUMBER = 7, TEXT = 9 }; /* GRAYSCALE, synthesis */
@@ -228,7 +228,8 @@ static void set_widths(struct report *r)
 	}
 }
 
-/* The file comes last, so that names of any length leave the columns straight. */
+/* Prints a table's line. The file comes last, so that names of any length leave the columns
+ * straight. */
 static void put_line(struct report *r)
 {
 	if (!r->last_kind || strcmp(r->last_kind, r->kind)) {

@@ -1,9 +1,8 @@
-/* stat_report.h - records of named values, laid out for people, as TSV or as JSON.
+/* stat_report.h - records of named values, formatted for people, as TSV or as JSON.
  *
- * Every record has a kind and a file. For people a record is either a block, or a line in the table
- * of its neighbours of the same kind. TSV has a header line wherever the kind changes. JSON is one
- * array of flat objects, whatever the kind. Values are named by the same words in all three.
- */
+ * Every record has a kind and a file. For people, a record is a block, or a line in a table of
+ * neighbouring records of its kind. TSV has a header line wherever the kind changes. JSON is one
+ * array of flat objects of all kinds. All three use the same names of values. */
 #ifndef VAE_TOOLS_STAT_REPORT_H
 #define VAE_TOOLS_STAT_REPORT_H
 
@@ -13,7 +12,7 @@
 
 enum report_layout { REPORT_PEOPLE, REPORT_TSV, REPORT_JSON };
 
-#define REPORT_FIELDS 48 /* the most that a record has */
+#define REPORT_FIELDS 48 /* most fields of a record */
 
 struct report_field {
 	const char *key;
@@ -37,8 +36,8 @@ struct report {
 
 void report_begin(struct report *r, FILE *file, enum report_layout layout);
 
-/* A record: opened, given its values in order, and put out. Texts must live until then; NULL is an
- * absent one. NaN and infinity are null in JSON. */
+/* A record is opened, given its values in order, and printed. Texts must remain valid until then;
+ * NULL is a missing text. NaN and infinity are null in JSON. */
 void report_open(struct report *r, const char *kind, const char *file, bool block);
 void report_text(struct report *r, const char *key, const char *value);
 void report_count(struct report *r, const char *key, uint64_t value);

@@ -7,12 +7,12 @@
 
 struct options {
 	struct cli_common common;
-	bool crop; /* decode the window alone */
+	bool crop; /* decode only the window */
 	struct vae_rect window;
 	int reduce;       /* 0, 4 or 8 */
-	bool salvage;     /* decode what is whole of damaged codes */
+	bool salvage;     /* decode the intact parts of damaged codes */
 	uint32_t band;    /* rows of pixels, 0: the library's choice */
-	uint64_t samples; /* 0: decode; else so many pictures drawn from the prior */
+	uint64_t samples; /* 0: decode; else the number of pictures drawn from the prior */
 	struct vae_sample_options sample;
 };
 
@@ -50,7 +50,7 @@ static const struct cli_program program = {
 
 static void parse_options(struct options *o, int argc, char **argv)
 {
-	const char *only = NULL; /* an option that goes with --sample */
+	const char *only = NULL; /* an option that requires --sample */
 	int key;
 
 	*o = (struct options){.sample = {.seed = 1, .quality = 50}};
@@ -92,7 +92,7 @@ static void parse_options(struct options *o, int argc, char **argv)
 		cli_usage("--sample reads no input, but '%s' was given", o->common.operand[0]);
 }
 
-/* The image that the options ask for. */
+/* Makes the image that the options ask for. */
 static int synthesise(struct vae_image_rows **image, const struct options *o,
                       const struct vae_model *model, struct vae_latents_rows *latents,
                       struct vae_error *error)
@@ -102,8 +102,8 @@ static int synthesise(struct vae_image_rows **image, const struct options *o,
 	return vae_decode_rows(image, model, latents, o->crop ? &o->window : NULL, error);
 }
 
-/* in: NULL where latents are samples. salvaged: the codes that the latents are of, where slices of
- * them may be lost, or NULL. */
+/* Decodes and writes an image. in: NULL if latents are samples. salvaged: the codes of the latents,
+ * if slices of them may be lost, or NULL. */
 static int decode(const struct options *o, const struct vae_model *model, const struct input *in,
                   struct output *out, struct vae_latents_rows *latents,
                   const struct vae_codes *salvaged, struct vae_error *error)
@@ -154,7 +154,7 @@ static int decode_codes(const struct options *o, struct models *models, const st
 	return status;
 }
 
-/* Says what travels with the image before. */
+/* Reports the metadata of the previous image. */
 static int report_metadata(void *context, const struct vae_codes_metadata *m,
                            struct vae_error *error)
 {
@@ -216,8 +216,8 @@ struct salvage {
 	uint64_t damages;
 };
 
-/* Damage of a stream, said as it is found: "image 2, slice in row 0, column 1 (76 x 1024 pixels
- * from 1024,0 on): its checksum is wrong" */
+/* Reports damage of a stream as it is found: "image 2, slice in row 0, column 1 (76 x 1024 pixels
+ * from 1024,0 on): its checksum is wrong". */
 static void report_damage(void *context, const struct vae_damage *damage)
 {
 	struct salvage *s = context;
@@ -238,7 +238,7 @@ static void report_damage(void *context, const struct vae_damage *damage)
 	s->damages++;
 }
 
-/* An image whose model is missing, or does not suit it, is lost as well. */
+/* Decodes the intact images. An image whose model is missing, or does not suit it, is lost, too. */
 static int salvage_codes(const struct options *o, struct models *models, struct salvage *s,
                          struct input *in, struct output *out, struct vae_codes *codes,
                          struct vae_salvage *salvage, struct vae_error *error)
@@ -306,7 +306,7 @@ static int sample(const struct options *o, struct output *out, struct vae_error 
 	return status;
 }
 
-/* --sample: there is no input to name, only the output. */
+/* Runs --sample: there is no input to name, only the output. */
 static int sample_and_finish(const struct options *o)
 {
 	struct vae_error error = {0};

@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-#define SPARSE 8 /* samples within less than an eighth of their range are worth a note */
+#define SPARSE 8 /* images whose samples span less than an eighth of their range get a note */
 
 struct options {
 	struct cli_common common;
@@ -129,7 +129,7 @@ static int open_latents(struct vae_latents_rows **latents, const struct options 
 	return vae_refine_rows(latents, model, image, quality, &refine, error);
 }
 
-/* start: when the work on this image began. */
+/* Encodes an image. start: when the work on it began. */
 static int encode(const struct options *o, const struct input *in, struct output *out,
                   const struct vae_model *model, struct vae_image_rows *image, double quality,
                   double start, struct vae_error *error)
@@ -149,7 +149,7 @@ static int encode(const struct options *o, const struct input *in, struct output
 	return status < 0 ? status : output_flush(out, error);
 }
 
-/* The picture in memory: it is encoded again and again. */
+/* Encodes to a target, with the picture in memory: it is encoded again and again. */
 static int encode_to_target(const struct options *o, const struct input *in, struct output *out,
                             const struct vae_model *model, struct vae_image_rows *pixels,
                             struct vae_error *error)
@@ -172,7 +172,7 @@ static int encode_to_target(const struct options *o, const struct input *in, str
 	return status;
 }
 
-/* Rows of an image, of whose samples the least and the greatest are noted. */
+/* Rows of an image, and the least and the greatest of their samples. */
 struct range {
 	struct vae_image_rows rows;
 	struct vae_image_rows *from;
@@ -194,8 +194,8 @@ static int range_read(struct vae_image_rows *self, uint32_t count, uint16_t *col
 	return status;
 }
 
-/* Quality is a matter of the whole range, so that pictures in a small part of 16 bits come out
- * coarse. */
+/* Notes that the samples use a small part of their range: quality refers to the whole range, so
+ * that such pictures come out coarse. */
 static void report_range(const struct input *in, const struct range *r)
 {
 	unsigned white = r->rows.geometry.maxval, used = r->high - r->low;

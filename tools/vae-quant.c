@@ -19,7 +19,7 @@ struct options {
 	int effort; /* of rounding */
 	bool strip;
 	const char *attach[METADATA_KINDS]; /* files, NULL: none */
-	struct metadata metadata;           /* what they hold */
+	struct metadata metadata;           /* the contents of these files */
 };
 
 enum { KEY_METHOD = CLI_LONG, KEY_LEVEL, KEY_EFFORT, KEY_ICC, KEY_EXIF, KEY_XMP, KEY_STRIP };
@@ -46,7 +46,7 @@ static const struct cli_program program = {
 	.count = sizeof rows / sizeof *rows,
 };
 
-/* Whether codes are taken, too, to change what travels with them. */
+/* Returns whether codes are accepted, too, to change their metadata. */
 static bool attaches(const struct options *o)
 {
 	bool any = o->strip;
@@ -81,7 +81,7 @@ static void parse_options(struct options *o, int argc, char **argv)
 		cli_usage("--output cannot be combined with --test, which writes nothing");
 }
 
-/* The stream's kind tells codes from latents, so a wrong -d is answered in words. */
+/* Checks that the stream has the kind that -d, or its absence, asks for. */
 static int expect(struct input *in, bool decode, struct vae_error *error)
 {
 	enum vae_kind kind = vae_kind_peek(in->file);
@@ -114,7 +114,7 @@ static int report(const struct input *in, const struct vae_model *model, const s
 	return status;
 }
 
-/* What the image's samples take as they are. */
+/* Returns the size of the image's raw samples. */
 static uint64_t raw_bytes(const struct vae_geometry *g)
 {
 	if (g->format == VAE_PBM)
@@ -123,8 +123,8 @@ static uint64_t raw_bytes(const struct vae_geometry *g)
 	       (g->maxval > 255 ? 2 : 1);
 }
 
-/* Drawings, dithered pictures and noise: a user should hear of it even without -v, but for what is
- * small in any form. */
+/* Notes that the codes are larger than the samples, as for drawings, dithered pictures and noise,
+ * even without -v; small files excepted. */
 static void report_larger(const struct options *o, const struct input *in,
                           const struct vae_geometry *g, bool exact, size_t bytes)
 {
@@ -133,7 +133,8 @@ static void report_larger(const struct options *o, const struct input *in,
 		         bytes, raw_bytes(g), exact ? "" : ": vae-enc --lossless suits it better");
 }
 
-/* Through memory, so that the size is known and an image is in the output whole or not at all. */
+/* Quantises in memory, so that the size is known and the output has the image completely or not at
+ * all. */
 static int write_codes(const struct options *o, const struct input *in, struct output *out,
                        const struct vae_model *model, const struct vae_codes *codes,
                        struct vae_error *error)
@@ -177,7 +178,7 @@ static int quantise(const struct options *o, struct models *models, const struct
 	return status;
 }
 
-/* reader NULL: codes are in memory. */
+/* reader NULL: the codes are in memory. */
 static int dequantise(const struct options *o, struct models *models, const struct input *in,
                       struct output *out, const struct vae_codes *codes,
                       struct vae_codes_reader *reader, struct vae_error *error)
@@ -217,14 +218,15 @@ static int quantise_stream(const struct options *o, struct models *models, struc
 	return status;
 }
 
-/* What is done with metadata that codes have already. */
+/* State of editing the metadata that codes have already. */
 struct editing {
 	const struct options *o;
 	const struct input *in;
 	FILE *out;
 };
 
-/* Those of a kind that is attached anew give way; what no image is in front of belongs to none. */
+/* Copies metadata, except those of a kind that is replaced and those without an image before them.
+ */
 static int pass_on(void *context, const struct vae_codes_metadata *m, struct vae_error *error)
 {
 	struct editing *e = context;
@@ -237,7 +239,7 @@ static int pass_on(void *context, const struct vae_codes_metadata *m, struct vae
 	return vae_codes_metadata_write(m, e->out, error);
 }
 
-/* Codes come out as they went in, each image in a frame of its own, but for their metadata. */
+/* Copies codes, each image in a frame of its own, and changes their metadata. */
 static int edit_stream(const struct options *o, struct input *in, struct output *out,
                        struct vae_error *error)
 {
@@ -295,7 +297,7 @@ struct tested {
 	bool bad;
 };
 
-/* Metadata that are damaged are bad, too. */
+/* Reports damaged metadata; they are an error. */
 static int test_metadata(void *context, const struct vae_codes_metadata *m, struct vae_error *error)
 {
 	struct tested *t = context;
@@ -309,8 +311,8 @@ static int test_metadata(void *context, const struct vae_codes_metadata *m, stru
 	return 0;
 }
 
-/* Reports what is bad and goes on: with the next image where the stream can still be followed, else
- * with the next file. */
+/* Tests a stream. After a fault continues with the next image if the stream can still be followed,
+ * else with the next file. */
 static int test_stream(const struct options *o, struct models *models, struct input *in,
                        struct output *nothing)
 {

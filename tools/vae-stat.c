@@ -1,4 +1,4 @@
-/* vae-stat - measures images, latents, codes and models, which it tells apart. */
+/* vae-stat - measures images, latents, codes and models; it recognises the kind. */
 #include "stat.h"
 
 #include <malloc.h>
@@ -40,7 +40,7 @@ static const struct cli_program program = {
 	.without = "v",
 };
 
-/* Whether metadata are to be written to files, instead of a report. */
+/* Returns whether metadata are written to files instead of a report. */
 static bool takes(const struct options *o)
 {
 	return o->take[VAE_METADATA_ICC] || o->take[VAE_METADATA_EXIF] || o->take[VAE_METADATA_XMP];
@@ -114,7 +114,7 @@ static int stat_stream(struct run *run, struct input *in, struct vae_error *erro
 	return !status && in->failure ? VAE_EIO : status;
 }
 
-/* A file that is bad is reported, and the next one is taken. */
+/* Reports on all files; a bad file does not stop it. */
 static bool stat_files(struct run *run)
 {
 	const struct cli_common *c = &run->o->common;
@@ -153,8 +153,8 @@ int main(int argc, char **argv)
 	struct output out = {0};
 	bool good, pictures;
 
-	mallopt(M_MMAP_THRESHOLD, 1 << 20); /* large blocks go back to the system one by one; else 100
-	                                       MB linger while codes are packed anew */
+	mallopt(M_MMAP_THRESHOLD, 1 << 20); /* large blocks return to the system one by one; otherwise
+	                                       100 MB remain while codes are packed again */
 	parse_options(&o, argc, argv);
 	pictures = o.heatmap || o.planes;
 	if (output_open(&out, o.common.output, pictures && !o.common.force, &error) ||

@@ -14,14 +14,14 @@
 #include <unistd.h>
 
 #define ARCH_BYTES     512
-#define SPARSE_SECONDS 30  /* between progress lines that no terminal shows */
-#define MEAN_STEPS     200 /* that the figures of a progress line are means of */
-#define LOW_PSNR       40  /* dB: a network that starts below this says so without -v */
+#define SPARSE_SECONDS 30  /* between progress lines, if stderr is no terminal */
+#define MEAN_STEPS     200 /* steps that the figures of a progress line average */
+#define LOW_PSNR       40  /* dB: a network that starts below this is noted without -v */
 
 struct options {
 	struct cli_common common;
 	const char *init;      /* NULL: a fresh start */
-	char arch[ARCH_BYTES]; /* the line of a fresh start */
+	char arch[ARCH_BYTES]; /* the architecture line of a fresh start */
 	char **valid;          /* [valids] */
 	int valids;
 	char **lossless; /* [losslesses] */
@@ -154,7 +154,8 @@ static void append_size(struct options *o, int which, uint64_t value)
 	snprintf(o->arch + length, sizeof o->arch - length, " %s=%" PRIu64, sizes[which].key, value);
 }
 
-/* --arch and the sizes may come in any order: the sizes go behind the line once all is read. */
+/* Appends the sizes to the architecture line, after all options are read: they may come in any
+ * order. */
 static void finish_arch(struct options *o, const char *arch, const uint64_t size[])
 {
 	size_t length = strcspn(arch, " ");
@@ -174,7 +175,7 @@ static void finish_arch(struct options *o, const char *arch, const uint64_t size
 	}
 }
 
-/* One option of training itself; true where key was one. */
+/* Parses an option of struct vae_train_options; returns whether key is one. */
 static bool parse_train(struct vae_train_options *t, int key)
 {
 	switch (key) {
@@ -209,7 +210,7 @@ static bool parse_train(struct vae_train_options *t, int key)
 	return true;
 }
 
-/* Where only one of the two limits was given, the other's default does not hold. */
+/* Removes the default of the limit that was not given, if the other one was. */
 static void finish_train(struct vae_train_options *t, const struct options *o, bool steps,
                          bool minutes)
 {
@@ -272,16 +273,16 @@ static void parse_options(struct options *o, int argc, char **argv)
 /* ---- progress -------------------------------------------------------------------------------- */
 
 struct watch {
-	struct progress start; /* until there is something to report */
+	struct progress start; /* until the first report */
 	bool silent, terminal;
 	double said;                    /* seconds_now of the last line */
 	uint64_t step;                  /* the last one reported */
-	uint64_t counted;               /* steps that went into the mean */
+	uint64_t counted;               /* steps in the mean */
 	struct vae_train_progress mean; /* loss and its parts, over about the last MEAN_STEPS steps */
 	const struct vae_trainer *trainer;
 	bool verbose;
 	const struct vae_cluster *cluster;
-	bool stop; /* a signal asked this process, or that of another rank, to stop */
+	bool stop; /* a signal asked this process, or another rank, to stop */
 };
 
 static volatile sig_atomic_t stop_asked;
@@ -292,9 +293,9 @@ static void ask_to_stop(int number)
 	stop_asked = 1;
 }
 
-/* The first of these signals ends the run in good order, the second at once. nohup's ignored HUP
- * stays so; INT is heard even where a shell script started the run in the background and had it
- * ignored, for hours of work hang on it. */
+/* Makes the first of these signals end the run in good order, and the second at once. An ignored
+ * HUP (nohup) stays ignored. INT is obeyed even if a shell script started the run in the background
+ * and had it ignored, since hours of work depend on it. */
 static void watch_signals(void)
 {
 	struct sigaction now, then = {.sa_handler = ask_to_stop, .sa_flags = SA_RESETHAND | SA_RESTART};
@@ -312,7 +313,7 @@ static void print_time(char *text, size_t room, double seconds)
 	snprintf(text, room, "%" PRIu64 ":%02d:%02d", s / 3600, (int)(s / 60 % 60), (int)(s % 60));
 }
 
-/* Adds to what stands in text, as far as there is room: numbers of a run that diverges are long. */
+/* Appends to text, as far as there is room: numbers of a run that diverges are long. */
 static void __attribute__((format(printf, 3, 4)))
 append(char *text, size_t room, const char *format, ...)
 {
@@ -359,15 +360,15 @@ static double blend(double mean, double value, double share)
 	return mean + share * (value - mean);
 }
 
-/* The same for decibels, whose errors are blended. */
+/* Does the same for decibels: blends the errors. */
 static double blend_db(double mean, double db, double share)
 {
 	return -10 * log10(blend(pow(10, -mean / 10), pow(10, -db / 10), share));
 }
 
-/* Returns p with means over about the last MEAN_STEPS steps: a report is of one second, of so few
- * samples that its loss jumps. The first report, of who knows how many steps where a run is
- * resumed, makes way for the second. */
+/* Returns p with means over about the last MEAN_STEPS steps: a report covers one second, which has
+ * so few samples that its loss jumps. The second report replaces the first, which covers an unknown
+ * number of steps after a resume. */
 static struct vae_train_progress with_means(struct watch *w, const struct vae_train_progress *p)
 {
 	struct vae_train_progress *m = &w->mean, mean = *p;
@@ -389,7 +390,7 @@ static struct vae_train_progress with_means(struct watch *w, const struct vae_tr
 	return mean;
 }
 
-/* Before the first line, of a fresh photo network. */
+/* Notes the start of a fresh photo network, before the first line. */
 static void note_start(const struct watch *w)
 {
 	double psnr = vae_trainer_start_psnr(w->trainer);
@@ -401,7 +402,7 @@ static void note_start(const struct watch *w)
 			psnr, psnr < LOW_PSNR ? "; a greater --latent and --enc raise it" : "");
 }
 
-/* On a terminal one line that is written over, elsewhere a line now and then. */
+/* Reports: on a terminal in one line that is overwritten, elsewhere in a line now and then. */
 static bool report(void *context, const struct vae_train_progress *p)
 {
 	struct watch *w = context;
@@ -437,7 +438,7 @@ static bool reads_stdin(char **name, int names)
 	return reads;
 }
 
-/* The ranks of an MPI job: the first one writes and speaks, the others keep to errors. */
+/* Joins the ranks of an MPI job: rank 0 writes and reports, the others only print errors. */
 static void join(struct options *o)
 {
 	const struct vae_cluster *cluster = cluster_join();
@@ -561,7 +562,7 @@ static int run(struct vae_trainer *trainer, const struct options *o,
 	return leads ? save(trainer, o, t->checkpoint) : EXIT_DONE;
 }
 
-/* What the training starts from: a model found by name or path, or an architecture. */
+/* Chooses what the training starts from: a model found by name or path, or an architecture. */
 static const struct vae_train_options *choose(struct options *o, struct vae_model *init)
 {
 	struct vae_train_options *t = &o->train;
