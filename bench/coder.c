@@ -1,8 +1,7 @@
 /* coder.c - symbols a second through the entropy coder, both ways, on one thread.
  *
- * Symbols are drawn from the tables themselves. "photo" has the deviations of a photograph's
- * latents at a middling quality: most are far below 1, a few are large. The others hold one
- * deviation. */
+ * Symbols are drawn from the tables. "photo" has the deviations of a photograph's latents at a
+ * medium quality: most are far below 1, a few are large. The others have one deviation. */
 #include "base/random.h"
 #include "prior/coder.h"
 

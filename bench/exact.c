@@ -3,9 +3,8 @@
  *
  *     exact PICTURE...     each a PNM or PAM; a line for each, then one for all
  *
- * Times are of the processor, which the thread had to itself. A picture is parted into tiles of
- * VAE_EXACT_SIDE; 4 bytes for each tile are added, as a stream would need for its length.
- */
+ * Times are CPU time of the thread. A picture is divided into tiles of VAE_EXACT_SIDE; 4 bytes for
+ * each tile are added, as a stream would need for its length. */
 #include "exact/exact.h"
 #include "vae.h"
 

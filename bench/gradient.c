@@ -1,15 +1,15 @@
-/* gradient.c - one pass of the trainer's objective over the middle of a picture, all that went in
- * and came out, for vae-train-torch.
+/* gradient.c - one pass of the trainer's objective over the middle of a picture, with all its
+ * inputs and outputs, for vae-train-torch.
  *
  *     gradient MODEL IMAGE QUALITY PATCH [vision SHARE] > dump.safetensors
  *
  * QUALITY is 0 to 65535, PATCH the side of the patch in pixels; SHARE is SSIMULACRA 2's in the
- * distortion, which else is squared error alone. The dump has float32 tensors: the patch (x), the
- * noise and the rounded residuals of z and y, the outputs of the five networks and of the layers
- * with a leaky ReLU (leaky.NAME), the gradient of the sample's loss by parameter (gradient.NAME),
- * as sums the loss, bits a pixel of all and of z, the mean squared error and the metric, and the
- * metric's weights and filter (vision.weight, vision.taps). Shapes of arrays are rows, columns,
- * channels. */
+ * distortion, which otherwise is squared error alone. The dump has float32 tensors: the patch (x),
+ * the noise and the rounded residuals of z and y, the outputs of the five networks and of the
+ * layers with a leaky ReLU (leaky.NAME), the gradient of the sample's loss by parameter
+ * (gradient.NAME), as sums the loss, bits a pixel of all and of z, the mean squared error and the
+ * metric, and the metric's weights and filter (vision.weight, vision.taps). Shapes of arrays are
+ * rows, columns, channels. */
 #include "vae_train.h"
 #include "prior/z_mean.h"
 #include "prior/order.h"
@@ -44,7 +44,7 @@ static void add(struct dump *d, const char *name, const float *values, size_t ro
 
 static size_t size_of(const struct tensor *t) { return t->shape[0] * t->shape[1] * t->shape[2]; }
 
-/* The floats as they lie in memory: whoever reads them runs on this machine. */
+/* Writes the floats in native byte order: the reader runs on this machine. */
 static void write_dump(const struct dump *d)
 {
 	char *text;
@@ -83,7 +83,7 @@ static const struct vae_run *run_of(const struct vae_objective *o, int net)
 	return net == VAE_ANALYSIS || net == VAE_SYNTHESIS ? &o->run[net] : &o->rate.run[net];
 }
 
-/* Adds a copy of a slot, whose memory belongs to the next pass. */
+/* Adds a copy of a slot, whose memory the next pass overwrites. */
 static const float *add_slot(struct dump *d, const char *name, const struct vae_run *run, int slot)
 {
 	int level = run->net->slot[slot].level;
@@ -100,8 +100,8 @@ static const float *add_output(struct dump *d, const char *name, const struct va
 	return add_slot(d, name, run_of(o, net), run_of(o, net)->net->output[output]);
 }
 
-/* Adds what each layer with a leaky ReLU put out, by the name of its weight without the last word.
- */
+/* Adds the output of each layer with a leaky ReLU, under the name of its weight without the last
+ * word. */
 static void add_leaky(struct dump *d, const struct vae_objective *o)
 {
 	for (int net = 0; net < VAE_NETS; net++) {
@@ -117,7 +117,7 @@ static void add_leaky(struct dump *d, const struct vae_objective *o)
 	}
 }
 
-/* What the pass drew, in its order: z's noise, then y's. */
+/* Adds the noise of the pass, in its order: z's, then y's. */
 static void add_noise(struct dump *d, const struct vae_objective *o)
 {
 	const struct vae_arch *a = &o->nets->arch;
@@ -133,7 +133,7 @@ static void add_noise(struct dump *d, const struct vae_objective *o)
 	}
 }
 
-/* The integers that z and y were rounded to, about their means. */
+/* Adds the integers that z and y were rounded to, relative to their means. */
 static void add_rounded(struct dump *d, const struct vae_objective *o, const struct vae_weights *w,
                         const float *y, const float *z, const float *const guess[4])
 {
@@ -162,7 +162,7 @@ static void add_rounded(struct dump *d, const struct vae_objective *o, const str
 	add(d, "rounded.y", ry, rows, columns, channels);
 }
 
-/* What the metric of the loss "vision" is made of. */
+/* Adds the weights and the filter of the loss "vision". */
 static void add_metric(struct dump *d)
 {
 	enum { WEIGHTS = sizeof vae_s2_weight / sizeof(double) };

@@ -1,8 +1,12 @@
-/* The kernels against what the core can do: GFLOP/s of the matrix products beside the measured rate
- * of fused multiply-adds between registers (of bf16: what the instructions are meant for, twice
- * that rate, 16 times on AMX), GB/s of the depthwise convolutions beside a copy. One core. Usage:
- * kernels [SECONDS-A-FIGURE] [ISA|amx-bf16|avx512-bf16...] The clock is the thread's own CPU time:
- * a busy machine disturbs the figures only through caches and memory. */
+/* kernels.c - the kernels against the core's limits: GFLOP/s of the matrix products beside the
+ * measured rate of fused multiply-adds between registers (of bf16: the nominal rate of the
+ * instructions, twice that, 16 times on AMX), GB/s of the depthwise convolutions beside a copy. One
+ * core.
+ *
+ *     kernels [SECONDS-A-FIGURE] [ISA|amx-bf16|avx512-bf16...]
+ *
+ * The clock is the thread's own CPU time: a busy machine affects the figures only through caches
+ * and memory. */
 #include "kernel/kernel.h"
 
 #include <stdio.h>
@@ -19,7 +23,7 @@ static double now(void)
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Seconds of the fastest of several runs of call(context). */
+/* Returns the seconds of the fastest of several runs of call(context). */
 static double fastest(void (*call)(void *context), void *context)
 {
 	double best = 1e9, end = now() + budget;
@@ -59,7 +63,7 @@ PEAK(avx512, __m512, _mm512_set1_ps, _mm512_fmadd_ps, __attribute__((target("avx
 PEAK(neon, float32x4_t, vdupq_n_f32, NEON_FMA, )
 #endif
 
-/* GFLOP/s of the instruction set's own multiply-add; 0 for scalar, which calls fmaf. */
+/* Returns GFLOP/s of the instruction set's own multiply-add; 0 for scalar, which calls fmaf. */
 static double peak(enum vae_isa isa)
 {
 	float value = 0;
@@ -103,8 +107,8 @@ static void run_product(void *context)
 	p->gemm(&p->g);
 }
 
-/* GFLOP/s of m x k by k x n: forward, or the weight gradient of a layer k -> n over m cells (an
- * m-long chain for k x n outputs). */
+/* Returns GFLOP/s of m x k by k x n: forward, or the weight gradient of a layer k -> n over m cells
+ * (an m-long chain for k x n outputs). */
 static double product(struct product p, size_t m, size_t k, size_t n, bool gradient)
 {
 	size_t rows = gradient ? k : m, steps = gradient ? m : k;
@@ -169,7 +173,8 @@ static void run_copy(void *context)
 	memcpy(c->to, c->from, c->bytes);
 }
 
-/* GB/s, counting what must be read and written once: x and y; backward x, dy and dx twice. */
+/* Measures GB/s, counting each necessary read and write once: x and y; backward x, dy and dx twice.
+ */
 static void depthwise(const struct vae_kernels *kernels, size_t side, size_t channels, size_t taps)
 {
 	size_t n = side * side * channels;

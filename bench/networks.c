@@ -1,10 +1,10 @@
-/* The networks alone, in one process: each part of a photo model over a picture of random numbers,
- * the coder and the files left out.
+/* networks.c - the networks alone, in one process: each part of a photo model over a picture of
+ * random numbers, without the coder and the files.
  *
- *   networks MODEL [WIDTH HEIGHT [THREADS [RUNS]]]      default 1920 1088 1 10
+ *     networks MODEL [WIDTH HEIGHT [THREADS [RUNS]]]      default 1920 1088 1 10
  *
- * Prints for each part its multiply-accumulates a pixel, seconds of the fastest run by the clock,
- * GFLOP/s and pixels a second. */
+ * Prints for each part its multiply-accumulates a pixel, seconds of the fastest run by the wall
+ * clock, GFLOP/s and pixels a second. */
 #include "base/cpu.h"
 #include "base/memory.h"
 #include "base/random.h"
@@ -31,7 +31,7 @@ static double now(void)
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Where a block's row of pixels or of cells begins. */
+/* Returns where a block's row of pixels or of cells begins. */
 static size_t pixel_at(const struct picture *p, const struct vae_block *b, size_t row)
 {
 	return ((b->cells.row * VAE_CELL_PX + row) * p->width + b->cells.column * VAE_CELL_PX) * 3;

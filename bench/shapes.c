@@ -1,8 +1,8 @@
-/* shapes - what a model makes of random pictures, as one number: builds and machines that agree
- * print the same.
+/* shapes.c - a hash of a model's results on random pictures: builds and machines that agree print
+ * the same number.
  *
- *   shapes MODEL [COUNT]      COUNT pictures (default 50) of random size, type, maxval, quality and
- * content, each with 1 to 8 threads
+ *     shapes MODEL [COUNT]      COUNT pictures (default 50) of random size, type, maxval, quality
+ * and content, each with 1 to 8 threads
  *
  * The floating-point state is one that a host may have left behind: flush-to-zero, denormals as
  * zero, rounding towards zero. */
@@ -33,7 +33,7 @@ static int stop(const struct vae_error *error)
 	return 1;
 }
 
-/* Smooth and rough, dark and bright; small sizes more often. */
+/* Makes a picture: smooth or rough, dark or bright; small sizes more often. */
 static struct vae_image *picture(struct vae_random *r, const struct vae_model *model)
 {
 	static const enum vae_tuple tuples[] = {

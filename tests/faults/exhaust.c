@@ -1,7 +1,7 @@
-/* exhaust.c - every allocation of each program made to fail in turn: exhaust [MOST [PART]], MOST
- * runs of each command at most (0: all; default 18), only of commands that contain PART. Each run
- * either fails in words, with exit status 1 and nothing left behind -o; or, where the allocation
- * was one that can be done without (a buffer of stdio), does all its work. */
+/* exhaust.c - makes every allocation of each program fail in turn: exhaust [MOST [PART]]: at most
+ * MOST runs of each command (0: all; default 18), only of commands that contain PART. Each run
+ * either fails with a message, exit status 1 and nothing left behind -o; or, if the allocation was
+ * dispensable (a buffer of stdio), does all its work. */
 #include <dirent.h>
 #include <limits.h>
 #include <fcntl.h>
@@ -21,8 +21,8 @@
 	"grid_layers=1 knots=2' --patch 64 --batch 1"
 #define DENSE "--arch 'mlp width=16 height=16 hidden1=2 hidden2=2 z=1 knots=2' --batch 2"
 
-/* $O is the output; what the commands need is in $D. slow: one that takes seconds, for a tenth of
- * the runs, and a thousand at most. */
+/* $O is the output; $D has the commands' inputs. slow: takes seconds; a tenth of the runs, and a
+ * thousand at most. */
 static const struct command {
 	const char *text;
 	bool slow;
@@ -65,7 +65,7 @@ static char *in(char *path, size_t room, const char *name)
 	return path;
 }
 
-/* The bytes of a file, NULL where it is not there. */
+/* Returns the bytes of a file, or NULL if there is none. */
 static char *slurp(const char *name, size_t *size)
 {
 	char path[PATH_MAX], *bytes = NULL;
@@ -83,8 +83,8 @@ static char *slurp(const char *name, size_t *size)
 	return bytes;
 }
 
-/* Runs a command with stderr in $D/err, the shim around it; its wait status. A run that hangs is
- * ended by SIGALRM. */
+/* Runs a command with the shim and stderr in $D/err; returns its wait status. SIGALRM ends a run
+ * that hangs. */
 static int run(const char *command, const char *allocation)
 {
 	char text[2048];
@@ -105,7 +105,7 @@ static int run(const char *command, const char *allocation)
 	return status;
 }
 
-/* A file of an unfinished -o or checkpoint. */
+/* Returns whether a file belongs to an unfinished -o or checkpoint. */
 static bool is_leftover(const char *name)
 {
 	return !strncmp(name, ".out.", 5) || strstr(name, ".tmp");
@@ -122,7 +122,8 @@ static bool has_leftover(void)
 	return found;
 }
 
-/* Before a run: what the one before made is gone, and the checkpoint is whole again. */
+/* Restores the state before a run: removes the results of the one before, and restores the
+ * checkpoint. */
 static void clean(void)
 {
 	static const char *const made[] = {"out", "checkpoint", "log"};
@@ -143,7 +144,7 @@ static void clean(void)
 	free(whole);
 }
 
-/* What is wrong with a run, or NULL. */
+/* Returns the fault of a run, or NULL. */
 static const char *judge(int status, const char *expected, size_t expected_size)
 {
 	size_t size, words;
@@ -170,7 +171,7 @@ static const char *judge(int status, const char *expected, size_t expected_size)
 	return fault;
 }
 
-/* One failing allocation, or all from there on. */
+/* Runs with one failing allocation, or with all failing from there on. */
 static bool one_run(const char *command, long number, bool onwards, const char *expected,
                     size_t size)
 {
@@ -190,8 +191,8 @@ static bool one_run(const char *command, long number, bool onwards, const char *
 	return false;
 }
 
-/* Run i of `runs`: a third over the first 60 allocations, a third over the last 200, a third over
- * all, which are mostly the parsing of a model's header. */
+/* Returns the allocation of run i of `runs`: a third among the first 60, a third among the last
+ * 200, a third among all, which are mostly the parsing of a model's header. */
 static long choose(long i, long runs, long count)
 {
 	long third = (runs + 2) / 3, head = count < 60 ? count : 60, tail = count < 200 ? count : 200;
@@ -203,8 +204,8 @@ static long choose(long i, long runs, long count)
 	return i < third ? count - i * tail / third : 1 + (i - third) * count / third;
 }
 
-/* Of all, every tenth fails with all that follow too; of some, every second with all that follow.
- */
+/* Tries a command. In full runs, every tenth run fails all later allocations, too; in samples,
+ * every second. */
 static void exhaust(const char *command, long most, bool slow)
 {
 	size_t size, digits;

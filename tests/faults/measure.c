@@ -1,6 +1,6 @@
-/* measure.c - measure MILLISECONDS KILOBYTES COMMAND...: runs the command; exits as it does, unless
- * it took more processor time, or more memory (the resident set at its largest), which it says,
- * with exit status 120. */
+/* measure.c - measure MILLISECONDS KILOBYTES COMMAND...: runs the command and exits as it does,
+ * unless it took more processor time, or more memory (the largest resident set): then prints that
+ * and exits with 120. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>

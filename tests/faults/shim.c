@@ -1,10 +1,10 @@
-/* shim.c - preloaded into a program, it makes the machine fail. From the environment:
+/* shim.c - preloaded into a program, makes the system fail. Environment:
  *
- *   FAULT_ALLOCATION=N   the N-th allocation fails (from 1);  N+: and all that follow
- *   FAULT_COUNT=FILE     how many allocations there were is written there at the end
- *   FAULT_ALARM=MICROS   SIGALRM so often, caught by a handler that lets system calls be
- * interrupted FAULT_NAMELESS=1     the file systems have no files without a name (O_TMPFILE)
- *   FAULT_SYNC=1         no file can be flushed to its disk (fsync) */
+ *     FAULT_ALLOCATION=N   the N-th allocation fails (from 1);  N+: and all later ones
+ *     FAULT_COUNT=FILE     writes the number of allocations there at the end
+ *     FAULT_ALARM=MICROS   SIGALRM at this interval; its handler interrupts system calls
+ *     FAULT_NAMELESS=1     the file systems have no nameless files (O_TMPFILE)
+ *     FAULT_SYNC=1         no file can be flushed to its disk (fsync) */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +22,7 @@ static void *(*real_malloc)(size_t), *(*real_calloc)(size_t, size_t),
 	*(*real_realloc)(void *, size_t), *(*real_aligned)(size_t, size_t);
 static int (*real_posix)(void **, size_t, size_t);
 static void (*real_free)(void *);
-static bool ready, onwards; /* ready: from main on */
+static bool ready, onwards; /* ready: since main began */
 static atomic_long count;
 static long chosen;
 
@@ -70,8 +70,8 @@ static bool fails(void)
 	return true;
 }
 
-/* libjansson (2.14) does not look whether the buffer of a word could grow, and runs past its end:
- * no fault of ours, and nothing can be done about it from without. Such a buffer has a power of two
+/* libjansson (2.14) does not check whether the buffer of a word could grow, and writes past its
+ * end: not our fault, and it cannot be prevented from outside. Such a buffer has a power of two
  * bytes. */
 static bool is_word_of_jansson(const void *caller, size_t size)
 {
@@ -97,7 +97,7 @@ void *calloc(size_t n, size_t size)
 void *realloc(void *p, size_t size)
 {
 	find();
-	if (is_early(p)) { /* what is behind it is copied too: it is all ours */
+	if (is_early(p)) { /* copies the bytes behind it, too: they are all ours */
 		void *new = malloc(size);
 		size_t room = (size_t)(early + sizeof early - (char *)p);
 		return new ? memcpy(new, p, size < room ? size : room) : NULL;

@@ -1,5 +1,5 @@
-/* Codes: read, written, read again; those of the small model are decoded by every road there is.
- * The mutator changes what lies beneath zstd and, most times, makes the checksums right again. */
+/* codes.c - codes: reads, writes, and reads again; those of the small model are decoded in every
+ * way. The mutator changes the content of zstd's frames and usually repairs the checksums. */
 #include "content.h"
 
 static void write_and_read(const struct vae_codes *codes)
@@ -32,14 +32,14 @@ static void repack(const struct vae_codes *codes, const struct vae_latents *y,
 	     "codes that can be decoded cannot be packed");
 	must(!vae_dequantise(&again, tiny(), other, &error) && same_latents(y, again),
 	     "codes packed anew give other latents");
-	/* payloads of the range coder have one form each */
+	/* a payload of the entropy coder has only one form */
 	must(method != VAE_METHOD_RANGE || codes->method != method || same_codes(codes, other),
 	     "two payloads for the same symbols");
 	vae_latents_free(again);
 	vae_codes_free(other);
 }
 
-/* The picture, NULL where it cannot be decoded. */
+/* Returns the picture, or NULL if it cannot be decoded. */
 static struct vae_image *decode(const struct vae_codes *codes)
 {
 	struct vae_error error;
@@ -48,7 +48,7 @@ static struct vae_image *decode(const struct vae_codes *codes)
 	struct vae_rate rate;
 	int rc = vae_dequantise(&y, tiny(), codes, &error);
 	int estimated = vae_rate_estimate(
-		&rate, tiny(), codes, &error); /* looks at no alpha samples, which may be out of range */
+		&rate, tiny(), codes, &error); /* ignores alpha samples, which may be out of range */
 	must(!failed(estimated, &error) || rc < 0, "what can be decoded can be estimated");
 	if (rc < 0)
 		return NULL;
@@ -59,7 +59,7 @@ static struct vae_image *decode(const struct vae_codes *codes)
 	return image;
 }
 
-/* Its middle, straight from the stream, is the same. */
+/* Its middle, decoded from the stream, is the same. */
 static void decode_window(const uint8_t *data, size_t size, const struct vae_image *image)
 {
 	const struct vae_geometry *g = &image->geometry;
@@ -111,7 +111,7 @@ static int look_at_metadata(void *context, const struct vae_codes_metadata *m,
 	return 0;
 }
 
-/* What salvage gives can be decoded; returns how many images it is. */
+/* Decodes the images that salvage returns; returns their number. */
 static uint64_t salvage(const uint8_t *data, size_t size)
 {
 	struct vae_error error;

@@ -1,6 +1,6 @@
-/* content.h - codes from the inside: what zstd's frames hold, with checksums made right again after
- * it was changed. Random changes of a file die at zstd's checksum or at those of header and slices;
- * these let them through to what lies behind. */
+/* content.h - the content of zstd's frames, with checksums repaired after a change. Random changes
+ * of a file fail at zstd's checksum or at those of header and slices; these functions let them
+ * reach the code behind. */
 #ifndef FUZZ_CONTENT_H
 #define FUZZ_CONTENT_H
 
@@ -15,7 +15,7 @@
 #define HEADER_BYTES     34
 #define SLICE_HEAD_BYTES 8
 
-/* What the frames hold, as far as they are good. */
+/* Decompresses the frames as far as they are good. */
 static inline size_t unwrap(uint8_t content[CONTENT_BYTES], const uint8_t *data, size_t size)
 {
 	ZSTD_DCtx *zstd = ZSTD_createDCtx();
@@ -31,7 +31,7 @@ static inline size_t unwrap(uint8_t content[CONTENT_BYTES], const uint8_t *data,
 	return out.pos;
 }
 
-/* One frame with a checksum; 0 where it does not fit. */
+/* Makes one frame with a checksum; 0 if it does not fit. */
 static inline size_t wrap(uint8_t *data, size_t room, const uint8_t *content, size_t size)
 {
 	ZSTD_CCtx *zstd = ZSTD_createCCtx();
@@ -47,8 +47,8 @@ static inline uint32_t low_hash(const void *data, size_t bytes)
 	return (uint32_t)XXH64(data, bytes, 0);
 }
 
-/* One slice of at most `size` bytes; returns its length. The last one takes all that is left: bytes
- * may have come or gone. */
+/* Repairs one slice of at most `size` bytes; returns its length. The last one takes all remaining
+ * bytes, since some may have been added or removed. */
 static inline size_t repair_slice(uint8_t *slice, size_t size, bool last)
 {
 	size_t room = size - SLICE_HEAD_BYTES, bytes = vae_get32(slice);
@@ -60,7 +60,7 @@ static inline size_t repair_slice(uint8_t *slice, size_t size, bool last)
 	return SLICE_HEAD_BYTES + bytes;
 }
 
-/* The checksums of one image, and lengths that do not fit. */
+/* Repairs the checksums of one image, and lengths that do not fit. */
 static inline void repair(uint8_t *content, size_t size)
 {
 	if (size < HEADER_BYTES)

@@ -1,6 +1,6 @@
-/* fuzz.h - what the fuzz targets share. A target aborts where something is wrong that no sanitizer
- * sees: a failure without words, two roads that should meet and do not. Run from the root of the
- * tree. */
+/* fuzz.h - the common part of the fuzz targets. A target aborts on faults that no sanitizer sees: a
+ * failure without a message, or two results that should be equal and are not. Run from the root of
+ * the tree. */
 #ifndef FUZZ_H
 #define FUZZ_H
 
@@ -10,7 +10,7 @@
 
 #include "vae.h"
 
-#define FUZZ_PIXELS 4096 /* the limit that every target sets, so that an execution stays short */
+#define FUZZ_PIXELS 4096 /* limit set by every target, so that an execution is short */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
@@ -24,7 +24,7 @@ static inline void must(bool good, const char *what)
 	abort();
 }
 
-/* A failure fills the error with its own code and one line. Returns whether it was one. */
+/* Returns whether rc is a failure; a failure fills the error with its own code and one line. */
 static inline bool failed(int rc, const struct vae_error *error)
 {
 	if (rc >= 0)

@@ -1,4 +1,4 @@
-/* Pictures: whatever was read is read again from what is written of it. */
+/* image.c - pictures: one that was read is written and read again as the same. */
 #include "fuzz.h"
 
 static void write_and_read(const struct vae_image *image)

@@ -1,5 +1,5 @@
-/* Latents: read, written, read again; those of the small model are decoded, and quantised and
- * brought back. */
+/* latents.c - latents: reads, writes, and reads again; those of the small model are decoded, and
+ * quantised and dequantised. */
 #include "fuzz.h"
 
 static void write_and_read(const struct vae_latents *latents)
@@ -32,7 +32,7 @@ static void decode(const struct vae_latents *latents)
 		vae_image_free(image);
 }
 
-/* What can be coded comes back, and a second time as the same. */
+/* What can be coded comes back; coded again, it is the same. */
 static void quantise(const struct vae_latents *latents, enum vae_method method, int effort)
 {
 	struct vae_error error;

@@ -1,7 +1,7 @@
-/* Model files. An input that begins with a brace is a header alone, up to its end or a NUL; the
- * tensors behind it are those of the small model, or of mnist-1 where the header speaks of an mlp,
- * changed by what follows the NUL: five bytes each, place and value. Any other input is a whole
- * file. What loads is used: encode, quantise, and all the way back. */
+/* model.c - model files. An input that begins with a brace is only a header, up to its end or a
+ * NUL; the tensors behind it are those of the small model, or of mnist-1 if the header is an mlp's,
+ * changed by the bytes after the NUL: five each, place and value. Any other input is a whole file.
+ * A model that loads is used: encode, quantise, and back. */
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -32,7 +32,7 @@ static void put(int fd, const void *data, size_t size)
 	must(write(fd, data, size) == (ssize_t)size, "write");
 }
 
-/* A header with tensors. */
+/* Writes a header with tensors. */
 static void put_recipe(int fd, const uint8_t *data, size_t size)
 {
 	static struct tensors photo, mlp;
@@ -70,7 +70,7 @@ static struct vae_image *ramp(const struct vae_model *model)
 	return x;
 }
 
-/* What the model can quantise it can bring back. */
+/* What the model quantises it can dequantise. */
 static void quantise(const struct vae_model *model, const struct vae_latents *y,
                      enum vae_method method)
 {
@@ -136,7 +136,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	return 0;
 }
 
-/* ---- the mutator: one word or number of the header, or what lies behind it ------------------- */
+/* ---- the mutator: one word or number of the header, or the bytes behind it ------------------- */
 
 static bool is_word(uint8_t c)
 {

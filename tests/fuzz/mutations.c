@@ -1,22 +1,22 @@
 /* mutations.c - codes damaged at random, thousands of times: mutations [COUNT [FIRST]]. Number i is
  * the same damage each time. Three kinds:
  *
- *   file      bytes of the compressed file
- *   content   bytes of what zstd's frame holds, packed again by zstd: only the codes' own checksums
- * can see it repaired  the same, and the checksums made right: what a forger does
+ *     file      bytes of the compressed file
+ *     content   bytes of zstd's content, packed again: only the codes' own checksums detect it
+ *     repaired  the same with repaired checksums, as a forger would do
  *
- * None may crash or take long. Of the first two, what decodes must be the picture that was coded.
- * Of the third, a picture that decodes may be another: whoever forges checksums has made another
- * file, not a damaged one. */
+ * None may crash or take long. Of the first two, codes that decode must give the original picture.
+ * Of the third they may give another picture: codes with forged checksums are another file, not a
+ * damaged one. */
 #include <time.h>
 
 #include "base/random.h"
 #include "content.h"
 #include "tap.h"
 
-#define MOST       64 /* golden files, and slices' worth of them */
+#define MOST       64 /* golden files, and slices of each */
 #define FILE_BYTES 16384
-#define SECONDS    2.0 /* of processor time for one of them: a thousand times what it takes */
+#define SECONDS    2.0 /* of processor time for one of them: a thousand times the usual */
 
 static const char *const names[] = {"alpha-25", "bits-80", "cell-100",      "column-75",
                                     "deep-70",  "grey-50", "grey-alpha-90", "one-50",
@@ -31,8 +31,8 @@ struct sample {
 static struct sample *sample[MOST];
 static size_t samples;
 
-/* A whole stream, as vae-dec reads it: the pictures, `room` at most. Returns how many, or an error.
- */
+/* Decodes a whole stream, as vae-dec does: the pictures, at most `room`. Returns how many, or an
+ * error. */
 static int decode_stream(struct vae_image **image, int room, const uint8_t *data, size_t size)
 {
 	struct vae_error error = {0};
@@ -82,7 +82,7 @@ static size_t place(struct vae_random *r, size_t size)
 	return size ? vae_random_below(r, (uint32_t)size) : 0;
 }
 
-/* One change of data, which has room for 64 bytes more. Returns the new size. */
+/* Makes one change of data, which has room for 64 more bytes. Returns the new size. */
 static size_t change(uint8_t *data, size_t size, struct vae_random *r)
 {
 	static const uint8_t telling[] = {0, 1, 0x7f, 0x80, 0xff, 0xfe, 16, 64};

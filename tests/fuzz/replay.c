@@ -12,7 +12,7 @@ size_t LLVMFuzzerMutate(uint8_t *data, size_t size,
 	return size < max_size ? size : max_size;
 }
 
-/* On the heap, at its size: a byte read too many is seen. */
+/* Runs an input on the heap, at its exact size, so that a byte read too many is detected. */
 static bool replay(const char *path)
 {
 	FILE *file = fopen(path, "rb");

@@ -36,7 +36,7 @@ if [ -x "$C/fuzz-image" ] && command -v llvm-profdata-14 >/dev/null; then
 	llvm-profdata-14 merge -sparse "$C"/*.profraw -o "$C/all.profdata"
 	objects=("$C/fuzz-$1")
 	for target; do objects+=(-object "$C/fuzz-$target"); done
-	llvm-cov-14 report "${objects[@]}" -instr-profile="$C/all.profdata" lib/image lib/stream lib/prior lib/dequantise.c lib/decode.c lib/codec/slice.c \
+	llvm-cov-14 report "${objects[@]}" -instr-profile="$C/all.profdata" lib/image lib/stream lib/model lib/prior lib/exact lib/codec \
 		>"$C/report.txt" 2>/dev/null
 	awk '/\.c |^TOTAL/ { print $1, "lines", $10, "branches", $13 }' "$C/report.txt" | column -t
 fi

@@ -1,6 +1,6 @@
-/* Slices with no checksum in the way: the input is the content of codes (vae-codes(5)), of which
- * magic, version, model and checksums are not looked at. Whatever the range decoder accepts, the
- * encoder makes again. */
+/* slice.c - slices without checksums: the input is the content of codes (vae-codes(5)), whose
+ * magic, version, model and checksums are ignored. A payload that the decoder accepts is the one
+ * that the encoder makes of its symbols. */
 #include "base/bytes.h"
 #include "fuzz.h"
 #include "stream/geometry.h"
@@ -25,7 +25,7 @@ static bool read_head(struct vae_codes *c, const uint8_t *p)
 	return c->slices <= MOST_SLICES;
 }
 
-/* Payloads on the heap, so that a byte too many is seen. */
+/* Puts payloads on the heap, so that a byte read too many is detected. */
 static bool read_slices(struct vae_codes *c, const uint8_t *data, size_t size)
 {
 	for (uint32_t i = 0; i < c->slices; i++) {

@@ -71,7 +71,8 @@ static void test_made_tables(const struct vae_cdfs *scales)
 	ok(!wrong, "made tables are whole, symmetric, and leave no symbol without a count");
 }
 
-/* Bits that table i spends on a rounded Gaussian of deviation sigma, and that it must. */
+/* Returns the bits that table i spends on a rounded Gaussian of deviation sigma. *entropy: its
+ * entropy in bits. */
 static double expected_bits(const struct vae_cdfs *scales, uint8_t index, double sigma,
                             double *entropy)
 {
@@ -88,8 +89,8 @@ static double expected_bits(const struct vae_cdfs *scales, uint8_t index, double
 	return bits;
 }
 
-/* Half a step off costs d^2 nats, d = ln(512 / 0.11) / 126, 0.0065 bits; the counts' rounding the
- * rest. */
+/* A deviation half a step off costs d^2 nats, d = ln(512 / 0.11) / 126: 0.0065 bits; rounding of
+ * the counts costs the rest. */
 static void test_cost(const struct vae_cdfs *scales)
 {
 	double worst = -1, worst_sigma = 0, sum = 0;
@@ -146,7 +147,8 @@ static void test_load(const struct vae_cdfs *made)
 
 	int32_t bound[VAE_SCALES];
 	size_t bytes = made->entries * sizeof *made->cumulative;
-	uint16_t *c = malloc(bytes); /* exactly as long as it claims, for the sanitizer's sake */
+	uint16_t *c =
+		malloc(bytes); /* exactly as long as it claims, so that a sanitizer sees overruns */
 	memcpy(bound, made->bound, sizeof bound);
 	memcpy(c, made->cumulative, bytes);
 	int good = 1;
@@ -187,7 +189,7 @@ enum { MOST = 200000 };
 static uint8_t indices[MOST];
 static int32_t values[MOST], decoded[MOST];
 
-/* Symbols as their tables expect them; where wild, one in 64 may be anything. */
+/* Draws symbols as their tables expect them; wild: one in 64 may have any value. */
 static void draw(uint64_t seed, size_t count, bool wild)
 {
 	struct vae_random r;
@@ -204,7 +206,8 @@ static void draw(uint64_t seed, size_t count, bool wild)
 	}
 }
 
-/* Decodes in pieces of the given size; true where all is as it was and the end is clean. */
+/* Decodes in pieces of the given size. Returns whether all symbols are right and the end is clean.
+ */
 static bool comes_back(const struct vae_cdfs *scales, const uint8_t *data, size_t bytes,
                        size_t count, size_t piece)
 {
@@ -403,7 +406,7 @@ static int add_symbol(const struct vae_cdfs *scales, struct step *step, int at, 
 	return add_digit(step, at, lane, value < 0, 1);
 }
 
-/* Tables without libm: bounds 1 to 3, counts falling to the sides, escapes of 1/32. */
+/* Loads tables made without libm: bounds 1 to 3, counts falling to the sides, escapes of 1/32. */
 static int load_small(struct vae_cdfs *scales)
 {
 	struct vae_error error;
@@ -479,9 +482,9 @@ static void test_format(const struct vae_cdfs *small)
 	vae_buffer_clear(&payload);
 }
 
-/* ---- the enemy's payloads -------------------------------------------------------------------- */
+/* ---- hostile payloads ------------------------------------------------------------------------ */
 
-/* Decodes what may be anything from a block of exactly its size. */
+/* Decodes any bytes from a block of exactly their size. */
 static bool passes(const struct vae_cdfs *scales, const uint8_t *data, size_t bytes, size_t count,
                    bool *zeroed)
 {
@@ -506,7 +509,7 @@ static bool passes(const struct vae_cdfs *scales, const uint8_t *data, size_t by
 
 static void test_escape_limits(const struct vae_cdfs *small)
 {
-	struct step step[64]; /* 60 zeros, what stands before and after */
+	struct step step[64]; /* 60 zeros before and after */
 	uint8_t bytes[256];
 	bool zeroed = true;
 	indices[0] = 2; /* bound 3 */
@@ -590,9 +593,9 @@ static void test_damage(const struct vae_cdfs *scales)
 	ok(zeroed, "symbols of damaged payloads stay in range, and are 0 after a failure");
 }
 
-/* Chi-square of drawn symbols against the counts, the escape left out: neighbours with few expected
- * are taken together. Its mean is the number of classes less 1, its deviation the root of twice
- * that. */
+/* Compares drawn symbols with the counts by chi-square, without the escape; neighbours with few
+ * expected symbols are merged. The mean is the number of classes less 1, the deviation the root of
+ * twice that. */
 static void test_draw(const struct vae_cdfs *scales)
 {
 	enum { COUNT = 200000 };
@@ -616,7 +619,7 @@ static void test_draw(const struct vae_cdfs *scales)
 		for (int s = 0; s <= 2 * bound; s++) {
 			expected += (double)COUNT * count_of(scales, table, s) / total;
 			met += seen[s];
-			if (expected < 20) /* what is left in the end does not count */
+			if (expected < 20) /* the rest does not count */
 				continue;
 			sum += (met - expected) * (met - expected) / expected;
 			classes++;
@@ -630,7 +633,7 @@ static void test_draw(const struct vae_cdfs *scales)
 	ok(!wrong, "drawn symbols are as frequent as their counts say");
 }
 
-/* Bits of what was seen, without escapes, by one table. */
+/* Returns the bits of counted symbols, without escapes, by one table. */
 static double seen_bits(const struct vae_cdfs *scales, const struct vae_cdfs_seen *seen, int table)
 {
 	double bits = 0;
@@ -640,8 +643,8 @@ static double seen_bits(const struct vae_cdfs *scales, const struct vae_cdfs_see
 	return bits;
 }
 
-/* Tables of what was seen: a table that saw nothing is the Gaussian's, another has the frequencies,
- * both signs alike. */
+/* Tables of counted symbols: without counts a table is the Gaussian's; otherwise it has their
+ * frequencies, both signs alike. */
 static void test_seen(const struct vae_cdfs *gaussian)
 {
 	enum { MANY = 9, FEW = 40 };

@@ -1,4 +1,5 @@
-/* Squared error, PSNR and MS-SSIM against values worked out by hand or by the definition. */
+/* compare.c - squared error, PSNR and MS-SSIM against values computed by hand or from the
+ * definition. */
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
@@ -25,7 +26,7 @@ static size_t samples(const struct vae_image *x)
 	return (size_t)x->geometry.width * x->geometry.height * (size_t)vae_colours(x->geometry.tuple);
 }
 
-/* Smooth ramps with some texture, times scale, between 0 and 200 * scale. */
+/* Paints smooth ramps with some texture, between 0 and 200 * scale. */
 static void paint(struct vae_image *x, unsigned scale)
 {
 	size_t colours = (size_t)vae_colours(x->geometry.tuple), width = x->geometry.width;
@@ -182,8 +183,8 @@ static void test_offset(void)
 
 static void test_flat(void)
 {
-	/* Flat pictures have contrast term 1 at every scale, and even sides no black at their edges:
-	 * what is left is the luminance term of the last scale, to the power of its weight. */
+	/* Flat pictures have contrast term 1 at every scale, and even sides have no black at their
+	 * edges: the luminance term of the last scale remains, to the power of its weight. */
 	struct vae_image *a = make(176, 160, 100, VAE_GRAYSCALE),
 					 *b = make(176, 160, 100, VAE_GRAYSCALE);
 	ok(isnan(compare(a, b).ms_ssim), "160 rows have no MS-SSIM");
@@ -222,7 +223,7 @@ static void test_identity(void)
 	vae_image_free(negative);
 }
 
-/* Two thirds of the picture are invisible in both, and differ by anything there. */
+/* Two thirds of the picture are invisible in both, and differ there arbitrarily. */
 static void test_invisible(void)
 {
 	struct vae_image *a = make(180, 170, 255, VAE_RGB_ALPHA),
@@ -277,8 +278,8 @@ static void test_threads(void)
 	vae_image_free(b);
 }
 
-/* Whatever the bands and the number of threads, the figures are those of code that held both
- * pictures whole as floats, but for the last bits of pow, which are the machine's. */
+/* With any bands and any number of threads, the figures equal those of code that held both pictures
+ * whole as floats, except the last bits of pow, which depend on the machine. */
 static void test_bands(void)
 {
 	static const struct {
@@ -325,7 +326,7 @@ static void test_bands(void)
 	omp_set_num_threads(before);
 }
 
-/* Rows that break off. */
+/* Rows that end with an error. */
 struct broken {
 	struct vae_image_rows rows;
 	uint32_t good;

@@ -1,5 +1,5 @@
-/* Exact samples: what goes in comes out, in the same bytes on every kind of processor; damage is
- * survived. */
+/* exact.c - exact samples: they come back, their bytes are the same on every processor, damage is
+ * detected or harmless. */
 #include "base/bytes.h"
 #include "base/random.h"
 #include "exact/exact.h"
@@ -10,7 +10,7 @@
 
 enum { UNKNOWN = 65535 - 7 };
 
-/* A tile with samples of its own, interleaved but for alpha. */
+/* A tile with samples of its own, interleaved except alpha. */
 struct picture {
 	struct vae_exact_tile tile;
 	uint16_t *colour, *alpha;
@@ -71,14 +71,14 @@ static double content_at(enum content content, struct vae_random *r, unsigned pl
 	case SHADES:
 		return (x / 20 + y / 15) % 3 ? (x / 20 + plane) % 4 / 3.0
 		                             : ((x * (plane + 2) + 3 * y) % 90) / 90.0;
-	case STRETCHED: /* to few values, far apart */
+	case STRETCHED: /* few values, far apart */
 		return (int)(64 * (wave + 0.02 * vae_random_normal(r))) / 64.0;
 	case GREY: return wave + 0.02 * vae_random_normal(r);
 	default: return 0.3 + 0.2 * plane;
 	}
 }
 
-/* Samples of cells that are not exact are UNKNOWN. */
+/* Fills the samples; those of cells that are not exact are UNKNOWN. */
 static void fill(struct picture *p, enum content content, uint64_t seed)
 {
 	struct vae_random r;
@@ -104,7 +104,7 @@ static void map_cells(struct picture *p, uint64_t seed, unsigned percent)
 	p->tile.cells = p->cells;
 }
 
-/* A picture of the same shape and map, all samples UNKNOWN. */
+/* Makes a picture of the same shape and map, with all samples UNKNOWN. */
 static void new_like(struct picture *p, const struct picture *like)
 {
 	new_picture(p, like->tile.width, like->tile.height, like->tile.planes, like->tile.maxval);
@@ -126,7 +126,7 @@ static size_t differences(const struct picture *a, const struct picture *b)
 	return count;
 }
 
-/* Bytes of the coded form, 0 where it does not come back. */
+/* Returns the bytes of the coded form, 0 if it does not come back. */
 static size_t round_trip(const struct picture *from)
 {
 	struct vae_error error = {0};
@@ -270,7 +270,7 @@ static bool within(const struct picture *p)
 	return true;
 }
 
-/* Damages a tile's bytes `rounds` times; returns how often what came was neither samples in range
+/* Damages a tile's bytes `rounds` times. Returns how often the result was neither samples in range
  * nor VAE_EDATA. */
 static unsigned damage(const struct picture *p, unsigned rounds, unsigned *seen)
 {
@@ -321,7 +321,7 @@ static void test_damage(void)
 /* ---- for the second decoder --------------------------------------------------------------------
  */
 
-/* Appends a tile to a file, as tests/spec/exact.py reads it: shape, map, bytes, samples. */
+/* Appends a tile to a file for tests/spec/exact.py: shape, map, bytes, samples. */
 static bool write_case(FILE *file, const struct picture *p)
 {
 	struct vae_buffer coded = {0};

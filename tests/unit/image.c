@@ -1,4 +1,4 @@
-/* Pictures in and out of PNM and PAM streams. */
+/* image.c - reading and writing pictures as PNM and PAM. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -6,7 +6,7 @@
 #include "tap.h"
 #include "vae.h"
 
-/* A stream of these bytes. */
+/* Opens a stream of these bytes. */
 static FILE *stream(const void *bytes, size_t size)
 {
 	FILE *f = tmpfile();
@@ -76,8 +76,8 @@ static const struct {
 static const unsigned maxvals[] = {1, 100, 255, 256, 1000, 65535};
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
-/* All formats, two of each size, on one stream. 4099 and 8195 pixels are wider than the pieces that
- * rows pass in. */
+/* Round trips of all formats, two of each size, on one stream. 4099 and 8195 pixels are wider than
+ * the pieces in which rows are read. */
 static void test_round_trips(void)
 {
 	static const uint32_t sizes[][2] = {{1, 1}, {13, 7}, {8, 3}, {4096, 2}, {4099, 2}, {8195, 3}};
@@ -112,7 +112,7 @@ static void test_round_trips(void)
 }
 
 /* Reader and writer could agree on a wrong layout; the size of a wide PBM shows that rows are
- * padded at their end alone. */
+ * padded only at their end. */
 static void test_raw_size(void)
 {
 	static const uint32_t widths[] = {1, 8, 9, 4096, 4097, 8195};
@@ -291,7 +291,8 @@ static void test_damage(void)
 	ok(read_text(&x, "", &e) == 0 && read_text(&x, " \n ", &e) == 0, "nothing is a clean end");
 }
 
-/* Every beginning of every kind of file: the empty one is a clean end, all others are truncated. */
+/* Reads every prefix of every kind of file: the empty one is a clean end, all others are truncated.
+ */
 static void test_truncation(void)
 {
 	static char plain[][60] = {"P1\n5 2\n01010\n11111", "P2\n2 2\n255\n1 2 30 40\n",
@@ -354,8 +355,8 @@ static void test_limits(void)
 	   "a row of 2^28 pixels in 24 bytes: %s", e.text);
 	ok(read_text(&x, "P3\n1 268435456\n65535\n1 2 3", &e) == VAE_EDATA,
 	   "a column of 2^28 pixels in 26 bytes: %s", e.text);
-	/* 16384 x 16384 x 3 samples alone are 1.5 GiB; AddressSanitizer's own notes on them an eighth
-	 * of that. */
+	/* 16384 x 16384 x 3 samples alone are 1.5 GiB; AddressSanitizer's own data on them an eighth of
+	 * that. */
 	ok(peak_kib() - before < 512 * 1024, "all that takes little memory");
 
 	ok(read_bytes(&x, "P5 5 5 255\n", 11, 24, &e) == VAE_ELIMIT,
@@ -411,7 +412,7 @@ static void test_names(void)
 	ok(vae_has_alpha(VAE_BLACKANDWHITE_ALPHA) && !vae_has_alpha(VAE_RGB), "alpha");
 }
 
-/* x with its invisible colours filled, `band` rows at a time. */
+/* Returns x with its invisible colours filled, `band` rows at a time. */
 static struct vae_image *filled(const struct vae_image *x, uint32_t band)
 {
 	struct vae_image_rows *from, *rows;
@@ -508,7 +509,7 @@ static void test_fill_values(void)
 int main(void)
 {
 	test_names();
-	test_limits(); /* first of those that take memory: it looks at the peak */
+	test_limits(); /* the first that takes memory, since it examines the peak */
 	test_round_trips();
 	test_raw_size();
 	test_raw_bytes();

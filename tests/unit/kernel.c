@@ -1,6 +1,6 @@
-/* Every kernel of every instruction set that this machine runs, against chains written out plainly
- * here. Inputs end where an unreadable page begins, outputs lie between canaries, so that an access
- * outside is seen. */
+/* kernel.c - every kernel of every instruction set that this machine runs, against plain chains
+ * written here. Inputs end at an unreadable page and outputs are between canaries, so that an
+ * access outside is detected. */
 #include "base/bytes.h"
 #include "base/random.h"
 #include "kernel/kernel.h"
@@ -16,8 +16,8 @@ static struct vae_random random_state;
 
 /* ---- arrays ---------------------------------------------------------------------------------- */
 
-/* n floats whose last ends at a page that must not be touched, with a canary before the first (as
- * near as the page's start allows). */
+/* Allocates n floats that end at an unreadable page, with a canary before the first (as near as the
+ * page's start allows). */
 #define CANARY 16
 struct array {
 	float *data;
@@ -79,7 +79,7 @@ static struct array array_copy(const struct array *from)
 	return a;
 }
 
-/* The same bits; of NaN only that it is one (IEEE 754 leaves its sign and payload to the machine).
+/* Compares bits; for NaN only that it is one (IEEE 754 leaves its sign and payload to the machine).
  */
 static bool same(const float *x, const float *y, size_t n)
 {
@@ -129,7 +129,7 @@ struct gemm_case {
 	bool transposed, bias, leaky, residual, inplace, special;
 };
 
-/* What products work in, on the edge of an unreadable page; NaN, for it means nothing. */
+/* Allocates the working memory of products, at the edge of an unreadable page and full of NaN. */
 static struct array room_new(void)
 {
 	struct array room = array_new(VAE_GEMM_ROOM);
@@ -138,7 +138,7 @@ static struct array room_new(void)
 	return room;
 }
 
-/* Rows of c outside the n columns must stay as they were, which comparing the whole of c shows. */
+/* Compares the whole of c, so that rows outside the n columns must be unchanged. */
 static bool gemm_case_agrees(const struct vae_kernels *kernels, const struct gemm_case *t)
 {
 	size_t gap = below(3) * below(9), c_row = t->n + below(3) * below(9),
@@ -250,7 +250,7 @@ static void test_gemm(const struct vae_kernels *kernels)
 	   vae_isa_name(kernels->isa));
 }
 
-/* To nearest, ties to even; numbers under 2^-126 to 0, as the instructions do. */
+/* Rounds to nearest, ties to even; numbers under 2^-126 become 0, as the instructions do. */
 static double rounded_to_bf16(float x)
 {
 	uint32_t bits;
@@ -260,8 +260,8 @@ static double rounded_to_bf16(float x)
 	return fabsf(x) < 0x1p-126f ? 0 : x;
 }
 
-/* Sums of rounded operands in double: what bf16 gives may differ by the roundings of its float sums
- * alone. */
+/* Sums rounded operands in double: results of bf16 may differ only by the roundings of their float
+ * sums. */
 static void rounded_gemm(const struct vae_gemm *g, const float *b, size_t b_row, size_t b_step,
                          double *c, double *room)
 {
@@ -383,16 +383,15 @@ static void test_pack(void)
 	ok(!wrong, "pack: matrices and transposes, padded with 0");
 }
 
-/* Every binary16 number, and matrices of all widths at any address: as converted one by one and
- * packed by vae_pack. */
+/* Tests every binary16 number, and matrices of all widths at any address, against conversion one by
+ * one and vae_pack. */
 static void test_pack_half(const struct vae_kernels *kernels)
 {
 	int wrong = 0;
 	for (int i = 0; i < 200; i++) {
 		size_t k = i ? below(50) : 1024, n = i ? below(100) : 64, bytes = 2 * k * n,
 			   size = vae_packed_size(k, n);
-		struct array room =
-			array_new((bytes + 3) / 4 + 1); /* ends at the page that must not be touched */
+		struct array room = array_new((bytes + 3) / 4 + 1); /* ends at the unreadable page */
 		struct array plain = array_new(k * n);
 		uint8_t *source = (uint8_t *)(room.data + room.n) - bytes - below(2);
 		bool finite = true;
@@ -488,8 +487,7 @@ static void test_depthwise(const struct vae_kernels *kernels)
 		                          .taps = below(2) ? 3 : 5};
 		size_t n = d.rows * d.columns * d.channels, line = d.columns * d.channels,
 			   half = d.taps / 2;
-		if (i %
-		    3) { /* rows of a window; that there are more than are read only the count may tell */
+		if (i % 3) { /* a window's rows; only the count may say whether further rows exist */
 			d.above = below(half + 1);
 			d.below = below(half + 1);
 		}
@@ -499,8 +497,8 @@ static void test_depthwise(const struct vae_kernels *kernels)
 		struct array y = array_random(n), expected = array_new(n);
 		bool infinite = i % 4 == 1 && w.n;
 		if (infinite)
-			w.data[below(w.n)] = INFINITY; /* times the +0 outside: NaN, where skipping the tap
-			                                  would give a number */
+			w.data[below(w.n)] =
+				INFINITY; /* times the +0 outside: NaN; skipping the tap would give a number */
 		d.x = x.data + d.above * line;
 		d.above += d.above == half ? below(9) : 0;
 		d.below += d.below == half ? below(9) : 0;
@@ -526,8 +524,8 @@ static void test_depthwise(const struct vae_kernels *kernels)
 
 enum { PICTURES = 5, VECTORS = 3 };
 
-/* Five pictures p and three channel vectors v: each kernel once on the floats, and its formula on
- * doubles. */
+/* Tests each kernel on five pictures p and three channel vectors v: once on floats, and its formula
+ * on doubles. */
 static void test_pointwise(const struct vae_kernels *kernels)
 {
 	int forward = 0, backward = 0;
@@ -743,7 +741,7 @@ static void test_momentum(const struct vae_kernels *kernels)
 	free(e_a);
 }
 
-/* ---- likeness -------------------------------------------------------------------------------- */
+/* ---- similarity ----------------------------------------------------------------------------- */
 
 static float plain_window(const float *x, size_t step, const float *t)
 {
@@ -752,7 +750,7 @@ static float plain_window(const float *x, size_t step, const float *t)
 	       t[1] * (x[4 * step] + x[6 * step]) + t[0] * x[5 * step];
 }
 
-/* The window at the top left of a and b, its similarity. */
+/* Returns the similarity of the window at the top left of a and b. */
 static float plain_similarity(const float *a, const float *b, size_t row, const float *tap,
                               bool luminance)
 {
@@ -872,7 +870,7 @@ static bool similarity_backward_agrees(const struct vae_kernels *kernels, size_t
 static bool planes_agree(const struct vae_kernels *kernels, size_t pixels, size_t colours)
 {
 	struct array in = array_new((pixels * colours + 1) / 2), out = array_new(pixels * colours);
-	uint16_t *row = (uint16_t *)(in.data + in.n) - pixels * colours; /* its end is the array's */
+	uint16_t *row = (uint16_t *)(in.data + in.n) - pixels * colours; /* ends where the array does */
 	unsigned maxval = 1 + (unsigned)below(65535);
 	for (size_t i = 0; i < pixels * colours; i++)
 		row[i] = (uint16_t)below(maxval + 1);
@@ -903,7 +901,7 @@ static bool halve_agrees(const struct vae_kernels *kernels, size_t n)
 	return good;
 }
 
-/* Squares that are no whole numbers, so that the order of the sum shows. */
+/* Squares that are not integers, so that the order of the sum matters. */
 static bool squared_error_agrees(const struct vae_kernels *kernels, size_t n)
 {
 	struct array in = array_new(n);

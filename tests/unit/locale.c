@@ -1,5 +1,4 @@
-/* Numbers are read and written the same where the program that uses the library has called
- * setlocale, and its locale has a decimal comma. */
+/* locale.c - numbers are read and written the same under a locale with a decimal comma. */
 #include "vae_train.h"
 #include "base/error.h"
 #include "base/text.h"
@@ -61,7 +60,7 @@ static void check_models(void)
 	vae_model_free(m);
 }
 
-/* The model's file as text, NULs made spaces. */
+/* Returns the model's file as text, with spaces for NULs. */
 static char *trained(struct vae_trainer *t, char *text, size_t room)
 {
 	struct vae_error error;

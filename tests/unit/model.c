@@ -1,4 +1,4 @@
-/* The model file: what is written, what is read back, what is refused, and how models are found. */
+/* model.c - model files: writing, reading, refusing, and finding them. */
 #include "base/bytes.h"
 #include "base/memory.h"
 #include "base/random.h"
@@ -52,7 +52,7 @@ static void spill(const char *path, const void *data, size_t size)
 	fclose(f);
 }
 
-/* Random weights for an architecture; the caller frees. */
+/* Returns random weights for an architecture; the caller frees them. */
 static float *values_new(const struct vae_nets *nets, uint64_t seed)
 {
 	float *v = calloc(nets->params.total, sizeof *v);
@@ -85,7 +85,7 @@ static int write_model(const char *path, const struct vae_nets *nets, const floa
 	return result;
 }
 
-/* A small model of a seed under a path. */
+/* Makes a small model of a seed under a path. */
 static void make(const char *path, uint64_t seed)
 {
 	struct vae_nets *nets = nets_of("mlp width=4 height=3 hidden1=5 hidden2=3 z=2 knots=2");
@@ -189,7 +189,7 @@ static void test_round_trip(const char *line)
 	vae_nets_free(nets);
 }
 
-/* The encoder's table, which a model may lack. */
+/* Tests the encoder's table, which a model may lack. */
 static void test_sensitivity(void)
 {
 	struct vae_nets *nets =
@@ -232,8 +232,8 @@ static void test_sensitivity(void)
 
 /* ---- parts ----------------------------------------------------------------------------------- */
 
-/* Each part is taken over when it is asked for, however many ask at once, and one that is not
- * wanted is not looked at. */
+/* Each part is prepared when it is asked for, even by many threads at once, and a part that is not
+ * asked for is not read. */
 static void test_parts(void)
 {
 	struct vae_nets *nets =
@@ -354,7 +354,7 @@ static void test_layout(void)
 
 /* ---- damage ---------------------------------------------------------------------------------- */
 
-/* Replaces the first `from` in the file by `to`; the header's length follows. */
+/* Replaces the first `from` in the file by `to` and corrects the header's length. */
 static void edit(const char *path, const struct bytes *b, const char *from, const char *to)
 {
 	uint64_t length = vae_get64(b->data);
@@ -398,8 +398,8 @@ static void test_flips(const struct bytes *b, const char *path)
 		spill(path, copy, b->size);
 		if (!vae_model_load(&m, path, &error)) {
 			loaded++;
-			/* only what is not the model's own: a licence's letter or the padding; or what the id
-			 * then tells */
+			/* only bytes that are not the model's own: a letter of the licence or the padding;
+			 * others change the id */
 			wrong += !vae_model_verify(m, &error);
 		}
 		vae_model_free(m);
@@ -432,7 +432,7 @@ static void test_damage(void)
 	struct vae_model *none = NULL;
 	ok(refused(path, VAE_EMODEL, "not an object") && !vae_model_load_id(&none, path, 0, NULL),
 	   "a list for a header");
-	size_t held = mallinfo2().uordblks; /* 0 under a sanitizer, which looks for itself */
+	size_t held = mallinfo2().uordblks; /* 0 under a sanitizer, which checks leaks itself */
 	for (int i = 0; i < 100; i++)
 		vae_model_load_id(&none, path, 0, NULL);
 	ok(mallinfo2().uordblks <= held, "which leaves no memory behind (%zd bytes)",
@@ -501,7 +501,7 @@ static void test_damage(void)
 	struct rusage usage;
 	getrusage(RUSAGE_SELF, &usage);
 #ifdef __SANITIZE_ADDRESS__
-	usage.ru_maxrss = 0; /* the sanitizer's own memory counts in */
+	usage.ru_maxrss = 0; /* the sanitizer's own memory counts, too */
 #endif
 	ok(usage.ru_maxrss < 200 << 10, "in little memory (%ld KiB)", usage.ru_maxrss);
 	free(b.data);
@@ -542,7 +542,7 @@ static void test_damage(void)
 
 /* ---- files that change under a model --------------------------------------------------------- */
 
-/* What becomes of a model whose file is changed between loading and use. */
+/* Returns the result of using a model whose file is changed between loading and use. */
 static int used_after(const char *path, void (*change)(const char *path, const struct bytes *b),
                       const struct bytes *b)
 {
@@ -564,7 +564,7 @@ static void cut(const char *path, const struct bytes *b)
 
 static void rewrite(const char *path, const struct bytes *b)
 {
-	struct timespec times[2] = {{0, UTIME_OMIT}, {1, 0}}; /* clocks of files are coarse */
+	struct timespec times[2] = {{0, UTIME_OMIT}, {1, 0}}; /* file clocks are coarse */
 	spill(path, b->data, b->size);
 	utimensat(AT_FDCWD, path, times, 0);
 }
@@ -577,7 +577,7 @@ static void replace(const char *path, const struct bytes *b)
 		printf("Bail out! cannot rename %s\n", other), exit(1);
 }
 
-/* A first weight that is another, under the same id. */
+/* Changes the first weight, under the same id. */
 static void test_edited(const char *path, struct bytes *b)
 {
 	struct vae_model *m = NULL;
@@ -613,7 +613,7 @@ static void test_changes(void)
 
 /* ---- finding --------------------------------------------------------------------------------- */
 
-/* What vae_model_find makes of a name: the file's base name, or "" with error filled. */
+/* Returns the base name of the file that vae_model_find finds, or "" with error filled. */
 static const char *found(const char *name)
 {
 	static char text[100];

@@ -1,5 +1,5 @@
-/* The distortion 1 - MS-SSIM of training: its value against vae_compare and the definition in
- * double precision, its gradient against differences of that. */
+/* ms_ssim.c - the distortion 1 - MS-SSIM of training: its value against vae_compare and the
+ * definition in double precision, its gradient against differences of the definition. */
 #include "base/memory.h"
 #include "base/random.h"
 #include "tap.h"
@@ -144,7 +144,7 @@ static void halve(double *v, size_t rows, size_t columns)
 		}
 }
 
-/* The loss of one colour, not divided by three, after `change` of one sample. */
+/* Returns the loss of one colour, not divided by three, after `change` of one sample. */
 static double plain_loss(const struct pair *p, size_t colour, size_t changed, double change)
 {
 	static const double power[] = {0.0448, 0.2856, 0.3001, 0.2363, 0.1333};
@@ -202,8 +202,8 @@ static void check_gradient(struct pair *p, const char *what)
 	   p->columns, p->rows, worst / size);
 }
 
-/* The gradient is that of what it is scaled by; it points to where the loss falls; nothing is left
- * over from the call before. */
+/* The gradient is scaled by the weight, points to where the loss falls, and nothing remains from
+ * the call before. */
 static void check_scaling(struct pair *p)
 {
 	float *first = malloc(p->n * sizeof *first);

@@ -1,5 +1,5 @@
-/* Every network's backward pass against finite differences, for parameters and inputs, at odd sizes
- * too; and the two memory plans agree. */
+/* net.c - every network's backward pass against finite differences, for parameters and inputs, at
+ * odd sizes too; both memory plans agree. */
 #include "base/random.h"
 #include "nn/net.h"
 #include "tap.h"
@@ -37,8 +37,8 @@ static double loss(struct setup *s)
 	return sum;
 }
 
-/* The slope of the loss along one number, from both sides, h apart. A leaky ReLU's kink between
- * them spoils it: then the two sides disagree. */
+/* Compares the gradient with the slope of the loss along one number, measured on both sides at
+ * distance h. A kink of a leaky ReLU between them makes the two sides disagree. */
 static bool slope_matches_at(struct setup *s, float *number, double gradient, double scale, float h)
 {
 	float kept = *number;

@@ -1,4 +1,4 @@
-/* Ranks of a cluster, here threads of this process: they stay equal to the bit, learn what one
+/* ranks.c - ranks of a cluster, here threads of this process: they stay bit-equal, learn what one
  * process learns, and write once. */
 #include "vae_train.h"
 #include "base/memory.h"
@@ -19,7 +19,7 @@
 
 /* ---- a cluster of threads -------------------------------------------------------------------- */
 
-/* What the threads have in common: between barriers each sees what the others have. */
+/* State shared by the threads: between barriers each sees the others' data. */
 static struct {
 	pthread_barrier_t barrier;
 	void *data[RANKS];
@@ -80,7 +80,7 @@ struct rank {
 	struct vae_image *const *image; /* [PICTURES] */
 	int result;
 	struct vae_error error;
-	char *model; /* what vae_trainer_save wrote, owned */
+	char *model; /* written by vae_trainer_save; owned */
 	size_t model_bytes;
 	double loss; /* of the last validation */
 	int reports;
@@ -172,8 +172,8 @@ static struct vae_train_options options_of(int optimiser)
 	return o;
 }
 
-/* A batch that does not divide evenly, on one rank and on three. init: a model to start from, or
- * NULL. */
+/* Trains with a batch that does not divide evenly, on one rank and on three. init: a model to start
+ * from, or NULL. */
 static void check_equal(const char *init, int optimiser, struct vae_image *const *image)
 {
 	struct rank one[1], many[RANKS];
@@ -223,7 +223,7 @@ static void check_resume(struct vae_image *const *image)
 	clear(whole, RANKS);
 }
 
-/* What one rank alone has is found out by all. */
+/* All ranks detect a difference in one. */
 static void check_difference(struct vae_image *const *image)
 {
 	struct rank ranks[RANKS];

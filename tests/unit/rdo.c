@@ -1,5 +1,5 @@
-/* Rate-distortion optimised rounding: the bits are the tables', and the choice is the cheapest
- * candidate. */
+/* rdo.c - rate-distortion optimised rounding: the bits are the tables', and the choice is the
+ * cheapest candidate. */
 #include "base/cpu.h"
 #include "base/random.h"
 #include "prior/rdo.h"
@@ -27,7 +27,7 @@ static void test_bits(const struct vae_choice *c)
 	ok(worst < 0.51 / 2048 && alike, "bits of every symbol, %.6f off at most", worst);
 }
 
-/* The cost as rdo.h states it, in doubles where that is the same. */
+/* Returns the cost as rdo.h states it, in doubles if that gives the same. */
 static float cost_of(const struct vae_choice *c, uint8_t index, int32_t r, int32_t nearest, float d,
                      float s)
 {

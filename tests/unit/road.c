@@ -1,5 +1,5 @@
-/* The whole road, from pictures to codes and back: the same bytes for every cut, thread count and
- * instruction set. */
+/* road.c - everything from pictures to codes and back: the same bytes for every cut, thread count
+ * and instruction set. */
 #include <omp.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -50,7 +50,7 @@ static size_t samples_of(const struct vae_image *x)
 	return (size_t)x->geometry.width * x->geometry.height * (size_t)vae_colours(x->geometry.tuple);
 }
 
-/* Everything that the road makes of a picture. */
+/* Everything that is computed from a picture. */
 struct trip {
 	struct vae_latents *y, *quantised[2];
 	struct vae_codes *codes[2];
@@ -92,9 +92,10 @@ static uint64_t trip_hash(const struct trip *t)
 	return hash(h, t->back->colour, samples_of(t->back) * sizeof *t->back->colour);
 }
 
-/* ---- instruction sets: a process each, as the choice is made once; before this process starts a
- * thread ---- */
+/* ---- instruction sets ------------------------------------------------------------------------ */
 
+/* Computes the hash in a process of its own, since the choice is made once in a process. Call it
+ * before this process starts a thread. */
 static uint64_t hash_in_child(const char *isa)
 {
 	int ends[2];
@@ -188,7 +189,7 @@ static bool same_geometry(const struct vae_geometry *a, const struct vae_geometr
 	       a->format == b->format && a->tuple == b->tuple;
 }
 
-/* Whether an image is what a window shows of the whole. */
+/* Returns whether an image shows the window of the whole. */
 static bool shows(const struct vae_image *image, const struct vae_image *all,
                   const struct vae_rect *w)
 {
@@ -209,7 +210,7 @@ static bool shows(const struct vae_image *image, const struct vae_image *all,
 	return true;
 }
 
-/* Reads all rows, a few at a time, or all at once where seed is 0. */
+/* Reads all rows, a few at a time; all at once if seed is 0. */
 static int collect(struct vae_image **image, struct vae_image_rows *rows, uint64_t seed)
 {
 	struct vae_image *z = NULL;
@@ -313,7 +314,7 @@ static void test_windows(const struct vae_model *m, uint32_t width, uint32_t hei
 	vae_image_free(x);
 }
 
-/* Two slices meet at column 1024: which of them a window reads, told by garbling the other. */
+/* Two slices meet at column 1024: garbling one shows which of them a window reads. */
 static void test_slices(const struct vae_model *m)
 {
 	uint32_t halo = (uint32_t)vae_net_halo(&m->nets->net[VAE_SYNTHESIS]) * 16;
@@ -355,8 +356,7 @@ static void test_slices(const struct vae_model *m)
 	vae_image_free(x);
 }
 
-/* A sample of the reduced picture, straight from its definition: x is the synthesis of the whole.
- */
+/* Returns a sample of the reduced picture, from its definition: x is the synthesis of the whole. */
 static long mean_sample(const float *x, const struct vae_geometry *g, uint32_t reduce, size_t row,
                         size_t column, int colour)
 {
@@ -430,7 +430,7 @@ static void test_parts(const struct vae_model *m)
 	test_reduced(m, 3, 70, 255, VAE_RGB, 8);
 }
 
-/* Odd pieces fail, the first of them last. */
+/* Odd pieces fail; piece 1 fails last. */
 static int odd_fails(void *context, size_t i, int thread, struct vae_error *e)
 {
 	(void)context;
@@ -450,7 +450,7 @@ static void test_parallel(void)
 	}
 }
 
-/* The first failing slice is the one that is named; nothing is put out. */
+/* The first failing slice is named; no output appears. */
 static void test_refusals(const struct vae_model *m)
 {
 	struct vae_image *x = picture(70 * 16, 40, 255, VAE_RGB);
@@ -536,7 +536,7 @@ static struct vae_image *sample(const struct vae_model *m, uint64_t seed, uint64
 	return x;
 }
 
-/* Samples of 2 x 2 slices: they are what their seed, their number and no number of threads says. */
+/* Samples of 2 x 2 slices depend on their seed and number, and not on the number of threads. */
 static void test_samples(const struct vae_model *m)
 {
 	struct vae_sample_options options = {.quality = 50, .max_pixels = 100000};

@@ -1,5 +1,5 @@
-/* Damaged streams of codes: whatever happened to them, what salvage gives is what was written, and
- * of a single fault only the slice that it hit is lost. */
+/* salvage.c - damaged streams of codes: salvage returns only what was written, and a single fault
+ * costs only the slice that it hit. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +11,7 @@ enum { IMAGES = 3 };
 
 static struct vae_error error;
 
-/* Payloads of random bytes fill several raw blocks of zstd; those of few different bytes are
+/* Payloads of random bytes fill several raw blocks of zstd; payloads of few different bytes are
  * compressed. */
 static struct vae_codes *make_codes(uint32_t width, uint32_t height, uint32_t most,
                                     unsigned alphabet, uint64_t seed)
@@ -56,7 +56,7 @@ static void make_stream(struct stream *s, unsigned alphabet)
 	s->begin[IMAGES] = s->size;
 }
 
-/* What came of a damaged stream. */
+/* The result for a damaged stream. */
 struct found {
 	unsigned images, lost, damages, wrong;
 	bool image[IMAGES];
@@ -110,7 +110,7 @@ static struct found salvage(const struct stream *s, const char *bytes, size_t si
 
 /* ---- one fault ------------------------------------------------------------------------------- */
 
-/* Every byte of frame headers and the like, and some of the rest. */
+/* Flips every byte of frame headers and the like, and some of the rest. */
 static void test_flips(const struct stream *s)
 {
 	unsigned tried = 0, wrong = 0, unseen = 0, too_many = 0, others = 0, whole = 0, lost_images = 0,
@@ -159,9 +159,9 @@ static void test_cuts(const struct stream *s)
 	   "streams cut short: the longer, the more of them (%u, %u, %u)", wrong, unseen, shrinks);
 }
 
-/* ---- many ------------------------------------------------------------------------------------ */
+/* ---- many faults ---------------------------------------------------------------------------- */
 
-/* A random change, of few bytes or of many; returns the new size. bad has room for twice the
+/* Makes a random change, of few bytes or of many. Returns the new size. bad has room for twice the
  * stream. */
 static size_t damage(char *bad, size_t size, struct vae_random *r)
 {

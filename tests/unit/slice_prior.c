@@ -1,4 +1,5 @@
-/* The prior of one slice: order, both directions, both methods, hostile payloads and weights. */
+/* slice_prior.c - the prior of one slice: order, both directions, both methods, hostile payloads
+ * and weights. */
 #include "base/cpu.h"
 #include "prior/order.h"
 #include "prior/payload.h"
@@ -59,7 +60,7 @@ static int unpack(struct vae_symbols *s, const struct vae_model *m, enum vae_met
 	return rc;
 }
 
-/* y as the encoder's own symbols say; half a step (of mlp: 1 / gain) from y at most. */
+/* y^ is what the encoder's own symbols say; at most half a step (of mlp: 1 / gain) from y. */
 static bool same_y(const struct vae_symbols *s, const float *quantised, const float *y,
                    size_t stride, bool photo)
 {
@@ -111,9 +112,8 @@ static void test_round_trip(const struct vae_model *m, size_t rows, size_t colum
 	free(z);
 }
 
-/* Chosen symbols: each is what rdo.h makes of y and the means that the symbols before it, as
- * chosen, led to; z is rounded as ever; and the decoder, which knows nothing of it, arrives at the
- * same. */
+/* Chosen symbols: each is rdo.h's choice for y and the means that follow from the symbols chosen
+ * before it; z is rounded as always; the decoder, which knows nothing of choices, gets the same. */
 static void test_choice(const struct vae_model *m)
 {
 	struct vae_prior prior = prior_of(m, 20000);
@@ -183,8 +183,7 @@ static void test_planes(const struct vae_model *m)
 	free(y);
 }
 
-/* Every truncation fails; flips fail or give other numbers, and never more than that; symbols past
- * the limit are refused. */
+/* Every truncation fails; flips fail or give other numbers; symbols past the limit are refused. */
 static void test_damage(const struct vae_model *m, enum vae_method method)
 {
 	struct vae_prior prior = prior_of(m, 20000);
@@ -224,7 +223,7 @@ static void test_damage(const struct vae_model *m, enum vae_method method)
 	free(z);
 }
 
-/* Finite weights whose products are not: an error, not a crash, in both directions. */
+/* Finite weights whose products are not finite: an error, not a crash, in both directions. */
 static void test_hostile(const char *name, const char *text)
 {
 	struct vae_model *m = toy_new(text);
@@ -243,7 +242,7 @@ static void test_hostile(const char *name, const char *text)
 	vae_symbols_fit(&s, m->nets, side, side, &error);
 	int there = vae_prior_quantise(&s, &prior, y, side * 8, &error);
 	int back = unpack(&s, m, VAE_METHOD_ZSTD, zeros, 1 + s.count, y, side * 8);
-	/* the encoder may meet an overflow that all-zero symbols do not, and the other way round */
+	/* the encoder may overflow where all-zero symbols do not, and the reverse */
 	ok((there == 0 || there == VAE_EDATA) && (back == 0 || back == VAE_EDATA) && (there || back),
 	   "%s overflows: refused (%d, %d)", name, there, back);
 	vae_symbols_clear(&s);

@@ -1,5 +1,4 @@
-/* Latents and codes: what is written, what is read back, what is refused; and what a stream is told
- * to be. */
+/* stream.c - latents and codes: writing, reading, refusing; and the kinds of streams. */
 #include "base/bytes.h"
 #include "base/memory.h"
 #include "stream/geometry.h"
@@ -31,9 +30,9 @@ static struct bytes join(struct bytes a, struct bytes b)
 static FILE *open_bytes(struct bytes b)
 {
 	static char nothing[1];
-	return b.size
-	           ? fmemopen(b.data, b.size, "rb")
-	           : fmemopen(nothing, 1, "wb+"); /* glibc refuses a size of 0; this one is empty too */
+	return b.size ? fmemopen(b.data, b.size, "rb")
+	              : fmemopen(nothing, 1,
+	                         "wb+"); /* glibc refuses a size of 0; this one is empty, too */
 }
 
 static const struct {
@@ -76,7 +75,7 @@ static void bound_memory(const char *what)
 	struct rusage usage;
 	getrusage(RUSAGE_SELF, &usage);
 #ifdef __SANITIZE_ADDRESS__
-	usage.ru_maxrss = 0; /* the sanitizer's own memory counts in */
+	usage.ru_maxrss = 0; /* the sanitizer's own memory counts, too */
 #endif
 	ok(usage.ru_maxrss < 200 << 10, "%s in little memory (%ld KiB)", what, usage.ru_maxrss);
 }
@@ -125,7 +124,7 @@ static bool same_latents(const struct vae_latents *a, const struct vae_latents *
 	                                       : a->model_hint == b->model_hint);
 }
 
-/* Result of reading one image; the image is dropped. */
+/* Returns the result of reading one image; drops the image. */
 static int latents_result(struct bytes b, uint64_t max_pixels)
 {
 	struct vae_latents *l = NULL;
@@ -199,7 +198,7 @@ static void test_latents_layout(void)
 	}
 }
 
-/* Samples of an exact picture stand as in PAM. */
+/* Samples of an exact picture are stored as in PAM. */
 static void test_latents_exact(void)
 {
 	static uint16_t samples[4] = {1, 2, 0, 3};
@@ -360,8 +359,8 @@ static bool same_codes(const struct vae_codes *a, const struct vae_codes *b)
 	return same;
 }
 
-/* Reads a whole stream. Returns how many images there are, -1 for one that is not what `want` has
- * in its place, or the error. */
+/* Reads a whole stream. Returns the number of images, -1 for one that differs from `want`, or the
+ * error. */
 static int codes_result(struct bytes b, uint64_t max_pixels, struct vae_codes *const *want,
                         int images)
 {
@@ -448,8 +447,8 @@ static void test_codes_layout(void)
 	fclose(f);
 }
 
-/* zstd's own checksum must not be the only guard: frames may end later, and others may have packed
- * the codes again. */
+/* zstd's own checksum must not be the only guard: frames may end later, and the codes may have been
+ * packed again. */
 static void test_codes_inner(void)
 {
 	struct vae_codes *want = codes_new(3);
@@ -558,7 +557,7 @@ static void test_codes_frames(void)
 	vae_codes_free(want[1]);
 }
 
-/* What a reader says to 34 bytes of header, its checksum made right, followed by n zeros. */
+/* Tests a reader's answer to 34 bytes of header with a right checksum, followed by n zeros. */
 static bool hostile(const uint8_t header[34], size_t zeros, int code, const char *word)
 {
 	struct bytes inner = {calloc(1, 34 + zeros), 34 + zeros};
@@ -574,8 +573,8 @@ static bool hostile(const uint8_t header[34], size_t zeros, int code, const char
 	return good;
 }
 
-/* Slices that each claim what they may, and are there: zeros, of which zstd makes little. All of
- * them would take 168 MB. */
+/* Tests slices that claim as much as they may, and are there: zeros, which zstd compresses well.
+ * All of them would take 168 MB. */
 static void test_codes_payloads(const uint8_t header[34])
 {
 	enum { SLICES = 40, PAYLOAD = 8 * (64 * 1024 + 16 * 1024) + 64 };
@@ -734,7 +733,7 @@ static void test_shapes(void)
 	   "their alpha");
 }
 
-/* ---- what is this? --------------------------------------------------------------------------- */
+/* ---- kinds ---------------------------------------------------------------------------------- */
 
 static enum vae_kind kind_of(const void *data, size_t size, bool through_pipe)
 {

@@ -1,5 +1,5 @@
-/* A sweep stores the bits of the network over the whole picture: for any size, area, number of
- * strips, and rows a call. */
+/* sweep.c - a sweep stores the bits of the network over the whole picture, for any size, area,
+ * number of strips, and rows a call. */
 #include <omp.h>
 
 #include "base/cpu.h"
@@ -15,21 +15,21 @@ static size_t between(size_t low, size_t high)
 	return low + vae_random_below(&rnd, (uint32_t)(high - low + 1));
 }
 
-/* A side of the network: an array of height x width x channels, `scale` of them a side of a cell.
- */
+/* A side of the network: an array of height x width x channels, with `scale` of them on a side of a
+ * cell. */
 struct side {
 	float *data;
 	size_t height, width, channels, scale;
 };
 
-/* What a sweep is held to while it runs. */
+/* Expectations that a sweep is checked against while it runs. */
 struct watch {
 	struct side in, out;
 	struct vae_rect area;
-	size_t loaded, needs;   /* rows of cells: load may ask for these now */
-	size_t stored, storing; /* and store for these */
+	size_t loaded, needs;   /* rows of cells that load may ask for now */
+	size_t stored, storing; /* rows that store may get now */
 	size_t first, end;      /* columns that load may ask for */
-	uint16_t *count;        /* of the area's cells: how often stored */
+	uint16_t *count;        /* of the area's cells: times stored */
 	size_t *next_load; /* by column of cells of the picture: the next row that load may begin with,
 	                      of a strip that begins there */
 	int wrong;
@@ -101,7 +101,7 @@ static int store(void *context, const struct vae_block *b, const float *output, 
 	return 0;
 }
 
-/* The network's input and its output over the whole picture. */
+/* Computes the network's input and output over the whole picture. */
 static void whole(const struct vae_model *m, int part, size_t height, size_t width,
                   struct vae_position at, struct side *in, struct side *out)
 {
@@ -125,7 +125,8 @@ static void whole(const struct vae_model *m, int part, size_t height, size_t wid
 	vae_run_clear(&run);
 }
 
-/* Whether `got` is as `expected` within an area and untouched (0xff bytes) elsewhere. */
+/* Returns whether `got` equals `expected` within an area and is untouched (0xff bytes) elsewhere.
+ */
 static bool area_only(const struct side *expected, const float *got, const struct vae_rect *a)
 {
 	static const uint8_t untouched[256] = {[0 ... 255] = 0xff};
@@ -212,7 +213,7 @@ static void test_size(const struct vae_model *m, int part, size_t height, size_t
 	free(out.data);
 }
 
-/* A failure of store is the sweep's. */
+/* A failure of store is returned by the sweep. */
 static int refuse(void *context, const struct vae_block *b, const float *output,
                   struct vae_error *e)
 {

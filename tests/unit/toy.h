@@ -1,4 +1,4 @@
-/* toy.h - small models with random weights, made in memory: the codec's own arithmetic needs no
+/* toy.h - small models with random weights, made in memory: tests of the codec's arithmetic need no
  * trained ones. */
 #ifndef TOY_H
 #define TOY_H
@@ -13,7 +13,7 @@
 #define TOY_PHOTO                                                                                  \
 	"photo enc=16 enc_blocks=1 y=8 hyper=16 ctx=16 z=4 dec=16 dec_blocks=1 grid=48 grid_layers=1 " \
 	"ctx_blocks=1 knots=2"
-/* four steps, contexts of another width than the hyperprior's */
+/* four steps; contexts of another width than the hyperprior's */
 #define TOY_STEPS TOY_PHOTO " steps=4 ctx=20"
 #define TOY_MLP   "mlp width=7 height=9 hidden1=12 hidden2=10 z=6 knots=3"
 
@@ -22,7 +22,7 @@ static float toy_between(struct vae_random *r, float low, float high)
 	return low + (high - low) * vae_random_uniform(r);
 }
 
-/* Ranges that keep activations near 1 and give symbols of all sizes. */
+/* Fills ranges that keep activations near 1 and give symbols of all sizes. */
 static void toy_fill(struct vae_model *m)
 {
 	struct vae_random r;
@@ -52,7 +52,7 @@ static void toy_fill(struct vae_model *m)
 	vae_weights_pack(&m->weights, &m->nets->params);
 }
 
-/* NULL where something failed. */
+/* Returns NULL on failure. */
 static struct vae_model *toy_new(const char *text)
 {
 	struct vae_arch arch;

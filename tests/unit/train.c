@@ -1,4 +1,4 @@
-/* The objective's gradient against finite differences, the eigenvectors, Adam and Muon,
+/* train.c - the objective's gradient against finite differences, eigenvectors, Adam and Muon,
  * checkpoints, and patches. */
 #include "vae_train.h"
 #include "base/memory.h"
@@ -29,7 +29,7 @@ static float centred(void) { return 2 * vae_random_uniform(&rnd) - 1; }
 
 /* ---- the objective --------------------------------------------------------------------------- */
 
-/* The same each time. */
+/* Draws the same noise each time. */
 static void same_noise(struct vae_objective *o)
 {
 	vae_random_init(&o->random, 7, 0, 0);
@@ -46,8 +46,9 @@ static double loss_of(struct vae_objective *o, struct vae_weights *w)
 	return sums.loss;
 }
 
-/* Parameters that reach the loss without passing a rounding, so that finite differences exist. For
- * the heads that give means and log-scales, only the columns of log-scales are smooth. */
+/* Returns whether a parameter reaches the loss without passing a rounding, so that finite
+ * differences exist. Of the heads that give means and log-scales, only the columns of log-scales
+ * are smooth. */
 static bool smooth(const struct vae_nets *nets, const char *name, size_t column)
 {
 	if (nets->arch.kind == VAE_ARCH_MLP)
@@ -76,7 +77,8 @@ static bool slope_matches(struct vae_objective *o, struct vae_weights *w, float 
 	return false;
 }
 
-/* Of what size layers keep; contrast is how far the synthesis goes from its bias. */
+/* Draws weights that preserve the size of activations; contrast: the distance of the synthesis from
+ * its bias. */
 static void draw_weights(struct vae_weights *w, const struct vae_nets *nets, float contrast)
 {
 	for (int i = 0; i < nets->params.count; i++) {
@@ -98,9 +100,9 @@ static void check_objective(const char *line, int loss, size_t rows, size_t colu
 	struct vae_nets *nets = NULL;
 	struct vae_weights w;
 	struct vae_objective o;
-	float contrast =
-		loss == VAE_LOSS_MS_SSIM ? 0.03f : 1; /* pictures that have nothing in common are still
-	                                             alike where both are nearly flat */
+	float contrast = loss == VAE_LOSS_MS_SSIM
+	                     ? 0.03f
+	                     : 1; /* unrelated pictures are still similar if both are nearly flat */
 	if (!ok(!vae_arch_parse(&arch, line, &e) && !vae_nets_new(&nets, &arch, &e) &&
 	            !vae_weights_init(&w, &nets->params, true, &e) &&
 	            !vae_objective_init(&o, nets, loss, rows, columns, &e),
@@ -144,7 +146,7 @@ static void check_objective(const char *line, int loss, size_t rows, size_t colu
 	vae_nets_free(nets);
 }
 
-/* Against the second derivatives of the distortion, each by finite differences. */
+/* Compares with the second derivatives of the distortion, by finite differences. */
 static void check_sensitivity(void)
 {
 	enum { Y = 6, SIDE = 64, CELLS = SIDE / 16 * (SIDE / 16), PIXELS = SIDE * SIDE };
@@ -195,8 +197,8 @@ static void check_sensitivity(void)
 	vae_nets_free(nets);
 }
 
-/* A synthesis that learns alone sees the symbols that the encoder codes, and nothing else learns.
- */
+/* Training of the synthesis alone sees the symbols that the encoder codes, and changes nothing
+ * else. */
 static void check_synthesis_alone(void)
 {
 	enum { Y = 6, SIDE = 128, CELLS = SIDE / 16 * (SIDE / 16), KNOTS = 3 };
@@ -257,7 +259,7 @@ static void check_synthesis_alone(void)
 	vae_nets_free(nets);
 }
 
-/* What a program may hand over by mistake, one field at a time. */
+/* Mistakes of a calling program, one field at a time. */
 static void check_refused(void)
 {
 	static char endless[VAE_METADATA_BYTES + 2];
@@ -396,8 +398,8 @@ static void write_file(const char *path, const void *bytes, size_t size)
 	fclose(file);
 }
 
-/* No bit of a checkpoint can change unnoticed; one of version 2, which has neither share nor a hash
- * of its head, is read. The file is left as it was. */
+/* No bit of a checkpoint can change undetected; version 2, which has neither share nor a hash of
+ * its head, is read. The file is left as it was. */
 static void check_head(const char *path, const struct vae_checkpoint_head *head, const float *value,
                        struct vae_optimiser *o)
 {
@@ -431,8 +433,8 @@ static void check_head(const char *path, const struct vae_checkpoint_head *head,
 	vae_optimiser_clear(&again);
 }
 
-/* A checkpoint is written beside other files of the user, through a link, over no device, with the
- * mode of the one before. */
+/* A checkpoint is written beside the user's other files, through a link, never over a device, with
+ * the mode of the one before. */
 static void check_places(const struct vae_checkpoint_head *head, const float *value,
                          const struct vae_optimiser *o)
 {
@@ -521,8 +523,8 @@ static void check_optimiser(void)
 	vae_optimiser_clear(&again);
 }
 
-/* Singular values of x, the largest first: roots of the eigenvalues of x x^T or x^T x, whichever is
- * smaller. */
+/* Computes the singular values of x, descending: roots of the eigenvalues of x x^T or x^T x,
+ * whichever is smaller. */
 static void singular_values(const float *x, size_t rows, size_t columns, double *values)
 {
 	size_t n = rows < columns ? rows : columns, m = rows < columns ? columns : rows,
@@ -542,7 +544,7 @@ static void singular_values(const float *x, size_t rows, size_t columns, double 
 	free(vectors);
 }
 
-/* A random matrix whose columns, or rows, grow smaller and smaller. */
+/* A random matrix whose columns, or rows, become smaller and smaller. */
 static void check_orthogonal(size_t rows, size_t columns, const struct vae_bf16 *bf16)
 {
 	struct vae_error e;
@@ -563,7 +565,7 @@ static void check_orthogonal(size_t rows, size_t columns, const struct vae_bf16 
 		sum += before[i];
 	for (size_t i = 0; i < rows * columns; i++)
 		along += (double)x[i] *
-		         y[i]; /* sum, if y is orthogonal, in x's directions; less in any others */
+		         y[i]; /* the sum, if y is orthogonal in x's directions; less in any others */
 	ok(after[0] < 1.31 && after[n - 1] > 0.66 && along > 0.75 * sum && along < 1.3 * sum,
 	   "%zu x %zu%s: singular values of %.3f to 1 become %.3f to %.3f, in the same directions",
 	   rows, columns, bf16 ? " in bf16" : "", before[n - 1] / before[0], after[n - 1], after[0]);
@@ -577,8 +579,9 @@ static void check_orthogonal(size_t rows, size_t columns, const struct vae_bf16 
 	free(room);
 }
 
-/* A quadratic bowl, 100 times steeper along the first row than along the last, and a vector beside
- * it: down to what the last rate's steps are. The same bits come of three threads as of one. */
+/* A quadratic bowl, 100 times steeper along the first row than along the last, and a separate
+ * vector: training descends to about the last rate's steps. Three threads give the same bits as
+ * one. */
 static void check_muon(const struct vae_bf16 *bf16)
 {
 	enum { ROWS = 48, COLUMNS = 192, TOTAL = ROWS * COLUMNS + 16, STEPS = 300 };
@@ -638,7 +641,7 @@ static void check_data(void)
 	   "too small: %s", e.text);
 	int seen[8] = {0};
 	for (int n = 0; n < 200; n++) { /* red is x and green is y: their differences along the patch
-		                               tell the orientation */
+		                               show the orientation */
 		float patch[16 * 16 * 3];
 		vae_data_patch(&data, &rnd, 16, 0, patch);
 		float right = (patch[3] - patch[0]) * 255, right_green = (patch[4] - patch[1]) * 255,
@@ -658,7 +661,7 @@ static void check_data(void)
 	vae_image_free(image);
 }
 
-/* A picture of noise, of which data keeps its own copy. */
+/* Makes a picture of noise, of which data keeps its own copy. */
 static struct vae_image *noise_picture(uint32_t width, uint32_t height)
 {
 	struct vae_error e;
@@ -672,8 +675,8 @@ static struct vae_image *noise_picture(uint32_t width, uint32_t height)
 	return image;
 }
 
-/* The mean of a rectangle of real corners, by the definition; unlike the code under test pixel by
- * pixel, in doubles. */
+/* Returns the mean of a rectangle of real corners by the definition: pixel by pixel in doubles,
+ * unlike the code under test. */
 static double area_mean(const struct vae_image *image, double left, double top, double side, int c)
 {
 	double sum = 0;
@@ -685,7 +688,7 @@ static double area_mean(const struct vae_image *image, double left, double top, 
 	return sum / (side * side * 255);
 }
 
-/* The greatest distance of a patch from the window of side x size pixels at (0, 0) in the
+/* Returns the greatest distance of a patch from the window of side x size pixels at (0, 0), in the
  * orientation that fits best. */
 static double patch_distance(const struct vae_image *image, const float *patch, int size,
                              double side)
@@ -706,7 +709,7 @@ static double patch_distance(const struct vae_image *image, const float *patch, 
 	return best;
 }
 
-/* The window is the whole picture, so that only the orientation is left to chance. */
+/* The window is the whole picture: only the orientation is random. */
 static void check_reduction(uint32_t side, uint32_t size)
 {
 	struct vae_error e;
@@ -729,7 +732,7 @@ static void check_reduction(uint32_t side, uint32_t size)
 	vae_image_free(image);
 }
 
-/* Factors are drawn between the bounds, and pictures too small for them are reduced as far as they
+/* Factors are drawn between the bounds; pictures too small for them are reduced as far as they
  * allow. */
 static void check_factors(void)
 {
@@ -762,8 +765,8 @@ static void check_factors(void)
 	vae_image_free(image);
 }
 
-/* At factor 1, and where a picture has no more than the patch, samples are the picture's own, bit
- * for bit. */
+/* At factor 1, and if a picture is no larger than the patch, samples are the picture's own, bit for
+ * bit. */
 static void check_plain(void)
 {
 	struct vae_error e;

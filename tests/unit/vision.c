@@ -1,6 +1,6 @@
-/* SSIMULACRA 2: the metric against its definition in double precision and known scores; the same
- * bits from every build of the kernels; the loss's value against the metric's parts, its gradient
- * against differences. */
+/* vision.c - SSIMULACRA 2: the metric against its definition in double precision and known scores;
+ * the same bits from every build of the kernels; the loss's value against the metric's parts, its
+ * gradient against differences. */
 #include "base/memory.h"
 #include "base/random.h"
 #include "loss/vision.h"
@@ -58,7 +58,7 @@ static void filter(double *out, const double *in, size_t rows, size_t columns)
 	}
 }
 
-/* The weighted norms of one channel of one scale. */
+/* Computes the weighted norms of one channel of one scale. */
 static double channel(const double *a, const double *b, size_t rows, size_t columns,
                       const double weight[2][3], double least)
 {
@@ -89,7 +89,7 @@ static double channel(const double *a, const double *b, size_t rows, size_t colu
 	return sum;
 }
 
-/* The sum of norms with weights of `least` or more; samples 0..1, rows x columns x 3. */
+/* Returns the sum of norms with weights of at least `least`; samples 0..1, rows x columns x 3. */
 static double plain_sum(const double *x, const double *y, size_t rows, size_t columns, double least)
 {
 	static double l[2][3 * MOST], plane[2][3][MOST];
@@ -129,7 +129,8 @@ static double plain_sum(const double *x, const double *y, size_t rows, size_t co
 
 /* ---- pictures -------------------------------------------------------------------------------- */
 
-/* Edges, slopes and fine texture, and what a coder might make of them. Samples of 16 bits. */
+/* Paints edges, slopes and fine texture, and a coder's approximation of them. Samples of 16 bits.
+ */
 static void paint(double *x, double *y, size_t rows, size_t columns, double noise)
 {
 	for (size_t k = 0; k < rows * columns * 3; k++) {
@@ -197,7 +198,7 @@ static void check_taps(void)
 	   "the filter's taps sum to %.7f, its variance is %.5f", sum, second);
 }
 
-/* The forward kernels of each build over rows of odd lengths. */
+/* Tests the forward kernels of each build on rows of odd lengths. */
 static void check_builds(void)
 {
 	enum { N = 203, PLANES = 9 };
