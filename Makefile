@@ -1,22 +1,33 @@
 # vae-tools: GNU make, gcc or clang. Everything that is built goes under build/.
 #
-#   make            the programs, into build/ (they find models/ beside it); never touches the system
-#   make demo       dependencies, programs, then a photograph there and back
-#   make check      dependencies, programs, all tests, and what they skipped;  make check-sanitize: the same under ASan and UBSan
-#   make check-fresh  both in a Debian 12 that holds git, make and gcc alone, as root and as a user with sudo: tests/fresh.sh
-#   make check-builds  the same bytes from gcc and clang, at every level of optimisation
-#   make check-cross  the same bytes on 64-bit Arm and on big-endian s390x, built by cross compilers, run by qemu
-#   make check-valgrind  the programs under valgrind;  make faults: every allocation made to fail, which takes an hour
-#   make fuzz-run   FUZZ_SECONDS=60: libFuzzer (clang) on every reader; make mutations: 100,000 damaged codes (tests/fuzz/README.md)
-#   make install    PREFIX=/usr/local DESTDIR= LIBDIR=lib (below PREFIX);  make uninstall, with the same
-#   make deps       installs the Debian packages that are missing, with apt-get, and asks where it can; DEPS=yes: without asking;
-#                   DEPS=no: says what is missing and installs nothing; wherever it is called
-#   make MPI=1      vae-train for more than one machine, with whatever MPI pkg-config or mpicc knows;  make check-mpi: its tests, in build/mpi
-#   make bench-bombs  whether small files that claim much are refused in 50 ms
-#   make bench      what the programs cost, beside their peers: bench/speed.sh; MODEL=NAME, N=RUNS
-#   make bench-train  how much of the machine the trainer uses: bench/train.sh; MODEL=NAME, N=ROUNDS, THREADS=N
-#   make deb        Debian packages, into build/deb/;  make check-deb: lintian, install, use, purge
-#   make dist       a tarball of the last commit, into build/;  make clean
+#   make              the programs, into build/ (they find models/); the system stays as it is
+#   make demo         dependencies, programs, and a photograph compressed and decompressed
+#   make check        dependencies, programs, all tests, and a list of those skipped
+#   make install      PREFIX=/usr/local DESTDIR= LIBDIR=lib (below PREFIX)
+#   make uninstall    with the same
+#   make deps         installs missing Debian packages with apt-get, and asks if it can
+#                     DEPS=yes: without asking; DEPS=no: lists them (wherever deps is needed)
+#   make MPI=1        vae-train for several machines, with the MPI of pkg-config or mpicc
+#   make deb          Debian packages, into build/deb/
+#   make dist         a tarball of the last commit, into build/
+#   make clean
+#
+# More checks:
+#   make check-sanitize   make check under ASan and UBSan
+#   make check-fresh      make demo and make check in a minimal Debian 12: tests/fresh.sh
+#   make check-builds     the same bytes from gcc and clang, at every level of optimisation
+#   make check-cross      the same bytes on 64-bit Arm and big-endian s390x, under qemu
+#   make check-mpi        training on two ranks, built in build/mpi
+#   make check-valgrind   the programs under valgrind
+#   make check-deb        lintian, installation, use and purge of the packages
+#   make faults           every allocation made to fail, which takes an hour
+#   make fuzz-run         FUZZ_SECONDS=60: libFuzzer (clang) on every reader
+#   make mutations        100,000 damaged codes (tests/fuzz/README.md)
+#
+# Measurements:
+#   make bench            the cost of the programs and their peers: bench/speed.sh; MODEL=NAME, N=RUNS
+#   make bench-train      the trainer's use of the machine: bench/train.sh; MODEL, N=ROUNDS, THREADS=N
+#   make bench-bombs      whether small files that claim to be large are refused in 50 ms
 MAKEFLAGS += --no-builtin-rules
 PREFIX ?= /usr/local
 override PREFIX := $(abspath $(PREFIX))
@@ -29,16 +40,18 @@ VERSION := $(shell sed -n 's/^.define VAE_VERSION "\(.*\)"/\1/p' lib/vae.h)
 PKGS = libzstd jansson libxxhash
 HAVE_PKGS := $(shell pkg-config --exists $(PKGS) 2>/dev/null && echo yes)
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null; pkg-config --cflags netpbm 2>/dev/null)
-PKG_LIBS := $(shell pkg-config --libs netpbm 2>/dev/null || echo -lnetpbm; pkg-config --libs $(PKGS) 2>/dev/null || :)
+PKG_LIBS := $(shell pkg-config --libs netpbm 2>/dev/null || echo -lnetpbm) \
+	$(shell pkg-config --libs $(PKGS) 2>/dev/null)
 
-# What exact arithmetic needs comes after the user's CFLAGS, at compile and at link: no contraction, no reassociation.
-# (clang takes -fno-unsafe-math-optimizations alone for a wish to keep floating-point traps, stops vectorising, and warns where
-# -fno-trapping-math says otherwise.)
-# -Ofast is -O3 and fast-math: it keeps the first and loses the second, which at link alone would set flush-to-zero.
-EXACT = -std=gnu17 -fno-unsafe-math-optimizations -fno-fast-math -fno-finite-math-only -fno-trapping-math -ffp-contract=off \
-	-fopenmp
-WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror=implicit-function-declaration \
-	$(if $(findstring clang,$(COMPILER)),-Wno-overriding-t-option)
+# What exact arithmetic needs comes after the user's CFLAGS, at compile and at link: no contraction,
+# no reassociation. (clang takes -fno-unsafe-math-optimizations alone for a wish to keep
+# floating-point traps, stops vectorising, and warns where -fno-trapping-math says otherwise.)
+# -Ofast is -O3 and fast-math: it keeps the first and loses the second, which at link alone would
+# set flush-to-zero.
+EXACT = -std=gnu17 -fno-unsafe-math-optimizations -fno-fast-math -fno-finite-math-only -fno-trapping-math \
+	-ffp-contract=off -fopenmp
+WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	-Werror=implicit-function-declaration $(if $(findstring clang,$(COMPILER)),-Wno-overriding-t-option)
 COMPILER := $(shell $(CC) --version 2>/dev/null)
 USER_CFLAGS = $(patsubst -Ofast,-O3,$(CFLAGS))
 USER_LDFLAGS = $(patsubst -Ofast,-O3,$(LDFLAGS))
@@ -46,8 +59,10 @@ ALL_CFLAGS = $(WARN) $(USER_CFLAGS) $(EXACT) -Ilib -D_GNU_SOURCE $(PKG_CFLAGS)
 LIBS = $(PKG_LIBS) -lm
 # MPI=1: vae-train alone knows MPI.
 ifneq ($(filter-out 0 no,$(MPI)),)
-MPI_PKG := $(firstword $(foreach name,mpi-c ompi-c ompi mpich,$(shell pkg-config --exists $(name) 2>/dev/null && echo $(name))))
-MPI_CFLAGS := -DVAE_MPI $(if $(MPI_PKG),$(shell pkg-config --cflags $(MPI_PKG)),$(shell mpicc --showme:compile 2>/dev/null))
+MPI_PKG := $(firstword $(foreach name,mpi-c ompi-c ompi mpich,\
+	$(shell pkg-config --exists $(name) 2>/dev/null && echo $(name))))
+MPI_CFLAGS := -DVAE_MPI \
+	$(if $(MPI_PKG),$(shell pkg-config --cflags $(MPI_PKG)),$(shell mpicc --showme:compile 2>/dev/null))
 MPI_LIBS := $(if $(MPI_PKG),$(shell pkg-config --libs $(MPI_PKG)),$(shell mpicc --showme:link 2>/dev/null))
 MPI_DEPS = mpicc:libopenmpi-dev mpirun:openmpi-bin
 endif
@@ -57,7 +72,8 @@ say = $(if $(V),,@echo '  $1 $2')
 COMPILE = $(CC) $(ALL_CFLAGS) $(DEFINES) -MMD -MP
 LINK = $(CC) $(USER_CFLAGS) $(USER_LDFLAGS) $(EXACT)
 
-# Kernels, and the walk over exact samples: one object of each source for each instruction set; which of them runs is decided at run time.
+# Kernels, and the walk over exact samples: one object of each source for each instruction set;
+# which of them runs is decided at run time.
 ARCH := $(shell $(CC) -dumpmachine 2>/dev/null)
 ISAS := scalar $(if $(findstring x86_64,$(ARCH)),avx2 avx512) $(if $(findstring aarch64,$(ARCH)),neon)
 ISA_FLAGS_avx2 = -mavx2 -mfma
@@ -66,7 +82,8 @@ knows = $(shell $(CC) $1 -E -x c /dev/null >/dev/null 2>&1 && echo $1)
 # Each object's functions say in a file beside it what stack they take: tests/stack.sh reads it.
 STACK_USAGE := $(call knows,-fstack-usage)
 # Of bf16.c there is what the compiler knows the instructions for.
-BF16_FLAGS := $(if $(filter avx512,$(ISAS)),$(ISA_FLAGS_avx512) $(call knows,-mavx512bf16) $(call knows,-mamx-tile -mamx-bf16))
+BF16_FLAGS := $(if $(filter avx512,$(ISAS)),\
+	$(ISA_FLAGS_avx512) $(call knows,-mavx512bf16) $(call knows,-mamx-tile -mamx-bf16))
 
 ISA_SRC := lib/kernel/kernels.c lib/kernel/s2.c lib/exact/walk.c
 LIB_SRC := $(filter-out $(ISA_SRC),$(wildcard lib/*.c lib/*/*.c))
@@ -85,14 +102,14 @@ UNIT := $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/*.c))
 BENCH := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
 # Tests that are scripts: the longest first, so that none of them runs alone at the end.
 LONG := $(addprefix tests/,cli/train.bats cli/golden.bats spec.sh cli/examples.bats)
-SCRIPTS := $(LONG) $(filter-out $(LONG) $(addprefix tests/,cross.sh builds.sh mpi.sh valgrind.sh skips.sh fresh.sh),\
-	$(wildcard tests/*.sh) $(wildcard tests/*/*.bats))
+APART := $(addprefix tests/,cross.sh builds.sh mpi.sh valgrind.sh skips.sh fresh.sh)
+SCRIPTS := $(LONG) $(filter-out $(LONG) $(APART),$(wildcard tests/*.sh) $(wildcard tests/*/*.bats))
 
 all: $(TOOLS) $(B)/vae $(B)/libvae.a $(B)/vae.pc
 unit: $(UNIT) $(REPLAY) $(FAULTS)
 benches: $(BENCH)
 
-# ---- what is built ----------------------------------------------------------------------------------------------------
+# ---- what is built -------------------------------------------------------------------------------
 
 define ISA_RULE
 $(B)/obj/%-$1.o: %.c $(B)/flags
@@ -167,7 +184,8 @@ $(B)/vae.pc: export TEXT = $(VAE_PC)
 $(B)/vae.pc: $(B)/prefix $(B)/libdir $(B)/flags lib/vae.h
 	@printf '%s\n' "$$TEXT" > $@
 
-# Stamps hold the flags, the prefix and the folder of libraries of the last build; what depends on them is built again when they change.
+# Stamps hold the flags, the prefix and the folder of libraries of the last build; what depends on
+# them is built again when they change.
 FLAGS = $(strip $(CC) $(ALL_CFLAGS) $(STACK_USAGE) $(USER_LDFLAGS) $(PKG_LIBS) -lm $(MPI_CFLAGS) $(MPI_LIBS))
 ifneq ($(FLAGS),$(strip $(file <$(B)/flags)))
 $(B)/flags: FORCE
@@ -182,17 +200,18 @@ $(B)/flags: export TEXT = $(FLAGS)
 $(B)/prefix: export TEXT = $(PREFIX)
 $(B)/libdir: export TEXT = $(LIBDIR)
 $(B)/flags:
-	$(if $(HAVE_PKGS),,$(error no pkg-config, or it does not know all of $(PKGS): "make deps" installs what is missing))
+	$(if $(HAVE_PKGS),,$(error pkg-config does not know all of $(PKGS): try "make deps"))
 	@mkdir -p $(@D) && printf '%s\n' "$$TEXT" > $@
 $(B)/prefix $(B)/libdir:
 	@mkdir -p $(@D) && printf '%s\n' "$$TEXT" > $@
 
-# ---- what is run: each installs its dependencies, then calls make again, which reads its flags anew --------------------
+# ---- what is run: each installs its dependencies, then calls make again ---------------------------
 
 AGAIN = $(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(JOBS))
-# Tests see this tree's programs first and nobody's own models or settings; two at a time should not wait by spinning.
-TEST_ENV = env -u VAE_MODEL -u VAE_MODEL_PATH -u VAE_CPU -u XDG_DATA_HOME -u OMP_NUM_THREADS OMP_WAIT_POLICY=passive LC_ALL=C \
-	HOME=$(abspath $(B)) B=$(B) CC='$(CC)' PATH="$(abspath $(B)):$$PATH"
+# Tests see this tree's programs first and nobody's own models or settings; two at a time should not
+# wait by spinning.
+TEST_ENV = env -u VAE_MODEL -u VAE_MODEL_PATH -u VAE_CPU -u XDG_DATA_HOME -u OMP_NUM_THREADS \
+	OMP_WAIT_POLICY=passive LC_ALL=C HOME=$(abspath $(B)) B=$(B) CC='$(CC)' PATH="$(abspath $(B)):$$PATH"
 
 deps:
 	@CC='$(CC)' DEPS='$(DEPS)' tools/deps.sh $(MPI_DEPS)
@@ -204,7 +223,8 @@ demo: demo-deps
 check: deps
 	+@$(AGAIN) all unit benches
 	@rm -rf $(B)/tap
-	@$(TEST_ENV) prove -j$(JOBS) --timer --failures --comments --exec 'tests/skips.sh run' $(SCRIPTS) $(UNIT) $(REPLAY) $(B)/tests/exhaust; \
+	@$(TEST_ENV) prove -j$(JOBS) --timer --failures --comments --exec 'tests/skips.sh run' \
+		$(SCRIPTS) $(UNIT) $(REPLAY) $(B)/tests/exhaust; \
 		status=$$?; B=$(B) tests/skips.sh list; exit $$status
 
 check-fresh:
@@ -222,7 +242,8 @@ bench-train: all benches
 SANITIZE = -O1 -g1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 check-sanitize:
 	@mkdir -p build/asan && ln -sfn ../models build/models
-	+@ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1:$$ASAN_OPTIONS UBSAN_OPTIONS=print_stacktrace=1 VAE_TEST_FAST=1 \
+	+@ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1:$$ASAN_OPTIONS \
+		UBSAN_OPTIONS=print_stacktrace=1 VAE_TEST_FAST=1 \
 		$(MAKE) --no-print-directory check B=build/asan CFLAGS='$(SANITIZE)'
 
 # MPI's flags are known only once it is installed, hence make within make.
@@ -235,11 +256,14 @@ check-mpi:
 # libFuzzer comes with clang. The targets are built a second time for what coverage they reach.
 FUZZ_CC ?= clang
 FUZZ_SECONDS ?= 60
+FUZZ_FLAGS = -O1 -g -Wno-pass-failed
+FUZZ_SANITIZE = -fno-omit-frame-pointer -fno-sanitize-recover=all \
+	-fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow
 fuzz:
 	+@$(MAKE) --no-print-directory fuzz-targets B=build/fuzz CC=$(FUZZ_CC) \
-		CFLAGS='-O1 -g -fno-omit-frame-pointer -Wno-pass-failed -fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow -fno-sanitize-recover=all'
+		CFLAGS='$(FUZZ_FLAGS) $(FUZZ_SANITIZE)'
 	+@$(MAKE) --no-print-directory fuzz-targets B=build/fuzz/coverage CC=$(FUZZ_CC) \
-		CFLAGS='-O1 -g -Wno-pass-failed -fsanitize=fuzzer-no-link -fprofile-instr-generate -fcoverage-mapping'
+		CFLAGS='$(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -fprofile-instr-generate -fcoverage-mapping'
 fuzz-targets: $(FUZZ:%=$(B)/fuzz-%)
 fuzz-run: all fuzz
 	@tests/fuzz/run.sh $(FUZZ_SECONDS)
@@ -254,7 +278,8 @@ mutations: $(B)/tests/mutations
 faults: all $(B)/tests/exhaust $(B)/tests/shim.so
 	@PATH="$(abspath $(B)):$$PATH" B=$(B) $(B)/tests/exhaust 0
 
-# Debian's cross compilers and emulators; libraries of the other machines are unpacked under build/, not installed.
+# Debian's cross compilers and emulators; libraries of the other machines are unpacked under build/,
+# not installed.
 check-cross:
 	@B=$(B) CC='$(CC)' DEPS='$(DEPS)' tests/cross.sh deps
 	@B=$(B) JOBS=$(JOBS) prove --verbose --timer --failures --exec '' tests/cross.sh
@@ -262,7 +287,7 @@ check-cross:
 check-builds:
 	@B=$(B) JOBS=$(JOBS) prove --verbose --timer --failures --exec '' tests/builds.sh
 
-# ---- where it goes -----------------------------------------------------------------------------------------------------
+# ---- where it goes -------------------------------------------------------------------------------
 
 DEST = $(DESTDIR)$(PREFIX)
 SHARE = $(DEST)/share/vae-tools
@@ -274,7 +299,8 @@ MAN := $(wildcard man/*.[1-8])
 MODELS := $(wildcard models/*.safetensors)
 
 install: all
-	install -d $(DEST)/bin $(DEST)/$(LIBDIR)/pkgconfig $(DEST)/include $(SHARE)/models $(COMPLETIONS) $(MIME) $(THUMBNAILERS)
+	install -d $(DEST)/bin $(DEST)/$(LIBDIR)/pkgconfig $(DEST)/include $(SHARE)/models
+	install -d $(COMPLETIONS) $(MIME) $(THUMBNAILERS)
 	install $(TOOLS) $(B)/vae $(DEST)/bin
 	install -m 644 $(B)/libvae.a $(DEST)/$(LIBDIR)
 	install -m 644 $(B)/vae.pc $(DEST)/$(LIBDIR)/pkgconfig
@@ -286,20 +312,24 @@ install: all
 	install -m 644 packaging/vae-tools.thumbnailer $(THUMBNAILERS)
 	install tools/batch.sh tools/topnm $(SHARE)
 	set -e; for m in $(MODELS); do install -m 644 $$m $(SHARE)/models; done
-	set -e; for m in $(MAN); do install -d $(DEST)/share/man/man$${m##*.}; install -m 644 $$m $(DEST)/share/man/man$${m##*.}; done
+	set -e; for m in $(MAN); do install -D -m 644 $$m $(DEST)/share/man/man$${m##*.}/$${m##*/}; done
 # What install put there, and nothing else: somebody may keep models of his own beside ours.
 uninstall:
-	rm -f $(NAMES:%=$(DEST)/bin/%) $(DEST)/$(LIBDIR)/libvae.a $(DEST)/$(LIBDIR)/pkgconfig/vae.pc $(DEST)/include/vae.h $(DEST)/include/vae_train.h
-	rm -f $(NAMES:%=$(COMPLETIONS)/%) $(foreach m,$(MAN),$(DEST)/share/man/man$(subst .,,$(suffix $m))/$(notdir $m))
+	rm -f $(NAMES:%=$(DEST)/bin/%) $(NAMES:%=$(COMPLETIONS)/%)
+	rm -f $(DEST)/$(LIBDIR)/libvae.a $(DEST)/$(LIBDIR)/pkgconfig/vae.pc
+	rm -f $(DEST)/include/vae.h $(DEST)/include/vae_train.h
+	rm -f $(foreach m,$(MAN),$(DEST)/share/man/man$(subst .,,$(suffix $m))/$(notdir $m))
 	rm -f $(MIME)/vae-tools.xml $(THUMBNAILERS)/vae-tools.thumbnailer
 	rm -f $(addprefix $(SHARE)/,batch.mk batch.sh topnm vae.magic) $(MODELS:models/%=$(SHARE)/models/%)
 	[ ! -d $(SHARE)/models ] || rmdir --ignore-fail-on-non-empty $(SHARE)/models
 	[ ! -d $(SHARE) ] || rmdir --ignore-fail-on-non-empty $(SHARE)
-# Debian packages, into B/deb; and whether lintian likes them, and they install, work and go away without a trace (as root).
+# Debian packages, into B/deb; and whether lintian likes them, and they install, work and go away
+# without a trace (as root).
 deb:
 	@B=$(B) JOBS=$(JOBS) DEPS='$(DEPS)' packaging/build.sh
 check-deb:
-	@B=$(B) CC='$(CC)' JOBS=$(JOBS) DEPS='$(DEPS)' prove --verbose --timer --failures --exec '' packaging/check.sh
+	@B=$(B) CC='$(CC)' JOBS=$(JOBS) DEPS='$(DEPS)' \
+		prove --verbose --timer --failures --exec '' packaging/check.sh
 dist:
 	@mkdir -p build
 	git archive --prefix=vae-tools-$(VERSION)/ --format=tar.gz HEAD > build/dist.new
@@ -309,7 +339,8 @@ clean:
 
 -include $(wildcard $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(UNIT:=.d) $(BENCH:=.d))
 FORCE:
-.PHONY: all unit bench bench-bombs bench-train benches deps demo-deps demo check check-fresh check-sanitize check-builds check-cross check-mpi check-valgrind fuzz fuzz-targets \
-	fuzz-run mutations faults install uninstall deb check-deb dist clean FORCE
+.PHONY: all unit bench bench-bombs bench-train benches deps demo-deps demo check check-fresh \
+	check-sanitize check-builds check-cross check-mpi check-valgrind fuzz fuzz-targets fuzz-run \
+	mutations faults install uninstall deb check-deb dist clean FORCE
 .DELETE_ON_ERROR:
 .PRECIOUS: $(B)/obj/%.o

@@ -3,12 +3,13 @@
 #
 #   bench/alpha.sh          with the programs on PATH, netpbm and cwebp
 #
-# A soft mask (an elliptic ramp), a disc, and the disc with a blurred edge, 768 x 512 each, over a plain grey picture. Bytes: alpha as
-# vae-stat says that it is packed; what cwebp says of its lossless alpha, by default and with its slowest filter; pnmtopng of the mask
-# alone. The two columns of ratios are ours over cwebp's.
+# A soft mask (an elliptic ramp), a disc, and the disc with a blurred edge, 768 x 512 each, over a
+# plain grey picture. Bytes: alpha as vae-stat says that it is packed; what cwebp says of its
+# lossless alpha, by default and with its slowest filter; pnmtopng of the mask alone. The two
+# columns of ratios are ours over cwebp's.
 #
-# Then tests/data/photo.png under the disc, at quality 20, 50 and 80: bytes of the file and PSNR of what is seen, with invisible colours
-# as they are (--keep-invisible), black, and filled.
+# Then tests/data/photo.png under the disc, at quality 20, 50 and 80: bytes of the file and PSNR of
+# what is seen, with invisible colours as they are (--keep-invisible), black, and filled.
 set -euo pipefail
 export LC_ALL=C
 photo=$(cd "$(dirname "$0")/.." && pwd)/tests/data/photo.png

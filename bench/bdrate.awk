@@ -1,14 +1,19 @@
-# bdrate.awk - Bjontegaard's delta rate between rate-distortion curves, in per cent (negative: fewer bits than the anchor).
+# bdrate.awk - Bjontegaard's delta rate between rate-distortion curves, in per cent (negative: fewer
+# bits than the anchor).
 #
-#   awk -f bdrate.awk -v test=ours -v anchor=jpeg420 [-v metric=psnr|msssim|ssimulacra2|butteraugli] [-v low=L] [-v high=H] [-v by=picture] CURVES.csv...
+#   awk -f bdrate.awk -v test=ours -v anchor=jpeg420
+#       [-v metric=psnr|msssim|ssimulacra2|butteraugli] [-v low=L] [-v high=H] [-v by=picture]
+#       CURVES.csv...
 #
-# Each file begins with the names of its columns: codec, q, bpp, image perhaps, and metrics in any order. The logarithm of the rate is
-# interpolated over the metric by PCHIP (Fritsch and Butland's harmonic-mean slopes, one-sided three-point slopes at the ends) and averaged
-# over the common range, of which low and high choose a band: they are values of the metric. MS-SSIM is taken as -10 log10(1 - MS-SSIM),
-# Butteraugli's distance d as -d.
+# Each file begins with the names of its columns: codec, q, bpp, image perhaps, and metrics in any
+# order. The logarithm of the rate is interpolated over the metric by PCHIP (Fritsch and Butland's
+# harmonic-mean slopes, one-sided three-point slopes at the ends) and averaged over the common
+# range, of which low and high choose a band: they are values of the metric. MS-SSIM is taken as -10
+# log10(1 - MS-SSIM), Butteraugli's distance d as -d.
 #
-# With a column image: over the pictures that both codecs have, the delta of the curves of means; with by=picture the mean of the deltas of
-# each picture, and how many pictures it is of. A picture counts where its curves have half of the band in common.
+# With a column image: over the pictures that both codecs have, the delta of the curves of means;
+# with by=picture the mean of the deltas of each picture, and how many pictures it is of. A picture
+# counts where its curves have half of the band in common.
 BEGIN { FS = ","; if (metric == "") metric = "psnr"; steps = 2000; banded = low != "" && high != "" }
 FNR == 1 {
 	split("", at)

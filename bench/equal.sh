@@ -1,16 +1,19 @@
 #!/bin/bash
 # shellcheck disable=SC2154,SC2034 # variables of the caller, and for it
-# equal.sh - one picture in files of equal size by several codecs: what report.sh and strips.sh share. It is sourced, and runs nothing.
+# equal.sh - one picture in files of equal size by several codecs, for report.sh and strips.sh. It is
+# sourced, and runs nothing.
 #
-# Who sources it sets work (a folder), model (of this suite) and crop (pixels a side), then calls, for each picture:
+# The caller sets work (a folder), model (of this suite) and crop (pixels a side), then calls, for
+# each picture:
 #
 #   open_picture FILE.png   sets width and height; $work/x.ppm and x.png hold the picture
-#   fit_ours BPP            sets budget; $work/x.lat, decoded in vae.ppm; fails where the model cannot make so small a file
+#   fit_ours BPP            sets budget; makes $work/x.lat, decoded in vae.ppm; fails if the model cannot make
+#                           so small a file
 #   fit KIND                jpeg, webp or avif: $work/x.KIND, of at most budget bytes, decoded in KIND.ppm
 #   choose_crop             sets left, top and side: where there is most to see
 #   cut KIND                that square of KIND.ppm (x: the picture itself), as a PPM on stdout
 #   measure KIND            "PSNR MS-SSIM SCORE" of the whole KIND.ppm; SCORE by SSIMULACRA 2
-#   heat                    where the bits of x.lat go, a sample for each cell of 16 x 16 pixels, brighter for more: a PPM on stdout
+#   heat                    the bits of x.lat, a sample for each cell of 16 x 16 pixels, as a PPM on stdout
 
 has() { command -v "$1" >/dev/null; }
 can() {
@@ -36,7 +39,8 @@ fit_ours() {
 		vae-dec -m "$model" "$work/x.lat" >"$work/vae.ppm" && budget=$(bytes "$work/x.lat") # what it took: at most what was asked
 }
 
-# Each: encode Q from $work/x.ppm or x.png to $work/x.KIND, and decode that to $work/KIND.ppm. A larger Q makes a larger file.
+# Each: encode Q from $work/x.ppm or x.png to $work/x.KIND, and decode that to $work/KIND.ppm. A
+# larger Q makes a larger file.
 encode_jpeg() { cjpeg -optimize -progressive -quality "$1" -outfile "$work/x.jpeg" "$work/x.ppm"; }
 decode_jpeg() { djpeg -pnm -outfile "$work/jpeg.ppm" "$work/x.jpeg"; }
 encode_webp() { cwebp -quiet -m 6 -q "$(($1 / 4)).$((25 * ($1 % 4)))" "$work/x.ppm" -o "$work/x.webp"; }

@@ -1,10 +1,12 @@
 #!/bin/bash
-# kodak.sh - a photo model against other codecs over a folder of PNG images: its table, from files that the programs write, then BD-rates.
+# kodak.sh - a photo model against other codecs over a folder of PNG images: its table, from files
+# that the programs write, then BD-rates.
 #
 #   bench/kodak.sh MODEL FOLDER [ANCHORS.csv]
 #
-# ANCHORS.csv is a table as rd.sh writes, of the same images. If it has a line for each image, so does the table, and BD-rates are bands.sh's:
-# images that ANCHORS.csv lacks do not count. QUALITIES, ENC, QUANT and JOBS as rd.sh takes them, BANDS as bands.sh.
+# ANCHORS.csv is a table as rd.sh writes, of the same images. If it has a line for each image, so
+# does the table, and BD-rates are bands.sh's: images that ANCHORS.csv lacks do not count.
+# QUALITIES, ENC, QUANT and JOBS as rd.sh takes them, BANDS as bands.sh.
 set -euo pipefail
 bench=$(cd "$(dirname "$0")" && pwd)
 model=${1:?usage: kodak.sh MODEL FOLDER [ANCHORS.csv]}

@@ -1,5 +1,6 @@
 #!/bin/bash
-# monotone.sh - whether bytes and PSNR rise with quality on every PNG image of a folder: each fall, then how many steps there were.
+# monotone.sh - whether bytes and PSNR rise with quality on every PNG image of a folder: each fall,
+# then how many steps there were.
 #
 #   bench/monotone.sh MODEL FOLDER [STEP]        STEP of quality, default 5; JOBS images at a time
 set -euo pipefail

@@ -1,11 +1,13 @@
-# plot-log.gp - the course of a training: loss, bits a pixel and PSNR of vae-train's --log (of a dense model: loss, negative ELBO and KL), as
-# OUT.png and OUT.svg.
+# plot-log.gp - the course of a training: loss, bits a pixel and PSNR of vae-train's --log (of a
+# dense model: loss, negative ELBO and KL), as OUT.png and OUT.svg.
 #
 #   gnuplot -e "logs='my.tsv'; out='log'" bench/plot-log.gp
-#   more: logs='a.tsv b.tsv' for several runs in one figure; x='step' instead of minutes; title='...'; span=50, lines that the mean runs over
+#   more: logs='a.tsv b.tsv' for several runs in one figure; x='step' instead of minutes;
+#         title='...'; span=50, the lines that the mean runs over
 #
-# Pale: what each line of the log says of the batches since the one before. Strong: its running mean. Points: validation, by the averaged weights
-# and rounded latents at five qualities: bits and PSNR are means over other lambdas than those of training, so that the two need not meet.
+# Pale: what each line of the log says of the batches since the one before. Strong: its running
+# mean. Points: validation, by the averaged weights and rounded latents at five qualities: bits and
+# PSNR are means over other lambdas than those of training, so that the two need not meet.
 if (!exists("title")) title = ''
 if (!exists("x")) x = 'minutes'
 if (!exists("span")) span = 50.0
@@ -30,7 +32,8 @@ dense = int(system("awk -F'\t' 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; 
 columns = dense ? 'loss elbo kl' : 'loss bpp psnr'
 labels = dense ? '"loss" "negative ELBO, nats" "KL, nats"' : '"loss" "bits a pixel" "PSNR, dB"'
 
-# "LOW HIGH" of a column: the half of the lines in the middle, as far again to either side, and all of validation. First steps and spikes may leave it.
+# "LOW HIGH" of a column: the half of the lines in the middle, as far again to either side, and all
+# of validation. First steps and spikes may leave it.
 range(c) = system("awk -F'\t' -v c=".c." 'FNR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next } { print $at[\"set\"], $at[c] }' ".logs. \
 	" | sort -k 1,1 -k 2,2g | awk '$1 == \"train\" { t[++n] = $2 } $1 == \"valid\" && !(high >= $2 && v) { high = $2 } $1 == \"valid\" && !v++ { low = $2 } ". \
 	"END { a = t[int(n / 4) + 1]; b = t[int(3 * n / 4) + 1]; d = b - a; a -= d; b += d; a = a > t[1] ? a : t[1]; b = b < t[n] ? b : t[n]; ". \

@@ -3,9 +3,11 @@
 #
 #   bench/qualities.sh TABLE.csv
 #
-# TABLE.csv has the means of a set of photographs: CODECS='ours jpeg420 webp jxl avif_s6_444' bench/rd.sh FOLDER > TABLE.csv. A line for each
-# quality of ours: score, bits a pixel, and for each other codec the setting of equal score (cjpeg's and cwebp's quality, cjxl's distance,
-# avifenc's quantiser), interpolated between its points in a straight line, and how many times our bytes it takes there; - is beyond them.
+# TABLE.csv has the means of a set of photographs: CODECS='ours jpeg420 webp jxl avif_s6_444'
+# bench/rd.sh FOLDER > TABLE.csv. A line for each quality of ours: score, bits a pixel, and for each
+# other codec the setting of equal score (cjpeg's and cwebp's quality, cjxl's distance, avifenc's
+# quantiser), interpolated between its points in a straight line, and how many times our bytes it
+# takes there; - is beyond them.
 set -euo pipefail
 export LC_ALL=C
 table=${1:?usage: qualities.sh TABLE.csv}

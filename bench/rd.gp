@@ -3,8 +3,9 @@
 #   gnuplot -e "ours='photo.csv'; peers='peers.csv'; out='rd'" bench/rd.gp
 #   more: title='...'; published='kodak_published.csv' (codec,metric,quality,bpp,psnr,ms_ssim)
 #
-# ours and peers are tables of rd.sh (codec,q,bpp,psnr,msssim, and ssimulacra2 or not), without blank lines; lines of the codec ours-ms in
-# ours are of a model that was learned by MS-SSIM. MS-SSIM is drawn as -10 log10(1 - MS-SSIM), since what differs is how near it comes to 1.
+# ours and peers are tables of rd.sh (codec,q,bpp,psnr,msssim, and ssimulacra2 or not), without
+# blank lines; lines of the codec ours-ms in ours are of a model that was learned by MS-SSIM.
+# MS-SSIM is drawn as -10 log10(1 - MS-SSIM), since what differs is how near it comes to 1.
 if (!exists("title")) title = ''
 set datafile separator ','
 set key bottom right samplen 2 spacing 1.1

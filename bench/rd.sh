@@ -1,14 +1,17 @@
 #!/bin/bash
-# rd.sh - the rate-distortion table of codecs over a folder of PNG images: codec,q,bpp,psnr,msssim,ssimulacra2.
+# rd.sh - the rate-distortion table of codecs over a folder of PNG images:
+# codec,q,bpp,psnr,msssim,ssimulacra2.
 #
 #   bench/rd.sh FOLDER > peers.csv
 #   CODECS=ours MODEL=photo bench/rd.sh FOLDER > ours.csv
-#   EACH=yes bench/rd.sh FOLDER > each.csv      a line for each image: codec,q,image,bpp,psnr,msssim,ssimulacra2
+#   EACH=yes bench/rd.sh FOLDER > each.csv      # a line for each image, named after q
 #
-# Whole files, written by each codec's own programs, are counted; PSNR, MS-SSIM and SSIMULACRA 2 are means of the images' own, by vae-stat;
-# a measure that an image is too small for is - in the table. BUTTERAUGLI=yes adds a column of its 3-norm, by bench/butteraugli, which takes
-# longer than all else. CODECS (default: those of jpeg420 webp jxl heic_444 avif_s6_444 that are installed) chooses; ours is this suite with
-# MODEL, at QUALITIES (default 0 to 100 in steps of 10), with ENC and QUANT as further options of vae-enc and vae-quant. JOBS images at a time (default: the number of cores).
+# Whole files, written by each codec's own programs, are counted; PSNR, MS-SSIM and SSIMULACRA 2 are
+# means of the images' own, by vae-stat; a measure that an image is too small for is - in the table.
+# BUTTERAUGLI=yes adds a column of its 3-norm, by bench/butteraugli, which takes longer than all
+# else. CODECS (default: those of jpeg420 webp jxl heic_444 avif_s6_444 that are installed) chooses;
+# ours is this suite with MODEL, at QUALITIES (default 0 to 100 in steps of 10), with ENC and QUANT
+# as further options of vae-enc and vae-quant. JOBS images at a time (default: the number of cores).
 set -euo pipefail
 export LC_ALL=C
 bench=$(cd "$(dirname "$0")" && pwd)

@@ -1,14 +1,17 @@
 #!/bin/bash
-# report.sh - one HTML page about a model: rate-distortion plots against the peers found on this machine, crops at equal bytes, where the
-# bits go, and what the programs cost. All is inside the page: it needs no network and no script to be read.
+# report.sh - one HTML page about a model: rate-distortion plots against the peers found on this
+# machine, crops at equal bytes, where the bits go, and what the programs cost. All is inside the
+# page: it needs no network and no script to be read.
 #
 #   bench/report.sh FOLDER > report.html
 #
-# FOLDER holds PNG images, all of which go into the curves and the first IMAGES (3) of which are shown. From the environment:
+# FOLDER holds PNG images, all of which go into the curves and the first IMAGES (3) of which are
+# shown. From the environment:
 #   MODEL=NAME|FILE (photo)
 #   BPP=B (0.25)          size of the files whose crops are compared
 #   CROP=N (256)          pixels a side
-#   OURS, PEERS, SPEED    files that hold what kodak.sh, rd.sh and speed.sh have written, so that they need not run again; SPEED=no: no table
+#   OURS, PEERS, SPEED    output of kodak.sh, rd.sh and speed.sh, which then do not run again;
+#                         SPEED=no: no table of speed
 #   QUALITIES, CODECS, N  as rd.sh and speed.sh take them
 set -euo pipefail
 export LC_ALL=C
@@ -32,7 +35,7 @@ for tool in gnuplot pngtopnm pamtopng cjpeg djpeg base64; do
 done
 compgen -G "$folder/*.png" >/dev/null || fail "no *.png in $folder"
 
-# ---- what is measured ------------------------------------------------------------------------------------------------------
+# ---- what is measured ----------------------------------------------------------------------------
 
 if [ -n "${OURS:-}" ]; then cp "$OURS" "$work/ours.csv"; else CODECS=ours MODEL=$model "$bench/rd.sh" "$folder" >"$work/ours.csv"; fi
 if [ -n "${PEERS:-}" ]; then cp "$PEERS" "$work/peers.csv"; else "$bench/rd.sh" "$folder" >"$work/peers.csv"; fi
@@ -44,7 +47,7 @@ esac
 sed -i '/^$/,$d' "$work/ours.csv" # BD-rates may follow
 gnuplot -e "ours='$work/ours.csv'; peers='$work/peers.csv'; out='$work/rd'" "$bench/rd.gp"
 
-# ---- the page's parts ------------------------------------------------------------------------------------------------------
+# ---- the page's parts ----------------------------------------------------------------------------
 
 escape() { sed 's/&/\&amp;/g; s/</\&lt;/g; s/>/\&gt;/g; s/"/\&quot;/g'; }
 # embed TYPE FILE: a data: URI
@@ -81,7 +84,8 @@ bd_rates() {
 # gnuplot's drawing, to stand in a page: as wide as there is room.
 drawing() { sed -n '/<svg/,$p' "$1" | sed '1,/>/s/ width="[0-9]*" height="[0-9]*"//' | grep -v '^<title>'; }
 
-# Tables and words of speed.sh up to what only its makers read, which follows folded up. A row: 44 characters, then numbers.
+# Tables and words of speed.sh up to what only its makers read, which follows folded up. A row: 44
+# characters, then numbers.
 speed() {
 	awk 'function close_table() { if (open) print "</tbody></table></div>"; open = 0 }
 		function escaped(s) { gsub(/&/, "\\&amp;", s); gsub(/</, "\\&lt;", s); gsub(/>/, "\\&gt;", s); return s }
@@ -106,7 +110,7 @@ speed() {
 		END { close_table(); if (folded) print "</pre></details>" }' "$work/speed.txt"
 }
 
-# ---- crops at equal bytes ----------------------------------------------------------------------------------------------------
+# ---- crops at equal bytes ------------------------------------------------------------------------
 
 # show_crop KIND NAME FILE: a figure; the bytes of FILE, PSNR, MS-SSIM and score of the whole picture
 show_crop() {
@@ -158,7 +162,7 @@ pictures() {
 	done
 }
 
-# ---- the page --------------------------------------------------------------------------------------------------------------
+# ---- the page ------------------------------------------------------------------------------------
 
 style() {
 	cat <<'CSS'

@@ -3,10 +3,11 @@
 #
 #   make bench [MODEL=NAME|FILE] [N=RUNS] [PICTURE=FILE.png] [QUALITY=0..100]
 #
-# Whole processes from start to exit, PNM in and out. CPU is user + system seconds, wall what a clock shows: medians of N runs
-# (default 10), in which ours and its peers take turns, so that a noisy machine is noisy for all. Peak is the largest resident
-# memory of one process. Peers that are not installed are left out: avifenc and avifdec (libavif-bin), cwebp and dwebp (webp),
-# cjpeg and djpeg (libjpeg-turbo-progs). The peers' settings are those whose PSNR is nearest to ours.
+# Whole processes from start to exit, PNM in and out. CPU is user + system seconds, wall what a
+# clock shows: medians of N runs (default 10), in which ours and its peers take turns, so that a
+# noisy machine is noisy for all. Peak is the largest resident memory of one process. Peers that are
+# not installed are left out: avifenc and avifdec (libavif-bin), cwebp and dwebp (webp), cjpeg and
+# djpeg (libjpeg-turbo-progs). The peers' settings are those whose PSNR is nearest to ours.
 set -euo pipefail
 export LC_ALL=C TIMEFORMAT='%U %S %R' OMP_WAIT_POLICY=passive
 unset VAE_CPU OMP_NUM_THREADS VAE_MODEL
@@ -28,7 +29,7 @@ fail() {
 
 has() { command -v "$1" >/dev/null; }
 
-# ---- measuring -----------------------------------------------------------------------------------------------------------
+# ---- measuring -----------------------------------------------------------------------------------
 
 median() { sort -g | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
 
@@ -49,7 +50,8 @@ peak() {
 	fi
 }
 
-# Runs all contenders in turn, N times. cpu[i], wall[i] and memory[i] are their seconds and MB; times: the runs that one turn holds.
+# Runs all contenders in turn, N times. cpu[i], wall[i] and memory[i] are their seconds and MB;
+# times: the runs that one turn holds.
 race() {
 	local i run times=${1:-1} user system real
 	for i in "${!commands[@]}"; do
@@ -95,7 +97,8 @@ field() { awk -F'\t' -v name="$1" '$1 == "kind" { for (i = 1; i <= NF; i++) at[$
 
 psnr() { vae-stat --tsv -r "$work/x.ppm" "$1" | field psnr_db; }
 
-# nearest LOW HIGH FUNCTION: the whole number whose FUNCTION gives the PSNR nearest to $target; FUNCTION rises with it.
+# nearest LOW HIGH FUNCTION: the whole number whose FUNCTION gives the PSNR nearest to $target;
+# FUNCTION rises with it.
 nearest() {
 	local low=$1 high=$2 middle below above
 	while ((high - low > 1)); do
@@ -127,7 +130,7 @@ try_jpeg() {
 
 bytes() { wc -c <"$1" | tr -d ' '; }
 
-# ---- what is measured ------------------------------------------------------------------------------------------------------
+# ---- what is measured ----------------------------------------------------------------------------
 
 [ -x "$B/bench/kernels" ] || fail "make bench builds what is missing in $B"
 pngtopnm "$picture" >"$work/x.ppm"

@@ -1,6 +1,6 @@
 #!/bin/bash
-# strips.sh - crops of files of equal size, side by side: the picture, JPEG, AVIF (where installed), this suite, and where its bits go; a row
-# for each picture.
+# strips.sh - crops of files of equal size, side by side: the picture, JPEG, AVIF (where installed),
+# this suite, and where its bits go; a row for each picture.
 #
 #   bench/strips.sh IMAGE.png... > strips.png
 #
@@ -8,7 +8,8 @@
 #   MODEL=NAME|FILE (photo)
 #   BPP=B (0.2)           size of the files, in bits a pixel
 #   CROP=N (256)          pixels a side
-# Above each crop stand the bytes of the whole file, and PSNR and the score by SSIMULACRA 2 of the whole picture.
+# Above each crop stand the bytes of the whole file, and PSNR and the score by SSIMULACRA 2 of the
+# whole picture.
 set -euo pipefail
 export LC_ALL=C
 bench=$(cd "$(dirname "$0")" && pwd)

@@ -3,7 +3,8 @@
 #
 #   models/heldout.sh PHOTOS HELDOUT.txt OUT
 #
-# JPEG files are taken at half their size (djpeg -scale 1/2), which removes what lossy compression left in them; others as they are.
+# JPEG files are taken at half their size (djpeg -scale 1/2), which removes what lossy compression
+# left in them; others as they are.
 # HELDOUT.txt names one file of the folder PHOTOS a line. OUT is a folder, made if it is not there.
 set -eu
 

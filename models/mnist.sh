@@ -1,5 +1,6 @@
 #!/bin/sh
-# mnist.sh - an idx file of MNIST (train-images-idx3-ubyte.gz) as a stream of PGM images on stdout, for vae-train and vae-stat.
+# mnist.sh - an idx file of MNIST (train-images-idx3-ubyte.gz) as a stream of PGM images on stdout,
+# for vae-train and vae-stat.
 #
 #   models/mnist.sh train-images-idx3-ubyte.gz | vae-train --arch mlp ...
 set -eu

@@ -4,9 +4,10 @@
 #   ONLY=lossless models/stream.sh FOLDER [HELDOUT.txt] > clean.ppm
 #   ONLY=lossy models/stream.sh FOLDER [HELDOUT.txt] | vae-train --reduce 0.5:0.77 --lossless clean.ppm ...
 #
-# Pictures keep their size: vae-train reduces them, which removes what lossy compression (JPEG of quality under about 92) left in them.
-# ONLY=lossy gives the JPEG files; ONLY=lossless gives PNG and WebP files, and JPEG files whose names contain CLEAN (default
-# "wikipedia_photos"); without ONLY all are given. Files whose names stand in HELDOUT.txt are left out. The order is that of the
+# Pictures keep their size: vae-train reduces them, which removes what lossy compression (JPEG of
+# quality under about 92) left in them. ONLY=lossy gives the JPEG files; ONLY=lossless gives PNG and
+# WebP files, and JPEG files whose names contain CLEAN (default "wikipedia_photos"); without ONLY
+# all are given. Files whose names stand in HELDOUT.txt are left out. The order is that of the
 # names, so the stream is always the same.
 set -eu
 

@@ -1,6 +1,7 @@
 #!/bin/bash
-# make check-deb: the packages of make deb are to lintian's taste, install, do their work, and are purged without a trace. Needs
-# root, for it installs them here; where they are installed already, it does not touch them.
+# make check-deb: the packages of make deb are to lintian's taste, install, do their work, and are
+# purged without a trace. Needs root, for it installs them here; where they are installed already,
+# it does not touch them.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 B=$(realpath -m "${B:-build}")

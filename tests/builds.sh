@@ -1,6 +1,7 @@
 #!/bin/bash
-# The same bytes from every compiler and every level of optimisation: make check-builds, some minutes. Each build goes to
-# B/builds/NAME; it must pass tests/shapes.sh and reproduce the golden files.
+# The same bytes from every compiler and every level of optimisation: make check-builds, some
+# minutes. Each build goes to B/builds/NAME; it must pass tests/shapes.sh and reproduce the golden
+# files.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 B=$(realpath -m "${B:-build}")

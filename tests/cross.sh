@@ -1,14 +1,17 @@
 #!/bin/bash
-# The same bytes on other processors, run by qemu: 64-bit Arm with NEON and with plain kernels, and s390x, whose bytes lie the other
-# way round, with plain ones. Cross compilers build everything into B/arm64 and B/s390x, statically; then the unit tests run there,
-# and the golden files' latents, codes and pixels must be those that are stored.
+# The same bytes on other processors, run by qemu: 64-bit Arm with NEON and with plain kernels, and
+# s390x, whose bytes lie the other way round, with plain ones. Cross compilers build everything into
+# B/arm64 and B/s390x, statically; then the unit tests run there, and the golden files' latents,
+# codes and pixels must be those that are stored.
 #
-#   tests/cross.sh deps     installs compilers and emulators, and fetches the libraries: make check-cross calls it first
+#   tests/cross.sh deps     installs compilers and emulators, and fetches the libraries; make
+#                           check-cross calls it first
 #   tests/cross.sh          the tests
 #
-# The libraries of a foreign machine are unpacked into B/sysroot-ARCH and never installed: libnetpbm-dev of two machines cannot stand
-# side by side. VAE_TEST_CROSS=arm64 takes one machine alone; VAE_TEST_FAST=1 leaves out the slow unit tests, which an emulator
-# works at for minutes. DEPS=no keeps deps from doing anything.
+# The libraries of a foreign machine are unpacked into B/sysroot-ARCH and never installed:
+# libnetpbm-dev of two machines cannot stand side by side. VAE_TEST_CROSS=arm64 takes one machine
+# alone; VAE_TEST_FAST=1 leaves out the slow unit tests, which an emulator works at for minutes.
+# DEPS=no keeps deps from doing anything.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 B=$(realpath -m "${B:-build}")
@@ -28,9 +31,10 @@ emulator() {
 }
 sysroot() { echo "$B/sysroot-$1"; }
 
-# ---- what is needed -----------------------------------------------------------------------------------------------------
+# ---- what is needed ------------------------------------------------------------------------------
 
-# apt-get for another machine, with lists, cache and a record of installed packages of its own: the system's stay as they are.
+# apt-get for another machine, with lists, cache and a record of installed packages of its own: the
+# system's stay as they are.
 foreign_apt() { # ARCH FOLDER, then what apt-get is to do
 	local arch=$1 folder=$2
 	shift 2
@@ -68,7 +72,7 @@ case ${1-} in
 deps) deps; exit ;;
 esac
 
-# ---- the tests ------------------------------------------------------------------------------------------------------------
+# ---- the tests -----------------------------------------------------------------------------------
 
 . tests/unit/tap.sh
 scratch=$(mktemp -d) || exit 1
@@ -104,7 +108,8 @@ sum() { sha256sum | cut -d ' ' -f 1; }
 # same WHAT EXPECTED GOT
 same() { [ "$2" = "$3" ] || { echo "$1 is $3, not $2"; return 1; }; }
 
-# golden ARCH MODEL PICTURE QUALITY LATENTS DECODED: one line of MODEL.sums. What zstd packed is compared, not how tightly.
+# golden ARCH MODEL PICTURE QUALITY LATENTS DECODED: one line of MODEL.sums. What zstd packed is
+# compared, not how tightly.
 golden() {
 	local machine=$1 model=$2 picture=$3 quality=$4 latents=$5 decoded=$6 files=tests/data/golden method name
 	on "$machine" vae-enc --keep-invisible -T 2 -m "$model" -q "$quality" "$files/$picture" >"$scratch/latents" || return 1

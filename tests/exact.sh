@@ -1,6 +1,7 @@
 #!/bin/bash
-# Exact arithmetic, seen in the machine code: the kernels' products are fused instructions of full width, and the flags that
-# everything is compiled with neither contract nor reassociate, whatever the user's CFLAGS are.
+# Exact arithmetic, seen in the machine code: the kernels' products are fused instructions of full
+# width, and the flags that everything is compiled with neither contract nor reassociate, whatever
+# the user's CFLAGS are.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 B=${B:-build}
@@ -12,7 +13,8 @@ trap 'rm -rf "$tmp"' EXIT
 
 command -v objdump >/dev/null || { echo "1..0 # SKIP no objdump"; exit 0; }
 
-# The matrix product's functions hold at least so many fused multiply-adds on the register named, and nothing calls fmaf.
+# The matrix product's functions hold at least so many fused multiply-adds on the register named,
+# and nothing calls fmaf.
 fused() { # object, pattern, least
 	local n
 	n=$(objdump -d --no-show-raw-insn "$1" | awk '/^[0-9a-f]+ </ { inside = /gemm|tile/ } inside' | grep -c -E "$2")
@@ -34,7 +36,8 @@ kernels avx512 'vfmadd[0-9]*ps.*%zmm'
 kernels avx2 'vfmadd[0-9]*ps.*%ymm'
 kernels neon 'fmla[[:space:]]+v[0-9]+\.4s'
 
-# A product and a sum, and a sum of many: with -ffast-math the first becomes one instruction, the second vectors.
+# A product and a sum, and a sum of many: with -ffast-math the first becomes one instruction, the
+# second vectors.
 cat >"$tmp/probe.c" <<'END'
 float product_sum(float a, float b, float c) { return a * b + c; }
 float sum(const float *a) { float s = 0; for (int i = 0; i < 1024; i++) s += a[i]; return s; }

@@ -3,13 +3,16 @@
 #
 #   tests/fresh.sh [USER:COMMANDS]...
 #
-# For each operand a new root is unpacked that holds git, make, gcc (with sudo and ca-certificates) and nothing else, the last commit
-# is cloned into it, and the commands are run there in order. USER is root, or user, who has sudo; COMMANDS is demo, check, or both
-# with a comma between. Without operands: root:demo,check root:check user:demo,check user:check. Prints what each command installed,
-# ran and skipped. Whole outputs, the unpacked base and the packages that apt fetched stay in build/fresh/.
+# For each operand a new root is unpacked that holds git, make, gcc (with sudo and ca-certificates)
+# and nothing else, the last commit is cloned into it, and the commands are run there in order. USER
+# is root, or user, who has sudo; COMMANDS is demo, check, or both with a comma between. Without
+# operands: root:demo,check root:check user:demo,check user:check. Prints what each command
+# installed, ran and skipped. Whole outputs, the unpacked base and the packages that apt fetched
+# stay in build/fresh/.
 #
-# Needs root, mmdebstrap and a Debian mirror: those of this machine's apt, if it is Debian 12, else deb.debian.org. Mounts are made in
-# a name space of their own, which ends with the command that it was made for, however that ends.
+# Needs root, mmdebstrap and a Debian mirror: those of this machine's apt, if it is Debian 12, else
+# deb.debian.org. Mounts are made in a name space of their own, which ends with the command that it
+# was made for, however that ends.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 fresh=$PWD/build/fresh
@@ -48,7 +51,8 @@ unpack() {
 		echo 'user ALL=(ALL) NOPASSWD: ALL' >"$1/etc/sudoers.d/user"
 }
 
-# in_root ROOT USER COMMAND: in a name space of mounts and processes of its own, with nothing of this environment but proxies
+# in_root ROOT USER COMMAND: in a name space of mounts and processes of its own, with nothing of
+# this environment but proxies
 in_root() {
 	local home=/root name
 	[ "$2" = root ] || home=/home/$2

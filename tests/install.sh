@@ -1,5 +1,6 @@
 #!/bin/bash
-# make install: what it puts where, that it works after both the build and the installed tree have moved, and uninstall.
+# make install: what it puts where, that it works after both the build and the installed tree have
+# moved, and uninstall.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 B=${B:-build}
@@ -16,8 +17,9 @@ export MAKEFLAGS
 make_() { make --no-print-directory B="$B" CC="$CC" "$@"; }
 prefix=$(cat "$B/prefix")
 
-# Staged under DESTDIR with the prefix that was built, so that nothing is built again; then moved: the compiled-in prefix and
-# build/../models are out of reach, and models must be found beside the programs.
+# Staged under DESTDIR with the prefix that was built, so that nothing is built again; then moved:
+# the compiled-in prefix and build/../models are out of reach, and models must be found beside the
+# programs.
 check "make install DESTDIR=" make_ install DESTDIR="$tmp/stage" PREFIX="$prefix"
 mv "$tmp/stage$prefix" "$tmp/moved"
 check "nothing outside the prefix" test -z "$(find "$tmp/stage" ! -type d 2>/dev/null)"
@@ -86,7 +88,8 @@ user() {
 sanitize=$(grep -o -e '-fsanitize=[^ ]*' "$B/flags" | tr '\n' ' ')
 check "a program compiles against vae.pc" user
 
-# The program of vae(3), compiled in the same way, makes the codes that the programs make, and pictures of them.
+# The program of vae(3), compiled in the same way, makes the codes that the programs make, and
+# pictures of them.
 page_program() { sed -n '/^#include/,/^\.Ed/p' man/vae.3 | sed '/^\.Ed/d; s/\\e/\\/g; s/\\-/-/g; s/\\&//g'; }
 # shellcheck disable=SC2016 # the inner shell's own
 manual() (

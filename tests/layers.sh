@@ -1,12 +1,13 @@
 #!/bin/bash
-# The layers: includes point one way, foreign headers stay in their own folder, the library neither prints nor exits.
+# The layers: includes point one way, foreign headers stay in their own folder, the library neither
+# prints nor exits.
 #
-#     base <- image <- stream                     pictures and formats, which know neither networks nor prior
-#     base <- exact                               the coder of exact samples
-#     base <- kernel <- measure                   how pictures differ (which reads rows of image)
-#             kernel <- nn <- prior <- model      networks, p(y), and the file that holds both
-#                             prior <- loss       gradients of what is minimised (which shares measure's parts)
-#     all of these <- codec                       from pictures to codes and back
+#     base <- image <- stream                 pictures and formats, which know neither networks nor prior
+#     base <- exact                           the coder of exact samples
+#     base <- kernel <- measure               differences of pictures (reads rows of image)
+#             kernel <- nn <- prior <- model  networks, p(y), and the file that holds both
+#                             prior <- loss   gradients of the loss (shares measure's parts)
+#     all of these <- codec                   from pictures to codes and back
 #     all but codec <- train
 #
 # Each name on the right sees what is left of it. lib/ itself holds the public headers; tools see these alone.

@@ -1,5 +1,6 @@
 #!/bin/bash
-# Manuals, scripts and help texts: mandoc and shellcheck find nothing, and each program's --help and manual name the same options.
+# Manuals, scripts and help texts: mandoc and shellcheck find nothing, and each program's --help and
+# manual name the same options.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 B=${B:-build}
@@ -31,6 +32,17 @@ done
 mapfile -t sources < <(find lib tools tests bench -name '*.[ch]' | LC_ALL=C sort)
 none "lines of C have 110 columns at most" \
 	"$(awk '{ l = $0; gsub(/\t/, "    ", l) } length(l) > 110 { print FILENAME ":" FNR }' "${sources[@]}")"
+none "so have the Makefile, comments of scripts, and text of manuals and READMEs" "$(
+	long() {
+		awk -v which="$1" '{ l = $0; gsub(/\t/, "    ", l) }
+			length(l) > 110 && $0 ~ which { print FILENAME ":" FNR }' "${@:2}"
+	}
+	long . Makefile
+	long '^[ \t]*#' .ci/run models/Makefile tools/{topnm,vae,vae-train-torch} \
+		./*/*.{sh,awk,gp,mk} ./*/*/*.sh ./*/*/*.ba[ts]*
+	long '^[^.$]' man/*.[1-8]
+	long '^[^|> ]' README.md ./*/README.md ./*/*/README.md
+)"
 if clang-format --version 2>/dev/null | grep -q ' version 14\.'; then
 	none "clang-format leaves the sources as they are" \
 		"$(clang-format --dry-run "${sources[@]}" 2>&1 | grep -oE '^[^ ]+: warning' | cut -d: -f1 | sort -u)"
@@ -38,7 +50,8 @@ else
 	skip "clang-format leaves the sources as they are" "optional: no clang-format of version 14"
 fi
 
-# The long options of a help text; those that a manual lists as items (.It Fl o , Fl -output Ar FILE); all that it names.
+# The long options of a help text; those that a manual lists as items (.It Fl o , Fl -output Ar
+# FILE); all that it names.
 help_options() { "$B/$1" --help 2>&1 | grep -oE -- '(^|[[:space:],[])--[a-z][a-z0-9-]*' | grep -oE -- '--.*' | sort -u; }
 item_options() { grep '^\.It .*Fl -' "$1" | grep -oE 'Fl -[a-z][a-z0-9-]*' | sed 's/^Fl -/--/' | sort -u; }
 # Those that a manual lists without a letter, and those of its synopsis.

@@ -1,5 +1,6 @@
 #!/bin/bash
-# Training on two ranks: make check-mpi. They learn what one process learns, write each file once, and end together.
+# Training on two ranks: make check-mpi. They learn what one process learns, write each file once,
+# and end together.
 # shellcheck disable=SC2046,SC2086 # commands are kept as words between spaces
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -28,7 +29,8 @@ mlp() { echo "$B/vae-train --arch mlp --hidden1 16 --hidden2 8 --z 4 --batch 9 -
 
 # Validation after every step, of which a log holds five digits.
 every="--checkpoint-minutes 0"
-# same A B STEPS: their validation losses up to there are the same to 1e-4, and so is the mean of what was trained on, where all is compared.
+# same A B STEPS: their validation losses up to there are the same to 1e-4, and so is the mean of
+# what was trained on, where all is compared.
 same() {
 	awk -F'\t' -v last="$3" 'function apart(x, y) { return x < y ? y - x : x - y }
 		FNR == 1 { n++; for (i = 1; i <= NF; i++) at[$i] = i; next }
@@ -51,7 +53,8 @@ for run in adam muon; do
 	check "$run: two ranks of one thread" ranks 2 $(photo -T 1 --checkpoint two.$run --log two.$run.tsv -o two.$run.m "$options")
 	check "$run: the same losses over 200 steps" same one.$run.tsv two.$run.tsv 200
 done
-# Another partition of the batch sums in another order: another run, once that has changed how one number is rounded.
+# Another partition of the batch sums in another order: another run, once that has changed how one
+# number is rounded.
 options="--precision float32 --steps 40 --valid valid.ppm $every photo.ppm"
 check "one process of one thread" $(photo -T 1 --log single.tsv -o single.m --checkpoint single "$options")
 for ranks in 2 3; do
@@ -67,7 +70,8 @@ check "the model says how many they were" grep -q "on 2 ranks of 1 threads" two.
 
 # ---- stopping
 
-# begin RANK COMMAND...: two ranks in the background; $job is mpirun's process, $victim that of RANK, and a checkpoint is there.
+# begin RANK COMMAND...: two ranks in the background; $job is mpirun's process, $victim that of
+# RANK, and a checkpoint is there.
 begin() {
 	local rank=$1 deadline=$((SECONDS + 60))
 	shift

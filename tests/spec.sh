@@ -1,5 +1,6 @@
 #!/bin/bash
-# The formats' pages, proven by a second decoder written from them alone (tests/spec/decode.py): the same pictures, byte by byte.
+# The formats' pages, proven by a second decoder written from them alone (tests/spec/decode.py): the
+# same pictures, byte by byte.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 B=${B:-build}

@@ -1,5 +1,6 @@
 #!/bin/bash
-# What lib/exact's headers say of exact samples, proven by a second decoder written from them (tests/spec/exact.py).
+# What lib/exact's headers say of exact samples, proven by a second decoder written from them
+# (tests/spec/exact.py).
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 B=${B:-build}

@@ -1,5 +1,6 @@
 #!/bin/bash
-# The programs under valgrind, on small pictures, the small model and the scalar kernels (valgrind knows no AVX-512): no error, no leak.
+# The programs under valgrind, on small pictures, the small model and the scalar kernels (valgrind
+# knows no AVX-512): no error, no leak.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 B=${B:-build}

@@ -1,29 +1,34 @@
 # batch.mk - encodes many pictures, and decodes many codes, with GNU make.
 #
-#     make -f batch.mk -j8 summary              encode all pictures of this folder, and measure them: summary.tsv
+#     make -f batch.mk -j8 summary              encode and measure all pictures of this folder: summary.tsv
 #     make -f batch.mk -j8 codes                encode them only
 #     make -f batch.mk -j8 a.lat b.lat          encode a.png, b.JPG, ...: any picture of that name
 #     make -f batch.mk a.dec.png a.dec.ppm      decode a.lat, after it was made from its picture
 #     make -f batch.mk clean                    remove all files that were made from pictures still here
 #
-# Pictures are PNM, PAM, PNG, JPEG, GIF, TIFF, BMP, WebP, HEIC, AVIF and JPEG XL, if a converter is installed
-# (topnm --formats, beside this file, lists the converters). Transparency is kept. The codes of a.jpg are a.lat; if a.png
-# exists, too, they are a.jpg.lat and a.png.lat. File names may hold any character but a newline. As a goal of make, a
-# name must not hold "=" or begin with a blank; put ./ before a name that somebody else has chosen.
+# Pictures are PNM, PAM, PNG, JPEG, GIF, TIFF, BMP, WebP, HEIC, AVIF and JPEG XL, if a converter is
+# installed (topnm --formats, beside this file, lists the converters). Transparency is kept. The
+# codes of a.jpg are a.lat; if a.png exists, too, they are a.jpg.lat and a.png.lat. File names may
+# hold any character but a newline. As a goal of make, a name must not hold "=" or begin with a
+# blank; put ./ before a name that somebody else has chosen.
 #
-# A file is made again when its picture, the quality, the model or the flags have changed, or with make -B. It appears only
-# when it is complete. A picture that fails does not stop the others: summary ends with a list of failures and status 2.
+# A file is made again when its picture, the quality, the model or the flags have changed, or with
+# make -B. It appears only when it is complete. A picture that fails does not stop the others:
+# summary ends with a list of failures and status 2.
 #
-# summary.tsv has a line for each picture: file, pixels, bytes of the picture and of the codes, bits a pixel, PSNR in dB
-# (of the mean squared error over all images of the file; inf: exact), and quality. Pictures that were measured before and
-# have not changed are not measured again.
+# summary.tsv has a line for each picture: file, pixels, bytes of the picture and of the codes, bits
+# a pixel, PSNR in dB (of the mean squared error over all images of the file; inf: exact), and
+# quality. Pictures that were measured before and have not changed are not measured again.
 #
 # Variables, on the command line or before an include:
 #     VAE_QUALITY      of vae-enc, 0 to 100                     (50)
-#     VAE_MODEL        model to encode with, a name, or a path with a slash in it ($VAE_MODEL of the environment, else photo)
+#     VAE_MODEL        model to encode with: a name, or a path with a slash in it
+#                      ($VAE_MODEL of the environment, else photo)
 #     VAE_FLAGS        for every program; with -j, -T1 uses the cores better
-#     VAE_ENCFLAGS VAE_QUANTFLAGS VAE_DECFLAGS                  for one program, such as VAE_QUANTFLAGS='--effort 5'
-#     VAE_PICTURES     for summary and codes: names, or patterns of the shell      (all pictures of this folder)
+#     VAE_ENCFLAGS, VAE_QUANTFLAGS, VAE_DECFLAGS
+#                      for one program, such as VAE_QUANTFLAGS='--effort 5'
+#     VAE_PICTURES     for summary and codes: names, or patterns of the shell
+#                      (all pictures of this folder)
 #     VAE_BINDIR       folder of the programs, with its slash   (none: PATH)
 # Flags and VAE_PICTURES are split at blanks; there are no quotes.
 #
@@ -41,7 +46,8 @@ vae-self := $(lastword $(MAKEFILE_LIST))
 vae-alone := $(filter $(words $(MAKEFILE_LIST)),1)
 vae-batch-sh := $(wildcard $(dir $(vae-self))batch.sh)
 ifeq ($(vae-batch-sh),)
-# The words of MAKEFILE_LIST are not its files where a folder has a blank in its name. The only makefile can be told.
+# The words of MAKEFILE_LIST are not its files where a folder has a blank in its name. The only
+# makefile can be told.
 vae-self := $(shell printf '%s\n' $(call vae-quote,$(MAKEFILE_LIST)) | sed 's/^ *//')
 vae-alone := 1
 vae-batch-sh := $(shell f=$(call vae-quote,$(vae-self)); f="$${f%/*}/batch.sh"; [ ! -f "$$f" ] || printf %s "$$f")

@@ -7,12 +7,14 @@
 #     batch.sh job NUMBER           one of those jobs
 #     batch.sh clean                removes what the others have made here
 #
-# batch.mk sets the variables VAE_*, which its head describes. What is known of a file F that was made here lies in the folder
-# .vae-batch beside it: F.made has the settings and the picture that F was made with, F.tsv the line of summary.tsv. Results are
-# written in that folder, and take their names when they are complete. A file that is newer than its F.made is somebody else's:
+# batch.mk sets the variables VAE_*, which its head describes. What is known of a file F that was
+# made here lies in the folder .vae-batch beside it: F.made has the settings and the picture that F
+# was made with, F.tsv the line of summary.tsv. Results are written in that folder, and take their
+# names when they are complete. A file that is newer than its F.made is somebody else's:
 # it is used as it is for as long as it is newer than its picture.
 #
-# Names of files pass through here and through topnm only: no makefile, sed or awk ever sees one as part of a program.
+# Names of files pass through here and through topnm only: no makefile, sed or awk ever sees one as
+# part of a program.
 set -u
 LC_ALL=C
 export LC_ALL
@@ -22,7 +24,8 @@ newline='
 '
 home=${0%/*}
 
-# Prints its arguments as one line, with control characters replaced: names of files may hold escape sequences.
+# Prints its arguments as one line, with control characters replaced: names of files may hold escape
+# sequences.
 # They are written at once: jobs beside this one write lines, too.
 line() {
 	shown=$(printf '%s' "$*" | tr '\000-\037\177' '?')
@@ -37,7 +40,7 @@ bytes() { echo $(($(wc -c <"$1"))); }
 # shellcheck disable=SC3013 # POSIX has -nt since 2024, and shells since long before
 newer() { [ "$1" -nt "$2" ]; }
 
-# ---- records of what was made ------------------------------------------------------------------------------------------
+# ---- records of what was made --------------------------------------------------------------------
 
 # Sets $target and where its records are: $state/$base.made and $state/$base.tsv.
 begin() {
@@ -58,7 +61,8 @@ open_scratch() {
 	trap 'exit 143' TERM
 }
 
-# Succeeds where $target was made with $settings from the file $1 as it is now, or is somebody else's and newer than $1.
+# Succeeds where $target was made with $settings from the file $1 as it is now, or is somebody
+# else's and newer than $1.
 current() {
 	if [ ! -e "$target" ] || newer "$1" "$target" || [ "$VAE_AGAIN" ]; then return 1; fi
 	case $VAE_MODEL in
@@ -74,7 +78,7 @@ record() { printf '%s\n%s\n' "$1" "$2" >"$scratch/made" && mv -f "$scratch/made"
 # Gives $scratch/result, made from the file $1, its name. In between, its settings are on record as unknown.
 finish() { record '?' '?' && mv -f "$scratch/result" "$target" && record "$settings" "${1##*/}"; }
 
-# ---- one picture -------------------------------------------------------------------------------------------------------
+# ---- one picture ---------------------------------------------------------------------------------
 
 # Programs of the suite, with the flags of the user, which are split at blanks.
 # shellcheck disable=SC2086
@@ -82,7 +86,8 @@ finish() { record '?' '?' && mv -f "$scratch/result" "$target" && record "$setti
 	vae_enc() { "${VAE_BINDIR}vae-enc" -q "$VAE_QUALITY" ${VAE_MODEL:+-m "$VAE_MODEL"} $VAE_FLAGS $VAE_ENCFLAGS "$@"; }
 	vae_quant() { "${VAE_BINDIR}vae-quant" $VAE_FLAGS $VAE_QUANTFLAGS; }
 	vae_stat() { "${VAE_BINDIR}vae-stat" $VAE_FLAGS --tsv "$@"; }
-	# Codes name their model, and -m would refuse all others: only a model that is found by its path must be shown.
+	# Codes name their model, and -m would refuse all others: only a model that is found by its path
+	# must be shown.
 	vae_dec() {
 		case $VAE_MODEL in
 		*/*) "${VAE_BINDIR}vae-dec" -m "$VAE_MODEL" $VAE_FLAGS $VAE_DECFLAGS "$@" ;;
@@ -96,7 +101,8 @@ need_programs() {
 		fail "${VAE_BINDIR}vae-enc: not found; VAE_BINDIR names the folder of the programs"
 }
 
-# Where the first program of a pipe fails, it leaves this mark: the shell sees the status of the last one only.
+# Where the first program of a pipe fails, it leaves this mark: the shell sees the status of the
+# last one only.
 broken() { : >"$scratch/broken"; }
 whole() { [ ! -e "$scratch/broken" ]; }
 
@@ -119,7 +125,8 @@ encode() {
 	{ vae_enc "$pnm" || broken; } | vae_quant >"$scratch/result" && whole && finish "$1" || exit 1
 }
 
-# Measures $target against the picture $1: a line of summary.tsv, in $state/$base.tsv. Status 1: that was there.
+# Measures $target against the picture $1: a line of summary.tsv, in $state/$base.tsv. Status 1:
+# that was there.
 measure() {
 	row=
 	if [ -e "$state/$base.tsv" ] && ! newer "$target" "$state/$base.tsv"; then
@@ -153,9 +160,10 @@ escaped() {
 	esac
 }
 
-# ---- which pictures ----------------------------------------------------------------------------------------------------
+# ---- which pictures ------------------------------------------------------------------------------
 
-# Sets $extensions to those of all formats that a program can convert, $usable to those for which one is installed.
+# Sets $extensions to those of all formats that a program can convert, $usable to those for which
+# one is installed.
 read_formats() {
 	formats=$(topnm --formats) || exit 1
 	all=' ' extensions=' ' usable=' '
@@ -216,7 +224,7 @@ find_picture() {
 	set -f
 }
 
-# ---- a folder ----------------------------------------------------------------------------------------------------------
+# ---- a folder ------------------------------------------------------------------------------------
 
 # Writes down that a picture cannot be done, and why.
 refuse() { { line "$1"; line "$2"; } >>"$run/refused"; }
@@ -249,8 +257,8 @@ scan() {
 	done
 }
 
-# Writes each picture and its target into a file of its own, $run/NUMBER. The target of a.jpg is a.lat, but a.jpg.lat where
-# there is an a.png, too, or a picture of the name a.
+# Writes each picture and its target into a file of its own, $run/NUMBER. The target of a.jpg is
+# a.lat, but a.jpg.lat where there is an a.png, too, or a picture of the name a.
 number() {
 	sort -u "$run/convertible" | sed 's/\.[^./]*$//' | uniq -d >"$run/shared"
 	sort -u "$run/pictures" >"$run/sorted"
@@ -394,7 +402,7 @@ run() {
 	[ "$count" -gt 0 ] || fail "no pictures here"
 }
 
-# ---- one file ----------------------------------------------------------------------------------------------------------
+# ---- one file ------------------------------------------------------------------------------------
 
 codes() {
 	begin "$1"

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Completion for vae and the vae-* programs in bash: options and their words come from --help, names of models from
-# their folders (vae(7), FILES); where codes are read, *.lat files are offered.
+# Completion for vae and the vae-* programs in bash: options and their words come from --help, names
+# of models from their folders (vae(7), FILES); where codes are read, *.lat files are offered.
 #
 # bash-completion loads this file by a program's name. Without it: . completion.bash
 

@@ -1,5 +1,6 @@
 #!/bin/bash
-# The main job on a real photograph: PNG -> latents -> codes -> PNG, then the same number of bytes given to JPEG and WebP.
+# The main job on a real photograph: PNG -> latents -> codes -> PNG, then the same number of bytes
+# given to JPEG and WebP.
 # usage: tools/demo.sh [PHOTO.png [QUALITY]], with vae-enc and the others on PATH
 set -euo pipefail
 photo=${1:+$(realpath "$1")}
@@ -21,7 +22,8 @@ echo "The photograph is $photo."
 run "pngtopnm $(printf %q "$photo") | vae-enc -m photo -q $quality | vae-quant > $out/photo.lat"
 run "vae-dec < $out/photo.lat | pnmtopng > $out/photo.vae.png"
 
-# The lowest quality at which `encode QUALITY > FILE` is no smaller than the codes, so that nobody is given fewer bytes.
+# The lowest quality at which `encode QUALITY > FILE` is no smaller than the codes, so that nobody
+# is given fewer bytes.
 jpeg() { cjpeg -optimize -progressive -quality "$1" "$out/photo.ppm" >"$out/photo.jpg"; }
 webp() { cwebp -quiet -m 6 -q "$1" "$out/photo.png" -o "$out/photo.webp"; }
 size() { stat -c %s "$1"; }

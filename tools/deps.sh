@@ -1,12 +1,13 @@
 #!/bin/sh
-# Finds what the build, the demo and the tests need, and installs what is missing: Debian packages, with apt-get, as root or by
-# sudo. It says which before it does so, and on a terminal it asks. Where all is there it does nothing and needs no network.
+# Finds what the build, the demo and the tests need, and installs what is missing: Debian packages,
+# with apt-get, as root or by sudo. It says which before it does so, and on a terminal it asks.
+# Where all is there it does nothing and needs no network.
 #
 #   tools/deps.sh [demo] [PROBE:PACKAGE]...
 #
-# demo leaves out what only tests need. PROBE is a command or a file, PACKAGE brings it: they are needed besides. CC names
-# the compiler. DEPS=yes installs without asking; DEPS=no says what is missing and leaves it at that, with exit status 0. Exit
-# status 1: something is still missing.
+# demo leaves out what only tests need. PROBE is a command or a file, PACKAGE brings it: they are
+# needed besides. CC names the compiler. DEPS=yes installs without asking; DEPS=no says what is
+# missing and leaves it at that, with exit status 0. Exit status 1: something is still missing.
 set -eu
 
 CC=${CC:-cc}
@@ -35,7 +36,8 @@ compiler_package() {
 	esac
 }
 
-# Debian's names, one a line, of what is not there: missing_always for the build and the demo, missing_tests, and arguments.
+# Debian's names, one a line, of what is not there: missing_always for the build and the demo,
+# missing_tests, and arguments.
 missing_always() {
 	command -v "${CC%% *}" >/dev/null || compiler_package
 	has_header stdio.h || echo libc6-dev

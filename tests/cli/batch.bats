@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# batch.mk: from pictures to codes and back by make, whatever their names, where a target is whole or not there.
+# batch.mk: from pictures to codes and back by make, whatever their names, where a target is whole
+# or not there.
 load helper
 unset MAKEFLAGS MFLAGS MAKELEVEL # of the make that runs the tests: -s there is not meant for these
 

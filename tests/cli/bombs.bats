@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
-# Small files that claim much: refused within 50 MB of memory, before anything is taken for the claim, and within BOMB_MS (10000)
-# milliseconds of processor time; "make bench-bombs" sets that to 50.
+# Small files that claim much: refused within 50 MB of memory, before anything is taken for the
+# claim, and within BOMB_MS (10000) milliseconds of processor time; "make bench-bombs" sets that to
+# 50.
 load helper
 
 setup_file() {
@@ -115,7 +116,8 @@ changed() {
 }
 
 @test "zstd frames: one that claims an exabyte, one that wants a huge window, one that holds gigabytes of nothing" {
-	# magic, descriptor: 8 bytes of content size, one segment (so that the window is as large), no checksum; then a raw block
+	# magic, descriptor: 8 bytes of content size, one segment (so that the window is as large), no
+	# checksum; then a raw block
 	printf '\x28\xb5\x2f\xfd\xe0\0\0\0\0\0\0\0\x10\x21\0\0VAEC' >hostile.lat
 	bomb "hostile.lat: *" vae-dec -T 1 -o out hostile.lat
 	bomb "hostile.lat: *" vae-quant -T 1 -t hostile.lat

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# Bad input of every kind: one clear line, exit status 1, no file behind -o, no crash, no memory in proportion to a claim.
+# Bad input of every kind: one clear line, exit status 1, no file behind -o, no crash, no memory in
+# proportion to a claim.
 load helper
 
 setup_file() {
@@ -203,7 +204,8 @@ edited() { perl -0777 -pe "$1" "$X/x.latents" >hostile; }
 	done
 }
 
-# forged OFFSET PACK VALUE: codes with a number of their header changed, and the header's checksum made right again
+# forged OFFSET PACK VALUE: codes with a number of their header changed, and the header's checksum
+# made right again
 forged() {
 	perl -0777 -e 'my ($file, $at, $template, $value) = @ARGV; open F, "<:raw", $file or die; my $s = <F>;
 		my $new = pack $template, $value; substr($s, $at, length $new) = $new; binmode STDOUT; print substr $s, 0, 30' "$X/x.content" "$@" >head

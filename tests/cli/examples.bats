@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# The examples of the manuals and of the README do what they say: each line that starts with a prompt is run, in order.
+# The examples of the manuals and of the README do what they say: each line that starts with a
+# prompt is run, in order.
 load helper
 
 # The pictures and codes that the examples name.
@@ -23,8 +24,8 @@ prepare() {
 	cp y.lat b.lat
 }
 
-# example LINE: as a shell with pipefail runs it. A program whose reader has read enough, as "od -N 34" does, may die of SIGPIPE, or
-# have written all by then.
+# example LINE: as a shell with pipefail runs it. A program whose reader has read enough, as "od -N
+# 34" does, may die of SIGPIPE, or have written all by then.
 example() {
 	bash -o pipefail -c "$1"'
 		of_all=$? of_each=("${PIPESTATUS[@]}")
@@ -124,7 +125,8 @@ program() {
 	assert_equal "$(kinds walk | sort | uniq -c | sed 's/^ *//')" "9 PGM RAW 28 28 1 255 GRAYSCALE"
 }
 
-# The program of vae(7): the first and the last of its nine pictures are those that it was given, the others lie between.
+# The program of vae(7): the first and the last of its nine pictures are those that it was given,
+# the others lie between.
 @test "vae(7): latents in other languages" {
 	needs_python
 	prepare
@@ -143,7 +145,8 @@ program() {
 	run -1 shell "cat photo.ppm grey.pgm | vae-enc | python3 blend.py"
 }
 
-# In the README examples are indented, and begin with a program of the pipeline. Its training is one step of the small model.
+# In the README examples are indented, and begin with a program of the pipeline. Its training is one
+# step of the small model.
 @test "README.md" {
 	prepare
 	ln -s "$ROOT/models" "$ROOT/tools" "$ROOT/tests" .

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# The machine misbehaves: disks fill up, pipes dribble, system calls are interrupted, files vanish, the end comes at any moment. (What
-# files.bats and train.bats have of this is not here.)
+# The machine misbehaves: disks fill up, pipes dribble, system calls are interrupted, files vanish,
+# the end comes at any moment. (What files.bats and train.bats have of this is not here.)
 load helper
 
 MLP="mlp width=16 height=16 hidden1=8 hidden2=8 z=2"
@@ -18,7 +18,8 @@ setup_file() {
 	export X=$BATS_FILE_TMPDIR
 }
 
-# Each program's command with its input and what must come of it: for_each FUNCTION, called with command, input, output
+# Each program's command with its input and what must come of it: for_each FUNCTION, called with
+# command, input, output
 for_each() {
 	"$1" "vae-enc" "$X/x.pam" "$X/x.latents"
 	"$1" "vae-quant" "$X/x.latents" "$X/x.lat"
@@ -26,7 +27,7 @@ for_each() {
 	"$1" "vae-dec" "$X/x.lat" "$X/y.pam"
 }
 
-# ---- dribbling pipes and interrupted calls -------------------------------------------------------------------------------
+# ---- dribbling pipes and interrupted calls -------------------------------------------------------
 
 dribble() { perl -e '$| = 1; binmode STDOUT; binmode STDIN; while (sysread STDIN, $c, 1) { syswrite STDOUT, $c }' <"$1"; }
 
@@ -94,7 +95,7 @@ stopped() {
 	for_each stopped
 }
 
-# ---- output that cannot be written ---------------------------------------------------------------------------------------
+# ---- output that cannot be written ---------------------------------------------------------------
 
 closed() { fails 1 "standard output: *Bad file descriptor" shell "$1 '$2' >&-"; }
 
@@ -126,7 +127,7 @@ closed() { fails 1 "standard output: *Bad file descriptor" shell "$1 '$2' >&-"; 
 	cmp <(tail -c 30000 new) <(tail -c 30000 whole)
 }
 
-# ---- files that vanish ---------------------------------------------------------------------------------------------------
+# ---- files that vanish ---------------------------------------------------------------------------
 
 # begun COMMAND INPUT: the command runs with -o folder/out, which is open, and waits for the rest of its input
 begun() {
@@ -191,7 +192,7 @@ model_vanished() {
 	{ vae-enc && rm large.ppm; } <large.ppm | cmp - expected
 }
 
-# ---- file systems that can do less ----------------------------------------------------------------------------------------
+# ---- file systems that can do less ---------------------------------------------------------------
 
 @test "no files without a name: -o is whole or not there all the same" {
 	export FAULT_NAMELESS=1
@@ -233,7 +234,7 @@ nameless_not() {
 	only out
 }
 
-# ---- the end at any moment -----------------------------------------------------------------------------------------------
+# ---- the end at any moment -----------------------------------------------------------------------
 
 terminated() {
 	local i pid status

@@ -175,7 +175,8 @@ setup_file() {
 	only large.ppm
 }
 
-# in_terminal COMMAND: its output, as a terminal would show it. Nobody types: not even the end of file, which would be echoed.
+# in_terminal COMMAND: its output, as a terminal would show it. Nobody types: not even the end of
+# file, which would be echoed.
 in_terminal() {
 	[ -p keyboard ] || mkfifo keyboard
 	script -qec "$1" /dev/null 0<>keyboard
@@ -212,7 +213,8 @@ to_nobody() (
 	"$@" >&9
 )
 
-# waiting COMMAND...: the command waits for input, its output is open: $pid; what goes to descriptor 4 is its input
+# waiting COMMAND...: the command waits for input, its output is open: $pid; what goes to descriptor
+# 4 is its input
 waiting() {
 	rm -f slow
 	mkfifo slow
@@ -268,7 +270,7 @@ waiting() {
 	cmp out "$X/x.latents"
 }
 
-# ---- files that cannot be replaced ---------------------------------------------------------------------------------------
+# ---- files that cannot be replaced ---------------------------------------------------------------
 
 @test "-o /dev/stdout writes where the shell's redirection stands" {
 	local name

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# What stands around the tests: the list of what was skipped (tests/skips.sh), and what deps.sh says and asks before it installs.
+# What stands around the tests: the list of what was skipped (tests/skips.sh), and what deps.sh says
+# and asks before it installs.
 load helper
 
 # A test of the Test Anything Protocol that says the words given: says NAME LINE...
@@ -60,7 +61,8 @@ skips() { B=$PWD/build "$ROOT/tests/skips.sh" "$@"; }
 	run -7 skips run ./bad
 }
 
-# deps ANSWER [NAME=VALUE]...: deps.sh on a terminal, where one package is missing and apt-get only says that it was called
+# deps ANSWER [NAME=VALUE]...: deps.sh on a terminal, where one package is missing and apt-get only
+# says that it was called
 deps() {
 	mkdir -p bin
 	printf '#!/bin/sh\necho "$@" >>%s/called\n' "$PWD" >bin/apt-get

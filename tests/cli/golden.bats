@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# Golden files: the frozen models write the same latents and codes as ever, and decode the same pixels, whatever computes them.
+# Golden files: the frozen models write the same latents and codes as ever, and decode the same
+# pixels, whatever computes them.
 load helper
 
 GOLDEN=$DATA/golden

@@ -1,8 +1,9 @@
 # shellcheck shell=bash
 # helper.bash - what the tests of the command line share.
 #
-# A test runs in its own empty folder, with this tree's programs first on PATH, the small frozen model of tests/data as the
-# default model, and none of the user's own settings. Pictures are small: what is measured here is behaviour, not compression.
+# A test runs in its own empty folder, with this tree's programs first on PATH, the small frozen
+# model of tests/data as the default model, and none of the user's own settings. Pictures are small:
+# what is measured here is behaviour, not compression.
 bats_require_minimum_version 1.5.0
 BATS_LIB_PATH=${BATS_LIB_PATH:-/usr/lib/bats}
 load "$BATS_LIB_PATH/bats-support/load.bash"
@@ -30,8 +31,9 @@ setup() {
 	set -o pipefail
 }
 
-# fails STATUS PATTERN COMMAND...: the command leaves with STATUS, and the first line on stderr names the program and matches the
-# glob PATTERN. It is the only line, but for usage errors, where a pointer to --help follows.
+# fails STATUS PATTERN COMMAND...: the command leaves with STATUS, and the first line on stderr
+# names the program and matches the glob PATTERN. It is the only line, but for usage errors, where a
+# pointer to --help follows.
 fails() {
 	local expected=$1 pattern=$2
 	shift 2
@@ -96,7 +98,8 @@ differ() {
 	[ -e "$1" ] && [ -e "$2" ]
 }
 
-# needs_isa ISA, needs_program PROGRAM, needs_terminal: skip the test where this machine lacks it, as in a chroot without /dev/pts.
+# needs_isa ISA, needs_program PROGRAM, needs_terminal: skip the test where this machine lacks it,
+# as in a chroot without /dev/pts.
 # The reasons' first words: tests/skips.sh.
 needs_isa() { runs "$1" || skip "CPU without $1"; }
 needs_program() { command -v "$1" >/dev/null || skip "no $1"; }
@@ -113,7 +116,8 @@ flip() {
 
 size() { stat -c %s "$1"; }
 
-# limited COMMAND...: with an address space of 3 GiB, and a minute to do it. Under AddressSanitizer only the time is bounded.
+# limited COMMAND...: with an address space of 3 GiB, and a minute to do it. Under AddressSanitizer
+# only the time is bounded.
 limited() {
 	case $B in
 	*asan*) timeout 120 "$@" ;;
@@ -137,12 +141,14 @@ json_is() {
 		fail "the JSON is not such that $1"
 }
 
-# plainly COMMAND...: with the default action for every signal, which shells and test drivers take away from what they start
+# plainly COMMAND...: with the default action for every signal, which shells and test drivers take
+# away from what they start
 plainly() {
 	exec perl -e '$SIG{$_} = "DEFAULT" for qw(INT QUIT TERM HUP PIPE); exec { $ARGV[0] } @ARGV or die' "$@"
 }
 
-# has_nameless: the file system here has files without a name (O_TMPFILE), so that nothing is left of one whatever ends a program
+# has_nameless: the file system here has files without a name (O_TMPFILE), so that nothing is left
+# of one whatever ends a program
 has_nameless() {
 	perl -MFcntl -e 'exit !sysopen F, ".", O_RDWR | O_DIRECTORY | 020000000, 0600'
 }
@@ -152,7 +158,8 @@ unprivileged() {
 	if [ "$(id -u)" = 0 ]; then setpriv --bounding-set=-all --inh-caps=-all "$@"; else "$@"; fi
 }
 
-# shimmed COMMAND...: with the library that makes the machine fail, as the environment tells it (tests/faults/shim.c)
+# shimmed COMMAND...: with the library that makes the machine fail, as the environment tells it
+# (tests/faults/shim.c)
 shimmed() { LD_PRELOAD=$B/tests/shim.so ASAN_OPTIONS=$ASAN_OPTIONS:verify_asan_link_order=0 "$@"; }
 
 # ends STATUS PID: the child of this shell leaves with that status

@@ -94,7 +94,8 @@ slowly() { printf "(head -c %d '%s'; sleep 1.5; tail -c +%d '%s')" $(($(size "$1
 # What stands on a terminal's line while COMMAND runs, each state of it a line: on_terminal COMMAND
 on_terminal() { script -qec "$1" /dev/null </dev/null | tr '\r' '\n'; }
 
-# says NUMBER WANTED COMMAND: in the background; NUMBER.said is for the extended regular expression in NUMBER.wanted
+# says NUMBER WANTED COMMAND: in the background; NUMBER.said is for the extended regular expression
+# in NUMBER.wanted
 says() {
 	echo "$2" >"$1.wanted"
 	on_terminal "$3" >"$1.said" 3>&- &

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# Exact pictures: what vae-enc --lossless took comes back bit by bit, from latents and from codes, and no model is needed.
+# Exact pictures: what vae-enc --lossless took comes back bit by bit, from latents and from codes,
+# and no model is needed.
 load helper
 
 GOLDEN=$DATA/golden

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# Every option of every program is understood, and what is no option, no number or no word is a usage error: exit status 2.
+# Every option of every program is understood, and what is no option, no number or no word is a
+# usage error: exit status 2.
 load helper
 
 setup_file() {

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# The filters in pipes: the short way and the long way, streams of many images, operands, and how each stage finds its model.
+# The filters in pipes: the short way and the long way, streams of many images, operands, and how
+# each stage finds its model.
 load helper
 
 setup_file() {

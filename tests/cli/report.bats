@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# The benches' pages and figures, from few and small pictures: that they come out whole, and need nothing but themselves.
+# The benches' pages and figures, from few and small pictures: that they come out whole, and need
+# nothing but themselves.
 load helper
 
 @test "report.sh: one page, with all that it shows inside" {
@@ -71,8 +72,8 @@ bd_rates() {
 #     p = PchipInterpolator(x, log(bpp)), x the PSNR, or -10 * log10(1 - MS-SSIM), in increasing order
 # and for two of them, over the range low to high that both have,
 #     100 * (exp((test.integrate(low, high) - anchor.integrate(low, high)) / (high - low)) - 1)
-# "jpeg" is out of order and convex, "bumpy" falls where it should rise, "three" has three points, of which the slopes at the ends
-# are limited.
+# "jpeg" is out of order and convex, "bumpy" falls where it should rise, "three" has three points,
+# of which the slopes at the ends are limited.
 @test "bdrate.awk: what SciPy's PCHIP gives of the same curves" {
 	cat >curves.csv <<-'END'
 		codec,q,bpp,psnr,msssim
@@ -118,8 +119,9 @@ bd_rates() {
 	assert_equal "$(awk -f "$ROOT/bench/bdrate.awk" -v test=ours -v anchor=peer -v metric=butteraugli curves.csv)" -50.00
 }
 
-# Curves that are straight in the logarithm, so that each delta is known: the peer takes twice our bytes of a.png and four times of
-# b.png, which reaches 60 only; c.png is ours alone. The curves of means: 3 times the bytes up to 60, where both pictures have points.
+# Curves that are straight in the logarithm, so that each delta is known: the peer takes twice our
+# bytes of a.png and four times of b.png, which reaches 60 only; c.png is ours alone. The curves of
+# means: 3 times the bytes up to 60, where both pictures have points.
 @test "bands.sh: BD-rates of each picture and of the means, in all and by band" {
 	{
 		echo codec,q,image,bpp,ssimulacra2,psnr

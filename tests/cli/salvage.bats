@@ -1,8 +1,10 @@
 #!/usr/bin/env bats
-# vae-dec --salvage: of damaged codes, every image and every slice that is whole comes back, bit for bit; the rest is grey, and is named.
+# vae-dec --salvage: of damaged codes, every image and every slice that is whole comes back, bit for
+# bit; the rest is grey, and is named.
 load helper
 
-# two.lat: a picture of 2 x 2 slices, whose right and lower ones are 76 pixels wide, and a small one of a single slice with alpha.
+# two.lat: a picture of 2 x 2 slices, whose right and lower ones are 76 pixels wide, and a small one
+# of a single slice with alpha.
 setup_file() {
 	cd "$BATS_FILE_TMPDIR" || return 1
 	export X=$BATS_FILE_TMPDIR
@@ -46,7 +48,8 @@ grey() {
 second() { tail -c "$(size "$X/a.out")" out | cmp - "$X/a.out"; }
 both() { assert_equal "$(size out)" "$(size "$X/two.pam")" && second; }
 
-# Places of the four slices of x.lat, whose frame holds one raw block: the contents begin 12 bytes behind the frame's start or so.
+# Places of the four slices of x.lat, whose frame holds one raw block: the contents begin 12 bytes
+# behind the frame's start or so.
 slice() {
 	perl -e 'local $/; open F, "<:raw", $ARGV[1] or die; my $s = <F>; my $p = index($s, "VAEC") + 34;
 		$p += 8 + unpack("V", substr $s, $p, 4) for 1 .. $ARGV[0]; print $p' "$1" "$X/x.lat"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# All programs do all of their work in 128 KB of stack, and OpenMP's threads in 80, of which the C library keeps some for itself.
+# All programs do all of their work in 128 KB of stack, and OpenMP's threads in 80, of which the C
+# library keeps some for itself.
 load helper
 
 setup_file() {

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# vae-stat: tells what it reads, and its figures are those that one can compute oneself. Three layouts of the same records.
+# vae-stat: tells what it reads, and its figures are those that one can compute oneself. Three
+# layouts of the same records.
 load helper
 
 setup_file() {

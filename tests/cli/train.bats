@@ -1,8 +1,10 @@
 #!/usr/bin/env bats
-# vae-train: tiny runs of a few steps. Deterministic, resumable to the bit, stopped in good order, and never a NaN in a model.
+# vae-train: tiny runs of a few steps. Deterministic, resumable to the bit, stopped in good order,
+# and never a NaN in a model.
 load helper
 
-# A fresh photo network starts from principal components, which take a second or two: most runs start from the tiny model.
+# A fresh photo network starts from principal components, which take a second or two: most runs
+# start from the tiny model.
 PHOTO="photo enc=16 enc_blocks=1 y=16 hyper=16 ctx=16 z=4 dec=16 dec_blocks=1 grid=48 grid_layers=1 ctx_blocks=1 knots=3"
 MLP="mlp hidden1=16 hidden2=8 z=4"
 

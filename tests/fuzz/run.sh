@@ -1,7 +1,8 @@
 #!/bin/bash
-# run.sh SECONDS [TARGET]... - fuzzes each target for so long, one after another, and reports executions and coverage. Expects what
-# `make fuzz` builds, in $B (build/fuzz), and the programs in build/ for seeds.
-# What it finds is left under $B/findings/TARGET, what it learnt in $B/learnt/TARGET, where the next run goes on.
+# run.sh SECONDS [TARGET]... - fuzzes each target for so long, one after another, and reports
+# executions and coverage. Expects what `make fuzz` builds, in $B (build/fuzz), and the programs in
+# build/ for seeds. What it finds is left under $B/findings/TARGET, what it learnt in
+# $B/learnt/TARGET, where the next run goes on.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
 seconds=${1:?run.sh SECONDS [TARGET]...}

@@ -1,6 +1,7 @@
 #!/bin/bash
-# Makes the corpora that the golden files do not hold already: seed.sh, from the root of the tree, programs on PATH. With a folder as
-# argument it puts there, one folder a target, larger seeds too, which are not worth keeping.
+# Makes the corpora that the golden files do not hold already: seed.sh, from the root of the tree,
+# programs on PATH. With a folder as argument it puts there, one folder a target, larger seeds too,
+# which are not worth keeping.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 out=${1:-tests/fuzz/corpus}

@@ -1,5 +1,6 @@
 #!/bin/bash
-# tap.sh - the Test Anything Protocol for shell tests: source it, call check, none and skip, end with tap_done.
+# tap.sh - the Test Anything Protocol for shell tests: source it, call check, none and skip, end
+# with tap_done.
 count=0
 failed=0
 
