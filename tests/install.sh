@@ -124,7 +124,7 @@ if check "files of all kinds" samples; then
 	id=$(sed -n 's/^MODEL //p' "$tmp/in.latents" | head -n 1)
 	kind latents "$tmp/in.latents" "VAE latents, version 1, 70 x 50, model $id"
 	kind "latents with a hint" "$tmp/hint.latents" "VAE latents, version 1, 70 x 50, model $id"
-	kind codes "$tmp/in.lat" "VAE codes in a zstd frame, version 1, 70 x 50, range-coded, model $id"
+	kind codes "$tmp/in.lat" "VAE codes in a zstd frame, version 1, 70 x 50, entropy-coded, model $id"
 	kind "codes unpacked" "$tmp/planes.raw" "VAE codes without their zstd frame, version 1, 70 x 50, integer planes, model $id"
 	kind "a model" "$newest" "VAE model, version 1, photo, model $id"
 	kind "other zstd frames as before" "$tmp/in.ppm.zst" "Zstandard compressed data (v0.8+), Dictionary ID: None"
