@@ -55,7 +55,9 @@ WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 COMPILER := $(shell $(CC) --version 2>/dev/null)
 USER_CFLAGS = $(patsubst -Ofast,-O3,$(CFLAGS))
 USER_LDFLAGS = $(patsubst -Ofast,-O3,$(LDFLAGS))
-ALL_CFLAGS = $(WARN) $(USER_CFLAGS) $(EXACT) -Ilib -D_GNU_SOURCE $(PKG_CFLAGS)
+# What only vae.h declares is seen outside libvae.so: that header says so.
+SHARE_FLAGS = -fPIC -fvisibility=hidden
+ALL_CFLAGS = $(WARN) $(USER_CFLAGS) $(EXACT) $(SHARE_FLAGS) -Ilib -D_GNU_SOURCE $(PKG_CFLAGS)
 LIBS = $(PKG_LIBS) -lm
 # MPI=1: vae-train alone knows MPI.
 ifneq ($(filter-out 0 no,$(MPI)),)
@@ -88,6 +90,11 @@ BF16_FLAGS := $(if $(filter avx512,$(ISAS)),\
 ISA_SRC := lib/kernel/kernels.c lib/kernel/s2.c lib/exact/walk.c
 LIB_SRC := $(filter-out $(ISA_SRC),$(wildcard lib/*.c lib/*/*.c))
 LIB_OBJ := $(foreach isa,$(ISAS),$(ISA_SRC:%.c=$(B)/obj/%-$(isa).o)) $(LIB_SRC:%.c=$(B)/obj/%.o)
+# The shared library has no training, whose functions are not in vae.h. A static build has no shared library.
+SONAME := libvae.so.$(firstword $(subst ., ,$(VERSION)))
+SO := libvae.so.$(VERSION)
+SO_OBJ := $(filter-out $(B)/obj/lib/train/%,$(LIB_OBJ))
+SHARED := $(if $(filter -static%,$(CFLAGS) $(LDFLAGS)),,$(B)/libvae.so)
 TOOL_SRC := $(wildcard tools/vae-*.c)
 TOOL_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tools/*.c))
 # What one program alone is made of; the rest of tools/ goes into each.
@@ -105,7 +112,10 @@ LONG := $(addprefix tests/,cli/train.bats cli/golden.bats spec.sh cli/examples.b
 APART := $(addprefix tests/,cross.sh builds.sh mpi.sh valgrind.sh skips.sh fresh.sh)
 SCRIPTS := $(LONG) $(filter-out $(LONG) $(APART),$(wildcard tests/*.sh) $(wildcard tests/*/*.bats))
 
-all: $(TOOLS) $(B)/vae $(B)/libvae.a $(B)/vae.pc
+# How others find the library.
+BESIDE := $(addprefix $(B)/,vae.pc vae-static.pc vae-config.cmake vae-config-version.cmake)
+
+all: $(TOOLS) $(B)/vae $(B)/libvae.a $(SHARED) $(BESIDE)
 unit: $(UNIT) $(REPLAY) $(FAULTS)
 benches: $(BENCH)
 
@@ -130,6 +140,11 @@ $(B)/libvae.a: $(LIB_OBJ)
 	@rm -f $@.new
 	$(call say,AR,$@)
 	$(Q)$(AR) rcs $@.new $^ && mv $@.new $@
+$(B)/$(SO): $(SO_OBJ) packaging/libvae.map
+	$(call say,LD,$@)
+	$(Q)$(LINK) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=packaging/libvae.map $(SO_OBJ) $(LIBS) -o $@
+$(B)/libvae.so: $(B)/$(SO)
+	@ln -sfn $(SO) $(B)/$(SONAME) && ln -sfn $(SONAME) $@
 $(B)/vae-%: $(B)/obj/tools/vae-%.o $(TOOL_COMMON) $(B)/libvae.a
 	$(call say,LD,$@)
 	$(Q)$(LINK) $(filter %.o,$^) $(filter %.a,$^) $(LIBS) -o $@
@@ -168,21 +183,38 @@ $(B)/bench/%: bench/%.c $(B)/libvae.a
 $(B)/vae: tools/vae
 	$(Q)install $< $@
 
-define VAE_PC
+define PC
 prefix=$(PREFIX)
 libdir=$${prefix}/$(LIBDIR)
 includedir=$${prefix}/include
 
-Name: libvae
-Description: Learned image compression with a variational autoencoder
 Version: $(VERSION)
-Requires: $(PKGS)
-Libs: -L$${libdir} -lvae $(shell pkg-config --libs netpbm 2>/dev/null || echo -lnetpbm) -fopenmp -lm
 Cflags: -I$${includedir}
 endef
+define VAE_PC
+$(PC)
+Name: libvae
+Description: Learned image compression with a variational autoencoder
+Libs: -L$${libdir} -lvae
+endef
+define VAE_STATIC_PC
+$(PC)
+Name: libvae, static
+Description: Learned image compression with a variational autoencoder, the archive, which has training too
+Requires: $(PKGS)
+Libs: -L$${libdir} -l:libvae.a $(shell pkg-config --libs netpbm 2>/dev/null || echo -lnetpbm) -fopenmp -lm
+endef
 $(B)/vae.pc: export TEXT = $(VAE_PC)
-$(B)/vae.pc: $(B)/prefix $(B)/libdir $(B)/flags lib/vae.h
+$(B)/vae-static.pc: export TEXT = $(VAE_STATIC_PC)
+$(B)/vae.pc $(B)/vae-static.pc: $(B)/prefix $(B)/libdir $(B)/flags lib/vae.h
 	@printf '%s\n' "$$TEXT" > $@
+
+# For CMake, which finds the rest from where its file lies: so many folders below the prefix.
+NETPBM := $(patsubst -l%,%,$(filter -l%,$(shell pkg-config --libs netpbm 2>/dev/null || echo -lnetpbm)))
+UP := $(shell echo $(LIBDIR)/cmake/vae | sed 's|[^/][^/]*|..|g')
+$(B)/vae-config%: packaging/vae-config%.in $(B)/libdir $(B)/flags lib/vae.h
+	@sed -e 's|@VERSION@|$(VERSION)|; s|@SONAME@|$(SONAME)|; s|@UP@|$(UP)|' \
+		-e 's|@NETPBM@|$(NETPBM)|; s|@PKGS@|$(PKGS)|' $< > $@
 
 # Stamps hold the flags, the prefix and the folder of libraries of the last build; what depends on
 # them is built again when they change.
@@ -299,11 +331,15 @@ MAN := $(wildcard man/*.[1-8])
 MODELS := $(wildcard models/*.safetensors)
 
 install: all
-	install -d $(DEST)/bin $(DEST)/$(LIBDIR)/pkgconfig $(DEST)/include $(SHARE)/models
+	install -d $(DEST)/bin $(DEST)/include $(SHARE)/models
+	install -d $(DEST)/$(LIBDIR)/pkgconfig $(DEST)/$(LIBDIR)/cmake/vae
 	install -d $(COMPLETIONS) $(MIME) $(THUMBNAILERS)
 	install $(TOOLS) $(B)/vae $(DEST)/bin
 	install -m 644 $(B)/libvae.a $(DEST)/$(LIBDIR)
-	install -m 644 $(B)/vae.pc $(DEST)/$(LIBDIR)/pkgconfig
+	set -e; for so in $(SHARED); do install -m 644 $(B)/$(SO) $(DEST)/$(LIBDIR); \
+		ln -sf $(SO) $(DEST)/$(LIBDIR)/$(SONAME); ln -sf $(SONAME) $(DEST)/$(LIBDIR)/libvae.so; done
+	install -m 644 $(filter %.cmake,$(BESIDE)) $(DEST)/$(LIBDIR)/cmake/vae
+	install -m 644 $(filter %.pc,$(BESIDE)) $(DEST)/$(LIBDIR)/pkgconfig
 	install -m 644 lib/vae.h lib/vae_train.h $(DEST)/include
 	install -m 644 tools/completion.bash $(COMPLETIONS)/vae
 	set -e; for p in $(filter-out vae,$(NAMES)); do ln -sf vae $(COMPLETIONS)/$$p; done
@@ -316,13 +352,17 @@ install: all
 # What install put there, and nothing else: somebody may keep models of his own beside ours.
 uninstall:
 	rm -f $(NAMES:%=$(DEST)/bin/%) $(NAMES:%=$(COMPLETIONS)/%)
-	rm -f $(DEST)/$(LIBDIR)/libvae.a $(DEST)/$(LIBDIR)/pkgconfig/vae.pc
+	rm -f $(addprefix $(DEST)/$(LIBDIR)/,libvae.a libvae.so $(SONAME) $(SO))
+	rm -f $(patsubst $(B)/%,$(DEST)/$(LIBDIR)/pkgconfig/%,$(filter %.pc,$(BESIDE)))
+	rm -f $(patsubst $(B)/%,$(DEST)/$(LIBDIR)/cmake/vae/%,$(filter %.cmake,$(BESIDE)))
 	rm -f $(DEST)/include/vae.h $(DEST)/include/vae_train.h
 	rm -f $(foreach m,$(MAN),$(DEST)/share/man/man$(subst .,,$(suffix $m))/$(notdir $m))
 	rm -f $(MIME)/vae-tools.xml $(THUMBNAILERS)/vae-tools.thumbnailer
-	rm -f $(addprefix $(SHARE)/,batch.mk batch.sh topnm vae.magic) $(MODELS:models/%=$(SHARE)/models/%)
+	rm -f $(addprefix $(SHARE)/,batch.mk batch.sh topnm vae.magic)
+	rm -f $(MODELS:models/%=$(SHARE)/models/%)
 	[ ! -d $(SHARE)/models ] || rmdir --ignore-fail-on-non-empty $(SHARE)/models
 	[ ! -d $(SHARE) ] || rmdir --ignore-fail-on-non-empty $(SHARE)
+	[ ! -d $(DEST)/$(LIBDIR)/cmake/vae ] || rmdir --ignore-fail-on-non-empty $(DEST)/$(LIBDIR)/cmake/vae
 # Debian packages, into B/deb; and whether lintian likes them, and they install, work and go away
 # without a trace (as root).
 deb:

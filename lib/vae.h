@@ -65,8 +65,12 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#ifdef __GNUC__ /* what libvae.so exports is what this header declares */
+#pragma GCC visibility push(default)
+#endif
 
 #define VAE_VERSION "0.1.0"
+const char *vae_version(void); /* the same of the library that runs: a constant string */
 
 /* ---- errors ---------------------------------------------------------------------------------- */
 
@@ -204,6 +208,11 @@ struct vae_model; /* weights, tables and description; opaque */
  * made with it first, except codes, latents and images in memory. */
 int vae_model_load(struct vae_model **model, const char *path, struct vae_error *error);
 
+/* Loads a model from the bytes of a model file, which must stay unchanged until the model is freed.
+ * Its path is NULL. */
+int vae_model_load_memory(struct vae_model **model, const void *bytes, size_t count,
+                          struct vae_error *error);
+
 /* Finds a model by NAME or path (anything with a '/' is a path); NULL means $VAE_MODEL or else
  * "photo". A path's contents are hashed (vae_model_verify): VAE_EMODEL if they were edited under an
  * old id. A NAME is searched as NAME.safetensors in $VAE_MODEL_PATH,
@@ -225,7 +234,7 @@ uint64_t vae_model_id(const struct vae_model *model);
 int vae_model_verify(const struct vae_model *model, struct vae_error *error);
 /* Returns the architecture string, owned by the model; see vae-model(5). */
 const char *vae_model_arch(const struct vae_model *model);
-/* Returns the absolute path of its file, owned by the model. */
+/* Returns the absolute path of its file, owned by the model, or NULL if it is from memory. */
 const char *vae_model_path(const struct vae_model *model);
 /* Returns whether the model was named by path, so that latents should carry the path as a hint. */
 bool vae_model_by_path(const struct vae_model *model);
@@ -348,6 +357,10 @@ int vae_codes_write(const struct vae_codes *codes, FILE *file, int level, struct
 /* Does the same into memory, which the caller frees. */
 int vae_codes_pack(char **bytes, size_t *count, const struct vae_codes *codes, int level,
                    struct vae_error *error);
+/* Reads the first image's codes from memory. VAE_EDATA: malformed, truncated or damaged, or none.
+ */
+int vae_codes_unpack(struct vae_codes **codes, const void *bytes, size_t count, uint64_t max_pixels,
+                     struct vae_error *error);
 /* Returns the bytes of the image before zstd packs them: the header, and slices with their lengths
  * and checksums. */
 uint64_t vae_codes_content_bytes(const struct vae_codes *codes);
@@ -544,6 +557,65 @@ struct vae_sample_options {
 int vae_sample_rows(struct vae_latents_rows **latents, const struct vae_model *model,
                     const struct vae_sample_options *options, struct vae_error *error);
 
+/* ---- memory to memory ------------------------------------------------------------------------ */
+
+/* The samples of a picture in the caller's array: rows from the top, the samples of a pixel side by
+ * side, colours before alpha. 0 is black, and transparent. */
+struct vae_pixels {
+	uint32_t width, height; /* pixels, 1 to 2^31 - 1 each */
+	int channels;           /* 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha */
+	int bits;               /* of a sample: 8, an uint8_t, or 16, an uint16_t of this machine */
+	uint16_t maxval;        /* white, opaque alpha: 1 to 2^bits - 1; 0: 2^bits - 1 */
+	size_t stride;          /* bytes from the start of a row to that of the next; 0: without gaps */
+	void *samples;          /* height rows; aligned or not */
+};
+
+/* Receives the share of the work that is done, in the calling thread. The share rises to 1 in steps
+ * of about a million pixels. Returns true to continue, false to stop with VAE_ESTOP. */
+typedef bool vae_progress(void *context, double share);
+
+struct vae_compress_options {
+	double quality;         /* 0 (smallest file) to 100, default 50; unused if lossless */
+	bool lossless;          /* keeps every sample; needs no model */
+	bool keep_invisible;    /* keeps colours where alpha is 0; else vae_image_rows_fill */
+	int effort;             /* as in vae_quantise */
+	int threads;            /* 1 to 1024; 0: as many as OpenMP would give the caller */
+	vae_progress *progress; /* NULL: none */
+	void *context;          /* handed to progress */
+	const struct vae_codes_metadata *metadata; /* [metadata_count], to travel with the picture */
+	int metadata_count;
+};
+void vae_compress_defaults(struct vae_compress_options *options);
+
+/* Compresses a picture to the bytes of a .lat file, the same that vae-enc and vae-quant write.
+ * model may be NULL if lossless, options NULL for the defaults. The caller frees *bytes with free.
+ * VAE_EARG: pixels or options out of range, or a sample above maxval. */
+int vae_compress(uint8_t **bytes, size_t *count, const struct vae_model *model,
+                 const struct vae_pixels *pixels, const struct vae_compress_options *options,
+                 struct vae_error *error);
+
+struct vae_decompress_options { /* all zero: the defaults */
+	int threads;                /* as above */
+	int reduce;                 /* 4 or 8: as in vae_decode_reduced_rows; 0 or 1: the whole size */
+	uint64_t max_pixels;        /* VAE_ELIMIT beyond; 0: VAE_MAX_PIXELS */
+	vae_progress *progress;     /* NULL: none */
+	void *context;              /* handed to progress */
+	vae_codes_metadata_found *metadata; /* called for the metadata of the picture; or NULL */
+	void *metadata_context;             /* handed to it */
+};
+/* Decompresses the codes of one picture. If model is NULL, vae_model_find_id looks for theirs. If
+ * pixels->samples is NULL, *pixels is filled, with 8 bits if maxval is below 256, and the caller
+ * frees samples with free. Otherwise the shape must be that of the picture (VAE_EARG; 16 bits may
+ * take 8), the samples are written there, and maxval is set; after a failure some rows may have
+ * been written. VAE_EDATA: the codes are damaged, or of more than one picture. */
+int vae_decompress(struct vae_pixels *pixels, const struct vae_model *model, const void *bytes,
+                   size_t count, const struct vae_decompress_options *options,
+                   struct vae_error *error);
+/* Reads the head of codes, and the shape that vae_decompress gives *pixels, without samples; either
+ * may be NULL. max_pixels as in vae_image_new. */
+int vae_codes_describe(struct vae_head *head, struct vae_pixels *pixels, const void *bytes,
+                       size_t count, uint64_t max_pixels, struct vae_error *error);
+
 /* ---- salvage --------------------------------------------------------------------------------- */
 
 /* A damaged part of a stream of codes. */
@@ -641,6 +713,9 @@ int vae_model_parts(const struct vae_model *model, struct vae_part *parts, int r
  * the model. */
 const char *vae_model_metadata(const struct vae_model *model, const char *key);
 
+#ifdef __GNUC__
+#pragma GCC visibility pop
+#endif
 #ifdef __cplusplus
 }
 #endif

@@ -1,6 +1,6 @@
 #!/bin/bash
-# make deb: packages of this tree, vae-tools and libvae-dev, into B/deb. The packaging is in
-# packaging/debian; version, maintainer and date are filled in: the maintainer is DEBFULLNAME
+# make deb: packages of this tree, those of packaging/debian/control, into B/deb. The packaging is
+# in packaging/debian; version, maintainer and date are filled in: the maintainer is DEBFULLNAME
 # <DEBEMAIL>, the date that of SOURCE_DATE_EPOCH, or of the last commit.
 set -euo pipefail
 cd "$(dirname "$0")/.."

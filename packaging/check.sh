@@ -12,8 +12,9 @@ if [ "$(id -u)" -ne 0 ]; then
 	exit 0
 fi
 tools/deps.sh lintian:lintian dh:debhelper dpkg-buildpackage:dpkg-dev || exit 1
-for package in vae-tools libvae-dev; do
-	if grep -qv not-installed <<<"$(dpkg-query -W -f '${db:Status-Status}\n' $package 2>/dev/null || echo not-installed)"; then
+names=(vae-tools libvae0 libvae-dev)
+for package in "${names[@]}"; do
+	if grep -qv not-installed <<<"$(dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null || echo not-installed)"; then
 		echo "Bail out! $package is installed here"
 		exit 1
 	fi
@@ -22,10 +23,11 @@ done
 . tests/unit/tap.sh
 
 work=$(mktemp -d) || exit 1
-trap 'dpkg --purge vae-tools libvae-dev >/dev/null 2>&1; rm -rf "$work"' EXIT
+trap 'dpkg --purge "${names[@]}" >/dev/null 2>&1; rm -rf "$work"' EXIT
 
 check "make deb" packaging/build.sh || { tap_done; exit 1; }
-packages=("$B"/deb/vae-tools_*.deb "$B"/deb/libvae-dev_*.deb)
+packages=()
+for package in "${names[@]}"; do packages+=("$B/deb/${package}_"*.deb); done
 tags=$(lintian --allow-root --fail-on none --tag-display-limit 0 -L '>=warning' "$B"/deb/*.changes)
 none "lintian finds neither errors nor warnings" "$(grep '^[EW]:' <<<"$tags")"
 
@@ -63,7 +65,7 @@ else
 	check "manuals" manuals
 fi
 library() (
-	sed -n '/^#include/,/^\.Ed/p' man/vae.3 | sed '/^\.Ed/d; s/\\e/\\/g; s/\\-/-/g; s/\\&//g' >"$work/page.c"
+	awk '/^#include <stdio/ { at++; on = at == 1 } /^\.Ed/ { on = 0 } on' man/vae.3 | sed 's/\\e/\\/g; s/\\-/-/g; s/\\&//g' >"$work/page.c"
 	cd "$work" || return 1
 	# shellcheck disable=SC2046 # lists of flags
 	${CC:-cc} page.c $(pkg-config --cflags --libs vae) -o page && env -i HOME="$work" ./page <in.ppm | cmp - x.lat
@@ -71,7 +73,7 @@ library() (
 check "a program compiles against libvae-dev, and does what the others do" library
 check "vae.pc lies where this machine's libraries do" test -e "/usr/lib/$(dpkg-architecture -qDEB_HOST_MULTIARCH)/pkgconfig/vae.pc"
 
-check "dpkg --purge" dpkg --purge vae-tools libvae-dev
+check "dpkg --purge" dpkg --purge "${names[@]}"
 listing >"$work/after"
 check "nothing is left" diff "$work/before" "$work/after"
 tap_done

@@ -79,31 +79,79 @@ int main(void)
 	return vae_model_find(&model, "/no/such/model", &e) != VAE_EMODEL && vae_model_find(&model, "/no/such/model", &e) != VAE_EIO;
 }
 END
+# flags PACKAGE: what pkg-config says for the tree that was moved
+flags() { PKG_CONFIG_PATH=$tmp/moved/lib/pkgconfig pkg-config --define-variable=prefix="$tmp/moved" --cflags --libs "$1"; }
+export LD_LIBRARY_PATH=$tmp/moved/lib # which the loader would know, were it installed in earnest
+# user PACKAGE
 user() {
 	local flags
-	flags=$(PKG_CONFIG_PATH=$tmp/moved/lib/pkgconfig pkg-config --define-variable=prefix="$tmp/moved" --cflags --libs vae) || return 1
+	flags=$(flags "$1") || return 1
 	# shellcheck disable=SC2086 # lists of flags
 	$CC $sanitize "$tmp/user.c" $flags -o "$tmp/user" && "$tmp/user"
 }
 sanitize=$(grep -o -e '-fsanitize=[^ ]*' "$B/flags" | tr '\n' ' ')
-check "a program compiles against vae.pc" user
+check "a program compiles against vae.pc" user vae
+check "it is linked with the shared library" grep -q 'NEEDED *libvae\.so\.0$' <(objdump -p "$tmp/user")
+check "a program compiles against vae-static.pc" user vae-static
+none "it needs no shared library" "$(objdump -p "$tmp/user" | grep libvae)"
+cat >"$tmp/user.c" <<'END'
+#include <vae_train.h>
+int main(void)
+{
+	struct vae_train_options o;
+	vae_train_defaults(&o);
+	return o.batch;
+}
+END
+check "a program that trains compiles against vae-static.pc" user vae-static
+# cmake_ TARGET
+cmake_() (
+	rm -rf "$tmp/cmake" && mkdir "$tmp/cmake" && cd "$tmp/cmake" || return 1
+	printf '%s\n' 'cmake_minimum_required(VERSION 3.13)' 'project(user C CXX)' \
+		'find_package(vae 0.1 REQUIRED)' 'add_executable(user user.cpp)' "target_link_libraries(user $1)" >CMakeLists.txt
+	printf '#include <vae.h>\nint main() { return vae_colours(VAE_RGB) != 3; }\n' >user.cpp
+	cmake -DCMAKE_PREFIX_PATH="$tmp/moved" -DCMAKE_CXX_FLAGS="$sanitize" . && cmake --build . && ./user
+)
+wrong_version() { ! (cd "$tmp/cmake" && sed -i 's/vae 0.1/vae 0.2/' CMakeLists.txt && cmake .); }
+if command -v cmake >/dev/null && command -v c++ >/dev/null; then
+	check "a C++ program compiles by way of CMake" cmake_ vae::vae
+	check "and statically" cmake_ vae::vae_static
+	check "CMake is told that this is no later version" wrong_version
+else
+	skip "CMake finds the library" "optional: no cmake"
+fi
 
-# The program of vae(3), compiled in the same way, makes the codes that the programs make, and
+# The programs of vae(3), compiled in the same way: one makes the codes that the programs make, and
 # pictures of them.
-page_program() { sed -n '/^#include/,/^\.Ed/p' man/vae.3 | sed '/^\.Ed/d; s/\\e/\\/g; s/\\-/-/g; s/\\&//g'; }
-# shellcheck disable=SC2016 # the inner shell's own
-manual() (
-	page_program >"$tmp/page.c"
-	flags=$(PKG_CONFIG_PATH=$tmp/moved/lib/pkgconfig pkg-config --define-variable=prefix="$tmp/moved" --cflags --libs vae) || return 1
+# page_program N: the one of that number
+page_program() {
+	awk -v n="$1" '/^#include <stdio/ { at++; on = at == n } /^\.Ed/ { on = 0 } on' man/vae.3 |
+		sed 's/\\e/\\/g; s/\\-/-/g; s/\\&//g'
+}
+# compiled N: makes it $tmp/page
+compiled() {
+	local flags
+	page_program "$1" >"$tmp/page.c"
+	flags=$(flags vae) || return 1
 	# shellcheck disable=SC2086
-	$CC $sanitize -std=c99 -Wall -Wextra -Werror "$tmp/page.c" $flags -o "$tmp/page" || return 1
-	cd "$tmp" && env -i PATH="$tmp/moved/bin:/usr/bin:/bin" HOME="$tmp" VAE_MODEL_PATH="$tmp/moved/share/vae-tools/models" bash -o pipefail -c '
+	$CC $sanitize -std=c99 -Wall -Wextra -Werror "$tmp/page.c" $flags -o "$tmp/page"
+}
+installed() (
+	cd "$tmp" && env -i PATH="$tmp/moved/bin:/usr/bin:/bin" HOME="$tmp" LD_LIBRARY_PATH="$LD_LIBRARY_PATH" \
+		VAE_MODEL_PATH="$tmp/moved/share/vae-tools/models" "$@"
+)
+# shellcheck disable=SC2016 # the inner shell's own
+streams() {
+	compiled 1 && installed bash -o pipefail -c '
 		cat in.ppm in.ppm >two.ppm &&
 		./page <two.ppm >page.lat && vae-enc two.ppm | vae-quant | cmp - page.lat &&
 		./page -d <page.lat >page.ppm && vae-dec page.lat | cmp - page.ppm &&
 		! ./page -d <in.ppm 2>words && grep -q "^./page: codes: " words && ! ./page -d <page.lat >/dev/full'
-)
-check "the program of vae(3) compiles, and does what the programs do" manual
+}
+check "the first program of vae(3) compiles, and does what the programs do" streams
+memory() { compiled 2 && installed ./page >"$tmp/says" && grep -qx '[0-9]* bytes, 160 x 120 pixels' "$tmp/says"; }
+check "the second compresses in memory, and takes it back" memory
+
 words() { sed -n '/^#include/,$p' lib/vae.h lib/vae_train.h | grep -v '^typedef' | grep -oE '\bvae_[a-z_]+\(' | tr -d '(' | sort -u; }
 none "vae(3) names each function of the public headers" "$(comm -23 <(words) <(grep -oE '^\.(It )?F[no] .*' man/vae.3 | grep -oE 'vae_[a-z_]+' | sort -u))"
 plusplus() { printf '#include "vae_train.h"\nint main() { return vae_colours(VAE_RGB) != 3; }\n' | c++ -x c++ -Wall -Wextra -Werror -fsyntax-only -Ilib -; }
@@ -129,17 +177,19 @@ if check "files of all kinds" samples; then
 	kind "a model" "$newest" "VAE model, version 1, photo, model $id"
 	kind "other zstd frames as before" "$tmp/in.ppm.zst" "Zstandard compressed data (v0.8+), Dictionary ID: None"
 fi
-check "vae.pc carries the version" grep -qx "Version: $(sed -n 's/^.define VAE_VERSION "\(.*\)"/\1/p' lib/vae.h)" "$tmp/moved/lib/pkgconfig/vae.pc"
+version=$(sed -n 's/^.define VAE_VERSION "\(.*\)"/\1/p' lib/vae.h)
+check "vae.pc carries the version" grep -qx "Version: $version" "$tmp/moved/lib/pkgconfig/vae.pc"
+check "libvae.so is version $version" test "$(readlink -f "$tmp/moved/lib/libvae.so")" = "$(readlink -f "$tmp/moved")/lib/libvae.so.$version"
 
 mv "$tmp/moved" "$tmp/stage$prefix"
 check "make uninstall" make_ uninstall DESTDIR="$tmp/stage" PREFIX="$prefix"
 check "uninstall leaves no file" test -z "$(find "$tmp/stage" ! -type d)"
-check "uninstall leaves no folder of its own" test ! -e "$tmp/stage$prefix/share/vae-tools"
+check "uninstall leaves no folder of its own" test ! -e "$tmp/stage$prefix/share/vae-tools" -a ! -e "$tmp/stage$prefix/lib/cmake/vae"
 
 # A tree with files of others, in the same folders, comes out as it went in.
 populate() (
-	cd "$1" && mkdir -p bin lib/pkgconfig include share/{mime/packages,thumbnailers,man/man{1,3,5,7},vae-tools/models,bash-completion/completions} &&
-		for file in bin/vae-mine bin/convert lib/libvae2.a lib/pkgconfig/vae2.pc include/vae2.h share/man/man1/vae-mine.1 share/man/man7/vaeother.7 \
+	cd "$1" && mkdir -p bin lib/{pkgconfig,cmake/vae2} include share/{mime/packages,thumbnailers,man/man{1,3,5,7},vae-tools/models,bash-completion/completions} &&
+		for file in bin/vae-mine bin/convert lib/libvae2.a lib/pkgconfig/vae2.pc lib/libvae.so.2 lib/cmake/vae2/vae-config.cmake include/vae2.h share/man/man1/vae-mine.1 share/man/man7/vaeother.7 \
 			share/vae-tools/mine.mk share/mime/packages/mine.xml share/thumbnailers/mine.thumbnailer share/vae-tools/models/mine.safetensors share/bash-completion/completions/vae-mine; do
 			echo mine >"$file"
 		done

@@ -105,13 +105,28 @@ if [ ${#objects[@]} -gt 0 ] && command -v nm >/dev/null; then
 		"$(calls '(__isoc[0-9]*_)?(v?[sf]?scanf|strto(d|f|ld))|ato[fil]l?|setlocale|__ctype_b_loc' "${objects[@]}" | grep -v base/text.o)"
 	none "no program enters a locale" "$(calls '(set|new|use)locale' "$B"/obj/tools/*.o)"
 	none "the library does not print" "$(calls 'printf|__printf_chk|puts|putchar|perror|stdout|stderr' "${objects[@]}")"
-	none "the library does not exit" "$(calls 'exit|_exit|quick_exit|abort|err|errx' "${objects[@]}")"
+	none "the library does not exit" "$(calls 'exit|_exit|quick_exit|abort|err|errx|__assert_fail' "${objects[@]}")"
+	none "the library leaves signals and the environment alone" \
+		"$(calls 'signal|sig(action|procmask|altstack)|pthread_sigmask|raise|alarm|setitimer|(set|unset|put|clear)env' "${objects[@]}")"
 	none "train does not call the codec" "$(calls "$(defined "${codec[@]}")" "${train[@]}")"
 	none "the codec does not call train" "$(calls "$(defined "${train[@]}")" "${codec[@]}")"
 else
-	for what in reals locale print exit codec train; do
+	for what in reals locale print exit signals codec train; do
 		count=$((count + 1))
 		echo "ok $count - $what # skip no objects in $B or no nm"
 	done
+fi
+
+# The functions that a header declares, and those that a shared library exports.
+declared() { ${CC:-cc} -E -P -x c "$1" | grep -v '^typedef' | grep -oE '\bvae_[a-z0-9_]+\(' | tr -d '(' | sort -u; }
+exported() { nm -D --defined-only "$1" | awk '$2 != "A" { sub(/@.*/, "", $NF); print $NF }' | sort; }
+if [ -e "$B/libvae.so" ] && command -v nm >/dev/null; then
+	check "vae.h declares functions" test "$(declared lib/vae.h | wc -l)" -gt 60
+	none "libvae.so exports what vae.h declares, and nothing else" "$(diff <(declared lib/vae.h) <(exported "$B/libvae.so"))"
+	none "Debian's package knows these symbols" \
+		"$(diff <(sed -n 's/^ \(vae_[a-z0-9_]*\)@VAE_0 .*/\1/p' packaging/debian/libvae0.symbols | sort) <(exported "$B/libvae.so"))"
+	check "it is libvae.so.0" grep -q 'SONAME *libvae\.so\.0$' <(objdump -p "$B/libvae.so")
+else
+	skip "libvae.so exports what vae.h declares" "optional: a static build, or no nm"
 fi
 tap_done

@@ -20,14 +20,25 @@ int vae_file_open(struct vae_file *file, const char *path, struct vae_error *err
 		close(fd);
 		return vae_fail(error, VAE_EIO, "not a regular file");
 	}
-	*file = (struct vae_file){fd, (uint64_t)st.st_size, st.st_mtim};
+	*file = (struct vae_file){.fd = fd, .size = (uint64_t)st.st_size, .modified = st.st_mtim};
 	return 0;
+}
+
+struct vae_file vae_file_memory(const void *bytes, size_t count)
+{
+	return (struct vae_file){.fd = -1, .memory = bytes, .size = count};
 }
 
 int vae_file_read(const struct vae_file *file, void *bytes, size_t size, uint64_t offset,
                   struct vae_error *error)
 {
 	uint8_t *to = bytes;
+	if (file->memory) {
+		if (offset > file->size || size > file->size - offset)
+			return vae_fail(error, VAE_EDATA, "truncated");
+		memcpy(to, file->memory + offset, size);
+		return 0;
+	}
 	while (size) {
 		ssize_t n = pread(file->fd, to, size, (off_t)offset);
 		if (n < 0 && errno == EINTR)
@@ -46,6 +57,8 @@ int vae_file_read(const struct vae_file *file, void *bytes, size_t size, uint64_
 int vae_file_unchanged(const struct vae_file *file, struct vae_error *error)
 {
 	struct stat st;
+	if (file->memory)
+		return 0;
 	if (fstat(file->fd, &st))
 		return vae_fail(error, VAE_EIO, "cannot be read: %s", strerror(errno));
 	if ((uint64_t)st.st_size == file->size && st.st_mtim.tv_sec == file->modified.tv_sec &&
@@ -54,4 +67,8 @@ int vae_file_unchanged(const struct vae_file *file, struct vae_error *error)
 	return vae_fail(error, VAE_EDATA, "changed while it was in use");
 }
 
-void vae_file_close(struct vae_file *file) { close(file->fd); }
+void vae_file_close(struct vae_file *file)
+{
+	if (!file->memory)
+		close(file->fd);
+}

@@ -1,4 +1,4 @@
-/* file.h - regular files that are read by position. */
+/* file.h - regular files, or the same in memory, that are read by position. */
 #ifndef VAE_BASE_FILE_H
 #define VAE_BASE_FILE_H
 
@@ -9,7 +9,8 @@
 /* A file held open. Its bytes are copied, never mapped: if another process rewrites or truncates
  * the file, the reader gets an error instead of SIGBUS. */
 struct vae_file {
-	int fd;                   /* owned */
+	int fd;                   /* owned; unused where there is memory */
+	const uint8_t *memory;    /* [size], not owned; NULL: the file is read */
 	uint64_t size;            /* bytes, when it was opened */
 	struct timespec modified; /* the time of its last change, when it was opened */
 };
@@ -17,6 +18,8 @@ struct vae_file {
 /* Opens a regular file; the caller calls vae_file_close. VAE_EIO: the file cannot be opened or is
  * not regular. */
 int vae_file_open(struct vae_file *file, const char *path, struct vae_error *error);
+/* Makes one of bytes in memory, which must outlive it. */
+struct vae_file vae_file_memory(const void *bytes, size_t count);
 /* Reads `size` bytes from `offset` on. VAE_EIO: reading failed; VAE_EDATA: the file ends earlier.
  */
 int vae_file_read(const struct vae_file *file, void *bytes, size_t size, uint64_t offset,

@@ -231,14 +231,15 @@ static int check_file(struct vae_model *m, json_t *root, struct vae_error *error
 	return rc ? rc : vae_weights_reserve(&m->weights, &m->nets->params, error);
 }
 
-/* Prefixes a message with the file's name (its end, if it is long). Faults in the file's contents
- * become faults of the model, whoever found them. */
+/* Prefixes a message with the file's name (its end, if it is long; NULL: memory). Faults in the
+ * file's contents become faults of the model, whoever found them. */
 static int blame(const char *path, struct vae_error *error, int rc)
 {
 	if (rc != VAE_EMEM)
 		rc = VAE_EMODEL;
 	if (error) {
 		struct vae_error inner = *error;
+		path = path ? path : "in memory";
 		size_t length = strlen(path);
 		vae_fail(error, (enum vae_err)rc, "model %s%s: %.200s", length > 150 ? "..." : "",
 		         length > 150 ? path + length - 150 : path, inner.text);
@@ -246,13 +247,16 @@ static int blame(const char *path, struct vae_error *error, int rc)
 	return rc;
 }
 
-static int file_new(struct vae_model_file **file, const char *path, struct vae_error *error)
+static int file_new(struct vae_model_file **file, const char *path, const struct vae_file *memory,
+                    struct vae_error *error)
 {
 	struct vae_model_file *f;
 	int rc = vae_alloc(&f, 1, sizeof *f, error);
 	if (rc)
 		return rc;
-	if ((rc = vae_file_open(&f->file, path, error))) {
+	if (memory) {
+		f->file = *memory;
+	} else if ((rc = vae_file_open(&f->file, path, error))) {
 		free(f);
 		return rc;
 	}
@@ -261,14 +265,16 @@ static int file_new(struct vae_model_file **file, const char *path, struct vae_e
 	return 0;
 }
 
-/* Opens a model's file and parses its header. The caller owns *root after a success. */
-static int begin(struct vae_model **model, json_t **root, const char *path, struct vae_error *error)
+/* Opens a model's file, or memory if that is not NULL, and parses its header. The caller owns *root
+ * after a success. */
+static int begin(struct vae_model **model, json_t **root, const char *path,
+                 const struct vae_file *memory, struct vae_error *error)
 {
 	struct vae_model *m;
 	int rc = vae_alloc(&m, 1, sizeof *m, error);
 	if (rc)
 		return rc;
-	if ((rc = file_new(&m->file, path, error)) ||
+	if ((rc = file_new(&m->file, path, memory, error)) ||
 	    (rc = read_header(root, &m->file->data, &m->file->file, error)))
 		vae_model_free(m);
 	else
@@ -276,12 +282,14 @@ static int begin(struct vae_model **model, json_t **root, const char *path, stru
 	return rc;
 }
 
-/* Completes loading. */
+/* Completes loading. path is NULL for memory. */
 static int complete(struct vae_model *m, json_t *root, const char *path, struct vae_error *error)
 {
 	int rc;
 	if ((rc = take_description(m, root, error)) || (rc = check_file(m, root, error)))
 		return rc;
+	if (!path)
+		return 0;
 	/* A file without a name of its own, such as /proc/self/fd/4 of a pipe's copy, keeps the name by
 	 * which it was opened. */
 	if (!(m->path = realpath(path, NULL)) && !(*path == '/' && (m->path = strdup(path))))
@@ -290,14 +298,15 @@ static int complete(struct vae_model *m, json_t *root, const char *path, struct 
 	return 0;
 }
 
-int vae_model_load(struct vae_model **model, const char *path, struct vae_error *error)
+static int load(struct vae_model **model, const char *path, const struct vae_file *memory,
+                struct vae_error *error)
 {
 	json_t *root = NULL;
 	struct vae_model *m = NULL;
 	int rc = vae_isa_check(error);
 	if (rc)
 		return rc;
-	rc = begin(&m, &root, path, error);
+	rc = begin(&m, &root, path, memory, error);
 	if (!rc)
 		rc = complete(m, root, path, error);
 	json_decref(root);
@@ -309,6 +318,18 @@ int vae_model_load(struct vae_model **model, const char *path, struct vae_error 
 	return 0;
 }
 
+int vae_model_load(struct vae_model **model, const char *path, struct vae_error *error)
+{
+	return load(model, path, NULL, error);
+}
+
+int vae_model_load_memory(struct vae_model **model, const void *bytes, size_t count,
+                          struct vae_error *error)
+{
+	struct vae_file memory = vae_file_memory(bytes, count);
+	return load(model, NULL, &memory, error);
+}
+
 int vae_model_load_id(struct vae_model **model, const char *path, uint64_t id,
                       struct vae_error *error)
 {
@@ -316,7 +337,7 @@ int vae_model_load_id(struct vae_model **model, const char *path, uint64_t id,
 	struct vae_model *m = NULL;
 	uint64_t claimed;
 	struct vae_error why;
-	int rc = begin(&m, &root, path, &why);
+	int rc = begin(&m, &root, path, NULL, &why);
 	if (rc == VAE_EMEM) /* the file's id is unknown; "no such model" would be misleading */
 		return blame(path, error, vae_fail(error, VAE_EMEM, "%s", why.text));
 	if (rc)

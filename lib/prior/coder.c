@@ -27,7 +27,6 @@
 
 #include "base/bytes.h"
 
-#include <assert.h>
 #include <math.h>
 
 #define STATES       ((int)(sizeof(((struct vae_coder_decoder *)0)->state) / sizeof(uint64_t)))
@@ -213,7 +212,6 @@ static int32_t pull_escape(struct vae_coder_decoder *d, int lane, int32_t bound)
 static inline int32_t decode_symbol(struct vae_coder_decoder *d, int lane, uint8_t index)
 {
 	const struct vae_cdfs *scales = d->scales;
-	assert(index < VAE_SCALES);
 	int32_t bound = scales->bound[index];
 	const uint16_t *c = scales->cumulative + scales->first[index];
 	int32_t s = vae_cdfs_find(scales, index, (uint32_t)(d->state[lane] & 0xffff));

@@ -334,6 +334,25 @@ int vae_codes_reader_new(struct vae_codes_reader **reader, FILE *file, uint64_t 
 	return 0;
 }
 
+int vae_codes_unpack(struct vae_codes **codes, const void *bytes, size_t count, uint64_t max_pixels,
+                     struct vae_error *error)
+{
+	struct vae_codes_reader *reader;
+	FILE *file = count ? fmemopen((void *)bytes, count, "rb") : NULL;
+	if (!file)
+		return count ? vae_fail_errno(error, "cannot read memory")
+		             : vae_fail(error, VAE_EDATA, "no codes in 0 bytes");
+	int rc = vae_codes_reader_new(&reader, file, max_pixels, error);
+	if (!rc) {
+		rc = vae_codes_read(codes, reader, error);
+		vae_codes_reader_free(reader);
+		if (rc == 0)
+			rc = vae_fail(error, VAE_EDATA, "no codes in %zu bytes", count);
+	}
+	fclose(file);
+	return rc < 0 ? rc : 0;
+}
+
 void vae_codes_reader_metadata(struct vae_codes_reader *r, vae_codes_metadata_found *found,
                                void *context)
 {

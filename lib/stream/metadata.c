@@ -53,14 +53,13 @@ int vae_codes_metadata_check(const struct vae_codes_metadata *m, struct vae_erro
 	return 0;
 }
 
-int vae_codes_metadata_write(const struct vae_codes_metadata *m, FILE *file,
-                             struct vae_error *error)
+int vae_metadata_append(struct vae_buffer *frames, const struct vae_codes_metadata *m,
+                        struct vae_error *error)
 {
-	struct vae_buffer frame = {0};
 	int rc = vae_codes_metadata_check(m, error);
 	if (rc)
 		return rc;
-	uint8_t *p = vae_buffer_extend(&frame, FRAME_BYTES + AROUND + m->bytes, error);
+	uint8_t *p = vae_buffer_extend(frames, FRAME_BYTES + AROUND + m->bytes, error);
 	if (!p)
 		return VAE_EMEM;
 	vae_put32(p, FRAME_MAGIC);
@@ -72,6 +71,16 @@ int vae_codes_metadata_write(const struct vae_codes_metadata *m, FILE *file,
 	vae_put16(content + 6, 0);
 	memcpy(data, m->data, m->bytes);
 	vae_put32(data + m->bytes, vae_codes_checksum(content, HEAD_BYTES + m->bytes));
+	return 0;
+}
+
+int vae_codes_metadata_write(const struct vae_codes_metadata *m, FILE *file,
+                             struct vae_error *error)
+{
+	struct vae_buffer frame = {0};
+	int rc = vae_metadata_append(&frame, m, error);
+	if (rc)
+		return rc;
 	if (fwrite(frame.data, 1, frame.size, file) != frame.size)
 		rc = vae_fail_errno(error, "cannot write metadata");
 	vae_buffer_clear(&frame);

@@ -19,4 +19,8 @@ int vae_metadata_tap(struct vae_metadata_tap *tap, const uint8_t *data, size_t b
                      struct vae_error *error);
 void vae_metadata_tap_clear(struct vae_metadata_tap *tap);
 
+/* Appends a frame of metadata to *frames. Fails as vae_codes_metadata_check does. */
+int vae_metadata_append(struct vae_buffer *frames, const struct vae_codes_metadata *metadata,
+                        struct vae_error *error);
+
 #endif

@@ -1,0 +1,3 @@
+#include "base/error.h"
+
+const char *vae_version(void) { return VAE_VERSION; }
