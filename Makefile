@@ -3,7 +3,7 @@
 #   make              the programs, into build/ (they find models/); the system stays as it is
 #   make demo         dependencies, programs, and a photograph compressed and decompressed
 #   make check        dependencies, programs, all tests, and a list of those skipped
-#   make install      PREFIX=/usr/local DESTDIR= LIBDIR=lib (below PREFIX)
+#   make install      PREFIX=/usr/local DESTDIR=, and below PREFIX LIBDIR=lib PYTHONDIR=DIR
 #   make uninstall    with the same
 #   make deps         installs missing Debian packages with apt-get, and asks if it can
 #                     DEPS=yes: without asking; DEPS=no: lists them (wherever deps is needed)
@@ -115,7 +115,7 @@ SCRIPTS := $(LONG) $(filter-out $(LONG) $(APART),$(wildcard tests/*.sh) $(wildca
 # How others find the library.
 BESIDE := $(addprefix $(B)/,vae.pc vae-static.pc vae-config.cmake vae-config-version.cmake)
 
-all: $(TOOLS) $(B)/vae $(B)/libvae.a $(SHARED) $(BESIDE)
+all: $(TOOLS) $(B)/vae $(B)/libvae.a $(SHARED) $(BESIDE) $(B)/python/vae.py
 unit: $(UNIT) $(REPLAY) $(FAULTS)
 benches: $(BENCH)
 
@@ -142,7 +142,8 @@ $(B)/libvae.a: $(LIB_OBJ)
 	$(Q)$(AR) rcs $@.new $^ && mv $@.new $@
 $(B)/$(SO): $(SO_OBJ) packaging/libvae.map
 	$(call say,LD,$@)
-	$(Q)$(LINK) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=packaging/libvae.map $(SO_OBJ) $(LIBS) -o $@
+	$(Q)$(LINK) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=packaging/libvae.map \
+		$(SO_OBJ) $(LIBS) -o $@
 $(B)/libvae.so: $(B)/$(SO)
 	@ln -sfn $(SO) $(B)/$(SONAME) && ln -sfn $(SONAME) $@
 $(B)/vae-%: $(B)/obj/tools/vae-%.o $(TOOL_COMMON) $(B)/libvae.a
@@ -215,6 +216,10 @@ UP := $(shell echo $(LIBDIR)/cmake/vae | sed 's|[^/][^/]*|..|g')
 $(B)/vae-config%: packaging/vae-config%.in $(B)/libdir $(B)/flags lib/vae.h
 	@sed -e 's|@VERSION@|$(VERSION)|; s|@SONAME@|$(SONAME)|; s|@UP@|$(UP)|' \
 		-e 's|@NETPBM@|$(NETPBM)|; s|@PKGS@|$(PKGS)|' $< > $@
+
+$(B)/python/vae.py: python/vae.py lib/vae.h
+	@mkdir -p $(@D)
+	@sed 's|@VERSION@|$(VERSION)|; s|@SONAME@|$(SONAME)|' $< > $@
 
 # Stamps hold the flags, the prefix and the folder of libraries of the last build; what depends on
 # them is built again when they change.
@@ -326,12 +331,16 @@ SHARE = $(DEST)/share/vae-tools
 COMPLETIONS = $(DEST)/share/bash-completion/completions
 MIME = $(DEST)/share/mime/packages
 THUMBNAILERS = $(DEST)/share/thumbnailers
+# Where a Python below the prefix looks for modules; for lack of one, Debian's name.
+PYTHONDIR ?= $(or $(shell python3 -c 'import sys; print(next(p[len("$(PREFIX)/"):] for p in sys.path \
+	if p.startswith("$(PREFIX)/lib/python") and p.endswith("-packages")))' 2>/dev/null),\
+	lib/python3/dist-packages)
 NAMES := $(TOOL_SRC:tools/%.c=%) vae
 MAN := $(wildcard man/*.[1-8])
 MODELS := $(wildcard models/*.safetensors)
 
 install: all
-	install -d $(DEST)/bin $(DEST)/include $(SHARE)/models
+	install -d $(DEST)/bin $(DEST)/include $(DEST)/$(PYTHONDIR) $(SHARE)/models
 	install -d $(DEST)/$(LIBDIR)/pkgconfig $(DEST)/$(LIBDIR)/cmake/vae
 	install -d $(COMPLETIONS) $(MIME) $(THUMBNAILERS)
 	install $(TOOLS) $(B)/vae $(DEST)/bin
@@ -341,6 +350,7 @@ install: all
 	install -m 644 $(filter %.cmake,$(BESIDE)) $(DEST)/$(LIBDIR)/cmake/vae
 	install -m 644 $(filter %.pc,$(BESIDE)) $(DEST)/$(LIBDIR)/pkgconfig
 	install -m 644 lib/vae.h lib/vae_train.h $(DEST)/include
+	install -m 644 $(B)/python/vae.py $(DEST)/$(PYTHONDIR)
 	install -m 644 tools/completion.bash $(COMPLETIONS)/vae
 	set -e; for p in $(filter-out vae,$(NAMES)); do ln -sf vae $(COMPLETIONS)/$$p; done
 	install -m 644 tools/batch.mk tools/vae.magic $(SHARE)
@@ -351,7 +361,7 @@ install: all
 	set -e; for m in $(MAN); do install -D -m 644 $$m $(DEST)/share/man/man$${m##*.}/$${m##*/}; done
 # What install put there, and nothing else: somebody may keep models of his own beside ours.
 uninstall:
-	rm -f $(NAMES:%=$(DEST)/bin/%) $(NAMES:%=$(COMPLETIONS)/%)
+	rm -f $(NAMES:%=$(DEST)/bin/%) $(NAMES:%=$(COMPLETIONS)/%) $(DEST)/$(PYTHONDIR)/vae.py
 	rm -f $(addprefix $(DEST)/$(LIBDIR)/,libvae.a libvae.so $(SONAME) $(SO))
 	rm -f $(patsubst $(B)/%,$(DEST)/$(LIBDIR)/pkgconfig/%,$(filter %.pc,$(BESIDE)))
 	rm -f $(patsubst $(B)/%,$(DEST)/$(LIBDIR)/cmake/vae/%,$(filter %.cmake,$(BESIDE)))

@@ -22,6 +22,7 @@ prefix=$(cat "$B/prefix")
 # programs.
 check "make install DESTDIR=" make_ install DESTDIR="$tmp/stage" PREFIX="$prefix"
 mv "$tmp/stage$prefix" "$tmp/moved"
+python_folder=$(cd "$tmp/moved" && find . -name vae.py -printf '%h')
 check "nothing outside the prefix" test -z "$(find "$tmp/stage" ! -type d 2>/dev/null)"
 for source in tools/vae-*.c tools/vae; do
 	program=$(basename "$source" .c)
@@ -152,6 +153,26 @@ check "the first program of vae(3) compiles, and does what the programs do" stre
 memory() { compiled 2 && installed ./page >"$tmp/says" && grep -qx '[0-9]* bytes, 160 x 120 pixels' "$tmp/says"; }
 check "the second compresses in memory, and takes it back" memory
 
+# The Python module finds the library that was installed with it; the program of its page runs.
+python=''
+for name in python3 /usr/bin/python3; do
+	if $name -c 'import numpy' 2>/dev/null; then python=$name && break; fi
+done
+module() {
+	sed -n '/^import numpy$/,/^\.Ed/p' man/vae-python.3 | sed '/^\.Ed/d; s/\\e/\\/g; s/\\-/-/g' >"$tmp/page.py"
+	LD_LIBRARY_PATH='' installed env PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$tmp/moved/$python_folder" \
+		"$python" page.py >"$tmp/says" || return 1
+	cat "$tmp/says"
+	[[ $(cat "$tmp/says") =~ ^[0-9]+\ bytes,\ [34][0-9]\.[0-9]\ dB$ ]] &&
+		installed vae-dec gradient.lat >"$tmp/gradient.ppm"
+}
+if [ "$sanitize" ]; then
+	skip "the program of vae-python(3)" "optional: Python has no sanitizer"
+elif [ "$python" ]; then
+	check "the program of vae-python(3)" module
+else
+	skip "the program of vae-python(3)" "no python3 with numpy"
+fi
 words() { sed -n '/^#include/,$p' lib/vae.h lib/vae_train.h | grep -v '^typedef' | grep -oE '\bvae_[a-z_]+\(' | tr -d '(' | sort -u; }
 none "vae(3) names each function of the public headers" "$(comm -23 <(words) <(grep -oE '^\.(It )?F[no] .*' man/vae.3 | grep -oE 'vae_[a-z_]+' | sort -u))"
 plusplus() { printf '#include "vae_train.h"\nint main() { return vae_colours(VAE_RGB) != 3; }\n' | c++ -x c++ -Wall -Wextra -Werror -fsyntax-only -Ilib -; }
@@ -188,8 +209,8 @@ check "uninstall leaves no folder of its own" test ! -e "$tmp/stage$prefix/share
 
 # A tree with files of others, in the same folders, comes out as it went in.
 populate() (
-	cd "$1" && mkdir -p bin lib/{pkgconfig,cmake/vae2} include share/{mime/packages,thumbnailers,man/man{1,3,5,7},vae-tools/models,bash-completion/completions} &&
-		for file in bin/vae-mine bin/convert lib/libvae2.a lib/pkgconfig/vae2.pc lib/libvae.so.2 lib/cmake/vae2/vae-config.cmake include/vae2.h share/man/man1/vae-mine.1 share/man/man7/vaeother.7 \
+	cd "$1" && mkdir -p bin lib/{pkgconfig,cmake/vae2} include "$python_folder" share/{mime/packages,thumbnailers,man/man{1,3,5,7},vae-tools/models,bash-completion/completions} &&
+		for file in bin/vae-mine bin/convert lib/libvae2.a lib/pkgconfig/vae2.pc lib/libvae.so.2 lib/cmake/vae2/vae-config.cmake "$python_folder/vae2.py" include/vae2.h share/man/man1/vae-mine.1 share/man/man7/vaeother.7 \
 			share/vae-tools/mine.mk share/mime/packages/mine.xml share/thumbnailers/mine.thumbnailer share/vae-tools/models/mine.safetensors share/bash-completion/completions/vae-mine; do
 			echo mine >"$file"
 		done

@@ -19,6 +19,7 @@ fi
 
 has_package() { pkg-config --exists "$1" 2>/dev/null; }
 has_header() { printf '#include <%s>\n' "$1" | $CC -fopenmp -E - >/dev/null 2>&1; }
+has_numpy() { python3 -c 'import numpy' 2>/dev/null || /usr/bin/python3 -c 'import numpy' 2>/dev/null; }
 has_bats_library() { [ -e "/usr/lib/bats/$1/load.bash" ] || [ -e "${BATS_LIB_PATH:-/usr/lib/bats}/$1/load.bash" ]; }
 
 # clang's OpenMP is a package of the compiler's own version: clang-16 wants libomp-16-dev.
@@ -57,6 +58,7 @@ missing_tests() {
 	command -v exiftool >/dev/null || echo libimage-exiftool-perl
 	command -v script >/dev/null || echo bsdutils
 	python3 -c 'from math import nextafter' 2>/dev/null || echo python3
+	has_numpy || echo python3-numpy
 	command -v gnuplot >/dev/null || echo gnuplot-nox
 	command -v prove >/dev/null || echo perl
 	command -v bats >/dev/null || echo bats

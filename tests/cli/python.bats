@@ -1,0 +1,139 @@
+#!/usr/bin/env bats
+# The Python module: arrays to the bytes that the programs make, and back.
+load helper
+
+# needs_numpy: sets $python, one that has numpy; skips the test where there is none, or where the
+# library has a sanitizer's code.
+needs_numpy() {
+	local name
+	case $(cat "$B/flags") in *-fsanitize*) skip "optional: Python has no sanitizer" ;; esac
+	for name in python3 /usr/bin/python3; do
+		if $name -c 'import numpy' 2>/dev/null; then
+			python=$name
+			return
+		fi
+	done
+	skip "no python3 with numpy"
+}
+
+# py CODE [ARGUMENT]...: runs a program that knows the module, and a function that reads PNM of 8 or 16 bits
+py() {
+	local code=$1
+	shift
+	PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$B/python "$python" - "$@" <<END
+import sys, numpy, vae
+def pnm(name):
+    data = open(name, "rb").read()
+    kind, width, height, maxval = data.split(None, 4)[:4]
+    depth = {b"P5": 1, b"P6": 3}[kind]
+    samples = numpy.frombuffer(data, ">u2" if int(maxval) > 255 else "u1", int(width) * int(height) * depth,
+        len(data) - int(width) * int(height) * depth * (2 if int(maxval) > 255 else 1))
+    shape = (int(height), int(width), depth)[: 2 if depth == 1 else 3]
+    return samples.reshape(shape)
+$code
+END
+}
+
+@test "the bytes of the programs, and their pictures" {
+	needs_numpy
+	photo 70 50 >x.ppm
+	ppmtopgm x.ppm | pamdepth 65535 >deep.pgm
+	vae-enc -q 30 x.ppm | vae-quant >x.lat
+	vae-enc deep.pgm | vae-quant >deep.lat
+	vae-enc --lossless deep.pgm | vae-quant >exact.lat
+	vae-dec x.lat >back.ppm
+	vae-dec --reduce 8 x.lat >small.ppm
+	quiet py '
+assert vae.compress(pnm("x.ppm"), 30) == open("x.lat", "rb").read()
+deep = pnm("deep.pgm")
+assert vae.compress(deep.astype(numpy.uint16)) == vae.compress(deep) == open("deep.lat", "rb").read()
+assert vae.compress(deep, lossless=True) == open("exact.lat", "rb").read()
+data = open("x.lat", "rb").read()
+back = vae.decompress(data)
+assert back.dtype == numpy.uint8 and (back == pnm("back.ppm")).all()
+assert (vae.decompress(bytearray(data), reduce=8) == pnm("small.ppm")).all()
+assert (vae.decompress(memoryview(data), threads=2, model=vae.Model()) == back).all()
+exact = vae.decompress(open("exact.lat", "rb").read())
+assert exact.dtype == numpy.uint16 and exact.shape == (50, 70) and (exact == deep).all()
+'
+}
+
+@test "arrays of every layout" {
+	needs_numpy
+	quiet py '
+rng = numpy.random.default_rng(7)
+for channels in (1, 2, 3, 4):
+    for kind, maxval in ((numpy.uint8, None), (numpy.uint16, None), (numpy.uint16, 1023), (numpy.uint8, 1)):
+        white = maxval or numpy.iinfo(kind).max
+        a = rng.integers(0, white + 1, (40, 33, channels)).astype(kind)
+        for view in (a, a[::2], a[:, ::2], a[::-1], a[5:30, 3:20], a.transpose(1, 0, 2), numpy.asfortranarray(a)):
+            data = vae.compress(view, lossless=True, maxval=maxval)
+            back = vae.decompress(data)
+            want = view[:, :, 0] if channels == 1 else view
+            assert back.shape == want.shape and (back == want).all()
+            info = vae.describe(data)
+            assert info[:5] == (view.shape[1], view.shape[0], channels, 16 if white > 255 else 8, white), info
+            assert info.quality is None and info.model is None
+'
+}
+
+@test "models, metadata, progress" {
+	needs_numpy
+	photo 300 200 >x.ppm
+	quiet py '
+x = pnm("x.ppm")
+model, again = vae.Model("tiny"), vae.Model(data=open(sys.argv[1], "rb").read())
+assert model.id == again.id and model.arch.startswith("photo ") and model.path.endswith("tiny.safetensors") and again.path is None
+seen, found = [], {}
+data = vae.compress(x, 50, model=again, xmp=b"<x/>", exif=b"II*\0abcdef", progress=seen.append)
+assert seen == sorted(seen) and seen[-1] == 1
+del again
+info = vae.describe(data)
+assert info.model == model.id and abs(info.quality - 50) < 0.01
+seen.clear()
+vae.decompress(data, metadata=found, progress=seen.append)
+assert found == {"xmp": b"<x/>", "exif": b"II*\0abcdef"} and seen[-1] == 1
+' "$DATA/tiny.safetensors"
+}
+
+@test "what fails raises" {
+	needs_numpy
+	quiet py '
+x = numpy.zeros((20, 20, 3), numpy.uint8)
+data = vae.compress(x)
+def raises(kind, code, *arguments, **options):
+    try:
+        code(*arguments, **options)
+    except kind as error:
+        return error
+    raise AssertionError("nothing was raised by %s" % code)
+assert raises(vae.VaeError, vae.compress, x, 101).code == -6
+assert raises(vae.VaeError, vae.compress, x, maxval=1 + 255).code == -6
+raises(ValueError, vae.compress, numpy.zeros((4, 4, 5), numpy.uint8))
+raises(ValueError, vae.compress, numpy.zeros(4, numpy.uint8))
+raises(TypeError, vae.compress, numpy.zeros((4, 4)))
+assert raises(vae.VaeError, vae.decompress, data[:-3]).code == -3
+assert raises(vae.VaeError, vae.decompress, b"").code == -3
+assert raises(vae.VaeError, vae.decompress, data + data).code == -3
+assert raises(vae.VaeError, vae.decompress, data, max_pixels=10).code == -4
+assert raises(vae.VaeError, vae.Model, "none").code == -5
+assert raises(vae.VaeError, vae.Model, data=b"x").code == -5
+assert raises(vae.VaeError, vae.compress, x, icc=b"x").code == -6
+assert raises(vae.VaeError, vae.compress, x, progress=lambda share: False).code == -7
+def interrupt(share):
+    raise KeyboardInterrupt
+raises(KeyboardInterrupt, vae.decompress, data, progress=interrupt)
+'
+}
+
+@test "several threads at once" {
+	needs_numpy
+	photo 64 48 >x.ppm
+	quiet py '
+import concurrent.futures
+x = pnm("x.ppm")
+want = vae.compress(x, threads=1)
+with concurrent.futures.ThreadPoolExecutor(4) as pool:
+    assert all(data == want for data in pool.map(lambda _: vae.compress(x, threads=1), range(8)))
+'
+}
