@@ -536,8 +536,9 @@ int vae_decode_rows(struct vae_image_rows **image, const struct vae_model *model
  * picture, before clamping and rounding. The mean is exact in this sense: the synthesis's output
  * for each colour is summed row by row, from the left, beginning with 0, in one chain of binary32
  * additions, and divided once; then it is clamped and rounded as vae_decode does. Alpha and exact
- * samples: the mean of the samples, rounded half to even. VAE_EARG for another reduce, and for
- * models other than photo. */
+ * samples: the mean of the samples, rounded half to even. A model with dec.means (vae-model(5))
+ * estimates the pixels of reduce 8 by that, without its synthesis. VAE_EARG for another reduce, and
+ * for models other than photo. */
 int vae_decode_reduced_rows(struct vae_image_rows **image, const struct vae_model *model,
                             struct vae_latents_rows *latents, int reduce, struct vae_error *error);
 

@@ -24,6 +24,8 @@ for method in range zstd; do
 	files+=("$scratch/four-$method.lat")
 done
 
+files+=("$scratch/four-range.lat") # this time by its map to means, which every model ends with that is trained
+
 for file in "${files[@]}"; do
 	name=${file##*/} # a pattern that nothing matched fails as a file that is not there
 	case $name in
@@ -32,9 +34,11 @@ for file in "${files[@]}"; do
 	*) model=./tests/data/tiny.safetensors ;;
 	esac
 	count=$((count + 1))
-	if "$B/vae-dec" -m "$model" "$file" > "$scratch/ours" && python3 tests/spec/decode.py "$model" "$file" > "$scratch/theirs" &&
-		cmp "$scratch/ours" "$scratch/theirs"; then
-		echo "ok $count - $name"
+	small=()
+	[ "$count" = ${#files[@]} ] && small=(8)
+	if "$B/vae-dec" -m "$model" ${small:+--reduce 8} "$file" > "$scratch/ours" &&
+		python3 tests/spec/decode.py "$model" "$file" "${small[@]}" > "$scratch/theirs" && cmp "$scratch/ours" "$scratch/theirs"; then
+		echo "ok $count - $name${small:+ at 1/8}"
 	else
 		echo "not ok $count - $name"
 		failed=1

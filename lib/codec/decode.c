@@ -163,6 +163,23 @@ static int store_means(void *context, const struct vae_block *block, const float
 	return 0;
 }
 
+/* What a model's own map makes of y are means already. */
+static int store_mapped(void *context, const struct vae_block *block, const float *x,
+                        struct vae_error *error)
+{
+	const struct decoder *d = context;
+	const struct vae_geometry *g = &d->rows.geometry;
+	const struct vae_rect *cells = &block->cells;
+	size_t rows = quotient_up(block->height_px, d->reduce),
+		   columns = quotient_up(block->width_px, d->reduce);
+	(void)error;
+	for (size_t row = 0; row < rows; row++)
+		store_row(
+			pixel_out(d, cells->row * VAE_CELL_PX + row * d->reduce, cells->column * VAE_CELL_PX),
+			x + row * columns * 3, columns, (size_t)vae_colours(g->tuple), g->maxval);
+	return 0;
+}
+
 /* The next `count` rows of cells: y to d->y, and alpha behind what waits. */
 static int read_cells(struct decoder *d, size_t count, struct vae_error *error)
 {
@@ -317,6 +334,32 @@ static void decoder_release(struct vae_image_rows *rows)
 	free(d);
 }
 
+/* Returns whether means of blocks come from a map of the model's instead of from its synthesis. */
+static bool is_mapped(const struct vae_model *model, size_t reduce)
+{
+	return model->means && reduce == VAE_MEANS_PX;
+}
+
+/* What the sweep of a photo model does for d. */
+static struct vae_sweep_work work_of(struct decoder *d)
+{
+	const struct vae_model *m = d->model;
+	struct vae_sweep_work work = {
+		.nets = m->nets,
+		.weights = &m->weights,
+		.part = VAE_SYNTHESIS,
+		.load = load_latents,
+		.store = d->reduce == 1 ? store_pixels : store_means,
+		.at = vae_position_of(m->nets->arch.knots, d->latents->head.quality),
+		.context = d};
+	if (!is_mapped(m, d->reduce))
+		return work;
+	work.nets = m->means;
+	work.weights = &m->means_weights;
+	work.store = store_mapped;
+	return work;
+}
+
 static int decode_rows(struct vae_image_rows **image, const struct vae_model *model,
                        struct vae_latents_rows *latents, const struct vae_rect *window,
                        size_t reduce, struct vae_error *error)
@@ -330,7 +373,8 @@ static int decode_rows(struct vae_image_rows **image, const struct vae_model *mo
 		return rc;
 	if (!l->channels)
 		return vae_lossless_decode_rows(image, latents, &w, (uint32_t)reduce, error);
-	if ((rc = vae_model_prepare(model, 1u << VAE_SYNTHESIS, error)) ||
+	int part = is_mapped(model, reduce) ? VAE_PART_MEANS : VAE_SYNTHESIS;
+	if ((rc = vae_model_prepare(model, 1u << part, error)) ||
 	    (rc = vae_alloc(&d, 1, sizeof *d, error)))
 		return rc;
 	g.width = (uint32_t)quotient_up(w.columns, reduce);
@@ -342,13 +386,7 @@ static int decode_rows(struct vae_image_rows **image, const struct vae_model *mo
 	                      .reduce = reduce,
 	                      .alpha.width = l->geometry.width};
 	if (model->nets->arch.kind == VAE_ARCH_PHOTO) {
-		struct vae_sweep_work work = {.nets = model->nets,
-		                              .weights = &model->weights,
-		                              .part = VAE_SYNTHESIS,
-		                              .load = load_latents,
-		                              .store = reduce == 1 ? store_pixels : store_means,
-		                              .at = vae_position_of(model->nets->arch.knots, l->quality),
-		                              .context = d};
+		struct vae_sweep_work work = work_of(d);
 		struct vae_rect area = vae_window_cells(&w);
 		if ((rc = vae_sweep_new(&d->sweep, &work, l->geometry.height, l->geometry.width, &area,
 		                        (size_t)omp_get_max_threads(), error)) ||

@@ -224,11 +224,18 @@ static int check_file(struct vae_model *m, json_t *root, struct vae_error *error
 	if (entries < 1 || entries > MAX_ENTRIES)
 		return vae_fail(error, VAE_EMODEL,
 		                "tensor prior.scales.cumulative is missing, or of no possible size");
+	bool photo = m->nets->arch.kind == VAE_ARCH_PHOTO,
+		 means = photo && json_object_get(root, VAE_TENSOR_MEANS);
 	vae_tensors_init(&f->tensors, m->nets, (size_t)entries,
-	                 m->nets->arch.kind == VAE_ARCH_PHOTO &&
-	                     json_object_get(root, VAE_TENSOR_SENSITIVITY));
+	                 photo && json_object_get(root, VAE_TENSOR_SENSITIVITY), means);
 	int rc = check_tensors(&f->tensors, root, f->data, f->file.size, error);
-	return rc ? rc : vae_weights_reserve(&m->weights, &m->nets->params, error);
+	if (!rc)
+		rc = vae_weights_reserve(&m->weights, &m->nets->params, error);
+	if (!rc && means)
+		rc = vae_nets_means_new(&m->means, &m->nets->arch, error);
+	if (!rc && means)
+		rc = vae_weights_reserve(&m->means_weights, &m->means->params, error);
+	return rc;
 }
 
 /* Prefixes a message with the file's name (its end, if it is long; NULL: memory). Faults in the
@@ -473,6 +480,28 @@ static int take_sensitivity(struct vae_model *m, const struct reader *r, struct 
 	return rc;
 }
 
+/* Takes a parameter over to where weights have it. */
+static int take_param(struct vae_weights *w, const struct vae_param *p, const struct vae_tensor *t,
+                      const struct reader *r, struct vae_error *error)
+{
+	if (p->matrix)
+		return take_matrix(w->packed + p->packed, t, r, error);
+	return take_floats(w->value + p->offset, t, r, error);
+}
+
+/* The map to means, and the synthesis's gains in front of it, which it has for itself. */
+static int take_means(struct vae_model *m, const struct reader *r, struct vae_error *error)
+{
+	const struct vae_tensors *l = &m->file->tensors;
+	const struct vae_tensor *t[] = {
+		&l->tensor[vae_param_find(&m->nets->params, m->means->params.list[0].name)],
+		&l->tensor[l->means], &l->tensor[l->means + 1]};
+	int rc = 0;
+	for (int i = 0; !rc && i < m->means->params.count; i++)
+		rc = take_param(&m->means_weights, &m->means->params.list[i], t[i], r, error);
+	return rc;
+}
+
 /* Returns the part of a parameter: the network that reads it, or h_s for those that the coder
  * reads. */
 static int part_of(const char *name)
@@ -493,22 +522,17 @@ static int take_part(struct vae_model *m, int part, const struct reader *r, stru
 {
 	const struct vae_params *params = &m->nets->params;
 	int rc = 0;
-	for (int i = 0; !rc && i < params->count; i++) {
-		const struct vae_param *p = &params->list[i];
-		const struct vae_tensor *t = &m->file->tensors.tensor[i];
-		if (part_of(p->name) != part)
-			continue;
-		if (p->matrix)
-			rc = take_matrix(m->weights.packed + p->packed, t, r, error);
-		else
-			rc = take_floats(m->weights.value + p->offset, t, r, error);
-	}
+	for (int i = 0; !rc && i < params->count; i++)
+		if (part_of(params->list[i].name) == part)
+			rc = take_param(&m->weights, &params->list[i], &m->file->tensors.tensor[i], r, error);
 	if (!rc && part == VAE_H_S)
 		rc = take_scales(m, r, error);
 	if (!rc && part == VAE_H_A && m->file->tensors.sensitivity >= 0)
 		rc = take_sensitivity(m, r, error);
 	if (!rc && part == VAE_SYNTHESIS && m->nets->arch.kind == VAE_ARCH_MLP)
 		rc = take_sigmoid(m, r, error);
+	if (!rc && part == VAE_PART_MEANS)
+		rc = take_means(m, r, error);
 	return rc;
 }
 
@@ -521,7 +545,7 @@ static int take_parts(struct vae_model *m, unsigned parts, struct vae_error *err
 	int rc = reader_init(&r, f, error);
 	if (rc)
 		return rc;
-	for (int i = 0; !rc && i < VAE_NETS; i++) {
+	for (int i = 0; !rc && i <= VAE_PART_MEANS; i++) {
 		unsigned part = 1u << i;
 		if (!(parts & part & ~atomic_load_explicit(&f->ready, memory_order_relaxed)))
 			continue;
@@ -618,8 +642,10 @@ void vae_model_free(struct vae_model *model)
 		free(model->metadata.value[i]);
 	}
 	vae_weights_clear(&model->weights);
+	vae_weights_clear(&model->means_weights);
 	vae_cdfs_clear(&model->scales);
 	vae_nets_free(model->nets);
+	vae_nets_free(model->means);
 	file_free(model->file);
 	free(model->sigmoid);
 	free(model->sensitivity);

@@ -36,6 +36,10 @@ struct vae_model {
 	/* With VAE_H_A: knots x y, the cost in bits of a squared error of 1 in a symbol (prior/rdo.h);
 	 * NULL if the model has none; owned. */
 	float *sensitivity;
+	/* With VAE_PART_MEANS: from y to means of blocks (nn/net.h), and its weights; NULL if the model
+	 * has none; owned. */
+	struct vae_nets *means;
+	struct vae_weights means_weights;
 	struct vae_model_file *file; /* source of the parts, or NULL; owned */
 	struct vae_metadata metadata;
 	char arch[VAE_ARCH_TEXT]; /* canonical line */
@@ -55,14 +59,16 @@ int vae_metadata_check(const char *key, const char *text, struct vae_error *erro
 
 /* Writes a model: the networks' parameters (matrices as F16, tables and vectors as F32); then the
  * prior's integer tables ("prior.scales.bound" I32 [64], "prior.scales.cumulative" U16 [entries]);
- * then for mlp "dec.sigmoid" F32, and for photo, unless it is NULL, "prior.sensitivity" F32 [knots,
- * y]. values is flat as params describes. Matrices are rounded to 16 bits here; every value must be
- * finite (VAE_EMODEL otherwise). metadata entries are added to the fixed ones (id, architecture,
- * format_version). */
+ * then for mlp "dec.sigmoid" F32, and for photo, unless they are NULL, "prior.sensitivity" F32
+ * [knots, y] and "dec.means" (y x VAE_MEANS weights, then VAE_MEANS biases). values is flat as
+ * params describes. Matrices are rounded to 16 bits here; every value must be finite (VAE_EMODEL
+ * otherwise). metadata entries are added to the fixed ones (id, architecture, format_version). */
 int vae_model_write(FILE *file, const struct vae_nets *nets, const float *values,
                     const struct vae_cdfs *scales, const float *sigmoid, const float *sensitivity,
-                    const struct vae_metadata *metadata, struct vae_error *error);
+                    const float *means, const struct vae_metadata *metadata,
+                    struct vae_error *error);
 
+#define VAE_PART_MEANS VAE_NETS /* the part of a model's means, of a model that has them */
 /* Makes parts (bits 1 << VAE_ANALYSIS and so on) ready for use; call it before running a network or
  * the coder. VAE_H_S includes what the coder reads: the density of z, an mlp's prior, the integer
  * tables. A part is converted and checked once; later calls cost nothing. Threads may call it on

@@ -16,7 +16,7 @@
 
 static void bind_data(struct vae_tensors *l, const struct vae_nets *nets, const float *values,
                       const int32_t *bound, const uint16_t *cumulative, const float *sigmoid,
-                      const float *sensitivity)
+                      const float *sensitivity, const float *means)
 {
 	struct vae_tensor *t = l->tensor;
 	for (int i = 0; i < nets->params.count; i++)
@@ -27,6 +27,10 @@ static void bind_data(struct vae_tensors *l, const struct vae_nets *nets, const 
 		t++->data = (void *)sigmoid;
 	if (l->sensitivity >= 0)
 		t++->data = (void *)sensitivity;
+	if (l->means >= 0) {
+		t++->data = (void *)means;
+		t++->data = (void *)(means + nets->arch.y * VAE_MEANS);
+	}
 }
 
 /* Passes all tensor bytes in file order to a hash, or a file, or both. */
@@ -118,7 +122,8 @@ int vae_metadata_check(const char *key, const char *text, struct vae_error *erro
 
 int vae_model_write(FILE *file, const struct vae_nets *nets, const float *values,
                     const struct vae_cdfs *scales, const float *sigmoid, const float *sensitivity,
-                    const struct vae_metadata *metadata, struct vae_error *error)
+                    const float *means, const struct vae_metadata *metadata,
+                    struct vae_error *error)
 {
 	int rc = VAE_EMEM;
 	struct vae_tensors *l = NULL;
@@ -127,8 +132,8 @@ int vae_model_write(FILE *file, const struct vae_nets *nets, const float *values
 	uint64_t id = 0;
 	if (vae_alloc(&l, 1, sizeof *l, error))
 		goto out;
-	vae_tensors_init(l, nets, scales->entries, sensitivity != NULL);
-	bind_data(l, nets, values, scales->bound, scales->cumulative, sigmoid, sensitivity);
+	vae_tensors_init(l, nets, scales->entries, sensitivity != NULL, means != NULL);
+	bind_data(l, nets, values, scales->bound, scales->cumulative, sigmoid, sensitivity, means);
 	vae_arch_format(&nets->arch, arch);
 	if ((rc = compute_id(&id, l, arch, error)))
 		goto out;

@@ -24,10 +24,10 @@ static void add(struct vae_tensors *l, const char *name, enum vae_dtype dtype, i
 }
 
 void vae_tensors_init(struct vae_tensors *l, const struct vae_nets *nets, size_t entries,
-                      bool sensitivity)
+                      bool sensitivity, bool means)
 {
 	memset(l, 0, sizeof *l);
-	l->sensitivity = -1;
+	l->sensitivity = l->means = -1;
 	for (int i = 0; i < nets->params.count; i++) {
 		const struct vae_param *p = &nets->params.list[i];
 		add(l, p->name, p->matrix ? VAE_F16 : VAE_F32, p->matrix || p->rows > 1 ? 2 : 1, p->rows,
@@ -40,6 +40,11 @@ void vae_tensors_init(struct vae_tensors *l, const struct vae_nets *nets, size_t
 	if (sensitivity) {
 		l->sensitivity = l->count;
 		add(l, VAE_TENSOR_SENSITIVITY, VAE_F32, 2, (size_t)nets->arch.knots, (size_t)nets->arch.y);
+	}
+	if (means) {
+		l->means = l->count;
+		add(l, VAE_TENSOR_MEANS, VAE_F16, 2, (size_t)nets->arch.y, VAE_MEANS);
+		add(l, "dec.means.bias", VAE_F32, 1, 1, VAE_MEANS);
 	}
 }
 

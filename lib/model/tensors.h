@@ -5,6 +5,7 @@
 #include "nn/net.h"
 
 #define VAE_TENSOR_SENSITIVITY "prior.sensitivity"
+#define VAE_TENSOR_MEANS       "dec.means.weight"
 
 enum vae_dtype { VAE_F16, VAE_F32, VAE_I32, VAE_U16 };
 extern const struct vae_dtypes {
@@ -26,15 +27,16 @@ struct vae_tensor {
 struct vae_tensors {
 	int count;
 	int sensitivity; /* index of the sensitivities, -1 if there are none */
-	struct vae_tensor tensor[VAE_MAX_PARAMS + 3];
+	int means;       /* the same of dec.means' weight, which its bias follows */
+	struct vae_tensor tensor[VAE_MAX_PARAMS + 5];
 	uint64_t bytes; /* of all tensors */
 };
 
 /* Lists the tensors: parameters in the order of data flow, then the integer tables (of `entries`
- * entries), then mlp's logistic function, or photo's sensitivities if there are any. Without data.
- */
+ * entries), then mlp's logistic function, or photo's sensitivities and map to means if there are
+ * any. Without data. */
 void vae_tensors_init(struct vae_tensors *tensors, const struct vae_nets *nets, size_t entries,
-                      bool sensitivity);
+                      bool sensitivity, bool means);
 
 /* Converts elements [first, first + n) of t->data to the file's form, little-endian. Returns how
  * many are finite before the first that is not. */

@@ -36,5 +36,6 @@ void vae_build_table(struct vae_builder *b, const char *name, int rows, int colu
 
 void vae_build_photo(struct vae_nets *nets, struct vae_builder *b);
 void vae_build_mlp(struct vae_nets *nets, struct vae_builder *b);
+void vae_build_means(struct vae_nets *nets, struct vae_builder *b); /* of photo alone */
 
 #endif

@@ -129,6 +129,14 @@ struct vae_nets {
 };
 /* Builds the lists. VAE_EARG where the architecture is too large for the tables above. */
 int vae_nets_new(struct vae_nets **nets, const struct vae_arch *arch, struct vae_error *error);
+/* Builds a network beside them, from a photo's y to the means of blocks of VAE_MEANS_PX x
+ * VAE_MEANS_PX pixels, at level 3: net[VAE_SYNTHESIS] of nets that have no other. Its tables are
+ * dec.gain_y, as the synthesis has it, and "dec.means", which is fitted and not descended to
+ * (train/means.h). */
+#define VAE_MEANS_PX 8
+#define VAE_MEANS    12 /* of one cell of y: 2 x 2 blocks of three colours */
+int vae_nets_means_new(struct vae_nets **nets, const struct vae_arch *arch,
+                       struct vae_error *error);
 void vae_nets_free(struct vae_nets *nets);
 
 /* ---- running --------------------------------------------------------------------------------- */

@@ -137,3 +137,14 @@ void vae_build_photo(struct vae_nets *nets, struct vae_builder *b)
 	vae_build_table(b, "prior.z.up", 1, nets->arch.z);
 	vae_build_table(b, "prior.z.log_scale", nets->arch.knots, nets->arch.z);
 }
+
+/* y, quantised -> means of blocks of 8 x 8 pixels: one linear map for all qualities. */
+void vae_build_means(struct vae_nets *nets, struct vae_builder *b)
+{
+	struct vae_net *net = b->net = &nets->net[VAE_SYNTHESIS];
+	net->name = "means";
+	net->decoder = true;
+	int y = vae_build_gain(b, "dec.gain_y", vae_build_input(b, 4, nets->arch.y), nets->arch.knots);
+	int t = vae_build_linear(b, "dec.means", y, VAE_MEANS, 1, -1);
+	vae_build_output(b, vae_build_depth_to_space(b, t, 1));
+}

@@ -26,7 +26,7 @@ static void add_slopes(double *sum, struct vae_objective *o, const struct vae_we
 
 void vae_sensitivity_row(float *row, int knot, struct vae_objective *o,
                          const struct vae_weights *weights, const struct vae_data *data,
-                         uint64_t seed)
+                         uint64_t seed, struct vae_means *means)
 {
 	const struct vae_arch *a = &o->nets->arch;
 	uint16_t quality = vae_knot_quality(a->knots, knot);
@@ -40,6 +40,8 @@ void vae_sensitivity_row(float *row, int knot, struct vae_objective *o,
 		                i); /* the same patches at every knot */
 		vae_data_patch(data, &o->random, (uint32_t)o->rows, 0.5f, o->x);
 		vae_objective_pass(o, weights, quality, false, 0, NULL, &unused);
+		if (means)
+			vae_means_see(means, &o->run[VAE_SYNTHESIS]);
 		for (size_t k = 0; k < n; k++)
 			y[k] += vae_random_u64(&o->random) >> 63 ? STEP : -STEP;
 		add_slopes(sum, o, weights, quality, n);

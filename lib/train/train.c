@@ -10,9 +10,11 @@
 #include "loss/objective.h"
 #include "measure/ssimulacra2.h"
 #include "model/model.h"
+#include "nn/sweep.h"
 #include "train/checkpoint.h"
 #include "train/data.h"
 #include "train/grow.h"
+#include "train/means.h"
 #include "train/ranks.h"
 #include "train/recolour.h"
 #include "train/sensitivity.h"
@@ -858,13 +860,15 @@ static int describe(char **text, const struct vae_trainer *t, struct vae_error *
 	return rc;
 }
 
-/* The measured part of a photo model: the sensitivity to rounding errors, and the counts for the
- * entropy tables. */
+/* The measured part of a photo model: the sensitivity to rounding errors, the counts for the
+ * entropy tables, and the map to means of blocks. */
 struct measure {
 	struct vae_trainer *trainer;
 	struct vae_tables_source source;
 	float *sensitivity;         /* knots x y */
 	struct vae_cdfs_seen *seen; /* [workers] */
+	struct vae_means *means;    /* [workers] */
+	double *moment;             /* of means, for each knot, so that workers do not matter */
 };
 
 /* Measures a worker's share of the knots. */
@@ -876,33 +880,72 @@ static int measure_knots(void *context, size_t i, int thread, struct vae_error *
 	(void)thread;
 	for (int k = (int)i; k < t->nets->arch.knots && !rc; k += t->workers) {
 		float *row = m->sensitivity + (size_t)k * (size_t)t->nets->arch.y;
-		vae_sensitivity_row(row, k, &t->worker[i].objective, &t->weights, &t->data,
-		                    t->options.seed);
+		struct vae_means *means = &m->means[i];
+		means->moment = m->moment + (size_t)k * means->side * means->side;
+		vae_sensitivity_row(row, k, &t->worker[i].objective, &t->weights, &t->data, t->options.seed,
+		                    means);
 		rc = vae_tables_see(&m->seen[i], &m->source, row, k, &t->worker[i].objective, error);
 	}
 	return rc;
 }
 
-/* Measures the tables. scales: Gaussian ones on entry, replaced by those that were counted. */
-static int measure(struct vae_trainer *t, float *sensitivity, struct vae_cdfs *scales,
+static int measure_init(struct measure *m, struct vae_error *error)
+{
+	const struct vae_trainer *t = m->trainer;
+	size_t side = (size_t)t->options.patch / VAE_CELL_PX, channels = (size_t)t->nets->arch.y,
+		   row = vae_means_side(channels);
+	int rc = vae_alloc(&m->seen, (size_t)t->workers, sizeof *m->seen, error);
+	if (!rc)
+		rc = vae_alloc(&m->means, (size_t)t->workers, sizeof *m->means, error);
+	for (int i = 0; !rc && i < t->workers; i++)
+		rc = vae_means_init(&m->means[i], channels, side * side, error);
+	if (!rc)
+		rc = vae_alloc(&m->moment, (size_t)t->nets->arch.knots * row * row, sizeof *m->moment,
+		               error);
+	return rc;
+}
+
+static void measure_clear(struct measure *m)
+{
+	for (int i = 0; m->means && i < m->trainer->workers; i++)
+		vae_means_clear(&m->means[i]);
+	free(m->means);
+	free(m->moment);
+	free(m->seen);
+}
+
+/* Adds up what the workers saw, and replaces scales. */
+static int measure_end(struct measure *m, float *means, struct vae_cdfs *scales,
+                       struct vae_error *error)
+{
+	const struct vae_arch *a = &m->trainer->nets->arch;
+	for (int i = 1; i < m->trainer->workers; i++)
+		for (int table = 0; table < VAE_SCALES; table++)
+			for (int r = 0; r < VAE_BOUND_LIMIT + 2; r++)
+				m->seen[0].count[table][r] += m->seen[i].count[table][r];
+	vae_means_fit(means, m->moment, (size_t)a->knots, (size_t)a->y);
+	vae_cdfs_clear(scales);
+	return vae_cdfs_make(scales, m->seen, error);
+}
+
+/* Measures sensitivity, means and scales. scales: Gaussian ones on entry, replaced by those that
+ * were counted. */
+static int measure(struct vae_trainer *t, float *sensitivity, float *means, struct vae_cdfs *scales,
                    struct vae_error *error)
 {
-	struct measure m = {t, {&t->weights, scales, &t->data, t->options.seed}, sensitivity, NULL};
-	int rc = vae_alloc(&m.seen, (size_t)t->workers, sizeof *m.seen, error);
+	struct measure m = {.trainer = t,
+	                    .source = {&t->weights, scales, &t->data, t->options.seed},
+	                    .sensitivity = sensitivity};
+	int rc = measure_init(&m, error);
 	if (rc)
-		return rc;
+		goto out;
 	struct vae_weights live = use_average(t);
 	rc = vae_parallel((size_t)t->workers, measure_knots, &m, error);
 	use_live(t, live);
-	for (int i = 1; i < t->workers; i++)
-		for (int table = 0; table < VAE_SCALES; table++)
-			for (int r = 0; r < VAE_BOUND_LIMIT + 2; r++)
-				m.seen[0].count[table][r] += m.seen[i].count[table][r];
-	if (!rc) {
-		vae_cdfs_clear(scales);
-		rc = vae_cdfs_make(scales, m.seen, error);
-	}
-	free(m.seen);
+	if (!rc)
+		rc = measure_end(&m, means, scales, error);
+out:
+	measure_clear(&m);
 	return rc;
 }
 
@@ -910,16 +953,18 @@ int vae_trainer_save(struct vae_trainer *t, FILE *file, struct vae_error *error)
 {
 	char *text = NULL, share[32];
 	struct vae_cdfs scales = {0};
-	float *sigmoid = NULL, *sensitivity = NULL;
+	float *sigmoid = NULL, *sensitivity = NULL, *means = NULL;
 	if (!t->started)
 		return vae_fail(error, VAE_EARG, "nothing was trained yet: there are no weights to save");
 	int rc = vae_cdfs_make(&scales, NULL, error);
 	if (!rc && !is_photo(t) && !(rc = vae_alloc(&sigmoid, VAE_SIGMOID_KNOTS, sizeof(float), error)))
 		vae_sigmoid_make(sigmoid);
+	size_t channels = (size_t)t->nets->arch.y;
 	if (!rc && is_photo(t) && t->data.count &&
-	    !(rc = vae_alloc(&sensitivity, (size_t)t->nets->arch.knots * (size_t)t->nets->arch.y,
-	                     sizeof(float), error)))
-		rc = measure(t, sensitivity, &scales, error);
+	    !(rc = vae_alloc(&sensitivity, (size_t)t->nets->arch.knots * channels, sizeof(float),
+	                     error)) &&
+	    !(rc = vae_alloc(&means, (channels + 1) * VAE_MEANS, sizeof(float), error)))
+		rc = measure(t, sensitivity, means, &scales, error);
 	if (rc || (rc = describe(&text, t, error)))
 		goto out;
 	vae_text(share, sizeof share, "%g", t->options.share);
@@ -928,12 +973,13 @@ int vae_trainer_save(struct vae_trainer *t, FILE *file, struct vae_error *error)
 		.key = {"licence", "loss", "training", "share"},
 		.value = {(char *)(t->options.licence ? t->options.licence : ""),
 	              (char *)loss_name[t->options.loss], text, share}};
-	rc = vae_model_write(file, t->nets, t->optimiser.average, &scales, sigmoid, sensitivity,
+	rc = vae_model_write(file, t->nets, t->optimiser.average, &scales, sigmoid, sensitivity, means,
 	                     t->init && !t->optimiser.step ? &t->init->metadata : &metadata, error);
 out:
 	vae_cdfs_clear(&scales);
 	free(sigmoid);
 	free(sensitivity);
+	free(means);
 	free(text);
 	return rc;
 }

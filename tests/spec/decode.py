@@ -1,6 +1,8 @@
 """A second decoder, written from vae-codes(5) and vae-model(5) alone, with Python's own library and the zstd program.
 
-    python3 decode.py MODEL FILE.lat > picture.pnm
+    python3 decode.py MODEL FILE.lat [8] > picture.pnm
+
+With 8 the picture is an eighth of the size, by a model's dec.means.
 
 It is slow (every product is a fused multiply-add made of two doubles); its use is to show that the
 pages say everything: tests/spec.sh compares its pictures with vae-dec's, byte by byte.
@@ -136,6 +138,7 @@ def synthesis(m, y, q, H, W):
         h = linear(m, h, "dec.grid%d.w2" % i)
         g = A(g.r, g.c, [[fma(h.v[k][n], f32(1 + cell(k)[a + 2 * G + n]), v) for n, v in enumerate(x)] for k, x in enumerate(g.v)])
     return d2s(linear(m, g, "dec.out"), 4, H, W)
+def means(m, y, q, H, W): return d2s(linear(m, gain(m, y, "dec.gain_y", q), "dec.means"), 2, H, W)
 
 def table(l):
     low, high, steps = (float.fromhex(x) for x in ("-0x1.1a87fcp+1", "0x1.8f40b6p+2", "0x1.dd688cp+2"))
@@ -249,8 +252,10 @@ def picture(m, b, at):
                 src.done()
     y = A(R, Q, y)
     v = []
+    if sys.argv[3:] == ["8"]: H, W, net = up(H, 8), up(W, 8), means
+    else: net = synthesis
     if m.kind == "photo":
-        for px in synthesis(m, y, q, H, W).v:
+        for px in net(m, y, q, H, W).v:
             if tup & 3 == 2: v += [f32(x + 0.5) for x in px]
             else: v.append(f32(f32(f32(f32(px[0] + px[1]) + px[2]) * float.fromhex("0x1.555556p-2")) + 0.5))
     else:

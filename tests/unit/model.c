@@ -80,7 +80,7 @@ static int write_model(const char *path, const struct vae_nets *nets, const floa
 	FILE *f = fopen(path, "wb");
 	int result =
 		vae_model_write(f, nets, values, &scales, nets->arch.kind == VAE_ARCH_MLP ? sigmoid : NULL,
-	                    NULL, metadata, &error);
+	                    NULL, NULL, metadata, &error);
 	fclose(f);
 	return result;
 }
@@ -163,8 +163,8 @@ static void test_round_trip(const char *line)
 		free(packed);
 
 		FILE *f = fopen(again, "wb");
-		vae_model_write(f, m->nets, loaded, &m->scales, m->sigmoid, m->sensitivity, &m->metadata,
-		                &error);
+		vae_model_write(f, m->nets, loaded, &m->scales, m->sigmoid, m->sensitivity, NULL,
+		                &m->metadata, &error);
 		fclose(f);
 		struct bytes a = slurp(path), b = slurp(again);
 		ok(a.size == b.size && !memcmp(a.data, b.data, a.size), "written again: the same bytes");
@@ -204,7 +204,7 @@ static void test_sensitivity(void)
 		if (bad >= 0)
 			table[5] = bad ? -1 : -0.0f;
 		FILE *f = fopen(path, "wb");
-		int rc = vae_model_write(f, nets, values, &scales, NULL, table, NULL, &error);
+		int rc = vae_model_write(f, nets, values, &scales, NULL, table, NULL, NULL, &error);
 		fclose(f);
 		ok(!rc && !vae_model_load(&m, path, &error) && !vae_model_verify(m, &error) &&
 		       !m->sensitivity,
@@ -225,6 +225,49 @@ static void test_sensitivity(void)
 	memcpy(memmem(name, 100, "[2,8]", 5), "[8,2]", 5);
 	spill(path, b.data, b.size);
 	ok(refused(path, VAE_EMODEL, "prior.sensitivity: not F32"), "of another shape");
+	free(b.data);
+	free(values);
+	vae_nets_free(nets);
+}
+
+/* The map to means, which a model may lack. */
+static void test_means(void)
+{
+	struct vae_nets *nets =
+		nets_of("photo enc=16 enc_blocks=1 y=8 hyper=16 ctx=16 z=4 ctx_blocks=1 dec=16 "
+	            "dec_blocks=1 grid=48 grid_layers=1 knots=2");
+	const char *path = in_folder("means.safetensors");
+	float *values = values_new(nets, 4), table[16] = {0}, means[9 * VAE_MEANS];
+	struct vae_model *m = NULL;
+	for (int i = 0; i < 9 * VAE_MEANS; i++)
+		means[i] = (float)i / 64;
+	for (int both = 0; both < 2; both++) {
+		FILE *f = fopen(path, "wb");
+		int rc = vae_model_write(f, nets, values, &scales, NULL, both ? table : NULL, means, NULL,
+		                         &error);
+		fclose(f);
+		ok(!rc && !vae_model_load(&m, path, &error) && !vae_model_verify(m, &error) &&
+		       !vae_model_prepare(m, 1u << VAE_PART_MEANS, &error),
+		   "written, loaded");
+		const struct vae_params *p = &m->means->params;
+		const float *value = m->means_weights.value;
+		size_t gain = vae_param_offset(&m->nets->params, "dec.gain_y");
+		float *packed = calloc(p->packed_total, sizeof *packed);
+		vae_pack(packed, means, 8, VAE_MEANS, VAE_MEANS, 1);
+		ok(!memcmp(packed, m->means_weights.packed, p->packed_total * sizeof *packed) &&
+		       !memcmp(value + vae_param_offset(p, "dec.means.bias"), means + 8 * VAE_MEANS,
+		               VAE_MEANS * sizeof *means) &&
+		       !memcmp(value + vae_param_offset(p, "dec.gain_y"), values + gain,
+		               16 * sizeof *values),
+		   "weights, biases and the gains in front come back");
+		free(packed);
+		vae_model_free(m);
+	}
+	struct bytes b = slurp(path);
+	char *name = memmem(b.data, b.size, "dec.means.bias", 14);
+	name[13] = 'x';
+	spill(path, b.data, b.size);
+	ok(refused(path, VAE_EMODEL, "no tensor dec.means.bias"), "weights without biases");
 	free(b.data);
 	free(values);
 	vae_nets_free(nets);
@@ -526,7 +569,8 @@ static void test_damage(void)
 	if (full) {
 		setvbuf(full, NULL, _IONBF, 0);
 		float sigmoid[VAE_SIGMOID_KNOTS] = {0};
-		ok(vae_model_write(full, nets, values, &scales, sigmoid, NULL, NULL, &error) == VAE_EIO &&
+		ok(vae_model_write(full, nets, values, &scales, sigmoid, NULL, NULL, NULL, &error) ==
+		           VAE_EIO &&
 		       strstr(error.text, "No space"),
 		   "a full disk");
 		fclose(full);
@@ -717,6 +761,7 @@ int main(void)
 	test_round_trip("photo enc=16 enc_blocks=1 y=6 hyper=16 ctx=16 z=3 dec=16 dec_blocks=1 grid=48 "
 	                "grid_layers=1 knots=3");
 	test_sensitivity();
+	test_means();
 	test_parts();
 	test_layout();
 	test_damage();

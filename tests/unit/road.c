@@ -356,6 +356,13 @@ static void test_slices(const struct vae_model *m)
 	vae_image_free(x);
 }
 
+static long sample_of(const float rgb[3], const struct vae_geometry *g, int colour)
+{
+	float v =
+		(vae_colours(g->tuple) == 3 ? rgb[colour] : (rgb[0] + rgb[1] + rgb[2]) * (1.0f / 3)) + 0.5f;
+	return lrintf((v < 0 ? 0 : v > 1 ? 1 : v) * g->maxval);
+}
+
 /* Returns a sample of the reduced picture, from its definition: x is the synthesis of the whole. */
 static long mean_sample(const float *x, const struct vae_geometry *g, uint32_t reduce, size_t row,
                         size_t column, int colour)
@@ -367,9 +374,29 @@ static long mean_sample(const float *x, const struct vae_geometry *g, uint32_t r
 				rgb[c] += x[(i * g->width + k) * 3 + (size_t)c];
 	for (int c = 0; c < 3; c++)
 		rgb[c] /= n;
-	float v =
-		(vae_colours(g->tuple) == 3 ? rgb[colour] : (rgb[0] + rgb[1] + rgb[2]) * (1.0f / 3)) + 0.5f;
-	return lrintf((v < 0 ? 0 : v > 1 ? 1 : v) * g->maxval);
+	return sample_of(rgb, g, colour);
+}
+
+/* The same by a model's map to means. */
+static long mapped_sample(const struct vae_model *m, const struct vae_latents *y, size_t row,
+                          size_t column, int colour)
+{
+	size_t channels = y->head.channels;
+	const float *cell = y->y + (row / 2 * y->head.columns + column / 2) * channels,
+				*value = m->means_weights.value;
+	const struct vae_params *p = &m->means->params;
+	float gain[64], rgb[3];
+	vae_position_lerp(gain, value + vae_param_offset(p, "dec.gain_y"), (int)channels,
+	                  vae_position_of(m->nets->arch.knots, y->head.quality));
+	vae_position_power(gain, (int)channels);
+	for (size_t c = 0; c < 3; c++) {
+		size_t out = (row % 2 * 2 + column % 2) * 3 + c;
+		rgb[c] = value[vae_param_offset(p, "dec.means.bias") + out];
+		for (size_t k = 0; k < channels; k++)
+			rgb[c] = fmaf(cell[k] * gain[k],
+			              value[vae_param_offset(p, "dec.means.weight") + k * 12 + out], rgb[c]);
+	}
+	return sample_of(rgb, &y->head.geometry, colour);
 }
 
 static long mean_alpha(const struct vae_image *x, uint32_t reduce, size_t row, size_t column)
@@ -402,12 +429,16 @@ static void test_reduced(const struct vae_model *m, uint32_t width, uint32_t hei
 	       "%u x %u %s reduced by %u", width, height, vae_tuple_name(tuple), reduce)) {
 		for (size_t i = 0; i < samples_of(z); i++) {
 			size_t row = i / colours / g.width, column = i / colours % g.width;
-			wrong += z->colour[i] != mean_sample(vae_run_output(&run, 0), &x->geometry, reduce, row,
-			                                     column, (int)(i % colours));
+			int colour = (int)(i % colours);
+			wrong += z->colour[i] != (m->means && reduce == 8
+			                              ? mapped_sample(m, y, row, column, colour)
+			                              : mean_sample(vae_run_output(&run, 0), &x->geometry,
+			                                            reduce, row, column, colour));
 		}
 		for (size_t i = 0; z->alpha && i < (size_t)g.width * g.height; i++)
 			wrong += z->alpha[i] != mean_alpha(x, reduce, i / g.width, i % g.width);
-		ok(!wrong, "every sample is the mean of its block");
+		ok(!wrong, "every sample is the mean of its block%s",
+		   m->means ? ", or what is mapped" : "");
 	}
 	vae_run_clear(&run);
 	vae_image_free(z);
@@ -428,6 +459,19 @@ static void test_parts(const struct vae_model *m)
 	test_reduced(m, 1101, 17, 1000, VAE_GRAYSCALE_ALPHA, 4);
 	test_reduced(m, 1, 1, 1, VAE_BLACKANDWHITE_ALPHA, 4);
 	test_reduced(m, 3, 70, 255, VAE_RGB, 8);
+}
+
+static void test_means(const char *text)
+{
+	struct vae_model *m = toy_new(text);
+	if (!ok(m && !toy_add_means(m, &error), "a model with a map to means"))
+		return;
+	test_reduced(m, 150, 133, 255, VAE_RGB, 4);
+	test_reduced(m, 1101, 137, 65535, VAE_RGB_ALPHA, 8);
+	test_reduced(m, 64, 32, 255, VAE_GRAYSCALE_ALPHA, 8);
+	test_reduced(m, 1, 1, 1, VAE_BLACKANDWHITE_ALPHA, 8);
+	test_reduced(m, 3, 70, 255, VAE_RGB, 8);
+	toy_free(m);
 }
 
 /* Odd pieces fail; piece 1 fails last. */
@@ -605,6 +649,7 @@ int main(void)
 	test_picture(photo, 131, 200, 1023, VAE_GRAYSCALE_ALPHA, 33.3);
 	test_picture(photo, 50, 47, 1, VAE_BLACKANDWHITE, 60);
 	test_parts(photo);
+	test_means(TOY_PHOTO);
 	test_refusals(photo);
 	test_samples(photo);
 	test_hint(photo);

@@ -73,10 +73,30 @@ static struct vae_model *toy_new(const char *text)
 	return m;
 }
 
+/* Gives a photo model a map to means. */
+static inline int toy_add_means(struct vae_model *m, struct vae_error *error)
+{
+	struct vae_random r;
+	if (vae_nets_means_new(&m->means, &m->nets->arch, error) ||
+	    vae_weights_init(&m->means_weights, &m->means->params, false, error))
+		return VAE_EMEM;
+	const struct vae_params *p = &m->means->params;
+	memcpy(m->means_weights.value + vae_param_offset(p, "dec.gain_y"),
+	       m->weights.value + vae_param_offset(&m->nets->params, "dec.gain_y"),
+	       (size_t)(m->nets->arch.knots * m->nets->arch.y) * sizeof(float));
+	vae_random_init(&r, 8, 0, 0);
+	for (size_t i = vae_param_offset(p, "dec.means.weight"); i < p->total; i++)
+		m->means_weights.value[i] = toy_between(&r, -0.15f, 0.15f);
+	vae_weights_pack(&m->means_weights, p);
+	return 0;
+}
+
 static void toy_free(struct vae_model *m)
 {
 	vae_nets_free(m->nets);
+	vae_nets_free(m->means);
 	vae_weights_clear(&m->weights);
+	vae_weights_clear(&m->means_weights);
 	vae_cdfs_clear(&m->scales);
 	free(m->sigmoid);
 	free(m);

@@ -170,7 +170,7 @@ static void check_sensitivity(void)
 	draw_weights(&w, nets, 1);
 	float row[Y], again[Y];
 	const uint16_t quality = VAE_QUALITY_ONE / 2; /* knot 1 of 3 */
-	vae_sensitivity_row(row, 1, &o, &w, &data, 3);
+	vae_sensitivity_row(row, 1, &o, &w, &data, 3, NULL);
 
 	float *y = vae_run_input(&o.run[VAE_SYNTHESIS], 0),
 		  *slope = o.run[VAE_SYNTHESIS].gradient[o.run[VAE_SYNTHESIS].net->input[0]];
@@ -188,12 +188,63 @@ static void check_sensitivity(void)
 		worst = fmax(worst, fabs(log(row[c] / (PIXELS * sum / 4 / CELLS))));
 	}
 	ok(worst < 0.25, "sensitivities are second derivatives, to %.3f of themselves", worst);
-	vae_sensitivity_row(again, 1, &o, &w, &data, 3);
+	vae_sensitivity_row(again, 1, &o, &w, &data, 3, NULL);
 	ok(!memcmp(row, again, sizeof row), "the same each time");
 	vae_image_free(image);
 	vae_data_clear(&data);
 	vae_objective_clear(&o);
 	vae_weights_clear(&w);
+	vae_nets_free(nets);
+}
+
+/* A synthesis whose blocks are linear in y gives that map back. */
+static void check_means(void)
+{
+	enum { Y = 6, SIDE = 64, CELLS = SIDE / 16 * (SIDE / 16), WEIGHTS = (Y + 1) * VAE_MEANS };
+	struct vae_error e;
+	struct vae_arch arch;
+	struct vae_nets *nets = NULL;
+	struct vae_run run;
+	struct vae_means means = {0};
+	struct vae_random r;
+	enum { SIDES = (Y + 1 + VAE_MEANS) * (Y + 1 + VAE_MEANS) };
+	double moment[2 * SIDES] = {0};
+	float map[WEIGHTS], fitted[WEIGHTS];
+	vae_random_init(&r, 5, 0, 0);
+	for (int i = 0; i < WEIGHTS; i++)
+		map[i] = (vae_random_uniform(&r) - 0.5f) / 4;
+	if (vae_arch_parse(&arch,
+	                   "photo enc=16 enc_blocks=1 y=6 hyper=16 ctx=16 z=3 dec=16 dec_blocks=1 "
+	                   "grid=48 grid_layers=1 knots=3",
+	                   &e) ||
+	    vae_nets_new(&nets, &arch, &e) ||
+	    vae_run_init(&run, &nets->net[VAE_SYNTHESIS], 0, SIDE, SIDE, true, &e) ||
+	    vae_means_init(&means, Y, CELLS, &e)) {
+		ok(0, "%s", e.text);
+		return;
+	}
+	for (int patch = 0; patch < 12; patch++) {
+		float *y = run.value[run.net->layer[0].dst], *x = vae_run_output(&run, 0);
+		for (int i = 0; i < CELLS * Y; i++)
+			y[i] = vae_random_uniform(&r) - 0.5f;
+		for (int i = 0; i < SIDE * SIDE * 3; i++) {
+			int row = i / 3 / SIDE, column = i / 3 % SIDE;
+			const float *cell = y + (row / 16 * (SIDE / 16) + column / 16) * Y;
+			int out = (row / 8 % 2 * 2 + column / 8 % 2) * 3 + i % 3;
+			x[i] = map[Y * VAE_MEANS + out] + ((row + column) % 2 ? 0.25f : -0.25f);
+			for (int k = 0; k < Y; k++)
+				x[i] += cell[k] * map[k * VAE_MEANS + out];
+		}
+		means.moment = moment + (patch & 1) * SIDES;
+		vae_means_see(&means, &run);
+	}
+	vae_means_fit(fitted, moment, 2, Y);
+	double worst = 0;
+	for (int i = 0; i < WEIGHTS; i++)
+		worst = fmax(worst, fabs((double)fitted[i] - map[i]));
+	ok(worst < 2e-3, "a linear map to means is found, to %.2g", worst);
+	vae_means_clear(&means);
+	vae_run_clear(&run);
 	vae_nets_free(nets);
 }
 
@@ -853,6 +904,7 @@ int main(void)
 	                VAE_LOSS_VISION, 64, 128);
 	check_recolour();
 	check_sensitivity();
+	check_means();
 	check_synthesis_alone();
 	check_refused();
 	check_save();
