@@ -31,7 +31,7 @@ static void draw(uint8_t *index, int32_t *value, double log_mean, double log_spr
 	}
 }
 
-static int measure(const struct vae_cdfs *scales, const char *name, double log_mean,
+static int measure(const struct vae_cdfs *cdfs, const char *name, double log_mean,
                    double log_spread)
 {
 	static uint8_t index[COUNT];
@@ -42,15 +42,15 @@ static int measure(const struct vae_cdfs *scales, const char *name, double log_m
 	double encode = INFINITY, decode = INFINITY, bits = 0;
 	draw(index, value, log_mean, log_spread);
 	for (int i = 0; i < COUNT; i++)
-		bits += vae_coder_bits(scales, index[i], value[i]);
+		bits += vae_coder_bits(cdfs, index[i], value[i]);
 	for (int round = 0; round < ROUNDS; round++) {
 		double t = now();
 		payload.size = 0;
-		if (vae_coder_encode(&payload, scales, index, value, COUNT, &error))
+		if (vae_coder_encode(&payload, cdfs, index, value, COUNT, &error))
 			goto failed;
 		encode = fmin(encode, now() - t);
 		t = now();
-		if (vae_coder_start(&decoder, scales, payload.data, payload.size, &error))
+		if (vae_coder_start(&decoder, cdfs, payload.data, payload.size, &error))
 			goto failed;
 		vae_coder_decode(&decoder, index, back, COUNT);
 		decode = fmin(decode, now() - t);
@@ -75,19 +75,19 @@ failed:
 
 int main(void)
 {
-	struct vae_cdfs scales;
+	struct vae_cdfs cdfs;
 	struct vae_error error;
-	if (vae_cdfs_make(&scales, NULL, &error)) {
+	if (vae_cdfs_make(&cdfs, NULL, &error)) {
 		fprintf(stderr, "coder: %s\n", error.text);
 		return 1;
 	}
-	int failed = measure(&scales, "photo", -1.5, 1.2);
-	failed |= measure(&scales, "0.11", log(0.11), 0);
-	failed |= measure(&scales, "0.3", log(0.3), 0);
-	failed |= measure(&scales, "1", log(1), 0);
-	failed |= measure(&scales, "10", log(10), 0);
-	failed |= measure(&scales, "500", log(500), 0);
-	failed |= measure(&scales, "any", 1.5, 3);
-	vae_cdfs_clear(&scales);
+	int failed = measure(&cdfs, "photo", -1.5, 1.2);
+	failed |= measure(&cdfs, "0.11", log(0.11), 0);
+	failed |= measure(&cdfs, "0.3", log(0.3), 0);
+	failed |= measure(&cdfs, "1", log(1), 0);
+	failed |= measure(&cdfs, "10", log(10), 0);
+	failed |= measure(&cdfs, "500", log(500), 0);
+	failed |= measure(&cdfs, "any", 1.5, 3);
+	vae_cdfs_clear(&cdfs);
 	return failed;
 }

@@ -145,7 +145,7 @@ for machine in "${machines[@]}"; do
 	for source in tests/unit/*.c; do
 		name=$(basename "$source" .c)
 		case ${VAE_TEST_FAST:+fast-}$name in
-		fast-compare | fast-hyper | fast-net | fast-road | fast-sweep | fast-train) skip "$machine: unit test $name" "minutes of emulated arithmetic" ;;
+		fast-compare | fast-hyper | fast-net | fast-codec | fast-sweep | fast-train) skip "$machine: unit test $name" "minutes of emulated arithmetic" ;;
 		*) check "$machine: unit test $name" unit "$machine" "$name" ;;
 		esac
 	done

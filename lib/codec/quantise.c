@@ -80,7 +80,7 @@ static int pack_slice(void *context, size_t piece, int thread, struct vae_error 
 	if (rc)
 		return rc;
 	if (!(rc = put_samples(&buffer, q, &p, i, error)) && !exact)
-		rc = vae_payload_write(&buffer, symbols, &q->model->scales, q->codes->method, error);
+		rc = vae_payload_write(&buffer, symbols, &q->model->cdfs, q->codes->method, error);
 	if (rc)
 		vae_buffer_clear(&buffer);
 	else
@@ -130,7 +130,7 @@ static int new_choice(struct vae_choice *choice, const struct vae_model *model, 
 		return 0;
 	float sensitivity[VAE_MAX_CHANNELS];
 	vae_position_lerp(sensitivity, model->sensitivity, channels, vae_position_of(knots, quality));
-	int rc = vae_choice_init(choice, &model->scales, sensitivity, (size_t)channels, quality, effort,
+	int rc = vae_choice_init(choice, &model->cdfs, sensitivity, (size_t)channels, quality, effort,
 	                         error);
 	return rc ? rc : 1;
 }

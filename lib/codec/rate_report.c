@@ -33,7 +33,7 @@ struct estimate {
 
 static double symbol_bits(const struct estimate *e, const struct vae_symbols *s, size_t n)
 {
-	return vae_coder_bits(&e->model->scales, s->index[n], s->value[n]);
+	return vae_coder_bits(&e->model->cdfs, s->index[n], s->value[n]);
 }
 
 /* What cell number `cell` of z costs goes to the cells of y beneath it: corner is the slice's

@@ -109,7 +109,7 @@ static int decode_payload(struct vae_symbols *s, const struct vae_codes *codes,
 		                slice->bytes, (unsigned long long)alpha_bytes);
 	const uint8_t *data = slice->bytes ? slice->payload + alpha_bytes
 	                                   : NULL; /* an empty payload need not be anywhere */
-	int rc = vae_payload_start(&payload, s, &model->scales, codes->method, data,
+	int rc = vae_payload_start(&payload, s, &model->cdfs, codes->method, data,
 	                           slice->bytes - alpha_bytes, error);
 	if (rc)
 		return rc;
@@ -145,7 +145,7 @@ int vae_slice_draw(struct vae_symbols *symbols, const struct vae_codes *codes,
 {
 	struct vae_prior prior = vae_prior_of(model, codes->head.quality);
 	struct vae_rect p = vae_slice_at(&codes->head, i);
-	struct vae_draw draw = {.scales = &model->scales};
+	struct vae_draw draw = {.cdfs = &model->cdfs};
 	vae_random_init(&draw.random, seed, number, i);
 	if (model->nets->arch.kind == VAE_ARCH_MLP) {
 		for (uint32_t k = 0; k < codes->head.channels; k++)

@@ -45,11 +45,11 @@ int vae_objective_init(struct vae_objective *o, const struct vae_nets *nets, int
 	return rc;
 }
 
-int vae_objective_learn_synthesis(struct vae_objective *o, const struct vae_cdfs *scales,
+int vae_objective_learn_synthesis(struct vae_objective *o, const struct vae_cdfs *cdfs,
                                   const float *sensitivity, struct vae_error *error)
 {
 	o->sensitivity = sensitivity;
-	return vae_choice_init(&o->choice, scales, sensitivity, (size_t)o->nets->arch.y, 0,
+	return vae_choice_init(&o->choice, cdfs, sensitivity, (size_t)o->nets->arch.y, 0,
 	                       VAE_EFFORT_DEFAULT, error);
 }
 

@@ -50,9 +50,9 @@ int vae_objective_init(struct vae_objective *o, const struct vae_nets *nets, int
                        size_t columns, struct vae_error *error);
 void vae_objective_clear(struct vae_objective *o);
 /* photo: from now on the synthesis learns alone, from latents that are rounded as vae-quant rounds
- * them by default; validation rounds to the nearest as ever. scales and sensitivity, knots x y, are
+ * them by default; validation rounds to the nearest as always. cdfs and sensitivity, knots x y, are
  * the model's (model/model.h), borrowed. */
-int vae_objective_learn_synthesis(struct vae_objective *o, const struct vae_cdfs *scales,
+int vae_objective_learn_synthesis(struct vae_objective *o, const struct vae_cdfs *cdfs,
                                   const float *sensitivity, struct vae_error *error);
 
 /* Draws the noise of one row of x from o->random (mlp), so that each sample may have a stream of

@@ -432,7 +432,7 @@ static int take_scales(struct vae_model *m, const struct reader *r, struct vae_e
 	}
 	if (!rc) {
 		vae_tensor_get(cumulative, &t[1], r->bytes);
-		rc = vae_cdfs_load(&m->scales, bound, cumulative, t[1].count, error);
+		rc = vae_cdfs_load(&m->cdfs, bound, cumulative, t[1].count, error);
 	}
 	free(cumulative);
 	return rc;
@@ -643,7 +643,7 @@ void vae_model_free(struct vae_model *model)
 	}
 	vae_weights_clear(&model->weights);
 	vae_weights_clear(&model->means_weights);
-	vae_cdfs_clear(&model->scales);
+	vae_cdfs_clear(&model->cdfs);
 	vae_nets_free(model->nets);
 	vae_nets_free(model->means);
 	file_free(model->file);

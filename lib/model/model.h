@@ -23,13 +23,13 @@ struct vae_metadata { /* __metadata__: strings by key, in file order */
 struct vae_model_file; /* the open file of a model */
 
 /* A model in memory. Loading checks the header and every size, and reads nothing else from the
- * file; vae_model_prepare fills weights, scales and sigmoid part by part. A model made in memory
+ * file; vae_model_prepare fills weights, cdfs and sigmoid part by part. A model made in memory
  * (file NULL) is complete from the start. */
 struct vae_model {
 	struct vae_nets *nets;      /* owned */
 	struct vae_weights weights; /* of the prepared parts: value holds vectors and tables, packed the
 	                               matrices */
-	struct vae_cdfs scales;     /* with VAE_H_S */
+	struct vae_cdfs cdfs;       /* with VAE_H_S */
 	/* With VAE_SYNTHESIS: VAE_SIGMOID_KNOTS values of 1 / (1 + e^-v); mlp only, else NULL; owned.
 	 */
 	float *sigmoid;
@@ -64,7 +64,7 @@ int vae_metadata_check(const char *key, const char *text, struct vae_error *erro
  * params describes. Matrices are rounded to 16 bits here; every value must be finite (VAE_EMODEL
  * otherwise). metadata entries are added to the fixed ones (id, architecture, format_version). */
 int vae_model_write(FILE *file, const struct vae_nets *nets, const float *values,
-                    const struct vae_cdfs *scales, const float *sigmoid, const float *sensitivity,
+                    const struct vae_cdfs *cdfs, const float *sigmoid, const float *sensitivity,
                     const float *means, const struct vae_metadata *metadata,
                     struct vae_error *error);
 

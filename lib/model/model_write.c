@@ -121,7 +121,7 @@ int vae_metadata_check(const char *key, const char *text, struct vae_error *erro
 }
 
 int vae_model_write(FILE *file, const struct vae_nets *nets, const float *values,
-                    const struct vae_cdfs *scales, const float *sigmoid, const float *sensitivity,
+                    const struct vae_cdfs *cdfs, const float *sigmoid, const float *sensitivity,
                     const float *means, const struct vae_metadata *metadata,
                     struct vae_error *error)
 {
@@ -132,8 +132,8 @@ int vae_model_write(FILE *file, const struct vae_nets *nets, const float *values
 	uint64_t id = 0;
 	if (vae_alloc(&l, 1, sizeof *l, error))
 		goto out;
-	vae_tensors_init(l, nets, scales->entries, sensitivity != NULL, means != NULL);
-	bind_data(l, nets, values, scales->bound, scales->cumulative, sigmoid, sensitivity, means);
+	vae_tensors_init(l, nets, cdfs->entries, sensitivity != NULL, means != NULL);
+	bind_data(l, nets, values, cdfs->bound, cdfs->cumulative, sigmoid, sensitivity, means);
 	vae_arch_format(&nets->arch, arch);
 	if ((rc = compute_id(&id, l, arch, error)))
 		goto out;

@@ -149,8 +149,7 @@ void vae_cdfs_see(struct vae_cdfs_seen *seen, const uint8_t *index, const int32_
 	}
 }
 
-int vae_cdfs_make(struct vae_cdfs *scales, const struct vae_cdfs_seen *seen,
-                  struct vae_error *error)
+int vae_cdfs_make(struct vae_cdfs *cdfs, const struct vae_cdfs_seen *seen, struct vae_error *error)
 {
 	enum { SYMBOLS = 2 * VAE_BOUND_LIMIT + 2 };
 	int code;
@@ -177,7 +176,7 @@ int vae_cdfs_make(struct vae_cdfs *scales, const struct vae_cdfs_seen *seen,
 			sum += count[s];
 		}
 	}
-	code = vae_cdfs_load(scales, bound, cumulative, entries, error);
+	code = vae_cdfs_load(cdfs, bound, cumulative, entries, error);
 out:
 	free(mass);
 	free(count);
@@ -210,7 +209,7 @@ static void derive_start(uint16_t start[256], const uint16_t *cumulative, int sy
 	}
 }
 
-int vae_cdfs_load(struct vae_cdfs *scales, const int32_t *bound, const uint16_t *cumulative,
+int vae_cdfs_load(struct vae_cdfs *cdfs, const int32_t *bound, const uint16_t *cumulative,
                   size_t entries, struct vae_error *error)
 {
 	int code;
@@ -242,15 +241,15 @@ int vae_cdfs_load(struct vae_cdfs *scales, const int32_t *bound, const uint16_t 
 	made.cumulative[sum] = 0;
 	for (int i = 0; i < VAE_SCALES; i++)
 		derive_start(made.start[i], made.cumulative + made.first[i], 2 * bound[i] + 2);
-	*scales = made;
+	*cdfs = made;
 	return 0;
 }
 
-void vae_cdfs_clear(struct vae_cdfs *scales)
+void vae_cdfs_clear(struct vae_cdfs *cdfs)
 {
-	free(scales->cumulative);
-	free(scales->start);
-	memset(scales, 0, sizeof *scales);
+	free(cdfs->cumulative);
+	free(cdfs->start);
+	memset(cdfs, 0, sizeof *cdfs);
 }
 
 /* ---- rounding -------------------------------------------------------------------------------- */

@@ -44,20 +44,19 @@ void vae_cdfs_see(struct vae_cdfs_seen *seen, const uint8_t *index, const int32_
 /* Computes the tables with libm; only training does. seen NULL: from Gaussians. Otherwise from the
  * counted symbols, both signs alike, mixed with enough symbols of the Gaussian that a table with
  * few counts is nearly Gaussian. */
-int vae_cdfs_make(struct vae_cdfs *scales, const struct vae_cdfs_seen *seen,
-                  struct vae_error *error);
+int vae_cdfs_make(struct vae_cdfs *cdfs, const struct vae_cdfs_seen *seen, struct vae_error *error);
 /* Loads tables as stored in a model: checks every bound, order and count, and derives the rest.
  * VAE_EMODEL tells the fault. cumulative is copied. */
-int vae_cdfs_load(struct vae_cdfs *scales, const int32_t *bound, const uint16_t *cumulative,
+int vae_cdfs_load(struct vae_cdfs *cdfs, const int32_t *bound, const uint16_t *cumulative,
                   size_t entries, struct vae_error *error);
-void vae_cdfs_clear(struct vae_cdfs *scales);
+void vae_cdfs_clear(struct vae_cdfs *cdfs);
 
 /* Returns the symbol of a table, 0 to 2 bound + 1 (the escape), whose counts contain this place, 0
  * to 65535. */
-static inline int32_t vae_cdfs_find(const struct vae_cdfs *scales, uint8_t index, uint32_t place)
+static inline int32_t vae_cdfs_find(const struct vae_cdfs *cdfs, uint8_t index, uint32_t place)
 {
-	const uint16_t *c = scales->cumulative + scales->first[index];
-	int32_t s = scales->start[index][place >> 8];
+	const uint16_t *c = cdfs->cumulative + cdfs->first[index];
+	int32_t s = cdfs->start[index][place >> 8];
 	while ((uint16_t)(c[s + 1] - 1) <
 	       place) /* c[s + 1] <= place; false at the end, where 0 stands for 65536 */
 		s++;

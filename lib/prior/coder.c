@@ -80,13 +80,13 @@ static void push_escape(struct encoder *e, int lane, uint32_t n, bool negative)
 		push_digit(e, lane, 0, 1);
 }
 
-static inline int encode_symbol(struct encoder *e, const struct vae_cdfs *scales, int lane,
+static inline int encode_symbol(struct encoder *e, const struct vae_cdfs *cdfs, int lane,
                                 uint8_t index, int32_t value)
 {
 	if (index >= VAE_SCALES || value > VAE_SYMBOL_LIMIT || value < -VAE_SYMBOL_LIMIT)
 		return VAE_EARG;
-	int32_t bound = scales->bound[index], s = value + bound;
-	const uint16_t *c = scales->cumulative + scales->first[index];
+	int32_t bound = cdfs->bound[index], s = value + bound;
+	const uint16_t *c = cdfs->cumulative + cdfs->first[index];
 	if ((uint32_t)s > (uint32_t)(2 * bound)) {
 		s = 2 * bound + 1;
 		push_escape(e, lane, (uint32_t)((value < 0 ? -value : value) - bound), value < 0);
@@ -110,7 +110,7 @@ static int append_payload(struct vae_buffer *buffer, const uint64_t *state, cons
 	return 0;
 }
 
-int vae_coder_encode(struct vae_buffer *buffer, const struct vae_cdfs *scales, const uint8_t *index,
+int vae_coder_encode(struct vae_buffer *buffer, const struct vae_cdfs *cdfs, const uint8_t *index,
                      const int32_t *value, size_t count, struct vae_error *error)
 {
 	int code = 0;
@@ -127,7 +127,7 @@ int vae_coder_encode(struct vae_buffer *buffer, const struct vae_cdfs *scales, c
 		}
 		e.word = (uint16_t *)(void *)room;
 		while (n-- > stop)
-			if (encode_symbol(&e, scales, (int)(n % STATES), index[n], value[n])) {
+			if (encode_symbol(&e, cdfs, (int)(n % STATES), index[n], value[n])) {
 				code = vae_fail(error, VAE_EARG, "symbol %zu, %ld with table %d, cannot be coded",
 				                n, (long)value[n], index[n]);
 				goto out;
@@ -144,10 +144,10 @@ out:
 
 /* ---- decoder --------------------------------------------------------------------------------- */
 
-int vae_coder_start(struct vae_coder_decoder *decoder, const struct vae_cdfs *scales,
+int vae_coder_start(struct vae_coder_decoder *decoder, const struct vae_cdfs *cdfs,
                     const uint8_t *data, size_t bytes, struct vae_error *error)
 {
-	struct vae_coder_decoder made = {.scales = scales};
+	struct vae_coder_decoder made = {.cdfs = cdfs};
 	if (bytes < (size_t)STATES * STATE_BYTES)
 		return vae_fail(error, VAE_EDATA, "coded symbols are truncated: %zu bytes, %d at least",
 		                bytes, STATES * STATE_BYTES);
@@ -211,10 +211,10 @@ static int32_t pull_escape(struct vae_coder_decoder *d, int lane, int32_t bound)
 
 static inline int32_t decode_symbol(struct vae_coder_decoder *d, int lane, uint8_t index)
 {
-	const struct vae_cdfs *scales = d->scales;
-	int32_t bound = scales->bound[index];
-	const uint16_t *c = scales->cumulative + scales->first[index];
-	int32_t s = vae_cdfs_find(scales, index, (uint32_t)(d->state[lane] & 0xffff));
+	const struct vae_cdfs *cdfs = d->cdfs;
+	int32_t bound = cdfs->bound[index];
+	const uint16_t *c = cdfs->cumulative + cdfs->first[index];
+	int32_t s = vae_cdfs_find(cdfs, index, (uint32_t)(d->state[lane] & 0xffff));
 	drop(d, lane, c[s], (uint16_t)(c[s + 1] - c[s]));
 	return s <= 2 * bound ? s - bound : pull_escape(d, lane, bound);
 }
@@ -245,11 +245,11 @@ int vae_coder_finish(const struct vae_coder_decoder *decoder, struct vae_error *
 	return 0;
 }
 
-double vae_coder_bits(const struct vae_cdfs *scales, uint8_t index, int32_t value)
+double vae_coder_bits(const struct vae_cdfs *cdfs, uint8_t index, int32_t value)
 {
-	int32_t bound = scales->bound[index], magnitude = value < 0 ? -value : value;
+	int32_t bound = cdfs->bound[index], magnitude = value < 0 ? -value : value;
 	int32_t s = magnitude <= bound ? value + bound : 2 * bound + 1;
-	const uint16_t *c = scales->cumulative + scales->first[index];
+	const uint16_t *c = cdfs->cumulative + cdfs->first[index];
 	double bits = VAE_SCALE_BITS - log2((uint16_t)(c[s + 1] - c[s]));
 	return magnitude <= bound ? bits : bits + 2 * bit_length((uint32_t)(magnitude - bound));
 }

@@ -11,11 +11,11 @@
 
 /* Appends the coded form of count symbols to buffer. index[i] < VAE_SCALES is symbol i's table,
  * |value[i]| <= VAE_SYMBOL_LIMIT. */
-int vae_coder_encode(struct vae_buffer *buffer, const struct vae_cdfs *scales, const uint8_t *index,
+int vae_coder_encode(struct vae_buffer *buffer, const struct vae_cdfs *cdfs, const uint8_t *index,
                      const int32_t *value, size_t count, struct vae_error *error);
 
 struct vae_coder_decoder {
-	const struct vae_cdfs *scales;
+	const struct vae_cdfs *cdfs;
 	const uint8_t *data, *end; /* the bytes not read yet; borrowed */
 	/* Symbol n uses state n mod 2: two chains that the processor can overlap. */
 	uint64_t state[2];
@@ -23,7 +23,7 @@ struct vae_coder_decoder {
 	bool failed;     /* read past the end, or met an impossible escape: sticky */
 };
 /* Starts on a payload. VAE_EDATA if it is too short. */
-int vae_coder_start(struct vae_coder_decoder *decoder, const struct vae_cdfs *scales,
+int vae_coder_start(struct vae_coder_decoder *decoder, const struct vae_cdfs *cdfs,
                     const uint8_t *data, size_t bytes, struct vae_error *error);
 /* Decodes count symbols with tables index[]. After a failure values are 0 and decoder->failed is
  * set. */
@@ -35,6 +35,6 @@ int vae_coder_finish(const struct vae_coder_decoder *decoder, struct vae_error *
 
 /* Returns the cost of a symbol in bits by its table, escape digits included. For reports, not for
  * coding. */
-double vae_coder_bits(const struct vae_cdfs *scales, uint8_t index, int32_t value);
+double vae_coder_bits(const struct vae_cdfs *cdfs, uint8_t index, int32_t value);
 
 #endif

@@ -6,10 +6,9 @@ int vae_draw_symbols(void *context, const uint8_t *index, int32_t *value, size_t
 	struct vae_draw *d = context;
 	(void)error;
 	for (size_t i = 0; i < n; i++) {
-		int32_t bound = d->scales->bound[index[i]];
-		uint32_t escape =
-			d->scales->cumulative[d->scales->first[index[i]] + 2 * (uint32_t)bound + 1];
-		value[i] = vae_cdfs_find(d->scales, index[i], vae_random_below(&d->random, escape)) - bound;
+		int32_t bound = d->cdfs->bound[index[i]];
+		uint32_t escape = d->cdfs->cumulative[d->cdfs->first[index[i]] + 2 * (uint32_t)bound + 1];
+		value[i] = vae_cdfs_find(d->cdfs, index[i], vae_random_below(&d->random, escape)) - bound;
 	}
 	return 0;
 }

@@ -7,7 +7,7 @@
 #include "prior/slice_prior.h"
 
 struct vae_draw {
-	const struct vae_cdfs *scales;
+	const struct vae_cdfs *cdfs;
 	struct vae_random random;
 };
 /* Context: a struct vae_draw. Draws each symbol with the probability that its table gives it,

@@ -95,21 +95,20 @@ static int read_planes(struct vae_payload *payload, const struct vae_symbols *s,
 /* ---- both methods ---------------------------------------------------------------------------- */
 
 int vae_payload_write(struct vae_buffer *buffer, const struct vae_symbols *s,
-                      const struct vae_cdfs *scales, enum vae_method method,
-                      struct vae_error *error)
+                      const struct vae_cdfs *cdfs, enum vae_method method, struct vae_error *error)
 {
 	if (method == VAE_METHOD_ZSTD)
 		return write_planes(buffer, s, error);
-	return vae_coder_encode(buffer, scales, s->index, s->value, s->count, error);
+	return vae_coder_encode(buffer, cdfs, s->index, s->value, s->count, error);
 }
 
 int vae_payload_start(struct vae_payload *payload, const struct vae_symbols *s,
-                      const struct vae_cdfs *scales, enum vae_method method, const uint8_t *data,
+                      const struct vae_cdfs *cdfs, enum vae_method method, const uint8_t *data,
                       size_t bytes, struct vae_error *error)
 {
 	struct vae_payload p = {.method = method, .count = s->count};
 	int rc = method == VAE_METHOD_ZSTD ? read_planes(&p, s, data, bytes, error)
-	                                   : vae_coder_start(&p.range, scales, data, bytes, error);
+	                                   : vae_coder_start(&p.range, cdfs, data, bytes, error);
 	if (!rc)
 		*payload = p;
 	return rc;

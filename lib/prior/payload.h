@@ -13,8 +13,7 @@
 
 /* Appends the packed symbols to buffer. method: RANGE or ZSTD. */
 int vae_payload_write(struct vae_buffer *buffer, const struct vae_symbols *symbols,
-                      const struct vae_cdfs *scales, enum vae_method method,
-                      struct vae_error *error);
+                      const struct vae_cdfs *cdfs, enum vae_method method, struct vae_error *error);
 
 /* Unpacks a payload: the context of a vae_symbol_source. */
 struct vae_payload {
@@ -26,7 +25,7 @@ struct vae_payload {
 /* Starts on a payload. symbols gives their number and order; data is borrowed until
  * vae_payload_finish. VAE_EDATA if length or width is wrong. */
 int vae_payload_start(struct vae_payload *payload, const struct vae_symbols *symbols,
-                      const struct vae_cdfs *scales, enum vae_method method, const uint8_t *data,
+                      const struct vae_cdfs *cdfs, enum vae_method method, const uint8_t *data,
                       size_t bytes, struct vae_error *error);
 vae_symbol_source vae_payload_take; /* context: the struct vae_payload */
 /* Checks, after the last symbol, that no bytes are left: else VAE_EDATA. */

@@ -26,19 +26,19 @@ static uint32_t log2_units(uint32_t n)
 /* Returns f at a quality of 0 to 65535. */
 static float factor(uint16_t quality) { return (10.0f * 65535 - 7.0f * quality) / 65535; }
 
-int vae_choice_init(struct vae_choice *choice, const struct vae_cdfs *scales,
+int vae_choice_init(struct vae_choice *choice, const struct vae_cdfs *cdfs,
                     const float *sensitivity, size_t channels, uint16_t quality, int reach,
                     struct vae_error *error)
 {
-	struct vae_choice c = {.scales = scales, .channels = channels, .reach = reach};
+	struct vae_choice c = {.cdfs = cdfs, .channels = channels, .reach = reach};
 	int rc;
-	if ((rc = vae_alloc_raw(&c.bits, scales->entries, sizeof *c.bits, error)) ||
+	if ((rc = vae_alloc_raw(&c.bits, cdfs->entries, sizeof *c.bits, error)) ||
 	    (rc = vae_alloc_raw(&c.sensitivity, channels, sizeof *c.sensitivity, error))) {
 		vae_choice_clear(&c);
 		return rc;
 	}
-	for (uint32_t i = 0; i < scales->entries; i++) {
-		uint16_t count = (uint16_t)(scales->cumulative[i + 1] - scales->cumulative[i]);
+	for (uint32_t i = 0; i < cdfs->entries; i++) {
+		uint16_t count = (uint16_t)(cdfs->cumulative[i + 1] - cdfs->cumulative[i]);
 		c.bits[i] = (uint16_t)(((uint32_t)VAE_SCALE_BITS << UNIT_BITS) - log2_units(count));
 	}
 	vae_choice_set_quality(&c, sensitivity, quality);
@@ -61,8 +61,8 @@ void vae_choice_clear(struct vae_choice *choice)
 
 uint32_t vae_choice_bits(const struct vae_choice *choice, uint8_t index, int32_t value)
 {
-	int32_t bound = choice->scales->bound[index], magnitude = value < 0 ? -value : value;
-	const uint16_t *bits = choice->bits + choice->scales->first[index];
+	int32_t bound = choice->cdfs->bound[index], magnitude = value < 0 ? -value : value;
+	const uint16_t *bits = choice->bits + choice->cdfs->first[index];
 	if (magnitude <= bound)
 		return bits[value + bound];
 	uint32_t length = 32 - (uint32_t)__builtin_clz((uint32_t)(magnitude - bound));

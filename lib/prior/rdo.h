@@ -34,17 +34,17 @@
 #define VAE_CHOICE_SHIFT 0.04f
 
 struct vae_choice {
-	const struct vae_cdfs *scales; /* borrowed */
-	size_t channels;               /* of y */
-	/* [scales->entries]: the cost of each symbol of each table without an escape's digits, in
+	const struct vae_cdfs *cdfs; /* borrowed */
+	size_t channels;             /* of y */
+	/* [cdfs->entries]: the cost of each symbol of each table without an escape's digits, in
 	 * 1/2048 bit; owned. */
 	uint16_t *bits;
 	float *sensitivity; /* [channels] f s above, not negative; owned */
 	int reach;          /* largest distance of a choice from round(d), towards zero; at least 1 */
 };
 
-/* sensitivity: s above, of each channel, at this quality. scales must outlive it. */
-int vae_choice_init(struct vae_choice *choice, const struct vae_cdfs *scales,
+/* sensitivity: s above, of each channel, at this quality. cdfs must outlive it. */
+int vae_choice_init(struct vae_choice *choice, const struct vae_cdfs *cdfs,
                     const float *sensitivity, size_t channels, uint16_t quality, int reach,
                     struct vae_error *error);
 /* Changes the quality. sensitivity: at the new quality; it may be choice->sensitivity. */

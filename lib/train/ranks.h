@@ -21,7 +21,7 @@ int vae_ranks_same(const struct vae_cluster *c, uint64_t number, const char *wha
 
 /* Returns where share `one` of `of` begins when n items are dealt out; it ends where the next one
  * begins. */
-static inline size_t vae_deal(size_t n, size_t one, size_t of)
+static inline size_t vae_share_start(size_t n, size_t one, size_t of)
 {
 	return (size_t)((uint64_t)n * one / of);
 }

@@ -24,7 +24,7 @@ int vae_tables_see(struct vae_cdfs_seen *seen, const struct vae_tables_source *s
 	                          .weights = source->weights,
 	                          .at = vae_position_of(a->knots, quality),
 	                          .choice = &choice};
-	int rc = vae_choice_init(&choice, source->scales, sensitivity, (size_t)a->y, quality,
+	int rc = vae_choice_init(&choice, source->cdfs, sensitivity, (size_t)a->y, quality,
 	                         VAE_EFFORT_DEFAULT, error);
 	if (rc)
 		return rc;

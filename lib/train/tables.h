@@ -11,7 +11,7 @@
 struct vae_tables_source {
 	/* Packed for float32, before rounding to 16 bits, which changes almost no symbol. */
 	const struct vae_weights *weights;
-	const struct vae_cdfs *scales; /* for rounding, while there are no others */
+	const struct vae_cdfs *cdfs; /* for rounding, while there are no others */
 	const struct vae_data *data;
 	uint64_t seed;
 };

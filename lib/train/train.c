@@ -295,7 +295,8 @@ static int new_workers(struct vae_trainer *t, struct vae_error *error)
 {
 	const struct vae_train_options *o = &t->options;
 	size_t rank = vae_rank(o->cluster), ranks = vae_ranks(o->cluster), batch = (size_t)o->batch;
-	size_t first = vae_deal(batch, rank, ranks), samples = vae_deal(batch, rank + 1, ranks) - first;
+	size_t first = vae_share_start(batch, rank, ranks),
+		   samples = vae_share_start(batch, rank + 1, ranks) - first;
 	size_t threads = (size_t)(t->threads = omp_get_max_threads());
 	if (batch < ranks)
 		return vae_fail(error, VAE_EARG, "batch %d leaves some of %zu ranks without a sample",
@@ -306,15 +307,15 @@ static int new_workers(struct vae_trainer *t, struct vae_error *error)
 		return VAE_EMEM;
 	for (int i = 0; i < t->workers; i++) {
 		struct worker *w = &t->worker[i];
-		w->first = first + vae_deal(samples, (size_t)i, (size_t)t->workers);
-		w->samples = first + vae_deal(samples, (size_t)i + 1, (size_t)t->workers) - w->first;
+		w->first = first + vae_share_start(samples, (size_t)i, (size_t)t->workers);
+		w->samples = first + vae_share_start(samples, (size_t)i + 1, (size_t)t->workers) - w->first;
 		size_t rows = is_photo(t) ? (size_t)o->patch : w->samples,
 			   columns = is_photo(t) ? (size_t)o->patch : 1;
 		if (vae_objective_init(&w->objective, t->nets, o->loss, rows, columns, error) ||
 		    vae_alloc(&t->gradient[i], t->optimiser.size, sizeof(float), error))
 			return VAE_EMEM;
 		w->objective.share = o->share;
-		if (o->synthesis && vae_objective_learn_synthesis(&w->objective, &t->init->scales,
+		if (o->synthesis && vae_objective_learn_synthesis(&w->objective, &t->init->cdfs,
 		                                                  t->init->sensitivity, error))
 			return VAE_EMEM;
 	}
@@ -581,17 +582,17 @@ static int validate(struct vae_trainer *t, struct vae_objective_sums *sums, stru
 	size_t floats = (size_t)width * height,
 		   pictures = t->validation.count; /* photo: one picture at a time */
 	size_t rank = vae_rank(t->options.cluster), ranks = vae_ranks(t->options.cluster);
-	size_t from = vae_deal(pictures, rank, ranks),
-		   count = vae_deal(pictures, rank + 1, ranks) - from;
+	size_t from = vae_share_start(pictures, rank, ranks),
+		   count = vae_share_start(pictures, rank + 1, ranks) - from;
 	float offset = is_photo(t) ? 0.5f : 0;
 #pragma omp parallel for schedule(static, 1) num_threads(t->workers)
 	for (int i = 0; i < t->workers; i++) {
 		struct vae_objective *o = &t->worker[i].objective;
 		uint64_t state = vae_fp_enter();
 		size_t group = is_photo(t) ? 1 : o->rows,
-			   end = from + vae_deal(count, (size_t)i + 1,
-		                             (size_t)t->workers); /* groups may differ in size */
-		for (size_t p = from + vae_deal(count, (size_t)i, (size_t)t->workers); p < end;
+			   end = from + vae_share_start(count, (size_t)i + 1,
+		                                    (size_t)t->workers); /* groups may differ in size */
+		for (size_t p = from + vae_share_start(count, (size_t)i, (size_t)t->workers); p < end;
 		     p += group) {
 			o->samples = vae_min(group, end - p);
 			for (size_t k = 0; k < o->samples; k++) {
@@ -914,8 +915,8 @@ static void measure_clear(struct measure *m)
 	free(m->seen);
 }
 
-/* Adds up what the workers saw, and replaces scales. */
-static int measure_end(struct measure *m, float *means, struct vae_cdfs *scales,
+/* Adds up what the workers saw, and replaces cdfs. */
+static int measure_end(struct measure *m, float *means, struct vae_cdfs *cdfs,
                        struct vae_error *error)
 {
 	const struct vae_arch *a = &m->trainer->nets->arch;
@@ -924,17 +925,17 @@ static int measure_end(struct measure *m, float *means, struct vae_cdfs *scales,
 			for (int r = 0; r < VAE_BOUND_LIMIT + 2; r++)
 				m->seen[0].count[table][r] += m->seen[i].count[table][r];
 	vae_means_fit(means, m->moment, (size_t)a->knots, (size_t)a->y);
-	vae_cdfs_clear(scales);
-	return vae_cdfs_make(scales, m->seen, error);
+	vae_cdfs_clear(cdfs);
+	return vae_cdfs_make(cdfs, m->seen, error);
 }
 
-/* Measures sensitivity, means and scales. scales: Gaussian ones on entry, replaced by those that
+/* Measures sensitivity, means and cdfs. cdfs: Gaussian ones on entry, replaced by those that
  * were counted. */
-static int measure(struct vae_trainer *t, float *sensitivity, float *means, struct vae_cdfs *scales,
+static int measure(struct vae_trainer *t, float *sensitivity, float *means, struct vae_cdfs *cdfs,
                    struct vae_error *error)
 {
 	struct measure m = {.trainer = t,
-	                    .source = {&t->weights, scales, &t->data, t->options.seed},
+	                    .source = {&t->weights, cdfs, &t->data, t->options.seed},
 	                    .sensitivity = sensitivity};
 	int rc = measure_init(&m, error);
 	if (rc)
@@ -943,7 +944,7 @@ static int measure(struct vae_trainer *t, float *sensitivity, float *means, stru
 	rc = vae_parallel((size_t)t->workers, measure_knots, &m, error);
 	use_live(t, live);
 	if (!rc)
-		rc = measure_end(&m, means, scales, error);
+		rc = measure_end(&m, means, cdfs, error);
 out:
 	measure_clear(&m);
 	return rc;
@@ -952,11 +953,11 @@ out:
 int vae_trainer_save(struct vae_trainer *t, FILE *file, struct vae_error *error)
 {
 	char *text = NULL, share[32];
-	struct vae_cdfs scales = {0};
+	struct vae_cdfs cdfs = {0};
 	float *sigmoid = NULL, *sensitivity = NULL, *means = NULL;
 	if (!t->started)
 		return vae_fail(error, VAE_EARG, "nothing was trained yet: there are no weights to save");
-	int rc = vae_cdfs_make(&scales, NULL, error);
+	int rc = vae_cdfs_make(&cdfs, NULL, error);
 	if (!rc && !is_photo(t) && !(rc = vae_alloc(&sigmoid, VAE_SIGMOID_KNOTS, sizeof(float), error)))
 		vae_sigmoid_make(sigmoid);
 	size_t channels = (size_t)t->nets->arch.y;
@@ -964,7 +965,7 @@ int vae_trainer_save(struct vae_trainer *t, FILE *file, struct vae_error *error)
 	    !(rc = vae_alloc(&sensitivity, (size_t)t->nets->arch.knots * channels, sizeof(float),
 	                     error)) &&
 	    !(rc = vae_alloc(&means, (channels + 1) * VAE_MEANS, sizeof(float), error)))
-		rc = measure(t, sensitivity, means, &scales, error);
+		rc = measure(t, sensitivity, means, &cdfs, error);
 	if (rc || (rc = describe(&text, t, error)))
 		goto out;
 	vae_text(share, sizeof share, "%g", t->options.share);
@@ -973,10 +974,10 @@ int vae_trainer_save(struct vae_trainer *t, FILE *file, struct vae_error *error)
 		.key = {"licence", "loss", "training", "share"},
 		.value = {(char *)(t->options.licence ? t->options.licence : ""),
 	              (char *)loss_name[t->options.loss], text, share}};
-	rc = vae_model_write(file, t->nets, t->optimiser.average, &scales, sigmoid, sensitivity, means,
+	rc = vae_model_write(file, t->nets, t->optimiser.average, &cdfs, sigmoid, sensitivity, means,
 	                     t->init && !t->optimiser.step ? &t->init->metadata : &metadata, error);
 out:
-	vae_cdfs_clear(&scales);
+	vae_cdfs_clear(&cdfs);
 	free(sigmoid);
 	free(sensitivity);
 	free(means);

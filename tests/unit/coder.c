@@ -12,10 +12,10 @@ static const uint32_t whole = 1 << VAE_SCALE_BITS;
 
 static double deviation(double i) { return 0.11 * pow(512 / 0.11, i / (VAE_SCALES - 1)); }
 
-static uint32_t count_of(const struct vae_cdfs *scales, int table, int symbol)
+static uint32_t count_of(const struct vae_cdfs *cdfs, int table, int symbol)
 {
-	const uint16_t *c = scales->cumulative + scales->first[table];
-	return (symbol == 2 * scales->bound[table] + 1 ? whole : c[symbol + 1]) - c[symbol];
+	const uint16_t *c = cdfs->cumulative + cdfs->first[table];
+	return (symbol == 2 * cdfs->bound[table] + 1 ? whole : c[symbol + 1]) - c[symbol];
 }
 
 /* ---- rounding -------------------------------------------------------------------------------- */
@@ -53,17 +53,17 @@ static void test_rounding(void)
 
 /* ---- tables ---------------------------------------------------------------------------------- */
 
-static void test_made_tables(const struct vae_cdfs *scales)
+static void test_made_tables(const struct vae_cdfs *cdfs)
 {
 	int wrong = 0;
 	for (int i = 0; i < VAE_SCALES; i++) {
 		uint32_t sum = 0;
-		int bound = scales->bound[i];
-		wrong += bound < 1 || bound > 4095 || (i && bound < scales->bound[i - 1]);
+		int bound = cdfs->bound[i];
+		wrong += bound < 1 || bound > 4095 || (i && bound < cdfs->bound[i - 1]);
 		for (int s = 0; s < 2 * bound + 2; s++) {
-			uint32_t count = count_of(scales, i, s);
+			uint32_t count = count_of(cdfs, i, s);
 			wrong += count < 1 || count > whole;
-			wrong += s <= bound && labs((long)count - (long)count_of(scales, i, 2 * bound - s)) > 1;
+			wrong += s <= bound && labs((long)count - (long)count_of(cdfs, i, 2 * bound - s)) > 1;
 			sum += count;
 		}
 		wrong += sum != whole;
@@ -73,7 +73,7 @@ static void test_made_tables(const struct vae_cdfs *scales)
 
 /* Returns the bits that table i spends on a rounded Gaussian of deviation sigma. *entropy: its
  * entropy in bits. */
-static double expected_bits(const struct vae_cdfs *scales, uint8_t index, double sigma,
+static double expected_bits(const struct vae_cdfs *cdfs, uint8_t index, double sigma,
                             double *entropy)
 {
 	double bits = 0;
@@ -84,20 +84,20 @@ static double expected_bits(const struct vae_cdfs *scales, uint8_t index, double
 			break;
 		mass *= r ? 2 : 1;
 		*entropy -= mass * log2(r ? mass / 2 : mass);
-		bits += mass * vae_coder_bits(scales, index, r);
+		bits += mass * vae_coder_bits(cdfs, index, r);
 	}
 	return bits;
 }
 
 /* A deviation half a step off costs d^2 nats, d = ln(512 / 0.11) / 126: 0.0065 bits; rounding of
  * the counts costs the rest. */
-static void test_cost(const struct vae_cdfs *scales)
+static void test_cost(const struct vae_cdfs *cdfs)
 {
 	double worst = -1, worst_sigma = 0, sum = 0;
 	int points = 0;
 	for (double i = 0; i <= VAE_SCALES - 1; i += 0.125) {
 		double entropy, sigma = deviation(i);
-		double bits = expected_bits(scales, vae_scale_index((float)log(sigma)), sigma, &entropy);
+		double bits = expected_bits(cdfs, vae_scale_index((float)log(sigma)), sigma, &entropy);
 		double over = bits - (entropy * 1.003 + 0.003);
 		if (over > worst) {
 			worst = over;
@@ -113,7 +113,7 @@ static void test_cost(const struct vae_cdfs *scales)
 	ok(sum / points < 0.005, "and %.4f bit on average", sum / points);
 	worst = 0;
 	for (int i = 20; i < 50; i++) {
-		double entropy, bits = expected_bits(scales, (uint8_t)i, deviation(i), &entropy);
+		double entropy, bits = expected_bits(cdfs, (uint8_t)i, deviation(i), &entropy);
 		worst = fmax(worst, bits / entropy - 1);
 	}
 	ok(worst < 0.001, "the counts alone cost at most %.4f %% at middling deviations", 100 * worst);
@@ -129,12 +129,12 @@ static int same_tables(const struct vae_cdfs *a, const struct vae_cdfs *b)
 
 static int refused(const int32_t *bound, const uint16_t *cumulative, size_t entries)
 {
-	struct vae_cdfs scales, before;
+	struct vae_cdfs cdfs, before;
 	struct vae_error error;
-	memset(&scales, 0x5a, sizeof scales);
-	before = scales;
-	return vae_cdfs_load(&scales, bound, cumulative, entries, &error) == VAE_EMODEL &&
-	       !memcmp(&scales, &before, sizeof scales);
+	memset(&cdfs, 0x5a, sizeof cdfs);
+	before = cdfs;
+	return vae_cdfs_load(&cdfs, bound, cumulative, entries, &error) == VAE_EMODEL &&
+	       !memcmp(&cdfs, &before, sizeof cdfs);
 }
 
 static void test_load(const struct vae_cdfs *made)
@@ -208,12 +208,12 @@ static void draw(uint64_t seed, size_t count, bool wild)
 
 /* Decodes in pieces of the given size. Returns whether all symbols are right and the end is clean.
  */
-static bool comes_back(const struct vae_cdfs *scales, const uint8_t *data, size_t bytes,
-                       size_t count, size_t piece)
+static bool comes_back(const struct vae_cdfs *cdfs, const uint8_t *data, size_t bytes, size_t count,
+                       size_t piece)
 {
 	struct vae_coder_decoder decoder;
 	struct vae_error error;
-	if (vae_coder_start(&decoder, scales, data, bytes, &error))
+	if (vae_coder_start(&decoder, cdfs, data, bytes, &error))
 		return false;
 	memset(decoded, 0x55, count * sizeof *decoded);
 	for (size_t i = 0; i < count; i += piece)
@@ -221,32 +221,32 @@ static bool comes_back(const struct vae_cdfs *scales, const uint8_t *data, size_
 	return !vae_coder_finish(&decoder, &error) && !memcmp(values, decoded, count * sizeof *values);
 }
 
-static bool round_trip(const struct vae_cdfs *scales, size_t count, size_t piece)
+static bool round_trip(const struct vae_cdfs *cdfs, size_t count, size_t piece)
 {
 	struct vae_buffer payload = {0};
 	struct vae_error error;
-	bool good = !vae_coder_encode(&payload, scales, indices, values, count, &error) &&
-	            comes_back(scales, payload.data, payload.size, count, piece);
+	bool good = !vae_coder_encode(&payload, cdfs, indices, values, count, &error) &&
+	            comes_back(cdfs, payload.data, payload.size, count, piece);
 	vae_buffer_clear(&payload);
 	return good;
 }
 
-static void test_round_trips(const struct vae_cdfs *scales)
+static void test_round_trips(const struct vae_cdfs *cdfs)
 {
 	int good = 1;
 	for (uint64_t seed = 0; seed < 100; seed++) {
 		draw(seed, 700, true);
-		good &= round_trip(scales, seed * 7, SIZE_MAX / 2);
+		good &= round_trip(cdfs, seed * 7, SIZE_MAX / 2);
 	}
 	ok(good, "0 to 700 random symbols come back");
 	draw(1000, MOST, true);
-	ok(round_trip(scales, MOST, MOST), "200000 symbols with escapes come back");
-	ok(round_trip(scales, MOST, 1) && round_trip(scales, MOST, 7) && round_trip(scales, MOST, 4096),
+	ok(round_trip(cdfs, MOST, MOST), "200000 symbols with escapes come back");
+	ok(round_trip(cdfs, MOST, 1) && round_trip(cdfs, MOST, 7) && round_trip(cdfs, MOST, 4096),
 	   "in pieces of 1, 7, 4096 too");
 
 	good = 1;
 	for (int table = 0; table < VAE_SCALES; table++) {
-		int32_t b = scales->bound[table];
+		int32_t b = cdfs->bound[table];
 		const int32_t edges[] = {0,
 		                         1,
 		                         -1,
@@ -274,10 +274,10 @@ static void test_round_trips(const struct vae_cdfs *scales)
 			values[i] = edges[i];
 			indices[i] = (uint8_t)table;
 		}
-		good &= round_trip(scales, EDGES, EDGES);
+		good &= round_trip(cdfs, EDGES, EDGES);
 		for (int i = 0; i < EDGES; i++) {
 			values[0] = edges[i];
-			good &= round_trip(scales, 1, 1);
+			good &= round_trip(cdfs, 1, 1);
 		}
 	}
 	ok(good, "the edges of every table and of the escape come back, together and alone");
@@ -286,13 +286,13 @@ static void test_round_trips(const struct vae_cdfs *scales)
 	struct vae_error error;
 	memset(indices, 0, sizeof indices);
 	memset(values, 0, sizeof values);
-	good = !vae_coder_encode(&payload, scales, indices, values, MOST, &error) &&
-	       payload.size < 16 && comes_back(scales, payload.data, payload.size, MOST, MOST);
+	good = !vae_coder_encode(&payload, cdfs, indices, values, MOST, &error) && payload.size < 16 &&
+	       comes_back(cdfs, payload.data, payload.size, MOST, MOST);
 	ok(good, "200000 certain zeros take %zu bytes", payload.size);
 	vae_buffer_clear(&payload);
 }
 
-static void test_size(const struct vae_cdfs *scales)
+static void test_size(const struct vae_cdfs *cdfs)
 {
 	int good = 1;
 	for (int wild = 0; wild < 2; wild++) {
@@ -301,8 +301,8 @@ static void test_size(const struct vae_cdfs *scales)
 		double bytes = 0;
 		draw(5, MOST, wild);
 		for (int i = 0; i < MOST; i++)
-			bytes += vae_coder_bits(scales, indices[i], values[i]) / 8;
-		good &= !vae_coder_encode(&payload, scales, indices, values, MOST, &error) &&
+			bytes += vae_coder_bits(cdfs, indices[i], values[i]) / 8;
+		good &= !vae_coder_encode(&payload, cdfs, indices, values, MOST, &error) &&
 		        fabs((double)payload.size - bytes) < 0.0005 * bytes + 16;
 		vae_buffer_clear(&payload);
 	}
@@ -310,7 +310,7 @@ static void test_size(const struct vae_cdfs *scales)
 	   "the size is the tables' estimate within 0.05 %% + 16 bytes, with and without escapes");
 }
 
-static void test_caller(const struct vae_cdfs *scales)
+static void test_caller(const struct vae_cdfs *cdfs)
 {
 	struct vae_buffer payload = {0};
 	struct vae_error error;
@@ -318,18 +318,18 @@ static void test_caller(const struct vae_cdfs *scales)
 	draw(6, 100, false);
 	vae_buffer_append(&payload, "before", 6, &error);
 	values[50] = VAE_SYMBOL_LIMIT + 1;
-	good &= vae_coder_encode(&payload, scales, indices, values, 100, &error) == VAE_EARG;
+	good &= vae_coder_encode(&payload, cdfs, indices, values, 100, &error) == VAE_EARG;
 	values[50] = INT32_MIN;
-	good &= vae_coder_encode(&payload, scales, indices, values, 100, &error) == VAE_EARG;
+	good &= vae_coder_encode(&payload, cdfs, indices, values, 100, &error) == VAE_EARG;
 	values[50] = 0;
 	indices[50] = VAE_SCALES;
-	good &= vae_coder_encode(&payload, scales, indices, values, 100, &error) == VAE_EARG &&
+	good &= vae_coder_encode(&payload, cdfs, indices, values, 100, &error) == VAE_EARG &&
 	        payload.size == 6;
 	ok(good, "what cannot be coded is refused, and the buffer left alone");
 	indices[50] = 0;
-	good = !vae_coder_encode(&payload, scales, indices, values, 100, &error) &&
+	good = !vae_coder_encode(&payload, cdfs, indices, values, 100, &error) &&
 	       !memcmp(payload.data, "before", 6) &&
-	       comes_back(scales, payload.data + 6, payload.size - 6, 100, 100);
+	       comes_back(cdfs, payload.data + 6, payload.size - 6, 100, 100);
 	ok(good, "a payload is appended to what is there");
 	vae_buffer_clear(&payload);
 }
@@ -374,29 +374,29 @@ static int add_digit(struct step *step, int at, int lane, uint32_t digit, int bi
 	return at + 1;
 }
 
-static int add_escape(const struct vae_cdfs *scales, struct step *step, int at, int lane, int table,
+static int add_escape(const struct vae_cdfs *cdfs, struct step *step, int at, int lane, int table,
                       int zeros)
 {
-	const uint16_t *c = scales->cumulative + scales->first[table];
-	uint16_t first = c[2 * scales->bound[table] + 1];
+	const uint16_t *c = cdfs->cumulative + cdfs->first[table];
+	uint16_t first = c[2 * cdfs->bound[table] + 1];
 	step[at++] = (struct step){lane, first, whole - first};
 	while (zeros-- > 0)
 		at = add_digit(step, at, lane, 0, 1);
 	return at;
 }
 
-static int add_symbol(const struct vae_cdfs *scales, struct step *step, int at, int lane, int table,
+static int add_symbol(const struct vae_cdfs *cdfs, struct step *step, int at, int lane, int table,
                       int32_t value)
 {
-	int32_t bound = scales->bound[table], n = abs(value) - bound, length = 0;
-	const uint16_t *c = scales->cumulative + scales->first[table] + value + bound;
+	int32_t bound = cdfs->bound[table], n = abs(value) - bound, length = 0;
+	const uint16_t *c = cdfs->cumulative + cdfs->first[table] + value + bound;
 	if (n <= 0) {
 		step[at] = (struct step){lane, c[0], (uint32_t)c[1] - c[0]};
 		return at + 1;
 	}
 	while (n >> length > 1)
 		length++;
-	at = add_escape(scales, step, at, lane, table, length);
+	at = add_escape(cdfs, step, at, lane, table, length);
 	at = add_digit(step, at, lane, 1, 1);
 	if (length > 16)
 		at = add_digit(step, at, lane, (uint32_t)(n - (1 << length)) >> 16, length - 16);
@@ -407,7 +407,7 @@ static int add_symbol(const struct vae_cdfs *scales, struct step *step, int at, 
 }
 
 /* Loads tables made without libm: bounds 1 to 3, counts falling to the sides, escapes of 1/32. */
-static int load_small(struct vae_cdfs *scales)
+static int load_small(struct vae_cdfs *cdfs)
 {
 	struct vae_error error;
 	int32_t bound[VAE_SCALES];
@@ -423,7 +423,7 @@ static int load_small(struct vae_cdfs *scales)
 		}
 		cumulative[entries++] = (uint16_t)sum;
 	}
-	return vae_cdfs_load(scales, bound, cumulative, entries, &error);
+	return vae_cdfs_load(cdfs, bound, cumulative, entries, &error);
 }
 
 static void draw_small(size_t count)
@@ -485,14 +485,14 @@ static void test_format(const struct vae_cdfs *small)
 /* ---- hostile payloads ------------------------------------------------------------------------ */
 
 /* Decodes any bytes from a block of exactly their size. */
-static bool passes(const struct vae_cdfs *scales, const uint8_t *data, size_t bytes, size_t count,
+static bool passes(const struct vae_cdfs *cdfs, const uint8_t *data, size_t bytes, size_t count,
                    bool *zeroed)
 {
 	struct vae_coder_decoder decoder;
 	struct vae_error error;
 	uint8_t *exact = malloc(bytes ? bytes : 1);
 	memcpy(exact, data, bytes);
-	bool good = !vae_coder_start(&decoder, scales, exact, bytes, &error);
+	bool good = !vae_coder_start(&decoder, cdfs, exact, bytes, &error);
 	if (good) {
 		vae_coder_decode(&decoder, indices, decoded, count / 2);
 		bool failed = decoder.failed;
@@ -537,43 +537,42 @@ static void test_escape_limits(const struct vae_cdfs *small)
 	ok(refused_all, "longer escapes are refused");
 }
 
-static bool is_form_of(const struct vae_cdfs *scales, const struct vae_buffer *payload,
+static bool is_form_of(const struct vae_cdfs *cdfs, const struct vae_buffer *payload,
                        const int32_t *symbols, size_t count)
 {
 	struct vae_buffer again = {0};
 	struct vae_error error;
-	bool same = !vae_coder_encode(&again, scales, indices, symbols, count, &error) &&
+	bool same = !vae_coder_encode(&again, cdfs, indices, symbols, count, &error) &&
 	            again.size == payload->size && !memcmp(again.data, payload->data, again.size);
 	vae_buffer_clear(&again);
 	return same;
 }
 
-static void test_damage(const struct vae_cdfs *scales)
+static void test_damage(const struct vae_cdfs *cdfs)
 {
 	enum { COUNT = 400 };
 	struct vae_buffer payload = {0};
 	struct vae_error error;
 	bool zeroed = true, none = true;
 	draw(77, COUNT, true);
-	vae_coder_encode(&payload, scales, indices, values, COUNT, &error);
+	vae_coder_encode(&payload, cdfs, indices, values, COUNT, &error);
 	for (size_t i = 0; i < payload.size; i++)
-		none &= !passes(scales, payload.data, i, COUNT, &zeroed);
+		none &= !passes(cdfs, payload.data, i, COUNT, &zeroed);
 	ok(none, "every truncation of a payload is seen");
 	int seen = 0, other = 0;
 	for (size_t i = 0; i < 8 * payload.size; i++) {
 		payload.data[i / 8] ^= (uint8_t)(1 << i % 8);
-		if (passes(scales, payload.data, payload.size, COUNT, &zeroed))
-			other += is_form_of(scales, &payload, decoded, COUNT);
+		if (passes(cdfs, payload.data, payload.size, COUNT, &zeroed))
+			other += is_form_of(cdfs, &payload, decoded, COUNT);
 		else
 			seen++;
 		payload.data[i / 8] ^= (uint8_t)(1 << i % 8);
 	}
 	ok(seen + other == 8 * (int)payload.size && other < seen / 10,
 	   "%d flipped bits are seen; the other %d make a payload of other symbols", seen, other);
-	ok(!passes(scales, payload.data, payload.size, COUNT - 1, &zeroed),
-	   "symbols left over are seen");
+	ok(!passes(cdfs, payload.data, payload.size, COUNT - 1, &zeroed), "symbols left over are seen");
 	vae_buffer_append(&payload, "\0\0", 2, &error);
-	ok(!passes(scales, payload.data, payload.size, COUNT, &zeroed), "bytes left over are seen");
+	ok(!passes(cdfs, payload.data, payload.size, COUNT, &zeroed), "bytes left over are seen");
 	vae_buffer_clear(&payload);
 
 	struct vae_random r;
@@ -587,7 +586,7 @@ static void test_damage(const struct vae_cdfs *scales)
 			junk[i] = (uint8_t)(vae_random_u64(&r) & mask);
 		if (round & 1)
 			memset(indices, (int)vae_random_below(&r, VAE_SCALES), COUNT);
-		none &= !passes(scales, junk, bytes, COUNT, &zeroed);
+		none &= !passes(cdfs, junk, bytes, COUNT, &zeroed);
 	}
 	ok(none, "3000 payloads of noise are refused");
 	ok(zeroed, "symbols of damaged payloads stay in range, and are 0 after a failure");
@@ -596,17 +595,17 @@ static void test_damage(const struct vae_cdfs *scales)
 /* Compares drawn symbols with the counts by chi-square, without the escape; neighbours with few
  * expected symbols are merged. The mean is the number of classes less 1, the deviation the root of
  * twice that. */
-static void test_draw(const struct vae_cdfs *scales)
+static void test_draw(const struct vae_cdfs *cdfs)
 {
 	enum { COUNT = 200000 };
 	static uint8_t index[COUNT];
 	static int32_t value[COUNT];
 	int wrong = 0, outside = 0;
 	for (int table = 0; table < VAE_SCALES; table += 7) {
-		int bound = scales->bound[table], classes = 0;
-		struct vae_draw draw = {.scales = scales};
+		int bound = cdfs->bound[table], classes = 0;
+		struct vae_draw draw = {.cdfs = cdfs};
 		double sum = 0, expected = 0, square = 0,
-			   total = whole - count_of(scales, table, 2 * bound + 1);
+			   total = whole - count_of(cdfs, table, 2 * bound + 1);
 		unsigned *seen = calloc(2 * (size_t)bound + 1, sizeof *seen), met = 0;
 		vae_random_init(&draw.random, 3, (uint64_t)table, 0);
 		memset(index, table, COUNT);
@@ -617,7 +616,7 @@ static void test_draw(const struct vae_cdfs *scales)
 			else
 				seen[value[i] + bound]++;
 		for (int s = 0; s <= 2 * bound; s++) {
-			expected += (double)COUNT * count_of(scales, table, s) / total;
+			expected += (double)COUNT * count_of(cdfs, table, s) / total;
 			met += seen[s];
 			if (expected < 20) /* the rest does not count */
 				continue;
@@ -634,12 +633,12 @@ static void test_draw(const struct vae_cdfs *scales)
 }
 
 /* Returns the bits of counted symbols, without escapes, by one table. */
-static double seen_bits(const struct vae_cdfs *scales, const struct vae_cdfs_seen *seen, int table)
+static double seen_bits(const struct vae_cdfs *cdfs, const struct vae_cdfs_seen *seen, int table)
 {
 	double bits = 0;
-	for (int r = 0; r <= scales->bound[table]; r++)
+	for (int r = 0; r <= cdfs->bound[table]; r++)
 		bits += (double)seen->count[table][r] *
-		        (VAE_SCALE_BITS - log2(count_of(scales, table, scales->bound[table] + r)));
+		        (VAE_SCALE_BITS - log2(count_of(cdfs, table, cdfs->bound[table] + r)));
 	return bits;
 }
 
@@ -687,24 +686,24 @@ static void test_seen(const struct vae_cdfs *gaussian)
 
 int main(void)
 {
-	struct vae_cdfs scales = {0}, small = {0};
+	struct vae_cdfs cdfs = {0}, small = {0};
 	struct vae_error error;
 	test_rounding();
-	if (!ok(!vae_cdfs_make(&scales, NULL, &error), "tables are made") ||
+	if (!ok(!vae_cdfs_make(&cdfs, NULL, &error), "tables are made") ||
 	    !ok(!load_small(&small), "small tables are loaded"))
 		return tap_done();
-	test_made_tables(&scales);
-	test_cost(&scales);
-	test_seen(&scales);
-	test_load(&scales);
-	test_round_trips(&scales);
-	test_size(&scales);
-	test_draw(&scales);
-	test_caller(&scales);
+	test_made_tables(&cdfs);
+	test_cost(&cdfs);
+	test_seen(&cdfs);
+	test_load(&cdfs);
+	test_round_trips(&cdfs);
+	test_size(&cdfs);
+	test_draw(&cdfs);
+	test_caller(&cdfs);
 	test_format(&small);
 	test_escape_limits(&small);
-	test_damage(&scales);
-	vae_cdfs_clear(&scales);
+	test_damage(&cdfs);
+	vae_cdfs_clear(&cdfs);
 	vae_cdfs_clear(&small);
 	return tap_done();
 }

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 static char folder[] = "/tmp/vae-test-model-XXXXXX";
-static struct vae_cdfs scales;
+static struct vae_cdfs cdfs;
 static struct vae_error error;
 
 #define ALL_PARTS ((1u << VAE_NETS) - 1)
@@ -79,7 +79,7 @@ static int write_model(const char *path, const struct vae_nets *nets, const floa
 	vae_sigmoid_make(sigmoid);
 	FILE *f = fopen(path, "wb");
 	int result =
-		vae_model_write(f, nets, values, &scales, nets->arch.kind == VAE_ARCH_MLP ? sigmoid : NULL,
+		vae_model_write(f, nets, values, &cdfs, nets->arch.kind == VAE_ARCH_MLP ? sigmoid : NULL,
 	                    NULL, NULL, metadata, &error);
 	fclose(f);
 	return result;
@@ -143,8 +143,8 @@ static void test_round_trip(const char *line)
 		ok(!strcmp(vae_model_metadata(m, "training"), metadata.value[1]) &&
 		       !vae_model_metadata(m, "none"),
 		   "metadata come back");
-		ok(m->scales.entries == scales.entries &&
-		       !memcmp(m->scales.cumulative, scales.cumulative, 2 * scales.entries),
+		ok(m->cdfs.entries == cdfs.entries &&
+		       !memcmp(m->cdfs.cumulative, cdfs.cumulative, 2 * cdfs.entries),
 		   "tables come back");
 		ok(vae_model_by_path(m) && vae_model_path(m)[0] == '/', "loaded by path");
 		ok(m->sigmoid ? fabsf(m->sigmoid[2048] - 0.5f) == 0 && m->sigmoid[0] > 0
@@ -163,7 +163,7 @@ static void test_round_trip(const char *line)
 		free(packed);
 
 		FILE *f = fopen(again, "wb");
-		vae_model_write(f, m->nets, loaded, &m->scales, m->sigmoid, m->sensitivity, NULL,
+		vae_model_write(f, m->nets, loaded, &m->cdfs, m->sigmoid, m->sensitivity, NULL,
 		                &m->metadata, &error);
 		fclose(f);
 		struct bytes a = slurp(path), b = slurp(again);
@@ -204,7 +204,7 @@ static void test_sensitivity(void)
 		if (bad >= 0)
 			table[5] = bad ? -1 : -0.0f;
 		FILE *f = fopen(path, "wb");
-		int rc = vae_model_write(f, nets, values, &scales, NULL, table, NULL, NULL, &error);
+		int rc = vae_model_write(f, nets, values, &cdfs, NULL, table, NULL, NULL, &error);
 		fclose(f);
 		ok(!rc && !vae_model_load(&m, path, &error) && !vae_model_verify(m, &error) &&
 		       !m->sensitivity,
@@ -243,8 +243,8 @@ static void test_means(void)
 		means[i] = (float)i / 64;
 	for (int both = 0; both < 2; both++) {
 		FILE *f = fopen(path, "wb");
-		int rc = vae_model_write(f, nets, values, &scales, NULL, both ? table : NULL, means, NULL,
-		                         &error);
+		int rc =
+			vae_model_write(f, nets, values, &cdfs, NULL, both ? table : NULL, means, NULL, &error);
 		fclose(f);
 		ok(!rc && !vae_model_load(&m, path, &error) && !vae_model_verify(m, &error) &&
 		       !vae_model_prepare(m, 1u << VAE_PART_MEANS, &error),
@@ -328,7 +328,7 @@ static void test_parts(void)
 		failed += vae_model_prepare(m, 1u << i % VAE_NETS, NULL) != 0;
 	float *loaded = calloc(nets->params.total, sizeof *loaded);
 	ok(!failed && !vae_model_values(m, loaded, &error) && same_values(m, loaded, values) &&
-	       m->scales.entries == scales.entries,
+	       m->cdfs.entries == cdfs.entries,
 	   "several threads prepare one model");
 	free(loaded);
 	vae_model_free(m);
@@ -569,7 +569,7 @@ static void test_damage(void)
 	if (full) {
 		setvbuf(full, NULL, _IONBF, 0);
 		float sigmoid[VAE_SIGMOID_KNOTS] = {0};
-		ok(vae_model_write(full, nets, values, &scales, sigmoid, NULL, NULL, NULL, &error) ==
+		ok(vae_model_write(full, nets, values, &cdfs, sigmoid, NULL, NULL, NULL, &error) ==
 		           VAE_EIO &&
 		       strstr(error.text, "No space"),
 		   "a full disk");
@@ -755,7 +755,7 @@ static void test_find(void)
 
 int main(void)
 {
-	if (!mkdtemp(folder) || vae_cdfs_make(&scales, NULL, &error))
+	if (!mkdtemp(folder) || vae_cdfs_make(&cdfs, NULL, &error))
 		return 1;
 	test_round_trip("mlp width=4 height=3 hidden1=5 hidden2=3 z=2 knots=2");
 	test_round_trip("photo enc=16 enc_blocks=1 y=6 hyper=16 ctx=16 z=3 dec=16 dec_blocks=1 grid=48 "
@@ -767,6 +767,6 @@ int main(void)
 	test_damage();
 	test_changes();
 	test_find();
-	vae_cdfs_clear(&scales);
+	vae_cdfs_clear(&cdfs);
 	return tap_done();
 }

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct vae_cdfs scales;
+static struct vae_cdfs cdfs;
 static struct vae_error error;
 
 static void test_bits(const struct vae_choice *c)
@@ -18,10 +18,10 @@ static void test_bits(const struct vae_choice *c)
 	double worst = 0;
 	bool alike = true;
 	for (int i = 0; i < VAE_SCALES; i++)
-		for (int32_t v = 0; v <= VAE_SYMBOL_LIMIT; v += v < scales.bound[i] + 3 ? 1 : v) {
+		for (int32_t v = 0; v <= VAE_SYMBOL_LIMIT; v += v < cdfs.bound[i] + 3 ? 1 : v) {
 			worst = fmax(worst, fabs(vae_choice_bits(c, (uint8_t)i, v) / 2048.0 -
-			                         vae_coder_bits(&scales, (uint8_t)i, v)));
-			alike &= v <= scales.bound[i] ||
+			                         vae_coder_bits(&cdfs, (uint8_t)i, v)));
+			alike &= v <= cdfs.bound[i] ||
 			         vae_choice_bits(c, (uint8_t)i, v) == vae_choice_bits(c, (uint8_t)i, -v);
 		}
 	ok(worst < 0.51 / 2048 && alike, "bits of every symbol, %.6f off at most", worst);
@@ -97,15 +97,15 @@ int main(void)
 	float sensitivity[CHANNELS];
 	for (int k = 0; k < CHANNELS; k++)
 		sensitivity[k] = ldexpf(0.07f, k - 4); /* at quality 0 ten times as much */
-	if (!ok(!vae_cdfs_make(&scales, NULL, &error) &&
-	            !vae_choice_init(&c, &scales, sensitivity, CHANNELS, 0, 1, &error),
+	if (!ok(!vae_cdfs_make(&cdfs, NULL, &error) &&
+	            !vae_choice_init(&c, &cdfs, sensitivity, CHANNELS, 0, 1, &error),
 	        "made"))
 		return tap_done();
 	test_bits(&c);
 	test_choice(&c, CHANNELS);
 	test_ends(&c);
 	vae_choice_clear(&c);
-	vae_cdfs_clear(&scales);
+	vae_cdfs_clear(&cdfs);
 	vae_fp_leave(state);
 	return tap_done();
 }

@@ -50,7 +50,7 @@ static int unpack(struct vae_symbols *s, const struct vae_model *m, enum vae_met
 {
 	struct vae_prior prior = prior_of(m, 20000);
 	struct vae_payload payload;
-	int rc = vae_payload_start(&payload, s, &m->scales, method, data, bytes, &error);
+	int rc = vae_payload_start(&payload, s, &m->cdfs, method, data, bytes, &error);
 	if (rc)
 		return rc;
 	rc = vae_prior_decode(s, &prior, vae_payload_take, &payload, y, stride, &error);
@@ -90,7 +90,7 @@ static void test_round_trip(const struct vae_model *m, size_t rows, size_t colum
 	ok(rc == 0, "%zu x %zu, deviation %g: analysed", rows, columns, deviation);
 	for (int method = VAE_METHOD_RANGE; method <= VAE_METHOD_ZSTD; method++) {
 		struct vae_buffer buffer = {0};
-		rc = vae_payload_write(&buffer, &there, &m->scales, (enum vae_method)method, &error);
+		rc = vae_payload_write(&buffer, &there, &m->cdfs, (enum vae_method)method, &error);
 		memset(z, 0xff, rows * stride * sizeof *z);
 		vae_symbols_fit(&back, m->nets, rows, columns, &error);
 		if (!rc)
@@ -126,7 +126,7 @@ static void test_choice(const struct vae_model *m)
 	float sensitivity[8];
 	for (size_t c = 0; c < channels; c++)
 		sensitivity[c] = 0.05f * (float)(c + 1);
-	vae_choice_init(&choice, &m->scales, sensitivity, channels, 0, 1, &error);
+	vae_choice_init(&choice, &m->cdfs, sensitivity, channels, 0, 1, &error);
 	vae_symbols_fit(&plain, m->nets, rows, columns, &error);
 	vae_symbols_fit(&chosen, m->nets, rows, columns, &error);
 	vae_symbols_fit(&back, m->nets, rows, columns, &error);
@@ -145,7 +145,7 @@ static void test_choice(const struct vae_model *m)
 		}
 	ok(!wrong && other && !memcmp(plain.value, chosen.value, plain.z_count * sizeof *plain.value),
 	   "%zu symbols are not the nearest", other);
-	vae_payload_write(&buffer, &chosen, &m->scales, VAE_METHOD_RANGE, &error);
+	vae_payload_write(&buffer, &chosen, &m->cdfs, VAE_METHOD_RANGE, &error);
 	int rc = unpack(&back, m, VAE_METHOD_RANGE, buffer.data, buffer.size, z, columns * channels);
 	ok(!rc && !memcmp(chosen.value, back.value, chosen.count * sizeof *chosen.value) &&
 	       !memcmp(chosen.mean, back.mean, chosen.count * sizeof *chosen.mean),
@@ -169,7 +169,7 @@ static void test_planes(const struct vae_model *m)
 	bool right = true;
 	vae_symbols_fit(&s, m->nets, 3, 6, &error);
 	vae_prior_quantise(&s, &prior, y, 6 * 8, &error);
-	vae_payload_write(&buffer, &s, &m->scales, VAE_METHOD_ZSTD, &error);
+	vae_payload_write(&buffer, &s, &m->cdfs, VAE_METHOD_ZSTD, &error);
 	const int8_t *next = (const int8_t *)buffer.data + 1;
 	for (size_t c = 0; c < 4; c++)
 		for (size_t cell = 0; cell < 2; cell++)
@@ -193,7 +193,7 @@ static void test_damage(const struct vae_model *m, enum vae_method method)
 	size_t cut_ok = 0, flips_bad = 0;
 	vae_symbols_fit(&s, m->nets, 4, 5, &error);
 	vae_prior_quantise(&s, &prior, y, 40, &error);
-	vae_payload_write(&buffer, &s, &m->scales, method, &error);
+	vae_payload_write(&buffer, &s, &m->cdfs, method, &error);
 	for (size_t n = 0; n < buffer.size; n++)
 		cut_ok += unpack(&s, m, method, buffer.data, n, z, 40) == VAE_EDATA;
 	ok(cut_ok == buffer.size, "method %d: all %zu truncations are refused", method, buffer.size);

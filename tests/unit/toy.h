@@ -60,7 +60,7 @@ static struct vae_model *toy_new(const char *text)
 	struct vae_model *m = calloc(1, sizeof *m);
 	if (!m || vae_arch_parse(&arch, text, &error) || vae_nets_new(&m->nets, &arch, &error) ||
 	    vae_weights_init(&m->weights, &m->nets->params, false, &error) ||
-	    vae_cdfs_make(&m->scales, NULL, &error))
+	    vae_cdfs_make(&m->cdfs, NULL, &error))
 		return NULL;
 	vae_arch_format(&arch, m->arch);
 	m->id = 0x0123456789abcdef;
@@ -97,7 +97,7 @@ static void toy_free(struct vae_model *m)
 	vae_nets_free(m->means);
 	vae_weights_clear(&m->weights);
 	vae_weights_clear(&m->means_weights);
-	vae_cdfs_clear(&m->scales);
+	vae_cdfs_clear(&m->cdfs);
 	free(m->sigmoid);
 	free(m);
 }

@@ -258,7 +258,7 @@ static void check_synthesis_alone(void)
 	struct vae_nets *nets = NULL;
 	struct vae_weights w;
 	struct vae_objective o;
-	struct vae_cdfs scales;
+	struct vae_cdfs cdfs;
 	struct vae_symbols symbols = {0};
 	float sensitivity[KNOTS * Y];
 	const uint16_t quality = 40000;
@@ -270,8 +270,8 @@ static void check_synthesis_alone(void)
 	                   &e) ||
 	    vae_nets_new(&nets, &arch, &e) || vae_weights_init(&w, &nets->params, true, &e) ||
 	    vae_objective_init(&o, nets, VAE_LOSS_MSE, SIDE, SIDE, &e) ||
-	    vae_cdfs_make(&scales, NULL, &e) ||
-	    vae_objective_learn_synthesis(&o, &scales, sensitivity, &e) ||
+	    vae_cdfs_make(&cdfs, NULL, &e) ||
+	    vae_objective_learn_synthesis(&o, &cdfs, sensitivity, &e) ||
 	    vae_symbols_fit(&symbols, nets, SIDE / 16, SIDE / 16, &e)) {
 		ok(0, "%s", e.text);
 		return;
@@ -304,7 +304,7 @@ static void check_synthesis_alone(void)
 	ok(!wrong && chosen, "its latents are those of the encoder, %d by RDO", chosen);
 	free(gradient);
 	vae_symbols_clear(&symbols);
-	vae_cdfs_clear(&scales);
+	vae_cdfs_clear(&cdfs);
 	vae_objective_clear(&o);
 	vae_weights_clear(&w);
 	vae_nets_free(nets);

@@ -1,4 +1,4 @@
-/* road.c - everything from pictures to codes and back: the same bytes for every cut, thread count
+/* codec.c - everything from pictures to codes and back: the same bytes for every cut, thread count
  * and instruction set. */
 #include <omp.h>
 #include <sys/wait.h>
@@ -51,16 +51,17 @@ static size_t samples_of(const struct vae_image *x)
 }
 
 /* Everything that is computed from a picture. */
-struct trip {
+struct results {
 	struct vae_latents *y, *quantised[2];
 	struct vae_codes *codes[2];
 	struct vae_image *back;
 	int rc;
 };
 
-static struct trip travel(const struct vae_model *m, const struct vae_image *x, double quality)
+static struct results run_pipeline(const struct vae_model *m, const struct vae_image *x,
+                                   double quality)
 {
-	struct trip t = {0};
+	struct results t = {0};
 	if ((t.rc = vae_encode(&t.y, m, x, quality, &error)))
 		return t;
 	for (int method = 0; method < 2; method++)
@@ -72,7 +73,7 @@ static struct trip travel(const struct vae_model *m, const struct vae_image *x, 
 	return t;
 }
 
-static void trip_clear(struct trip *t)
+static void results_clear(struct results *t)
 {
 	vae_latents_free(t->y);
 	for (int i = 0; i < 2; i++) {
@@ -82,7 +83,7 @@ static void trip_clear(struct trip *t)
 	vae_image_free(t->back);
 }
 
-static uint64_t trip_hash(const struct trip *t)
+static uint64_t results_hash(const struct results *t)
 {
 	uint64_t h = hash(0xcbf29ce484222325, t->y->y, floats_of(t->y) * sizeof(float));
 	for (int i = 0; i < 2; i++)
@@ -108,8 +109,8 @@ static uint64_t hash_in_child(const char *isa)
 		struct vae_model *photo = toy_new(TOY_PHOTO), *mlp = toy_new(TOY_MLP);
 		struct vae_image *x = picture(141, 77, 255, VAE_RGB),
 						 *d = picture(7, 9, 255, VAE_GRAYSCALE);
-		struct trip t = travel(photo, x, 70), u = travel(mlp, d, 50);
-		h = t.rc || u.rc ? 0 : trip_hash(&t) ^ trip_hash(&u) << 1;
+		struct results t = run_pipeline(photo, x, 70), u = run_pipeline(mlp, d, 50);
+		h = t.rc || u.rc ? 0 : results_hash(&t) ^ results_hash(&u) << 1;
 		_exit(write(ends[1], &h, sizeof h) != sizeof h);
 	}
 	close(ends[1]);
@@ -139,22 +140,22 @@ static void test_picture(const struct vae_model *m, uint32_t width, uint32_t hei
 {
 	struct vae_image *x = picture(width, height, maxval, tuple);
 	uint64_t first = 0;
-	struct trip t;
+	struct results t;
 	char what[96];
 	snprintf(what, sizeof what, "%u x %u %s maxval %u quality %g", width, height,
 	         vae_tuple_name(tuple), maxval, quality);
 	for (int threads = 1; threads <= 3; threads++) {
 		omp_set_num_threads(threads);
-		t = travel(m, x, quality);
+		t = run_pipeline(m, x, quality);
 		if (!ok(t.rc == 0, "%s, %d threads%s%s", what, threads, t.rc ? ": " : "",
 		        t.rc ? error.text : ""))
 			goto out;
 		if (threads == 1)
-			first = trip_hash(&t);
+			first = results_hash(&t);
 		else
-			ok(trip_hash(&t) == first, "%s: the same bytes as with one thread", what);
+			ok(results_hash(&t) == first, "%s: the same bytes as with one thread", what);
 		if (threads < 3)
-			trip_clear(&t);
+			results_clear(&t);
 	}
 	ok(!memcmp(t.quantised[0]->y, t.quantised[1]->y, floats_of(t.y) * sizeof(float)),
 	   "%s: both methods give the same y^", what);
@@ -177,7 +178,7 @@ static void test_picture(const struct vae_model *m, uint32_t width, uint32_t hei
 	ok(!rc && !memcmp(&rate, &other, sizeof rate), "%s: the estimate does not depend on the method",
 	   what);
 out:
-	trip_clear(&t);
+	results_clear(&t);
 	vae_image_free(x);
 }
 
@@ -273,8 +274,8 @@ static int part_of_latents(struct vae_image **image, const struct vae_model *m,
 	return rc;
 }
 
-static bool window_good(const struct vae_model *m, const struct trip *t, const struct vae_rect *w,
-                        uint64_t seed)
+static bool window_good(const struct vae_model *m, const struct results *t,
+                        const struct vae_rect *w, uint64_t seed)
 {
 	struct vae_image *a = NULL, *b = NULL;
 	bool good = !window_of_codes(&a, m, t->codes[0], w, seed) &&
@@ -295,7 +296,7 @@ static void test_windows(const struct vae_model *m, uint32_t width, uint32_t hei
                          uint16_t maxval, enum vae_tuple tuple)
 {
 	struct vae_image *x = picture(width, height, maxval, tuple);
-	struct trip t = travel(m, x, 60);
+	struct results t = run_pipeline(m, x, 60);
 	struct vae_random r;
 	size_t wrong = 0;
 	vae_random_init(&r, width, height, 3);
@@ -310,7 +311,7 @@ static void test_windows(const struct vae_model *m, uint32_t width, uint32_t hei
 	wrong += !window_good(m, &t, &(struct vae_rect){height - 1, width - 1, 1, 1}, 0);
 	ok(!wrong, "%u x %u %s, %u slices: windows show what the whole shows", width, height,
 	   vae_tuple_name(tuple), t.codes[0]->slices);
-	trip_clear(&t);
+	results_clear(&t);
 	vae_image_free(x);
 }
 
@@ -328,7 +329,7 @@ static void test_slices(const struct vae_model *m)
 	             {1024 + halo, 50, {false, true}},
 	             {0, 1120, {true, true}}};
 	struct vae_image *x = picture(70 * 16, 20, 255, VAE_RGB);
-	struct trip t = travel(m, x, 30);
+	struct results t = run_pipeline(m, x, 30);
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
 		for (int slice = 0; slice < 2; slice++) {
 			struct vae_rect w = {3, cases[i].left, 10, cases[i].width};
@@ -352,7 +353,7 @@ static void test_slices(const struct vae_model *m)
 		       part_of_latents(&z, m, t.quantised[0], &outside[i], 0, 0) == VAE_EARG && !z,
 		   "%s", error.text);
 	}
-	trip_clear(&t);
+	results_clear(&t);
 	vae_image_free(x);
 }
 
@@ -413,7 +414,7 @@ static void test_reduced(const struct vae_model *m, uint32_t width, uint32_t hei
                          uint16_t maxval, enum vae_tuple tuple, uint32_t reduce)
 {
 	struct vae_image *x = picture(width, height, maxval, tuple), *z = NULL;
-	struct trip t = travel(m, x, 60);
+	struct results t = run_pipeline(m, x, 60);
 	const struct vae_latents *y = t.quantised[0];
 	struct vae_geometry g = x->geometry;
 	struct vae_run run;
@@ -442,7 +443,7 @@ static void test_reduced(const struct vae_model *m, uint32_t width, uint32_t hei
 	}
 	vae_run_clear(&run);
 	vae_image_free(z);
-	trip_clear(&t);
+	results_clear(&t);
 	vae_image_free(x);
 }
 
@@ -498,7 +499,7 @@ static void test_parallel(void)
 static void test_refusals(const struct vae_model *m)
 {
 	struct vae_image *x = picture(70 * 16, 40, 255, VAE_RGB);
-	struct trip t = travel(m, x, 30);
+	struct results t = run_pipeline(m, x, 30);
 	struct vae_latents *y = NULL;
 	struct vae_codes *c = t.codes[0], *none = NULL;
 	struct vae_image *z = NULL;
@@ -542,7 +543,7 @@ static void test_refusals(const struct vae_model *m)
 	ok(vae_decode(&z, m, t.quantised[0], &error) == 0,
 	   "latents that overflow: a picture, if not a pretty one");
 	vae_image_free(z);
-	trip_clear(&t);
+	results_clear(&t);
 	vae_image_free(x);
 }
 
@@ -551,10 +552,10 @@ static void test_hint(struct vae_model *m)
 	struct vae_image *x = picture(20, 20, 255, VAE_RGB);
 	m->path = strdup("/models/toy.safetensors");
 	m->by_path = true;
-	struct trip t = travel(m, x, 30);
+	struct results t = run_pipeline(m, x, 30);
 	ok(!t.rc && !strcmp(t.y->model_hint, m->path) && !strcmp(t.quantised[0]->model_hint, m->path),
 	   "latents carry the path of a model given by path");
-	trip_clear(&t);
+	results_clear(&t);
 	vae_image_free(x);
 	free(m->path);
 	m->path = NULL;
