@@ -43,11 +43,10 @@ PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null; pkg-config --cfla
 PKG_LIBS := $(shell pkg-config --libs netpbm 2>/dev/null || echo -lnetpbm) \
 	$(shell pkg-config --libs $(PKGS) 2>/dev/null)
 
-# What exact arithmetic needs comes after the user's CFLAGS, at compile and at link: no contraction,
-# no reassociation. (clang takes -fno-unsafe-math-optimizations alone for a wish to keep
-# floating-point traps, stops vectorising, and warns where -fno-trapping-math says otherwise.)
-# -Ofast is -O3 and fast-math: it keeps the first and loses the second, which at link alone would
-# set flush-to-zero.
+# Flags of exact arithmetic come after the user's CFLAGS, at compile and at link: no contraction, no
+# reassociation. (With -fno-unsafe-math-optimizations alone, clang keeps floating-point traps and does
+# not vectorise.) -Ofast is -O3 and fast-math; it is reduced to -O3, since at link fast-math would set
+# flush-to-zero.
 EXACT = -std=gnu17 -fno-unsafe-math-optimizations -fno-fast-math -fno-finite-math-only -fno-trapping-math \
 	-ffp-contract=off -fopenmp
 WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
@@ -59,7 +58,7 @@ USER_LDFLAGS = $(patsubst -Ofast,-O3,$(LDFLAGS))
 SHARE_FLAGS = -fPIC -fvisibility=hidden
 ALL_CFLAGS = $(WARN) $(USER_CFLAGS) $(EXACT) $(SHARE_FLAGS) -Ilib -D_GNU_SOURCE $(PKG_CFLAGS)
 LIBS = $(PKG_LIBS) -lm
-# MPI=1: vae-train alone knows MPI.
+# MPI=1: only vae-train uses MPI.
 ifneq ($(filter-out 0 no,$(MPI)),)
 MPI_PKG := $(firstword $(foreach name,mpi-c ompi-c ompi mpich,\
 	$(shell pkg-config --exists $(name) 2>/dev/null && echo $(name))))
@@ -68,22 +67,22 @@ MPI_CFLAGS := -DVAE_MPI \
 MPI_LIBS := $(if $(MPI_PKG),$(shell pkg-config --libs $(MPI_PKG)),$(shell mpicc --showme:link 2>/dev/null))
 MPI_DEPS = mpicc:libopenmpi-dev mpirun:openmpi-bin
 endif
-# What runs is said in a word; V=1 shows whole commands.
+# Prints a word for each command; V=1 prints the commands.
 Q := $(if $(V),,@)
 say = $(if $(V),,@echo '  $1 $2')
 COMPILE = $(CC) $(ALL_CFLAGS) $(DEFINES) -MMD -MP
 LINK = $(CC) $(USER_CFLAGS) $(USER_LDFLAGS) $(EXACT)
 
-# Kernels, and the walk over exact samples: one object of each source for each instruction set;
-# which of them runs is decided at run time.
+# Kernels, and the walk over exact samples: one object of each source for each instruction set; one
+# of them is chosen at run time.
 ARCH := $(shell $(CC) -dumpmachine 2>/dev/null)
 ISAS := scalar $(if $(findstring x86_64,$(ARCH)),avx2 avx512) $(if $(findstring aarch64,$(ARCH)),neon)
 ISA_FLAGS_avx2 = -mavx2 -mfma
 ISA_FLAGS_avx512 = -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mprefer-vector-width=512
 knows = $(shell $(CC) $1 -E -x c /dev/null >/dev/null 2>&1 && echo $1)
-# Each object's functions say in a file beside it what stack they take: tests/stack.sh reads it.
+# The compiler writes the stack of each function beside its object; tests/stack.sh reads it.
 STACK_USAGE := $(call knows,-fstack-usage)
-# Of bf16.c there is what the compiler knows the instructions for.
+# The instructions for which bf16.c is compiled: those that the compiler knows.
 BF16_FLAGS := $(if $(filter avx512,$(ISAS)),\
 	$(ISA_FLAGS_avx512) $(call knows,-mavx512bf16) $(call knows,-mamx-tile -mamx-bf16))
 
@@ -97,7 +96,7 @@ SO_OBJ := $(filter-out $(B)/obj/lib/train/%,$(LIB_OBJ))
 SHARED := $(if $(filter -static%,$(CFLAGS) $(LDFLAGS)),,$(B)/libvae.so)
 TOOL_SRC := $(wildcard tools/vae-*.c)
 TOOL_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tools/*.c))
-# What one program alone is made of; the rest of tools/ goes into each.
+# Parts of single programs; the rest of tools/ is linked into each.
 TRAIN_OBJ := $(B)/obj/tools/cluster.o
 STAT_OBJ := $(filter $(B)/obj/tools/stat_%,$(TOOL_OBJ))
 TOOL_COMMON := $(filter-out $(B)/obj/tools/vae-% $(TRAIN_OBJ) $(STAT_OBJ),$(TOOL_OBJ))
@@ -107,7 +106,7 @@ REPLAY := $(FUZZ:%=$(B)/tests/replay-%) $(B)/tests/mutations
 FAULTS := $(B)/tests/exhaust $(B)/tests/measure $(B)/tests/shim.so
 UNIT := $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/*.c))
 BENCH := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
-# Tests that are scripts: the longest first, so that none of them runs alone at the end.
+# Tests that are scripts; the longest first, so that none runs alone at the end.
 LONG := $(addprefix tests/,cli/train.bats cli/golden.bats spec.sh cli/examples.bats)
 APART := $(addprefix tests/,cross.sh builds.sh mpi.sh valgrind.sh skips.sh fresh.sh)
 SCRIPTS := $(LONG) $(filter-out $(LONG) $(APART),$(wildcard tests/*.sh) $(wildcard tests/*/*.bats))
@@ -210,7 +209,7 @@ $(B)/vae-static.pc: export TEXT = $(VAE_STATIC_PC)
 $(B)/vae.pc $(B)/vae-static.pc: $(B)/prefix $(B)/libdir $(B)/flags lib/vae.h
 	@printf '%s\n' "$$TEXT" > $@
 
-# For CMake, which finds the rest from where its file lies: so many folders below the prefix.
+# For CMake, which computes the prefix from this file's own folder.
 NETPBM := $(patsubst -l%,%,$(filter -l%,$(shell pkg-config --libs netpbm 2>/dev/null || echo -lnetpbm)))
 UP := $(shell echo $(LIBDIR)/cmake/vae | sed 's|[^/][^/]*|..|g')
 $(B)/vae-config%: packaging/vae-config%.in $(B)/libdir $(B)/flags lib/vae.h
@@ -221,8 +220,8 @@ $(B)/python/vae.py: python/vae.py lib/vae.h
 	@mkdir -p $(@D)
 	@sed 's|@VERSION@|$(VERSION)|; s|@SONAME@|$(SONAME)|' $< > $@
 
-# Stamps hold the flags, the prefix and the folder of libraries of the last build; what depends on
-# them is built again when they change.
+# Stamps hold the flags, the prefix and the library folder of the last build; a change rebuilds what
+# depends on them.
 FLAGS = $(strip $(CC) $(ALL_CFLAGS) $(STACK_USAGE) $(USER_LDFLAGS) $(PKG_LIBS) -lm $(MPI_CFLAGS) $(MPI_LIBS))
 ifneq ($(FLAGS),$(strip $(file <$(B)/flags)))
 $(B)/flags: FORCE
@@ -245,8 +244,8 @@ $(B)/prefix $(B)/libdir:
 # ---- what is run: each installs its dependencies, then calls make again ---------------------------
 
 AGAIN = $(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(JOBS))
-# Tests see this tree's programs first and nobody's own models or settings; two at a time should not
-# wait by spinning.
+# Tests use this tree's programs, and none of the user's models or settings; two tests at a time
+# should not wait by spinning.
 TEST_ENV = env -u VAE_MODEL -u VAE_MODEL_PATH -u VAE_CPU -u XDG_DATA_HOME -u OMP_NUM_THREADS \
 	OMP_WAIT_POLICY=passive LC_ALL=C HOME=$(abspath $(B)) B=$(B) CC='$(CC)' PATH="$(abspath $(B)):$$PATH"
 
@@ -269,7 +268,7 @@ check-fresh:
 
 bench: all benches
 	@B=$(B) bench/speed.sh
-# Apart from make check: processor time depends on the machine.
+# Not part of make check: processor time depends on the machine.
 bench-bombs: all unit
 	@$(TEST_ENV) BOMB_MS=50 prove --verbose --exec '' tests/cli/bombs.bats
 bench-train: all benches
@@ -283,14 +282,14 @@ check-sanitize:
 		UBSAN_OPTIONS=print_stacktrace=1 VAE_TEST_FAST=1 \
 		$(MAKE) --no-print-directory check B=build/asan CFLAGS='$(SANITIZE)'
 
-# MPI's flags are known only once it is installed, hence make within make.
+# MPI's flags are known only after its installation, hence make within make.
 check-mpi:
 	+@$(MAKE) --no-print-directory deps MPI=1
 	@mkdir -p $(B)/mpi && ln -sfn $(CURDIR)/models $(B)/models
 	+@$(AGAIN) all MPI=1 B=$(B)/mpi
 	@B=$(B)/mpi prove --verbose --timer --failures --exec '' tests/mpi.sh
 
-# libFuzzer comes with clang. The targets are built a second time for what coverage they reach.
+# libFuzzer comes with clang. The targets are built a second time to measure coverage.
 FUZZ_CC ?= clang
 FUZZ_SECONDS ?= 60
 FUZZ_FLAGS = -O1 -g -Wno-pass-failed
@@ -331,7 +330,7 @@ SHARE = $(DEST)/share/vae-tools
 COMPLETIONS = $(DEST)/share/bash-completion/completions
 MIME = $(DEST)/share/mime/packages
 THUMBNAILERS = $(DEST)/share/thumbnailers
-# Where a Python below the prefix looks for modules; for lack of one, Debian's name.
+# Where a Python below the prefix looks for modules, or else Debian's name.
 PYTHONDIR ?= $(or $(shell python3 -c 'import sys; print(next(p[len("$(PREFIX)/"):] for p in sys.path \
 	if p.startswith("$(PREFIX)/lib/python") and p.endswith("-packages")))' 2>/dev/null),\
 	lib/python3/dist-packages)
@@ -359,7 +358,7 @@ install: all
 	install tools/batch.sh tools/topnm $(SHARE)
 	set -e; for m in $(MODELS); do install -m 644 $$m $(SHARE)/models; done
 	set -e; for m in $(MAN); do install -D -m 644 $$m $(DEST)/share/man/man$${m##*.}/$${m##*/}; done
-# What install put there, and nothing else: somebody may keep models of his own beside ours.
+# Removes only what install put there: users may keep models of their own in the folder.
 uninstall:
 	rm -f $(NAMES:%=$(DEST)/bin/%) $(NAMES:%=$(COMPLETIONS)/%) $(DEST)/$(PYTHONDIR)/vae.py
 	rm -f $(addprefix $(DEST)/$(LIBDIR)/,libvae.a libvae.so $(SONAME) $(SO))
@@ -373,8 +372,8 @@ uninstall:
 	[ ! -d $(SHARE)/models ] || rmdir --ignore-fail-on-non-empty $(SHARE)/models
 	[ ! -d $(SHARE) ] || rmdir --ignore-fail-on-non-empty $(SHARE)
 	[ ! -d $(DEST)/$(LIBDIR)/cmake/vae ] || rmdir --ignore-fail-on-non-empty $(DEST)/$(LIBDIR)/cmake/vae
-# Debian packages, into B/deb; and whether lintian likes them, and they install, work and go away
-# without a trace (as root).
+# Builds Debian packages in B/deb; checks them with lintian, and their installation, use and purge
+# (as root).
 deb:
 	@B=$(B) JOBS=$(JOBS) DEPS='$(DEPS)' packaging/build.sh
 check-deb:

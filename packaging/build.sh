@@ -31,7 +31,7 @@ fi
 cp -r packaging/debian "$tree"
 sed -i "s|@MAINTAINER@|$maintainer|; s|@VERSION@|$version|; s|@DATE@|$date|" "$tree/debian/control" "$tree/debian/changelog"
 
-# The make that runs this hands its variables down; the packages' own are set by debian/rules.
+# The make that runs this passes its variables on; the packages' own are set by debian/rules.
 cd "$tree"
 env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u B -u CC -u PREFIX -u DESTDIR dpkg-buildpackage -b -us -uc -j"${JOBS:-$(nproc)}" >"$B/deb/build.log" 2>&1 || {
 	tail -n 40 "$B/deb/build.log" >&2

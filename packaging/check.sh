@@ -1,7 +1,7 @@
 #!/bin/bash
-# make check-deb: the packages of make deb are to lintian's taste, install, do their work, and are
-# purged without a trace. Needs root, for it installs them here; where they are installed already,
-# it does not touch them.
+# make check-deb: lintian accepts the packages of make deb; they install, work, and are purged
+# completely. Needs root, since it installs them here; if they are installed already, it leaves them
+# alone.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 B=$(realpath -m "${B:-build}")
@@ -31,7 +31,7 @@ for package in "${names[@]}"; do packages+=("$B/deb/${package}_"*.deb); done
 tags=$(lintian --allow-root --fail-on none --tag-display-limit 0 -L '>=warning' "$B"/deb/*.changes)
 none "lintian finds neither errors nor warnings" "$(grep '^[EW]:' <<<"$tags")"
 
-# All but what dpkg, and those that watch it, write down for themselves.
+# All files except records of dpkg and of its hooks.
 listing() { find /usr /etc /opt /var /lib /bin /sbin -xdev \( -path /var/lib/dpkg -o -path /var/log -o -path /var/cache -o -path "$B" \) -prune -o -printf '%p %l\n' | sort; }
 listing >"$work/before"
 check "dpkg -i" dpkg -i "${packages[@]}"

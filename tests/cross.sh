@@ -1,17 +1,16 @@
 #!/bin/bash
-# The same bytes on other processors, run by qemu: 64-bit Arm with NEON and with plain kernels, and
-# s390x, whose bytes lie the other way round, with plain ones. Cross compilers build everything into
-# B/arm64 and B/s390x, statically; then the unit tests run there, and the golden files' latents,
-# codes and pixels must be those that are stored.
+# The same bytes on other processors, under qemu: 64-bit Arm with NEON and with scalar kernels, and
+# big-endian s390x with scalar ones. Cross compilers build everything statically in B/arm64 and
+# B/s390x; the unit tests run there, and the golden files' latents, codes and pixels must equal the
+# stored ones.
 #
 #   tests/cross.sh deps     installs compilers and emulators, and fetches the libraries; make
 #                           check-cross calls it first
 #   tests/cross.sh          the tests
 #
-# The libraries of a foreign machine are unpacked into B/sysroot-ARCH and never installed:
-# libnetpbm-dev of two machines cannot stand side by side. VAE_TEST_CROSS=arm64 takes one machine
-# alone; VAE_TEST_FAST=1 leaves out the slow unit tests, which an emulator works at for minutes.
-# DEPS=no keeps deps from doing anything.
+# The libraries of another machine are unpacked in B/sysroot-ARCH and never installed: libnetpbm-dev
+# of two machines would conflict. VAE_TEST_CROSS=arm64 tests only one machine; VAE_TEST_FAST=1 skips
+# slow unit tests, which take minutes in an emulator. DEPS=no: deps does nothing.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 B=$(realpath -m "${B:-build}")
@@ -21,7 +20,7 @@ libraries=(libnetpbm-dev libzstd-dev libjansson-dev libxxhash-dev)
 models=(tiny)
 for model in models/*.safetensors; do models+=("$(basename "$model" .safetensors)"); done
 
-# What a machine, by Debian's name, is called elsewhere, and which kernels it has.
+# The machine's other names, by Debian's name, and its kernels.
 triple() { case $1 in arm64) echo aarch64-linux-gnu ;; *) echo "$1-linux-gnu" ;; esac; }
 kernels() { case $1 in arm64) echo neon scalar ;; *) echo scalar ;; esac; }
 emulator() {
@@ -33,8 +32,8 @@ sysroot() { echo "$B/sysroot-$1"; }
 
 # ---- what is needed ------------------------------------------------------------------------------
 
-# apt-get for another machine, with lists, cache and a record of installed packages of its own: the
-# system's stay as they are.
+# Runs apt-get for another machine, with lists, cache and records of its own: the system's are not
+# changed.
 foreign_apt() { # ARCH FOLDER, then what apt-get is to do
 	local arch=$1 folder=$2
 	shift 2
@@ -42,7 +41,7 @@ foreign_apt() { # ARCH FOLDER, then what apt-get is to do
 		-o Dir::State::lists="$folder/lists" -o Dir::State::status="$folder/status" -o Dir::Cache="$folder/cache" "$@"
 }
 
-# unpack ARCH: the libraries into the sysroot, which appears when it is whole
+# unpack ARCH: unpacks the libraries into the sysroot, which appears when it is complete
 unpack() {
 	local new package
 	new=$(sysroot "$1").new
@@ -78,7 +77,7 @@ esac
 scratch=$(mktemp -d) || exit 1
 trap 'rm -rf "$scratch"' EXIT
 
-# build ARCH: everything, without a warning
+# build ARCH: builds everything without a warning
 build() {
 	local name root
 	name=$(triple "$1")
@@ -88,14 +87,14 @@ build() {
 		make -j"$JOBS" B="$B/$1" CC="$name-gcc" AR="$name-ar" CFLAGS='-O2 -g -Werror' LDFLAGS=-static all unit benches
 }
 
-# on ARCH PROGRAM ...: the program as that machine runs it
+# on ARCH PROGRAM ...: runs the program on that machine
 on() {
 	local machine=$1 program=$2
 	shift 2
 	"$(emulator "$machine")" "$B/$machine/$program" "$@"
 }
 
-# unit ARCH NAME: a unit test; that of the kernels must have met each kind that the machine is here for
+# unit ARCH NAME: runs a unit test; that of the kernels must have tested each kind of the machine's
 unit() {
 	local kernel
 	on "$1" "tests/$2" | tee "$scratch/tap" || return 1
@@ -108,8 +107,8 @@ sum() { sha256sum | cut -d ' ' -f 1; }
 # same WHAT EXPECTED GOT
 same() { [ "$2" = "$3" ] || { echo "$1 is $3, not $2"; return 1; }; }
 
-# golden ARCH MODEL PICTURE QUALITY LATENTS DECODED: one line of MODEL.sums. What zstd packed is
-# compared, not how tightly.
+# golden ARCH MODEL PICTURE QUALITY LATENTS DECODED: tests one line of MODEL.sums. The content of
+# zstd's frames is compared, not its compression.
 golden() {
 	local machine=$1 model=$2 picture=$3 quality=$4 latents=$5 decoded=$6 files=tests/data/golden method name
 	on "$machine" vae-enc --keep-invisible -T 2 -m "$model" -q "$quality" "$files/$picture" >"$scratch/latents" || return 1
@@ -123,10 +122,10 @@ golden() {
 	done
 }
 
-# samples ARCH MODEL SIZE QUALITY SEED HASH: a line of samples.sums
+# samples ARCH MODEL SIZE QUALITY SEED HASH: tests a line of samples.sums
 samples() { same "the hash" "$6" "$(on "$1" vae-dec -m "$2" --sample 2 --size "$3" --quality "$4" --seed "$5" | sum)"; }
 
-# shapes ARCH MODEL COUNT HASH: tests/shapes.sh, there
+# shapes ARCH MODEL COUNT HASH: runs tests/shapes.sh there
 shapes() {
 	local file=models/$2.safetensors
 	[ -e "$file" ] || file=tests/data/$2.safetensors

@@ -1,7 +1,6 @@
 #!/bin/bash
-# Exact arithmetic, seen in the machine code: the kernels' products are fused instructions of full
-# width, and the flags that everything is compiled with neither contract nor reassociate, whatever
-# the user's CFLAGS are.
+# Exact arithmetic in the machine code: the kernels' products are fused instructions of full width,
+# and the compiler neither contracts nor reassociates, whatever the user's CFLAGS are.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 B=${B:-build}
@@ -13,8 +12,8 @@ trap 'rm -rf "$tmp"' EXIT
 
 command -v objdump >/dev/null || { echo "1..0 # SKIP no objdump"; exit 0; }
 
-# The matrix product's functions hold at least so many fused multiply-adds on the register named,
-# and nothing calls fmaf.
+# The functions of the matrix product contain at least this many fused multiply-adds on the named
+# register, and nothing calls fmaf.
 fused() { # object, pattern, least
 	local n
 	n=$(objdump -d --no-show-raw-insn "$1" | awk '/^[0-9a-f]+ </ { inside = /gemm|tile/ } inside' | grep -c -E "$2")
@@ -36,8 +35,8 @@ kernels avx512 'vfmadd[0-9]*ps.*%zmm'
 kernels avx2 'vfmadd[0-9]*ps.*%ymm'
 kernels neon 'fmla[[:space:]]+v[0-9]+\.4s'
 
-# A product and a sum, and a sum of many: with -ffast-math the first becomes one instruction, the
-# second vectors.
+# A product and a sum, and a sum of many: -ffast-math makes one instruction of the first, and
+# vectors of the second.
 cat >"$tmp/probe.c" <<'END'
 float product_sum(float a, float b, float c) { return a * b + c; }
 float sum(const float *a) { float s = 0; for (int i = 0; i < 1024; i++) s += a[i]; return s; }
@@ -57,7 +56,7 @@ aarch64*)
 *) isa=none ;;
 esac
 
-# The compiler's command as make would give it, on the probe.
+# The compiler's command for the probe, as make runs it.
 exact() { # CFLAGS
 	local command code
 	command=$(make -s -n B="$tmp/b" CC="$CC" CFLAGS="$1" "$tmp/b/obj/lib/base/error.o" 2>/dev/null | grep -- ' -c ' | sed 's/ -MMD.*//')
@@ -65,7 +64,7 @@ exact() { # CFLAGS
 	eval "$command $isa -c $tmp/probe.c -o $tmp/probe.o" 2>/dev/null || return 1
 	code=$(objdump -d --no-show-raw-insn "$tmp/probe.o") && ! grep -qE "$changed" <<<"$code"
 }
-# The probe does show the difference where nothing forbids it: else this test proves nothing.
+# The probe must show the difference without these flags: otherwise the test proves nothing.
 probe_works() {
 	sed '/__FAST_MATH__/,$d' "$tmp/probe.c" >"$tmp/free.c"
 	$CC -O3 -ffast-math ${isa:+"$isa"} -c "$tmp/free.c" -o "$tmp/free.o" &&
@@ -80,7 +79,7 @@ else
 	done
 fi
 
-# -Ofast at link alone would have the start-up code set flush-to-zero.
+# -Ofast at link would make the start-up code set flush-to-zero.
 link_is_clean() {
 	local command
 	command=$(make -s -n B="$tmp/b" CC="$CC" CFLAGS=-Ofast LDFLAGS=-Ofast "$tmp/b/vae-enc" 2>/dev/null | grep -- ' -o .*/vae-enc$')

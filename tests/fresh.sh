@@ -1,18 +1,16 @@
 #!/bin/bash
-# fresh.sh - make check-fresh: the README's two commands in a minimal Debian 12 that has never seen this tree.
+# fresh.sh - make check-fresh: the README's two commands in a minimal new Debian 12.
 #
 #   tests/fresh.sh [USER:COMMANDS]...
 #
-# For each operand a new root is unpacked that holds git, make, gcc (with sudo and ca-certificates)
-# and nothing else, the last commit is cloned into it, and the commands are run there in order. USER
-# is root, or user, who has sudo; COMMANDS is demo, check, or both with a comma between. Without
-# operands: root:demo,check root:check user:demo,check user:check. Prints what each command
-# installed, ran and skipped. Whole outputs, the unpacked base and the packages that apt fetched
-# stay in build/fresh/.
+# For each operand a new root is unpacked with git, make and gcc (and sudo and ca-certificates), the
+# last commit is cloned there, and the commands run in order. USER is root, or user, who has sudo;
+# COMMANDS is demo, check, or both, separated by a comma. Without operands: root:demo,check
+# root:check user:demo,check user:check. Prints what each command installed, ran and skipped.
+# Complete outputs, the unpacked base and apt's packages stay in build/fresh/.
 #
-# Needs root, mmdebstrap and a Debian mirror: those of this machine's apt, if it is Debian 12, else
-# deb.debian.org. Mounts are made in a name space of their own, which ends with the command that it
-# was made for, however that ends.
+# Needs root, mmdebstrap and a Debian mirror: this machine's, if it is Debian 12, else
+# deb.debian.org. Mounts are made in a name space of their own, which ends with its command.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 fresh=$PWD/build/fresh
@@ -22,7 +20,7 @@ die() {
 	exit 1
 }
 
-# Lines for sources.list: what apt uses here of Debian 12.
+# Lines for sources.list: this machine's sources of Debian 12.
 sources() {
 	local lines
 	# shellcheck disable=SC2016 # apt's own variables
@@ -31,7 +29,7 @@ sources() {
 	printf '%s\n' "${lines:-deb http://deb.debian.org/debian bookworm main}"
 }
 
-# The base, unless it is there from another time: deps.sh fetches new lists of packages anyway.
+# The base, unless it exists already: deps.sh fetches new lists of packages anyway.
 make_base() {
 	[ ! -e "$fresh/base.tar" ] || return 0
 	echo "Making $fresh/base.tar: Debian 12 with git, make, gcc, sudo and ca-certificates"
@@ -41,7 +39,7 @@ make_base() {
 	mv "$fresh/new.tar" "$fresh/base.tar"
 }
 
-# unpack ROOT: a new root, the tree's last commit as a bundle in it, and a user who has sudo
+# unpack ROOT: makes a new root, with the tree's last commit as a bundle, and a user who has sudo
 unpack() {
 	tar -xf "$fresh/base.tar" -C "$1" &&
 		cp "$fresh/tree.bundle" "$1/srv/tree.bundle" &&
@@ -51,8 +49,8 @@ unpack() {
 		echo 'user ALL=(ALL) NOPASSWD: ALL' >"$1/etc/sudoers.d/user"
 }
 
-# in_root ROOT USER COMMAND: in a name space of mounts and processes of its own, with nothing of
-# this environment but proxies
+# in_root ROOT USER COMMAND: runs it in a name space of mounts and processes, with nothing of this
+# environment but proxies
 in_root() {
 	local home=/root name
 	[ "$2" = root ] || home=/home/$2
@@ -76,13 +74,13 @@ in_root() {
 
 packages() { chroot "$1" dpkg-query -W -f "\${Package}\n" | sort; }
 
-# tell LOG: what a command said of packages, tests and skipping; where it failed, its end, too
+# tell LOG: prints what a command said of packages, tests and skipping, and its end if it failed
 tell() {
 	grep -E '^(Files=|Result: |Nothing was skipped|missing, and |still missing)' "$1" | sed 's/^/  /' || :
 	sed -n '/^Skipped: /,/^[^ S]/{/^\(Skipped: \|  \)/p}' "$1" | sed 's/^/  /'
 }
 
-# run_one USER COMMANDS: exit status 1 where one of them fails
+# run_one USER COMMANDS: exit status 1 if one of them fails
 run_one() {
 	local user=$1 command log status failed=0
 	unpack "$root" || return 1

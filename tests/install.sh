@@ -1,5 +1,5 @@
 #!/bin/bash
-# make install: what it puts where, that it works after both the build and the installed tree have
+# make install: the installed files, their use after both the build and the installed tree have
 # moved, and uninstall.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -11,14 +11,14 @@ trap 'rm -rf "$tmp"' EXIT
 
 . tests/unit/tap.sh
 
-# The make that runs this test hands its variables down in MAKEFLAGS; its job server is not ours.
+# The make that runs this test passes its variables in MAKEFLAGS; its job server is not ours.
 MAKEFLAGS=$(printf '%s' "${MAKEFLAGS-}" | sed -E 's/(^| )-j[0-9]*//; s/--jobserver-[a-z]*=[^ ]*//')
 export MAKEFLAGS
 make_() { make --no-print-directory B="$B" CC="$CC" "$@"; }
 prefix=$(cat "$B/prefix")
 
-# Staged under DESTDIR with the prefix that was built, so that nothing is built again; then moved:
-# the compiled-in prefix and build/../models are out of reach, and models must be found beside the
+# Installs under DESTDIR with the prefix of the build, so that nothing is built again, then moves
+# the tree: the compiled-in prefix and build/../models are gone, and models must be found beside the
 # programs.
 check "make install DESTDIR=" make_ install DESTDIR="$tmp/stage" PREFIX="$prefix"
 mv "$tmp/stage$prefix" "$tmp/moved"
@@ -43,7 +43,7 @@ check "the kind of file" cmp packaging/vae-tools.xml "$tmp/moved/share/mime/pack
 check "the thumbnailer" cmp packaging/vae-tools.thumbnailer "$tmp/moved/share/thumbnailers/vae-tools.thumbnailer"
 check "topnm can be run" "$tmp/moved/share/vae-tools/topnm" --formats
 
-# The pipe, with no other program or model in reach.
+# The pipe, without other programs or models.
 # shellcheck disable=SC2016 # the inner shell's own $1 and $2
 pipe() (
 	photo=$PWD/tests/data/photo.png
@@ -64,7 +64,7 @@ folder() (
 )
 check "the installed batch.mk makes the same codes" folder
 
-# The library as others use it.
+# The library, as other programs use it.
 cat >"$tmp/user.c" <<'END'
 #include <vae.h>
 int main(void)
@@ -207,7 +207,7 @@ check "make uninstall" make_ uninstall DESTDIR="$tmp/stage" PREFIX="$prefix"
 check "uninstall leaves no file" test -z "$(find "$tmp/stage" ! -type d)"
 check "uninstall leaves no folder of its own" test ! -e "$tmp/stage$prefix/share/vae-tools" -a ! -e "$tmp/stage$prefix/lib/cmake/vae"
 
-# A tree with files of others, in the same folders, comes out as it went in.
+# A tree with other files in the same folders is unchanged afterwards.
 populate() (
 	cd "$1" && mkdir -p bin lib/{pkgconfig,cmake/vae2} include "$python_folder" share/{mime/packages,thumbnailers,man/man{1,3,5,7},vae-tools/models,bash-completion/completions} &&
 		for file in bin/vae-mine bin/convert lib/libvae2.a lib/pkgconfig/vae2.pc lib/libvae.so.2 lib/cmake/vae2/vae-config.cmake "$python_folder/vae2.py" include/vae2.h share/man/man1/vae-mine.1 share/man/man7/vaeother.7 \
@@ -224,7 +224,7 @@ check "make uninstall beside others' files" make_ uninstall DESTDIR="$tmp/full" 
 check "others' files stay, and nothing else" diff "$tmp/before" <(listing "$tmp/full")
 check "make uninstall where nothing is installed" make_ uninstall DESTDIR="$tmp/nothing" PREFIX="$prefix"
 
-# Another prefix builds again what has it compiled in, and no more.
+# Another prefix rebuilds only what contains it.
 make_ -n all PREFIX="$tmp/other" >"$tmp/plan" 2>&1
 cp "$B/prefix" "$tmp/prefix.seen"
 check "another PREFIX rebuilds find.o" grep -q -e "-DVAE_MODELS='\"$tmp/other/share/vae-tools/models\"'" "$tmp/plan"

@@ -10,7 +10,8 @@
 #     all of these <- codec                   from pictures to codes and back
 #     all but codec <- train
 #
-# Each name on the right sees what is left of it. lib/ itself holds the public headers; tools see these alone.
+# Each name on the right may include the names on its left. lib/ itself holds the public headers;
+# tools include only these.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 B=${B:-build}
@@ -28,7 +29,7 @@ includes() {
 	esac
 }
 
-# Offences of one layer: included files that lie in none of the layers allowed.
+# Errors of one layer: included files of layers that are not allowed.
 outside() {
 	local folder=$1 allowed=$2
 	find "lib/$folder" -name '*.[ch]' 2>/dev/null | sort | while read -r file; do includes q "$file"; done |
@@ -87,7 +88,7 @@ done
 check "an allocation by the size of another type does not" refuses 'return vae_alloc(&p, 3, sizeof(float), e)'
 check "nor one of no type" refuses 'return vae_alloc_raw(&v, 3, sizeof(float), e)'
 
-# What the objects ask of the linker says the same about calls.
+# The undefined symbols of the objects must agree with the includes.
 calls() { # pattern of symbols, then objects
 	local pattern=$1
 	shift

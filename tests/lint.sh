@@ -51,7 +51,7 @@ else
 fi
 
 # The long options of a help text; those that a manual lists as items (.It Fl o , Fl -output Ar
-# FILE); all that it names.
+# FILE); all that it mentions.
 help_options() { "$B/$1" --help 2>&1 | grep -oE -- '(^|[[:space:],[])--[a-z][a-z0-9-]*' | grep -oE -- '--.*' | sort -u; }
 item_options() { grep '^\.It .*Fl -' "$1" | grep -oE 'Fl -[a-z][a-z0-9-]*' | sed 's/^Fl -/--/' | sort -u; }
 # Those that a manual lists without a letter, and those of its synopsis.

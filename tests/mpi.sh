@@ -27,10 +27,10 @@ ranks() { mpirun --oversubscribe --bind-to none -np "$@"; }
 photo() { echo "$B/vae-train --init $root/tests/data/tiny.safetensors --batch 4 --patch 64 --seed 3 --quiet $*"; }
 mlp() { echo "$B/vae-train --arch mlp --hidden1 16 --hidden2 8 --z 4 --batch 9 --seed 3 --quiet $*"; }
 
-# Validation after every step, of which a log holds five digits.
+# Validation after every step; a log has five digits.
 every="--checkpoint-minutes 0"
-# same A B STEPS: their validation losses up to there are the same to 1e-4, and so is the mean of
-# what was trained on, where all is compared.
+# same A B STEPS: validation losses up to STEPS agree within 1e-4, and so do the means of the
+# training figures, if all are compared.
 same() {
 	awk -F'\t' -v last="$3" 'function apart(x, y) { return x < y ? y - x : x - y }
 		FNR == 1 { n++; for (i = 1; i <= NF; i++) at[$i] = i; next }
@@ -53,8 +53,8 @@ for run in adam muon; do
 	check "$run: two ranks of one thread" ranks 2 $(photo -T 1 --checkpoint two.$run --log two.$run.tsv -o two.$run.m "$options")
 	check "$run: the same losses over 200 steps" same one.$run.tsv two.$run.tsv 200
 done
-# Another partition of the batch sums in another order: another run, once that has changed how one
-# number is rounded.
+# Another partition of the batch sums in another order: the runs diverge once a number is rounded
+# differently.
 options="--precision float32 --steps 40 --valid valid.ppm $every photo.ppm"
 check "one process of one thread" $(photo -T 1 --log single.tsv -o single.m --checkpoint single "$options")
 for ranks in 2 3; do
@@ -70,8 +70,8 @@ check "the model says how many they were" grep -q "on 2 ranks of 1 threads" two.
 
 # ---- stopping
 
-# begin RANK COMMAND...: two ranks in the background; $job is mpirun's process, $victim that of
-# RANK, and a checkpoint is there.
+# begin RANK COMMAND...: starts two ranks in the background and waits for a checkpoint; $job is
+# mpirun's process, $victim that of RANK.
 begin() {
 	local rank=$1 deadline=$((SECONDS + 60))
 	shift
@@ -86,7 +86,7 @@ begin() {
 	done
 	[ -n "$victim" ]
 }
-# ends SIGNAL: how the job takes it, to the exit status of mpirun.
+# ends SIGNAL: tests the job's reaction, including mpirun's exit status
 ends() {
 	kill "-$1" "$victim"
 	wait "$job"

@@ -1,8 +1,7 @@
 #!/bin/bash
-# Random pictures of every size and kind, under a floating-point state that a host spoilt, with 1 to
-# 8 threads: every instruction set makes the codes and the pixels of them whose hash is stored, with
-# every model. tests/builds.sh does the same for compilers and flags, tests/cross.sh for other
-# processors.
+# Random pictures of every size and kind, under a floating-point state that a host left behind, with
+# 1 to 8 threads: every instruction set gives the codes and pixels whose hash is stored, with every
+# model. tests/builds.sh does the same for compilers and flags, tests/cross.sh for other processors.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 B=${B:-build}

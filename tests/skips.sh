@@ -1,13 +1,13 @@
 #!/bin/bash
-# skips.sh - keeps what each test says, and lists what was skipped and why.
+# skips.sh - keeps the output of each test, and lists what was skipped and why.
 #
 #   tests/skips.sh run TEST     runs a test as prove does, and keeps its TAP in $B/tap/
 #   tests/skips.sh list         prints what the tests of the last run skipped, grouped by the reason
 #   tests/skips.sh check        exit status 1 where something was skipped that need not be: prints it
 #
-# The first words of a reason say of which kind it is. "CPU", "kernel", "file system": this machine
-# lacks what is tested, say an instruction set. "optional:": a check of a tool for development,
-# whose dependency is too large to ask for. All else is there once "make deps" has run.
+# The first words of a reason tell its kind. "CPU", "kernel", "file system": this machine lacks a
+# feature, such as an instruction set. "optional:": a development tool whose dependency is too large
+# to require. Everything else is there after "make deps".
 set -uo pipefail
 tap=${B:-build}/tap
 machine='CPU |kernel |file system '
@@ -17,8 +17,7 @@ run() {
 	"$1" | tee "$tap/$(basename "$1")"
 }
 
-# REASON<TAB>FILE<TAB>NUMBER: each reason for which tests of a file were skipped, and how many of
-# them, or "all".
+# REASON<TAB>FILE<TAB>NUMBER: each reason for skipped tests of a file, and their number, or "all".
 skipped() {
 	local file all
 	for file in "$tap"/*; do

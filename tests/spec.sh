@@ -1,6 +1,6 @@
 #!/bin/bash
-# The formats' pages, proven by a second decoder written from them alone (tests/spec/decode.py): the
-# same pictures, byte by byte.
+# The pages of the formats, proven by a second decoder that was written from them alone
+# (tests/spec/decode.py): the same pictures, byte by byte.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 B=${B:-build}
@@ -14,7 +14,7 @@ trap 'rm -rf "$scratch"' EXIT
 count=0
 failed=0
 
-# Four steps, which no golden model has: one trained for a moment.
+# Four steps, which no golden model has: a model trained for a moment.
 pngtopnm tests/data/photo.png >"$scratch/photo.ppm"
 "$B/vae-train" --quiet --arch "photo enc=16 enc_blocks=1 y=8 hyper=16 z=4 dec=16 dec_blocks=1 grid=48 grid_layers=1 ctx_blocks=1 knots=3 steps=4 ctx=20" \
 	--steps 20 --patch 64 --batch 2 -T 1 -o "$scratch/four.safetensors" "$scratch/photo.ppm"

@@ -1,5 +1,5 @@
 #!/bin/bash
-# What lib/exact's headers say of exact samples, proven by a second decoder written from them
+# The format in lib/exact's headers, proven by a second decoder that was written from them
 # (tests/spec/exact.py).
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Stack: no function of the library or the programs takes much of it, or takes as much as its input
-# says. tests/cli/stack.bats runs them in little.
+# Stack: no function of the library or the programs takes much of it, or an amount that depends on
+# its input. tests/cli/stack.bats runs the programs with little stack.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 B=${B:-build}
@@ -9,8 +9,8 @@ LIMIT=54272 # bytes: 53 KB, so that with those who call it a thread stays below 
 . tests/unit/tap.sh
 shopt -s nullglob
 
-# What the compiler wrote beside the objects of each source: place, bytes, kind. Some sources have
-# an object for each instruction set.
+# The compiler's output for each source: place, bytes, kind. Some sources have an object for each
+# instruction set.
 usage=()
 for source in lib/*.c lib/*/*.c tools/*.c; do
 	builds=("$B/obj/${source%.c}"-*.su)

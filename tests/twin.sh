@@ -30,8 +30,8 @@ if [ -z "${VAE_TEST_FAST-}" ]; then
 fi
 "$B/vae-train" --quiet --arch "photo enc=16 enc_blocks=1 y=8 hyper=16 z=4 dec=16 dec_blocks=1 grid=48 grid_layers=1 ctx_blocks=1 knots=3 steps=4 ctx=20" \
 	--steps 20 --patch 64 --batch 2 -T 1 -o "$scratch/four.safetensors" "$scratch/photo.ppm"
-# SSIM is a difference of moments a thousand times as large, which float32 takes with as many times
-# its rounding.
+# SSIM is a difference of moments a thousand times as large, so that its rounding in float32 is a
+# thousand times as large.
 check "the loss vision: outputs, loss, gradients" gradients "$tiny" --share 0.8 --bound 1e-3
 check "four steps: outputs, loss, gradients" gradients "$scratch/four.safetensors"
 check "a bound that float32 cannot meet is not met" disagree "$tiny" --quality 40000 --bound 1e-9

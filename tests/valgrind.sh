@@ -15,7 +15,7 @@ golden=tests/data/golden
 
 . tests/unit/tap.sh
 
-# Threads of OpenMP's library keep their stacks to the end: still reachable is no leak.
+# OpenMP's threads keep their stacks to the end: still reachable is no leak.
 clean() {
 	local program=$1
 	shift

@@ -7,14 +7,14 @@
 #     batch.sh job NUMBER           one of those jobs
 #     batch.sh clean                removes what the others have made here
 #
-# batch.mk sets the variables VAE_*, which its head describes. What is known of a file F that was
-# made here lies in the folder .vae-batch beside it: F.made has the settings and the picture that F
-# was made with, F.tsv the line of summary.tsv. Results are written in that folder, and take their
-# names when they are complete. A file that is newer than its F.made is somebody else's:
-# it is used as it is for as long as it is newer than its picture.
+# batch.mk sets the variables VAE_*, which its header describes. The records of a file F that was
+# made here are in the folder .vae-batch beside it: F.made has the settings and the source of F,
+# F.tsv its line of summary.tsv. Results are written in that folder, and get their names when they
+# are complete. A file newer than its F.made was written by others; it is used unchanged as long as
+# it is newer than its picture.
 #
-# Names of files pass through here and through topnm only: no makefile, sed or awk ever sees one as
-# part of a program.
+# File names pass only through here and topnm: they never become part of a makefile, sed or awk
+# program.
 set -u
 LC_ALL=C
 export LC_ALL
@@ -26,7 +26,7 @@ home=${0%/*}
 
 # Prints its arguments as one line, with control characters replaced: names of files may hold escape
 # sequences.
-# They are written at once: jobs beside this one write lines, too.
+# Prints at once, since other jobs print lines, too.
 line() {
 	shown=$(printf '%s' "$*" | tr '\000-\037\177' '?')
 	printf '%s\n' "$shown"
@@ -34,7 +34,7 @@ line() {
 fail() { line "batch.mk: $*" >&2; exit 1; }
 say() { [ "$VAE_QUIET" ] || line "$*"; }
 
-# Prints a name such that no program takes it for an option: names are kept in this form.
+# Prints a name in a form that no program takes for an option; names are kept in this form.
 path() { case $1 in /* | ./*) printf '%s' "$1" ;; *) printf './%s' "$1" ;; esac; }
 bytes() { echo $(($(wc -c <"$1"))); }
 # shellcheck disable=SC3013 # POSIX has -nt since 2024, and shells since long before
@@ -42,7 +42,7 @@ newer() { [ "$1" -nt "$2" ]; }
 
 # ---- records of what was made --------------------------------------------------------------------
 
-# Sets $target and where its records are: $state/$base.made and $state/$base.tsv.
+# Sets $target and the paths of its records: $state/$base.made and $state/$base.tsv.
 begin() {
 	target=$1
 	base=${target##*/}
@@ -61,8 +61,8 @@ open_scratch() {
 	trap 'exit 143' TERM
 }
 
-# Succeeds where $target was made with $settings from the file $1 as it is now, or is somebody
-# else's and newer than $1.
+# Succeeds if $target was made with $settings from the present file $1, or was written by others and
+# is newer than $1.
 current() {
 	if [ ! -e "$target" ] || newer "$1" "$target" || [ "$VAE_AGAIN" ]; then return 1; fi
 	case $VAE_MODEL in
@@ -75,7 +75,7 @@ current() {
 
 record() { printf '%s\n%s\n' "$1" "$2" >"$scratch/made" && mv -f "$scratch/made" "$state/$base.made"; }
 
-# Gives $scratch/result, made from the file $1, its name. In between, its settings are on record as unknown.
+# Renames $scratch/result, made from the file $1. Meanwhile its settings are recorded as unknown.
 finish() { record '?' '?' && mv -f "$scratch/result" "$target" && record "$settings" "${1##*/}"; }
 
 # ---- one picture ---------------------------------------------------------------------------------
@@ -86,8 +86,8 @@ finish() { record '?' '?' && mv -f "$scratch/result" "$target" && record "$setti
 	vae_enc() { "${VAE_BINDIR}vae-enc" -q "$VAE_QUALITY" ${VAE_MODEL:+-m "$VAE_MODEL"} $VAE_FLAGS $VAE_ENCFLAGS "$@"; }
 	vae_quant() { "${VAE_BINDIR}vae-quant" $VAE_FLAGS $VAE_QUANTFLAGS; }
 	vae_stat() { "${VAE_BINDIR}vae-stat" $VAE_FLAGS --tsv "$@"; }
-	# Codes name their model, and -m would refuse all others: only a model that is found by its path
-	# must be shown.
+	# Codes name their model, and -m would refuse all others: it is passed only for a model that is
+	# found by its path.
 	vae_dec() {
 		case $VAE_MODEL in
 		*/*) "${VAE_BINDIR}vae-dec" -m "$VAE_MODEL" $VAE_FLAGS $VAE_DECFLAGS "$@" ;;
@@ -101,8 +101,7 @@ need_programs() {
 		fail "${VAE_BINDIR}vae-enc: not found; VAE_BINDIR names the folder of the programs"
 }
 
-# Where the first program of a pipe fails, it leaves this mark: the shell sees the status of the
-# last one only.
+# Marks that the first program of a pipe failed: the shell sees only the status of the last.
 broken() { : >"$scratch/broken"; }
 whole() { [ ! -e "$scratch/broken" ]; }
 
@@ -116,7 +115,7 @@ convert() {
 	topnm "$1" >"$pnm" || exit 1
 }
 
-# Encodes the picture $1 to $target, unless that is up to date, which status 1 tells.
+# Encodes the picture $1 to $target. Status 1: it was up to date.
 encode() {
 	settings="-q $VAE_QUALITY; -m $VAE_MODEL; $VAE_ENCFLAGS; $VAE_QUANTFLAGS"
 	if current "$1"; then return 1; fi
@@ -125,8 +124,8 @@ encode() {
 	{ vae_enc "$pnm" || broken; } | vae_quant >"$scratch/result" && whole && finish "$1" || exit 1
 }
 
-# Measures $target against the picture $1: a line of summary.tsv, in $state/$base.tsv. Status 1:
-# that was there.
+# Measures $target against the picture $1: a line of summary.tsv, in $state/$base.tsv. Status 1: it
+# was up to date.
 measure() {
 	row=
 	if [ -e "$state/$base.tsv" ] && ! newer "$target" "$state/$base.tsv"; then
@@ -152,7 +151,7 @@ measure() {
 	printf '%s\n' "$row" >"$scratch/tsv" && mv -f "$scratch/tsv" "$state/$base.tsv" || exit 1
 }
 
-# Prints a name as a field of a table has it: as vae-stat --tsv does.
+# Prints a name as a field of a table, as vae-stat --tsv does.
 escaped() {
 	case $1 in
 	*[\\"$tab"]*) printf '%s\n' "$1" | sed "s/\\\\/\\\\\\\\/g; s/$tab/\\\\t/g" ;;
@@ -162,8 +161,8 @@ escaped() {
 
 # ---- which pictures ------------------------------------------------------------------------------
 
-# Sets $extensions to those of all formats that a program can convert, $usable to those for which
-# one is installed.
+# Sets $extensions to those of all formats that a program can convert, $usable to those with an
+# installed program.
 read_formats() {
 	formats=$(topnm --formats) || exit 1
 	all=' ' extensions=' ' usable=' '
@@ -226,11 +225,11 @@ find_picture() {
 
 # ---- a folder ------------------------------------------------------------------------------------
 
-# Writes down that a picture cannot be done, and why.
+# Records that a picture cannot be processed, and why.
 refuse() { { line "$1"; line "$2"; } >>"$run/refused"; }
 
-# Sorts the files: what can be converted into $run/pictures, what cannot into $run/left_out, and both, but for
-# formats that no program converts, into $run/convertible.
+# Sorts the files: those with a converter into $run/pictures, those without into $run/left_out, and
+# both, except formats that no program converts, into $run/convertible.
 scan() {
 	for list in refused pictures convertible left_out; do : >"$run/$list" || exit 1; done
 	set +f
@@ -274,7 +273,7 @@ number() {
 	done <"$run/sorted"
 }
 
-# Tells which files have no converter here: a line for each format, with the first three names.
+# Reports files without a converter: a line for each format, with the first three names.
 tell_left_out() {
 	while IFS=$tab read -r name extensions programs package _; do
 		n=0
@@ -293,7 +292,7 @@ tell_left_out() {
 	END
 }
 
-# Runs the jobs. Each leaves $run/NUMBER.row where it worked, or $run/NUMBER.words.
+# Runs the jobs. Each leaves $run/NUMBER.row if it succeeded, or $run/NUMBER.words.
 run_jobs() {
 	{
 		printf 'jobs ='
@@ -307,7 +306,7 @@ run_jobs() {
 	"$VAE_MAKE" --no-print-directory -k -r -f "$run/makefile" all
 }
 
-# Job number $1, which reports a failure in its files, not by its status: the others go on.
+# Runs job number $1, which reports a failure in its files, not by its status: the others continue.
 job() {
 	run=$VAE_RUN
 	{ IFS= read -r picture && IFS= read -r target; } <"$run/$1" || exit 1
@@ -321,7 +320,8 @@ job() {
 	fi
 }
 
-# Brings $target up to date and leaves its row in the file $1. Prints what came out, if anything was to do.
+# Brings $target up to date and writes its row to the file $1. Prints the result, if there was work
+# to do.
 job_work() {
 	begin "$target"
 	work=
@@ -340,7 +340,7 @@ job_work() {
 	[ ! "$work" ] || echo "$text"
 }
 
-# Collects the rows in $run/rows, and what did not work in $run/refused.
+# Collects the rows in $run/rows, and the failures in $run/refused.
 collect() {
 	n=0
 	while [ $((n += 1)) -le "$count" ]; do
@@ -435,7 +435,7 @@ decoded() {
 	say "${lat#./} -> ${target#./}"
 }
 
-# Removes what is on record, but for what was written by others since, and for codes whose picture is gone.
+# Removes the recorded files, except those changed by others since, and codes whose picture is gone.
 clean() {
 	state=.vae-batch
 	[ ! -L "$state" ] || fail "$state: is a symbolic link"

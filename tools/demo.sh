@@ -1,6 +1,6 @@
 #!/bin/bash
-# The main job on a real photograph: PNG -> latents -> codes -> PNG, then the same number of bytes
-# given to JPEG and WebP.
+# The main task on a real photograph: PNG -> latents -> codes -> PNG, then JPEG and WebP with the
+# same number of bytes.
 # usage: tools/demo.sh [PHOTO.png [QUALITY]], with vae-enc and the others on PATH
 set -euo pipefail
 photo=${1:+$(realpath "$1")}
@@ -22,8 +22,8 @@ echo "The photograph is $photo."
 run "pngtopnm $(printf %q "$photo") | vae-enc -m photo -q $quality | vae-quant > $out/photo.lat"
 run "vae-dec < $out/photo.lat | pnmtopng > $out/photo.vae.png"
 
-# The lowest quality at which `encode QUALITY > FILE` is no smaller than the codes, so that nobody
-# is given fewer bytes.
+# Finds the lowest quality at which `encode QUALITY > FILE` is no smaller than the codes, so that
+# the other codecs do not get fewer bytes.
 jpeg() { cjpeg -optimize -progressive -quality "$1" "$out/photo.ppm" >"$out/photo.jpg"; }
 webp() { cwebp -quiet -m 6 -q "$1" "$out/photo.png" -o "$out/photo.webp"; }
 size() { stat -c %s "$1"; }
@@ -55,7 +55,7 @@ djpeg "$out/photo.jpg" >"$out/jpeg.ppm"
 dwebp -quiet -ppm "$out/photo.webp" -o "$out/webp.ppm"
 for codec in jpeg webp; do pnmtopng "$out/$codec.ppm" >"$out/photo.$codec.png" 2>/dev/null; done
 
-# The table: vae-stat measures, its columns are found by their names.
+# The table, measured by vae-stat; columns are found by name.
 vae-stat --tsv -r "$out/photo.ppm" "$out/vae.ppm" "$out/jpeg.ppm" "$out/webp.ppm" >"$out/measures.tsv"
 measure() { # file, column
 	awk -F'\t' -v file="$1" -v column="$2" '

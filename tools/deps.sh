@@ -1,13 +1,13 @@
 #!/bin/sh
-# Finds what the build, the demo and the tests need, and installs what is missing: Debian packages,
-# with apt-get, as root or by sudo. It says which before it does so, and on a terminal it asks.
-# Where all is there it does nothing and needs no network.
+# Installs the Debian packages that the build, the demo and the tests need and that are missing,
+# with apt-get, as root or by sudo. Lists them first, and asks if it runs on a terminal. If nothing
+# is missing it does nothing and needs no network.
 #
 #   tools/deps.sh [demo] [PROBE:PACKAGE]...
 #
-# demo leaves out what only tests need. PROBE is a command or a file, PACKAGE brings it: they are
-# needed besides. CC names the compiler. DEPS=yes installs without asking; DEPS=no says what is
-# missing and leaves it at that, with exit status 0. Exit status 1: something is still missing.
+# demo: without the packages of the tests. PROBE is a command or a file, PACKAGE the package that
+# provides it: further needs. CC names the compiler. DEPS=yes installs without asking; DEPS=no only
+# lists what is missing, with exit status 0. Exit status 1: something is still missing.
 set -eu
 
 CC=${CC:-cc}
@@ -22,7 +22,7 @@ has_header() { printf '#include <%s>\n' "$1" | $CC -fopenmp -E - >/dev/null 2>&1
 has_numpy() { python3 -c 'import numpy' 2>/dev/null || /usr/bin/python3 -c 'import numpy' 2>/dev/null; }
 has_bats_library() { [ -e "/usr/lib/bats/$1/load.bash" ] || [ -e "${BATS_LIB_PATH:-/usr/lib/bats}/$1/load.bash" ]; }
 
-# clang's OpenMP is a package of the compiler's own version: clang-16 wants libomp-16-dev.
+# clang's OpenMP is a package of the compiler's version: clang-16 needs libomp-16-dev.
 openmp_package() {
 	case ${CC##*/} in
 	clang*) echo "libomp$(printf %s "${CC##*/}" | sed 's/clang[^-]*//; s/ .*//')-dev" ;;
@@ -37,7 +37,7 @@ compiler_package() {
 	esac
 }
 
-# Debian's names, one a line, of what is not there: missing_always for the build and the demo,
+# Debian's names, one a line, of missing packages: missing_always for the build and the demo,
 # missing_tests, and arguments.
 missing_always() {
 	command -v "${CC%% *}" >/dev/null || compiler_package
@@ -78,7 +78,7 @@ missing() {
 	done
 }
 
-# Without a C library's headers omp.h cannot be judged: a name twice does no harm.
+# Without a C library's headers omp.h cannot be tested; naming a package twice does no harm.
 packages=$(missing "$@" | sort -u | tr '\n' ' ')
 [ -n "$packages" ] || exit 0
 if [ "${DEPS-}" = no ]; then
