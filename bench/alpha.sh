@@ -1,15 +1,15 @@
 #!/bin/bash
-# alpha.sh - what masks take in .lat files, beside cwebp's lossless alpha and PNG.
+# alpha.sh - the bytes of masks in .lat files, beside cwebp's lossless alpha and PNG.
 #
 #   bench/alpha.sh          with the programs on PATH, netpbm and cwebp
 #
 # A soft mask (an elliptic ramp), a disc, and the disc with a blurred edge, 768 x 512 each, over a
-# plain grey picture. Bytes: alpha as vae-stat says that it is packed; what cwebp says of its
-# lossless alpha, by default and with its slowest filter; pnmtopng of the mask alone. The two
-# columns of ratios are ours over cwebp's.
+# plain grey picture. Bytes: packed alpha according to vae-stat; cwebp's lossless alpha as it
+# reports it, by default and with its slowest filter; pnmtopng of the mask alone. The two columns of
+# ratios are ours over cwebp's.
 #
 # Then tests/data/photo.png under the disc, at quality 20, 50 and 80: bytes of the file and PSNR of
-# what is seen, with invisible colours as they are (--keep-invisible), black, and filled.
+# the visible pixels, with invisible colours unchanged (--keep-invisible), black, and filled.
 set -euo pipefail
 export LC_ALL=C
 photo=$(cd "$(dirname "$0")/.." && pwd)/tests/data/photo.png

@@ -1,14 +1,14 @@
 #!/bin/bash
-# bands.sh - BD-rates of one codec against others by SSIMULACRA 2, over all that the curves have in
-# common and in bands of score, and by PSNR.
+# bands.sh - BD-rates of one codec against others by SSIMULACRA 2, over the common range of the
+# curves and in bands of score, and by PSNR.
 #
 #   bench/bands.sh PEERS.csv OURS.csv
 #
-# The tables are of one set of images and have a line for each of them: codec,q,image,bpp and
-# measures, as EACH=yes bench/rd.sh writes. Against each codec of PEERS.csv, of the codec TEST
-# (ours): the mean of the images' own BD-rates in per cent, of how many images if not of all, and
-# the BD-rate of the mean curves. An image counts in a band if both curves reach over half of it; -
-# is none. BANDS (20-40 40-55 55-65 65-75 75-82 82-90) are of scores.
+# The tables are of the same images and have a line for each: codec,q,image,bpp and measures, as
+# EACH=yes bench/rd.sh writes. Prints for the codec TEST (ours) against each codec of PEERS.csv: the
+# mean of the images' own BD-rates in per cent, the number of images if not all, and the BD-rate of
+# the mean curves. An image counts in a band if both curves cover more than half of it; - is none.
+# BANDS (20-40 40-55 55-65 65-75 75-82 82-90) are of scores.
 set -euo pipefail
 export LC_ALL=C
 bench=$(cd "$(dirname "$0")" && pwd)

@@ -39,7 +39,7 @@ fit_ours() {
 		vae-dec -m "$model" "$work/x.lat" >"$work/vae.ppm" && budget=$(bytes "$work/x.lat") # what it took: at most what was asked
 }
 
-# Each: encode Q from $work/x.ppm or x.png to $work/x.KIND, and decode that to $work/KIND.ppm. A
+# Each encodes $work/x.ppm or x.png at Q to $work/x.KIND, and decodes that to $work/KIND.ppm. A
 # larger Q makes a larger file.
 encode_jpeg() { cjpeg -optimize -progressive -quality "$1" -outfile "$work/x.jpeg" "$work/x.ppm"; }
 decode_jpeg() { djpeg -pnm -outfile "$work/jpeg.ppm" "$work/x.jpeg"; }
@@ -51,7 +51,7 @@ encode_avif() {
 decode_avif() { avifdec -j 1 "$work/x.avif" "$work/avif.png" >/dev/null 2>&1 && pngtopnm "$work/avif.png" >"$work/avif.ppm"; }
 declare -A lowest=([jpeg]=1 [webp]=0 [avif]=0) highest=([jpeg]=100 [webp]=400 [avif]=63)
 
-# The largest Q whose file keeps to the budget, or the smallest that there is.
+# Finds the largest Q whose file is within the budget, or the smallest Q.
 fit() {
 	local low=${lowest[$1]} high=${highest[$1]} middle
 	while ((high - low > 1)); do
@@ -62,7 +62,7 @@ fit() {
 	"encode_$1" "$low" && "decode_$1"
 }
 
-# The square with the strongest edges, on a grid of half its side.
+# Chooses the square with the strongest edges, on a grid of half its side.
 choose_crop() {
 	local step=$((crop / 2))
 	side=$crop left=0 top=0

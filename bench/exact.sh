@@ -1,9 +1,11 @@
 #!/bin/bash
-# exact.sh - exact samples beside lossless codecs: bytes of all pictures of a folder, PNG, WebP or PNM.
+# exact.sh - exact samples beside lossless codecs: bytes of all pictures of a folder (PNG, WebP,
+# PNM).
 #
 #   bench/exact.sh FOLDER      all of: exact (this tree's coder), cjxl -d 0 -e 7, cwebp -lossless -z 6
 #
-# Exact's speed is of samples and processor time, on one thread. A peer that is not installed is left out.
+# Exact's speed counts samples and processor time, on one thread. Peers that are not installed are
+# left out.
 set -euo pipefail
 B=${B:-build}
 folder=${1:?usage: exact.sh FOLDER}

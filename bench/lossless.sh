@@ -1,14 +1,14 @@
 #!/bin/bash
-# lossless.sh - what exact pictures take in .lat files, beside JPEG XL and WebP, both lossless.
+# lossless.sh - the bytes of exact pictures in .lat files, beside lossless JPEG XL and WebP.
 #
 #   bench/lossless.sh FOLDER          with the programs on PATH, netpbm, cjxl and cwebp
 #
-# For each picture in FOLDER that tools/topnm reads, bytes of: vae-enc --lossless | vae-quant; cjxl
-# -d 0 -e 7; cwebp -lossless -exact -z 6, and the seconds of CPU that the first two took on one
-# thread (coding and decoding for ours). Then a line of sums, in which a picture counts once for
-# each coder, and the ratios of the first to the others. Each of our files is decoded and compared
-# with the picture.
-# WebP has 8 bits a sample and three colours: deeper and grey pictures are no fair comparison.
+# For each picture in FOLDER that tools/topnm reads, prints the bytes of: vae-enc --lossless |
+# vae-quant; cjxl -d 0 -e 7; cwebp -lossless -exact -z 6; and the CPU seconds of the first two on
+# one thread (coding and decoding for ours). Then prints a line of sums, in which a picture counts
+# once for each coder, and the ratios of the first to the others. Each of our files is decoded and
+# compared with the picture. WebP has 8 bits a sample and three colours: for deeper and grey
+# pictures the comparison is unfair.
 set -euo pipefail
 export LC_ALL=C
 [ $# -eq 1 ] || { echo "usage: lossless.sh FOLDER" >&2; exit 2; }

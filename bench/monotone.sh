@@ -1,6 +1,6 @@
 #!/bin/bash
-# monotone.sh - whether bytes and PSNR rise with quality on every PNG image of a folder: each fall,
-# then how many steps there were.
+# monotone.sh - tests whether bytes and PSNR rise with quality on every PNG image of a folder:
+# prints each fall, then the number of steps.
 #
 #   bench/monotone.sh MODEL FOLDER [STEP]        STEP of quality, default 5; JOBS images at a time
 set -euo pipefail

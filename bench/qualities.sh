@@ -1,13 +1,13 @@
 #!/bin/bash
-# qualities.sh - which settings of other codecs look like each quality of ours: those of equal SSIMULACRA 2.
+# qualities.sh - the settings of other codecs that have the SSIMULACRA 2 of each quality of ours.
 #
 #   bench/qualities.sh TABLE.csv
 #
 # TABLE.csv has the means of a set of photographs: CODECS='ours jpeg420 webp jxl avif_s6_444'
-# bench/rd.sh FOLDER > TABLE.csv. A line for each quality of ours: score, bits a pixel, and for each
-# other codec the setting of equal score (cjpeg's and cwebp's quality, cjxl's distance, avifenc's
-# quantiser), interpolated between its points in a straight line, and how many times our bytes it
-# takes there; - is beyond them.
+# bench/rd.sh FOLDER > TABLE.csv. Prints a line for each quality of ours: score, bits a pixel, and
+# for each other codec the setting of equal score (cjpeg's and cwebp's quality, cjxl's distance,
+# avifenc's quantiser), interpolated linearly between its points, and the ratio of its bytes to ours
+# there; - is outside its range.
 set -euo pipefail
 export LC_ALL=C
 table=${1:?usage: qualities.sh TABLE.csv}

@@ -6,12 +6,13 @@
 #   CODECS=ours MODEL=photo bench/rd.sh FOLDER > ours.csv
 #   EACH=yes bench/rd.sh FOLDER > each.csv      # a line for each image, named after q
 #
-# Whole files, written by each codec's own programs, are counted; PSNR, MS-SSIM and SSIMULACRA 2 are
-# means of the images' own, by vae-stat; a measure that an image is too small for is - in the table.
-# BUTTERAUGLI=yes adds a column of its 3-norm, by bench/butteraugli, which takes longer than all
-# else. CODECS (default: those of jpeg420 webp jxl heic_444 avif_s6_444 that are installed) chooses;
-# ours is this suite with MODEL, at QUALITIES (default 0 to 100 in steps of 10), with ENC and QUANT
-# as further options of vae-enc and vae-quant. JOBS images at a time (default: the number of cores).
+# Counts whole files, written by each codec's own programs. PSNR, MS-SSIM and SSIMULACRA 2 are means
+# of the images' own, by vae-stat; - stands for a measure that an image is too small for.
+# BUTTERAUGLI=yes adds a column of its 3-norm, by bench/butteraugli, which takes longer than
+# everything else. CODECS (default: those of jpeg420 webp jxl heic_444 avif_s6_444 that are
+# installed) chooses; ours is this suite with MODEL, at QUALITIES (default 0 to 100 in steps of 10),
+# with the options ENC of vae-enc and QUANT of vae-quant. JOBS images at a time (default: the number
+# of cores).
 set -euo pipefail
 export LC_ALL=C
 bench=$(cd "$(dirname "$0")" && pwd)

@@ -1,7 +1,7 @@
 #!/bin/bash
-# refine.sh - what vae-enc --refine N gains over a folder of PNG images: BD-rate against N = 0 by
-# PSNR, MS-SSIM and SSIMULACRA 2, and seconds of one thread that its first image takes at the middle
-# one of the qualities.
+# refine.sh - the gain of vae-enc --refine N over a folder of PNG images: BD-rate against N = 0 by
+# PSNR, MS-SSIM and SSIMULACRA 2, and the seconds of one thread for the first image at the middle
+# quality.
 #
 #   bench/refine.sh MODEL FOLDER [N...]        N: default 30 100 300
 #

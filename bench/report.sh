@@ -1,7 +1,7 @@
 #!/bin/bash
-# report.sh - one HTML page about a model: rate-distortion plots against the peers found on this
-# machine, crops at equal bytes, where the bits go, and what the programs cost. All is inside the
-# page: it needs no network and no script to be read.
+# report.sh - one HTML page about a model: rate-distortion plots against the codecs found on this
+# machine, crops at equal bytes, heat maps of the bits, and the cost of the programs. The page
+# contains everything: it needs no network and no script.
 #
 #   bench/report.sh FOLDER > report.html
 #
@@ -81,11 +81,11 @@ bd_rates() {
 	done
 }
 
-# gnuplot's drawing, to stand in a page: as wide as there is room.
+# Makes gnuplot's drawing as wide as the page.
 drawing() { sed -n '/<svg/,$p' "$1" | sed '1,/>/s/ width="[0-9]*" height="[0-9]*"//' | grep -v '^<title>'; }
 
-# Tables and words of speed.sh up to what only its makers read, which follows folded up. A row: 44
-# characters, then numbers.
+# The tables and text of speed.sh, then its technical part, folded up. A row: 44 characters, then
+# numbers.
 speed() {
 	awk 'function close_table() { if (open) print "</tbody></table></div>"; open = 0 }
 		function escaped(s) { gsub(/&/, "\\&amp;", s); gsub(/</, "\\&lt;", s); gsub(/>/, "\\&gt;", s); return s }

@@ -1,13 +1,13 @@
 #!/bin/bash
-# speed.sh - what the programs cost beside others that do the same job, on this machine, now.
+# speed.sh - the cost of the programs beside others for the same task, on this machine.
 #
 #   make bench [MODEL=NAME|FILE] [N=RUNS] [PICTURE=FILE.png] [QUALITY=0..100]
 #
-# Whole processes from start to exit, PNM in and out. CPU is user + system seconds, wall what a
-# clock shows: medians of N runs (default 10), in which ours and its peers take turns, so that a
-# noisy machine is noisy for all. Peak is the largest resident memory of one process. Peers that are
-# not installed are left out: avifenc and avifdec (libavif-bin), cwebp and dwebp (webp), cjpeg and
-# djpeg (libjpeg-turbo-progs). The peers' settings are those whose PSNR is nearest to ours.
+# Whole processes from start to exit, PNM in and out. CPU is user + system seconds, wall the wall
+# clock's: medians of N runs (default 10), in which ours and its peers take turns, so that noise of
+# the machine affects all of them. Peak is the largest resident memory of one process. Peers that
+# are not installed are left out: avifenc and avifdec (libavif-bin), cwebp and dwebp (webp), cjpeg
+# and djpeg (libjpeg-turbo-progs). The peers' settings are those whose PSNR is nearest to ours.
 set -euo pipefail
 export LC_ALL=C TIMEFORMAT='%U %S %R' OMP_WAIT_POLICY=passive
 unset VAE_CPU OMP_NUM_THREADS VAE_MODEL
@@ -33,7 +33,7 @@ has() { command -v "$1" >/dev/null; }
 
 median() { sort -g | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
 
-# Contenders: a label, a command for bash. Cleared by every race.
+# Contenders: a label and a bash command each. Every race clears them.
 labels=()
 commands=()
 enter() {
@@ -41,7 +41,7 @@ enter() {
 	commands+=("$2")
 }
 
-# KB of the largest process of a command, or - where there is no GNU time.
+# Prints the KB of the largest process of a command, or - without GNU time.
 peak() {
 	if [ -x /usr/bin/time ] && /usr/bin/time -f %M -o "$work/peak" bash -c "$1" >/dev/null 2>&1; then
 		tail -n 1 "$work/peak"
@@ -51,7 +51,7 @@ peak() {
 }
 
 # Runs all contenders in turn, N times. cpu[i], wall[i] and memory[i] are their seconds and MB;
-# times: the runs that one turn holds.
+# times: the runs in one turn.
 race() {
 	local i run times=${1:-1} user system real
 	for i in "${!commands[@]}"; do
@@ -79,7 +79,7 @@ race() {
 	commands=()
 }
 
-# The race as a table. $1: megapixels, for a column of Mpixel/s by the clock; 0: none.
+# Prints the race as a table. $1: megapixels, for a column of Mpixel/s by the wall clock; 0: none.
 table() {
 	local i
 	printf '    %-44s %9s %9s %9s %9s %9s\n' '' 'CPU s' 'wall s' 'peak MB' 'of ours' "$([ "$1" = 0 ] || echo Mpixel/s)"
@@ -92,13 +92,13 @@ table() {
 
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { if (b > 0) printf "%.2f", a / b; else printf "-" }'; }
 
-# The field of a report that has a header line, from its first line of a kind.
+# Prints a field of a report with a header line, from its first line of a kind.
 field() { awk -F'\t' -v name="$1" '$1 == "kind" { for (i = 1; i <= NF; i++) at[$i] = i; next } { print $at[name]; exit }'; }
 
 psnr() { vae-stat --tsv -r "$work/x.ppm" "$1" | field psnr_db; }
 
-# nearest LOW HIGH FUNCTION: the whole number whose FUNCTION gives the PSNR nearest to $target;
-# FUNCTION rises with it.
+# nearest LOW HIGH FUNCTION: the integer whose FUNCTION gives the PSNR nearest to $target; FUNCTION
+# rises with it.
 nearest() {
 	local low=$1 high=$2 middle below above
 	while ((high - low > 1)); do
@@ -176,7 +176,7 @@ fi
 printf '\nDecoding, one thread\n'
 enter 'vae-dec -T1' "$decode -T1 '$work/x.lat'"
 if [ -n "${avif:-}" ]; then
-	# y4m leaves out the way back to RGB, PNG without compression has it
+	# y4m does not convert back to RGB, PNG without compression does
 	enter 'avifdec -j 1, to y4m' "avifdec -j 1 '$work/x.avif' '$work/out.y4m'"
 	enter 'avifdec -j 1, to PNG, not compressed' "avifdec -j 1 --png-compress 0 '$work/x.avif' '$work/out.png'"
 fi

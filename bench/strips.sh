@@ -1,6 +1,6 @@
 #!/bin/bash
-# strips.sh - crops of files of equal size, side by side: the picture, JPEG, AVIF (where installed),
-# this suite, and where its bits go; a row for each picture.
+# strips.sh - crops of files of equal size, side by side: the picture, JPEG, AVIF (if installed),
+# this suite, and a heat map of its bits; a row for each picture.
 #
 #   bench/strips.sh IMAGE.png... > strips.png
 #

@@ -1,15 +1,15 @@
 #!/bin/bash
-# train.sh - how much of this machine the trainer uses, at a shipped network's configuration:
-# batches of 8 patches of 256 x 256.
+# train.sh - the trainer's use of this machine, with a shipped network: batches of 8 patches of 256
+# x 256.
 #
 #   make bench-train [MODEL=NAME|FILE] [N=ROUNDS] [SECONDS_A_RUN=8] [THREADS=N]
 #
 # In turns, N times (default 3): the matrix products of build/bench/kernels on all threads at once
 # (the mean of its forward figures over all shapes, summed over the threads), then training in
-# float32 and in bf16. A step executes three times the forward pass's multiply-accumulates. As
-# kernels takes the fastest of its runs, training counts by the fastest of its reports, which come
-# once a second; medians of the rounds are printed. But products are timed by CPU seconds, training
-# by the clock: other work on the machine lowers the shares.
+# float32 and in bf16. A step executes three times the forward pass's multiply-accumulates. kernels
+# counts the fastest of its runs; training counts the fastest of its reports, which come once a
+# second. Prints the medians of the rounds. Products are timed by CPU seconds, training by the wall
+# clock: other work on the machine lowers the shares.
 set -euo pipefail
 export LC_ALL=C
 unset VAE_CPU OMP_NUM_THREADS VAE_MODEL
