@@ -41,7 +41,7 @@ int(vae_alloc_huge)(void *pointer_to_pointer, size_t count, size_t size, struct 
 {
 	void *p;
 	size_t whole;
-	if (!size || count < HUGE_PAGE / size)
+	if (!size || count < HUGE_PAGE / 2 / size)
 		return (vae_alloc_raw)(pointer_to_pointer, count, size, error);
 	if (alloc_aligned(&p, &whole, HUGE_PAGE, count, size, error))
 		return VAE_EMEM;

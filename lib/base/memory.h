@@ -12,7 +12,7 @@
 int vae_alloc(void *pointer_to_pointer, size_t count, size_t size, struct vae_error *error);
 /* Does the same with undefined contents. */
 int vae_alloc_raw(void *pointer_to_pointer, size_t count, size_t size, struct vae_error *error);
-/* Does the same for memory that will be written densely: from 2 MB on, in huge pages where the
+/* Does the same for memory that will be written densely: from 1 MB on, in huge pages where the
  * system has them, since small pages cost a page fault for every 4 KB. */
 int vae_alloc_huge(void *pointer_to_pointer, size_t count, size_t size, struct vae_error *error);
 /* Makes room for `count` items of `size` bytes in an array that has room for *room. Keeps the first

@@ -30,7 +30,8 @@ struct dequantiser {
 	uint16_t *samples;           /* beside y */
 	struct vae_slice *slice;     /* of the band, [their number], owned with a reader, whose payloads
 	                                they hold */
-	struct vae_symbols *symbols; /* one a thread, while slices are decoded */
+	struct vae_symbols *symbols; /* one a thread, until the last slice is decoded; owned */
+	size_t threads;              /* their number */
 };
 
 /* A lost slice: y of zeros, or grey, opaque. */
@@ -107,22 +108,33 @@ static int read_slices(struct dequantiser *d, uint32_t end, bool keep, struct va
 	return 0;
 }
 
+static void drop_symbols(struct dequantiser *d)
+{
+	vae_symbols_free(d->symbols, d->threads);
+	d->symbols = NULL;
+	d->threads = 0;
+}
+
 /* Decodes the band that row `row` lies in. */
 static int load_band(struct dequantiser *d, size_t row, struct vae_error *error)
 {
 	size_t across = vae_cells(d->codes->head.columns, 6), first = row / VAE_SLICE_CELLS * across;
 	size_t top = row / VAE_SLICE_CELLS * VAE_SLICE_CELLS,
 		   bottom = vae_min(top + d->band, d->codes->head.rows);
-	size_t slices = vae_slice_count((uint32_t)(bottom - top), d->codes->head.columns), threads = 0;
+	size_t slices = vae_slice_count((uint32_t)(bottom - top), d->codes->head.columns);
 	int rc = read_slices(d, (uint32_t)first, false, error);
 	if (rc || (rc = read_slices(d, (uint32_t)(first + slices), true, error)))
 		return rc;
 	d->top = top;
 	d->bottom = bottom;
-	if (!(rc = vae_symbols_new(&d->symbols, &threads, error)))
+	if (d->threads < (size_t)omp_get_max_threads()) {
+		drop_symbols(d);
+		rc = vae_symbols_new(&d->symbols, &d->threads, error);
+	}
+	if (!rc)
 		rc = vae_parallel(slices, dequantise_slice, d, error);
-	vae_symbols_free(d->symbols, threads);
-	d->symbols = NULL;
+	if (rc || bottom == d->codes->head.rows)
+		drop_symbols(d);
 	drop_slices(d);
 	return rc;
 }
@@ -160,6 +172,7 @@ static void dequantiser_release(struct vae_latents_rows *rows)
 {
 	struct dequantiser *d = (struct dequantiser *)rows;
 	drop_slices(d);
+	drop_symbols(d);
 	free(d->slice);
 	free(d->y);
 	free(d->samples);

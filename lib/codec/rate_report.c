@@ -133,8 +133,11 @@ int vae_rate_estimate(struct vae_rate *rate, const struct vae_model *model,
 	int rc = vae_codes_check(codes, model, error);
 	if (rc || (rc = vae_alloc(&e.slice, codes->slices, sizeof *e.slice, error)))
 		return rc;
-	if (!(rc = vae_symbols_new(&e.symbols, &threads, error)))
+	if (!(rc = vae_symbols_new(&e.symbols, &threads, error))) {
+		for (size_t i = 0; i < threads; i++)
+			e.symbols[i].answers = true;
 		rc = vae_parallel(codes->slices, estimate_slice, &e, error);
+	}
 	for (size_t i = 0; !rc && i < codes->slices; i++) {
 		sum.z_bits += e.slice[i].z_bits;
 		sum.y_bits += e.slice[i].y_bits;

@@ -134,12 +134,16 @@ static int plan_shared(struct vae_run *run, struct vae_error *error)
 	for (int slot = 0; slot < net->slots; slot++)
 		size[slot] = vae_run_size(run, slot);
 	int blocks = vae_net_share(net, size, block, block_size);
-	for (int k = 0; k < blocks; k++)
-		if (vae_alloc_huge(&run->owned[k], block_size[k], sizeof(float), error))
-			return VAE_EMEM;
+	size_t start[VAE_MAX_SLOTS], floats = 0;
+	for (int k = 0; k < blocks; k++) {
+		start[k] = floats;
+		floats += (block_size[k] + 15) / 16 * 16;
+	}
+	if (vae_alloc_huge(&run->owned[0], floats, sizeof(float), error))
+		return VAE_EMEM;
 	for (int slot = 0; slot < net->slots; slot++)
 		if (block[slot] >= 0)
-			run->value[slot] = run->owned[block[slot]];
+			run->value[slot] = run->owned[0] + start[block[slot]];
 	return 0;
 }
 

@@ -254,16 +254,6 @@ void vae_cdfs_clear(struct vae_cdfs *cdfs)
 
 /* ---- rounding -------------------------------------------------------------------------------- */
 
-uint8_t vae_scale_index(float log_scale)
-{
-	const float low = -0x1.1a87fcp+1f;           /* ln 0.11 */
-	const float high = 0x1.8f40b6p+2f;           /* ln 512 */
-	const float steps = 0x1.dd688cp+2f;          /* 63 / ln(512 / 0.11) */
-	float v = log_scale > low ? log_scale : low; /* NaN, too */
-	v = v < high ? v : high;
-	return (uint8_t)vae_round_half_even((v - low) * steps);
-}
-
 int32_t vae_round_symbol(float v)
 {
 	const float limit = VAE_SYMBOL_LIMIT;

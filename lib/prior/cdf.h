@@ -10,6 +10,7 @@
 #define VAE_PRIOR_CDF_H
 
 #include "base/error.h"
+#include "base/round.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -66,7 +67,15 @@ static inline int32_t vae_cdfs_find(const struct vae_cdfs *cdfs, uint8_t index, 
 /* Returns the table of a log-scale (natural logarithm of the deviation): clamped to [ln 0.11, ln
  * 512], then the nearest, halves to even. NaN gives 0. One subtraction and one multiplication, each
  * rounded once in binary32: the same on every machine. */
-uint8_t vae_scale_index(float log_scale);
+static inline uint8_t vae_scale_index(float log_scale)
+{
+	const float low = -0x1.1a87fcp+1f;           /* ln 0.11 */
+	const float high = 0x1.8f40b6p+2f;           /* ln 512 */
+	const float steps = 0x1.dd688cp+2f;          /* 63 / ln(512 / 0.11) */
+	float v = log_scale > low ? log_scale : low; /* NaN, too */
+	v = v < high ? v : high;
+	return (uint8_t)vae_round_half_even((v - low) * steps);
+}
 /* Returns round(v) half to even, after clamping v to +-VAE_SYMBOL_LIMIT; NaN gives 0. */
 int32_t vae_round_symbol(float v);
 

@@ -5,49 +5,58 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/minmax.h"
 #include "prior/z_mean.h"
 
 /* ---- the symbols of a slice ------------------------------------------------------------------ */
 
+static void set_shape(struct vae_symbols *s, const struct vae_arch *a, size_t rows, size_t columns)
+{
+	bool photo = a->kind == VAE_ARCH_PHOTO;
+	s->rows = rows;
+	s->columns = columns;
+	s->channels = (size_t)a->y;
+	s->steps = photo ? (size_t)a->steps : 1;
+	s->z_rows = photo ? (rows + 3) / 4 : 0;
+	s->z_columns = photo ? (columns + 3) / 4 : 0;
+	s->z_channels = photo ? (size_t)a->z : 0;
+	s->z_count = s->z_rows * s->z_columns * s->z_channels;
+	s->count = s->z_count + rows * columns * s->channels;
+}
+
 int vae_symbols_fit(struct vae_symbols *symbols, const struct vae_nets *nets, size_t rows,
                     size_t columns, struct vae_error *error)
 {
-	bool photo = nets->arch.kind == VAE_ARCH_PHOTO;
-	struct vae_symbols s = {.rows = rows,
-	                        .columns = columns,
-	                        .channels = (size_t)nets->arch.y,
-	                        .steps = photo ? (size_t)nets->arch.steps : 1};
-	if (photo) {
-		s.z_rows = (rows + 3) / 4;
-		s.z_columns = (columns + 3) / 4;
-		s.z_channels = (size_t)nets->arch.z;
+	bool more = rows > symbols->most_rows || columns > symbols->most_columns;
+	if (more)
+		vae_symbols_clear(symbols);
+	set_shape(symbols, &nets->arch, rows, columns);
+	size_t line = (symbols->count + 63) / 64 * 64, lines = symbols->answers ? 4 : 2;
+	if (more) {
+		if (vae_alloc_huge(&symbols->room, lines * line + line / 4, sizeof(float), error)) {
+			vae_symbols_clear(symbols);
+			return VAE_EMEM;
+		}
+		symbols->most_rows = rows;
+		symbols->most_columns = columns;
 	}
-	s.z_count = s.z_rows * s.z_columns * s.z_channels;
-	s.count = s.z_count + rows * columns * s.channels;
-	if (symbols->count == s.count && symbols->rows == rows && symbols->columns == columns)
-		return 0;
-	vae_symbols_clear(symbols);
-	*symbols = s;
-	if (!vae_alloc_raw(&symbols->value, s.count, sizeof *s.value, error) &&
-	    !vae_alloc_raw(&symbols->index, s.count, sizeof *s.index, error) &&
-	    !vae_alloc_raw(&symbols->mean, s.count, sizeof *s.mean, error) &&
-	    !vae_alloc_raw(&symbols->log_scale, s.count, sizeof *s.log_scale, error) &&
-	    !vae_alloc_raw(&symbols->residual, s.count - s.z_count, sizeof *s.residual, error))
-		return 0;
-	vae_symbols_clear(symbols);
-	return VAE_EMEM;
+	float *room = symbols->room;
+	symbols->value = (int32_t *)(void *)room;
+	symbols->residual = room + line;
+	symbols->mean = symbols->answers ? room + 2 * line : NULL;
+	symbols->log_scale = symbols->answers ? room + 3 * line : NULL;
+	symbols->index = (uint8_t *)(room + lines * line);
+	return 0;
 }
 
 void vae_symbols_clear(struct vae_symbols *s)
 {
-	free(s->value);
-	free(s->index);
-	free(s->mean);
-	free(s->log_scale);
-	free(s->residual);
+	bool answers = s->answers;
+	free(s->room);
 	for (int i = 0; i < VAE_NETS; i++)
 		vae_run_clear(&s->run[i]);
 	memset(s, 0, sizeof *s);
+	s->answers = answers;
 }
 
 int vae_symbols_new(struct vae_symbols **symbols, size_t *count, struct vae_error *error)
@@ -85,8 +94,10 @@ static struct vae_run *run_of(const struct vae_prior_pass *p, int part, struct v
 {
 	struct vae_run *run = &p->run[part];
 	if (!run->net &&
-	    vae_run_init(run, &p->prior->nets->net[part], 4, p->rows, p->columns, p->training, error))
+	    vae_run_init(run, &p->prior->nets->net[part], 4, vae_max(p->rows, p->most_rows),
+	                 vae_max(p->columns, p->most_columns), p->training, error))
 		return NULL;
+	vae_run_shrink(run, 4, p->rows, p->columns);
 	return run;
 }
 
@@ -266,20 +277,21 @@ struct coding {
 static int code_group(void *context, const struct vae_group *g, struct vae_error *error)
 {
 	struct coding *w = context;
-	float *mean = w->s->mean + w->known, *log_scale = w->s->log_scale + w->known;
 	int32_t *value = w->s->value + w->known;
 	uint8_t *index = w->s->index + w->known;
 	size_t i = 0;
 	for (size_t cell = 0; cell < g->cells; cell++) {
 		struct vae_group_cell at = vae_group_cell(g, cell);
 		size_t start = i;
-		for (size_t c = 0; c < at.n; c++, i++) {
-			mean[i] = at.mean[c];
-			log_scale[i] = at.log_scale[c];
-			index[i] = vae_scale_index(log_scale[i]);
-			if (at.target)
-				value[i] = vae_round_symbol(at.target[c] - mean[i]);
+		i += at.n;
+		if (w->s->answers) {
+			memcpy(w->s->mean + w->known + start, at.mean, at.n * sizeof *at.mean);
+			memcpy(w->s->log_scale + w->known + start, at.log_scale, at.n * sizeof *at.log_scale);
 		}
+		for (size_t c = 0; c < at.n; c++)
+			index[start + c] = vae_scale_index(at.log_scale[c]);
+		for (size_t c = 0; at.target && c < at.n; c++)
+			value[start + c] = vae_round_symbol(at.target[c] - at.mean[c]);
 		if (at.target && w->choice && g->steps > 1)
 			vae_rdo(w->choice, at.channel, index + start, at.target, at.mean, value + start, at.n);
 	}
@@ -297,6 +309,8 @@ static int code(struct coding *w, struct vae_prior_pass pass, struct vae_error *
 {
 	pass.rows = w->s->rows;
 	pass.columns = w->s->columns;
+	pass.most_rows = w->s->most_rows;
+	pass.most_columns = w->s->most_columns;
 	pass.residual = w->s->residual;
 	pass.run = w->s->run;
 	pass.exact = true;

@@ -73,13 +73,15 @@ typedef int vae_decode_group(void *context, const struct vae_group *group, struc
 struct vae_prior_pass {
 	const struct vae_prior *prior;
 	size_t rows, columns; /* of y */
-	size_t stride;        /* floats between rows of y, and of out */
-	const float *y;       /* before rounding; NULL in the decoder */
-	float *out;           /* y^, or NULL */
-	float *residual;      /* rows x columns x channels: r, 0 until it is known */
-	struct vae_run *run;  /* [VAE_NETS] initialised as needed: h_a (with y), h_s, contexts */
-	bool training;        /* each network keeps its own inputs and activations */
-	bool exact;           /* VAE_EDATA if y^ or z^ is not finite */
+	/* Of any pass that shares run, whose networks get memory for so many; 0 where all are alike. */
+	size_t most_rows, most_columns;
+	size_t stride;       /* floats between rows of y, and of out */
+	const float *y;      /* before rounding; NULL in the decoder */
+	float *out;          /* y^, or NULL */
+	float *residual;     /* rows x columns x channels: r, 0 until it is known */
+	struct vae_run *run; /* [VAE_NETS] initialised as needed: h_a (with y), h_s, contexts */
+	bool training;       /* each network keeps its own inputs and activations */
+	bool exact;          /* VAE_EDATA if y^ or z^ is not finite */
 	vae_decode_group *decode_group;
 	void *context; /* of decode_group */
 };
@@ -90,14 +92,18 @@ int vae_prior_pass(const struct vae_prior_pass *pass, struct vae_error *error);
 /* The symbols of one slice in coding order. */
 struct vae_symbols {
 	size_t rows, columns, channels;       /* of the slice's y */
+	size_t most_rows, most_columns;       /* that there is memory for */
 	size_t z_rows, z_columns, z_channels; /* of its z; 0 without one */
 	size_t steps;                         /* 2 or 4, or 1 if a cell's channels are coded together */
 	size_t z_count, count;                /* symbols of z; of z and y */
-	int32_t *value;   /* [count], |value| <= VAE_SYMBOL_LIMIT; owned, as are the next three */
+	/* Whether mean and log_scale are wanted: set before the first vae_symbols_fit. */
+	bool answers;
+	int32_t *value;   /* [count], |value| <= VAE_SYMBOL_LIMIT */
 	uint8_t *index;   /* [count] table of cdf.h */
-	float *mean;      /* [count] subtracted before rounding */
+	float *mean;      /* [count] subtracted before rounding; NULL without answers, as is the next */
 	float *log_scale; /* [count] the prior's, not clamped */
-	float *residual;  /* of vae_prior_pass; owned, as is the next */
+	float *residual;  /* of vae_prior_pass */
+	float *room;      /* memory of the five; owned, as is the next */
 	struct vae_run run[VAE_NETS];
 };
 
@@ -105,9 +111,10 @@ struct vae_symbols {
 #define VAE_PRIOR_PARTS \
 	(1u << VAE_H_S | 1u << VAE_CONTEXT | 1u << VAE_CONTEXT2 | 1u << VAE_CONTEXT3)
 
-/* Prepares symbols for rows x columns cells of y, 1 to VAE_SLICE_CELLS each. *symbols is zeroed or
- * has served a slice before; it keeps its memory if the size is the same. The symbols are
- * undefined. On failure *symbols is as after vae_symbols_clear. */
+/* Prepares symbols for rows x columns cells of y, 1 to VAE_SLICE_CELLS each. *symbols is zeroed
+ * (but for answers) or has served slices of the same networks before; it keeps its memory if this
+ * slice is no higher and no wider than it had room for. The symbols are undefined. On failure
+ * *symbols is as after vae_symbols_clear. */
 int vae_symbols_fit(struct vae_symbols *symbols, const struct vae_nets *nets, size_t rows,
                     size_t columns, struct vae_error *error);
 void vae_symbols_clear(struct vae_symbols *symbols);
