@@ -1,4 +1,4 @@
-/* encode.c - q(y|x): from a picture to latents, down the rows. */
+/* encode.c - q(y|x): computes latents down the rows of a picture. */
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,18 +12,18 @@
 #include "codec/pixels.h"
 #include "codec/slice.h"
 
-/* Rows of pixels come in from `image` as the sweep needs them; alpha waits until the cells of its
- * pixels are handed out, since analysis looks ahead. */
+/* Rows of pixels are read from `image` when the sweep needs them. Since the analysis looks ahead,
+ * alpha is queued until the cells of its pixels are handed out. */
 struct encoder {
 	struct vae_latents_rows rows;
 	const struct vae_model *model;
 	struct vae_image_rows *image;
 	struct vae_sweep *sweep; /* NULL for mlp */
-	uint16_t *colour;        /* rows of pixels from `top` on, those that the sweep is to load */
-	size_t top, room;        /* rows of pixels; room for so many */
-	struct vae_alpha_queue alpha; /* from the first cell not handed out, up to the last row of
-	                                 pixels read */
-	float *y;                     /* where the caller of read wants row rows.row */
+	uint16_t *colour;        /* rows of pixels from `top` on, for the sweep to load */
+	size_t top, room;        /* rows of pixels; room in rows */
+	/* From the first cell not handed out to the last row of pixels read. */
+	struct vae_alpha_queue alpha;
+	float *y; /* destination of row rows.row, the caller's */
 };
 
 static void load_pixels(void *context, const struct vae_block *block, float *x)
@@ -68,7 +68,7 @@ static int store_latents(void *context, const struct vae_block *block, const flo
 	return 0;
 }
 
-/* Reads the next `count` rows of pixels: their colour to e->colour, their alpha to the queue. */
+/* Reads the next `count` rows of pixels: colour to e->colour, alpha to the queue. */
 static int read_pixels(struct encoder *e, size_t count, struct vae_error *error)
 {
 	const struct vae_geometry *g = &e->image->geometry;
@@ -90,7 +90,7 @@ static int analyse_photo(struct encoder *e, uint32_t count, struct vae_error *er
 	return rc ? rc : vae_sweep_run(e->sweep, count, error);
 }
 
-/* The posterior's means; its variances serve training alone. */
+/* Computes the posterior's means; its variances are for training only. */
 static int analyse_mlp(struct encoder *e, struct vae_error *error)
 {
 	const struct vae_model *model = e->model;

@@ -1,5 +1,5 @@
-/* refine.c - from a picture to latents that were refined for it: analysis, then a row of slices at
- * a time. */
+/* refine.c - latents that are refined for their picture: runs the analysis, then refines a row of
+ * slices at a time. */
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
@@ -19,35 +19,35 @@
 #include "codec/pixels.h"
 #include "codec/slice.h"
 
-/* The picture, on its way to the analysis: the colour of its last rows is kept. */
+/* The picture on its way to the analysis; keeps the colour of its last rows. */
 struct tap {
 	struct vae_image_rows rows;
 	struct vae_image_rows *image;
 	uint16_t *colour;
-	size_t top, count, room; /* rows of pixels: the first kept, how many */
+	size_t top, count, room; /* rows of pixels: the first one kept, their number */
 };
 
 struct refiner {
 	struct vae_latents_rows rows;
 	const struct vae_model *model;
 	struct vae_refine_options options;
-	struct vae_weights weights; /* what steps are taken with: the model's, with transposes, in bf16
-	                               where the CPU can */
+	/* For steps: the model's weights, with transposes, in bf16 if the CPU can. */
+	struct vae_weights weights;
 	struct tap tap;
 	struct vae_latents_rows *analysis;
 	int loss;      /* VAE_LOSS_MSE, _MS_SSIM or _VISION: the model's */
 	double share;  /* of its metric in the distortion, 0 to 1 */
-	size_t margin; /* rows and columns of cells around a slice that have a part in it */
-	float *y;      /* rows of cells from `top` on, as far as read from analysis */
+	size_t margin; /* rows and columns of cells around a slice that influence it */
+	float *y;      /* rows of cells from `top` on, as far as the analysis was read */
 	size_t top, room;
 	struct vae_alpha_queue alpha; /* of the pixels of rows from rows.row on */
 	size_t refined;               /* rows above this one are done */
-	float *fresh; /* the slices of this row of them, refined; as y from row `refined` on */
-	struct vae_refine_cost *cost; /* [slices across][steps + 1] of this row of them */
+	float *fresh;                 /* the refined slices of this row, as y from row `refined` on */
+	struct vae_refine_cost *cost; /* [slices across][steps + 1] of this row of slices */
 	struct vae_refine_cost *sum;  /* [steps + 1] of all rows so far */
 };
 
-/* ---- what comes in --------------------------------------------------------------------------- */
+/* ---- input ---------------------------------------------------------------------------------- */
 
 static int tap_read(struct vae_image_rows *rows, uint32_t count, uint16_t *colour, uint16_t *alpha,
                     struct vae_error *error)
@@ -64,7 +64,7 @@ static int tap_read(struct vae_image_rows *rows, uint32_t count, uint16_t *colou
 	return 0;
 }
 
-/* The analysis of rows up to `end`, to the ends of y and alpha. */
+/* Reads the analysis of rows up to `end` into y and alpha. */
 static int read_analysis(struct refiner *r, size_t end, struct vae_error *error)
 {
 	const struct vae_head *head = &r->rows.head;
@@ -81,7 +81,7 @@ static int read_analysis(struct refiner *r, size_t end, struct vae_error *error)
 	                         alpha, error);
 }
 
-/* Forgets rows above `row` of y and of the picture. */
+/* Drops the rows above `row` of y and of the picture. */
 static void drop_above(struct refiner *r, size_t row)
 {
 	const struct vae_head *head = &r->rows.head;
@@ -101,7 +101,7 @@ static void drop_above(struct refiner *r, size_t row)
 
 /* ---- a row of slices ------------------------------------------------------------------------- */
 
-/* The slice and its context among the picture's cells. */
+/* Returns the slice and its context among the picture's cells. */
 static struct vae_refine_place place_of(const struct refiner *r, const struct vae_rect *p)
 {
 	const struct vae_head *head = &r->rows.head;
@@ -112,7 +112,7 @@ static struct vae_refine_place place_of(const struct refiner *r, const struct va
 		.slice = {p->row - all.row, p->column - all.column, p->rows, p->columns}};
 }
 
-/* y and pixels of the slice and its context. */
+/* Copies y and pixels of the slice and its context. */
 static void load_slice(const struct refiner *r, const struct vae_rect *p, struct vae_refine *slice)
 {
 	const struct vae_head *head = &r->rows.head;
@@ -251,7 +251,7 @@ static int load_weights(struct vae_weights *weights, const struct vae_model *mod
 	return 0;
 }
 
-/* The loss that the model was trained by, and the share of its metric in the distortion. */
+/* Reads the loss that the model was trained by, and the share of its metric in the distortion. */
 static int loss_of(struct refiner *r, const struct vae_model *model, struct vae_error *error)
 {
 	const char *loss = vae_model_metadata(model, "loss"),

@@ -12,10 +12,9 @@
 
 enum { VAE_EXACT_TRANSFORMS = 3, VAE_EXACT_UNTRANSFORMED = 2 };
 
-/* Transforms n pixels in place. p: planes R, G, B before; what is listed above, in this order,
- * after. */
+/* Transforms n pixels in place. p: planes R, G, B; afterwards those listed above, in this order. */
 void vae_exact_colour_forward(unsigned transform, size_t n, int32_t *const p[3]);
-/* Reverses that. Samples above maxval or below 0, which only damage makes, are limited. */
+/* Reverses that. Samples below 0 or above maxval, which only damage makes, are clamped. */
 void vae_exact_colour_inverse(unsigned transform, size_t n, int32_t *const p[3], int32_t maxval);
 
 #endif

@@ -56,11 +56,11 @@ static int check(const struct vae_exact_tile *t, struct vae_error *error)
 
 enum { GLANCE_COLOURS = 256, GLANCE_TABLE = 1024 };
 
-/* What a glance tells of a part. */
+/* Statistics by which the encoder chooses the modes of a part. */
 struct glance {
-	uint64_t repeats, pixels;      /* pixels like the one to the left or the one above; all */
-	unsigned colours;              /* up to GLANCE_COLOURS + 1 */
-	uint64_t colour[GLANCE_TABLE]; /* those, plus 1, by hash; 0: none */
+	uint64_t repeats, pixels; /* pixels like the one to the left or the one above; all pixels */
+	unsigned colours;         /* up to GLANCE_COLOURS + 1 */
+	uint64_t colour[GLANCE_TABLE]; /* their values plus 1, by hash; 0: none */
 };
 
 static void add_colour(struct glance *g, uint64_t colour)
@@ -74,7 +74,7 @@ static void add_colour(struct glance *g, uint64_t colour)
 	}
 }
 
-/* Adds a row of a run. */
+/* Adds a row of a run to the statistics. */
 static void look_at_row(const struct vae_exact_part *part, uint32_t left, uint32_t right,
                         uint32_t y, struct glance *g)
 {
@@ -89,7 +89,7 @@ static void look_at_row(const struct vae_exact_part *part, uint32_t left, uint32
 	g->pixels += right - left;
 }
 
-/* Looks at every fourth row. */
+/* Examines every fourth row. */
 static void look(const struct vae_exact_part *part, struct glance *g)
 {
 	const struct vae_exact_tile *tile = part->tile;
@@ -103,7 +103,7 @@ static void look(const struct vae_exact_part *part, struct glance *g)
 			}
 }
 
-/* Both modes are tried where either may win, and the shorter is kept. */
+/* Encodes a part. Tries both modes if either may win, and keeps the shorter result. */
 static int encode_part(struct vae_buffer *buffer, const struct vae_exact_part *part,
                        struct vae_error *error)
 {
@@ -141,7 +141,7 @@ static int decode_part(const struct vae_exact_part *part, struct vae_exact_bytes
 	}
 }
 
-/* Colours and alpha. */
+/* Divides the tile into parts: colours and alpha. Returns their number. */
 static unsigned parts_of(const struct vae_exact_tile *tile, struct vae_exact_part part[2])
 {
 	unsigned alpha = tile->planes % 2 == 0;

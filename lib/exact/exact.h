@@ -4,19 +4,16 @@
  * A tile is a rectangle of at most VAE_EXACT_SIDE pixels a side, of 1 to 4 planes: grey; grey and
  * alpha; red, green, blue; those and alpha. It is divided into cells of 16x16 pixels from its upper
  * left corner on, those at its right and lower edge being smaller. A map says which cells are
- * exact; nothing is known, or written, of the others. Tiles do not depend on each other. A tile's
- * length is kept by the stream, which also guards against damage: a damaged tile gives VAE_EDATA or
- * wrong samples.
+ * exact; nothing is known, or written, of the others. Tiles are independent. The stream stores
+ * a tile's length and guards against damage: a damaged tile gives VAE_EDATA or wrong samples.
  *
  * FORMAT. A number is unsigned LEB128: 7 bits a byte, lowest first, bit 7 set in all bytes but the
  * last; below 2^28. A tile of 1 or 3 planes is a part; one of 2 or 4 is the bytes of its first part
  * as a number, the part of its colours, and that of its alpha. The first byte of a part, mod 4, is
  * its mode:
  *     0  samples as they are, in raster order of exact pixels, the planes of a pixel in turn, each
- *     in
- *        as many bits as maxval has; the lowest bit first, bytes filled from their lowest bit on,
- *        the
- *        last one up with 0
+ *        in as many bits as maxval has; the lowest bit first, bytes filled from their lowest bit
+ *        on, the last one with 0
  *     1  photo.h
  *     2  graphic.h
  * A decoder needs the tile's shape and map from elsewhere.
@@ -27,8 +24,8 @@
 #include "base/memory.h"
 
 enum {
-	VAE_EXACT_SIDE = 1024, /* pixels of a tile's side, at most */
-	VAE_EXACT_CELL = 16,   /* pixels of a cell's side */
+	VAE_EXACT_SIDE = 1024, /* largest side of a tile in pixels */
+	VAE_EXACT_CELL = 16,   /* side of a cell in pixels */
 	VAE_EXACT_PLANES = 4   /* at most */
 };
 
@@ -36,20 +33,20 @@ struct vae_exact_tile {
 	uint32_t width, height; /* pixels, 1 to VAE_EXACT_SIDE */
 	unsigned planes;        /* 1 to VAE_EXACT_PLANES */
 	uint32_t maxval;        /* 1 to 65535 */
-	const uint8_t *cells;   /* not 0 where a cell is exact, row by row; NULL: all are. Borrowed */
+	const uint8_t *cells;   /* nonzero: the cell is exact; row by row; NULL: all are; borrowed */
 	/* Samples of cells that are not exact are neither read nor written. */
 	struct vae_exact_plane {
 		uint16_t *sample; /* of the tile's first pixel, 0 to maxval; borrowed */
-		size_t step;      /* samples from a pixel to the next one of its row */
-		size_t stride;    /* samples from a row to the next */
+		size_t step;      /* samples between pixels of a row */
+		size_t stride;    /* samples between rows */
 	} plane[VAE_EXACT_PLANES];
 };
 
 /* Appends a tile's coded form. */
 int vae_exact_encode(struct vae_buffer *buffer, const struct vae_exact_tile *tile,
                      struct vae_error *error);
-/* Decodes exactly `bytes` bytes. VAE_EDATA where damage is seen: some samples may have been written
- * then; all are 0 to maxval. */
+/* Decodes exactly `bytes` bytes. VAE_EDATA if damage is found; some samples may then have been
+ * written; all are 0 to maxval. */
 int vae_exact_decode(const struct vae_exact_tile *tile, const uint8_t *data, size_t bytes,
                      struct vae_error *error);
 

@@ -14,22 +14,23 @@ enum {
 	ODDS_BITS = 16,
 	PAD = 4,      /* columns left and right of a row */
 	ROWS = 4,     /* rows kept */
-	LEVELS = 8,   /* of how much the surroundings of a sample vary */
+	LEVELS = 8,   /* levels of variation around a sample */
 	LENGTHS = 18, /* of numbers */
 	NODES = 128,  /* of a number's code that have weights of their own */
-	USES = 33,    /* of odds, that are counted */
+	USES = 33,    /* limit of counted uses of odds */
 };
 
 /* A colour that followed a context. */
 struct recall {
 	uint64_t colour;
-	uint16_t check;      /* of the context, against others of the same place */
-	uint16_t confidence; /* how often it was right in a row, up to 7 */
+	uint16_t check;      /* of the context, against other contexts of the same entry */
+	uint16_t confidence; /* number of times in a row that it was right, up to 7 */
 };
 
-/* Contexts of a sample that no candidate had, each with the bits of a number's code below it. */
+/* Contexts of a sample that no candidate predicted, each with the bits of a number's code below it.
+ */
 struct literal {
-	struct vae_odds known[KNOWN][8]; /* that the colour is the recalled one of this first sample */
+	struct vae_odds known[KNOWN][8]; /* that the colour is the one recalled for this first sample */
 	struct vae_odds odds[VAE_MIX_INPUTS][1 << ODDS_BITS];
 	struct vae_mixer mixer[VAE_EXACT_PART_PLANES][NODES];
 };
@@ -39,25 +40,25 @@ struct graphic {
 	struct vae_rans coder;
 	struct vae_logistic logistic;
 	struct literal literal;
-	/* the newest row first, each PAD columns into a part of colours and uses */
+	/* newest row first; each points PAD columns into colours or uses */
 	uint64_t *row[ROWS];
-	uint8_t *used[ROWS]; /* which candidate was right; 7: none */
+	uint8_t *used[ROWS]; /* the candidate that was right; 7: none */
 	uint64_t *colours;   /* owned */
 	uint8_t *uses;       /* owned */
 	struct recall wide[1 << RECALL_BITS], narrow[1 << RECALL_BITS];
 	struct recall same[KNOWN][1 << SAME_BITS], *place[KNOWN];
 	struct vae_odds odds[VAE_MIX_INPUTS][1 << ODDS_BITS];
-	struct vae_odds flat[8]; /* that a pixel goes on where all around it is one colour */
+	struct vae_odds flat[8]; /* that a pixel continues a uniform surrounding */
 	struct vae_mixer mixer[CANDIDATES * 8];
 };
 
-/* What surrounds a pixel. */
+/* The surroundings of a pixel. */
 struct around {
 	uint64_t w, n, nw, ne, ww, nn, nee, nne;
 	struct recall *wide, *narrow;
 	uint64_t wide_hash, narrow_hash;
-	uint32_t pattern; /* which of them are equal */
-	uint32_t history; /* which candidates were right around */
+	uint32_t pattern; /* equalities among them */
+	uint32_t history; /* candidates that were right around the pixel */
 };
 
 /* ---- contexts -------------------------------------------------------------------------------- */
@@ -103,7 +104,8 @@ static void learn(struct recall *r, uint16_t check, uint64_t colour)
 		*r = (struct recall){colour, check, 1};
 }
 
-/* Colours that the pixel may have, the likeliest first, each once. */
+/* Lists the candidate colours of the pixel, most probable first, each once. Returns their number.
+ */
 static unsigned list(const struct around *a, uint64_t colour[CANDIDATES], uint32_t confidence[2])
 {
 	uint64_t all[CANDIDATES];
@@ -136,7 +138,7 @@ static int32_t sample_of(uint64_t colour, unsigned plane)
 	return (int32_t)(colour >> 16 * plane & 65535);
 }
 
-/* Codes one bit of a number in its contexts. node: its place in the number's code. */
+/* Codes one bit of a number in its contexts. node: its position in the number's code. */
 static inline unsigned code_digit(struct graphic *g, unsigned plane,
                                   const uint64_t context[VAE_MIX_INPUTS], unsigned node,
                                   unsigned bit, const bool decode)
@@ -148,8 +150,8 @@ static inline unsigned code_digit(struct graphic *g, unsigned plane,
 	                   USES, decode);
 }
 
-/* Codes a number: whether it is 0, its sign, its length in bits, its bits below the first; all but
- * the first three of those plain. */
+/* Codes a number: whether it is 0, its sign, its length in bits, its bits below the first. Only the
+ * first three of those bits are modelled. */
 static inline int32_t code_number(struct graphic *g, unsigned plane,
                                   const uint64_t context[VAE_MIX_INPUTS], int32_t number,
                                   const bool decode)
@@ -197,8 +199,8 @@ static int32_t quantised(int32_t v)
 	return v < 0 ? -q : q;
 }
 
-/* What the residual of a plane's sample is coded under. done: residuals of the planes coded before;
- * value: the sample before. */
+/* Computes the contexts of a plane's residual. done: residuals of the planes coded before; value:
+ * the sample before. */
 static void find_contexts(const struct around *a, unsigned plane, int32_t guess,
                           const int32_t done[2], int32_t value, uint64_t context[VAE_MIX_INPUTS])
 {
@@ -217,7 +219,8 @@ static void find_contexts(const struct around *a, unsigned plane, int32_t guess,
 	                   sign);
 }
 
-/* Codes whether the colour is one that is recalled by its first sample and W, or by that alone. */
+/* Codes whether the colour is the one recalled for its first sample and W, or for the sample alone.
+ */
 static inline bool code_known(struct graphic *g, const struct around *a, unsigned plane,
                               int32_t value, uint64_t *colour, const bool decode)
 {
@@ -241,7 +244,8 @@ static inline bool code_known(struct graphic *g, const struct around *a, unsigne
 	return found;
 }
 
-/* Codes a colour sample by sample: the second of three first, as it tells most of the others. */
+/* Codes a colour sample by sample; the second of three comes first, since it predicts the others
+ * best. */
 static uint64_t code_literal(struct graphic *g, const struct around *a, uint64_t colour,
                              const bool decode)
 {
@@ -320,7 +324,8 @@ static void store(const struct vae_exact_part *part, uint32_t x, uint32_t y, uin
 		*vae_exact_sample(part, i, x, y) = (uint16_t)sample_of(colour, i);
 }
 
-/* Pixels outside the tile are as its nearest one of the row above or, above the tile, 0. */
+/* Starts a row. Pixels outside the tile equal its nearest one in the row above or, above the tile,
+ * 0. */
 static void next_row(struct graphic *g, uint32_t width)
 {
 	uint64_t *oldest = g->row[ROWS - 1];

@@ -71,7 +71,7 @@
 
 int vae_exact_graphic_encode(struct vae_buffer *buffer, const struct vae_exact_part *part,
                              struct vae_error *error);
-/* VAE_EDATA where damage is seen. */
+/* VAE_EDATA if damage is found. */
 int vae_exact_graphic_decode(const struct vae_exact_part *part, struct vae_exact_bytes *bytes,
                              struct vae_error *error);
 

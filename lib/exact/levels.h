@@ -1,9 +1,8 @@
-/* levels.h - samples of which few values are used, as 8 bits stretched to 16, become their numbers
- * among those.
+/* levels.h - samples that use few values, such as 8 bits stretched to 16, become the numbers of
+ * these values.
  *
- * In a part: how many levels there are, as a number, 0: samples are as they are; then the lowest,
- * and for each further one how far it is above the one before, minus 1.
- */
+ * In a part: the number of levels as a number, 0: samples are unchanged; then the lowest level, and
+ * for each further one its distance from the one before, minus 1. */
 #ifndef VAE_EXACT_LEVELS_H
 #define VAE_EXACT_LEVELS_H
 
@@ -13,12 +12,12 @@ enum { VAE_EXACT_LEVELS = 4096 }; /* at most */
 
 struct vae_exact_levels {
 	uint32_t count;                   /* 0, or 2 to VAE_EXACT_LEVELS */
-	uint16_t value[VAE_EXACT_LEVELS]; /* of each level, rising */
+	uint16_t value[VAE_EXACT_LEVELS]; /* of each level, ascending */
 	uint16_t number[65536];           /* of each value that is a level */
 };
 
-/* Finds the values of a part's exact samples. Returns false, and sets count to 0, where they are
- * too few or too many to be levels, or no value between them is missing. */
+/* Finds the values of a part's exact samples. Returns false, and sets count to 0, if they are too
+ * few or too many to be levels, or if no value between them is missing. */
 bool vae_exact_levels_find(struct vae_exact_levels *levels, const struct vae_exact_part *part);
 int vae_exact_levels_write(const struct vae_exact_levels *levels, struct vae_buffer *buffer,
                            struct vae_error *error);

@@ -12,18 +12,18 @@ struct vae_exact_part {
 	unsigned first, planes; /* planes first to first + planes - 1 of the tile; 1 or 3 */
 };
 
-/* What is yet to be read of a part. */
+/* The unread bytes of a part. */
 struct vae_exact_bytes {
 	const uint8_t *next, *end; /* borrowed */
-	bool failed;               /* ran past the end, or met a number that does not fit: sticky */
+	bool failed;               /* read past the end, or met a number that does not fit: sticky */
 };
 /* Reads a number below 2^28; 0 after a failure. */
 uint32_t vae_exact_read(struct vae_exact_bytes *bytes);
 /* Appends a number. */
 int vae_exact_write(struct vae_buffer *buffer, uint32_t number, struct vae_error *error);
 
-/* Finds the run of exact cells of cell row `row` that begins at cell *cell or right of it: *cell is
- * set to where, and its number of cells is returned; 0: there is none. */
+/* Finds the first run of exact cells at or after cell *cell of cell row `row`: sets *cell to its
+ * start and returns its number of cells, 0 if there is none. */
 uint32_t vae_exact_run(const struct vae_exact_tile *tile, uint32_t row, uint32_t *cell);
 
 static inline bool vae_exact_is(const struct vae_exact_tile *tile, uint32_t x, uint32_t y)
@@ -39,7 +39,7 @@ static inline uint16_t *vae_exact_sample(const struct vae_exact_part *part, unsi
 	return p->sample + y * p->stride + x * p->step;
 }
 
-/* A pixel's samples as one number: plane i's times 2^(16 i). */
+/* Returns a pixel's samples as one number: the sum of plane i's times 2^(16 i). */
 static inline uint64_t vae_exact_colour(const struct vae_exact_part *part, uint32_t x, uint32_t y)
 {
 	uint64_t colour = 0;
@@ -48,8 +48,8 @@ static inline uint64_t vae_exact_colour(const struct vae_exact_part *part, uint3
 	return colour;
 }
 
-/* Appends a part as it is; decodes what follows the first byte of one: stored.c. VAE_EDATA for a
- * wrong size. */
+/* Append a part as stored samples; decode one after its first byte: stored.c. VAE_EDATA for a wrong
+ * size. */
 size_t vae_exact_stored_size(const struct vae_exact_part *part);
 int vae_exact_stored_encode(struct vae_buffer *buffer, const struct vae_exact_part *part,
                             struct vae_error *error);

@@ -8,7 +8,7 @@
 
 enum { CHUNK = 65536 }; /* pixels */
 
-/* What is chosen for a part, and its working memory. */
+/* The choices for a part, and its working memory. */
 struct photo {
 	const struct vae_exact_part *part;
 	unsigned transform, grain;
@@ -20,7 +20,7 @@ struct photo {
 	struct vae_rans coder;
 };
 
-/* Reads n pixels from pixel (x, y) on, and transforms them, into planes. */
+/* Reads n pixels from pixel (x, y) on into planes, and transforms them. */
 static void load_row(const struct photo *photo, unsigned transform, uint32_t x, uint32_t y,
                      uint32_t n, int32_t *const planes[])
 {
@@ -37,13 +37,13 @@ static void load_row(const struct photo *photo, unsigned transform, uint32_t x, 
 		vae_exact_colour_forward(transform, n, planes);
 }
 
-/* The largest sample, or number of a level. */
+/* Returns the largest sample, or the largest number of a level. */
 static int32_t highest(const struct photo *photo)
 {
 	return (int32_t)(photo->levels->count ? photo->levels->count - 1 : photo->part->tile->maxval);
 }
 
-/* The opposite of load_row. */
+/* Reverses load_row. */
 static void store_row(const struct photo *photo, uint32_t x, uint32_t y, uint32_t n,
                       int32_t *const planes[])
 {
@@ -60,12 +60,12 @@ static void store_row(const struct photo *photo, uint32_t x, uint32_t y, uint32_
 	}
 }
 
-/* A strip's place: a run of exact cells. */
+/* The place of a strip: a run of exact cells. */
 struct run {
 	uint32_t left, top, width, rows;
 };
 
-/* Finds the first run at *cell of cell row `row` or after it, and moves *cell behind it. */
+/* Finds the first run of cell row `row` at or after *cell, and moves *cell behind it. */
 static bool next_run(const struct vae_exact_tile *tile, uint32_t row, uint32_t *cell,
                      struct run *run)
 {
@@ -86,9 +86,9 @@ static uint32_t cell_rows(const struct vae_exact_tile *tile)
 	return (tile->height + VAE_EXACT_CELL - 1) / VAE_EXACT_CELL;
 }
 
-/* ---- what the encoder chooses ---------------------------------------------------------------- */
+/* ---- choices of the encoder ----------------------------------------------------------------- */
 
-/* The sum of the sizes of what N + W - NW misses, n >= 1 pixels of two rows. */
+/* Returns the sum of the errors of N + W - NW over n >= 1 pixels of two rows. */
 static uint64_t misses(const int32_t *above, const int32_t *here, uint32_t n)
 {
 	uint64_t sum = 0;
@@ -99,7 +99,7 @@ static uint64_t misses(const int32_t *above, const int32_t *here, uint32_t n)
 	return sum;
 }
 
-/* The mean of such sizes in each plane, times 16, by some rows of each run. */
+/* Computes the mean of such errors in each plane, times 16, over some rows of each run. */
 static void estimate(struct photo *photo, unsigned transform, uint64_t mean[VAE_NATURAL_PLANES])
 {
 	const struct vae_exact_part *part = photo->part;
@@ -121,7 +121,7 @@ static void estimate(struct photo *photo, unsigned transform, uint64_t mean[VAE_
 		mean[i] = count ? sum[i] * 16 / count : 0;
 }
 
-/* 16 log2 of x > 0, rounded down but for its last bit or two. */
+/* Returns 16 log2 of x > 0, rounded down except for its last bit or two. */
 static unsigned log_of(uint64_t x)
 {
 	unsigned whole = 63 - (unsigned)__builtin_clzll(x);
@@ -134,8 +134,8 @@ static unsigned log_of(uint64_t x)
 	return whole;
 }
 
-/* Chooses the transform by the least sum of means, and the grain. Returns about 16 times the bits
- * of a pixel. */
+/* Chooses the transform by the smallest sum of means, and the grain. Returns about 16 times the
+ * bits of a pixel. */
 static unsigned choose_transform(struct photo *photo)
 {
 	uint64_t mean[VAE_NATURAL_PLANES], best = UINT64_MAX, widest = 0;
@@ -162,7 +162,7 @@ static unsigned choose_transform(struct photo *photo)
 	return bits;
 }
 
-/* Levels are used where they save more than 16 bits each. */
+/* Chooses the transform, the grain, and levels if they save more than 16 bits each. */
 static void choose(struct photo *photo)
 {
 	const struct vae_exact_tile *tile = photo->part->tile;
@@ -227,7 +227,7 @@ static void close_photo(struct photo *photo)
 	free(photo->levels);
 }
 
-/* The planes of row y of a strip. */
+/* Sets the planes of row y of a strip. */
 static void row_of(const struct photo *photo, const struct run *run, uint32_t y,
                    int32_t *row[VAE_NATURAL_PLANES])
 {
@@ -268,7 +268,7 @@ static int code_strip(struct photo *photo, const struct run *run, bool decode,
 	return rc;
 }
 
-/* Ends a chunk of events; buffer: where it goes when encoding. */
+/* Ends a chunk of events; buffer: its destination when encoding. */
 static int end_chunk(struct photo *photo, struct vae_buffer *buffer, bool decode,
                      struct vae_error *error)
 {
@@ -276,7 +276,7 @@ static int end_chunk(struct photo *photo, struct vae_buffer *buffer, bool decode
 	              : vae_rans_flush(&photo->coder, VAE_RANS_STATES, buffer, error);
 }
 
-/* Every plane has a single value: there are no events. */
+/* Returns whether every plane has a single value: then there are no events. */
 static bool constant(const struct photo *photo)
 {
 	bool constant = true;
@@ -285,8 +285,8 @@ static bool constant(const struct photo *photo)
 	return constant;
 }
 
-/* A chunk ends with the strip with which its pixels become CHUNK or more, or with the last strip.
- */
+/* Codes the strips. A chunk ends with the strip that brings its pixels to CHUNK or more, or with
+ * the last strip. */
 static int code_strips(struct photo *photo, struct vae_buffer *buffer, bool decode,
                        struct vae_error *error)
 {
@@ -344,7 +344,7 @@ int vae_exact_photo_encode(struct vae_buffer *buffer, const struct vae_exact_par
 	return rc;
 }
 
-/* The limits of a plane's values: those of a difference where it can be one. */
+/* Reads the range of a plane's values, within the possible range of samples or differences. */
 static int read_range(struct vae_natural_range *range, int32_t maxval, bool difference,
                       struct vae_exact_bytes *bytes, struct vae_error *error)
 {

@@ -16,7 +16,7 @@
 
 int vae_exact_photo_encode(struct vae_buffer *buffer, const struct vae_exact_part *part,
                            struct vae_error *error);
-/* mode: the part's first byte. VAE_EDATA where damage is seen. */
+/* mode: the part's first byte. VAE_EDATA if damage is found. */
 int vae_exact_photo_decode(const struct vae_exact_part *part, unsigned mode,
                            struct vae_exact_bytes *bytes, struct vae_error *error);
 

@@ -19,7 +19,7 @@ int vae_rans_flush(struct vae_rans *c, unsigned states, struct vae_buffer *buffe
 	size_t most = 2 * c->events + 4 * states, old = buffer->size;
 	for (unsigned i = 0; i < states; i++)
 		state[i] = VAE_RANS_FLOOR;
-	words = vae_buffer_extend(buffer, most, error); /* an event is never more than a word */
+	words = vae_buffer_extend(buffer, most, error); /* an event is at most a word */
 	if (!words)
 		return VAE_EMEM;
 	first = end = words + most;

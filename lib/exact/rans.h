@@ -29,34 +29,34 @@
 #define VAE_RANS_BITS   15
 #define VAE_RANS_ONE    (1 << VAE_RANS_BITS)
 #define VAE_RANS_STATES 4
-#define VAE_RANS_FLOOR  65536u /* no state is below */
-#define VAE_RANS_PAD    2048   /* bytes of zeros behind the words */
+#define VAE_RANS_FLOOR  65536u /* lower limit of states */
+#define VAE_RANS_PAD    2048   /* bytes of zeros after the words */
 
 struct vae_rans {
 	uint32_t *event;           /* encoding: (count - 1) x 2^17 + start x 4 + state; owned */
-	size_t events, room;       /* events held; events that there is memory for */
+	size_t events, room;       /* events held; room for events */
 	uint8_t *words;            /* decoding: the words, then VAE_RANS_PAD zeros; owned */
-	const uint8_t *next, *end; /* decoding: the word to be read next; where words end */
+	const uint8_t *next, *end; /* decoding: the next word; the end of the words */
 	uint32_t state[VAE_RANS_STATES];
 };
 
 /* Makes room for count more events. */
 int vae_rans_reserve(struct vae_rans *coder, size_t count, struct vae_error *error);
-/* Ends a chunk: appends the coded form of its events, which went through the first `states` states,
- * and forgets them. */
+/* Ends a chunk: appends the coded form of its events, which used the first `states` states, and
+ * drops them. */
 int vae_rans_flush(struct vae_rans *coder, unsigned states, struct vae_buffer *buffer,
                    struct vae_error *error);
 /* Takes a copy of all chunks, which the decoder then starts one by one. */
 int vae_rans_open(struct vae_rans *coder, const uint8_t *data, size_t bytes,
                   struct vae_error *error);
-/* Starts a chunk. VAE_EDATA where there is no room for its states. */
+/* Starts a chunk. VAE_EDATA if its states are missing. */
 int vae_rans_start(struct vae_rans *coder, unsigned states, struct vae_error *error);
-/* VAE_EDATA where more words were read than there are. To be called at least every VAE_RANS_PAD / 2
+/* Returns VAE_EDATA if more words were read than there are. Call it at least every VAE_RANS_PAD / 2
  * events. */
 int vae_rans_check(const struct vae_rans *coder, struct vae_error *error);
-/* Ends a chunk. VAE_EDATA unless every state is back at 2^16. This is no checksum. */
+/* Ends a chunk. VAE_EDATA unless every state is 2^16 again. This is no checksum. */
 int vae_rans_end(const struct vae_rans *coder, unsigned states, struct vae_error *error);
-/* VAE_EDATA unless every word was read. */
+/* Returns VAE_EDATA unless every word was read. */
 int vae_rans_close(const struct vae_rans *coder, struct vae_error *error);
 void vae_rans_clear(struct vae_rans *coder);
 
@@ -70,7 +70,7 @@ static inline uint32_t vae_rans_slot(const struct vae_rans *c, unsigned state)
 	return c->state[state] & (VAE_RANS_ONE - 1);
 }
 
-/* Removes the event that slot lies in. */
+/* Removes the event that contains slot. */
 static inline void vae_rans_take(struct vae_rans *c, unsigned state, uint32_t start, uint32_t count)
 {
 	uint32_t x = c->state[state];
@@ -81,7 +81,7 @@ static inline void vae_rans_take(struct vae_rans *c, unsigned state, uint32_t st
 	c->next += 2 * more;
 }
 
-/* Codes count <= 15 bits that are as likely 0 as 1. */
+/* Codes count <= 15 bits that are 0 or 1 with equal probability. */
 static inline uint32_t vae_rans_bits(struct vae_rans *c, unsigned state, uint32_t value,
                                      unsigned count, const bool decode)
 {

@@ -1,6 +1,6 @@
-/* A part as it is: the samples of exact cells in raster order, plane by plane within a pixel, each
- * in as many bits as maxval has, lowest bit first; the last byte is filled up with zeros. It bounds
- * how much longer than its samples a tile may be. */
+/* stored.c - a part as stored samples: those of exact cells in raster order, plane by plane within
+ * a pixel, each in as many bits as maxval has, lowest bit first; the last byte is filled with
+ * zeros. This limits the size of a tile by that of its samples. */
 #include "exact/part.h"
 
 static unsigned bits_of(uint32_t maxval)

@@ -1,5 +1,5 @@
-/* The walk over a plane of a strip, as natural.h describes it. Every loop over k is over lanes,
- * which do not see each other. */
+/* walk.c - the walk over a plane of a strip, as natural.h describes it. Every loop over k is over
+ * independent lanes. */
 #include "exact/walk.h"
 
 #if defined VAE_ISA_avx512
@@ -16,22 +16,22 @@
 #include <immintrin.h>
 #endif
 
-/* A loop whose turns do not see each other. */
+/* A loop with independent iterations. */
 #define EACH_LANE(k) _Pragma("omp simd") for (int k = 0; k < WALK_LANES; k++)
 #define ALWAYS       static inline __attribute__((always_inline))
 
 /* The 16 pixels of a step. */
 struct step {
-	/* before they are coded */
+	/* before coding */
 	int32_t input[WALK_INPUTS][WALK_LANES], base[WALK_LANES], norm[WALK_LANES];
 	int32_t prediction[WALK_LANES], centre[WALK_LANES], middle[WALK_LANES];
 	int32_t level[WALK_LANES], closeness[WALK_LANES], q[WALK_LANES];
-	int32_t bias[WALK_LANES];                   /* the number of its context */
-	int32_t memory[WALK_LANES];                 /* the hash */
+	int32_t bias[WALK_LANES];                   /* number of its context */
+	int32_t memory[WALK_LANES];                 /* its hash */
 	int32_t near[WALK_LANES], edge[WALK_LANES]; /* numbers of contexts */
-	/* the residual's parts */
+	/* parts of the residual */
 	int32_t token[WALK_LANES], high[WALK_LANES], low[WALK_LANES];
-	/* afterwards */
+	/* after coding */
 	int32_t value[WALK_LANES], sign[WALK_LANES], drift[WALK_LANES];
 };
 
@@ -45,7 +45,7 @@ ALWAYS int32_t median(int32_t n, int32_t w, int32_t nw)
 	return limit(n + w - nw, least(n, w), most(n, w));
 }
 
-/* The vector dx to the right of, and dy below, the pixels of step t. */
+/* Returns the vector dx to the right of, and dy below, the pixels of step t. */
 ALWAYS const int32_t *near(const int32_t *steps, int t, int dx, int dy)
 {
 	return steps + (ptrdiff_t)(WALK_PAD + t + dx + WALK_SKEW * dy) * WALK_STRIDE + WALK_FIRST + dy;
@@ -77,7 +77,7 @@ ALWAYS void take_own(struct step *s, const int32_t *v, int t, int shift)
 	}
 }
 
-/* Inputs `first` to first + 3, from a plane that is known. */
+/* Computes inputs `first` to first + 3 from a plane that is known. */
 ALWAYS void take_other(struct step *s, int first, const int32_t *v, int t, int shift)
 {
 	const int32_t *c = near(v, t, 0, 0), *w = near(v, t, -1, 0), *n = near(v, t, 0, -1);
@@ -171,7 +171,7 @@ ALWAYS void hash(struct step *s, const struct walk_plane *p, int t, const unsign
 	}
 }
 
-/* The contexts of the tokens. */
+/* Computes the contexts of the tokens. */
 ALWAYS void choose(struct step *s, const struct walk_plane *p, int t)
 {
 	const int32_t *w = near(p->value, t, -1, 0), *n = near(p->value, t, 0, -1),
@@ -189,7 +189,7 @@ ALWAYS void choose(struct step *s, const struct walk_plane *p, int t)
 	}
 }
 
-/* How many of 32 sums a[i] + b[i] are at most slot. */
+/* Returns how many of 32 sums a[i] + b[i] are at most slot. */
 ALWAYS int count_sums(const int16_t *a, const int16_t *b, int slot)
 {
 #if defined VAE_ISA_avx512
@@ -238,7 +238,7 @@ ALWAYS int code_token(const struct walk_plane *p, struct vae_rans *c, unsigned s
 	return token;
 }
 
-/* Codes the high part of a residual that no token stands for. */
+/* Codes the high part of a residual beyond the tokens. */
 static __attribute__((noinline)) int32_t code_excess(struct walk_plane *p, struct vae_rans *c,
                                                      unsigned state, int32_t high,
                                                      const bool decode)
@@ -286,7 +286,7 @@ ALWAYS void code_lane(struct step *s, struct walk_plane *p, struct vae_rans *c, 
 	                                   (unsigned)s->q[k], decode);
 }
 
-/* Puts values and errors of lanes first to last in place. */
+/* Stores the values and errors of lanes first to last. */
 ALWAYS void join(struct step *s, const struct walk_plane *p, int t, int first, int last, int grain,
                  const bool decode)
 {
@@ -306,7 +306,7 @@ ALWAYS void join(struct step *s, const struct walk_plane *p, int t, int first, i
 	}
 }
 
-/* Weights are limited at every eighth step, which is often enough to keep sums within 32 bits. */
+/* Limits the weights at every eighth step, often enough to keep sums within 32 bits. */
 ALWAYS void limit_weights(struct walk_plane *p, int inputs)
 {
 	for (int i = 0; i < inputs; i++)
@@ -337,8 +337,8 @@ ALWAYS void learn(const struct vae_natural *n, struct step *s, struct walk_plane
 	}
 }
 
-/* The pixels left of the strip for the row that begins at step t; those right of it for the row
- * that ends there. */
+/* Sets the pixels left of the strip for the row that begins at step t, and those right of it for
+ * the row that ends there. */
 ALWAYS void edges(int32_t *v, int t, int width, int rows)
 {
 	int begins = t / WALK_SKEW, ends = (t - width + 1) / WALK_SKEW;

@@ -1,6 +1,6 @@
-/* The products of training and refinement in mixed precision. On AVX512-BF16, vdpbf16ps adds a pair
- * of bf16 products to each of 16 sums; on AMX, tdpbf16ps adds 16 such pairs to each of 16 x 16,
- * between registers of a kilobyte. Both take b packed alike. */
+/* bf16.c - the products of training and refinement in mixed precision. On AVX512-BF16, vdpbf16ps
+ * adds a pair of bf16 products to each of 16 sums; on AMX, tdpbf16ps adds 16 such pairs to each of
+ * 16 x 16, between registers of a kilobyte. Both use the same packed b. */
 #include "kernel/kernel.h"
 #include "base/minmax.h"
 
@@ -27,13 +27,13 @@ INLINE __mmask16 mask_of(size_t count)
 	return (__mmask16)(count < LANES ? (1u << count) - 1 : 0xffff);
 }
 
-/* 32 floats rounded to bf16: low ones first, as they lie in memory. */
+/* Rounds 32 floats to bf16, the low ones first, in memory order. */
 INLINE __m512i round_to_bf16(__m512 low, __m512 high)
 {
 	return (__m512i)_mm512_cvtne2ps_pbh(high, low);
 }
 
-/* 16 columns of two rows, rounded: lane j holds even[j], odd[j]. */
+/* Rounds 16 columns of two rows: lane j holds even[j], odd[j]. */
 INLINE __m512i pair_up(__m512 even, __m512 odd)
 {
 	const __m512i low = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
@@ -44,7 +44,7 @@ INLINE __m512i pair_up(__m512 even, __m512 odd)
 
 /* ---- packing --------------------------------------------------------------------------------- */
 
-/* One panel of a matrix that lies row by row. */
+/* Packs one panel of a row-major matrix. */
 static void pack_rows(uint32_t *packed, const float *source, size_t k, size_t n, size_t row)
 {
 	for (size_t p = 0; p < k; p += 2, source += 2 * row)
@@ -56,7 +56,7 @@ static void pack_rows(uint32_t *packed, const float *source, size_t k, size_t n,
 		}
 }
 
-/* One panel of a transposed matrix: 16 pairs of each column at once, turned by way of the
+/* Packs one panel of a transposed matrix: 16 pairs of each column at once, transposed through the
  * first-level cache. */
 static void pack_columns(uint32_t *packed, const float *source, size_t k, size_t n, size_t step)
 {
@@ -90,7 +90,7 @@ static void pack(float *packed, const float *source, size_t k, size_t n, size_t 
 
 /* ---- the product ----------------------------------------------------------------------------- */
 
-/* A block of a as pairs, rows past the last filled up to four with 0: row i at packed[i *
+/* Packs a block of a as pairs, with rows of 0 up to a multiple of four: row i at packed[i *
  * pairs_up], pairs_up a multiple of 16. */
 static void take_rows(uint32_t *packed, const struct vae_gemm *g, size_t i0, size_t p0, size_t rows,
                       size_t pairs_up)
@@ -108,7 +108,7 @@ static void take_rows(uint32_t *packed, const struct vae_gemm *g, size_t i0, siz
 	}
 }
 
-/* The same of a transposed: the rows of a tile lie interleaved. */
+/* Does the same for a transposed a: the rows of a tile are interleaved. */
 static void take_columns(uint32_t *packed, const struct vae_gemm *g, size_t i0, size_t p0,
                          size_t rows, size_t pairs)
 {
@@ -128,8 +128,8 @@ static void take_columns(uint32_t *packed, const struct vae_gemm *g, size_t i0, 
 
 /* The place of a tile in a pass of up to BLOCK_PAIRS pairs along k. */
 struct place {
-	size_t i, j; /* of its first output; not on AMX, which writes a block's outputs at once */
-	size_t rows, columns; /* outputs that there are, at most 12 x 32, on AMX 32 x 32 */
+	size_t i, j;          /* first output; not on AMX, which writes a block's outputs at once */
+	size_t rows, columns; /* existing outputs, at most 12 x 32, on AMX 32 x 32 */
 	size_t pairs;
 	bool first, last;
 };
@@ -147,8 +147,8 @@ INLINE void put(const struct vae_gemm *g, __m512 sum, size_t i, size_t j, __mmas
 	_mm512_mask_storeu_ps(g->c + i * g->c_row + j, there, sum);
 }
 
-/* rows and vectors are constants where this is inlined. ahead: this tile's share of the next strip
- * of b, to be fetched. */
+/* Computes a tile. rows and vectors are constants where this is inlined. ahead: this tile's part of
+ * the next strip of b, to be prefetched. */
 INLINE void tile(const struct vae_gemm *g, const struct place *at, const size_t rows,
                  const size_t vectors, const uint32_t *a, size_t a_row, size_t a_step,
                  const uint32_t *b, const uint32_t *ahead, float *chain)
@@ -161,8 +161,7 @@ INLINE void tile(const struct vae_gemm *g, const struct place *at, const size_t 
 		sum[r][v] =
 			at->first ? _mm512_setzero_ps() : _mm512_load_ps(chain + r * VAE_PANEL + v * LANES);
 
-	/* The outputs: the gradient of all weights, which they are added to, does not fit the caches.
-	 */
+	/* The outputs are added to the gradient of all weights, which does not fit the caches. */
 	const float *c = g->c + at->i * g->c_row + at->j;
 	UNROLL
 	for (size_t r = 0; r < rows; r++)
@@ -171,7 +170,7 @@ INLINE void tile(const struct vae_gemm *g, const struct place *at, const size_t 
 			__builtin_prefetch(c + r * g->c_row + at->columns - 1, 1);
 		}
 
-	/* One pointer for three rows: twelve would not fit the integer registers. */
+	/* one pointer for three rows: twelve would not fit the integer registers */
 	const uint32_t *row[(ROWS + 2) / 3];
 	UNROLL
 	for (size_t r = 0; r < rows; r += 3)
@@ -223,13 +222,14 @@ static void (*const tiles[3][2])(const struct vae_gemm *, const struct place *, 
                                  size_t, size_t, const uint32_t *, const uint32_t *, float *) = {
 	{tile_4_1, tile_4_2}, {tile_8_1, tile_8_2}, {tile_12_1, tile_12_2}};
 
-/* Where pair p of the columns from j starts in packed b; j is a multiple of VAE_PANEL. */
+/* Returns where pair p of the columns from j on starts in packed b; j is a multiple of VAE_PANEL.
+ */
 INLINE const uint32_t *strip(const struct vae_gemm *g, size_t p, size_t j)
 {
 	return (const uint32_t *)(const void *)g->b + j * ((g->k + 1) / 2) + p * VAE_PANEL;
 }
 
-/* One pass of the block at (i0, j0) over `pairs` pairs from p0. */
+/* Runs one pass of the block at (i0, j0) over `pairs` pairs from p0. */
 static void pass(const struct vae_gemm *g, struct place at, uint32_t *packed, float *chains,
                  size_t i0, size_t j0, size_t p0)
 {
@@ -261,7 +261,7 @@ static void pass(const struct vae_gemm *g, struct place at, uint32_t *packed, fl
 typedef void pass_function(const struct vae_gemm *, struct place, uint32_t *, float *, size_t,
                            size_t, size_t);
 
-/* Block by block, each in passes that are alike but for the last. */
+/* Runs block by block, each in equal passes except the last. */
 INLINE void gemm_by(pass_function *one_pass, const struct vae_gemm *g)
 {
 	_Static_assert(BLOCK_ROWS * (BLOCK_COLUMNS + BLOCK_PAIRS) <= VAE_GEMM_ROOM,
@@ -294,12 +294,12 @@ static const struct vae_bf16 by_avx512 = {
 
 #if defined __AVX512BF16__ && defined __AMX_BF16__
 
-/* Of the eight registers: 0 to 3 hold sums, 4 and 5 a, 6 and 7 b. All are 16 rows of 64 bytes. The
- * intrinsics do not tell the compiler that they touch memory. */
+/* Of the eight registers, 0 to 3 hold sums, 4 and 5 a, 6 and 7 b. All are 16 rows of 64 bytes. The
+ * intrinsics do not tell the compiler that they access memory. */
 enum { TILE = LANES * LANES };
-/* A step along k multiplies 16 pairs of a strip, 2 lines each, and one strip is multiplied once for
- * each 32 rows of a block: so many lines of the next strip are fetched with each step that it is
- * there after the last. */
+/* A step along k multiplies 16 pairs of a strip, 2 lines each, and a strip is multiplied once for
+ * each 32 rows of a block: each step prefetches enough lines of the next strip that it is complete
+ * after the last. */
 enum { AHEAD = (2 * LANES + BLOCK_ROWS / (2 * LANES) - 1) / (BLOCK_ROWS / (2 * LANES)) };
 #define TOUCHED __asm__ volatile("" ::: "memory")
 
@@ -313,7 +313,7 @@ static const struct {
 	.rows = {LANES, LANES, LANES, LANES, LANES, LANES, LANES, LANES},
 };
 
-/* v[i]'s lane j changes places with v[j]'s lane i. */
+/* Transposes: lane j of v[i] and lane i of v[j] are exchanged. */
 INLINE void turn(__m512i v[LANES])
 {
 	__m512i w[LANES];
@@ -329,7 +329,7 @@ INLINE void turn(__m512i v[LANES])
 		v[i + 2 * j] = _mm512_unpacklo_epi64(w[i + j], w[i + j + 2]);
 		v[i + 2 * j + 1] = _mm512_unpackhi_epi64(w[i + j], w[i + j + 2]);
 	}
-	/* v[4 h + j]: in each quarter q, the lanes 4 q + j of four rows from 4 h on. */
+	/* v[4 h + j]: in each quarter q, lane 4 q + j of four rows from 4 h on */
 	UNROLL
 	for (int j = 0; j < 4; j++) {
 		w[j] = _mm512_shuffle_i32x4(v[j], v[4 + j], 0x88);
@@ -346,8 +346,8 @@ INLINE void turn(__m512i v[LANES])
 	}
 }
 
-/* A block of a as registers take it: 16 rows x 16 pairs, tile after tile along k, filled up with 0.
- * Read as it lies in memory, row by row. */
+/* Packs a block of a for the registers: 16 rows x 16 pairs, tile after tile along k, filled with 0.
+ * Reads in memory order, row by row. */
 static void take_row_tiles(uint32_t *packed, const struct vae_gemm *g, size_t i0, size_t p0,
                            size_t rows, size_t up)
 {
@@ -365,7 +365,7 @@ static void take_row_tiles(uint32_t *packed, const struct vae_gemm *g, size_t i0
 	}
 }
 
-/* The same of a transposed. */
+/* Does the same for a transposed a. */
 static void take_column_tiles(uint32_t *packed, const struct vae_gemm *g, size_t i0, size_t p0,
                               size_t rows, size_t up)
 {
@@ -408,8 +408,9 @@ INLINE void multiply_tiles(const int rows, const int columns, const uint32_t *a,
 	}
 }
 
-/* rows and columns, in registers, are constants where this is inlined. tail: the pairs of b that
- * fill no register, then 0. ahead: this tile's share of the next strip of b, to be fetched. */
+/* Sums tiles. rows and columns, in registers, are constants where this is inlined. tail: the pairs
+ * of b that do not fill a register, then 0. ahead: this tile's part of the next strip of b, to be
+ * prefetched. */
 INLINE void sum_tiles(const struct place *at, const int rows, const int columns, const uint32_t *a,
                       const uint32_t *b, const uint32_t *tail, const uint32_t *ahead, float *sums)
 {
@@ -471,8 +472,8 @@ static void pass_amx(const struct vae_gemm *g, struct place at, uint32_t *packed
 				sum_tiles(&at, 1, 1, a, b, tail, next, sums);
 		}
 	}
-	/* Row by row, as the outputs lie in memory, and what is added to them, which comes from afar.
-	 */
+	/* Row by row, in the memory order of the outputs and of their addends, which come from far
+	 * away. */
 	for (size_t i = 0; at.last && i < rows; i++)
 		for (size_t j = j0; j < end; j += LANES) {
 			__builtin_prefetch(g->c + (i0 + i + 2) * g->c_row + j, 1);
@@ -499,6 +500,6 @@ static const struct vae_bf16 by_amx = {
 #define AMX NULL
 #endif
 
-extern const struct vae_bf16 *const vae_bf16_avx512, *const vae_bf16_amx; /* named by dispatch.c
-                                                                             alone */
+/* Used only by dispatch.c. */
+extern const struct vae_bf16 *const vae_bf16_avx512, *const vae_bf16_amx;
 const struct vae_bf16 *const vae_bf16_avx512 = AVX512, *const vae_bf16_amx = AMX;

@@ -1,4 +1,4 @@
-/* loops.h - the common start of the sources that are compiled once for each instruction set. */
+/* loops.h - the common part of the sources that are compiled once for each instruction set. */
 #ifndef VAE_KERNEL_LOOPS_H
 #define VAE_KERNEL_LOOPS_H
 
@@ -28,9 +28,8 @@ INLINE uint32_t bits_of(float x)
 	return bits;
 }
 
-/* EACH marks a plain loop that the compiler turns into vectors: iteration i touches element i
- * alone, also where output and input are one array. UNROLL marks one of a few constant iterations.
- */
+/* EACH marks a plain loop that the compiler vectorises: iteration i uses only element i, even if
+ * output and input are the same array. UNROLL marks a loop of few constant iterations. */
 #if defined __clang__
 #define EACH   _Pragma("clang loop vectorize(assume_safety)")
 #define UNROLL _Pragma("clang loop unroll(full)")
@@ -39,7 +38,7 @@ INLINE uint32_t bits_of(float x)
 #define UNROLL _Pragma("GCC unroll 32")
 #endif
 
-/* TABLE(vae_kernels) is vae_kernels_avx2 in that build, and so on; ISA its number. */
+/* TABLE(vae_kernels) is vae_kernels_avx2 in that build, and so on; ISA is its number. */
 #define TABLE_JOIN(table, isa) table##_##isa
 #define TABLE_NAME(table, isa) TABLE_JOIN(table, isa)
 #define TABLE(table)           TABLE_NAME(table, ISA_NAME)

@@ -1,8 +1,7 @@
-/* s2 - the row kernels of SSIMULACRA 2, compiled once for each instruction set.
+/* s2.c - the row kernels of SSIMULACRA 2, compiled once for each instruction set.
  *
- * Plain loops that the compiler turns into vectors: the lanes never meet, no operation is fused
- * (-ffp-contract=off), and sums go to chains that do not depend on the width of a vector.
- */
+ * Plain loops that the compiler vectorises: lanes are independent, no operation is fused
+ * (-ffp-contract=off), and sums go to chains that do not depend on the width of a vector. */
 #include "kernel/s2.h"
 #include "base/minmax.h"
 
@@ -12,15 +11,16 @@
 
 #include "kernel/loops.h"
 
-#define STRIP 64 /* columns that are filtered down and measured at a time */
+#define STRIP 64 /* columns that are filtered down and measured together */
 
 /* ---- light and colour ------------------------------------------------------------------------ */
 
-/* v^(-1/n) for normal v > 0: a guess from the exponent's bits, within 4 %, then Newton's steps. */
+/* Returns v^(-1/n) for normal v > 0: an estimate from the exponent's bits, within 4 %, then
+ * Newton's steps. */
 INLINE float inverse_root(float v, const float n)
 {
 	const float one = 127 << 23,
-				balance = 0.06f * (1 << 23); /* the guess errs to both sides alike */
+				balance = 0.06f * (1 << 23); /* balances the errors of the estimate */
 	float y = float_of(
 			  (uint32_t)(int32_t)(one + one / n - balance - (float)(int32_t)bits_of(v) / n)),
 		  part = v / n;
@@ -32,7 +32,7 @@ INLINE float inverse_root(float v, const float n)
 	return y;
 }
 
-/* IEC 61966-2-1. The curve is a line below TOE, and goes on beyond 0 and 1. */
+/* IEC 61966-2-1. The curve is a line below TOE, and continues beyond 0 and 1. */
 #define TOE   0.04045f
 #define SLOPE (1 / 12.92f)
 
@@ -94,7 +94,7 @@ static void xyb(float *const out[3], const float *const rgb[3], size_t n)
 	}
 }
 
-/* d cbrt(v) / dv = v^(-2/3) / 3, and 0 where v is held at LEAST. */
+/* Returns d cbrt(v) / dv = v^(-2/3) / 3, and 0 where v is clamped to LEAST. */
 INLINE float root_slope(float v)
 {
 	float r = inverse_root(v, 3);
@@ -176,10 +176,10 @@ static void moments(float *const out[VAE_S2_MOMENTS], const float *a, const floa
 
 #define C2 0.0009f
 
-/* The sign-less value of x, whatever the compiler makes of fabsf. */
+/* Returns |x|, without fabsf, which compilers treat differently. */
 INLINE float magnitude(float x) { return x < 0 ? -x : x; }
 
-/* What SSIM is made of at one sample: ssim = 1 - luma x num / den, exactly 0 where a is b. */
+/* The parts of SSIM at one sample: ssim = 1 - luma x num / den, exactly 0 if a equals b. */
 struct similarity {
 	float luma, num, den;
 };
@@ -190,8 +190,8 @@ INLINE struct similarity similarity(float m1, float m2, float squares, float pro
 	return (struct similarity){1 - d * d, num, den};
 }
 
-/* The difference of edges: above 0 where the distorted picture has more of them, below where less.
- */
+/* Returns the difference of edges: above 0 if the distorted picture has more of them, below 0 if
+ * less. */
 INLINE float edges(float a, float b, float m1, float m2)
 {
 	return (1 + magnitude(b - m2)) / (1 + magnitude(a - m1)) - 1;
@@ -285,7 +285,7 @@ static void slopes(const struct vae_s2_gradient *out, const struct vae_s2_row *r
 	}
 }
 
-extern const struct vae_s2_kernels TABLE(vae_s2_kernels); /* named by dispatch.c alone */
+extern const struct vae_s2_kernels TABLE(vae_s2_kernels); /* used only by dispatch.c */
 const struct vae_s2_kernels TABLE(vae_s2_kernels) = {
 	.linear = linear,
 	.linear_backward = linear_backward,

@@ -28,8 +28,8 @@ void vae_build_mlp(struct vae_nets *nets, struct vae_builder *b)
 	nets->net[VAE_CONTEXT].name = "context";
 	nets->net[VAE_CONTEXT2].name = "context2";
 	nets->net[VAE_CONTEXT3].name = "context3";
-	/* The prior: z is coded in steps of 1 / gain, as a Gaussian of deviation gain; both over
-	 * quality. */
+	/* The prior: z is coded in steps of 1 / gain, as a Gaussian of deviation gain, both by quality.
+	 */
 	vae_build_table(b, "prior.gain", a->knots, a->y);
 	vae_build_table(b, "prior.log_scale", a->knots, a->y);
 }

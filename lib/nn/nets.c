@@ -1,4 +1,4 @@
-/* nets.c - all networks of an architecture together. */
+/* nets.c - all networks of an architecture. */
 #include "base/memory.h"
 #include "nn/build.h"
 

@@ -8,37 +8,36 @@
 #include "base/parallel.h"
 
 #define CELL_LEVEL 4 /* VAE_CELL_PX is 2^CELL_LEVEL */
-#define LEAST_SIDE \
-	8 /* cells: a narrower strip would be mostly margin, which more threads cannot make up for */
-#define MOST_SIDE                                                                               \
-	128 /* cells: in a wider one, rows of pixels fall out of the second-level cache between two \
-	       layers */
-#define STEP_CELLS                                                                                 \
-	192 /* about so many cells a step: the matrix product needs 96 to be at its best, and pays for \
-	       fetching the weights */
-#define FINE_PX    4    /* within a step, finer levels advance by so many rows of pixels, */
-#define FINE_CELLS 256  /* or a multiple that makes about so many squares of FINE_PX */
-#define PLAN_ROW   4096 /* a row of cells far from both edges of a picture that has no end */
+/* cells: a narrower strip would be mostly margin, which more threads cannot compensate */
+#define LEAST_SIDE 8
+/* cells: in a wider strip, rows of pixels leave the second-level cache between two layers */
+#define MOST_SIDE  128
+/* cells of a step, about: the matrix product needs 96 for full speed, and more to pay for fetching
+ * the weights */
+#define STEP_CELLS 192
+#define FINE_PX    4    /* within a step, finer levels advance by this many rows of pixels, */
+#define FINE_CELLS 256  /* or by a multiple with about this many squares of FINE_PX */
+#define PLAN_ROW   4096 /* a row of cells far from both edges of an endless picture */
 
 static size_t quotient_up(size_t a, size_t b) { return (a + b - 1) / b; }
 
-/* For each slot the row (of its level) before which all is done. Wanted rows may be above the
- * picture: then there is nothing to do yet. */
+/* For each slot, the row (at its level) before which everything is done. Wanted rows may be above
+ * the picture: then there is nothing to do yet. */
 struct front {
 	ptrdiff_t row[VAE_MAX_SLOTS];
 };
 
-/* A step's end: in rows of cells where a slot has their level, and in pixels where it is finer. */
+/* The end of a step: in rows of cells for slots at their level, in pixels for finer ones. */
 struct end {
 	ptrdiff_t cells, pixels;
 };
 
-/* Some columns of cells, and the memory that goes down them. */
+/* Columns of cells, and the memory that moves down them. */
 struct strip {
-	size_t column, columns; /* of cells that are stored */
-	struct vae_run run;     /* the slots' windows */
+	size_t column, columns; /* of stored cells */
+	struct vae_run run;     /* the windows of the slots */
 	struct front done;
-	float *inside; /* rows of cells to be stored without their margin; NULL where they have none */
+	float *inside; /* rows of cells to be stored, without their margin; NULL if they have none */
 };
 
 struct vae_sweep {
@@ -47,25 +46,25 @@ struct vae_sweep {
 	size_t height_px, width_px;
 	struct vae_rect area;
 	ptrdiff_t rows[VAE_MAX_SLOTS];  /* of the picture, at the slot's level */
-	struct front start;             /* the rows that the area needs begin here */
-	size_t margin[VAE_LEVELS];      /* cells each side that a strip computes at a level */
+	struct front start;             /* first rows that the area needs */
+	size_t margin[VAE_LEVELS];      /* cells on each side that a strip computes at a level */
 	size_t capacity[VAE_MAX_SLOTS]; /* rows of a slot's window */
-	bool kept[VAE_MAX_SLOTS];       /* whether some of them are needed again in the step after */
+	bool kept[VAE_MAX_SLOTS];       /* whether the next step needs some of them again */
 	ptrdiff_t step, fine;           /* rows of cells; pixels */
-	ptrdiff_t next; /* row of cells: rows before it are stored; at first above the area, so that no
-	                   step is longer than others */
+	/* Row of cells: rows before it are stored. It starts above the area, so that no step is longer
+	 * than others. */
+	ptrdiff_t next;
 	size_t count;
 	struct strip *strip;
 };
 
-/* ---- what needs what ------------------------------------------------------------------------- */
+/* ---- dependencies --------------------------------------------------------------------------- */
 
 static int input_of(const struct vae_sweep *s) { return s->net->input[0]; }
 static int output_of(const struct vae_sweep *s) { return s->net->output[0]; }
 static int level_of(const struct vae_sweep *s, int slot) { return s->net->slot[slot].level; }
 
-/* How much finer dst is than a source: rows of dst for each of the source's are 2^this; below 0 the
- * other way round. */
+/* Returns log2 of the rows of dst for each row of a source; below 0 if dst is coarser. */
 static int finer(const struct vae_sweep *s, const struct vae_layer *l, int source)
 {
 	return level_of(s, source) - level_of(s, l->dst);
@@ -76,8 +75,8 @@ static ptrdiff_t half_of(const struct vae_layer *l, int source)
 	return l->op == VAE_DEPTHWISE && source == l->src ? l->taps / 2 : 0;
 }
 
-/* The rows of a source before which rows [.., end) of dst lie; and the first that row `row` of dst
- * reads. */
+/* Returns the row of a source before which rows [.., end) of dst read; and the first that row `row`
+ * of dst reads. */
 static ptrdiff_t end_needed(const struct vae_sweep *s, const struct vae_layer *l, int source,
                             ptrdiff_t end)
 {
@@ -100,8 +99,7 @@ static void sources_of(const struct vae_layer *l, int source[3])
 	source[2] = l->third;
 }
 
-/* Where every slot must have come to for the output to come to a row, in a picture of so many rows.
- */
+/* Returns how far every slot must be for the output to reach a row, in a picture of `rows` rows. */
 static struct front front_of(const struct vae_sweep *s, const ptrdiff_t rows[VAE_MAX_SLOTS],
                              ptrdiff_t row)
 {
@@ -123,7 +121,7 @@ static struct front front_of(const struct vae_sweep *s, const ptrdiff_t rows[VAE
 	return f;
 }
 
-/* Where every slot must have come to at the end of a step, or at a part of it. */
+/* Returns how far every slot must be at the end of a step, or at a part of it. */
 static struct front front_at(const struct vae_sweep *s, const ptrdiff_t rows[VAE_MAX_SLOTS],
                              struct end end)
 {
@@ -136,8 +134,8 @@ static struct front front_at(const struct vae_sweep *s, const ptrdiff_t rows[VAE
 	return fine;
 }
 
-/* The first row of a slot that is still needed, its readers having come to `done`. Of the output:
- * what is not stored. */
+/* Returns the first row of a slot that is still needed when its readers have reached `done`; of the
+ * output, the first row not stored. */
 static ptrdiff_t first_kept(const struct vae_sweep *s, int slot, const struct front *done,
                             ptrdiff_t stored)
 {
@@ -150,8 +148,8 @@ static ptrdiff_t first_kept(const struct vae_sweep *s, int slot, const struct fr
 
 /* ---- the plan -------------------------------------------------------------------------------- */
 
-/* The rows and columns around the area that each slot is needed for, by the longest way to the
- * output. */
+/* Computes the rows and columns around the area that each slot is needed for, by the longest path
+ * to the output. */
 static void plan_margins(struct vae_sweep *s)
 {
 	const struct vae_net *net = s->net;
@@ -173,18 +171,18 @@ static void plan_margins(struct vae_sweep *s)
 				reach[source[k]], (size_t)end_needed(s, l, source[k], (ptrdiff_t)reach[l->dst]));
 		}
 	}
-	/* what is loaded are whole cells */
+	/* whole cells are loaded */
 	int in = input_of(s), shift = CELL_LEVEL - level_of(s, in);
 	s->start.row[in] = s->start.row[in] >> shift << shift;
 	for (int i = 0; i < net->slots; i++)
 		s->margin[level_of(s, i)] = vae_max(s->margin[level_of(s, i)],
 		                                    quotient_up(reach[i] << level_of(s, i), VAE_CELL_PX));
-	/* no slot but has its start ahead of it */
+	/* every slot starts at or before its first needed row */
 	size_t margin = s->margin[level_of(s, in)];
 	s->next = (ptrdiff_t)vae_max(s->area.row, margin) - (ptrdiff_t)(2 * margin);
 }
 
-/* Windows are as high as two steps far from the edges show, where they are highest. */
+/* Sizes the windows by simulating two steps far from both edges, where the most rows are live. */
 static void plan_windows(struct vae_sweep *s)
 {
 	ptrdiff_t endless[VAE_MAX_SLOTS];
@@ -208,14 +206,14 @@ static void plan_windows(struct vae_sweep *s)
 			done = need;
 		}
 	for (int i = 0; i < s->net->slots; i++) {
-		if (s->kept[i]) /* so that what is kept moves now and then only */
+		if (s->kept[i]) /* room to move the kept rows only now and then */
 			s->capacity[i] += s->capacity[i] / 2;
 		s->capacity[i] = vae_min(s->capacity[i], (size_t)s->rows[i]);
 	}
 }
 
-/* As many strips as threads, or a multiple; narrower than that only where they become wider than is
- * good, wider where they are mostly margin. */
+/* Returns the number of strips: as many as threads, or a multiple; more if strips would be too
+ * wide, fewer if they would be mostly margin. */
 static size_t strips_of(const struct vae_rect *area, size_t threads)
 {
 	size_t strips = quotient_up(area->columns, threads * MOST_SIDE) * threads;
@@ -230,7 +228,7 @@ static size_t window_floats(const struct vae_sweep *s, const struct strip *t, in
 	return (s->capacity[slot] * t->run.columns[v->level] * (size_t)v->channels + 15) / 16 * 16;
 }
 
-/* One allocation: the windows of what is kept, and blocks that the other slots share. */
+/* Allocates, in one piece, the windows of kept rows and the blocks that the other slots share. */
 static int strip_reserve(struct strip *t, const struct vae_sweep *s, struct vae_error *error)
 {
 	const struct vae_net *net = s->net;
@@ -264,7 +262,7 @@ static int strip_reserve(struct strip *t, const struct vae_sweep *s, struct vae_
 	return 0;
 }
 
-/* Columns of cells with a margin of so many on both sides, as far as there are any. */
+/* Widens columns of cells by a margin on both sides, cut at the picture's edges. */
 static void widen(const struct vae_sweep *s, size_t margin, size_t *first, size_t *end)
 {
 	*first -= vae_min(*first, margin);
@@ -292,8 +290,7 @@ static int strip_init(struct strip *t, const struct vae_sweep *s, size_t column,
 	return strip_reserve(t, s, error);
 }
 
-/* Makes room in a slot's window for rows up to end, by dropping those that nobody needs any more.
- */
+/* Makes room in a slot's window for rows up to end, by dropping rows that are no longer needed. */
 static void make_room(struct strip *t, const struct vae_sweep *s, int slot, ptrdiff_t end,
                       ptrdiff_t stored)
 {
@@ -325,7 +322,7 @@ static float *row_of(const struct strip *t, const struct vae_sweep *s, int slot,
 	       (row - t->run.first[slot]) * t->run.columns[v->level] * (size_t)v->channels;
 }
 
-/* Rows of a slot as rows of cells, which the last may fill in part only. */
+/* Returns rows of a slot as rows of cells; the last may be partly filled. */
 static size_t cells_of(const struct vae_sweep *s, int slot, ptrdiff_t rows)
 {
 	return quotient_up((size_t)rows << level_of(s, slot), VAE_CELL_PX);
@@ -345,7 +342,7 @@ static void load(struct strip *t, const struct vae_sweep *s, ptrdiff_t end)
 	t->done.row[in] = end;
 }
 
-/* Rows of cells [row, end). */
+/* Stores rows of cells [row, end). */
 static int store(struct strip *t, const struct vae_sweep *s, size_t row, size_t end,
                  struct vae_error *error)
 {
@@ -364,7 +361,7 @@ static int store(struct strip *t, const struct vae_sweep *s, size_t row, size_t 
 	return s->work.store(s->work.context, &block, from, error);
 }
 
-/* One step: the rows of cells before `next` are stored, those before end will be. */
+/* Runs one step: rows of cells before `next` are stored, those before end will be. */
 static int strip_step(struct strip *t, const struct vae_sweep *s, ptrdiff_t next, ptrdiff_t end,
                       struct vae_error *error)
 {
@@ -439,7 +436,7 @@ void vae_sweep_free(struct vae_sweep *s)
 	free(s);
 }
 
-/* The rows of cells of the input that a front has come to. */
+/* Returns the rows of input cells that a front has reached. */
 static size_t loaded_at(const struct vae_sweep *s, ptrdiff_t next)
 {
 	int in = input_of(s);
