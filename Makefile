@@ -352,7 +352,7 @@ install: all
 	install -m 644 $(B)/python/vae.py $(DEST)/$(PYTHONDIR)
 	install -m 644 tools/completion.bash $(COMPLETIONS)/vae
 	set -e; for p in $(filter-out vae,$(NAMES)); do ln -sf vae $(COMPLETIONS)/$$p; done
-	install -m 644 tools/batch.mk tools/vae.magic $(SHARE)
+	install -m 644 tools/batch.mk tools/metadata.subr tools/vae.magic $(SHARE)
 	install -m 644 packaging/vae-tools.xml $(MIME)
 	install -m 644 packaging/vae-tools.thumbnailer $(THUMBNAILERS)
 	install tools/batch.sh tools/topnm $(SHARE)
@@ -367,7 +367,7 @@ uninstall:
 	rm -f $(DEST)/include/vae.h $(DEST)/include/vae_train.h
 	rm -f $(foreach m,$(MAN),$(DEST)/share/man/man$(subst .,,$(suffix $m))/$(notdir $m))
 	rm -f $(MIME)/vae-tools.xml $(THUMBNAILERS)/vae-tools.thumbnailer
-	rm -f $(addprefix $(SHARE)/,batch.mk batch.sh topnm vae.magic)
+	rm -f $(addprefix $(SHARE)/,batch.mk batch.sh metadata.subr topnm vae.magic)
 	rm -f $(MODELS:models/%=$(SHARE)/models/%)
 	[ ! -d $(SHARE)/models ] || rmdir --ignore-fail-on-non-empty $(SHARE)/models
 	[ ! -d $(SHARE) ] || rmdir --ignore-fail-on-non-empty $(SHARE)

@@ -36,7 +36,7 @@ done
 for model in models/*.safetensors; do
 	check "$model" cmp "$model" "$tmp/moved/share/vae-tools/models/${model##*/}"
 done
-for file in batch.mk batch.sh topnm vae.magic; do
+for file in batch.mk batch.sh metadata.subr topnm vae.magic; do
 	check "$file" cmp "tools/$file" "$tmp/moved/share/vae-tools/$file"
 done
 check "the kind of file" cmp packaging/vae-tools.xml "$tmp/moved/share/mime/packages/vae-tools.xml"

@@ -18,6 +18,7 @@ for script in .ci/run tests/*.sh tests/*/*.sh bench/*.sh packaging/*.sh models/*
 	none "executable $script" "$([ -x "$script" ] || echo 'it is not')"
 done
 none "shellcheck tools/completion.bash" "$(shellcheck tools/completion.bash 2>&1)"
+none "shellcheck tools/metadata.subr" "$(shellcheck tools/metadata.subr 2>&1)"
 for script in tests/*/*.bats; do
 	none "executable $script" "$([ -x "$script" ] || echo 'it is not')"
 	none "no bare ! in $script, which stops bats only at the end of a test" "$(grep -nE '^[[:space:]]*! ' "$script" | grep -v '||')"

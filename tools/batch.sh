@@ -13,8 +13,8 @@
 # are complete. A file newer than its F.made was written by others; it is used unchanged as long as
 # it is newer than its picture.
 #
-# File names pass only through here and topnm: they never become part of a makefile, sed or awk
-# program.
+# File names pass only through here, metadata.subr and topnm: they never become part of a makefile,
+# sed or awk program.
 set -u
 LC_ALL=C
 export LC_ALL
@@ -36,6 +36,9 @@ say() { [ "$VAE_QUIET" ] || line "$*"; }
 
 # Prints a name in a form that no program takes for an option; names are kept in this form.
 path() { case $1 in /* | ./*) printf '%s' "$1" ;; *) printf './%s' "$1" ;; esac; }
+note() { line "batch.mk: $*" >&2; }
+# shellcheck source=tools/metadata.subr
+. "$home/metadata.subr"
 bytes() { echo $(($(wc -c <"$1"))); }
 # shellcheck disable=SC3013 # POSIX has -nt since 2024, and shells since long before
 newer() { [ "$1" -nt "$2" ]; }
@@ -84,7 +87,7 @@ finish() { record '?' '?' && mv -f "$scratch/result" "$target" && record "$setti
 # shellcheck disable=SC2086
 {
 	vae_enc() { "${VAE_BINDIR}vae-enc" -q "$VAE_QUALITY" ${VAE_MODEL:+-m "$VAE_MODEL"} $VAE_FLAGS $VAE_ENCFLAGS "$@"; }
-	vae_quant() { "${VAE_BINDIR}vae-quant" $VAE_FLAGS $VAE_QUANTFLAGS; }
+	vae_quant() { with_metadata "$scratch/m" "${VAE_BINDIR}vae-quant" $VAE_FLAGS $VAE_QUANTFLAGS; }
 	vae_stat() { "${VAE_BINDIR}vae-stat" $VAE_FLAGS --tsv "$@"; }
 	# Codes name their model, and -m would refuse all others: it is passed only for a model that is
 	# found by its path.
@@ -121,6 +124,10 @@ encode() {
 	if current "$1"; then return 1; fi
 	open_scratch
 	convert "$1"
+	case " $VAE_QUANTFLAGS " in
+	*' --strip '*) ;;
+	*) take_metadata "$1" "$format" "$scratch/m" "${1#./}" ;;
+	esac
 	{ vae_enc "$pnm" || broken; } | vae_quant >"$scratch/result" && whole && finish "$1" || exit 1
 }
 
@@ -385,6 +392,7 @@ run() {
 	run=$scratch
 	scan
 	number
+	[ "$count" -eq 0 ] || [ "$exiftool" ] || note "colour profiles, Exif and XMP stay behind: $no_exiftool"
 	[ "$count" -eq 0 ] || run_jobs "$1" || :
 	collect
 	if [ "$1" = summary ]; then
@@ -429,7 +437,10 @@ decoded() {
 	fi
 	open_scratch
 	case $target in
-	*.png) { vae_dec "$lat" || broken; } | pamtopng >"$scratch/result" && whole ;;
+	*.png)
+		{ vae_dec "$lat" || broken; } | pamtopng >"$scratch/result" && whole &&
+			put_metadata "$lat" png "$scratch/result" "$scratch/m" "${lat#./}" "${VAE_BINDIR}vae-stat"
+		;;
 	*) vae_dec "$lat" >"$scratch/result" ;;
 	esac && finish "$lat" || exit 1
 	say "${lat#./} -> ${target#./}"

@@ -40,12 +40,13 @@ hostile=('x`{touch,pwned}`' 'x`touch pwned`' 'a&touch pwned&' '$(touch pwned)' '
 	pamtotiff a.ppm >k.tif
 	cwebp -quiet -lossless a.ppm -o l.webp
 	pamtopng f.pam >m.png
-	batch -j2 VAE_FLAGS='-T 1' {a..m}.lat >log
+	batch -j2 VAE_FLAGS='-T 1' VAE_QUANTFLAGS=--strip {a..m}.lat >log # of a TIFF Exif has the resolution
 	vae-quant -t ./*.lat
 	vae-enc a.ppm | vae-quant | cmp - a.lat
 	for file in b j k l; do cmp a.lat $file.lat; done
 	cmp c.lat i.lat
 	cmp f.lat m.lat
+	export VAE_QUANTFLAGS=--strip
 	batch a.dec.ppm a.dec.png e.dec.ppm m.dec.png >log
 	vae-dec a.lat | cmp - a.dec.ppm
 	pngtopnm a.dec.png | cmp - a.dec.ppm
@@ -53,6 +54,30 @@ hostile=('x`{touch,pwned}`' 'x`touch pwned`' 'a&touch pwned&' '$(touch pwned)' '
 	assert_equal "$(pngtopam -alphapam m.dec.png | kinds -)" "PAM RAW 48 40 4 255 RGB_ALPHA"
 	run -0 batch a.dec.png
 	assert_output "a.lat is up to date"$'\n'"a.dec.png is up to date"
+}
+
+@test "the colour profile, Exif and XMP come back" {
+	needs_program exiftool
+	cp "$X/a.ppm" .
+	cp "$X/c.jpg" .
+	exiftool -q -overwrite_original -Orientation#=6 -XMP:Title=hello c.jpg
+	batch -s c.dec.png
+	tags() { exiftool -s3 -n -Orientation -XMP:Title "$1"; }
+	assert_equal "$(tags c.dec.png)" 6$'\n'hello
+	assert_equal "$(tags c.jpg)" "$(tags c.dec.png)"
+	vae-stat --exif x.exif c.lat >log
+	batch -s VAE_QUANTFLAGS=--strip c.lat
+	djpeg -pnm c.jpg | vae-enc | vae-quant | cmp - c.lat
+	# without exiftool it is said, once
+	mkdir bin
+	for program in awk basename cat chmod cmp cut date dirname find grep head jpegtopnm ln make mkdir mktemp mv od pamfile rm sed sh \
+		sort tail touch tr uniq wc; do
+		ln -s "$(command -v $program)" bin
+	done
+	run --separate-stderr -0 env PATH="$PWD/bin" VAE_BINDIR="$B/" make -s -B -f "$ROOT/tools/batch.mk" codes
+	# shellcheck disable=SC2154 # stderr is bats' own
+	assert_equal "$stderr" "batch.mk: colour profiles, Exif and XMP stay behind: there is no exiftool (Debian package libimage-exiftool-perl)"
+	vae-enc a.ppm | vae-quant | cmp - a.lat
 }
 
 @test "straight from a picture to its decoded one, the codes stay; codes alone are decoded" {

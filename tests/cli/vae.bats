@@ -185,10 +185,95 @@ says() {
 	assert_equal "$(exiftool -s3 -Orientation bare.png)" ""
 	# without exiftool it is said, once
 	mkdir bin
-	for program in sh awk basename cat chmod command dirname grep head jpegtopnm ln mkdir mktemp mv od pamfile readlink rm sed tail touch tr wc; do
+	for program in sh awk basename cat chmod command dirname grep gzip head jpegtopnm ln mkdir mktemp mv od pamfile readlink rm sed tail touch tr wc; do
 		! command -v $program >/dev/null || ln -s "$(command -v $program)" bin
 	done
 	cp photo.jpg other.jpg
 	run --separate-stderr -0 env PATH="$PWD/bin" "$B/vae" -f photo.jpg other.jpg
 	assert_equal "$stderr" "vae: colour profiles, Exif and XMP stay behind: there is no exiftool (Debian package libimage-exiftool-perl)"
+}
+
+# A picture of text and flat areas, such as screens show.
+screen() { printf '%s\n' "$1" "$1" "$1" "$1" "$1" | pbmtext | pnmenlarge 2 | pgmtoppm rgb:10/40/a0-rgb:f8/f8/f8; }
+
+@test "graphics are kept exact where that is smaller, photographs are not" {
+	screen "several lines of text" >text.ppm
+	quiet vae --strip text.ppm
+	vae-enc --lossless text.ppm | vae-quant | cmp - text.lat
+	assert [ "$(size text.lat)" -lt "$(vae-enc text.ppm | vae-quant | wc -c)" ]
+	vae-dec text.lat | cmp - text.ppm
+	cp "$X/rgb.ppm" .
+	quiet vae rgb.ppm
+	cmp rgb.lat "$X/rgb.lat"
+	# Of large pictures parts are looked at.
+	pamscale 6 "$X/rgb.ppm" >large.ppm
+	pamenlarge 8 large.ppm >huge.ppm
+	quiet vae huge.ppm
+	vae-enc huge.ppm | vae-quant >lossy.lat
+	vae-enc --lossless huge.ppm | vae-quant >exact.lat
+	if [ "$(size exact.lat)" -le "$(size lossy.lat)" ]; then cmp huge.lat exact.lat; else cmp huge.lat lossy.lat; fi
+}
+
+# Thirty pictures as folders have them, in the folder "in".
+make_folder() {
+	local i
+	perl -e 'print pack("N", 240), "\0" x 8, "mntrRGB XYZ ", "\0" x 12, "acsp", "\0" x 88, pack("N", 0), "\1" x 108' >p.icc
+	mkdir in
+	for i in 1 2 3 4 5 6 7 8; do
+		pamcut -left $i -width 40 "$X/rgb.ppm" | pnmtojpeg -quality 90 >"in/holiday $i.jpg"
+		pamcut -left $i -width 39 "$X/rgb.ppm" | pamtopng >"in/picture $i.png"
+	done
+	exiftool -q -overwrite_original "-ICC_Profile<=p.icc" -GPSLatitude=47 -GPSLatitudeRef=N -XMP:Title=hello in/*.jpg "in/picture 1.png"
+	for i in 1 2 3 4 5 6 7 8; do printf '%s\n' -q -overwrite_original "-Orientation#=$i" "in/holiday $i.jpg" -execute; done | exiftool -@ -
+	for i in 1 2 3; do
+		pamcut -left $i -width 33 "$X/grey.pgm" | pamtopng >"in/grey $i.png"
+		pngtopam -alphapam "$X/alpha.png" | pamcut -left $i -width 33 | pamtopng >"in/alpha $i.png"
+	done
+	pamdepth 65535 "$X/rgb.ppm" 2>/dev/null | pamfunc -subtractor 99 | pamtopng >"in/deep colours.png"
+	pamdepth 65535 "$X/grey.pgm" 2>/dev/null | pamfunc -subtractor 99 | pamtopng >"in/deep grey.png"
+	screen "a screen" | pamtopng >"in/screen shot.png"
+	screen "another one" | pamtopng >"in/Screen Shot (2).PNG"
+	echo "a fax" | pbmtext >in/fax.pbm
+	pnmquant -quiet 64 "$X/rgb.ppm" 2>/dev/null | pamtogif 2>/dev/null >in/few.gif
+	pamtotiff -lzw -quiet "$X/rgb.ppm" >in/scan.tif
+	ppmtobmp -quiet "$X/rgb.ppm" >in/old.bmp
+}
+
+@test "a folder of thirty pictures, there and back" {
+	needs_program exiftool
+	make_folder
+	assert_equal "$(find in -type f | wc -l)" 30
+	quiet vae -j 2 in/*
+	mkdir out
+	for file in in/*.lat; do mv "$file" out; done
+	assert_equal "$(find in -type f | wc -l)" 30
+	quiet vae -d -j 2 out/*.lat
+	run -0 vae -l out/*.lat
+	assert_equal "$(grep -c '[.]lat$' <<<"$output")" 30
+	for file in in/*; do
+		name=${file#in/}
+		"$ROOT/tools/topnm" "$file" >x.pam
+		"$ROOT/tools/topnm" "out/${name%.*}.png" >y.pam
+		[ "$name" = fax.pbm ] || assert_equal "$name: $(kinds y.pam)" "$name: $(kinds x.pam)"
+		case $name in
+		alpha*) pamchannel -infile x.pam -tupletype GRAYSCALE 3 | cmp - <(pamchannel -infile y.pam -tupletype GRAYSCALE 3) ;;
+		[Ss]creen* | fax*) assert_equal "$(psnr y.pam x.pam)" inf ;; # kept exact
+		*) at_least "$(psnr y.pam x.pam)" 15 ;;
+		esac
+	done
+	tags() {
+		(cd "$1" && exiftool -q -T -n -FileName -Orientation -GPSLatitude -XMP:Title -ProfileClass "${@:2}") |
+			sed 's/\.[a-zA-Z]*\t/\t/' | sort
+	}
+	assert_equal "$(tags in -ext '*' . | grep -c '47.*hello')" 9
+	diff <(tags in -ext '*' .) <(tags out -ext png .)
+	for file in "in/holiday 3.jpg" "out/holiday 3.png" "out/picture 1.png"; do exiftool -b -ICC_Profile "$file" | cmp - p.icc; done
+}
+
+@test "a thousand files are listed in less than two seconds of processor time" {
+	mkdir many
+	perl -e 'link "$ENV{X}/rgb.lat", "many/$_.lat" for 1 .. 1000'
+	seconds=$(perl -e 'system("vae -l many/*.lat >list") == 0 or die; my @t = times; print $t[2] + $t[3]')
+	assert_equal "$(grep -c '[.]lat$' list)" 1000
+	[[ $B = *asan* ]] || at_least 2 "$seconds"
 }
