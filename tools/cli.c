@@ -127,6 +127,18 @@ void cli_usage(const char *format, ...)
 	leave_with_usage();
 }
 
+int fail(struct vae_error *error, enum vae_err code, const char *format, ...)
+{
+	va_list arguments;
+
+	error->code = code;
+	error->offset = -1;
+	va_start(arguments, format);
+	vsnprintf(error->text, sizeof error->text, format, arguments);
+	va_end(arguments);
+	return code;
+}
+
 /* Formats "-q, --quality Q", or "    --level N". */
 static int print_option(char *text, size_t room, const struct cli_option *row)
 {

@@ -76,6 +76,9 @@ char **cli_names(void);
 void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void cli_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void cli_usage(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+/* Fills *error as the library does, and returns code. */
+int fail(struct vae_error *error, enum vae_err code, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 /* Sets a text between the program's name and each error (not notes), such as "rank 3: ". text must
  * remain valid. */
 void cli_prefix(const char *text);

@@ -4,25 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #define BUFFER_BYTES (1 << 16)
-
-int fail(struct vae_error *error, enum vae_err code, const char *format, ...)
-{
-	va_list arguments;
-
-	error->code = code;
-	error->offset = -1;
-	va_start(arguments, format);
-	vsnprintf(error->text, sizeof error->text, format, arguments);
-	va_end(arguments);
-	return code;
-}
 
 double seconds_now(void)
 {

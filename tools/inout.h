@@ -14,10 +14,6 @@
 #include "foreign.h"
 #include "output.h"
 
-/* Fills *error as the library does, and returns code. */
-int fail(struct vae_error *error, enum vae_err code, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-
 /* The operands, concatenated as by cat(1). A file is opened when the one before it has been read.
  */
 struct input {

@@ -1,6 +1,6 @@
 /* output.c - standard output, or a file that gets its name only when it is complete. */
 #include "output.h"
-#include "inout.h"
+#include "cli.h"
 
 #include <ctype.h>
 #include <errno.h>
