@@ -21,6 +21,8 @@
 #endif
 _Static_assert(__FLT_EVAL_METHOD__ == 0, "binary32 must be evaluated in binary32");
 
+#define CHUNK_CELLS 2048 /* read at a time for each thread, about */
+
 static size_t quotient_up(size_t a, size_t b) { return (a + b - 1) / b; }
 
 /* Rows of cells come in from `latents` as the sweep needs them. Whole cells are made: what the
@@ -195,24 +197,35 @@ static int read_cells(struct decoder *d, size_t count, struct vae_error *error)
 	return l->read(l, (uint32_t)count, d->y, alpha, error);
 }
 
-/* Up to row `end` of the output. */
-static int synthesise_photo(struct decoder *d, struct vae_error *error)
+/* Up to row `cells` of cells. */
+static int sweep_to(struct decoder *d, size_t cells, struct vae_error *error)
 {
-	size_t last = vae_min(d->window.row + d->end * d->reduce, d->window.row + d->window.rows),
-		   cells = quotient_up(last, VAE_CELL_PX);
 	size_t stored = vae_sweep_stored(d->sweep), first = vae_sweep_loaded(d->sweep);
-	int rc = 0;
-	if (cells <= stored)
-		return 0;
 	size_t needed = vae_sweep_needs(d->sweep, cells - stored);
+	int rc = 0;
 	if (first > d->latents->row) { /* rows above the window */
 		rc = d->latents->read(d->latents, (uint32_t)(first - d->latents->row), NULL, NULL, error);
 		d->alpha_top = first * VAE_CELL_PX;
 	}
 	if (!rc && needed > first)
 		rc = read_cells(d, needed - first, error);
-	if (rc || (rc = vae_sweep_run(d->sweep, cells - stored, error)))
-		return rc;
+	return rc ? rc : vae_sweep_run(d->sweep, cells - stored, error);
+}
+
+/* Up to row `end` of the output, as many cells at a time as are work for all threads. */
+static int synthesise_photo(struct decoder *d, struct vae_error *error)
+{
+	size_t last = vae_min(d->window.row + d->end * d->reduce, d->window.row + d->window.rows),
+		   cells = quotient_up(last, VAE_CELL_PX);
+	size_t rows = quotient_up(CHUNK_CELLS * (size_t)omp_get_max_threads(),
+	                          vae_window_cells(&d->window).columns);
+	if (cells <= vae_sweep_stored(d->sweep))
+		return 0;
+	for (size_t stored; (stored = vae_sweep_stored(d->sweep)) < cells;) {
+		int rc = sweep_to(d, vae_min(stored + rows, cells), error);
+		if (rc)
+			return rc;
+	}
 	d->spares = vae_min(cells * VAE_CELL_PX, d->window.row + d->window.rows) - d->window.row;
 	d->spares = quotient_up(d->spares, d->reduce) - d->end;
 	return 0;

@@ -8,6 +8,10 @@
 #include "base/minmax.h"
 #include "prior/z_mean.h"
 
+/* cells: about so many at a time make products that are at their best, and arrays that stay in the
+ * second-level cache */
+#define STEP_CELLS 192
+
 /* ---- the symbols of a slice ------------------------------------------------------------------ */
 
 static void set_shape(struct vae_symbols *s, const struct vae_arch *a, size_t rows, size_t columns)
@@ -180,22 +184,74 @@ static int decode_z(const struct vae_prior_pass *p, float *input, struct vae_err
 	return rc;
 }
 
-/* Decodes step `step` of y, given a network's output `answer`. */
-static int decode_step(const struct vae_prior_pass *p, int step, const float *answer,
-                       struct vae_error *error)
+/* Decodes rows [from, end) of step `step` of y, given a network's output for them. */
+static int decode_rows(const struct vae_prior_pass *p, int step, size_t from, size_t end,
+                       const float *answer, struct vae_error *error)
 {
 	const struct vae_arch *a = &p->prior->nets->arch;
 	struct vae_group g = {.step = step,
 	                      .steps = a->steps,
-	                      .cells = p->rows * p->columns,
+	                      .row = from,
+	                      .cells = (end - from) * p->columns,
 	                      .columns = p->columns,
 	                      .channels = (size_t)a->y,
 	                      .stride = p->stride,
-	                      .target = p->y,
+	                      .target = p->y ? p->y + from * p->stride : NULL,
 	                      .answer = answer,
-	                      .residual = p->residual,
-	                      .out = p->out};
+	                      .residual = p->residual + from * p->columns * (size_t)a->y,
+	                      .out = p->out ? p->out + from * p->stride : NULL};
 	return decode(p, &g, error);
+}
+
+/* Returns how many rows to work on at a time: all where activations are kept, else so few that wide
+ * arrays, which nobody needs later, stay in the cache and take no memory. */
+static size_t rows_at_once(const struct vae_prior_pass *p)
+{
+	return p->exact && !p->training ? vae_max(1, STEP_CELLS / p->columns) : p->rows;
+}
+
+/* Runs layers [first, end) of a network for rows [from, to). The arrays of all but the last of them
+ * begin with these rows. */
+static void run_layers(const struct vae_prior_pass *p, struct vae_run *run, int first, int end,
+                       size_t from, size_t to)
+{
+	for (const struct vae_layer *l = run->net->layer + first; l < run->net->layer + end; l++) {
+		run->first[l->dst] = l + 1 < run->net->layer + end ? from : 0;
+		vae_layer_forward(run, l, from, to, p->prior->nets, p->prior->weights, p->prior->at);
+	}
+}
+
+/* Runs a context, whose inputs are in place, and decodes its step: what it sees beside each other,
+ * and its answer, are made some rows at a time. */
+static int decode_context(const struct vae_prior_pass *p, int step, struct vae_run *run,
+                          struct vae_error *error)
+{
+	const struct vae_net *net = run->net;
+	int last = net->layers - 1, answer = net->layer[last].dst, rc = 0;
+	size_t rows = rows_at_once(p);
+	for (size_t from = 0; from < p->rows; from += rows)
+		run_layers(p, run, 0, 2, from, vae_min(from + rows, p->rows));
+	for (int i = 2; i < last; i++)
+		run_layers(p, run, i, i + 1, 0, p->rows);
+	for (size_t from = 0; !rc && from < p->rows; from += rows) {
+		size_t end = vae_min(from + rows, p->rows);
+		run->first[answer] = from;
+		vae_layer_forward(run, &net->layer[last], from, end, p->prior->nets, p->prior->weights,
+		                  p->prior->at);
+		rc = decode_rows(p, step, from, end, run->value[answer], error);
+	}
+	return rc;
+}
+
+/* Decodes the first step of y, for which h_s has all answers. */
+static int decode_first(const struct vae_prior_pass *p, const float *answer,
+                        struct vae_error *error)
+{
+	size_t rows = rows_at_once(p), line = p->columns * 2 * (size_t)p->prior->nets->arch.y;
+	int rc = 0;
+	for (size_t from = 0; !rc && from < p->rows; from += rows)
+		rc = decode_rows(p, 0, from, vae_min(from + rows, p->rows), answer + from * line, error);
+	return rc;
 }
 
 static int pass_photo(const struct vae_prior_pass *p, struct vae_error *error)
@@ -209,7 +265,7 @@ static int pass_photo(const struct vae_prior_pass *p, struct vae_error *error)
 		return rc;
 	forward(p, h_s);
 	memset(p->residual, 0, p->rows * p->columns * (size_t)a->y * sizeof *p->residual);
-	rc = decode_step(p, 0, vae_run_output(h_s, 1), error);
+	rc = decode_first(p, vae_run_output(h_s, 1), error);
 	for (int step = 1; !rc && step < a->steps; step++) {
 		struct vae_run *context = run_of(p, VAE_CONTEXT + step - 1, error);
 		if (!context)
@@ -217,8 +273,7 @@ static int pass_photo(const struct vae_prior_pass *p, struct vae_error *error)
 		set_input(p, context, 0, p->residual);
 		for (int i = 0; i < 2; i++) /* features and guess */
 			set_input(p, context, 1 + i, vae_run_output(h_s, i));
-		forward(p, context);
-		rc = decode_step(p, step, vae_run_output(context, 0), error);
+		rc = decode_context(p, step, context, error);
 	}
 	return rc;
 }

@@ -37,7 +37,8 @@ struct vae_prior {
 /* Symbols that are decoded together: a cell of z, a step of y, or an mlp's whole latent. */
 struct vae_group {
 	int step, steps;                 /* of order.h; z: -1 of 1, mlp: 0 of 1 */
-	size_t cells, columns, channels; /* of the picture that the group is part of */
+	size_t row;                      /* of the picture, where the arrays begin */
+	size_t cells, columns, channels; /* in the group; of the picture that it is part of */
 	size_t stride;                   /* floats between rows of target, and of out */
 	const float *target;             /* the picture before rounding; NULL in the decoder */
 	const float *answer;             /* cells x 2 x channels: a cell's means, then its log-scales */
@@ -54,7 +55,7 @@ static inline struct vae_group_cell vae_group_cell(const struct vae_group *g, si
 {
 	size_t row = cell / g->columns, column = cell % g->columns, first = 0;
 	if (g->steps > 1)
-		first = vae_order_first_channel(g->step, g->steps, row, column, g->channels);
+		first = vae_order_first_channel(g->step, g->steps, g->row + row, column, g->channels);
 	size_t at = row * g->stride + column * g->channels + first;
 	const float *mean = g->answer + cell * 2 * g->channels + first;
 	return (struct vae_group_cell){.n = g->channels / (size_t)g->steps,
