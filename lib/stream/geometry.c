@@ -2,6 +2,11 @@
 #include "base/minmax.h"
 #include "image/image.h"
 
+#define MOST_DEALT 256  /* threads among which slices are dealt out evenly */
+#define BUSY       0.92 /* is even enough */
+#define WORTH      0.05 /* more than this has to be won by a larger band */
+#define ENOUGH     8    /* slices for each thread, side by side, are even anyway */
+
 int vae_shape_check(const struct vae_head *head, uint64_t max_pixels, enum vae_err code, int *shift,
                     struct vae_error *error)
 {
@@ -43,11 +48,38 @@ struct vae_rect vae_slice_at(const struct vae_head *head, size_t slice)
 	return p;
 }
 
+/* Returns the share of the threads' time that is work if so many rows of slices are dealt out one
+ * after another, each slice to the first thread that is free. */
+static double busy(uint32_t columns, uint32_t rows, uint32_t threads)
+{
+	uint64_t load[MOST_DEALT] = {0}, most = 0, sum = 0;
+	for (uint32_t row = 0; row < rows; row++)
+		for (uint32_t column = 0; column < columns; column += VAE_SLICE_CELLS) {
+			uint32_t left = columns - column, first = 0;
+			for (uint32_t i = 1; i < threads; i++)
+				if (load[i] < load[first])
+					first = i;
+			uint64_t cells = left < VAE_SLICE_CELLS ? left : VAE_SLICE_CELLS;
+			load[first] += cells;
+			sum += cells;
+			most = load[first] > most ? load[first] : most;
+		}
+	return (double)sum / ((double)most * threads);
+}
+
 uint32_t vae_slice_band(const struct vae_head *head, uint32_t threads)
 {
 	uint32_t whole = head->columns / VAE_SLICE_CELLS ? head->columns / VAE_SLICE_CELLS : 1;
-	uint64_t band = (uint64_t)(threads + whole - 1) / whole * VAE_SLICE_CELLS;
-	return band < head->rows ? (uint32_t)band : head->rows;
+	uint64_t least = ((uint64_t)threads + whole - 1) / whole, rows = least;
+	double best = threads > 1 && threads <= MOST_DEALT && whole / threads < ENOUGH ? 0 : 1;
+	for (uint64_t i = least; best < BUSY && i <= 2 * least; i++) {
+		double share = busy(head->columns, (uint32_t)i, threads);
+		if (share > best + WORTH) {
+			best = share;
+			rows = i;
+		}
+	}
+	return rows * VAE_SLICE_CELLS < head->rows ? (uint32_t)rows * VAE_SLICE_CELLS : head->rows;
 }
 
 struct vae_rect vae_cell_pixels(const struct vae_head *head, struct vae_rect cells)

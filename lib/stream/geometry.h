@@ -39,7 +39,7 @@ _Static_assert(VAE_SLICE_CELLS == 1 << 6, "vae_slice_count");
 /* Returns the cells of a slice. */
 struct vae_rect vae_slice_at(const struct vae_head *head, size_t slice);
 /* Returns the number of rows of y to hold at once: those of one row of slices, or enough that every
- * thread has a whole slice. */
+ * thread has a whole slice, or up to twice as many if the threads then have equal work. */
 uint32_t vae_slice_band(const struct vae_head *head, uint32_t threads);
 
 /* Returns the number of samples of a pixel stored beside y: alpha, if there is one, and the colours

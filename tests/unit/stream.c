@@ -717,6 +717,15 @@ static void test_shapes(void)
 	ok(vae_slice_count(64, 65) == 2 && vae_slice_count(1, 1) == 1 &&
 	       vae_slice_count(134217728, 134217728) == (uint64_t)1 << 42,
 	   "slices");
+	struct vae_head head = {.rows = 250, .columns = 188};
+	ok(vae_slice_band(&head, 1) == 64 && vae_slice_band(&head, 2) == 128 &&
+	       vae_slice_band(&head, 3) == 128 && vae_slice_band(&head, 4) == 250,
+	   "rows of three slices are dealt out to 2 threads by twos, to 4 by fours");
+	head = (struct vae_head){.rows = 1 << 27, .columns = 1 << 27};
+	ok(vae_slice_band(&head, 1) == 64 && vae_slice_band(&head, 200000) == 64 &&
+	       vae_slice_band(&(struct vae_head){.rows = 32, .columns = 48}, 2) == 32 &&
+	       vae_slice_band(&(struct vae_head){.rows = 1 << 27, .columns = 1}, UINT32_MAX) == 1 << 27,
+	   "bands of the largest and of small pictures");
 	struct vae_codes c = {
 		.head = {.geometry = {1030, 1026, 255, VAE_PPM, VAE_RGB},
 	             .rows = 65,
