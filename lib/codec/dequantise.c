@@ -130,6 +130,8 @@ static int load_band(struct dequantiser *d, size_t row, struct vae_error *error)
 	if (d->threads < (size_t)omp_get_max_threads()) {
 		drop_symbols(d);
 		rc = vae_symbols_new(&d->symbols, &d->threads, error);
+		for (size_t i = 0; !rc && i < d->threads; i++)
+			d->symbols[i].keep = VAE_KEEP_NONE;
 	}
 	if (!rc)
 		rc = vae_parallel(slices, dequantise_slice, d, error);

@@ -135,7 +135,7 @@ int vae_rate_estimate(struct vae_rate *rate, const struct vae_model *model,
 		return rc;
 	if (!(rc = vae_symbols_new(&e.symbols, &threads, error))) {
 		for (size_t i = 0; i < threads; i++)
-			e.symbols[i].answers = true;
+			e.symbols[i].keep = VAE_KEEP_ANSWERS;
 		rc = vae_parallel(codes->slices, estimate_slice, &e, error);
 	}
 	for (size_t i = 0; !rc && i < codes->slices; i++) {

@@ -28,6 +28,15 @@ static void set_shape(struct vae_symbols *s, const struct vae_arch *a, size_t ro
 	s->count = s->z_count + rows * columns * s->channels;
 }
 
+static size_t whole_lines(size_t symbols) { return (symbols + 63) / 64 * 64; }
+
+/* Returns the most symbols that are decoded together (rows_at_once). */
+static size_t largest_group(const struct vae_symbols *s)
+{
+	size_t cells = s->steps > 1 ? vae_max(STEP_CELLS, s->columns) : 1;
+	return whole_lines(vae_max(cells * s->channels / s->steps, s->z_channels));
+}
+
 int vae_symbols_fit(struct vae_symbols *symbols, const struct vae_nets *nets, size_t rows,
                     size_t columns, struct vae_error *error)
 {
@@ -35,9 +44,12 @@ int vae_symbols_fit(struct vae_symbols *symbols, const struct vae_nets *nets, si
 	if (more)
 		vae_symbols_clear(symbols);
 	set_shape(symbols, &nets->arch, rows, columns);
-	size_t line = (symbols->count + 63) / 64 * 64, lines = symbols->answers ? 4 : 2;
+	bool answers = symbols->keep == VAE_KEEP_ANSWERS;
+	size_t line = whole_lines(symbols->count),
+		   coded = symbols->keep == VAE_KEEP_NONE ? largest_group(symbols) : line;
 	if (more) {
-		if (vae_alloc_huge(&symbols->room, lines * line + line / 4, sizeof(float), error)) {
+		if (vae_alloc_huge(&symbols->room, (answers ? 3 : 1) * line + coded + coded / 4,
+		                   sizeof(float), error)) {
 			vae_symbols_clear(symbols);
 			return VAE_EMEM;
 		}
@@ -46,21 +58,21 @@ int vae_symbols_fit(struct vae_symbols *symbols, const struct vae_nets *nets, si
 	}
 	float *room = symbols->room;
 	symbols->value = (int32_t *)(void *)room;
-	symbols->residual = room + line;
-	symbols->mean = symbols->answers ? room + 2 * line : NULL;
-	symbols->log_scale = symbols->answers ? room + 3 * line : NULL;
-	symbols->index = (uint8_t *)(room + lines * line);
+	symbols->index = (uint8_t *)(room + coded);
+	symbols->residual = room + coded + coded / 4;
+	symbols->mean = answers ? symbols->residual + line : NULL;
+	symbols->log_scale = answers ? symbols->mean + line : NULL;
 	return 0;
 }
 
 void vae_symbols_clear(struct vae_symbols *s)
 {
-	bool answers = s->answers;
+	enum vae_symbols_keep keep = s->keep;
 	free(s->room);
 	for (int i = 0; i < VAE_NETS; i++)
 		vae_run_clear(&s->run[i]);
 	memset(s, 0, sizeof *s);
-	s->answers = answers;
+	s->keep = keep;
 }
 
 int vae_symbols_new(struct vae_symbols **symbols, size_t *count, struct vae_error *error)
@@ -332,14 +344,15 @@ struct coding {
 static int code_group(void *context, const struct vae_group *g, struct vae_error *error)
 {
 	struct coding *w = context;
-	int32_t *value = w->s->value + w->known;
-	uint8_t *index = w->s->index + w->known;
+	size_t place = w->s->keep == VAE_KEEP_NONE ? 0 : w->known;
+	int32_t *value = w->s->value + place;
+	uint8_t *index = w->s->index + place;
 	size_t i = 0;
 	for (size_t cell = 0; cell < g->cells; cell++) {
 		struct vae_group_cell at = vae_group_cell(g, cell);
 		size_t start = i;
 		i += at.n;
-		if (w->s->answers) {
+		if (w->s->keep == VAE_KEEP_ANSWERS) {
 			memcpy(w->s->mean + w->known + start, at.mean, at.n * sizeof *at.mean);
 			memcpy(w->s->log_scale + w->known + start, at.log_scale, at.n * sizeof *at.log_scale);
 		}

@@ -90,6 +90,12 @@ struct vae_prior_pass {
  * not initialised), VAE_EDATA, or an error of decode_group; out is then partly written. */
 int vae_prior_pass(const struct vae_prior_pass *pass, struct vae_error *error);
 
+enum vae_symbols_keep {
+	VAE_KEEP_SYMBOLS, /* value and index */
+	VAE_KEEP_ANSWERS, /* mean and log_scale, too */
+	VAE_KEEP_NONE     /* value and index hold the group that is decoded, and serve nobody else */
+};
+
 /* The symbols of one slice in coding order. */
 struct vae_symbols {
 	size_t rows, columns, channels;       /* of the slice's y */
@@ -97,11 +103,11 @@ struct vae_symbols {
 	size_t z_rows, z_columns, z_channels; /* of its z; 0 without one */
 	size_t steps;                         /* 2 or 4, or 1 if a cell's channels are coded together */
 	size_t z_count, count;                /* symbols of z; of z and y */
-	/* Whether mean and log_scale are wanted: set before the first vae_symbols_fit. */
-	bool answers;
-	int32_t *value;   /* [count], |value| <= VAE_SYMBOL_LIMIT */
-	uint8_t *index;   /* [count] table of cdf.h */
-	float *mean;      /* [count] subtracted before rounding; NULL without answers, as is the next */
+	enum vae_symbols_keep keep;           /* set before the first vae_symbols_fit */
+	int32_t *value;                       /* [count], |value| <= VAE_SYMBOL_LIMIT */
+	uint8_t *index;                       /* [count] table of cdf.h */
+	float *mean; /* [count] subtracted before rounding; NULL unless answers are kept, as is the next
+	              */
 	float *log_scale; /* [count] the prior's, not clamped */
 	float *residual;  /* of vae_prior_pass */
 	float *room;      /* memory of the five; owned, as is the next */
@@ -113,7 +119,7 @@ struct vae_symbols {
 	(1u << VAE_H_S | 1u << VAE_CONTEXT | 1u << VAE_CONTEXT2 | 1u << VAE_CONTEXT3)
 
 /* Prepares symbols for rows x columns cells of y, 1 to VAE_SLICE_CELLS each. *symbols is zeroed
- * (but for answers) or has served slices of the same networks before; it keeps its memory if this
+ * (but for keep) or has served slices of the same networks before; it keeps its memory if this
  * slice is no higher and no wider than it had room for. The symbols are undefined. On failure
  * *symbols is as after vae_symbols_clear. */
 int vae_symbols_fit(struct vae_symbols *symbols, const struct vae_nets *nets, size_t rows,

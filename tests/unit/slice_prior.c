@@ -82,7 +82,7 @@ static void test_round_trip(const struct vae_model *m, size_t rows, size_t colum
 {
 	bool photo = m->nets->arch.kind == VAE_ARCH_PHOTO;
 	struct vae_prior prior = prior_of(m, 20000);
-	struct vae_symbols there = {.answers = true}, back = {.answers = true};
+	struct vae_symbols there = {.keep = VAE_KEEP_ANSWERS}, back = {.keep = VAE_KEEP_ANSWERS};
 	size_t stride = columns * (size_t)m->nets->arch.y + (photo ? 5 : 0);
 	float *y = random_y(rows * stride, deviation), *z = malloc(rows * stride * sizeof *z);
 	vae_symbols_fit(&there, m->nets, rows, columns, &error);
@@ -117,7 +117,7 @@ static void test_round_trip(const struct vae_model *m, size_t rows, size_t colum
 static void test_choice(const struct vae_model *m)
 {
 	struct vae_prior prior = prior_of(m, 20000);
-	struct vae_symbols plain = {0}, chosen = {.answers = true}, back = {.answers = true};
+	struct vae_symbols plain = {0}, chosen = {.keep = VAE_KEEP_ANSWERS}, back = {.keep = VAE_KEEP_ANSWERS};
 	struct vae_choice choice = {0};
 	struct vae_buffer buffer = {0};
 	size_t rows = 9, columns = 6, channels = 8, other = 0, wrong = 0;
