@@ -86,9 +86,14 @@ STACK_USAGE := $(call knows,-fstack-usage)
 BF16_FLAGS := $(if $(filter avx512,$(ISAS)),\
 	$(ISA_FLAGS_avx512) $(call knows,-mavx512bf16) $(call knows,-mamx-tile -mamx-bf16))
 
-ISA_SRC := lib/kernel/kernels.c lib/kernel/s2.c lib/exact/walk.c
+ISA_SRC := lib/kernel/kernels.c lib/kernel/int16.c lib/kernel/s2.c lib/exact/walk.c
 LIB_SRC := $(filter-out $(ISA_SRC),$(wildcard lib/*.c lib/*/*.c))
-LIB_OBJ := $(foreach isa,$(ISAS),$(ISA_SRC:%.c=$(B)/obj/%-$(isa).o)) $(LIB_SRC:%.c=$(B)/obj/%.o)
+# Integer products are built once more with VNNI, where the compiler knows its instructions.
+VNNI := $(foreach isa,$(filter avx2 avx512,$(ISAS)),$(isa)_vnni)
+ISA_FLAGS_avx2_vnni = $(ISA_FLAGS_avx2) $(call knows,-mavxvnni) -DVAE_ISA_avx2=1 -DVAE_VNNI=1
+ISA_FLAGS_avx512_vnni = $(ISA_FLAGS_avx512) $(call knows,-mavx512vnni) -DVAE_ISA_avx512=1 -DVAE_VNNI=1
+LIB_OBJ := $(foreach isa,$(ISAS),$(ISA_SRC:%.c=$(B)/obj/%-$(isa).o)) \
+	$(VNNI:%=$(B)/obj/lib/kernel/int16-%.o) $(LIB_SRC:%.c=$(B)/obj/%.o)
 # The shared library has no training, whose functions are not in vae.h. A static build has no shared library.
 SONAME := libvae.so.$(firstword $(subst ., ,$(VERSION)))
 SO := libvae.so.$(VERSION)
@@ -126,7 +131,7 @@ $(B)/obj/%-$1.o: %.c $(B)/flags
 	$$(call say,CC,$$< ($1))
 	$$(Q)$$(COMPILE) $$(STACK_USAGE) $$(ISA_FLAGS_$1) -O3 -DVAE_ISA_$1=1 -c $$< -o $$@
 endef
-$(foreach isa,$(ISAS),$(eval $(call ISA_RULE,$(isa))))
+$(foreach isa,$(ISAS) $(VNNI),$(eval $(call ISA_RULE,$(isa))))
 $(B)/obj/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(call say,CC,$<)

@@ -3,7 +3,7 @@
  * instructions, twice that, 16 times on AMX), GB/s of the depthwise convolutions beside a copy. One
  * core.
  *
- *     kernels [SECONDS-A-FIGURE] [ISA|amx-bf16|avx512-bf16...]
+ *     kernels [SECONDS-A-FIGURE] [ISA|amx-bf16|avx512-bf16|int16...]
  *
  * The clock is the thread's own CPU time: a busy machine affects the figures only through caches
  * and memory. */
@@ -130,6 +130,8 @@ static double product(struct product p, size_t m, size_t k, size_t n, bool gradi
 		.c = c,
 		.c_row = n,
 		.room = room,
+		.factor = 4096,
+		.unit = bias,
 	};
 	p.source = source;
 	p.packed = gradient ? packed : NULL;
@@ -182,7 +184,7 @@ static void depthwise(const struct vae_kernels *kernels, size_t side, size_t cha
 		  *dw = floats(taps * taps * channels);
 	float *bias = floats(channels), *dbias = floats(channels);
 	struct convolution c = {kernels,
-	                        {side, side, channels, taps, 0, 0, x, w, bias, y},
+	                        {side, side, channels, taps, true, 0, 0, x, w, bias, y},
 	                        {side, side, channels, taps, x, w, y, dx, dw, dbias}};
 	struct copy copy = {dx, x, n * sizeof *x};
 	double copied = fastest(run_copy, &copy), there = fastest(run_depthwise, &c),
@@ -259,6 +261,26 @@ static void products(const char *name, struct product product_of, double top)
 		}
 }
 
+static void pack_integers(float *packed, const float *source, size_t k, size_t n, size_t row,
+                          size_t step)
+{
+	(void)row;
+	(void)step;
+	vae_pack_int16(packed, source, k, n);
+}
+
+/* Prints the products of integers, a multiplication and a sum counted as two operations too. */
+static void integers(const struct vae_int16 *by)
+{
+	static const size_t shapes[][3] = {
+		{256, 160, 320}, {256, 320, 160}, {256, 160, 1024}, {4096, 64, 128}, {4096, 128, 64}};
+	for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+		printf("int16 %-11s %5zu %5zu %5zu %8.1f G/s\n", vae_int16_name(by->kind), shapes[s][0],
+		       shapes[s][1], shapes[s][2],
+		       product((struct product){.gemm = by->gemm, .pack = pack_integers}, shapes[s][0],
+		               shapes[s][1], shapes[s][2], false));
+}
+
 static void bench(const struct vae_kernels *kernels)
 {
 	products(vae_isa_name(kernels->isa), (struct product){.gemm = kernels->gemm, .pack = vae_pack},
@@ -287,6 +309,11 @@ int main(int argc, char **argv)
 		if (by && wanted(argc, argv, by->name))
 			products(by->name, (struct product){.gemm = by->gemm, .pack = by->pack},
 			         (kind == VAE_BF16_AMX ? 16 : 2) * peak(VAE_ISA_AVX512));
+	}
+	for (int kind = VAE_INT16_KINDS - 1; kind >= 0; kind--) {
+		const struct vae_int16 *by = vae_int16_for((enum vae_int16_kind)kind);
+		if (by && wanted(argc, argv, "int16"))
+			integers(by);
 	}
 	for (int isa = VAE_ISA_COUNT - 1; isa >= 0; isa--) {
 		const struct vae_kernels *kernels = vae_kernels_for((enum vae_isa)isa);

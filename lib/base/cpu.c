@@ -37,7 +37,21 @@ bool vae_isa_runs(enum vae_isa isa)
 	}
 }
 
-/* Asks cpuid, since older compilers do not know the feature's name. */
+/* These ask cpuid, since older compilers do not know the features' names. */
+bool vae_vnni_runs(enum vae_isa isa)
+{
+#if defined __x86_64__
+	unsigned a, b, c, d;
+	if (isa == VAE_ISA_AVX512)
+		return vae_isa_runs(isa) && __get_cpuid_count(7, 0, &a, &b, &c, &d) && c >> 11 & 1;
+	return isa == VAE_ISA_AVX2 && vae_isa_runs(isa) && __get_cpuid_count(7, 1, &a, &b, &c, &d) &&
+	       a >> 4 & 1;
+#else
+	(void)isa;
+	return false;
+#endif
+}
+
 bool vae_bf16_runs(void)
 {
 #if defined __x86_64__

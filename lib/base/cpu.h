@@ -12,6 +12,9 @@ enum vae_isa { VAE_ISA_SCALAR, VAE_ISA_NEON, VAE_ISA_AVX2, VAE_ISA_AVX512, VAE_I
 const char *vae_isa_name(enum vae_isa isa); /* "scalar", "neon", "avx2", "avx512" */
 /* Returns whether the CPU, the operating system and this build support an instruction set. */
 bool vae_isa_runs(enum vae_isa isa);
+/* Returns whether the CPU has VNNI for the vectors of an instruction set, AVX2 or AVX512, and that
+ * runs. */
+bool vae_vnni_runs(enum vae_isa isa);
 /* Returns whether the CPU has AVX512-BF16 and AVX-512 runs. */
 bool vae_bf16_runs(void);
 /* Returns whether the CPU multiplies matrices of bf16 (AMX), Linux permits it to this process, and

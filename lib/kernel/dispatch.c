@@ -55,6 +55,59 @@ const struct vae_kernels *vae_kernels(void)
 	return kernels;
 }
 
+extern const struct vae_int16 vae_int16_scalar;
+#if defined __x86_64__
+extern const struct vae_int16 vae_int16_avx2, vae_int16_avx512;
+extern const struct vae_int16 *const vae_int16_avx2_vnni, *const vae_int16_avx512_vnni;
+#elif defined __aarch64__
+extern const struct vae_int16 vae_int16_neon;
+#endif
+
+const struct vae_int16 *vae_int16_for(enum vae_int16_kind kind)
+{
+	switch (kind) {
+	case VAE_INT16_SCALAR: return &vae_int16_scalar;
+#if defined __x86_64__
+	case VAE_INT16_AVX2: return vae_isa_runs(VAE_ISA_AVX2) ? &vae_int16_avx2 : NULL;
+	case VAE_INT16_AVX512: return vae_isa_runs(VAE_ISA_AVX512) ? &vae_int16_avx512 : NULL;
+	case VAE_INT16_AVX_VNNI: return vae_vnni_runs(VAE_ISA_AVX2) ? vae_int16_avx2_vnni : NULL;
+	case VAE_INT16_AVX512_VNNI: return vae_vnni_runs(VAE_ISA_AVX512) ? vae_int16_avx512_vnni : NULL;
+#elif defined __aarch64__
+	case VAE_INT16_NEON: return &vae_int16_neon;
+#endif
+	default: return NULL;
+	}
+}
+
+const char *vae_int16_name(enum vae_int16_kind kind)
+{
+	static const char *const names[] = {
+		[VAE_INT16_AVX_VNNI] = "avx-vnni", [VAE_INT16_AVX512_VNNI] = "avx512-vnni"};
+	return kind < VAE_INT16_AVX_VNNI ? vae_isa_name((enum vae_isa)kind) : names[kind];
+}
+
+/* Returns the products of an instruction set, by VNNI where vnni says so and there are any. */
+static const struct vae_int16 *integers_of(enum vae_isa isa, bool vnni)
+{
+	const struct vae_int16 *best = NULL;
+	if (vnni && isa == VAE_ISA_AVX512)
+		best = vae_int16_for(VAE_INT16_AVX512_VNNI);
+	else if (vnni && isa == VAE_ISA_AVX2)
+		best = vae_int16_for(VAE_INT16_AVX_VNNI);
+	return best ? best : vae_int16_for((enum vae_int16_kind)isa);
+}
+
+const struct vae_int16 *vae_int16(void)
+{
+	static _Atomic(const struct vae_int16 *) chosen;
+	const struct vae_int16 *integers = atomic_load_explicit(&chosen, memory_order_acquire);
+	if (!integers) {
+		integers = integers_of(vae_isa_choose(), !vae_isa_named());
+		atomic_store_explicit(&chosen, integers, memory_order_release);
+	}
+	return integers;
+}
+
 extern const struct vae_bf16 *const vae_bf16_avx512, *const vae_bf16_amx;
 
 const struct vae_bf16 *vae_bf16_for(enum vae_bf16_kind kind)
@@ -102,6 +155,17 @@ static void pack_panel(float *packed, const float *source, size_t k, size_t n, s
 			for (size_t p = p0; p < end; p++)
 				packed[p * VAE_PANEL + j] = source[p * row + j * step];
 	}
+}
+
+void vae_pack_int16(float *packed, const float *source, size_t k, size_t n)
+{
+	int16_t *pairs = (void *)packed;
+	for (size_t j0 = 0; j0 < n; j0 += VAE_PANEL)
+		for (size_t p = 0; p < k; p += 2)
+			for (size_t j = j0; j < j0 + VAE_PANEL; j++) {
+				*pairs++ = j < n ? (int16_t)source[p * n + j] : 0;
+				*pairs++ = j < n && p + 1 < k ? (int16_t)source[(p + 1) * n + j] : 0;
+			}
 }
 
 void vae_pack(float *packed, const float *source, size_t k, size_t n, size_t row, size_t step)

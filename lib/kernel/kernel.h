@@ -41,8 +41,10 @@ struct vae_gemm {
 	size_t residual_row;
 	float *c; /* m x n */
 	size_t c_row;
-	float *room; /* VAE_GEMM_ROOM, 64-byte aligned, for this call alone; what was and will be there
-	                means nothing */
+	float *room;  /* VAE_GEMM_ROOM, 64-byte aligned, for this call alone; what was and will be there
+	                 means nothing */
+	float factor; /* struct vae_int16 alone */
+	const float *unit; /* n, likewise */
 };
 
 /* Floats that the packed form of a k x n matrix takes: panels of VAE_PANEL columns, each k x
@@ -51,6 +53,9 @@ size_t vae_packed_size(size_t k, size_t n);
 /* Packs b (k x n, b[p][j] = source[p * row + j * step]); packed is 64-byte aligned. (row, 1) packs
  * a matrix, (1, row) its transpose. */
 void vae_pack(float *packed, const float *source, size_t k, size_t n, size_t row, size_t step);
+
+/* Packs a matrix of integers for struct vae_int16, row by row, each a whole number of 16 bits. */
+void vae_pack_int16(float *packed, const float *source, size_t k, size_t n);
 
 /* The same product for training and refinement, in mixed precision: a and b rounded to bf16 (8 bits
  * of mantissa; numbers under 2^-126 count as 0), sums in binary32, in an order of their own.
@@ -70,6 +75,36 @@ struct vae_bf16 {
 	void (*pack)(float *packed, const float *source, size_t k, size_t n, size_t row, size_t step);
 };
 
+/* The product of integer models, the same bits in every build. q(v) is v factor, a rounded product,
+ * bounded (x > -MOST ? x : -MOST, x < MOST ? x : MOST) and rounded half to even to an integer; b
+ * are integers of 16 bits.
+ *
+ *     c[i][j] = act((float)sum unit[j] + bias[j]) + residual[i][j],  sum = q(a[i][0]) b[0][j] + ...
+ *
+ * The sum is exact: that of a column's magnitudes, times MOST, does not exceed 32 bits. All else
+ * are single rounded operations. a_step is 1, bias not NULL, k at most VAE_INT16_STEPS. b: what
+ * pack made, in which p and p + 1 of a column share the place of a float. */
+#define VAE_INT16_MOST  16383
+#define VAE_INT16_SUM   (0x7fffffff / VAE_INT16_MOST)
+#define VAE_INT16_STEPS 4096
+enum vae_int16_kind { /* of instructions: as enum vae_isa, then those that have VNNI as well */
+	                  VAE_INT16_SCALAR,
+	                  VAE_INT16_NEON,
+	                  VAE_INT16_AVX2,
+	                  VAE_INT16_AVX512,
+	                  VAE_INT16_AVX_VNNI,
+	                  VAE_INT16_AVX512_VNNI,
+	                  VAE_INT16_KINDS
+};
+struct vae_int16 {
+	enum vae_int16_kind kind;
+	void (*gemm)(const struct vae_gemm *g);
+	/* Packs k x n integers, two's complement, row by row, little-endian, at any address; packed
+	 * takes vae_packed_size((k + 1) / 2, n) floats. Returns whether the magnitudes of each column
+	 * sum up to VAE_INT16_SUM at most. */
+	bool (*pack)(float *packed, const uint8_t *source, size_t k, size_t n);
+};
+
 /* ---- depthwise convolution ------------------------------------------------------------------- */
 
 /* y[r][q][c] = chain from bias[c] over taps in row-major order: fma(x[r + i - t/2][q + j - t/2][c],
@@ -78,6 +113,7 @@ struct vae_bf16 {
 struct vae_depthwise {
 	size_t rows, columns, channels; /* of y */
 	size_t taps;                    /* t: 3 or 5 */
+	bool fused;                     /* as said; or not: each product is rounded, and then added */
 	size_t above, below; /* rows that x has before its first and after the rows-th; no more than t/2
 	                        of them are read */
 	const float *x;    /* above + rows + below rows of columns x channels; points at the row of y's
@@ -159,12 +195,12 @@ struct vae_kernels {
 	              size_t channels);                  /* y = x + s[c] */
 	void (*add)(float *y, const float *x, size_t n); /* y = y + x */
 	/* rows x channels that share one scale and shift vector: y = fma(x, 1 + scale[c], shift[c]), 1
-	 * + scale rounded first. */
+	 * + scale rounded first; not fused: the product rounded, too. */
 	void (*modulate)(float *y, const float *x, const float *scale, const float *shift, size_t rows,
-	                 size_t channels);
-	/* y = fma(h, 1 + gate[c], x): the residual of a gated layer. */
+	                 size_t channels, bool fused);
+	/* y = fma(h, 1 + gate[c], x): the residual of a gated layer; fused or not as above. */
 	void (*gate)(float *y, const float *x, const float *h, const float *gate, size_t rows,
-	             size_t channels);
+	             size_t channels, bool fused);
 
 	/* Pointwise, backward. All d* outputs are += except where "=" is said. */
 	void (*slope_backward)(float *dy, const float *y, float slope,
@@ -207,6 +243,12 @@ const struct vae_kernels *vae_kernels(void);
 /* The table of one instruction set, or NULL where this build or machine cannot run it. For tests
  * and benchmarks. */
 const struct vae_kernels *vae_kernels_for(enum vae_isa isa);
+/* The integer products that run fastest; where $VAE_CPU names an instruction set, those of that set
+ * alone, without VNNI. */
+const struct vae_int16 *vae_int16(void);
+/* Those of one kind, or NULL where this build or machine cannot run it. */
+const struct vae_int16 *vae_int16_for(enum vae_int16_kind kind);
+const char *vae_int16_name(enum vae_int16_kind kind); /* "avx2", "avx-vnni" */
 /* The products in bf16, or NULL where this build or machine has none, or $VAE_CPU names a lesser
  * instruction set; where it names avx512, those without AMX. */
 const struct vae_bf16 *vae_bf16(void);

@@ -345,11 +345,11 @@ struct depthwise {
 };
 
 /* `count` channels of a block of `down` x `across` neighbouring outputs, so that what is loaded
- * serves several. taps, down, across, within and whole are constants where this is inlined. within:
- * every tap lies in a column of the picture. */
-INLINE void depthwise_block(const struct depthwise *d, const size_t taps, const size_t down,
-                            const size_t across, const bool within, const bool whole, size_t r,
-                            size_t q, size_t c, size_t part)
+ * serves several. taps, fused, down, across, within and whole are constants where this is inlined.
+ * within: every tap lies in a column of the picture. */
+INLINE void depthwise_block(const struct depthwise *d, const size_t taps, const bool fused,
+                            const size_t down, const size_t across, const bool within,
+                            const bool whole, size_t r, size_t q, size_t c, size_t part)
 {
 	size_t half = taps / 2, columns = d->columns, channels = d->channels,
 		   count = whole ? LANES : part;
@@ -384,7 +384,8 @@ INLINE void depthwise_block(const struct depthwise *d, const size_t taps, const 
 				vec w = vec_get(d->w + (ptrdiff_t)((i - v) * taps + j) * d->w_step + c, count);
 				UNROLL
 				for (size_t u = 0; u < across; u++)
-					sum[v][u] = vec_fma(near[j + u], w, sum[v][u]);
+					sum[v][u] = fused ? vec_fma(near[j + u], w, sum[v][u])
+					                  : vec_add(vec_mul(near[j + u], w), sum[v][u]);
 			}
 		}
 	}
@@ -396,14 +397,15 @@ INLINE void depthwise_block(const struct depthwise *d, const size_t taps, const 
 }
 
 /* The channels of a block that fill whole vectors. */
-INLINE void depthwise_channels(const struct depthwise *d, const size_t taps, const size_t down,
-                               const size_t across, const bool within, size_t r, size_t q)
+INLINE void depthwise_channels(const struct depthwise *d, const size_t taps, const bool fused,
+                               const size_t down, const size_t across, const bool within, size_t r,
+                               size_t q)
 {
 	for (size_t c = 0; c + LANES <= d->channels; c += LANES)
-		depthwise_block(d, taps, down, across, within, true, r, q, c, 0);
+		depthwise_block(d, taps, fused, down, across, within, true, r, q, c, 0);
 }
 
-INLINE void depthwise_picture(const struct depthwise *d, const size_t taps)
+INLINE void depthwise_picture(const struct depthwise *d, const size_t taps, const bool fused)
 {
 	size_t half = taps / 2, rows = d->rows, columns = d->columns, channels = d->channels,
 		   last = channels % LANES;
@@ -413,15 +415,15 @@ INLINE void depthwise_picture(const struct depthwise *d, const size_t taps)
 			size_t across = q + 4 <= columns ? 4 : 1;
 			if (across == 1)
 				for (size_t v = 0; v < down; v++)
-					depthwise_channels(d, taps, 1, 1, false, r + v, q);
+					depthwise_channels(d, taps, fused, 1, 1, false, r + v, q);
 			else if (down < DOWN)
-				depthwise_channels(d, taps, 1, 4, false, r, q);
+				depthwise_channels(d, taps, fused, 1, 4, false, r, q);
 			else if (q >= half && q + 3 + half < columns)
-				depthwise_channels(d, taps, DOWN, 4, true, r, q);
+				depthwise_channels(d, taps, fused, DOWN, 4, true, r, q);
 			else
-				depthwise_channels(d, taps, DOWN, 4, false, r, q);
+				depthwise_channels(d, taps, fused, DOWN, 4, false, r, q);
 			for (size_t i = 0; last && i < down * across; i++)
-				depthwise_block(d, taps, 1, 1, false, false, r + i / across, q + i % across,
+				depthwise_block(d, taps, fused, 1, 1, false, false, r + i / across, q + i % across,
 				                channels - last, last);
 			q += across;
 		}
@@ -430,14 +432,18 @@ INLINE void depthwise_picture(const struct depthwise *d, const size_t taps)
 }
 
 /* By value: a store of outputs cannot change a copy, so its fields stay in registers. */
-static void depthwise_3(struct depthwise d) { depthwise_picture(&d, 3); }
-static void depthwise_5(struct depthwise d) { depthwise_picture(&d, 5); }
+static void depthwise_3(struct depthwise d) { depthwise_picture(&d, 3, true); }
+static void depthwise_5(struct depthwise d) { depthwise_picture(&d, 5, true); }
+static void rounded_3(struct depthwise d) { depthwise_picture(&d, 3, false); }
+static void rounded_5(struct depthwise d) { depthwise_picture(&d, 5, false); }
 
 static void depthwise(const struct vae_depthwise *d)
 {
-	(d->taps == 3 ? depthwise_3 : depthwise_5)((struct depthwise){
-		d->rows, d->columns, d->channels, d->above, d->above + d->rows + d->below, d->x, d->w,
-		(ptrdiff_t)d->channels, d->bias, 0, 0, d->y});
+	(d->fused       ? d->taps == 3 ? depthwise_3 : depthwise_5
+	 : d->taps == 3 ? rounded_3
+	                : rounded_5)((struct depthwise){d->rows, d->columns, d->channels, d->above,
+	                                                d->above + d->rows + d->below, d->x, d->w,
+	                                                (ptrdiff_t)d->channels, d->bias, 0, 0, d->y});
 }
 
 /* dw and dbias from `across` neighbouring outputs. */
@@ -534,22 +540,44 @@ static void add(float *y, const float *x, size_t n)
 		y[i] += x[i];
 }
 
-static void modulate(float *y, const float *x, const float *scale, const float *offset, size_t rows,
-                     size_t channels)
+/* a b + c, rounded once where fused, else twice. fused is a constant where this is inlined. */
+INLINE float times_plus(float a, float b, float c, const bool fused)
+{
+	return fused ? __builtin_fmaf(a, b, c) : a * b + c;
+}
+
+INLINE void modulate_by(float *y, const float *x, const float *scale, const float *offset,
+                        size_t rows, size_t channels, const bool fused)
 {
 	for (; rows--; x += channels, y += channels)
 		EACH
 	for (size_t c = 0; c < channels; c++)
-		y[c] = __builtin_fmaf(x[c], 1 + scale[c], offset[c]);
+		y[c] = times_plus(x[c], 1 + scale[c], offset[c], fused);
+}
+static void modulate(float *y, const float *x, const float *scale, const float *offset, size_t rows,
+                     size_t channels, bool fused)
+{
+	if (fused)
+		modulate_by(y, x, scale, offset, rows, channels, true);
+	else
+		modulate_by(y, x, scale, offset, rows, channels, false);
 }
 
-static void gate(float *y, const float *x, const float *h, const float *open, size_t rows,
-                 size_t channels)
+INLINE void gate_by(float *y, const float *x, const float *h, const float *open, size_t rows,
+                    size_t channels, const bool fused)
 {
 	for (; rows--; x += channels, h += channels, y += channels)
 		EACH
 	for (size_t c = 0; c < channels; c++)
-		y[c] = __builtin_fmaf(h[c], 1 + open[c], x[c]);
+		y[c] = times_plus(h[c], 1 + open[c], x[c], fused);
+}
+static void gate(float *y, const float *x, const float *h, const float *open, size_t rows,
+                 size_t channels, bool fused)
+{
+	if (fused)
+		gate_by(y, x, h, open, rows, channels, true);
+	else
+		gate_by(y, x, h, open, rows, channels, false);
 }
 
 static void slope_backward(float *dy, const float *y, float slope, size_t n)

@@ -1,10 +1,13 @@
-/* simd.h - one vector of floats, whatever the instruction set: the only file that knows intrinsics
- * (but for bf16.c, which exists for two sets of instructions).
+/* simd.h - one vector of floats, or of integers, whatever the instruction set: the only file that
+ * knows intrinsics (but for bf16.c, which exists for two sets of instructions).
  *
  * The Makefile compiles kernels.c once for each instruction set with VAE_ISA_<name> defined. A vec
  * holds LANES floats; its lanes never meet (no horizontal operation exists here), which is why the
  * width cannot change a result. vec_fma is the fused operation in every build; the plain one calls
- * fmaf. */
+ * fmaf.
+ *
+ * An ivec holds LANES sums of 32 bits, or LANES pairs of 16-bit numbers. ivec_dot adds the products
+ * of a pair to each sum; with VAE_VNNI in one instruction. */
 #ifndef VAE_KERNEL_SIMD_H
 #define VAE_KERNEL_SIMD_H
 
@@ -44,6 +47,38 @@ INLINE vec vec_positive(vec v, vec yes, vec no)
 	return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_GT_OQ), no, yes);
 }
 
+typedef __m512i ivec;
+INLINE ivec ivec_zero(void) { return _mm512_setzero_si512(); }
+INLINE ivec ivec_load(const int16_t *p) { return _mm512_loadu_si512(p); }
+INLINE void ivec_store(int16_t *p, ivec v) { _mm512_storeu_si512(p, v); }
+INLINE ivec ivec_pair(const int16_t *p)
+{
+	int32_t pair;
+	memcpy(&pair, p, sizeof pair);
+	return _mm512_set1_epi32(pair);
+}
+INLINE ivec ivec_dot(ivec sum, ivec a, ivec b)
+{
+#ifdef VAE_VNNI
+	sum = _mm512_dpwssd_epi32(sum, a, b);
+#else
+	sum = _mm512_add_epi32(sum, _mm512_madd_epi16(a, b));
+#endif
+	__asm__("" : "+v"(sum)); /* keeps gcc from an order in which not all fits the registers */
+	return sum;
+}
+INLINE vec ivec_floats(ivec sum) { return _mm512_cvtepi32_ps(sum); }
+/* a's lanes, then b's, rounded half to even; all are within 16 bits. */
+INLINE ivec ivec_round(vec a, vec b)
+{
+	const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+	return _mm512_permutexvar_epi64(
+		order, _mm512_packs_epi32(_mm512_cvtps_epi32(a), _mm512_cvtps_epi32(b)));
+}
+/* a > b ? a : b, and a < b ? a : b */
+INLINE vec vec_max(vec a, vec b) { return _mm512_max_ps(a, b); }
+INLINE vec vec_min(vec a, vec b) { return _mm512_min_ps(a, b); }
+
 #elif defined VAE_ISA_avx2
 
 #include <immintrin.h>
@@ -77,6 +112,38 @@ INLINE vec vec_positive(vec v, vec yes, vec no)
 	return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_GT_OQ));
 }
 
+typedef __m256i ivec;
+INLINE ivec ivec_zero(void) { return _mm256_setzero_si256(); }
+INLINE ivec ivec_load(const int16_t *p)
+{
+	return _mm256_loadu_si256((const __m256i *)(const void *)p);
+}
+INLINE void ivec_store(int16_t *p, ivec v) { _mm256_storeu_si256((__m256i *)(void *)p, v); }
+INLINE ivec ivec_pair(const int16_t *p)
+{
+	int32_t pair;
+	memcpy(&pair, p, sizeof pair);
+	return _mm256_set1_epi32(pair);
+}
+INLINE ivec ivec_dot(ivec sum, ivec a, ivec b)
+{
+#ifdef VAE_VNNI
+	sum = _mm256_dpwssd_avx_epi32(sum, a, b);
+#else
+	sum = _mm256_add_epi32(sum, _mm256_madd_epi16(a, b));
+#endif
+	__asm__("" : "+x"(sum)); /* keeps gcc from an order in which not all fits the registers */
+	return sum;
+}
+INLINE vec ivec_floats(ivec sum) { return _mm256_cvtepi32_ps(sum); }
+INLINE ivec ivec_round(vec a, vec b)
+{
+	return _mm256_permute4x64_epi64(
+		_mm256_packs_epi32(_mm256_cvtps_epi32(a), _mm256_cvtps_epi32(b)), 0xd8);
+}
+INLINE vec vec_max(vec a, vec b) { return _mm256_max_ps(a, b); }
+INLINE vec vec_min(vec a, vec b) { return _mm256_min_ps(a, b); }
+
 #elif defined VAE_ISA_neon
 
 #include <arm_neon.h>
@@ -109,6 +176,37 @@ INLINE vec vec_positive(vec v, vec yes, vec no)
 	return vbslq_f32(vcgtq_f32(v, vdupq_n_f32(0)), yes, no);
 }
 
+/* Loaded, the first numbers of all pairs come before the second ones. */
+typedef int32x4_t ivec;
+INLINE ivec ivec_zero(void) { return vdupq_n_s32(0); }
+INLINE ivec ivec_load(const int16_t *p)
+{
+	int16x4x2_t pairs = vld2_s16(p);
+	return vreinterpretq_s32_s16(vcombine_s16(pairs.val[0], pairs.val[1]));
+}
+INLINE void ivec_store(int16_t *p, ivec v) { vst1q_s16(p, vreinterpretq_s16_s32(v)); }
+INLINE ivec ivec_pair(const int16_t *p)
+{
+	int32_t pair;
+	memcpy(&pair, p, sizeof pair);
+	return vdupq_n_s32(pair);
+}
+INLINE ivec ivec_dot(ivec sum, ivec a, ivec b)
+{
+	int16x4_t pair = vget_low_s16(vreinterpretq_s16_s32(a));
+	int16x8_t each = vreinterpretq_s16_s32(b);
+	sum = vmlal_lane_s16(sum, vget_low_s16(each), pair, 0);
+	return vmlal_lane_s16(sum, vget_high_s16(each), pair, 1);
+}
+INLINE vec ivec_floats(ivec sum) { return vcvtq_f32_s32(sum); }
+INLINE ivec ivec_round(vec a, vec b)
+{
+	return vreinterpretq_s32_s16(
+		vcombine_s16(vmovn_s32(vcvtnq_s32_f32(a)), vmovn_s32(vcvtnq_s32_f32(b))));
+}
+INLINE vec vec_max(vec a, vec b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
+INLINE vec vec_min(vec a, vec b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
+
 #elif defined VAE_ISA_scalar
 
 #define LANES 1
@@ -130,6 +228,8 @@ INLINE vec vec_mul(vec a, vec b) { return a * b; }
 INLINE vec vec_div(vec a, vec b) { return a / b; }
 INLINE vec vec_sqrt(vec a) { return __builtin_sqrtf(a); }
 INLINE vec vec_positive(vec v, vec yes, vec no) { return v > 0 ? yes : no; }
+INLINE vec vec_max(vec a, vec b) { return a > b ? a : b; }
+INLINE vec vec_min(vec a, vec b) { return a < b ? a : b; }
 
 #else
 #error "define one of VAE_ISA_scalar, VAE_ISA_avx2, VAE_ISA_avx512, VAE_ISA_neon"

@@ -402,6 +402,12 @@ static int take_matrix(float *packed, const struct vae_tensor *t, const struct r
 {
 	size_t n = 0;
 	int rc = fetch(r, t, error);
+	if (!rc && t->dtype == VAE_I16)
+		return vae_int16()->pack(packed, r->bytes, t->shape[0], t->shape[1])
+		           ? 0
+		           : vae_fail(error, VAE_EMODEL,
+		                      "tensor %s: the magnitudes of a column sum up to more than %d",
+		                      t->name, VAE_INT16_SUM);
 	if (rc || vae_kernels()->pack_half(packed, r->bytes, t->shape[0], t->shape[1]))
 		return rc;
 	while (n < t->count && isfinite(vae_float_from_half(vae_get16(r->bytes + 2 * n))))
@@ -589,6 +595,23 @@ int vae_model_values(const struct vae_model *model, float *values, struct vae_er
 	const struct vae_tensor *t = f->tensors.tensor;
 	for (int i = 0; !rc && i < model->nets->params.count; i++, t++)
 		rc = take_floats(values + model->nets->params.list[i].offset, t, &r, error);
+	if (!rc)
+		rc = vae_file_unchanged(&f->file, error);
+	free(r.bytes);
+	return rc ? blame(model->path, error, rc) : 0;
+}
+
+int vae_model_means(const struct vae_model *model, float *means, struct vae_error *error)
+{
+	const struct vae_model_file *f = model->file;
+	const struct vae_tensor *t = &f->tensors.tensor[f->tensors.means];
+	struct reader r;
+	int rc = reader_init(&r, f, error);
+	if (rc)
+		return rc;
+	rc = take_floats(means, t, &r, error);
+	if (!rc)
+		rc = take_floats(means + t->count, t + 1, &r, error);
 	if (!rc)
 		rc = vae_file_unchanged(&f->file, error);
 	free(r.bytes);

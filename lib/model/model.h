@@ -78,6 +78,9 @@ int vae_model_prepare(const struct vae_model *model, unsigned parts, struct vae_
 /* Copies all parameters, flat as params describes; gaps between them keep their values. VAE_EMODEL
  * as above. */
 int vae_model_values(const struct vae_model *model, float *values, struct vae_error *error);
+/* Copies dec.means of a model that has them and is from a file, in the form of vae_model_write.
+ * VAE_EMODEL as above. */
+int vae_model_means(const struct vae_model *model, float *means, struct vae_error *error);
 
 /* Loads a file if its header claims the id. Returns 1; 0 for another id, or no file; or the error
  * of a file that claims the id but does not load. */

@@ -6,8 +6,11 @@
 #include <math.h>
 #include <string.h>
 
-const struct vae_dtypes vae_dtypes[] = {
-	[VAE_F16] = {"F16", 2}, [VAE_F32] = {"F32", 4}, [VAE_I32] = {"I32", 4}, [VAE_U16] = {"U16", 2}};
+const struct vae_dtypes vae_dtypes[] = {[VAE_F16] = {"F16", 2},
+                                        [VAE_F32] = {"F32", 4},
+                                        [VAE_I16] = {"I16", 2},
+                                        [VAE_I32] = {"I32", 4},
+                                        [VAE_U16] = {"U16", 2}};
 
 static void add(struct vae_tensors *l, const char *name, enum vae_dtype dtype, int rank,
                 size_t rows, size_t columns)
@@ -30,8 +33,11 @@ void vae_tensors_init(struct vae_tensors *l, const struct vae_nets *nets, size_t
 	l->sensitivity = l->means = -1;
 	for (int i = 0; i < nets->params.count; i++) {
 		const struct vae_param *p = &nets->params.list[i];
-		add(l, p->name, p->matrix ? VAE_F16 : VAE_F32, p->matrix || p->rows > 1 ? 2 : 1, p->rows,
-		    p->columns);
+		add(l, p->name,
+		    p->unit >= 0 ? VAE_I16
+		    : p->matrix  ? VAE_F16
+		                 : VAE_F32,
+		    p->matrix || p->rows > 1 ? 2 : 1, p->rows, p->columns);
 	}
 	add(l, "prior.scales.bound", VAE_I32, 1, 1, VAE_SCALES);
 	add(l, "prior.scales.cumulative", VAE_U16, 1, 1, entries);
@@ -66,6 +72,13 @@ size_t vae_tensor_put(uint8_t *out, const struct vae_tensor *t, size_t first, si
 			vae_put_float(out + 4 * i, f);
 			break;
 		}
+		case VAE_I16: {
+			float f = ((const float *)t->data)[first + i];
+			if (!(f >= -INT16_MAX && f <= INT16_MAX))
+				return i;
+			vae_put16(out + 2 * i, (uint16_t)(int16_t)f);
+			break;
+		}
 		case VAE_I32:
 			vae_put32(out + 4 * i, (uint32_t)((const int32_t *)t->data)[first + i]);
 			break;
@@ -88,6 +101,10 @@ size_t vae_tensor_get(void *out, const struct vae_tensor *t, const uint8_t *in)
 		while (good < t->count && isfinite(floats[good] = vae_get_float(in + 4 * good)))
 			good++;
 		return good;
+	case VAE_I16:
+		for (size_t i = 0; i < t->count; i++)
+			floats[i] = (int16_t)vae_get16(in + 2 * i);
+		break;
 	case VAE_I32:
 		for (size_t i = 0; i < t->count; i++)
 			((int32_t *)out)[i] = (int32_t)vae_get32(in + 4 * i);

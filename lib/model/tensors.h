@@ -7,7 +7,7 @@
 #define VAE_TENSOR_SENSITIVITY "prior.sensitivity"
 #define VAE_TENSOR_MEANS       "dec.means.weight"
 
-enum vae_dtype { VAE_F16, VAE_F32, VAE_I32, VAE_U16 };
+enum vae_dtype { VAE_F16, VAE_F32, VAE_I16, VAE_I32, VAE_U16 };
 extern const struct vae_dtypes {
 	const char *name;
 	size_t bytes;
@@ -20,7 +20,7 @@ struct vae_tensor {
 	size_t shape[2];
 	uint64_t count;      /* elements */
 	uint64_t begin, end; /* bytes from the start of the data */
-	/* Floats for F16 and F32, else the type itself; used only for writing; borrowed. */
+	/* Floats for F16, F32 and I16, else the type itself; used only for writing; borrowed. */
 	void *data;
 };
 
@@ -41,8 +41,8 @@ void vae_tensors_init(struct vae_tensors *tensors, const struct vae_nets *nets, 
 /* Converts elements [first, first + n) of t->data to the file's form, little-endian. Returns how
  * many are finite before the first that is not. */
 size_t vae_tensor_put(uint8_t *out, const struct vae_tensor *t, size_t first, size_t n);
-/* Converts a whole tensor from the file's form to `out` (floats for F16 and F32, else the type
- * itself). Returns the same. */
+/* Converts a whole tensor from the file's form to `out` (floats for F16, F32 and I16, else
+ * the type itself). Returns the same. */
 size_t vae_tensor_get(void *out, const struct vae_tensor *t, const uint8_t *in);
 
 #endif

@@ -53,6 +53,16 @@ static int parse_lambda(struct vae_arch *arch, const char *value, struct vae_err
 	return 0;
 }
 
+static int parse_arith(struct vae_arch *arch, const char *value, struct vae_error *error)
+{
+	bool integer = !strcmp(value, "int16");
+	if (!integer && strcmp(value, "float32") != 0)
+		return vae_fail(error, VAE_EARG, "architecture: arith=%s is neither float32 nor int16",
+		                value);
+	arch->arith = integer ? VAE_ARITH_INT16 : VAE_ARITH_FLOAT32;
+	return 0;
+}
+
 static int parse_word(struct vae_arch *arch, char *word, struct vae_error *error)
 {
 	char *value = strchr(word, '='), *end;
@@ -61,6 +71,8 @@ static int parse_word(struct vae_arch *arch, char *word, struct vae_error *error
 	*value++ = 0;
 	if (arch->kind == VAE_ARCH_PHOTO && !strcmp(word, "lambda"))
 		return parse_lambda(arch, value, error);
+	if (arch->kind == VAE_ARCH_PHOTO && !strcmp(word, "arith"))
+		return parse_arith(arch, value, error);
 	for (const struct key *key = keys_of(arch); key->name; key++)
 		if (!strcmp(key->name, word)) {
 			long number = strtol(value, &end, 10);
@@ -133,8 +145,8 @@ void vae_arch_format(const struct vae_arch *arch, char text[VAE_ARCH_TEXT])
 		n += snprintf(text + n, (size_t)(VAE_ARCH_TEXT - n), " %s=%d", key->name,
 		              *field_of(arch, key));
 	if (arch->kind == VAE_ARCH_PHOTO)
-		vae_text(text + n, (size_t)(VAE_ARCH_TEXT - n), " lambda=%.9g:%.9g", arch->lambda_min,
-		         arch->lambda_max);
+		vae_text(text + n, (size_t)(VAE_ARCH_TEXT - n), " lambda=%.9g:%.9g%s", arch->lambda_min,
+		         arch->lambda_max, arch->arith == VAE_ARITH_INT16 ? " arith=int16" : "");
 }
 
 double vae_arch_lambda(const struct vae_arch *arch, uint16_t quality)

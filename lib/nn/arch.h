@@ -10,6 +10,7 @@
 #define VAE_MAX_Z      512 /* channels of a photo's z */
 
 enum vae_arch_kind { VAE_ARCH_PHOTO, VAE_ARCH_MLP };
+enum vae_arith { VAE_ARITH_FLOAT32, VAE_ARITH_INT16 }; /* of products where pictures are decoded */
 
 struct vae_arch {
 	enum vae_arch_kind kind;
@@ -22,6 +23,7 @@ struct vae_arch {
 	int ctx, ctx_blocks;   /* each context step: width, residual blocks */
 	int dec, dec_blocks;   /* synthesis body at 1/16 */
 	int grid, grid_layers; /* renderer on the 1/4 grid: width, gated layers */
+	enum vae_arith arith;  /* the line has arith=int16, or nothing */
 	double lambda_min, lambda_max; /* quality 0 and 100, on mean squared error in 255^2 units */
 	/* mlp */
 	int width, height;    /* pixels of the one picture size it knows, grey */

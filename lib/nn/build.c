@@ -21,8 +21,14 @@ static struct vae_layer *add_layer(struct vae_builder *b, enum vae_op op, int sr
 		return &nowhere;
 	}
 	struct vae_layer *layer = &b->net->layer[b->net->layers++];
-	*layer = (struct vae_layer){
-		.op = op, .src = src, .aux = -1, .third = -1, .weight = -1, .bias = -1, .slope = 1};
+	*layer = (struct vae_layer){.op = op,
+	                            .src = src,
+	                            .aux = -1,
+	                            .third = -1,
+	                            .weight = -1,
+	                            .bias = -1,
+	                            .slope = 1,
+	                            .integer = b->integer};
 	layer->dst = add_slot(b, level, channels);
 	return layer;
 }
@@ -41,8 +47,12 @@ static int add_param(struct vae_builder *b, const char *name, const char *suffix
 		return 0;
 	}
 	struct vae_param *param = &p->list[p->count];
-	*param =
-		(struct vae_param){.rows = rows, .columns = columns, .offset = p->total, .matrix = matrix};
+	*param = (struct vae_param){.rows = rows,
+	                            .columns = columns,
+	                            .offset = p->total,
+	                            .matrix = matrix,
+	                            .factor = -1,
+	                            .unit = -1};
 	strcpy(param->name, full);
 	p->total += (rows * columns + 15) / 16 * 16;
 	if (matrix) {
@@ -70,6 +80,11 @@ int vae_build_linear(struct vae_builder *b, const char *name, int src, int out, 
 	struct vae_layer *layer = add_layer(b, VAE_LINEAR, src, in.level, out);
 	layer->weight = add_param(b, name, ".weight", (size_t)in.channels, (size_t)out, true);
 	layer->bias = add_param(b, name, ".bias", 1, (size_t)out, false);
+	if (b->integer) {
+		struct vae_param *weight = &b->params->list[layer->weight];
+		weight->factor = add_param(b, name, ".factor", b->knots, 1, false);
+		weight->unit = add_param(b, name, ".unit", 1, (size_t)out, false);
+	}
 	layer->slope = slope;
 	layer->aux = residual;
 	return layer->dst;

@@ -9,6 +9,8 @@
 struct vae_builder {
 	struct vae_params *params;
 	struct vae_net *net;
+	size_t knots;  /* of the tables that products of integers have */
+	bool integer;  /* what layers that are added become: see struct vae_layer */
 	bool overflow; /* a table was too small: checked once at the end */
 };
 

@@ -43,8 +43,12 @@ void vae_weights_pack(struct vae_weights *weights, const struct vae_params *para
 		const struct vae_param *p = &params->list[i];
 		if (!p->matrix)
 			continue;
-		pack(weights->packed + p->packed, weights->value + p->offset, p->rows, p->columns,
-		     p->columns, 1);
+		if (p->unit >= 0)
+			vae_pack_int16(weights->packed + p->packed, weights->value + p->offset, p->rows,
+			               p->columns);
+		else
+			pack(weights->packed + p->packed, weights->value + p->offset, p->rows, p->columns,
+			     p->columns, 1);
 		if (weights->packed_t)
 			pack(weights->packed_t + p->packed_t, weights->value + p->offset, p->columns, p->rows,
 			     1, p->columns);
@@ -295,22 +299,42 @@ static void multiply(const struct pass *p, struct vae_gemm g)
 	(p->weights->bf16 ? p->weights->bf16->gemm : p->kernels->gemm)(&g);
 }
 
+/* What 1 of a sum of integers is worth: a weight's unit over the factor that inputs had. */
+static void multiply_integers(const struct pass *p, struct vae_gemm g)
+{
+	const struct vae_param *weight = param(p, p->layer->weight);
+	const float *unit = param_value(p, weight->unit);
+	float *worth = p->run->scratch;
+	vae_position_lerp(&g.factor, param_value(p, weight->factor), 1, p->at);
+	vae_position_power(&g.factor, 1);
+	for (size_t j = 0; j < p->out; j++)
+		worth[j] = unit[j] / g.factor;
+	g.unit = worth;
+	vae_int16()->gemm(&g);
+}
+
 static void linear_forward(const struct pass *p)
 {
 	const struct vae_layer *l = p->layer;
-	multiply(p, (struct vae_gemm){.m = p->rows,
-	                              .n = p->out,
-	                              .k = p->in,
-	                              .a = value(p, l->src),
-	                              .a_row = p->in,
-	                              .a_step = 1,
-	                              .b = p->weights->packed + param(p, l->weight)->packed,
-	                              .bias = param_value(p, l->bias),
-	                              .slope = l->slope,
-	                              .residual = l->aux >= 0 ? value(p, l->aux) : NULL,
-	                              .residual_row = p->out,
-	                              .c = value(p, l->dst),
-	                              .c_row = p->out});
+	struct vae_gemm g = {.m = p->rows,
+	                     .n = p->out,
+	                     .k = p->in,
+	                     .a = value(p, l->src),
+	                     .a_row = p->in,
+	                     .a_step = 1,
+	                     .b = p->weights->packed + param(p, l->weight)->packed,
+	                     .bias = param_value(p, l->bias),
+	                     .slope = l->slope,
+	                     .residual = l->aux >= 0 ? value(p, l->aux) : NULL,
+	                     .residual_row = p->out,
+	                     .c = value(p, l->dst),
+	                     .c_row = p->out,
+	                     .room = p->run->room};
+	if (!l->integer) {
+		multiply(p, g);
+		return;
+	}
+	multiply_integers(p, g);
 }
 
 /* dW += x^T dy, dbias += column sums of dy. */
@@ -344,10 +368,12 @@ static void linear_backward(const struct pass *p)
 		pass_on(p, l->aux, dy);
 	if (l->slope != 1)
 		p->kernels->slope_backward(dy, value(p, l->dst), l->slope, p->rows * p->out);
-	if (p->gradient)
+	if (p->gradient && !l->integer)
 		linear_weights(p, dy);
 	if (!p->run->gradient[l->src])
 		return;
+	if (l->integer) /* W is made of integers; rounding inputs passes the gradient as it is */
+		p->kernels->gain(dy, dy, param_value(p, param(p, l->weight)->unit), p->rows, p->out);
 	bool fresh = !p->run->has_gradient[l->src];
 	float *dx = p->run->gradient[l->src];
 	p->run->has_gradient[l->src] = true;
@@ -373,6 +399,7 @@ static void depthwise_forward(const struct pass *p)
 	                                              .columns = p->run->columns[level],
 	                                              .channels = p->out,
 	                                              .taps = (size_t)l->taps,
+	                                              .fused = !l->integer,
 	                                              .above = p->from,
 	                                              .below = p->run->rows[level] - p->end,
 	                                              .x = value(p, l->src),
@@ -570,9 +597,11 @@ static void steered_forward(const struct pass *p)
 	for (size_t n = 0; steer_at(p, n, &s); n++) {
 		size_t o = s.start * p->out;
 		if (l->op == VAE_MODULATE)
-			p->kernels->modulate(y + o, x + o, aux + s.aux, aux + s.aux + p->out, s.length, p->out);
+			p->kernels->modulate(y + o, x + o, aux + s.aux, aux + s.aux + p->out, s.length, p->out,
+			                     !l->integer);
 		else
-			p->kernels->gate(y + o, x + o, value(p, l->third) + o, aux + s.aux, s.length, p->out);
+			p->kernels->gate(y + o, x + o, value(p, l->third) + o, aux + s.aux, s.length, p->out,
+			                 !l->integer);
 	}
 }
 

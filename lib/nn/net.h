@@ -19,7 +19,7 @@
 #define VAE_LEVELS     7 /* 0 to 6: 1/1 to 1/64 */
 #define VAE_MAX_LAYERS 96
 #define VAE_MAX_SLOTS  96
-#define VAE_MAX_PARAMS 320
+#define VAE_MAX_PARAMS 512
 
 /* ---- parameters ------------------------------------------------------------------------------ */
 
@@ -32,6 +32,8 @@ struct vae_param {
 	bool matrix;   /* a LINEAR layer's weight: stored in 16 bits, packed for the kernels */
 	size_t packed; /* matrix: offset of its packed form; packed_t of its packed transpose */
 	size_t packed_t;
+	int factor, unit; /* matrix of integers, else -1: the parameters of what inputs are multiplied
+	                     with, a table over quality as a gain's, and what 1 is worth, by column */
 };
 struct vae_params {
 	int count;
@@ -49,7 +51,7 @@ static inline size_t vae_param_offset(const struct vae_params *params, const cha
 
 /* The numbers of a network: flat array and, for the kernels, packed matrices. */
 struct vae_weights {
-	float *value;                /* params->total, owned */
+	float *value;                /* params->total, owned; integers are whole numbers */
 	float *packed;               /* params->packed_total, owned */
 	float *packed_t;             /* params->packed_t_total, owned; for backward passes, else NULL */
 	const struct vae_bf16 *bf16; /* training and refinement: what packs the matrices and multiplies;
@@ -90,6 +92,8 @@ struct vae_layer {
 	int first;                /* first channel of aux */
 	float slope;              /* LINEAR: leaky ReLU's, 1 for none */
 	int weight, bias;         /* parameters, -1 for none; GAIN and SHIFT: weight is the table */
+	bool integer; /* LINEAR: a product of integers (struct vae_int16); DEPTHWISE, MODULATE, GATE:
+	                 products are rounded before they are added to */
 };
 struct vae_slot {
 	int level, channels;

@@ -123,11 +123,13 @@ void vae_build_photo(struct vae_nets *nets, struct vae_builder *b)
 	                     [VAE_CONTEXT2] = {"context2", true, context2},
 	                     [VAE_CONTEXT3] = {"context3", true, context3},
 	                     [VAE_SYNTHESIS] = {"synthesis", true, synthesis}};
+	b->knots = (size_t)nets->arch.knots;
 	for (int i = 0; i < VAE_NETS; i++) {
 		b->net = &nets->net[i];
 		b->net->name = parts[i].name;
 		b->net->decoder = parts[i].decoder;
 		b->net->input_gradient = i != VAE_ANALYSIS;
+		b->integer = parts[i].decoder && nets->arch.arith == VAE_ARITH_INT16;
 		parts[i].build(b, &nets->arch);
 	}
 	/* The density of z: a Gaussian a channel, its mean moved by two neighbours, its log-scale

@@ -638,11 +638,12 @@ int main(void)
 {
 	test_instruction_sets();
 	struct vae_model *photo = toy_new(TOY_PHOTO), *four = toy_new(TOY_STEPS),
-					 *mlp = toy_new(TOY_MLP);
-	if (!ok(photo && four && mlp, "models"))
+					 *integers = toy_new(TOY_INT16), *mlp = toy_new(TOY_MLP);
+	if (!ok(photo && four && integers && mlp, "models"))
 		return tap_done();
 	test_parallel();
 	test_picture(four, 1100, 77, 255, VAE_RGB, 70);
+	test_picture(integers, 1100, 77, 255, VAE_RGB, 70);
 	test_picture(photo, 1, 1, 255, VAE_RGB, 50);
 	test_picture(photo, 70 * 16 - 3, 5 * 16, 255, VAE_RGB, 80);
 	test_picture(photo, 1, 2999, 255, VAE_RGB_ALPHA, 100);
@@ -657,6 +658,7 @@ int main(void)
 	test_mlp(mlp);
 	toy_free(photo);
 	toy_free(four);
+	toy_free(integers);
 	toy_free(mlp);
 	return tap_done();
 }

@@ -383,6 +383,131 @@ static void test_pack(void)
 	ok(!wrong, "pack: matrices and transposes, padded with 0");
 }
 
+/* ---- integer products ------------------------------------------------------------------------ */
+
+/* Rounds half to even after bounding; NaN becomes the lower bound. */
+static int64_t plain_integer(float v, float factor)
+{
+	float x = v * factor;
+	x = x > -VAE_INT16_MOST ? x : -VAE_INT16_MOST;
+	x = x < VAE_INT16_MOST ? x : VAE_INT16_MOST;
+	return lrintf(x);
+}
+
+static void plain_int16(const struct vae_gemm *g, const int16_t *b)
+{
+	static int64_t a[VAE_INT16_STEPS];
+	for (size_t i = 0; i < g->m; i++) {
+		for (size_t p = 0; p < g->k; p++)
+			a[p] = plain_integer(g->a[i * g->a_row + p], g->factor);
+		for (size_t j = 0; j < g->n; j++) {
+			int64_t sum = 0;
+			for (size_t p = 0; p < g->k; p++)
+				sum += a[p] * b[p * g->n + j];
+			float product = (float)sum * g->unit[j], v = activate(product + g->bias[j], g->slope);
+			g->c[i * g->c_row + j] = g->residual ? v + g->residual[i * g->residual_row + j] : v;
+		}
+	}
+}
+
+/* Fills b with integers whose columns sum up to VAE_INT16_SUM at most, some of them exactly. */
+static void random_integers(int16_t *b, size_t k, size_t n)
+{
+	for (size_t j = 0; j < n; j++) {
+		uint32_t left = VAE_INT16_SUM;
+		for (size_t p = 0; p < k; p++) {
+			uint32_t most = left < INT16_MAX ? left : INT16_MAX,
+					 size = below(4) ? vae_random_below(&random_state, most / (1 + below(k)) + 1)
+			                         : most;
+			left -= size;
+			b[p * n + j] = (int16_t)(below(2) ? (int32_t)size : -(int32_t)size);
+		}
+	}
+}
+
+static bool int16_case_agrees(const struct vae_int16 *products, size_t m, size_t n, size_t k,
+                              bool leaky, bool residual, bool special)
+{
+	size_t a_row = k + below(9), c_row = n + below(9), size = vae_packed_size((k + 1) / 2, n);
+	struct array a = array_random(m ? (m - 1) * a_row + k : 0), bias = array_random(n),
+				 unit = array_random(n), c = array_random(m && n ? (m - 1) * c_row + n : 0),
+				 expected = array_copy(&c), work = room_new();
+	int16_t *b = malloc(2 * k * n + 1);
+	uint8_t *bytes = malloc(2 * k * n + 1);
+	float *packed = aligned_alloc(64, size * sizeof(float) + 64);
+	float *from_floats = aligned_alloc(64, size * sizeof(float) + 64);
+	struct array floats = array_new(k * n);
+	if (special && a.n)
+		a.data[below(a.n)] = below(2) ? -INFINITY : NAN;
+	random_integers(b, k, n);
+	for (size_t i = 0; i < k * n; i++) {
+		vae_put16(bytes + 2 * i, (uint16_t)b[i]);
+		floats.data[i] = b[i];
+	}
+	packed[size] = canary;
+	bool good = products->pack(packed, bytes, k, n) && packed[size] == canary;
+	vae_pack_int16(from_floats, floats.data, k, n);
+	good &= !memcmp(packed, from_floats, size * sizeof *packed);
+	struct vae_gemm g = {.m = m, .n = n, .k = k, .a = a.data, .a_row = a_row, .a_step = 1};
+	g.b = packed;
+	g.bias = bias.data;
+	g.slope = leaky ? 0.125f : 1;
+	g.residual_row = g.c_row = c_row;
+	g.room = work.data;
+	g.factor = (float)(8 << below(14));
+	g.unit = unit.data;
+	g.c = expected.data;
+	g.residual = residual ? g.c : NULL;
+	plain_int16(&g, b);
+	g.c = c.data;
+	g.residual = residual ? g.c : NULL;
+	products->gemm(&g);
+	good &= same(c.data, expected.data, c.n) && array_intact(&c) && array_intact(&work);
+	free(b);
+	free(bytes);
+	free(packed);
+	free(from_floats);
+	struct array *all[] = {&a, &bias, &unit, &c, &expected, &work, &floats};
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+		array_free(all[i]);
+	return good;
+}
+
+static void test_int16(const struct vae_int16 *products)
+{
+	const char *name = vae_int16_name(products->kind);
+	int wrong = 0;
+	for (int i = 0; i < 120; i++) {
+		size_t m = below(i % 8 ? 40 : 200), n = below(i % 8 ? 70 : 400),
+			   k = below(i % 16 ? 90 : 700);
+		wrong += !int16_case_agrees(products, m, n, k, i % 2, i % 3 == 0, i % 5 == 0);
+	}
+	wrong += !int16_case_agrees(products, 30, 40, VAE_INT16_STEPS, true, false, false);
+	wrong += !int16_case_agrees(products, 25, 33, 0, true, true, false);
+	ok(!wrong, "%s: integer products are the plain sums, bit for bit", name);
+
+	/* One more than a column may sum up to, by any sign and in any row. */
+	int taken = 0;
+	for (size_t k = 5; k < 9; k++)
+		for (size_t over = 0; over < 2; over++) {
+			int16_t b[9 * 3] = {0};
+			uint8_t bytes[sizeof b];
+			float *packed = aligned_alloc(64, vae_packed_size(5, 3) * sizeof *packed);
+			for (uint32_t p = 0, left = VAE_INT16_SUM + (uint32_t)over; p < k; p++) {
+				uint32_t size = left < INT16_MAX ? left : INT16_MAX;
+				b[(k - 1 - p) * 3 + k % 3] = (int16_t)(p % 2 ? (int32_t)size : -(int32_t)size);
+				left -= size;
+			}
+			for (size_t p = 0; p < 3 * k; p++)
+				vae_put16(bytes + 2 * p, (uint16_t)b[p]);
+			taken += products->pack(packed, bytes, k, 3) != !over;
+			free(packed);
+		}
+	ok(!taken, "%s: pack refuses a column whose magnitudes sum up to more than 32 bits bear", name);
+}
+
+/* ---- binary16 weights ------------------------------------------------------------------------ */
+
 /* Tests every binary16 number, and matrices of all widths at any address, against conversion one by
  * one and vae_pack. */
 static void test_pack_half(const struct vae_kernels *kernels)
@@ -425,6 +550,13 @@ static float at(const struct vae_depthwise *d, size_t r, size_t q, size_t c)
 	return inside ? d->x[(ptrdiff_t)((r * d->columns + q) * d->channels + c)] : 0;
 }
 
+/* Returns a b + c, rounded once if fused, else twice. */
+static float times_plus(float a, float b, float c, bool fused)
+{
+	float product = a * b;
+	return fused ? fmaf(a, b, c) : product + c;
+}
+
 static void plain_depthwise(const struct vae_depthwise *d)
 {
 	size_t t = d->taps;
@@ -434,8 +566,8 @@ static void plain_depthwise(const struct vae_depthwise *d)
 				float chain = d->bias[c];
 				for (size_t i = 0; i < t; i++)
 					for (size_t j = 0; j < t; j++)
-						chain = fmaf(at(d, r + i - t / 2, q + j - t / 2, c),
-						             d->w[(i * t + j) * d->channels + c], chain);
+						chain = times_plus(at(d, r + i - t / 2, q + j - t / 2, c),
+						                   d->w[(i * t + j) * d->channels + c], chain, d->fused);
 				d->y[(r * d->columns + q) * d->channels + c] = chain;
 			}
 }
@@ -484,7 +616,8 @@ static void test_depthwise(const struct vae_kernels *kernels)
 		struct vae_depthwise d = {.rows = below(12),
 		                          .columns = below(i % 2 ? 9 : 24),
 		                          .channels = below(i % 5 ? 40 : 150),
-		                          .taps = below(2) ? 3 : 5};
+		                          .taps = below(2) ? 3 : 5,
+		                          .fused = i % 2};
 		size_t n = d.rows * d.columns * d.channels, line = d.columns * d.channels,
 			   half = d.taps / 2;
 		if (i % 3) { /* a window's rows; only the count may say whether further rows exist */
@@ -559,10 +692,13 @@ static void test_pointwise(const struct vae_kernels *kernels)
 		        kernels->gain(same_place.data, same_place.data, s, rows, channels));
 		FORWARD(x[i] + s[c], kernels->shift(y.data, x, s, rows, channels),
 		        kernels->shift(same_place.data, same_place.data, s, rows, channels));
-		FORWARD(fmaf(x[i], 1 + s[c], o[c]), kernels->modulate(y.data, x, s, o, rows, channels),
-		        kernels->modulate(same_place.data, same_place.data, s, o, rows, channels));
-		FORWARD(fmaf(h[i], 1 + s[c], x[i]), kernels->gate(y.data, x, h, s, rows, channels),
-		        kernels->gate(same_place.data, same_place.data, h, s, rows, channels));
+		bool fused = round % 2;
+		FORWARD(times_plus(x[i], 1 + s[c], o[c], fused),
+		        kernels->modulate(y.data, x, s, o, rows, channels, fused),
+		        kernels->modulate(same_place.data, same_place.data, s, o, rows, channels, fused));
+		FORWARD(times_plus(h[i], 1 + s[c], x[i], fused),
+		        kernels->gate(y.data, x, h, s, rows, channels, fused),
+		        kernels->gate(same_place.data, same_place.data, h, s, rows, channels, fused));
 		FORWARD(x[i] + h[i], (n ? memcpy(y.data, x, n * sizeof *x) : 0, kernels->add(y.data, h, n)),
 		        kernels->add(same_place.data, h, n));
 		FORWARD(x[i] * (h[i] > 0 ? 1 : 0.25f),
@@ -956,6 +1092,13 @@ int main(void)
 			test_bf16(bf16);
 		else
 			tap_lacks("gemm of bf16", kind == VAE_BF16_AMX ? "AMX-BF16" : "AVX512-BF16");
+	}
+	for (int kind = 0; kind < VAE_INT16_KINDS; kind++) {
+		const struct vae_int16 *products = vae_int16_for((enum vae_int16_kind)kind);
+		if (products)
+			test_int16(products);
+		else
+			tap_lacks("integer products", vae_int16_name((enum vae_int16_kind)kind));
 	}
 	for (int isa = 0; isa < VAE_ISA_COUNT; isa++) {
 		const struct vae_kernels *kernels = vae_kernels_for((enum vae_isa)isa);

@@ -19,6 +19,9 @@ static struct vae_cdfs cdfs;
 static struct vae_error error;
 
 #define ALL_PARTS ((1u << VAE_NETS) - 1)
+#define SMALL_PHOTO                                                                  \
+	"photo enc=16 enc_blocks=1 y=6 hyper=16 ctx=16 z=3 dec=16 dec_blocks=1 grid=48 " \
+	"grid_layers=1 ctx_blocks=1 knots=2"
 
 struct bytes {
 	uint8_t *data;
@@ -60,6 +63,11 @@ static float *values_new(const struct vae_nets *nets, uint64_t seed)
 	vae_random_init(&r, seed, 0, 0);
 	for (size_t i = 0; i < nets->params.total; i++)
 		v[i] = (float)vae_random_normal(&r);
+	for (int i = 0; i < nets->params.count; i++) {
+		const struct vae_param *p = &nets->params.list[i];
+		for (size_t k = 0; p->unit >= 0 && k < p->rows * p->columns; k++)
+			v[p->offset + k] = rintf(400 * v[p->offset + k]);
+	}
 	return v;
 }
 
@@ -114,13 +122,28 @@ static bool same_values(const struct vae_model *m, const float *loaded, const fl
 		const struct vae_param *p = &m->nets->params.list[i];
 		for (size_t k = 0; k < p->rows * p->columns; k++) {
 			float want = values[p->offset + k], have = loaded[p->offset + k];
-			if (have != (p->matrix ? vae_float_from_half(vae_half_from_float(want)) : want))
+			if (have !=
+			    (p->matrix && p->unit < 0 ? vae_float_from_half(vae_half_from_float(want)) : want))
 				return false;
 			if (!p->matrix && m->weights.value[p->offset + k] != want)
 				return false;
 		}
 	}
 	return true;
+}
+
+/* Returns whether a model holds a parameter of those values in its packed form, if it has one. */
+static bool packed_as(const struct vae_model *m, float *room, const struct vae_param *p,
+                      const float *values)
+{
+	size_t floats = vae_packed_size(p->unit >= 0 ? (p->rows + 1) / 2 : p->rows, p->columns);
+	if (!p->matrix)
+		return true;
+	if (p->unit >= 0)
+		vae_pack_int16(room, values + p->offset, p->rows, p->columns);
+	else
+		vae_pack(room, values + p->offset, p->rows, p->columns, p->columns, 1);
+	return !memcmp(room, m->weights.packed + p->packed, floats * sizeof *room);
 }
 
 static void test_round_trip(const char *line)
@@ -152,14 +175,10 @@ static void test_round_trip(const char *line)
 		   "logistic function");
 		float *packed = aligned_alloc(VAE_ALIGN, (nets->params.packed_total * 4 + VAE_ALIGN - 1) /
 		                                             VAE_ALIGN * VAE_ALIGN);
+		bool same_packed = true;
 		for (int i = 0; i < nets->params.count; i++)
-			if (nets->params.list[i].matrix) {
-				const struct vae_param *p = &nets->params.list[i];
-				vae_pack(packed + p->packed, loaded + p->offset, p->rows, p->columns, p->columns,
-				         1);
-			}
-		ok(!memcmp(packed, m->weights.packed, 4 * nets->params.packed_total),
-		   "matrices are packed");
+			same_packed &= packed_as(m, packed, &nets->params.list[i], loaded);
+		ok(same_packed, "matrices are packed");
 		free(packed);
 
 		FILE *f = fopen(again, "wb");
@@ -269,6 +288,40 @@ static void test_means(void)
 	spill(path, b.data, b.size);
 	ok(refused(path, VAE_EMODEL, "no tensor dec.means.bias"), "weights without biases");
 	free(b.data);
+	free(values);
+	vae_nets_free(nets);
+}
+
+/* Tests that integers are refused whose products could overflow, by reader and writer. */
+static void test_integers(void)
+{
+	struct vae_nets *nets = nets_of(SMALL_PHOTO " arith=int16");
+	const struct vae_param *p = &nets->params.list[vae_param_find(&nets->params, "dec.in.weight")];
+	const char *path = in_folder("integers.safetensors");
+	float *values = values_new(nets, 9), *column = values + p->offset + 3;
+	struct vae_model *m = NULL;
+	uint32_t left = VAE_INT16_SUM;
+	for (size_t i = 0; i < p->rows; i++, column += p->columns) {
+		*column = left < INT16_MAX ? (float)left : INT16_MAX;
+		left -= (uint32_t)*column;
+	}
+	for (int over = 0; over < 2; over++) {
+		values[p->offset + (p->rows - 1) * p->columns + 3] = (float)-over;
+		int rc = write_model(path, nets, values, NULL);
+		ok(!rc && !vae_model_load(&m, path, &error) &&
+		       !vae_model_prepare(m, ALL_PARTS & ~(1u << VAE_SYNTHESIS), &error),
+		   "written, loaded");
+		rc = vae_model_prepare(m, 1u << VAE_SYNTHESIS, &error);
+		ok(over ? rc == VAE_EMODEL && strstr(error.text, "tensor dec.in.weight: the magnitudes")
+		        : !rc,
+		   "a column that sums up to %d: %s", VAE_INT16_SUM + over, rc ? error.text : "taken");
+		vae_model_free(m);
+		m = NULL;
+	}
+	values[p->offset] = 32768;
+	ok(write_model(path, nets, values, NULL) == VAE_EMODEL &&
+	       strstr(error.text, "tensor dec.in.weight: number 0"),
+	   "not written: %s", error.text);
 	free(values);
 	vae_nets_free(nets);
 }
@@ -758,8 +811,9 @@ int main(void)
 	if (!mkdtemp(folder) || vae_cdfs_make(&cdfs, NULL, &error))
 		return 1;
 	test_round_trip("mlp width=4 height=3 hidden1=5 hidden2=3 z=2 knots=2");
-	test_round_trip("photo enc=16 enc_blocks=1 y=6 hyper=16 ctx=16 z=3 dec=16 dec_blocks=1 grid=48 "
-	                "grid_layers=1 knots=3");
+	test_round_trip(SMALL_PHOTO);
+	test_round_trip(SMALL_PHOTO " arith=int16");
+	test_integers();
 	test_sensitivity();
 	test_means();
 	test_parts();

@@ -278,6 +278,7 @@ int main(void)
 	test_hostile("prior.z.mean", TOY_PHOTO);
 	test_hostile("prior.ctx.head.weight", TOY_PHOTO);
 	test_hostile("prior.ctx3.head.weight", TOY_STEPS);
+	test_hostile("prior.hs.head.unit", TOY_INT16);
 	test_hostile("prior.gain", TOY_MLP);
 	toy_free(photo);
 	toy_free(four);

@@ -245,7 +245,8 @@ int main(void)
 	                                    "photo enc=16 enc_blocks=3 y=6 hyper=16 ctx=16 z=4 dec=16 "
 	                                    "dec_blocks=2 grid=48 grid_layers=3 ctx_blocks=1 knots=2",
 	                                    "photo enc=24 enc_blocks=1 y=4 hyper=16 ctx=16 z=4 dec=16 "
-	                                    "dec_blocks=1 grid=64 grid_layers=5 ctx_blocks=1 knots=2"};
+	                                    "dec_blocks=1 grid=64 grid_layers=5 ctx_blocks=1 knots=2",
+	                                    TOY_INT16};
 	static const struct {
 		size_t height, width;
 	} sizes[] = {{1, 1},     {1, 300},  {200, 1},   {16, 16},  {17, 15},

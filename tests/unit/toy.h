@@ -15,11 +15,21 @@
 	"ctx_blocks=1 knots=2"
 /* four steps; contexts of another width than the hyperprior's */
 #define TOY_STEPS TOY_PHOTO " steps=4 ctx=20"
+#define TOY_INT16 TOY_STEPS " arith=int16"
 #define TOY_MLP   "mlp width=7 height=9 hidden1=12 hidden2=10 z=6 knots=3"
 
 static float toy_between(struct vae_random *r, float low, float high)
 {
 	return low + (high - low) * vae_random_uniform(r);
+}
+
+/* Returns what an integer is worth where the largest ones are worth what a float matrix reaches. */
+static float toy_unit(const struct vae_nets *nets, int unit)
+{
+	for (const struct vae_param *p = nets->params.list;; p++)
+		if (p->unit == unit)
+			return sqrtf(3.0f / (float)p->rows) *
+			       fmaxf((float)p->rows / VAE_INT16_SUM, 1.0f / INT16_MAX);
 }
 
 /* Fills ranges that keep activations near 1 and give symbols of all sizes. */
@@ -45,9 +55,20 @@ static void toy_fill(struct vae_model *m)
 			reach = 0.6f;
 		} else if (!strcmp(p->name, "prior.z.left") || !strcmp(p->name, "prior.z.up")) {
 			reach = 0.5f;
+		} else if (p->unit >= 0) { /* integers, whose units bring them back to where floats are */
+			reach = (float)VAE_INT16_SUM / (float)p->rows;
+			reach = reach < INT16_MAX ? reach : INT16_MAX;
+		} else if (strstr(p->name, ".factor")) {
+			centre = 10;
+			reach = 1;
+		} else if (strstr(p->name, ".unit")) {
+			centre = toy_unit(m->nets, i);
+			reach = 0.1f * centre;
 		}
 		for (size_t k = 0; k < p->rows * p->columns; k++)
 			v[k] = centre + toy_between(&r, -reach, reach);
+		for (size_t k = 0; p->unit >= 0 && k < p->rows * p->columns; k++)
+			v[k] = truncf(v[k]);
 	}
 	vae_weights_pack(&m->weights, &m->nets->params);
 }

@@ -1,0 +1,259 @@
+/* The products of integer models, compiled once for each instruction set (see simd.h), and once
+ * more for those that have VNNI. Sums are exact, so that their order means nothing; the build with
+ * one lane is the definition. */
+#include "kernel/kernel.h"
+#include "base/bytes.h"
+#include "base/minmax.h"
+
+#include "kernel/loops.h"
+#include "kernel/simd.h"
+
+#if !defined VAE_VNNI || defined __AVXVNNI__ || defined __AVX512VNNI__
+
+/* Where the pairs of the columns from j start. */
+INLINE const int16_t *strip(const struct vae_gemm *g, size_t j)
+{
+	const int16_t *pairs = (const void *)g->b;
+	return pairs + j / VAE_PANEL * VAE_PANEL * ((g->k + 1) / 2 * 2) + j % VAE_PANEL * 2;
+}
+
+#if LANES == 1
+
+#include "base/round.h"
+
+static int16_t rounded(float v)
+{
+	v = vec_max(v, -VAE_INT16_MOST);
+	return (int16_t)vae_round_half_even(vec_min(v, VAE_INT16_MOST));
+}
+
+static void gemm(const struct vae_gemm *g)
+{
+	int16_t *a = (void *)g->room;
+	for (size_t i = 0; i < g->m; i++) {
+		for (size_t p = 0; p < g->k; p++)
+			a[p] = rounded(g->a[i * g->a_row + p] * g->factor);
+		for (size_t j0 = 0; j0 < g->n; j0 += VAE_PANEL) {
+			const int16_t *b = strip(g, j0);
+			int32_t sum[VAE_PANEL] = {0};
+			for (size_t p = 0; p < g->k; p++)
+				for (size_t j = 0; j < VAE_PANEL; j++)
+					sum[j] += a[p] * b[(p / 2 * VAE_PANEL + j) * 2 + p % 2];
+			for (size_t j = 0; j < vae_min(g->n - j0, VAE_PANEL); j++) {
+				float v = (float)sum[j] * g->unit[j0 + j];
+				v += g->bias[j0 + j];
+				v = g->slope == 1 || v > 0 ? v : v * g->slope;
+				g->c[i * g->c_row + j0 + j] =
+					g->residual ? v + g->residual[i * g->residual_row + j0 + j] : v;
+			}
+		}
+	}
+}
+
+#else
+
+/* As in kernels.c: a tile of ROWS x VECTORS registers holds the sums of ROWS x WIDTH outputs; each
+ * step multiplies a pair of each of its rows by a row of pairs of b. The rows of a are rounded into
+ * room first, as many as it holds and at most BLOCK_ROWS, so that they stay in the second-level
+ * cache. */
+#if defined VAE_ISA_avx512
+#define ROWS    12
+#define VECTORS 2
+#elif defined VAE_ISA_avx2
+#define ROWS    6
+#define VECTORS 2
+#else
+#define ROWS    6
+#define VECTORS 4
+#endif
+#define WIDTH      (VECTORS * LANES)
+#define BLOCK_ROWS (96 / ROWS * ROWS)
+
+/* The pairs of a row of a, which whole vectors hold. */
+INLINE size_t pairs_up(const struct vae_gemm *g)
+{
+	return ((g->k + 1) / 2 + LANES - 1) / LANES * LANES;
+}
+
+INLINE vec bounded(vec v, vec factor)
+{
+	v = vec_max(vec_mul(v, factor), vec_all(-VAE_INT16_MOST));
+	return vec_min(v, vec_all(VAE_INT16_MOST));
+}
+
+/* Rounds rows of a, and fills them up with 0, as the last tile with rows of 0. */
+static void take_rows(int16_t *packed, const struct vae_gemm *g, size_t i0, size_t rows)
+{
+	vec factor = vec_all(g->factor);
+	for (size_t i = 0; i < (rows + ROWS - 1) / ROWS * ROWS; i++) {
+		const float *a = g->a + (i0 + i) * g->a_row;
+		size_t k = i < rows ? g->k : 0, p = 0;
+		for (; p + 2 * LANES <= k; p += 2 * LANES)
+			ivec_store(packed + p, ivec_round(bounded(vec_load(a + p), factor),
+			                                  bounded(vec_load(a + p + LANES), factor)));
+		for (; p < 2 * pairs_up(g); p += 2 * LANES) {
+			float rest[2 * LANES] = {0};
+			if (p < k)
+				memcpy(rest, a + p, (k - p) * sizeof *rest);
+			ivec_store(packed + p, ivec_round(bounded(vec_load(rest), factor),
+			                                  bounded(vec_load(rest + LANES), factor)));
+		}
+		packed += 2 * pairs_up(g);
+	}
+}
+
+/* The sums to outputs of a row. */
+INLINE void put(const struct vae_gemm *g, ivec sum, size_t i, size_t j, size_t count)
+{
+	vec v = vec_mul(ivec_floats(sum), vec_get(g->unit + j, count));
+	v = vec_add(v, vec_get(g->bias + j, count));
+	if (g->slope != 1)
+		v = vec_positive(v, v, vec_mul(v, vec_all(g->slope)));
+	if (g->residual)
+		v = vec_add(v, vec_get(g->residual + i * g->residual_row + j, count));
+	vec_put(g->c + i * g->c_row + j, v, count);
+}
+
+/* The tile at (i, j), ROWS x vectors LANES outputs. ahead: its share of the next strip of b, to be
+ * fetched. whole: all of its outputs are there. vectors and whole are constants where this is
+ * inlined. */
+INLINE void tile(const struct vae_gemm *g, const size_t vectors, const bool whole, const int16_t *a,
+                 const int16_t *b, const int16_t *ahead, size_t i, size_t j)
+{
+	ivec sum[ROWS][VECTORS];
+	UNROLL
+	for (size_t r = 0; r < ROWS; r++)
+		UNROLL
+	for (size_t v = 0; v < vectors; v++)
+		sum[r][v] = ivec_zero();
+
+	/* One pointer for three rows: twelve would not fit the integer registers. */
+	size_t a_row = 2 * pairs_up(g);
+	const int16_t *row[(ROWS + 2) / 3];
+	UNROLL
+	for (size_t r = 0; r < ROWS; r += 3)
+		row[r / 3] = a + r * a_row;
+	for (size_t p = 0; p < (g->k + 1) / 2; p++) {
+		ivec y[VECTORS];
+		UNROLL
+		for (size_t v = 0; v < vectors; v++)
+			y[v] = ivec_load(b + 2 * v * LANES);
+		b += 2 * VAE_PANEL;
+		__builtin_prefetch(ahead, 0, 2);
+		ahead += 2 * VAE_PANEL * ROWS / BLOCK_ROWS;
+		UNROLL
+		for (size_t r = 0; r < ROWS; r++) {
+			ivec x = ivec_pair(row[r / 3] + r % 3 * a_row);
+			UNROLL
+			for (size_t v = 0; v < vectors; v++)
+				sum[r][v] = ivec_dot(sum[r][v], x, y[v]);
+		}
+		UNROLL
+		for (size_t r = 0; r < ROWS; r += 3)
+			row[r / 3] += 2;
+	}
+
+	UNROLL
+	for (size_t r = 0; r < ROWS; r++)
+		UNROLL
+	for (size_t v = 0; v < vectors; v++) {
+		size_t at = j + v * LANES;
+		if (whole)
+			put(g, sum[r][v], i + r, at, LANES);
+		else if (i + r < g->m && at < g->n)
+			put(g, sum[r][v], i + r, at, vae_min(g->n - at, LANES));
+	}
+}
+
+#define TILE(name, vectors, whole)                                                               \
+	static __attribute__((noinline)) void name(const struct vae_gemm *g, const int16_t *a,       \
+	                                           const int16_t *b, const int16_t *ahead, size_t i, \
+	                                           size_t j)                                         \
+	{                                                                                            \
+		tile(g, vectors, whole, a, b, ahead, i, j);                                              \
+	}
+TILE(whole_tile, VECTORS, true)
+TILE(edge_tile, VECTORS, false)
+TILE(narrow_tile, 1, false)
+
+static void gemm(const struct vae_gemm *g)
+{
+	int16_t *packed = (void *)g->room;
+	size_t room = 2 * VAE_GEMM_ROOM / (2 * pairs_up(g) + !g->k) / ROWS * ROWS,
+		   block = vae_min(room, BLOCK_ROWS);
+	for (size_t i0 = 0; i0 < g->m; i0 += block) {
+		size_t rows = vae_min(block, g->m - i0);
+		take_rows(packed, g, i0, rows);
+		for (size_t j = 0; j < g->n; j += WIDTH) {
+			const int16_t *b = strip(g, j), *next = j + WIDTH < g->n ? strip(g, j + WIDTH) : b;
+			for (size_t i = 0; i < rows; i += ROWS)
+				(i + ROWS <= rows && j + WIDTH <= g->n ? whole_tile
+				 : g->n - j > LANES                    ? edge_tile
+				                                       : narrow_tile)(
+					g, packed + i * 2 * pairs_up(g), b,
+					next + i * (g->k + 1) / 2 * 2 * VAE_PANEL / BLOCK_ROWS, i0 + i, j);
+		}
+	}
+}
+
+#endif
+
+/* Two rows of a panel, the columns' magnitudes added up; odd: NULL where k is. */
+INLINE void pair_up(int16_t *packed, uint32_t *sum, const uint8_t *even, const uint8_t *odd,
+                    const size_t columns)
+{
+	uint16_t row[2][VAE_PANEL] = {{0}};
+	memcpy(row[0], even, columns * sizeof **row);
+	if (odd)
+		memcpy(row[1], odd, columns * sizeof **row);
+	EACH
+	for (size_t i = 0; i < VAE_PANEL; i++) {
+		uint16_t a = row[0][i], b = row[1][i];
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+		a = (uint16_t)(a >> 8 | a << 8);
+		b = (uint16_t)(b >> 8 | b << 8);
+#endif
+		packed[2 * i] = (int16_t)a;
+		packed[2 * i + 1] = (int16_t)b;
+		sum[i] += (uint32_t)((int16_t)a < 0 ? -(int16_t)a : (int16_t)a) +
+		          (uint32_t)((int16_t)b < 0 ? -(int16_t)b : (int16_t)b);
+	}
+}
+
+static bool pack(float *packed, const uint8_t *source, size_t k, size_t n)
+{
+	int16_t *pairs = (void *)packed;
+	uint32_t most = 0;
+	for (size_t j = 0; j < n; j += VAE_PANEL) {
+		uint32_t sum[VAE_PANEL] = {0};
+		for (size_t p = 0; p < k; p += 2, pairs += 2 * VAE_PANEL) {
+			const uint8_t *even = source + 2 * (p * n + j), *odd = p + 1 < k ? even + 2 * n : NULL;
+			if (n - j >= VAE_PANEL)
+				pair_up(pairs, sum, even, odd, VAE_PANEL);
+			else
+				pair_up(pairs, sum, even, odd, n - j);
+		}
+		for (size_t i = 0; i < VAE_PANEL; i++)
+			most = vae_max(most, sum[i]);
+	}
+	return most <= VAE_INT16_SUM;
+}
+
+#ifndef VAE_VNNI
+extern const struct vae_int16 TABLE(vae_int16); /* named by dispatch.c alone */
+const struct vae_int16 TABLE(vae_int16) = {
+	.kind = (enum vae_int16_kind)ISA, .gemm = gemm, .pack = pack};
+#else
+static const struct vae_int16 by_vnni = {
+	.kind = LANES == 16 ? VAE_INT16_AVX512_VNNI : VAE_INT16_AVX_VNNI, .gemm = gemm, .pack = pack};
+#define VNNI &by_vnni
+#endif
+
+#else
+#define VNNI NULL /* the compiler does not know the instruction */
+#endif
+
+#ifdef VAE_VNNI
+extern const struct vae_int16 *const TABLE_NAME(TABLE(vae_int16), vnni); /* likewise */
+const struct vae_int16 *const TABLE_NAME(TABLE(vae_int16), vnni) = VNNI;
+#endif
