@@ -38,6 +38,9 @@ struct vae_train_options {
 	/* Keys of arch, KEY=N ..., with more blocks and layers than init has: the new ones start as the
 	 * identity. NULL: init's network. Ignored if resume finds a checkpoint. */
 	const char *grow;
+	/* Round the products of init's decoder to integers, arith=int16 of vae-model(5), scaled by the
+	 * training pictures. Needs init in float32, and steps 0. */
+	bool int16;
 	/* File written every checkpoint_minutes, at a stop and at the end; NULL: none. */
 	const char *checkpoint;
 	bool resume;               /* start from the checkpoint if that file exists */

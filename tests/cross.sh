@@ -17,7 +17,7 @@ B=$(realpath -m "${B:-build}")
 JOBS=${JOBS:-2}
 read -ra machines <<<"${VAE_TEST_CROSS:-arm64 s390x}"
 libraries=(libnetpbm-dev libzstd-dev libjansson-dev libxxhash-dev)
-models=(tiny)
+models=(tiny tiny-int16)
 for model in models/*.safetensors; do models+=("$(basename "$model" .safetensors)"); done
 
 # The machine's other names, by Debian's name, and its kernels.

@@ -61,6 +61,7 @@ enum {
 	KEY_RECOLOUR,
 	KEY_SYNTHESIS,
 	KEY_GROW,
+	KEY_ARITH,
 	KEY_FULL,
 	KEY_SIZE /* the first of the network's sizes; the others count from here */
 };
@@ -88,6 +89,7 @@ static const struct {
 static const struct cli_option rows[] = {
 	{'m', "init", "NAME|FILE", "start from this model"},
 	{KEY_GROW, "grow", "KEYS", "add blocks to that model: KEY=N, see vae-model(5)"},
+	{KEY_ARITH, "arith", "float32|int16", "int16: round that model's products, for decoders"},
 	{KEY_ARCH, "arch", "ARCH", "photo (default), mlp, or a whole architecture line"},
 	{KEY_SIZE + 0, "enc", "N", NULL},
 	{KEY_SIZE + 1, "enc-blocks", "N", NULL},
@@ -197,6 +199,7 @@ static bool parse_train(struct vae_train_options *t, int key)
 	case KEY_RECOLOUR: t->recolour = cli_real(0, 1); break;
 	case KEY_SYNTHESIS: t->synthesis = true; break;
 	case KEY_GROW: t->grow = cli_text(); break;
+	case KEY_ARITH: t->int16 = cli_choice(); break;
 	case KEY_PRECISION: t->precision = cli_choice(); break;
 	case KEY_SEED: t->seed = cli_whole(0, UINT64_MAX); break;
 	case KEY_CHECKPOINT: t->checkpoint = cli_text(); break;
@@ -220,6 +223,8 @@ static void finish_train(struct vae_train_options *t, const struct options *o, b
 		t->minutes = 0;
 	if (!t->steps && !t->minutes && !(steps && o->init))
 		cli_usage(steps ? "--steps 0 needs --init MODEL" : "--steps N or --minutes X is required");
+	if (t->int16 && (!o->init || t->steps || t->minutes > 0))
+		cli_usage("--arith int16 needs --init MODEL and --steps 0");
 	if (t->resume && !t->checkpoint)
 		cli_usage("--resume needs --checkpoint FILE");
 	if (t->patch % 64)

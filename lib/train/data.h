@@ -38,6 +38,7 @@ uint64_t vae_data_hash(const struct vae_data *data);
 #define VAE_STREAM_VALIDATION  (UINT64_MAX - 1)
 #define VAE_STREAM_SENSITIVITY (UINT64_MAX - 2)
 #define VAE_STREAM_TABLES      (UINT64_MAX - 3)
+#define VAE_STREAM_RANGES      (UINT64_MAX - 4)
 
 /* Draws a random size x size patch in one of the eight orientations: size x size x channels,
  * samples / 255 - offset. Pictures are weighted by their pixels after reduction. The factor is

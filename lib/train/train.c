@@ -14,6 +14,7 @@
 #include "train/checkpoint.h"
 #include "train/data.h"
 #include "train/grow.h"
+#include "train/integer.h"
 #include "train/means.h"
 #include "train/ranks.h"
 #include "train/recolour.h"
@@ -169,6 +170,9 @@ static int check_options(const struct vae_train_options *o, struct vae_error *er
 		                "a synthesis learns alone from an initial model as it is, in one run");
 	if (o->grow && !o->init)
 		return vae_fail(error, VAE_EARG, "only an initial model can grow");
+	if (o->int16 && (!o->init || o->grow || o->resume))
+		return vae_fail(error, VAE_EARG,
+		                "only an initial model, as it stands, is rounded to integers");
 	if (o->precision < VAE_PRECISION_AUTO || o->precision > VAE_PRECISION_BF16)
 		return vae_fail(error, VAE_EARG, "unknown precision %d", o->precision);
 	if (!(o->checkpoint_minutes >= 0) || isnan(o->minutes) || !(o->lambda_min >= 0) ||
@@ -199,6 +203,13 @@ static int choose_arch(struct vae_trainer *t, const struct vae_checkpoint_head *
 	     (vae_arch_change(&arch, o->grow, error) ||
 	      vae_grow_check(&init->nets->arch, &arch, error))))
 		return VAE_EARG;
+	if (o->int16 && (arch.kind != VAE_ARCH_PHOTO || arch.arith != VAE_ARITH_FLOAT32))
+		return vae_fail(error, VAE_EARG, "only a photo network in float32 is rounded to integers");
+	arch.arith = o->int16 ? VAE_ARITH_INT16 : arch.arith;
+	if (arch.arith == VAE_ARITH_INT16 && (o->steps || o->minutes > 0))
+		return vae_fail(
+			error, VAE_EARG,
+			"a network of integers is not trained, but made of a trained one in float32");
 	if (!head && !init && o->lambda_max > 0) {
 		arch.lambda_min = o->lambda_min;
 		arch.lambda_max = o->lambda_max;
@@ -269,7 +280,7 @@ static int load_start(struct vae_trainer *t, const struct vae_checkpoint_head *h
 		t->earlier_seconds = head->seconds;
 		t->skipped = head->skipped;
 		t->started = leads(&t->options); /* the other ranks receive them in begin */
-	} else if (init && !t->options.grow) {
+	} else if (init && !t->options.grow && !t->options.int16) {
 		int rc = vae_model_values(init, t->weights.value, error);
 		if (rc)
 			return rc;
@@ -730,6 +741,16 @@ static bool finished(const struct vae_trainer *t)
 	       (o->minutes > 0 && t->run_seconds >= 60 * o->minutes);
 }
 
+/* Makes the weights of a network that is new, larger than the initial model, or in integers. */
+static int first_weights(struct vae_trainer *t, struct vae_error *error)
+{
+	if (t->options.int16)
+		return vae_integer(t->nets, t->weights.value, t->init, &t->data, (uint32_t)t->options.patch,
+		                   t->options.seed, error);
+	int rc = vae_start(t->nets, &t->data, t->options.seed, t->weights.value, &t->start_psnr, error);
+	return !rc && t->init ? vae_grow(t->nets, t->weights.value, t->init, error) : rc;
+}
+
 /* Makes or reads the first weights on rank 0, and sends its whole state to all ranks. */
 static int begin(struct vae_trainer *t, struct vae_error *error)
 {
@@ -744,9 +765,7 @@ static int begin(struct vae_trainer *t, struct vae_error *error)
 	                            "pictures", error)
 	           : 0;
 	if (!rc && !t->started && leads(&t->options)) {
-		rc = vae_start(t->nets, &t->data, t->options.seed, t->weights.value, &t->start_psnr, error);
-		if (!rc && t->init)
-			rc = vae_grow(t->nets, t->weights.value, t->init, error);
+		rc = first_weights(t, error);
 		memcpy(o->average, t->weights.value, o->size * sizeof(float));
 	}
 	if (!rc)
@@ -950,6 +969,39 @@ out:
 	return rc;
 }
 
+/* Writes the integers made of init with what init holds besides weights, and says in its training
+ * what they came to. */
+static int save_integers(const struct vae_trainer *t, FILE *file, struct vae_error *error)
+{
+	const struct vae_model *init = t->init;
+	struct vae_metadata metadata = init->metadata;
+	const char *learned = vae_model_metadata(init, "training");
+	const struct vae_objective_sums *v = &t->last_valid;
+	char figures[120] = "", *text = NULL;
+	float *means = NULL;
+	if (v->samples > 0)
+		vae_text(figures, sizeof figures, ", validation loss %.4f, %.4f bpp, %.2f dB",
+		         v->loss / v->samples, v->bpp / v->samples, decibels(v->mse / v->samples));
+	int rc = vae_model_prepare(init, 1u << VAE_H_S | 1u << VAE_H_A, error);
+	if (!rc && init->means &&
+	    !(rc = vae_alloc_raw(&means, ((size_t)t->nets->arch.y + 1) * VAE_MEANS, sizeof *means,
+	                         error)))
+		rc = vae_model_means(init, means, error);
+	size_t room = strlen(learned ? learned : "") + sizeof figures + 40;
+	if (!rc && !(rc = vae_alloc_raw(&text, room, 1, error))) {
+		snprintf(text, room, "%s%srounded to integers%s", learned ? learned : "",
+		         learned ? "; " : "", figures);
+		for (int i = 0; i < metadata.count; i++)
+			if (!strcmp(metadata.key[i], "training"))
+				metadata.value[i] = text;
+		rc = vae_model_write(file, t->nets, t->optimiser.average, &init->cdfs, NULL,
+		                     init->sensitivity, means, &metadata, error);
+	}
+	free(means);
+	free(text);
+	return rc;
+}
+
 int vae_trainer_save(struct vae_trainer *t, FILE *file, struct vae_error *error)
 {
 	char *text = NULL, share[32];
@@ -957,6 +1009,8 @@ int vae_trainer_save(struct vae_trainer *t, FILE *file, struct vae_error *error)
 	float *sigmoid = NULL, *sensitivity = NULL, *means = NULL;
 	if (!t->started)
 		return vae_fail(error, VAE_EARG, "nothing was trained yet: there are no weights to save");
+	if (t->options.int16)
+		return save_integers(t, file, error);
 	int rc = vae_cdfs_make(&cdfs, NULL, error);
 	if (!rc && !is_photo(t) && !(rc = vae_alloc(&sigmoid, VAE_SIGMOID_KNOTS, sizeof(float), error)))
 		vae_sigmoid_make(sigmoid);

@@ -25,8 +25,8 @@ check() {
 
 golden() {
 	local line threads
-	needs_isa "$2"
-	export VAE_CPU=$2 VAE_MODEL_PATH=$DATA:$ROOT/models
+	[ -z "${2-}" ] || needs_isa "$2"
+	export VAE_CPU=${2-} VAE_MODEL_PATH=$DATA:$ROOT/models
 	[ -s "$GOLDEN/$1.sums" ] || fail "no golden files of $1"
 	for threads in 1 2; do
 		while read -ra line; do check "$1" "$threads" "${line[@]}"; done <"$GOLDEN/$1.sums"
@@ -37,6 +37,12 @@ golden() {
 @test "tiny: avx2" { golden tiny avx2; }
 @test "tiny: avx512" { golden tiny avx512; }
 @test "tiny: neon" { golden tiny neon; }
+
+@test "tiny-int16: scalar" { golden tiny-int16 scalar; }
+@test "tiny-int16: avx2" { golden tiny-int16 avx2; }
+@test "tiny-int16: avx512" { golden tiny-int16 avx512; }
+@test "tiny-int16: neon" { golden tiny-int16 neon; }
+@test "tiny-int16: whatever runs fastest" { golden tiny-int16; }
 
 # Each of them; without any, the pattern itself is a model that has no golden files.
 photos() {

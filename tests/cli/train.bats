@@ -137,6 +137,28 @@ has_bf16() { grep -q avx512_bf16 /proc/cpuinfo; }
 	fails 2 "no key" vae-train --init tiny --grow depth=9 --steps 1 -o none "$X/photo.ppm"
 }
 
+@test "--arith int16: a trained model in integers, nearly as good, to the same bytes by every instruction set" {
+	local cpu mse
+	vae-train --init tiny --arith int16 --steps 0 --patch 64 --valid "$X/valid.ppm" -T 1 --quiet -o int16 "$X/photo.ppm"
+	vae-train --init tiny --arith int16 --steps 0 --patch 64 --valid "$X/valid.ppm" -T 2 --quiet -o again "$X/photo.ppm"
+	same_weights int16 again
+	vae-stat --json int16 | json_is '$j->[0]{architecture} =~ / arith=int16$/ && $j->[0]{training} =~ /rounded to integers, validation loss/'
+	for model in tiny ./int16; do
+		vae-enc -m "$model" -q 80 "$X/photo.ppm" | vae-quant -m "$model" >"${model#./}.lat"
+		vae-dec -m "$model" "${model#./}.lat" >"${model#./}.ppm"
+		mse+=" $(vae-stat --json -r "$X/photo.ppm" "${model#./}.ppm" | perl -MJSON::PP -0 -ne 'print decode_json($_)->[0]{mse}') $(wc -c <"${model#./}.lat")"
+	done
+	awk '{ exit !($3 < 1.002 * $1 && $4 < 1.005 * $2) }' <<<"$mse" || fail "mse and bytes, float and int16:$mse"
+	for cpu in scalar avx2 avx512 neon; do
+		! runs "$cpu" || VAE_CPU=$cpu vae-dec -m ./int16 int16.lat | cmp - int16.ppm
+	done
+	vae-enc -m ./int16 -q 80 --refine 3 "$X/x.ppm" | vae-quant -m ./int16 | vae-dec -m ./int16 >refined.ppm
+	fails 2 "--arith int16 needs --init MODEL and --steps 0" vae-train --init tiny --arith int16 --steps 1 -o none "$X/photo.ppm"
+	fails 2 "is not trained" vae-train --init ./int16 --steps 1 -o none "$X/photo.ppm"
+	fails 2 "only a photo network in float32" vae-train --init ./int16 --arith int16 --steps 0 -o none "$X/photo.ppm"
+	fails 2 "only an initial model, as it stands" vae-train --init tiny --grow dec_blocks=2 --arith int16 --steps 0 -o none "$X/photo.ppm"
+}
+
 @test "--full takes images as they stand, --recolour changes what is learned and is drawn again the same" {
 	vary() { vae-train --init tiny --batch 1 --patch 64 --steps 3 --warmup 1 --seed 3 -T 1 --quiet "$@"; }
 	vary --reduce 0.5:0.7 --full "$X/photo.ppm" -o full "$X/photo.ppm"

@@ -20,6 +20,7 @@ def fma(a, b, c):
     if e and not struct.unpack("<Q", struct.pack("<d", s))[0] & 1:
         s = nextafter(s, inf if e > 0 else -inf)
     return f32(s)
+def times_plus(m, a, b, c): return f32(f32(a * b) + c) if m.integer else fma(a, b, c)
 def half_even(x): return round(x)
 
 class Model:
@@ -33,11 +34,12 @@ class Model:
         m.t = {}
         for k, v in h.items():
             lo, hi = v["data_offsets"]
-            c = {"F16": "e", "F32": "f", "I32": "i", "U16": "H"}[v["dtype"]]
+            c = {"F16": "e", "F32": "f", "I16": "h", "I32": "i", "U16": "H"}[v["dtype"]]
             raw = b[8 + n + lo:8 + n + hi]
             m.t[k] = list(struct.unpack("<%d%s" % (len(raw) // struct.calcsize("<" + c), c), raw))
         m.shape = {k: v["shape"] for k, v in h.items()}
         m.bounds = m.t["prior.scales.bound"]
+        m.integer = m.a.get("arith") == "int16"
         m.first = [sum(2 * x + 2 for x in m.bounds[:i]) for i in range(64)]
     def i(m, k): return int(m.a[k])
     def at(m, name, q):
@@ -51,7 +53,23 @@ class A:  # rows x columns cells
     def __init__(s, r, c, cells): s.r, s.c, s.v = r, c, cells
 def act(v, s): return v if v > 0 else f32(v * s)
 LEAK = float.fromhex("0x1.99999ap-4")
+def whole(v, f):
+    v = f32(v * f)
+    v = v if v > -16383 else -16383.0
+    return half_even(v if v < 16383 else 16383.0)
+def products(m, x, name, q):  # arith=int16
+    W, b, u = m.t[name + ".weight"], m.t[name + ".bias"], m.t[name + ".unit"]
+    f = power(m.at(name + ".factor", q)[0])
+    u = [f32(v / f) for v in u]
+    n = len(b)
+    for cell in x.v:
+        a = [whole(v, f) for v in cell]
+        yield [f32(f32(f32(sum(v * W[p * n + j] for p, v in enumerate(a))) * u[j]) + b[j]) for j in range(n)]
 def linear(m, x, name, slope=None, residual=None):
+    if m.integer:
+        out = [[act(v, slope) if slope is not None else v for v in cell] for cell in products(m, x, name, m.quality)]
+        if residual: out = [[f32(v + w) for v, w in zip(*pair)] for pair in zip(out, residual.v)]
+        return A(x.r, x.c, out)
     W, b = m.t[name + ".weight"], m.t[name + ".bias"]
     n = len(b)
     out = []
@@ -78,7 +96,7 @@ def depthwise(m, x, name):
                     for j in range(3):
                         rr, qq = r + i - 1, q + j - 1
                         s = x.v[rr * x.c + qq][c] if 0 <= rr < x.r and 0 <= qq < x.c else 0.0
-                        v = fma(s, w[(3 * i + j) * C + c], v)
+                        v = times_plus(m, s, w[(3 * i + j) * C + c], v)
                 o.append(v)
             out.append(o)
     return A(x.r, x.c, out)
@@ -132,11 +150,11 @@ def synthesis(m, y, q, H, W):
     def cell(k): return steer.v[(k // g.c // 4) * steer.c + k % g.c // 4]
     for i in range(L):
         a = 3 * G * i
-        h = A(g.r, g.c, [[fma(v, f32(1 + cell(k)[a + n]), cell(k)[a + G + n]) for n, v in enumerate(x)] for k, x in enumerate(g.v)])
+        h = A(g.r, g.c, [[times_plus(m, v, f32(1 + cell(k)[a + n]), cell(k)[a + G + n]) for n, v in enumerate(x)] for k, x in enumerate(g.v)])
         h = depthwise(m, h, "dec.grid%d.dw" % i)
         h = linear(m, h, "dec.grid%d.w1" % i, LEAK)
         h = linear(m, h, "dec.grid%d.w2" % i)
-        g = A(g.r, g.c, [[fma(h.v[k][n], f32(1 + cell(k)[a + 2 * G + n]), v) for n, v in enumerate(x)] for k, x in enumerate(g.v)])
+        g = A(g.r, g.c, [[times_plus(m, h.v[k][n], f32(1 + cell(k)[a + 2 * G + n]), v) for n, v in enumerate(x)] for k, x in enumerate(g.v)])
     return d2s(linear(m, g, "dec.out"), 4, H, W)
 def means(m, y, q, H, W): return d2s(linear(m, gain(m, y, "dec.gain_y", q), "dec.means"), 2, H, W)
 
@@ -226,6 +244,7 @@ def main():
 def picture(m, b, at):
     magic, ver, method, ft, cell, mid, W, H, maxval, q, Y, csum = struct.unpack("<4sBBBBQIIHHHI", b[at:at + 34])
     assert magic == b"VAEC" and (ver, method, q, Y, mid) == (2, 0, 0, 0, 0) or ver == 1 and "%016x" % mid == m.meta["id"]
+    m.quality = q
     fmt, tup, at = ft >> 4, ft & 15, at + 34
     R, Q = up(H, 1 << cell), up(W, 1 << cell)
     w = 2 if maxval > 255 else 1
