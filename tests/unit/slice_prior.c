@@ -117,7 +117,8 @@ static void test_round_trip(const struct vae_model *m, size_t rows, size_t colum
 static void test_choice(const struct vae_model *m)
 {
 	struct vae_prior prior = prior_of(m, 20000);
-	struct vae_symbols plain = {0}, chosen = {.keep = VAE_KEEP_ANSWERS}, back = {.keep = VAE_KEEP_ANSWERS};
+	struct vae_symbols plain = {0}, chosen = {.keep = VAE_KEEP_ANSWERS},
+					   back = {.keep = VAE_KEEP_ANSWERS};
 	struct vae_choice choice = {0};
 	struct vae_buffer buffer = {0};
 	size_t rows = 9, columns = 6, channels = 8, other = 0, wrong = 0;
