@@ -89,17 +89,12 @@ static __attribute__((noinline)) void finish(const struct vae_gemm *g, const flo
 		}
 }
 
-/* One pass over one tile at (i, j). rows and vectors are constants wherever this is inlined. ahead:
- * this tile's share of the next strip of b, which the tiles of a block fetch while they work. */
-INLINE void tile(const struct pass *pass, const size_t rows, const size_t vectors, const float *a,
-                 size_t a_row, size_t a_step, const float *b, const float *ahead, float *chain,
-                 size_t i, size_t j)
+/* Sets the sums of a tile to the bias, or to the chains at rest. */
+INLINE void start_sums(const struct pass *pass, const size_t rows, const size_t vectors,
+                       vec sum[ROWS][VECTORS], const float *chain, size_t columns, size_t j)
 {
 	const struct vae_gemm *g = pass->g;
-	size_t columns = g->n - j;
 	bool whole = columns >= vectors * LANES;
-	vec sum[ROWS][VECTORS];
-
 	if (pass->first) {
 		UNROLL
 		for (size_t v = 0; v < vectors; v++) {
@@ -120,6 +115,37 @@ INLINE void tile(const struct pass *pass, const size_t rows, const size_t vector
 		for (size_t v = 0; v < vectors; v++)
 			sum[r][v] = vec_load(chain + r * WIDTH + v * LANES);
 	}
+}
+
+/* Stores the outputs of a whole tile. */
+INLINE void store_outputs(const struct vae_gemm *g, const size_t rows, const size_t vectors,
+                          vec sum[ROWS][VECTORS], size_t i, size_t j)
+{
+	float *c = g->c + i * g->c_row + j;
+	const float *residual = g->residual ? g->residual + i * g->residual_row + j : NULL;
+	UNROLL
+	for (size_t r = 0; r < rows; r++)
+		UNROLL
+	for (size_t v = 0; v < vectors; v++) {
+		vec out = activate(sum[r][v], g->slope);
+		if (residual)
+			out = vec_add(out, vec_load(residual + r * g->residual_row + v * LANES));
+		vec_store(c + r * g->c_row + v * LANES, out);
+	}
+}
+
+/* Runs one pass over one tile at (i, j). rows and vectors are constants where this is inlined.
+ * ahead: this tile's part of the next strip of b, which the tiles of a block prefetch. */
+INLINE void tile(const struct pass *pass, const size_t rows, const size_t vectors, const float *a,
+                 size_t a_row, size_t a_step, const float *b, const float *ahead, float *chain,
+                 size_t i, size_t j)
+{
+	const struct vae_gemm *g = pass->g;
+	size_t columns = g->n - j;
+	bool whole = columns >= vectors * LANES;
+	vec sum[ROWS][VECTORS];
+
+	start_sums(pass, rows, vectors, sum, chain, columns, j);
 
 	/* Fetched meanwhile: the outputs. Weights' gradients, which are added to, do not fit the
 	 * caches. */
@@ -165,17 +191,7 @@ INLINE void tile(const struct pass *pass, const size_t rows, const size_t vector
 			finish(g, chain, rows, columns, i, j);
 		return;
 	}
-	float *c = g->c + i * g->c_row + j;
-	const float *residual = g->residual ? g->residual + i * g->residual_row + j : NULL;
-	UNROLL
-	for (size_t r = 0; r < rows; r++)
-		UNROLL
-	for (size_t v = 0; v < vectors; v++) {
-		vec out = activate(sum[r][v], g->slope);
-		if (residual)
-			out = vec_add(out, vec_load(residual + r * g->residual_row + v * LANES));
-		vec_store(c + r * g->c_row + v * LANES, out);
-	}
+	store_outputs(g, rows, vectors, sum, i, j);
 }
 
 #define TILE(rows, vectors)                                                                   \
