@@ -66,7 +66,7 @@ def products(m, x, name, q):  # arith=int16
         a = [whole(v, f) for v in cell]
         yield [f32(f32(f32(sum(v * W[p * n + j] for p, v in enumerate(a))) * u[j]) + b[j]) for j in range(n)]
 def linear(m, x, name, slope=None, residual=None):
-    if m.integer:
+    if m.integer and name != "dec.means":
         out = [[act(v, slope) if slope is not None else v for v in cell] for cell in products(m, x, name, m.quality)]
         if residual: out = [[f32(v + w) for v, w in zip(*pair)] for pair in zip(out, residual.v)]
         return A(x.r, x.c, out)
