@@ -35,6 +35,25 @@ kernels avx512 'vfmadd[0-9]*ps.*%zmm'
 kernels avx2 'vfmadd[0-9]*ps.*%ymm'
 kernels neon 'fmla[[:space:]]+v[0-9]+\.4s'
 
+# Products of integers are made by the instructions meant for them, and nothing there is fused.
+none_fused() { ! objdump -d --no-show-raw-insn "$1" | grep -E 'vfm(add|sub)|fmla'; }
+integers() { # set of instructions, pattern
+	local object=$B/obj/lib/kernel/int16-$1.o
+	if [ ! -e "$object" ]; then
+		skip "int16-$1: products of integers" "CPU of another architecture than $1's"
+	elif ! nm "$object" | grep tile >/dev/null; then
+		skip "int16-$1: products of integers" "optional: a compiler that knows VNNI"
+	else
+		check "int16-$1: products of integers" fused "$object" "$2" 16
+		check "int16-$1: nothing is fused" none_fused "$object"
+	fi
+}
+integers avx512_vnni 'vpdpwssd.*%zmm'
+integers avx512 'vpmaddwd.*%zmm'
+integers avx2_vnni 'vpdpwssd.*%ymm'
+integers avx2 'vpmaddwd.*%ymm'
+integers neon 'smlal[[:space:]]+v[0-9]+\.4s'
+
 # A product and a sum, and a sum of many: -ffast-math makes one instruction of the first, and
 # vectors of the second.
 cat >"$tmp/probe.c" <<'END'
