@@ -14,18 +14,19 @@
 static struct vae_error error;
 
 /* A smooth picture with some of everything, in an array with `gap` bytes behind each row. */
-static struct vae_pixels picture(int channels, int bits, unsigned maxval, size_t gap)
+static struct vae_pixels picture_of(uint32_t width, uint32_t height, int channels, int bits,
+                                    unsigned maxval, size_t gap)
 {
-	size_t row = (size_t)WIDTH * (size_t)channels * (size_t)bits / 8;
-	struct vae_pixels p = {.width = WIDTH,
-	                       .height = HEIGHT,
+	size_t row = (size_t)width * (size_t)channels * (size_t)bits / 8;
+	struct vae_pixels p = {.width = width,
+	                       .height = height,
 	                       .channels = channels,
 	                       .bits = bits,
 	                       .maxval = (uint16_t)maxval,
 	                       .stride = gap ? row + gap : 0,
-	                       .samples = calloc(HEIGHT, row + gap)};
-	for (size_t y = 0; y < HEIGHT; y++)
-		for (size_t x = 0; x < WIDTH; x++)
+	                       .samples = calloc(height, row + gap)};
+	for (size_t y = 0; y < height; y++)
+		for (size_t x = 0; x < width; x++)
 			for (int c = 0; c < channels; c++) {
 				uint16_t s =
 					(uint16_t)((x * 3 + y * (unsigned)(c + 1)) * maxval / 500 % (maxval + 1));
@@ -39,6 +40,11 @@ static struct vae_pixels picture(int channels, int bits, unsigned maxval, size_t
 					memcpy(to, &s, 2);
 			}
 	return p;
+}
+
+static struct vae_pixels picture(int channels, int bits, unsigned maxval, size_t gap)
+{
+	return picture_of(WIDTH, HEIGHT, channels, bits, maxval, gap);
 }
 
 static unsigned sample(const struct vae_pixels *p, size_t y, size_t x, int c)
@@ -245,6 +251,40 @@ static void check_callbacks(const struct vae_model *m)
 	free(p.samples);
 }
 
+/* A picture of several bands, with alpha, which travels beside the latents. */
+static void check_bands(const struct vae_model *m)
+{
+	struct vae_pixels p = picture_of(1100, 2100, 2, 8, 255, 0), back = {0};
+	struct vae_image *image = image_of(&p), *decoded = NULL;
+	struct steps steps = {.rises = true}, stop = {.stop_at = 2};
+	struct vae_compress_options o;
+	struct vae_decompress_options d = {.progress = step, .context = &steps};
+	char *expected = NULL;
+	uint8_t *bytes = NULL, *none = NULL;
+	size_t expected_count = 0, count = 0;
+	vae_compress_defaults(&o);
+	o.progress = step;
+	o.context = &steps;
+	ok(image && !by_stages(&expected, &expected_count, &decoded, m, image) &&
+	       !vae_compress(&bytes, &count, m, &p, &o, &error) && count == expected_count &&
+	       !memcmp(bytes, expected, count),
+	   "bands change no byte (%s)", error.text);
+	ok(steps.count > 1 && steps.rises && steps.last == 1, "%d steps", steps.count);
+	o.context = &stop;
+	ok(vae_compress(&none, &count, m, &p, &o, &error) == VAE_ESTOP && stop.count == 2 && !none,
+	   "it is stopped in the middle");
+	steps = (struct steps){.rises = true};
+	ok(!vae_decompress(&back, m, bytes, expected_count, &d, &error) && decoded &&
+	       matches(decoded, &back) && steps.count > 1 && steps.rises && steps.last == 1,
+	   "and back");
+	vae_image_free(decoded);
+	vae_image_free(image);
+	free(back.samples);
+	free(p.samples);
+	free(expected);
+	free(bytes);
+}
+
 /* ---- what is refused ------------------------------------------------------------------------- */
 
 static void check_refusals(const struct vae_model *m)
@@ -353,6 +393,7 @@ int main(void)
 	check_lossless(2, 16, 4095, 0);
 	check_lossless(3, 16, 65535, 7);
 	check_callbacks(m);
+	check_bands(m);
 	check_refusals(m);
 	check_memory(m);
 	vae_model_free(m);
