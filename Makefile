@@ -365,7 +365,8 @@ install: all
 	set -e; for m in $(MAN); do install -D -m 644 $$m $(DEST)/share/man/man$${m##*.}/$${m##*/}; done
 # Removes only what install put there: users may keep models of their own in the folder.
 uninstall:
-	rm -f $(NAMES:%=$(DEST)/bin/%) $(NAMES:%=$(COMPLETIONS)/%) $(DEST)/$(PYTHONDIR)/vae.py
+	rm -f $(NAMES:%=$(DEST)/bin/%) $(NAMES:%=$(COMPLETIONS)/%)
+	rm -f $(DEST)/$(PYTHONDIR)/vae.py $(DEST)/$(PYTHONDIR)/__pycache__/vae.*.pyc
 	rm -f $(addprefix $(DEST)/$(LIBDIR)/,libvae.a libvae.so $(SONAME) $(SO))
 	rm -f $(patsubst $(B)/%,$(DEST)/$(LIBDIR)/pkgconfig/%,$(filter %.pc,$(BESIDE)))
 	rm -f $(patsubst $(B)/%,$(DEST)/$(LIBDIR)/cmake/vae/%,$(filter %.cmake,$(BESIDE)))

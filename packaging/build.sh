@@ -6,9 +6,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 B=$(realpath -m "${B:-build}")
 
-tools/deps.sh dh:debhelper dpkg-buildpackage:dpkg-dev
+tools/deps.sh dh:debhelper dh_python3:dh-python dpkg-buildpackage:dpkg-dev
 missing=''
-for pair in dh:debhelper dpkg-buildpackage:dpkg-dev pkg-config:pkg-config; do
+for pair in dh:debhelper dh_python3:dh-python dpkg-buildpackage:dpkg-dev pkg-config:pkg-config; do
 	command -v "${pair%%:*}" >/dev/null || missing+=" ${pair#*:}"
 done
 [ -z "$missing" ] || { echo "make deb wants$missing, of Debian" >&2; exit 1; }

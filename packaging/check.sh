@@ -11,7 +11,8 @@ if [ "$(id -u)" -ne 0 ]; then
 	echo "1..0 # SKIP only root can install packages"
 	exit 0
 fi
-tools/deps.sh lintian:lintian dh:debhelper dpkg-buildpackage:dpkg-dev /usr/lib/python3/dist-packages/numpy:python3-numpy || exit 1
+tools/deps.sh lintian:lintian dh:debhelper dh_python3:dh-python dpkg-buildpackage:dpkg-dev \
+	/usr/lib/python3/dist-packages/numpy:python3-numpy || exit 1
 names=(vae-tools libvae0 libvae-dev python3-vae)
 for package in "${names[@]}"; do
 	if grep -qv not-installed <<<"$(dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null || echo not-installed)"; then
@@ -73,7 +74,7 @@ library() (
 check "a program compiles against libvae-dev, and does what the others do" library
 module() (
 	sed -n '/^import numpy$/,/^\.Ed/p' man/vae-python.3 | sed '/^\.Ed/d; s/\\e/\\/g; s/\\-/-/g' >"$work/page.py"
-	cd "$work" && env -i HOME="$work" PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 page.py
+	cd "$work" && env -i HOME="$work" /usr/bin/python3 page.py
 )
 check "the program of vae-python(3) works with python3-vae" module
 check "vae.pc lies where this machine's libraries do" test -e "/usr/lib/$(dpkg-architecture -qDEB_HOST_MULTIARCH)/pkgconfig/vae.pc"

@@ -160,7 +160,7 @@ for name in python3 /usr/bin/python3; do
 done
 module() {
 	sed -n '/^import numpy$/,/^\.Ed/p' man/vae-python.3 | sed '/^\.Ed/d; s/\\e/\\/g; s/\\-/-/g' >"$tmp/page.py"
-	LD_LIBRARY_PATH='' installed env PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$tmp/moved/$python_folder" \
+	LD_LIBRARY_PATH='' installed env PYTHONPATH="$tmp/moved/$python_folder" \
 		"$python" page.py >"$tmp/says" || return 1
 	cat "$tmp/says"
 	[[ $(cat "$tmp/says") =~ ^[0-9]+\ bytes,\ [34][0-9]\.[0-9]\ dB$ ]] &&
