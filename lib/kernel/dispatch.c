@@ -43,7 +43,7 @@ const struct vae_s2_kernels *vae_s2_kernels_for(enum vae_isa isa)
 }
 const struct vae_s2_kernels *vae_s2_kernels(void) { return vae_s2_kernels_for(vae_kernels()->isa); }
 
-/* Two threads that both find it unset choose alike and store the same pointer. */
+/* Two threads that both find it unset choose the same and store the same pointer. */
 const struct vae_kernels *vae_kernels(void)
 {
 	static _Atomic(const struct vae_kernels *) chosen;
@@ -86,7 +86,7 @@ const char *vae_int16_name(enum vae_int16_kind kind)
 	return kind < VAE_INT16_AVX_VNNI ? vae_isa_name((enum vae_isa)kind) : names[kind];
 }
 
-/* Returns the products of an instruction set, by VNNI where vnni says so and there are any. */
+/* Returns the products of an instruction set, by VNNI if vnni says so and there are any. */
 static const struct vae_int16 *integers_of(enum vae_isa isa, bool vnni)
 {
 	const struct vae_int16 *best = NULL;
@@ -132,8 +132,8 @@ size_t vae_packed_size(size_t k, size_t n)
 	return (n + VAE_PANEL - 1) / VAE_PANEL * VAE_PANEL * k;
 }
 
-/* One panel of n <= VAE_PANEL columns. The transpose goes in squares, so that a cache line of the
- * source serves all its floats at once. */
+/* Packs one panel of n <= VAE_PANEL columns. The transpose goes in squares, so that a cache line of
+ * the source serves all its floats at once. */
 static void pack_panel(float *packed, const float *source, size_t k, size_t n, size_t row,
                        size_t step)
 {

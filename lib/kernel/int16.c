@@ -1,6 +1,6 @@
-/* The products of integer models, compiled once for each instruction set (see simd.h), and once
- * more for those that have VNNI. Sums are exact, so that their order means nothing; the build with
- * one lane is the definition. */
+/* int16.c - the products of integer models, compiled once for each instruction set (see simd.h),
+ * and once more for those with VNNI. Sums are exact, so that their order has no influence; the
+ * build with one lane is the definition. */
 #include "kernel/kernel.h"
 #include "base/bytes.h"
 #include "base/minmax.h"
@@ -10,7 +10,7 @@
 
 #if !defined VAE_VNNI || defined __AVXVNNI__ || defined __AVX512VNNI__
 
-/* Where the pairs of the columns from j start. */
+/* Returns where the pairs of the columns from j on start. */
 INLINE const int16_t *strip(const struct vae_gemm *g, size_t j)
 {
 	const int16_t *pairs = (const void *)g->b;
@@ -52,10 +52,10 @@ static void gemm(const struct vae_gemm *g)
 
 #else
 
-/* As in kernels.c: a tile of ROWS x VECTORS registers holds the sums of ROWS x WIDTH outputs; each
- * step multiplies a pair of each of its rows by a row of pairs of b. The rows of a are rounded into
- * room first, as many as it holds and at most BLOCK_ROWS, so that they stay in the second-level
- * cache. */
+/* As in kernels.c: a tile of ROWS x VECTORS registers holds the sums of ROWS x WIDTH outputs. Each
+ * step multiplies a pair of each of its rows by a row of pairs of b. First the rows of a are
+ * rounded into room, as many as it holds and at most BLOCK_ROWS, so that they stay in the
+ * second-level cache. */
 #if defined VAE_ISA_avx512
 #define ROWS    12
 #define VECTORS 2
@@ -69,7 +69,7 @@ static void gemm(const struct vae_gemm *g)
 #define WIDTH      (VECTORS * LANES)
 #define BLOCK_ROWS (96 / ROWS * ROWS)
 
-/* The pairs of a row of a, which whole vectors hold. */
+/* Returns the pairs of a row of a, rounded up to whole vectors. */
 INLINE size_t pairs_up(const struct vae_gemm *g)
 {
 	return ((g->k + 1) / 2 + LANES - 1) / LANES * LANES;
@@ -81,7 +81,7 @@ INLINE vec bounded(vec v, vec factor)
 	return vec_min(v, vec_all(VAE_INT16_MOST));
 }
 
-/* Rounds rows of a, and fills them up with 0, as the last tile with rows of 0. */
+/* Rounds rows of a and fills them with 0; adds rows of 0 for the last tile. */
 static void take_rows(int16_t *packed, const struct vae_gemm *g, size_t i0, size_t rows)
 {
 	vec factor = vec_all(g->factor);
@@ -102,7 +102,7 @@ static void take_rows(int16_t *packed, const struct vae_gemm *g, size_t i0, size
 	}
 }
 
-/* The sums to outputs of a row. */
+/* Stores outputs of a row from their sums. */
 INLINE void put(const struct vae_gemm *g, ivec sum, size_t i, size_t j, size_t count)
 {
 	vec v = vec_mul(ivec_floats(sum), vec_get(g->unit + j, count));
@@ -114,9 +114,9 @@ INLINE void put(const struct vae_gemm *g, ivec sum, size_t i, size_t j, size_t c
 	vec_put(g->c + i * g->c_row + j, v, count);
 }
 
-/* The tile at (i, j), ROWS x vectors LANES outputs. ahead: its share of the next strip of b, to be
- * fetched. whole: all of its outputs are there. vectors and whole are constants where this is
- * inlined. */
+/* Computes the tile at (i, j), ROWS x vectors LANES outputs. ahead: its part of the next strip of
+ * b, to be prefetched. whole: all of its outputs exist. vectors and whole are constants where this
+ * is inlined. */
 INLINE void tile(const struct vae_gemm *g, const size_t vectors, const bool whole, const int16_t *a,
                  const int16_t *b, const int16_t *ahead, size_t i, size_t j)
 {
@@ -127,7 +127,7 @@ INLINE void tile(const struct vae_gemm *g, const size_t vectors, const bool whol
 	for (size_t v = 0; v < vectors; v++)
 		sum[r][v] = ivec_zero();
 
-	/* One pointer for three rows: twelve would not fit the integer registers. */
+	/* one pointer for three rows: twelve would not fit the integer registers */
 	size_t a_row = 2 * pairs_up(g);
 	const int16_t *row[(ROWS + 2) / 3];
 	UNROLL
@@ -198,7 +198,8 @@ static void gemm(const struct vae_gemm *g)
 
 #endif
 
-/* Two rows of a panel, the columns' magnitudes added up; odd: NULL where k is. */
+/* Packs two rows of a panel and sums the magnitudes of its columns; odd: NULL for the last row of
+ * an odd k. */
 INLINE void pair_up(int16_t *packed, uint32_t *sum, const uint8_t *even, const uint8_t *odd,
                     const size_t columns)
 {
@@ -240,7 +241,7 @@ static bool pack(float *packed, const uint8_t *source, size_t k, size_t n)
 }
 
 #ifndef VAE_VNNI
-extern const struct vae_int16 TABLE(vae_int16); /* named by dispatch.c alone */
+extern const struct vae_int16 TABLE(vae_int16); /* used only by dispatch.c */
 const struct vae_int16 TABLE(vae_int16) = {
 	.kind = (enum vae_int16_kind)ISA, .gemm = gemm, .pack = pack};
 #else

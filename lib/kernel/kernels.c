@@ -1,5 +1,5 @@
-/* Compiled once for each instruction set (see simd.h); the build with one lane defines the result.
- */
+/* kernels.c - compiled once for each instruction set (see simd.h); the build with one lane defines
+ * the result. */
 #include "kernel/kernel.h"
 #include "base/bytes.h"
 #include "base/minmax.h"
@@ -11,7 +11,7 @@
 
 #if LANES == 1
 
-/* The definition. (The panel's columns advance together only because 32 chains in flight are faster
+/* The definition. (A panel's columns advance together only because 32 chains in flight are faster
  * than one.) */
 static void gemm(const struct vae_gemm *g)
 {
@@ -35,15 +35,15 @@ static void gemm(const struct vae_gemm *g)
 
 #else
 
-/* The outer product: a tile of ROWS x VECTORS registers holds the chains of ROWS x WIDTH outputs;
- * step p multiplies a column of a, one broadcast float a row, by a row of b.
+/* The outer product: a tile of ROWS x VECTORS registers holds the chains of ROWS x WIDTH outputs.
+ * Step p multiplies a column of a, one broadcast float for each row, by a row of b.
  *
  *               b[p]  [ vector 0 ][ vector 1 ]
  *      a[0][p]        chain 0,0    chain 0,1
  *      a[1][p]        chain 1,0    chain 1,1       ... ROWS
  *
- * Loads a step: ROWS + VECTORS, for ROWS x VECTORS fused multiply-adds; the sum of all three must
- * fit the registers. */
+ * A step loads ROWS + VECTORS registers for ROWS x VECTORS fused multiply-adds; all of them
+ * together must fit the registers. */
 #if defined VAE_ISA_avx512
 #define ROWS    12
 #define VECTORS 2
@@ -57,9 +57,9 @@ static void gemm(const struct vae_gemm *g)
 #define WIDTH         (VECTORS * LANES)
 
 /* A block of BLOCK_ROWS x BLOCK_COLUMNS outputs is computed in passes of at most BLOCK_STEPS along
- * k, its chains resting in memory between passes: storing a float and loading it again changes
- * nothing. Then a strip of b (BLOCK_STEPS x WIDTH) and a tile of a share the first-level cache, and
- * the block of a the second. */
+ * k. Its chains rest in memory between passes: storing and loading a float changes nothing. Then a
+ * strip of b (BLOCK_STEPS x WIDTH) and a tile of a share the first-level cache, and the block of a
+ * is in the second. */
 #define BLOCK_ROWS    (96 / ROWS * ROWS)
 #define BLOCK_COLUMNS 384
 #define BLOCK_STEPS   256
@@ -75,7 +75,7 @@ INLINE vec activate(vec v, float slope)
 	return slope == 1 ? v : vec_positive(v, v, vec_mul(v, vec_all(slope)));
 }
 
-/* Chains at rest to the outputs of a tile at the right edge. */
+/* Stores the outputs of a tile at the right edge from the chains at rest. */
 static __attribute__((noinline)) void finish(const struct vae_gemm *g, const float *chain,
                                              size_t rows, size_t columns, size_t i, size_t j)
 {
@@ -147,8 +147,7 @@ INLINE void tile(const struct pass *pass, const size_t rows, const size_t vector
 
 	start_sums(pass, rows, vectors, sum, chain, columns, j);
 
-	/* Fetched meanwhile: the outputs. Weights' gradients, which are added to, do not fit the
-	 * caches. */
+	/* Prefetch the outputs: gradients of weights, which are added to, do not fit the caches. */
 	if (pass->last)
 		UNROLL
 	for (size_t r = 0; r < rows; r++)
@@ -235,8 +234,8 @@ static void (*const tiles[ROWS][2])(const struct pass *, const float *, size_t, 
 #endif
 };
 
-/* a transposed: its floats for one tile and step lie side by side but the steps far apart, so they
- * are brought together once a block. */
+/* Packs a block of a transposed a: its floats for one tile and step are adjacent, but the steps are
+ * far apart. */
 static void gather(float *packed, const struct vae_gemm *g, size_t i0, size_t p0, size_t rows,
                    size_t steps)
 {
@@ -252,13 +251,13 @@ static void gather(float *packed, const struct vae_gemm *g, size_t i0, size_t p0
 	}
 }
 
-/* Where row p of the columns from j starts in packed b. */
+/* Returns where row p of the columns from j on starts in packed b. */
 INLINE const float *strip(const struct vae_gemm *g, size_t p, size_t j)
 {
 	return g->b + j / VAE_PANEL * VAE_PANEL * g->k + p * VAE_PANEL + j % VAE_PANEL;
 }
 
-/* One pass of the block at (i0, j0). */
+/* Runs one pass of the block at (i0, j0). */
 static void gemm_pass(const struct pass *pass, float *chains, float *packed, size_t i0, size_t j0,
                       size_t p0)
 {
@@ -269,7 +268,7 @@ static void gemm_pass(const struct pass *pass, float *chains, float *packed, siz
 	if (g->a_step != 1) {
 		gather(packed, g, i0, p0, rows, pass->steps);
 		a = packed;
-		a_row = pass->steps; /* of a whole tile: its rows lie interleaved */
+		a_row = pass->steps; /* of a whole tile, whose rows are interleaved */
 		a_step = ROWS;
 	}
 	for (size_t j = j0; j < end; j += WIDTH) {
@@ -305,8 +304,8 @@ static void gemm(const struct vae_gemm *g)
 
 /* ---- binary16 weights ------------------------------------------------------------------------ */
 
-/* One row of a panel. largest collects magnitudes; those of infinities and NaNs are the largest of
- * all. */
+/* Converts one row of a panel. largest collects magnitudes; those of infinities and NaNs are the
+ * largest. */
 INLINE void widen(float *packed, uint16_t *largest, const uint8_t *source, const size_t columns)
 {
 	uint16_t half[VAE_PANEL] = {0};
@@ -341,28 +340,29 @@ static bool pack_half(float *packed, const uint8_t *source, size_t k, size_t n)
 
 /* ---- depthwise convolution ------------------------------------------------------------------- */
 
-/* Rows of a block: two where the registers hold 8 chains, 8 inputs and the weights of a row. */
+/* Rows of a block: two if the registers hold 8 chains, 8 inputs and the weights of a row. */
 #if defined VAE_ISA_avx512 || defined VAE_ISA_neon
 #define DOWN 2
 #else
 #define DOWN 1
 #endif
 
-/* The convolution, or the gradient of its input: that is the convolution of dy with the taps
- * mirrored, added to what dx holds. */
+/* The convolution, or the gradient of its input: the convolution of dy with the mirrored taps,
+ * added to dx. */
 struct depthwise {
 	size_t rows, columns, channels;
-	size_t above, height; /* rows of x before the first of y, and in all */
+	size_t above, height; /* rows of x before the first of y; rows of x */
 	const float *x, *w;   /* w: the tap at the top left */
 	ptrdiff_t w_step;     /* to the next tap */
-	const float *start;   /* where chains begin: start[r * start_row + q * start_column + c] */
+	const float *start;   /* first values of the chains: start[r * start_row + q * start_column + c]
+	                       */
 	size_t start_row, start_column;
 	float *y;
 };
 
-/* `count` channels of a block of `down` x `across` neighbouring outputs, so that what is loaded
+/* Computes `count` channels of a block of `down` x `across` neighbouring outputs, so that a load
  * serves several. taps, fused, down, across, within and whole are constants where this is inlined.
- * within: every tap lies in a column of the picture. */
+ * within: every tap is in a column of the picture. */
 INLINE void depthwise_block(const struct depthwise *d, const size_t taps, const bool fused,
                             const size_t down, const size_t across, const bool within,
                             const bool whole, size_t r, size_t q, size_t c, size_t part)
@@ -412,7 +412,7 @@ INLINE void depthwise_block(const struct depthwise *d, const size_t taps, const 
 		vec_put(y + (v * columns + u) * channels, sum[v][u], count);
 }
 
-/* The channels of a block that fill whole vectors. */
+/* Computes the channels of a block that fill whole vectors. */
 INLINE void depthwise_channels(const struct depthwise *d, const size_t taps, const bool fused,
                                const size_t down, const size_t across, const bool within, size_t r,
                                size_t q)
@@ -447,7 +447,7 @@ INLINE void depthwise_picture(const struct depthwise *d, const size_t taps, cons
 	}
 }
 
-/* By value: a store of outputs cannot change a copy, so its fields stay in registers. */
+/* Passed by value: storing outputs cannot change a copy, so its fields stay in registers. */
 static void depthwise_3(struct depthwise d) { depthwise_picture(&d, 3, true); }
 static void depthwise_5(struct depthwise d) { depthwise_picture(&d, 5, true); }
 static void rounded_3(struct depthwise d) { depthwise_picture(&d, 3, false); }
@@ -462,7 +462,7 @@ static void depthwise(const struct vae_depthwise *d)
 	                                                (ptrdiff_t)d->channels, d->bias, 0, 0, d->y});
 }
 
-/* dw and dbias from `across` neighbouring outputs. */
+/* Adds to dw and dbias from `across` neighbouring outputs. */
 INLINE void depthwise_weights(const struct vae_depthwise_backward *d, const size_t taps,
                               const size_t across, const bool within, const bool whole, size_t r,
                               size_t q, size_t c, size_t part)
@@ -556,7 +556,7 @@ static void add(float *y, const float *x, size_t n)
 		y[i] += x[i];
 }
 
-/* a b + c, rounded once where fused, else twice. fused is a constant where this is inlined. */
+/* Returns a b + c, rounded once if fused, else twice. fused is a constant where this is inlined. */
 INLINE float times_plus(float a, float b, float c, const bool fused)
 {
 	return fused ? __builtin_fmaf(a, b, c) : a * b + c;
@@ -648,8 +648,8 @@ static void gate_backward(float *dx, float *dh, float *dgate, const float *dy, c
 
 INLINE float clamp(float x, float low, float high) { return x < low ? low : x > high ? high : x; }
 
-/* e^x = power * (1 + rest), power = 2^round(x / ln 2), for -87 <= x <= 88; x outside counts as the
- * nearest end. */
+/* Computes e^x = power * (1 + rest), power = 2^round(x / ln 2), for -87 <= x <= 88; x is clamped to
+ * that. */
 INLINE void split_exp(float x, float *power, float *rest)
 {
 	x = clamp(x, -87, 88);
@@ -677,7 +677,7 @@ INLINE float fast_expm1(float x)
 	return power - 1 + power * rest;
 }
 
-/* x normal and positive. With m = x / 2^e in [sqrt 1/2, sqrt 2): log m = 2 artanh((m - 1) / (m +
+/* For normal positive x. With m = x / 2^e in [sqrt 1/2, sqrt 2): log m = 2 artanh((m - 1) / (m +
  * 1)). */
 INLINE float fast_log2(float x)
 {
@@ -687,8 +687,8 @@ INLINE float fast_log2(float x)
 	       2.88539008f * q * (1 + s * (1 / 3.f + s * (1 / 5.f + s * (1 / 7.f + s * (1 / 9.f)))));
 }
 
-/* e^(z^2) erfc(z), relative error 5e-8 on [0, 11]: Chebyshev fit of the quotient by t = 1 / (1 +
- * z/2). */
+/* Returns e^(z^2) erfc(z), with a relative error of 5e-8 on [0, 11]: a Chebyshev fit of the
+ * quotient by t = 1 / (1 + z/2). */
 INLINE float scaled_erfc(float z)
 {
 	float t = 1 / (1 + 0.5f * z);
@@ -703,8 +703,8 @@ INLINE float scaled_erfc(float z)
 }
 
 /* With lo, hi = (|d| -+ 1/2) / sigma, Q the upper tail and phi the density of N(0, 1): P = Q(lo) -
- * Q(hi), and as phi(hi) = phi(lo) e^-x, x = |d| / sigma^2, both derivatives of P are phi(lo) times
- * something made of decay = e^-x - 1 without cancellation. Beyond lo = 6, where P < 1e-9 for every
+ * Q(hi). Since phi(hi) = phi(lo) e^-x, x = |d| / sigma^2, both derivatives of P are phi(lo) times a
+ * function of decay = e^-x - 1, without cancellation. Beyond lo = 6, where P < 1e-9 for every
  * sigma, everything stays as at 6: the cost no longer grows, but d is still drawn back. */
 static double gaussian_bits(const float *d, const float *log_scale, size_t n, float weight,
                             float *dd, float *ds)
@@ -787,17 +787,17 @@ static void descend(float *w, float *average, const float *d, size_t n, float ra
 	}
 }
 
-/* ---- likeness of two pictures ---------------------------------------------------------------- */
+/* ---- similarity of two pictures -------------------------------------------------------------- */
 
-#define STRIP                                                                                    \
-	128 /* columns of windows that are taken down all rows at once, so that the ring below rests \
-	       in the first-level cache */
-#define LINE \
-	(STRIP + 16) /* the room of a line: a strip's gradient needs ten more columns of windows */
+/* columns of windows that are processed down all rows together, so that the ring below stays in the
+ * first-level cache */
+#define STRIP   128
+/* length of a line: a strip's gradient needs ten more columns of windows */
+#define LINE    (STRIP + 16)
 #define CHAINS  8
 #define MOMENTS 4
 
-/* Over the eleven floats x[0], x[step], x[2 step] ... */
+/* Filters the eleven floats x[0], x[step], x[2 step] ... */
 INLINE float window(const float *x, const size_t step, const float t[6])
 {
 	return t[5] * (x[0] + x[10 * step]) + t[4] * (x[step] + x[9 * step]) +
@@ -884,7 +884,7 @@ static double end_chains(const double chain[CHAINS])
 	return sum;
 }
 
-/* The windows of n columns down all rows. n is a constant but for the last strip. */
+/* Computes the windows of n columns down all rows. n is a constant except for the last strip. */
 INLINE void similarity_strip(const struct vae_similarity *s, size_t left, const size_t n,
                              double (*chain)[CHAINS])
 {
@@ -928,7 +928,7 @@ static void similarity(const struct vae_similarity *s)
 		s->sum[y] = end_chains(chain[y]);
 }
 
-/* Down a column of eleven lines. */
+/* Filters down a column of eleven lines. */
 INLINE void filter_down(float *out, const float *const r[VAE_WINDOW], const size_t n,
                         const float tap[6])
 {
@@ -941,7 +941,7 @@ INLINE void filter_down(float *out, const float *const r[VAE_WINDOW], const size
 		         t[2] * (r3[i] + r7[i]) + t[1] * (r4[i] + r6[i]) + t[0] * r5[i];
 }
 
-#define SLOPES 3 /* of a window's similarity in the moments b, a^2 + b^2 and ab */
+#define SLOPES 3 /* of a window's similarity, by the moments b, a^2 + b^2 and ab */
 struct slopes {
 	float at[SLOPES][LINE];
 };
@@ -968,7 +968,7 @@ INLINE void windows_slopes(float *value, struct slopes *slope, const float m[MOM
 	}
 }
 
-/* A line of samples from ten columns left of the strip, 0 outside the picture. */
+/* Copies a line of samples from ten columns left of the strip on, 0 outside the picture. */
 INLINE void padded_line(float *line, const float *row, size_t left, size_t columns)
 {
 	size_t skip = left < VAE_WINDOW - 1 ? VAE_WINDOW - 1 - left : 0,
@@ -979,8 +979,8 @@ INLINE void padded_line(float *line, const float *row, size_t left, size_t colum
 	memset(line + skip + count, 0, (LINE + VAE_WINDOW - 1 - skip - count) * sizeof *line);
 }
 
-/* d(sum)/db of a row of the strip, from the slopes of the eleven rows of windows that the row lies
- * in: the transpose of the filter is the filter. */
+/* Computes d(sum)/db of a row of the strip, from the slopes of the eleven rows of windows that
+ * contain it: the transpose of the filter is the filter. */
 INLINE void samples_slopes(float *db, const float *a, const float *b, const struct slopes *ring,
                            size_t newest, const size_t n, const float tap[6])
 {
@@ -997,10 +997,10 @@ INLINE void samples_slopes(float *db, const float *a, const float *b, const stru
 		        a[i] * window(down[2] + i, 1, t);
 }
 
-/* The gradient of the columns from `left` on, and the sum of the windows that begin in them. Index
- * 0 of a line of windows is the one that begins at left - 10, the first that holds a sample of the
- * strip. All lines have the same constant length, so that vectors leave no rest; what is outside
- * the picture is set to 0. */
+/* Computes the gradient of the columns from `left` on; returns the sum of the windows that begin in
+ * them. Index 0 of a line of windows begins at left - 10: the first window with a sample of the
+ * strip. All lines have the same constant length, so that vectors leave no rest; values outside the
+ * picture are 0. */
 INLINE double gradient_strip(const struct vae_similarity_backward *s, size_t left,
                              const bool luminance)
 {
@@ -1022,7 +1022,7 @@ INLINE double gradient_strip(const struct vae_similarity_backward *s, size_t lef
 		if (y < before)
 			continue;
 		size_t line =
-			y - before; /* of windows, and of samples that no later line of windows holds */
+			y - before; /* of windows, and of samples that no later line of windows contains */
 		struct slopes *slope = &slopes[line % VAE_WINDOW];
 		if (line < lines) {
 			float m[MOMENTS][LINE], value[LINE];
@@ -1101,7 +1101,7 @@ static void halve(float *out, const float *above, const float *below, size_t n)
 		out[i] = ((above[2 * i] + above[2 * i + 1]) + (below[2 * i] + below[2 * i + 1])) * 0.25f;
 }
 
-extern const struct vae_kernels TABLE(vae_kernels); /* named by dispatch.c alone */
+extern const struct vae_kernels TABLE(vae_kernels); /* used only by dispatch.c */
 const struct vae_kernels TABLE(vae_kernels) = {
 	.isa = ISA,
 	.gemm = gemm,

@@ -1,10 +1,10 @@
-/* simd.h - one vector of floats, or of integers, whatever the instruction set: the only file that
- * knows intrinsics (but for bf16.c, which exists for two sets of instructions).
+/* simd.h - vectors of floats and of integers for every instruction set: the only file with
+ * intrinsics, except bf16.c, which exists for two instruction sets.
  *
  * The Makefile compiles kernels.c once for each instruction set with VAE_ISA_<name> defined. A vec
- * holds LANES floats; its lanes never meet (no horizontal operation exists here), which is why the
- * width cannot change a result. vec_fma is the fused operation in every build; the plain one calls
- * fmaf.
+ * holds LANES floats; its lanes are independent (there are no horizontal operations), which is why
+ * the width cannot change a result. vec_fma is the fused operation in every build; the scalar one
+ * calls fmaf.
  *
  * An ivec holds LANES sums of 32 bits, or LANES pairs of 16-bit numbers. ivec_dot adds the products
  * of a pair to each sum; with VAE_VNNI in one instruction. */
@@ -41,7 +41,7 @@ INLINE vec vec_sub(vec a, vec b) { return _mm512_sub_ps(a, b); }
 INLINE vec vec_mul(vec a, vec b) { return _mm512_mul_ps(a, b); }
 INLINE vec vec_div(vec a, vec b) { return _mm512_div_ps(a, b); }
 INLINE vec vec_sqrt(vec a) { return _mm512_sqrt_ps(a); }
-/* v > 0 ? yes : no */
+/* Returns v > 0 ? yes : no. */
 INLINE vec vec_positive(vec v, vec yes, vec no)
 {
 	return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_GT_OQ), no, yes);
@@ -64,18 +64,18 @@ INLINE ivec ivec_dot(ivec sum, ivec a, ivec b)
 #else
 	sum = _mm512_add_epi32(sum, _mm512_madd_epi16(a, b));
 #endif
-	__asm__("" : "+v"(sum)); /* keeps gcc from an order in which not all fits the registers */
+	__asm__("" : "+v"(sum)); /* keeps gcc from an order that does not fit the registers */
 	return sum;
 }
 INLINE vec ivec_floats(ivec sum) { return _mm512_cvtepi32_ps(sum); }
-/* a's lanes, then b's, rounded half to even; all are within 16 bits. */
+/* Returns a's lanes, then b's, rounded half to even; all fit 16 bits. */
 INLINE ivec ivec_round(vec a, vec b)
 {
 	const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
 	return _mm512_permutexvar_epi64(
 		order, _mm512_packs_epi32(_mm512_cvtps_epi32(a), _mm512_cvtps_epi32(b)));
 }
-/* a > b ? a : b, and a < b ? a : b */
+/* Return a > b ? a : b, and a < b ? a : b. */
 INLINE vec vec_max(vec a, vec b) { return _mm512_max_ps(a, b); }
 INLINE vec vec_min(vec a, vec b) { return _mm512_min_ps(a, b); }
 
@@ -132,7 +132,7 @@ INLINE ivec ivec_dot(ivec sum, ivec a, ivec b)
 #else
 	sum = _mm256_add_epi32(sum, _mm256_madd_epi16(a, b));
 #endif
-	__asm__("" : "+x"(sum)); /* keeps gcc from an order in which not all fits the registers */
+	__asm__("" : "+x"(sum)); /* keeps gcc from an order that does not fit the registers */
 	return sum;
 }
 INLINE vec ivec_floats(ivec sum) { return _mm256_cvtepi32_ps(sum); }
@@ -176,7 +176,7 @@ INLINE vec vec_positive(vec v, vec yes, vec no)
 	return vbslq_f32(vcgtq_f32(v, vdupq_n_f32(0)), yes, no);
 }
 
-/* Loaded, the first numbers of all pairs come before the second ones. */
+/* After a load, the first numbers of all pairs come before the second ones. */
 typedef int32x4_t ivec;
 INLINE ivec ivec_zero(void) { return vdupq_n_s32(0); }
 INLINE ivec ivec_load(const int16_t *p)
@@ -235,8 +235,8 @@ INLINE vec vec_min(vec a, vec b) { return a < b ? a : b; }
 #error "define one of VAE_ISA_scalar, VAE_ISA_avx2, VAE_ISA_avx512, VAE_ISA_neon"
 #endif
 
-/* The first `count` lanes, at most LANES; where count is the constant LANES this is the plain load
- * or store. */
+/* Loads or stores the first `count` lanes, at most LANES; a plain load or store if count is the
+ * constant LANES. */
 INLINE vec vec_get(const float *p, size_t count)
 {
 	return count == LANES ? vec_load(p) : vec_load_part(p, count);

@@ -1,5 +1,5 @@
-/* build.h - writing a network down: each call appends one layer and returns the slot it makes. Used
- * by photo_nets.c and mlp.c alone. */
+/* build.h - constructs a network: each call appends one layer and returns the slot that it writes.
+ * Used only by photo_nets.c and mlp.c. */
 #ifndef VAE_NN_BUILD_H
 #define VAE_NN_BUILD_H
 
@@ -9,8 +9,8 @@
 struct vae_builder {
 	struct vae_params *params;
 	struct vae_net *net;
-	size_t knots;  /* of the tables that products of integers have */
-	bool integer;  /* what layers that are added become: see struct vae_layer */
+	size_t knots;  /* of the tables of integer products */
+	bool integer;  /* whether new layers are integer: see struct vae_layer */
 	bool overflow; /* a table was too small: checked once at the end */
 };
 
@@ -33,11 +33,11 @@ int vae_build_gate(struct vae_builder *b, int src, int third, int aux, int first
  * DCVC-RT, widening 2). */
 int vae_build_block(struct vae_builder *b, const char *name, int src);
 
-/* A parameter that no layer reads. */
+/* Adds a parameter that no layer reads. */
 void vae_build_table(struct vae_builder *b, const char *name, int rows, int columns);
 
 void vae_build_photo(struct vae_nets *nets, struct vae_builder *b);
 void vae_build_mlp(struct vae_nets *nets, struct vae_builder *b);
-void vae_build_means(struct vae_nets *nets, struct vae_builder *b); /* of photo alone */
+void vae_build_means(struct vae_nets *nets, struct vae_builder *b); /* photo only */
 
 #endif

@@ -81,7 +81,7 @@ static bool reads(const struct vae_layer *layer, int slot)
 	return layer->src == slot || layer->aux == slot || layer->third == slot;
 }
 
-/* The index of the last layer that needs a slot; outputs are needed to the end. */
+/* Returns the index of the last layer that needs a slot; outputs are needed to the end. */
 static int last_use(const struct vae_net *net, int slot)
 {
 	for (int i = 0; i < net->outputs; i++)
@@ -93,15 +93,16 @@ static int last_use(const struct vae_net *net, int slot)
 	return -1;
 }
 
-/* Whether a layer may write over its source: tables over quality work number by number. */
+/* Returns whether a layer may overwrite its source: operations with tables over quality work number
+ * by number. */
 static bool in_place(const struct vae_net *net, int i)
 {
 	enum vae_op op = net->layer[i].op;
 	return (op == VAE_GAIN || op == VAE_SHIFT) && last_use(net, net->layer[i].src) == i;
 }
 
-/* Blocks are handed out in the order of the layers; among the free ones the largest is taken and
- * grown where needed, which is near enough to the least in these chains. */
+/* Blocks are assigned in the order of the layers. Among the free ones the largest is taken, and
+ * grown if necessary, which is close to the minimum in these chains. */
 int vae_net_share(const struct vae_net *net, const size_t size[VAE_MAX_SLOTS],
                   int block[VAE_MAX_SLOTS], size_t block_size[VAE_MAX_SLOTS])
 {
@@ -151,8 +152,7 @@ static int plan_shared(struct vae_run *run, struct vae_error *error)
 	return 0;
 }
 
-/* Whether any parameter, or a wanted input, stands before a slot: else nobody asks for its
- * gradient. */
+/* Finds the slots after a parameter or a wanted input: only their gradients are needed. */
 static void wants_gradient(const struct vae_net *net, bool wanted[VAE_MAX_SLOTS])
 {
 	for (int i = 0; i < net->inputs; i++)
@@ -163,8 +163,8 @@ static void wants_gradient(const struct vae_net *net, bool wanted[VAE_MAX_SLOTS]
 	}
 }
 
-/* All in one block, whose pages are large; a little apart, as sizes are powers of two and would
- * share the places of a cache. */
+/* Allocates one block, for large pages; slots are a little apart, since sizes are powers of two and
+ * would share places of a cache. */
 static int plan_kept(struct vae_run *run, struct vae_error *error)
 {
 	const struct vae_net *net = run->net;
@@ -237,21 +237,21 @@ void vae_run_clear(struct vae_run *run)
 
 /* ---- one layer, forward and backward --------------------------------------------------------- */
 
-/* What a layer's passes need, gathered once. */
+/* The data of a layer's passes. */
 struct pass {
 	const struct vae_kernels *kernels;
 	struct vae_run *run;
 	const struct vae_params *params;
 	const struct vae_weights *weights;
 	struct vae_position at;
-	float *gradient; /* flat, of the parameters; backward only, NULL where nobody asks for it */
+	float *gradient; /* flat, of the parameters; backward only; NULL: not wanted */
 	const struct vae_layer *layer;
 	size_t from, end; /* rows of dst; backward: all */
 	size_t rows;      /* cells of dst in them */
 	size_t in, out;   /* channels of src and dst */
 };
 
-/* Row r of a slot, and the first of those at hand of one at dst's level. */
+/* Returns row r of a slot, counted from the first row at hand of a slot at dst's level. */
 static float *row_of(const struct pass *p, int slot, size_t r)
 {
 	const struct vae_slot *s = &p->run->net->slot[slot];
@@ -270,8 +270,8 @@ static float *param_gradient(const struct pass *p, int i)
 }
 static int channels(const struct pass *p, int slot) { return p->run->net->slot[slot].channels; }
 
-/* Where a layer adds its part of a slot's gradient: zeroed by the first who comes. Only linear
- * layers read slots without one. */
+/* Returns where a layer adds its part of a slot's gradient; the first one zeroes it. Only linear
+ * layers read slots without a gradient. */
 static float *target(const struct pass *p, int slot)
 {
 	struct vae_run *run = p->run;
@@ -282,7 +282,7 @@ static float *target(const struct pass *p, int slot)
 	return run->gradient[slot];
 }
 
-/* Adds the gradient of a layer that handed its input on as it is. */
+/* Adds the gradient of an input that a layer passed on unchanged. */
 static void pass_on(const struct pass *p, int slot, const float *dy)
 {
 	struct vae_run *run = p->run;
@@ -299,7 +299,8 @@ static void multiply(const struct pass *p, struct vae_gemm g)
 	(p->weights->bf16 ? p->weights->bf16->gemm : p->kernels->gemm)(&g);
 }
 
-/* What 1 of a sum of integers is worth: a weight's unit over the factor that inputs had. */
+/* Computes an integer product. 1 in its sum is worth a weight's unit over the factor of the inputs.
+ */
 static void multiply_integers(const struct pass *p, struct vae_gemm g)
 {
 	const struct vae_param *weight = param(p, p->layer->weight);
@@ -337,7 +338,7 @@ static void linear_forward(const struct pass *p)
 	multiply_integers(p, g);
 }
 
-/* dW += x^T dy, dbias += column sums of dy. */
+/* Adds dW += x^T dy, dbias += column sums of dy. */
 static void linear_weights(const struct pass *p, const float *dy)
 {
 	const struct vae_layer *l = p->layer;
@@ -359,7 +360,7 @@ static void linear_weights(const struct pass *p, const float *dy)
 	                              .c_row = p->out});
 }
 
-/* dx += dy W^T, and the residual's gradient is dy itself. */
+/* Adds dx += dy W^T; the residual's gradient is dy itself. */
 static void linear_backward(const struct pass *p)
 {
 	const struct vae_layer *l = p->layer;
@@ -372,7 +373,7 @@ static void linear_backward(const struct pass *p)
 		linear_weights(p, dy);
 	if (!p->run->gradient[l->src])
 		return;
-	if (l->integer) /* W is made of integers; rounding inputs passes the gradient as it is */
+	if (l->integer) /* W consists of integers; rounding of inputs passes the gradient unchanged */
 		p->kernels->gain(dy, dy, param_value(p, param(p, l->weight)->unit), p->rows, p->out);
 	bool fresh = !p->run->has_gradient[l->src];
 	float *dx = p->run->gradient[l->src];
@@ -425,9 +426,9 @@ static void depthwise_backward(const struct pass *p)
 	                                     .dbias = param_gradient(p, l->bias)});
 }
 
-/* The fine grid (level of pixels) beside the coarse one (cells): factor x factor fine pixels are a
- * cell's vector, row by row; fine pixels past the edge repeat the last one. The fine grid may begin
- * some cells to the right of the coarse one. */
+/* A fine grid (level of pixels) and a coarse one (cells): factor x factor fine pixels are a cell's
+ * vector, row by row; fine pixels beyond the edge repeat the last one. The fine grid may begin some
+ * cells to the right of the coarse one. */
 struct fold {
 	size_t fine_rows, fine_columns, coarse_rows, coarse_columns, factor, channels;
 	size_t skip; /* cells of the coarse grid left of the fine one */
@@ -446,7 +447,7 @@ static struct fold fold_of(const struct pass *p, int fine, int coarse)
 	                     (run->left[f] >> (c - f)) - run->left[c]};
 }
 
-/* One row of pixels into row dy of a row of cells. */
+/* Copies one row of pixels into row dy of a row of cells. */
 static void fold_gather(const struct fold *f, float *coarse, const float *row, size_t dy)
 {
 	size_t line = f->factor * f->channels; /* one row of pixels of one cell */
@@ -460,7 +461,7 @@ static void fold_gather(const struct fold *f, float *coarse, const float *row, s
 	}
 }
 
-/* And back. line: factor x channels, a constant where it pays. */
+/* Copies back. line: factor x channels, a constant where that is faster. */
 static inline void fold_scatter(const struct fold *f, float *row, const float *coarse, size_t dy,
                                 const size_t line)
 {
@@ -562,13 +563,13 @@ static void concat_backward(const struct pass *p)
 	}
 }
 
-/* Modulation: one vector of aux steers a run of pixels along a row, those of its cell. */
+/* A run of pixels along a row that share a cell's vector of aux (modulation). */
 struct steer {
 	size_t start, length; /* first pixel of the run, pixels */
-	size_t aux;           /* offset of the cell's first steering channel */
+	size_t aux;           /* offset of the cell's first channel of aux */
 };
 
-/* The n-th run of the rows at hand, row by row; false after the last. */
+/* Finds the n-th run of the rows at hand, row by row; false after the last. */
 static bool steer_at(const struct pass *p, size_t n, struct steer *s)
 {
 	const struct vae_slot *slot = p->run->net->slot;

@@ -2,14 +2,16 @@
  * forward and backward.
  *
  * A slot is an array rows x columns x channels at a level: level L is the picture reduced by 2^L,
- * ceil(height / 2^L) x ceil(width / 2^L). A layer reads one or two slots and writes a new one, so
- * the list read from top to bottom is the data flow, and read from bottom to top the backward pass.
- * The same list serves inference (slots share memory) and training (every slot is kept).
+ * ceil(height / 2^L) x ceil(width / 2^L). A layer reads one or two slots and writes a new one: read
+ * from top to bottom, the list is the data flow; from bottom to top, the backward pass. The same
+ * list serves inference (slots share memory) and training (every slot is kept).
  *
  *     analysis   x 1/1 x3 -> patch 16 -> 1/16 -> blocks -> y 1/16
- *     h_a        y 1/16 -> 1/32 -> z 1/64             h_s      z 1/64 -> 1/32 -> features and
- * (mean, log-scale) at 1/16 context    what is decoded, features -> (mean, log-scale) of the rest;
- * one for each step after the first synthesis  y 1/16 -> body 1/16 -> grid 1/4 -> x 1/1 x3 */
+ *     h_a        y 1/16 -> 1/32 -> z 1/64
+ *     h_s        z 1/64 -> 1/32 -> features and (mean, log-scale) at 1/16
+ *     context    decoded symbols, features -> (mean, log-scale) of the next step; one for each
+ *                step after the first
+ *     synthesis  y 1/16 -> body 1/16 -> grid 1/4 -> x 1/1 x3 */
 #ifndef VAE_NN_NET_H
 #define VAE_NN_NET_H
 
@@ -23,7 +25,7 @@
 
 /* ---- parameters ------------------------------------------------------------------------------ */
 
-/* One tensor, rows x columns floats, row-major. A weight matrix is inputs x outputs; a table over
+/* A tensor, rows x columns floats, row-major. A weight matrix is inputs x outputs; a table over
  * quality is knots x channels. */
 struct vae_param {
 	char name[48];
@@ -32,8 +34,9 @@ struct vae_param {
 	bool matrix;   /* a LINEAR layer's weight: stored in 16 bits, packed for the kernels */
 	size_t packed; /* matrix: offset of its packed form; packed_t of its packed transpose */
 	size_t packed_t;
-	int factor, unit; /* matrix of integers, else -1: the parameters of what inputs are multiplied
-	                     with, a table over quality as a gain's, and what 1 is worth, by column */
+	/* Matrix of integers, else -1: the parameters of the inputs' factor, a table over quality like
+	 * a gain's, and of the worth of 1, by column. */
+	int factor, unit;
 };
 struct vae_params {
 	int count;
@@ -41,9 +44,9 @@ struct vae_params {
 	size_t total; /* floats of the flat array, padding included */
 	size_t packed_total, packed_t_total;
 };
-/* Index of a parameter by name, or -1. */
+/* Returns the index of a parameter by name, or -1. */
 int vae_param_find(const struct vae_params *params, const char *name);
-/* Where a parameter that there is starts in the flat array, in floats. */
+/* Returns where an existing parameter starts in the flat array, in floats. */
 static inline size_t vae_param_offset(const struct vae_params *params, const char *name)
 {
 	return params->list[vae_param_find(params, name)].offset;
@@ -51,15 +54,16 @@ static inline size_t vae_param_offset(const struct vae_params *params, const cha
 
 /* The numbers of a network: flat array and, for the kernels, packed matrices. */
 struct vae_weights {
-	float *value;                /* params->total, owned; integers are whole numbers */
-	float *packed;               /* params->packed_total, owned */
-	float *packed_t;             /* params->packed_t_total, owned; for backward passes, else NULL */
-	const struct vae_bf16 *bf16; /* training and refinement: what packs the matrices and multiplies;
-	                                NULL for float32, and always where results are exact */
+	float *value;    /* params->total, owned; integers are whole numbers */
+	float *packed;   /* params->packed_total, owned */
+	float *packed_t; /* params->packed_t_total, owned; for backward passes, else NULL */
+	/* Training and refinement: packs the matrices and multiplies; NULL: float32, as always for
+	 * exact results. */
+	const struct vae_bf16 *bf16;
 };
 int vae_weights_init(struct vae_weights *weights, const struct vae_params *params, bool training,
                      struct vae_error *error); /* all 0 */
-/* For inference, undefined: memory is used as far as it is written. */
+/* For inference, undefined: memory is used only as far as it is written. */
 int vae_weights_reserve(struct vae_weights *weights, const struct vae_params *params,
                         struct vae_error *error);
 void vae_weights_pack(struct vae_weights *weights,
@@ -101,17 +105,17 @@ struct vae_slot {
 
 struct vae_net {
 	const char *name; /* of the part, as vae-stat prints it */
-	bool decoder;     /* paid when decoding */
+	bool decoder;     /* used for decoding */
 	int layers, slots, inputs, outputs;
 	struct vae_layer layer[VAE_MAX_LAYERS];
 	struct vae_slot slot[VAE_MAX_SLOTS];
 	int input[3], output[2]; /* slots */
-	bool input_gradient;     /* whether the backward pass goes as far as the inputs */
+	bool input_gradient;     /* whether the backward pass reaches the inputs */
 };
-/* Multiply-accumulates for each pixel (level 0) of a large picture. */
+/* Returns the multiply-accumulates for each pixel (level 0) of a large picture. */
 double vae_net_macs_pixel(const struct vae_net *net);
-/* How far an output sees beyond its own cell, each way, in cells of the network's coarsest level:
- * half the taps of every depthwise layer. */
+/* Returns how far an output sees beyond its own cell, on each side, in cells of the network's
+ * coarsest level: half the taps of every depthwise layer. */
 size_t vae_net_halo(const struct vae_net *net);
 
 /* All networks of an architecture, and their parameters. Read-only once built. */
@@ -128,15 +132,15 @@ enum {
 struct vae_nets {
 	struct vae_arch arch;
 	struct vae_params params;
-	struct vae_net net[VAE_NETS]; /* a context for each step of y after the first; mlp has analysis
-	                                 and synthesis; the others have no layers */
+	/* A context for each step of y after the first; mlp has analysis and synthesis; the others have
+	 * no layers. */
+	struct vae_net net[VAE_NETS];
 };
-/* Builds the lists. VAE_EARG where the architecture is too large for the tables above. */
+/* Builds the lists. VAE_EARG if the architecture is too large for the tables above. */
 int vae_nets_new(struct vae_nets **nets, const struct vae_arch *arch, struct vae_error *error);
-/* Builds a network beside them, from a photo's y to the means of blocks of VAE_MEANS_PX x
- * VAE_MEANS_PX pixels, at level 3: net[VAE_SYNTHESIS] of nets that have no other. Its tables are
- * dec.gain_y, as the synthesis has it, and "dec.means", which is fitted and not descended to
- * (train/means.h). */
+/* Builds a network from a photo's y to the means of blocks of VAE_MEANS_PX x VAE_MEANS_PX pixels,
+ * at level 3: net[VAE_SYNTHESIS] of nets without others. Its tables are dec.gain_y, the
+ * synthesis's, and "dec.means", which is fitted, not trained (train/means.h). */
 #define VAE_MEANS_PX 8
 #define VAE_MEANS    12 /* of one cell of y: 2 x 2 blocks of three colours */
 int vae_nets_means_new(struct vae_nets **nets, const struct vae_arch *arch,
@@ -146,30 +150,28 @@ void vae_nets_free(struct vae_nets *nets);
 /* ---- running --------------------------------------------------------------------------------- */
 
 /* The memory of one pass of one network over one picture or slice, or of a sweep down a strip of
- * columns (sweep.h). A slot's rows from first on are held; a whole picture's slots hold all of
- * them, from 0. */
+ * columns (sweep.h). A slot's rows from first on are held; of a whole picture all rows, from 0. */
 struct vae_run {
 	const struct vae_net *net;
-	size_t rows[VAE_LEVELS]; /* of the picture, each level at or above the one given */
+	size_t rows[VAE_LEVELS]; /* of the picture, at each level from the given one on */
 	size_t columns[VAE_LEVELS],
 		left[VAE_LEVELS]; /* held, and the picture's column of the first: a whole cell's, and no
 	                         farther left than finer levels' */
-	size_t first[VAE_MAX_SLOTS]; /* the picture's row that value begins with */
+	size_t first[VAE_MAX_SLOTS]; /* the picture's row at the start of value */
 	float *value[VAE_MAX_SLOTS];
-	float *gradient[VAE_MAX_SLOTS]; /* training only; NULL where nothing before the slot is trained
-	                                 */
-	bool has_gradient[VAE_MAX_SLOTS]; /* set by whoever wrote gradient[slot] */
+	float *gradient[VAE_MAX_SLOTS]; /* training only; NULL if nothing before the slot is trained */
+	bool has_gradient[VAE_MAX_SLOTS]; /* set by the writer of gradient[slot] */
 	float *owned[VAE_MAX_SLOTS];      /* allocations behind value and gradient */
 	float *scratch;                   /* packing, interpolated gains; owned */
-	float *room;                      /* that of products, behind scratch */
+	float *room;                      /* of products, behind scratch */
 };
-/* Takes run->scratch, of `floats`, and run->room. For those who make a run by hand. */
+/* Allocates run->scratch, of `floats`, and run->room, for runs made by hand. */
 int vae_run_scratch(struct vae_run *run, size_t floats, struct vae_error *error);
 /* rows x columns is the size at `level`, the finest that the network uses. training keeps every
  * slot and makes room for gradients. */
 int vae_run_init(struct vae_run *run, const struct vae_net *net, int level, size_t rows,
                  size_t columns, bool training, struct vae_error *error);
-/* Another size at `level`, in no direction larger than that of vae_run_init. */
+/* Changes the size at `level`, to at most that of vae_run_init in each direction. */
 void vae_run_shrink(struct vae_run *run, int level, size_t rows, size_t columns);
 void vae_run_clear(struct vae_run *run);
 
@@ -181,34 +183,34 @@ static inline float *vae_run_output(const struct vae_run *run, int i)
 {
 	return run->value[run->net->output[i]];
 }
-/* Input i is what stands here, which the run reads and does not own. Not for training. */
+/* Sets input i to the caller's array, which the run reads and does not own. Not for training. */
 static inline void vae_run_lend(struct vae_run *run, int i, float *input)
 {
 	run->value[run->net->input[i]] = input;
 }
-/* Floats in a slot of this run. */
+/* Returns the floats of a slot of this run. */
 size_t vae_run_size(const struct vae_run *run, int slot);
 
-/* Inputs are in place, and may be overwritten; computes all other slots. One thread; call
- * vae_fp_enter first. */
+/* Computes all other slots from the inputs, which it may overwrite. One thread; call vae_fp_enter
+ * first. */
 void vae_net_forward(struct vae_run *run, const struct vae_nets *nets,
                      const struct vae_weights *weights, struct vae_position at);
-/* One layer of it: rows [from, end) of the layer's dst. Held are those of its dst and all that they
- * need of its sources. */
+/* Computes rows [from, end) of a layer's dst. The run must hold them, and the rows of its sources
+ * that they need. */
 void vae_layer_forward(struct vae_run *run, const struct vae_layer *layer, size_t from, size_t end,
                        const struct vae_nets *nets, const struct vae_weights *weights,
                        struct vae_position at);
-/* Lets slots whose lives, in the order of the layers, do not overlap share a block of memory. size:
- * floats of each slot, 0 for one that takes no part; block: of each slot (-1: none), block_size:
- * floats. Returns the number of blocks. */
+/* Lets slots whose lifetimes, in the order of the layers, do not overlap share a block of memory.
+ * size: floats of each slot, 0 for none; block: of each slot (-1: none), block_size: floats.
+ * Returns the number of blocks. */
 int vae_net_share(const struct vae_net *net, const size_t size[VAE_MAX_SLOTS],
                   int block[VAE_MAX_SLOTS], size_t block_size[VAE_MAX_SLOTS]);
-/* After a forward pass with training: the caller has written gradient[] of the outputs and set
- * has_gradient for them (and cleared the rest with vae_run_start_backward). Adds the parameters'
- * gradients to `gradient` (flat, params->total; NULL: those are not wanted) and leaves those of the
- * inputs. */
+/* Runs backward, after a forward pass with training: the caller has written gradient[] of the
+ * outputs and set has_gradient for them (and cleared the rest with vae_run_start_backward). Adds
+ * the parameters' gradients to `gradient` (flat, params->total; NULL: not wanted) and leaves those
+ * of the inputs. */
 void vae_run_start_backward(struct vae_run *run);
-/* Where the gradient of output i goes, which is thereby said to be there. */
+/* Returns where the gradient of output i goes, and marks it as present. */
 static inline float *vae_run_start_gradient(struct vae_run *run, int i)
 {
 	run->has_gradient[run->net->output[i]] = true;

@@ -22,7 +22,7 @@ static void analysis(struct vae_builder *b, const struct vae_arch *a)
 	vae_build_output(b, vae_build_gain(b, "enc.gain_y", t, a->knots));
 }
 
-/* y -> z (H/64 x W/64 x Z), to be rounded about its stored mean. */
+/* y -> z (H/64 x W/64 x Z), which is rounded around its stored mean. */
 static void hyper_analysis(struct vae_builder *b, const struct vae_arch *a)
 {
 	int t = vae_build_linear(b, "prior.ha.in", vae_build_input(b, 4, a->y), a->hyper, 1, -1);
@@ -48,7 +48,7 @@ static void hyper_synthesis(struct vae_builder *b, const struct vae_arch *a)
 	vae_build_output(b, vae_build_shift(b, "prior.hs.shift", head, a->knots));
 }
 
-/* What the steps before decoded, as residuals about their means with 0 elsewhere; features; the
+/* The symbols of earlier steps, as residuals around their means with 0 elsewhere; features; the
  * first guess -> the guess for this step. */
 static void context_step(struct vae_builder *b, const struct vae_arch *a, const char *prefix)
 {
@@ -132,8 +132,8 @@ void vae_build_photo(struct vae_nets *nets, struct vae_builder *b)
 		b->integer = parts[i].decoder && nets->arch.arith == VAE_ARITH_INT16;
 		parts[i].build(b, &nets->arch);
 	}
-	/* The density of z: a Gaussian a channel, its mean moved by two neighbours, its log-scale
-	 * interpolated over quality. Read by the prior, not by a layer. */
+	/* The density of z: for each channel a Gaussian whose mean is moved by two neighbours and whose
+	 * log-scale is interpolated over quality. The prior reads it, not a layer. */
 	vae_build_table(b, "prior.z.mean", 1, nets->arch.z);
 	vae_build_table(b, "prior.z.left", 1, nets->arch.z);
 	vae_build_table(b, "prior.z.up", 1, nets->arch.z);
