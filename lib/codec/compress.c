@@ -1,4 +1,5 @@
-/* compress.c - from a picture's samples in the caller's memory to the bytes of codes, and back. */
+/* compress.c - compresses samples in the caller's memory to the bytes of codes, and decompresses
+ * them. */
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,10 +9,10 @@
 #include "stream/geometry.h"
 #include "stream/metadata.h"
 
-#define BAND_PIXELS  ((size_t)1 << 20) /* worked on between two calls of progress, about */
+#define BAND_PIXELS  ((size_t)1 << 20) /* about as many between two calls of progress */
 #define MOST_THREADS 1024
 
-/* ---- samples in an array of the caller's ----------------------------------------------------- */
+/* ---- samples in the caller's array ----------------------------------------------------------- */
 
 static size_t sample_bytes(const struct vae_pixels *p) { return (size_t)p->bits / 8; }
 
@@ -25,7 +26,7 @@ static uint8_t *row_at(const struct vae_pixels *p, size_t row)
 	return (uint8_t *)p->samples + row * (p->stride ? p->stride : row_bytes(p));
 }
 
-/* Checks what a caller says of his samples, and makes a geometry of it. */
+/* Checks the caller's description of samples and converts it to a geometry. */
 static int geometry_of(struct vae_geometry *g, const struct vae_pixels *p, struct vae_error *error)
 {
 	static const enum vae_tuple tuple[] = {VAE_GRAYSCALE, VAE_GRAYSCALE_ALPHA, VAE_RGB,
@@ -50,7 +51,7 @@ static int geometry_of(struct vae_geometry *g, const struct vae_pixels *p, struc
 	return rc;
 }
 
-/* What a caller is told of a picture: samples packed, none there yet. */
+/* Describes a picture to the caller: samples packed, none there yet. */
 static struct vae_pixels pixels_of(const struct vae_geometry *g)
 {
 	struct vae_pixels p = {.width = g->width,
@@ -62,7 +63,7 @@ static struct vae_pixels pixels_of(const struct vae_geometry *g)
 	return p;
 }
 
-/* Takes one row of samples apart; returns the greatest. */
+/* Separates one row of samples; returns the largest. */
 static uint16_t take_row(uint16_t *colour, uint16_t *alpha, const struct vae_pixels *p, size_t row)
 {
 	const uint8_t *from = row_at(p, row);
@@ -84,7 +85,7 @@ static uint16_t take_row(uint16_t *colour, uint16_t *alpha, const struct vae_pix
 	return greatest;
 }
 
-/* Puts one row of samples together. */
+/* Joins one row of samples. */
 static void put_row(const struct vae_pixels *p, size_t row, const uint16_t *colour,
                     const uint16_t *alpha)
 {
@@ -123,7 +124,7 @@ static int read_pixels(struct vae_image_rows *self, uint32_t rows, uint16_t *col
 
 static void release_nothing(struct vae_image_rows *self) { (void)self; }
 
-/* ---- while it runs --------------------------------------------------------------------------- */
+/* ---- progress -------------------------------------------------------------------------------- */
 
 static int tell(vae_progress *progress, void *context, double share, struct vae_error *error)
 {
@@ -132,13 +133,13 @@ static int tell(vae_progress *progress, void *context, double share, struct vae_
 	           : 0;
 }
 
-/* So many rows, of so many pixels each, make a band: 1 at least. */
+/* Returns the rows of a band, at least 1, given the pixels of each. */
 static uint32_t band_of(size_t pixels)
 {
 	return pixels < BAND_PIXELS ? (uint32_t)(BAND_PIXELS / pixels) : 1;
 }
 
-/* Latents between analysis and quantiser, which are computed a band at a time. */
+/* Latents between analysis and quantiser, computed a band at a time. */
 struct watched_rows {
 	struct vae_latents_rows rows;
 	struct vae_latents_rows *from;
@@ -166,8 +167,7 @@ static int read_watched(struct vae_latents_rows *self, uint32_t rows, float *y, 
 	return rc;
 }
 
-/* Sets the threads of this thread's parallel regions, 0 for those that it has; the caller gives
- * *before back. */
+/* Sets the threads of this thread's parallel regions, 0: unchanged; the caller restores *before. */
 static int enter_threads(int *before, int threads, struct vae_error *error)
 {
 	if (threads < 0 || threads > MOST_THREADS)
@@ -208,7 +208,7 @@ static int encode(struct vae_codes **codes, const struct vae_model *model,
 	return rc;
 }
 
-/* Packs codes, and what goes with them. */
+/* Packs codes and their metadata. */
 static int pack(uint8_t **bytes, size_t *count, const struct vae_codes *codes,
                 const struct vae_compress_options *o, struct vae_error *error)
 {
@@ -254,7 +254,7 @@ int vae_compress(uint8_t **bytes, size_t *count, const struct vae_model *model,
 
 /* ---- bytes to samples ------------------------------------------------------------------------ */
 
-/* What is open while the codes of one picture are read from memory: NULL where it is not yet. */
+/* The open objects while one picture is decoded from memory; NULL until opened. */
 struct decoding {
 	FILE *file;
 	struct vae_codes_reader *reader;
@@ -291,7 +291,7 @@ static int decoding_begin(struct decoding *d, const void *bytes, size_t count, u
 	return rc < 0 ? rc : 0;
 }
 
-/* Makes the stages up to the image. */
+/* Opens the stages up to the image. */
 static int decoding_stages(struct decoding *d, const struct vae_model *model, int reduce,
                            struct vae_error *error)
 {
@@ -309,8 +309,8 @@ static int decoding_stages(struct decoding *d, const struct vae_model *model, in
 	return rc;
 }
 
-/* Makes *to of what the caller gave: room for the samples of a picture, or a place for them, which
- * is allocated. */
+/* Fits *to to what the caller gave: room for the samples of a picture, or NULL, for which it
+ * allocates. */
 static int fit(struct vae_pixels *to, const struct vae_pixels *given, const struct vae_geometry *g,
                struct vae_error *error)
 {
@@ -364,7 +364,7 @@ static int put_image(const struct vae_pixels *to, struct vae_image_rows *image,
 	return rc;
 }
 
-/* Reads what is behind the image: metadata, and nothing that is not codes. */
+/* Reads what follows the image: metadata, and nothing but codes. */
 static int decoding_end(struct decoding *d, struct vae_error *error)
 {
 	struct vae_codes *second;

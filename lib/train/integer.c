@@ -9,9 +9,9 @@
 #include "loss/objective.h"
 
 #define PATCHES 32   /* at each knot */
-#define MARGIN  1.5f /* times the largest magnitude that came before a product */
+#define MARGIN  1.5f /* times the largest magnitude found before a product */
 
-/* The largest magnitudes before each product, by the number of its weight. */
+/* The largest magnitudes before each product, by the index of its weight. */
 struct ranges {
 	float most[VAE_MAX_PARAMS];
 };

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RIDGE 1e-4 /* of the mean of the moments' diagonal, added to each of them */
+#define RIDGE 1e-4 /* added to the diagonal of the moments, relative to its mean */
 
 int vae_means_init(struct vae_means *m, size_t channels, size_t cells, struct vae_error *error)
 {
@@ -22,7 +22,7 @@ void vae_means_clear(struct vae_means *m)
 	*m = (struct vae_means){0};
 }
 
-/* The mean of a block of a picture of `width` pixels a row, as it will be shown. */
+/* Computes the mean of a block of a picture with `width` pixels a row, as it will be shown. */
 static void block_mean(float mean[3], const float *x, size_t width)
 {
 	for (int c = 0; c < 3; c++) {
@@ -72,7 +72,7 @@ void vae_means_see(struct vae_means *m, const struct vae_run *synthesis)
 		m->moment[i] += (double)product[i];
 }
 
-/* A = L L^T, L in the place of the lower half of the first n rows and columns. */
+/* Factorises A = L L^T; L replaces the lower half of the first n rows and columns. */
 static void factorise(double *a, size_t n, size_t side)
 {
 	for (size_t i = 0; i < n; i++)
@@ -97,7 +97,7 @@ void vae_means_fit(float *means, double *moment, size_t count, size_t channels)
 		a[i * side + i] += ridge;
 	factorise(a, n, side);
 	for (size_t c = 0; c < VAE_MEANS; c++) {
-		double *v = a + n + c; /* a column of the right hand sides, which the solution replaces */
+		double *v = a + n + c; /* a column of the right-hand sides, which the solution replaces */
 		for (size_t i = 0; i < n; i++) {
 			for (size_t k = 0; k < i; k++)
 				v[i * side] -= a[i * side + k] * v[k * side];
