@@ -16,9 +16,9 @@ struct ranges {
 	float most[VAE_MAX_PARAMS];
 };
 
-/* What ranges are taken with: the networks in floats. */
+/* The measurement of ranges: the networks in floats. */
 struct survey {
-	const struct vae_nets *nets; /* in integers: those of the weights have the same layers */
+	const struct vae_nets *nets; /* in integers; the weights' networks have the same layers */
 	const struct vae_nets *floats;
 	struct vae_weights weights;
 	const struct vae_data *data;
@@ -62,8 +62,8 @@ static int survey_knot(void *context, size_t knot, int thread, struct vae_error 
 	return 0;
 }
 
-/* One weight: column by column what an integer is worth is chosen so that their magnitudes, rounded
- * up by a half each, sum up to VAE_INT16_SUM at most. */
+/* Rounds one weight. The worth of 1 is chosen column by column, so that the magnitudes of its
+ * integers, rounded up by a half each, have a sum of VAE_INT16_SUM at most. */
 static void round_matrix(const struct vae_nets *nets, const struct vae_param *p, float *value,
                          const float *from)
 {
@@ -82,7 +82,8 @@ static void round_matrix(const struct vae_nets *nets, const struct vae_param *p,
 	}
 }
 
-/* The logarithms of what brings the largest inputs to VAE_INT16_MOST, less the margin. */
+/* Sets the logarithms of the factors that bring the largest inputs to VAE_INT16_MOST, less the
+ * margin. */
 static void set_factors(float *factor, int weight, const struct ranges *of_knot, int knots)
 {
 	for (int k = 0; k < knots; k++) {
