@@ -11,7 +11,8 @@ int vae_grow_check(const struct vae_arch *from, const struct vae_arch *to, struc
 /* Copies the model's parameters into value (flat, nets' parameters), by their names. If a matrix of
  * the model has fewer columns, the others keep their values. If nets have only more blocks and
  * layers than the model, and value comes from vae_start, whose added blocks are the identity, then
- * the network computes what the model does, to the bit. nets have passed vae_grow_check. */
+ * the network computes what the model does, to the bit; if the model is one of integers, nearly, in
+ * float32. nets have passed vae_grow_check, or have the model's layers. */
 int vae_grow(const struct vae_nets *nets, float *value, const struct vae_model *model,
              struct vae_error *error);
 

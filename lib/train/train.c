@@ -188,6 +188,25 @@ static int check_options(const struct vae_train_options *o, struct vae_error *er
 }
 
 /* Chooses the architecture: the checkpoint's, else the initial model's, else the options'. */
+/* Chooses what the network's products are made of. An initial model of integers is trained as the
+ * network in float32 that it stands for. */
+static int choose_arith(struct vae_arch *arch, const struct vae_train_options *o, bool initial,
+                        struct vae_error *error)
+{
+	bool integers = arch->arith == VAE_ARITH_INT16;
+	if (o->int16 && (arch->kind != VAE_ARCH_PHOTO || integers))
+		return vae_fail(error, VAE_EARG, "only a photo network in float32 is rounded to integers");
+	if (o->int16)
+		arch->arith = VAE_ARITH_INT16;
+	else if (integers && (o->steps || o->minutes > 0 || o->grow)) {
+		if (!initial)
+			return vae_fail(error, VAE_EARG,
+			                "a network is trained in float32, and then rounded to integers");
+		arch->arith = VAE_ARITH_FLOAT32;
+	}
+	return 0;
+}
+
 static int choose_arch(struct vae_trainer *t, const struct vae_checkpoint_head *head,
                        const struct vae_model *init, struct vae_error *error)
 {
@@ -203,13 +222,8 @@ static int choose_arch(struct vae_trainer *t, const struct vae_checkpoint_head *
 	     (vae_arch_change(&arch, o->grow, error) ||
 	      vae_grow_check(&init->nets->arch, &arch, error))))
 		return VAE_EARG;
-	if (o->int16 && (arch.kind != VAE_ARCH_PHOTO || arch.arith != VAE_ARITH_FLOAT32))
-		return vae_fail(error, VAE_EARG, "only a photo network in float32 is rounded to integers");
-	arch.arith = o->int16 ? VAE_ARITH_INT16 : arch.arith;
-	if (arch.arith == VAE_ARITH_INT16 && (o->steps || o->minutes > 0))
-		return vae_fail(
-			error, VAE_EARG,
-			"a network of integers is not trained, but made of a trained one in float32");
+	if (choose_arith(&arch, o, init && !head, error))
+		return VAE_EARG;
 	if (!head && !init && o->lambda_max > 0) {
 		arch.lambda_min = o->lambda_min;
 		arch.lambda_max = o->lambda_max;
@@ -281,7 +295,9 @@ static int load_start(struct vae_trainer *t, const struct vae_checkpoint_head *h
 		t->skipped = head->skipped;
 		t->started = leads(&t->options); /* the other ranks receive them in begin */
 	} else if (init && !t->options.grow && !t->options.int16) {
-		int rc = vae_model_values(init, t->weights.value, error);
+		bool same = init->nets->arch.arith == t->nets->arch.arith;
+		int rc = same ? vae_model_values(init, t->weights.value, error)
+		              : vae_grow(t->nets, t->weights.value, init, error);
 		if (rc)
 			return rc;
 		memcpy(t->optimiser.average, t->weights.value, t->optimiser.size * sizeof(float));

@@ -154,7 +154,17 @@ has_bf16() { grep -q avx512_bf16 /proc/cpuinfo; }
 	done
 	vae-enc -m ./int16 -q 80 --refine 3 "$X/x.ppm" | vae-quant -m ./int16 | vae-dec -m ./int16 >refined.ppm
 	fails 2 "--arith int16 needs --init MODEL and --steps 0" vae-train --init tiny --arith int16 --steps 1 -o none "$X/photo.ppm"
-	fails 2 "is not trained" vae-train --init ./int16 --steps 1 -o none "$X/photo.ppm"
+	# Training goes on in floats, from what the integers are worth.
+	vae-train --init ./int16 --lr 1e-9 --warmup 0 --ema 0 --decay 0 --steps 1 --patch 64 --batch 1 -T 1 --quiet -o floats "$X/photo.ppm"
+	vae-stat --json floats | json_is '$j->[0]{architecture} !~ /arith/'
+	mse=$(for model in ./int16 ./floats; do
+		vae-enc -m "$model" -q 80 "$X/x.ppm" | vae-dec -m "$model" >x.ppm
+		vae-stat --json -r "$X/x.ppm" x.ppm | perl -MJSON::PP -0 -ne 'print decode_json($_)->[0]{mse}, " "'
+	done)
+	awk '{ exit !($2 < 1.01 * $1 && $1 < 1.01 * $2) }' <<<"$mse" || fail "mse, int16 and floats: $mse"
+	vae-train --init ./int16 --grow dec_blocks=2 --steps 0 --patch 64 -T 1 --quiet -o grown "$X/photo.ppm"
+	vae-stat --json grown | json_is '$j->[0]{architecture} =~ /dec_blocks=2/ && $j->[0]{architecture} !~ /arith/'
+	fails 2 "is trained in float32" vae-train --arch "$PHOTO arith=int16" --steps 1 -o none "$X/photo.ppm"
 	fails 2 "only a photo network in float32" vae-train --init ./int16 --arith int16 --steps 0 -o none "$X/photo.ppm"
 	fails 2 "only an initial model, as it stands" vae-train --init tiny --grow dec_blocks=2 --arith int16 --steps 0 -o none "$X/photo.ppm"
 }

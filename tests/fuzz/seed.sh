@@ -52,5 +52,5 @@ train deep "photo enc=16 y=8 hyper=16 z=1 ctx=16 dec=16 dec_blocks=1 grid=48 gri
 train wide "photo enc=16 y=4 hyper=16 ctx=16 z=2 dec=16 dec_blocks=2 grid=48 grid_layers=2 knots=2 enc_blocks=2"
 vae-train --quiet --steps 1 --batch 1 -T 1 --arch "mlp width=4 height=3 hidden1=2 hidden2=3 z=2 knots=2" -o "$out/model/small-mlp" \
 	<(pamcut -width 4 -height 3 "$data/golden/grey.pgm")
-cp "$data"/tiny.safetensors "$out/model"
+cp "$data"/tiny.safetensors "$data"/tiny-int16.safetensors "$out/model"
 vae-enc -m tiny "$data/golden/rgb.ppm" >"$out/latents/rgb"
