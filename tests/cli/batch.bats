@@ -210,7 +210,7 @@ hostile=('x`{touch,pwned}`' 'x`touch pwned`' 'a&touch pwned&' '$(touch pwned)' '
 
 @test "a folder with a blank, for batch.mk and for the pictures" {
 	mkdir "of tools" "of pictures"
-	cp "$ROOT"/tools/{batch.mk,batch.sh,topnm} "of tools"
+	cp "$ROOT"/tools/{batch.mk,batch.sh,metadata.subr,topnm} "of tools"
 	cp "$X/a.ppm" "of pictures"
 	make -s -f "of tools/batch.mk" "of pictures/a.lat"
 	vae-quant -t "of pictures/a.lat"
