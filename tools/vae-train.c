@@ -88,8 +88,8 @@ static const struct {
 
 static const struct cli_option rows[] = {
 	{'m', "init", "NAME|FILE", "start from this model"},
-	{KEY_GROW, "grow", "KEYS", "add blocks to that model: KEY=N, see vae-model(5)"},
-	{KEY_ARITH, "arith", "float32|int16", "int16: round that model's products, for decoders"},
+	{KEY_GROW, "grow", "KEYS", NULL},
+	{KEY_ARITH, "arith", "float32|int16", "add blocks, KEY=N; round a decoder's products"},
 	{KEY_ARCH, "arch", "ARCH", "photo (default), mlp, or a whole architecture line"},
 	{KEY_SIZE + 0, "enc", "N", NULL},
 	{KEY_SIZE + 1, "enc-blocks", "N", NULL},
