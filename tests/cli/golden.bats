@@ -100,11 +100,11 @@ samples_by() {
 
 @test "the golden files stand in the lists, each with both methods" {
 	local model
-	for model in tiny "$ROOT"/models/*.safetensors; do
+	for model in tiny tiny-int16 "$ROOT"/models/*.safetensors; do
 		model=$(basename "$model" .safetensors)
 		[ -e "$GOLDEN/$model.sums" ] || fail "no golden files of $model"
 		awk -v m="$model" '{ sub(/\.[^.]*$/, "", $1); for (i = 0; i < 2; i++) print m "-" $1 "-" $2 (i ? ".zstd.lat" : ".range.lat") }' \
 			"$GOLDEN/$model.sums" | sort >expected
-		(cd "$GOLDEN" && printf '%s\n' "$model"-*.lat | sort) | diff expected -
+		(cd "$GOLDEN" && printf '%s\n' "$model"-*.lat | grep -v "^$model-int16-" | sort) | diff expected -
 	done
 }
