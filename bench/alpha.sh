@@ -28,7 +28,7 @@ printf '%s\t' mask raw vae webp webp-best png; printf 'vae/webp\tvae/webp-best\n
 for mask in soft disc blurred; do
 	ppmmake gray 768 512 | pamstack -quiet -tupletype RGB_ALPHA - "$mask.pgm" >x.pam
 	pamtopng x.pam >x.png
-	vae-enc x.pam | vae-quant | vae-stat --tsv | awk -F'\t' '
+	vae-enc --exact none x.pam | vae-quant | vae-stat --tsv | awk -F'\t' '
 		$1 == "kind" { for (i = 1; i <= NF; i++) at[$i] = i; next } { print $at["alpha_bytes"], $at["alpha_packed_bytes"] }' >bytes
 	read -r raw ours <bytes
 	webp=$(webp_alpha) best=$(webp_alpha -m 6 -alpha_filter best) png=$(pnmtopng -quiet "$mask.pgm" | wc -c)

@@ -254,6 +254,9 @@ struct vae_head {
 	/* Shape of y. photo: ceil(height/16) x ceil(width/16) x Y; mlp: 1 x 1 x z; exact:
 	 * ceil(height/16) x ceil(width/16) x 0. */
 	uint32_t rows, columns, channels;
+	/* Some cells may be exact: squares of 16 x 16 pixels whose samples are stored beside y, which
+	 * says nothing about them. Photo models only. */
+	bool mixed;
 };
 
 /* y = analysis(x), before or after quantisation; or an exact picture's samples. */
@@ -263,7 +266,8 @@ struct vae_latents {
 	/* rows x columns x channels, finite, in units of the quantiser's step if it has one; owned. */
 	float *y;
 	/* Samples stored exactly beside y: height x width of alpha, or NULL without alpha; of an exact
-	 * picture height x width x (colours, then alpha); owned. */
+	 * picture height x width x (colours, then alpha); of a mixed one height x width x (1 in an
+	 * exact cell, else 0; colours, 0 if that is 0; then alpha); owned. */
 	uint16_t *samples;
 };
 
@@ -312,8 +316,9 @@ enum vae_method {
 /* A square of 64 cells of y a side, smaller at the right and the lower edge, that is coded
  * separately. */
 struct vae_slice {
-	/* Alpha samples of its pixels (1 or 2 bytes each), if the picture has alpha, then the packed
-	 * symbols; of an exact picture, all samples in coded form; owned. */
+	/* If mixed, the map of its cells and the colours of the exact ones, in coded form; then alpha,
+	 * if the picture has it, coded or as samples (1 or 2 bytes each); then the packed symbols. Of
+	 * an exact picture, all samples in coded form; owned. */
 	uint8_t *payload;
 	uint32_t bytes; /* of the payload */
 	/* vae_salvage_read could not read it: it has no payload, and dequantises to zeros (exact: grey)
@@ -325,6 +330,7 @@ struct vae_slice {
 struct vae_codes {
 	struct vae_head head;
 	enum vae_method method;  /* of all slices; RANGE if exact */
+	bool coded_alpha;        /* alpha is coded; false: stored as samples */
 	uint32_t slices;         /* ceil(rows/64) x ceil(columns/64) */
 	struct vae_slice *slice; /* [slices], row by row, owned */
 };
@@ -365,7 +371,7 @@ int vae_codes_unpack(struct vae_codes **codes, const void *bytes, size_t count, 
  * and checksums. */
 uint64_t vae_codes_content_bytes(const struct vae_codes *codes);
 /* Returns how many bytes of slice number `slice` are alpha samples; 0 if the picture has none, or
- * is exact. */
+ * they are coded. */
 uint64_t vae_codes_alpha_bytes(const struct vae_codes *codes, uint32_t slice);
 void vae_codes_free(struct vae_codes *codes);
 
@@ -460,6 +466,16 @@ int vae_refine_rows(struct vae_latents_rows **latents, const struct vae_model *m
                     struct vae_image_rows *image, double quality,
                     const struct vae_refine_options *options, struct vae_error *error);
 
+/* Encodes as vae_encode_rows does, or as vae_refine_rows if refine is not NULL, with exact cells:
+ * those of 16 x 16 pixels whose samples take fewer bits than y would, with lambda 255^2 times its
+ * squared error (text, drawings, flat areas; vae(7)). vae_quantise drops the map of a picture
+ * without exact cells; if all cells are exact, it makes the codes of vae_encode_exact_rows. The
+ * latents of pictures of more than about a million pixels always have a map. No cell is exact if
+ * the model is not photo. */
+int vae_encode_mixed_rows(struct vae_latents_rows **latents, const struct vae_model *model,
+                          struct vae_image_rows *image, double quality,
+                          const struct vae_refine_options *refine, struct vae_error *error);
+
 /* Codes latents under p(y): rounds y around the prior's mean and codes the residuals slice by
  * slice. effort 0: rounds to the nearest integers; more: weighs the bits of the integers near a
  * number against their error, if the model knows it (vae-quant(1)). VAE_EARG if effort is out of
@@ -503,6 +519,7 @@ enum vae_target_kind {
 struct vae_target {
 	enum vae_target_kind kind; /* the unit of value */
 	double value;              /* bits a pixel, bytes, dB, or a score, above 0 */
+	bool mixed;                /* cells may be exact: vae_encode_mixed_rows */
 };
 int vae_target_quality(double *quality, const struct vae_model *model,
                        const struct vae_image *image, const struct vae_target *target,
@@ -697,9 +714,21 @@ int vae_rate_estimate(struct vae_rate *rate, const struct vae_model *model,
 
 /* Computes z_bits and y_bits for each cell of y: bits[] has codes->rows x codes->columns numbers,
  * the caller's. The bits of a cell of z are divided evenly among its cells of y, 4 x 4 or those
- * within the slice. Exact: the bits of a slice, divided evenly among its cells. */
+ * within the slice. The bits of a slice's exact samples are divided evenly among its
+ * exact cells. */
 int vae_rate_cells(double *bits, const struct vae_model *model, const struct vae_codes *codes,
                    struct vae_error *error);
+
+/* What is exact in codes that have all slices. */
+struct vae_exact_share {
+	uint64_t cells; /* exact cells, of 16 x 16 pixels */
+	uint64_t bytes; /* of the payloads, for their samples and the map; all bytes of exact codes */
+	uint64_t alpha_bytes; /* for alpha, coded or as samples; 0 in exact codes */
+};
+/* Adds up *share. map: NULL, or codes->head.rows x codes->head.columns numbers, the caller's, which
+ * are set to 1 if the cell is exact, else to 0. VAE_EDATA: damaged codes. */
+int vae_exact_shares(struct vae_exact_share *share, uint8_t *map, const struct vae_codes *codes,
+                     struct vae_error *error);
 
 /* A part of a model, for reports. */
 struct vae_part {

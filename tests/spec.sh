@@ -7,7 +7,7 @@ B=${B:-build}
 
 files=(tests/data/golden/tiny-{bits,cell,deep,one,grey-alpha}-*.lat tests/data/golden/mnist-*-50.*.lat tests/data/golden/photo-*-cell-*.lat
 	tests/data/golden/tiny-int16-cell-*.lat
-	tests/data/golden/exact-*.lat)
+	tests/data/golden/exact-*.lat tests/data/golden/mixed-*.lat)
 python3 -c 'from math import nextafter' 2>/dev/null || { echo "1..0 # SKIP no python3 of version 3.9 or later"; exit 0; }
 
 scratch=$(mktemp -d)

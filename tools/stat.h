@@ -19,7 +19,7 @@ struct options {
 	char **reference; /* [references] */
 	int references;
 	enum report_layout layout;
-	bool heatmap, planes;             /* pictures instead of a report */
+	bool heatmap, planes, map;        /* pictures instead of a report */
 	bool brief;                       /* a line for each image */
 	const char *take[METADATA_KINDS]; /* files for metadata, NULL: not wanted */
 };
@@ -51,9 +51,10 @@ int stat_codes(struct run *run, struct input *in, struct vae_error *error);
 /* Reports a model; a damaged one is reported, too, and is an error. */
 int stat_model(struct run *run, struct input *in, struct vae_error *error);
 
-/* Writes to run->pictures: a PGM of the bits of each cell of codes; a PGM of each channel of
- * latents, strongest first. */
+/* Writes to run->pictures: a PGM of the bits of each cell of codes; a PBM of the cells, black if
+ * exact; a PGM of each channel of latents, strongest first. */
 int stat_heatmap(struct run *run, struct input *in, struct vae_error *error);
+int stat_map(struct run *run, struct input *in, struct vae_error *error);
 int stat_planes(struct run *run, struct input *in, struct vae_error *error);
 
 /* Collects the wanted metadata of the first image, and writes them to their files if each kind was

@@ -41,16 +41,16 @@ static int other_method(const struct vae_model *model, const struct vae_codes *c
 	return status;
 }
 
-/* Computes the packed bytes of alpha in a file of `bytes` bytes: their difference to a frame
- * without alpha. */
-static int packed_alpha(const struct vae_codes *codes, uint64_t bytes, uint64_t *packed,
-                        struct vae_error *error)
+/* Computes the packed bytes of alpha in a file of `bytes` bytes: the coded ones, or their
+ * difference to a frame without alpha. */
+static int packed_alpha(const struct vae_codes *codes, uint64_t bytes, uint64_t coded,
+                        uint64_t *packed, struct vae_error *error)
 {
 	struct vae_codes bare = *codes;
 	uint64_t rest = bytes;
 	int status = 0;
 
-	*packed = 0;
+	*packed = coded;
 	if (!vae_codes_alpha_bytes(codes, 0))
 		return 0;
 	bare.head.geometry.tuple &= ~VAE_BLACKANDWHITE_ALPHA;
@@ -84,7 +84,8 @@ struct figures {
 	uint64_t packed_alpha;         /* the part of alpha in them; 0 if not wanted */
 	const struct vae_model *model; /* NULL: missing */
 	struct vae_rate rate;          /* NAN if not wanted */
-	double other_bytes;            /* packed by the other method; NAN if not wanted */
+	struct vae_exact_share exact;
+	double other_bytes; /* packed by the other method; NAN if not wanted */
 	struct vae_distortion distortion;
 };
 
@@ -116,12 +117,14 @@ static int measure(struct run *run, struct figures *f, const struct vae_codes *c
                    struct vae_error *error)
 {
 	uint64_t other;
-	int status = models_get(&run->models, &f->model, &codes->head, NULL, error);
+	int status = vae_exact_shares(&f->exact, NULL, codes, error);
 
+	if (!status)
+		status = models_get(&run->models, &f->model, &codes->head, NULL, error);
 	if (!status && !run->brief)
 		status = vae_rate_estimate(&f->rate, f->model, codes, error);
 	if (!status && !run->brief)
-		status = packed_alpha(codes, f->bytes, &f->packed_alpha, error);
+		status = packed_alpha(codes, f->bytes, f->exact.alpha_bytes, &f->packed_alpha, error);
 	if (!status && run->o->common.verbose && codes->head.channels &&
 	    !(status = other_method(f->model, codes, &other, error)))
 		f->other_bytes = (double)other;
@@ -172,12 +175,10 @@ static void report_whole(struct run *run, const struct vae_codes *codes, const s
                          uint64_t image)
 {
 	struct report *r = &run->report;
-	uint64_t content = vae_codes_content_bytes(codes), slices = slice_bytes(codes), alpha = 0;
+	uint64_t content = vae_codes_content_bytes(codes), alpha = f->exact.alpha_bytes,
+			 slices = slice_bytes(codes) - alpha;
 	char name[64], id[17];
 
-	for (uint32_t i = 0; i < codes->slices; i++)
-		alpha += vae_codes_alpha_bytes(codes, i);
-	slices -= alpha;
 	snprintf(id, sizeof id, "%016" PRIx64, codes->head.model_id);
 	report_count(r, "image", image);
 	report_text(r, "model", f->model ? model_name(f->model, name, sizeof name) : NULL);
@@ -192,7 +193,8 @@ static void report_whole(struct run *run, const struct vae_codes *codes, const s
 	report_count(r, "alpha_packed_bytes", f->packed_alpha);
 	report_count(r, "slices", codes->slices);
 	report_count(r, "slice_bytes", slices);
-	report_count(r, "exact_bytes", codes->head.channels ? 0 : slices);
+	report_count(r, "exact_cells", f->exact.cells);
+	report_count(r, "exact_bytes", f->exact.bytes);
 	report_real(r, "z_estimate_bytes", f->rate.z_bits / 8, 1);
 	report_real(r, "y_estimate_bytes", f->rate.y_bits / 8, 1);
 	report_real(r, "estimate_bytes", (f->rate.z_bits + f->rate.y_bits) / 8, 1);

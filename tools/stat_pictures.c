@@ -54,6 +54,37 @@ static int heatmap(struct run *run, const struct input *in, const struct vae_cod
 	return status;
 }
 
+static int map(struct run *run, const struct input *in, const struct vae_codes *codes,
+               struct vae_error *error)
+{
+	struct vae_geometry g = {.width = codes->head.columns,
+	                         .height = codes->head.rows,
+	                         .maxval = 1,
+	                         .format = VAE_PBM,
+	                         .tuple = VAE_BLACKANDWHITE};
+	size_t cells = (size_t)g.width * g.height;
+	struct vae_exact_share share;
+	struct vae_image *image = NULL;
+	uint8_t *exact = calloc(cells, 1);
+	int status = exact ? vae_exact_shares(&share, exact, codes, error)
+	                   : fail(error, VAE_EMEM, "out of memory");
+
+	(void)in;
+	if (!status && !(status = vae_image_new(&image, &g, UINT64_MAX, error))) {
+		for (size_t i = 0; i < cells; i++)
+			image->colour[i] = !exact[i];
+		status = write_picture(run, image, error);
+	}
+	vae_image_free(image);
+	free(exact);
+	return status;
+}
+
+int stat_map(struct run *run, struct input *in, struct vae_error *error)
+{
+	return stat_each_codes(run, in, map, error);
+}
+
 int stat_heatmap(struct run *run, struct input *in, struct vae_error *error)
 {
 	return stat_each_codes(run, in, heatmap, error);

@@ -15,6 +15,7 @@ struct options {
 	int refine;               /* steps */
 	bool keep_invisible;      /* colours under alpha 0 */
 	bool lossless;            /* all samples are exact */
+	bool mixed;               /* cells that are cheaper so are exact */
 };
 
 enum {
@@ -26,7 +27,8 @@ enum {
 	KEY_TARGET_PSNR,
 	KEY_TARGET_SCORE,
 	KEY_INVISIBLE,
-	KEY_LOSSLESS
+	KEY_LOSSLESS,
+	KEY_EXACT
 };
 
 static const struct cli_option rows[] = {
@@ -37,6 +39,7 @@ static const struct cli_option rows[] = {
 	{KEY_TARGET_PSNR, "target-psnr", "DB", "find the quality that gives a PSNR of DB decibels"},
 	{KEY_TARGET_SCORE, "target-score", "S", "find the quality that gives a SSIMULACRA 2 of S"},
 	{KEY_LOSSLESS, "lossless", NULL, "keep every sample as it is, without a model"},
+	{KEY_EXACT, "exact", "auto|none", "keep text and drawings as they are (auto), or nothing"},
 	{KEY_REFINE, "refine", "N", "take N steps to a smaller file of equal quality"},
 	{KEY_INVISIBLE, "keep-invisible", NULL, "keep colours under alpha 0 as they are"},
 	{KEY_BAND, "band", "ROWS", "work on ROWS rows of pixels at a time"},
@@ -56,14 +59,14 @@ static void set_target(struct options *o, enum vae_target_kind kind, double valu
 	if (o->target.value)
 		cli_usage("--max-size, --target-size, --target-bpp, --target-psnr, --target-score: "
 		          "only one may be given");
-	o->target = (struct vae_target){kind, value};
+	o->target = (struct vae_target){.kind = kind, .value = value};
 }
 
 static void parse_options(struct options *o, int argc, char **argv)
 {
 	int key;
 
-	*o = (struct options){.quality = -1};
+	*o = (struct options){.quality = -1, .mixed = true};
 	cli_begin(&program, &o->common, argc, argv);
 	while ((key = cli_next()) != -1)
 		switch (key) {
@@ -78,6 +81,7 @@ static void parse_options(struct options *o, int argc, char **argv)
 		case KEY_REFINE: o->refine = (int)cli_whole(0, VAE_REFINE_MOST); break;
 		case KEY_INVISIBLE: o->keep_invisible = true; break;
 		case KEY_LOSSLESS: o->lossless = true; break;
+		case KEY_EXACT: o->mixed = !cli_choice(); break;
 		case KEY_BAND: o->band = (uint32_t)cli_whole(1, INT32_MAX); break;
 		}
 	if (o->lossless && (o->target.value || o->quality >= 0 || o->refine))
@@ -87,6 +91,7 @@ static void parse_options(struct options *o, int argc, char **argv)
 		cli_usage("--quality cannot be combined with --max-size or a --target");
 	if (o->target.value && o->refine)
 		cli_usage("--refine cannot be combined with --max-size or a --target");
+	o->target.mixed = o->mixed;
 	if (o->quality < 0)
 		o->quality = 50;
 }
@@ -124,6 +129,9 @@ static int open_latents(struct vae_latents_rows **latents, const struct options 
 
 	if (o->lossless)
 		return vae_encode_exact_rows(latents, image, error);
+	if (o->mixed)
+		return vae_encode_mixed_rows(latents, model, image, quality, o->refine ? &refine : NULL,
+		                             error);
 	if (!o->refine)
 		return vae_encode_rows(latents, model, image, quality, error);
 	return vae_refine_rows(latents, model, image, quality, &refine, error);

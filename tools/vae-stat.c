@@ -9,6 +9,7 @@ enum {
 	KEY_JSON,
 	KEY_HEATMAP,
 	KEY_PLANES,
+	KEY_MAP,
 	KEY_BRIEF,
 	KEY_ICC,
 	KEY_EXIF,
@@ -24,6 +25,7 @@ static const struct cli_option known[] = {
 	{KEY_EXIF, "exif", "FILE", "write the Exif metadata of codes to FILE"},
 	{KEY_XMP, "xmp", "FILE", "write the XMP packet of codes to FILE"},
 	{KEY_HEATMAP, "heatmap", NULL, "write a PGM of the bits of each cell of codes"},
+	{KEY_MAP, "map", NULL, "write a PBM of codes, black where a cell is exact"},
 	{KEY_PLANES, "planes", NULL, "write a PGM of each channel of latents"},
 	{'v', "verbose", NULL, "print full reports; pack codes by both methods"},
 };
@@ -46,6 +48,8 @@ static bool takes(const struct options *o)
 	return o->take[VAE_METADATA_ICC] || o->take[VAE_METADATA_EXIF] || o->take[VAE_METADATA_XMP];
 }
 
+static bool makes_pictures(const struct options *o) { return o->heatmap || o->planes || o->map; }
+
 static void parse_options(struct options *o, int argc, char **argv)
 {
 	int key;
@@ -64,14 +68,17 @@ static void parse_options(struct options *o, int argc, char **argv)
 		case KEY_XMP: o->take[VAE_METADATA_XMP] = cli_text(); break;
 		case KEY_HEATMAP: o->heatmap = true; break;
 		case KEY_PLANES: o->planes = true; break;
+		case KEY_MAP: o->map = true; break;
 		case 'v': o->common.verbose = true; break;
 		}
-	if (o->heatmap && o->planes)
-		cli_usage("--heatmap cannot be combined with --planes");
-	if ((o->heatmap || o->planes) && (o->references || o->layout != REPORT_PEOPLE))
+	if (o->heatmap + o->planes + o->map > 1)
+		cli_usage("of --heatmap, --planes and --map only one may be given");
+	if (makes_pictures(o) && (o->references || o->layout != REPORT_PEOPLE))
 		cli_usage("--%s cannot be combined with --reference, --tsv or --json",
-		          o->heatmap ? "heatmap" : "planes");
-	if (takes(o) && (o->references || o->heatmap || o->planes || o->layout != REPORT_PEOPLE))
+		          o->heatmap  ? "heatmap"
+		          : o->planes ? "planes"
+		                      : "map");
+	if (takes(o) && (o->references || makes_pictures(o) || o->layout != REPORT_PEOPLE))
 		cli_usage("--icc, --exif and --xmp cannot be combined with options of reports");
 }
 
@@ -94,7 +101,9 @@ static int stat_stream(struct run *run, struct input *in, struct vae_error *erro
 		             ? input_unknown(in, nothing_known, error)
 		             : input_expect(in, run->o->planes ? VAE_KIND_LATENTS : VAE_KIND_CODES, error);
 		if (!status)
-			status = run->o->planes ? stat_planes(run, in, error) : stat_heatmap(run, in, error);
+			status = run->o->planes ? stat_planes(run, in, error)
+			         : run->o->map  ? stat_map(run, in, error)
+			                        : stat_heatmap(run, in, error);
 		return !status && in->failure ? VAE_EIO : status;
 	}
 	switch (kind) {
@@ -156,7 +165,7 @@ int main(int argc, char **argv)
 	mallopt(M_MMAP_THRESHOLD, 1 << 20); /* large blocks return to the system one by one; otherwise
 	                                       100 MB remain while codes are packed again */
 	parse_options(&o, argc, argv);
-	pictures = o.heatmap || o.planes;
+	pictures = makes_pictures(&o);
 	if (output_open(&out, o.common.output, pictures && !o.common.force, &error) ||
 	    models_open(&run.models, o.common.model, &error) ||
 	    input_open(&run.reference_in, o.reference, o.references, &error)) {

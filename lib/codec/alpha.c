@@ -8,10 +8,10 @@
 
 size_t vae_alpha_rows(const struct vae_head *head, size_t row, size_t count)
 {
-	size_t samples = 0;
+	size_t samples = 0, each = vae_exact_samples(head);
 	for (size_t i = 0; i < count; i++)
 		samples += vae_row_samples(head, (uint32_t)(row + i));
-	return samples / head->geometry.width;
+	return each ? samples / (head->geometry.width * each) : 0;
 }
 
 int vae_alpha_queue_add(struct vae_alpha_queue *q, size_t rows, uint16_t **place,

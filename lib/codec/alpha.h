@@ -1,17 +1,17 @@
-/* alpha.h - alpha is lossless, and waits while the networks work on the colour beside it. */
+/* alpha.h - samples beside y are lossless, and wait while the networks work on the colour: alpha,
+ * and exact cells. */
 #ifndef VAE_ALPHA_H
 #define VAE_ALPHA_H
 
 #include "base/error.h"
 
-/* Rows of alpha that were read and not yet handed out. Starts as zeros but for width. */
+/* Rows of such samples that were read and not yet handed out. Starts as zeros but for width. */
 struct vae_alpha_queue {
-	uint16_t *sample; /* rows x width, 0 to maxval; owned */
-	size_t width, rows;
-	size_t room; /* rows that there is memory for */
+	uint16_t *sample;   /* rows x width, 0 to maxval; owned */
+	size_t width, rows; /* samples of a row of pixels; rows */
+	size_t room;        /* rows that there is memory for */
 };
-/* Rows of pixels that `count` rows of cells from `row` on cover; 0 where the picture has no alpha.
- */
+/* Rows of pixels that `count` rows of cells from `row` on cover; 0 where nothing is beside y. */
 size_t vae_alpha_rows(const struct vae_head *head, size_t row, size_t count);
 /* Puts `rows` more at the end: *place is where the caller fills them in, NULL for 0. VAE_EMEM. */
 int vae_alpha_queue_add(struct vae_alpha_queue *queue, size_t rows, uint16_t **place,

@@ -182,7 +182,7 @@ static int store_mapped(void *context, const struct vae_block *block, const floa
 	return 0;
 }
 
-/* The next `count` rows of cells: y to d->y, and alpha behind what waits. */
+/* The next `count` rows of cells: y to d->y, and samples beside it behind what waits. */
 static int read_cells(struct decoder *d, size_t count, struct vae_error *error)
 {
 	struct vae_latents_rows *l = d->latents;
@@ -268,34 +268,52 @@ static int synthesise_mlp(struct decoder *d, struct vae_error *error)
 	return 0;
 }
 
-/* The mean of a block of alpha samples; rows count from the first one that waits. */
-static uint16_t mean_alpha(const struct decoder *d, struct vae_rect block)
+/* Sample i of those beside y of a pixel; rows count from the first one that waits. */
+static uint16_t *beside(const struct decoder *d, size_t row, size_t column, unsigned i)
 {
-	size_t sum = 0;
-	for (size_t row = block.row; row < block.row + block.rows; row++)
-		for (size_t column = block.column; column < block.column + block.columns; column++)
-			sum += d->alpha.sample[row * d->alpha.width + column];
-	return vae_mean_of(sum, block.rows * block.columns);
+	return d->alpha.sample + row * d->alpha.width + column * vae_exact_samples(&d->latents->head) +
+	       i;
 }
 
-/* The alpha of rows rows.row to `end` leaves the queue. */
-static void give_alpha(struct decoder *d, uint16_t *alpha)
+/* The mean of sample i of a block. */
+static uint16_t mean_beside(const struct decoder *d, const struct vae_rect *block, unsigned i)
+{
+	size_t sum = 0;
+	for (size_t row = block->row; row < block->row + block->rows; row++)
+		for (size_t column = block->column; column < block->column + block->columns; column++)
+			sum += *beside(d, row, column, i);
+	return vae_mean_of(sum, block->rows * block->columns);
+}
+
+/* One pixel of the output: what of it is beside y. Blocks do not cross the edges of cells. */
+static void give_pixel(const struct decoder *d, const struct vae_rect *block, uint16_t *colour,
+                       uint16_t *alpha)
+{
+	const struct vae_head *head = &d->latents->head;
+	unsigned colours = (unsigned)vae_colours(head->geometry.tuple);
+	if (head->mixed && *beside(d, block->row, block->column, 0))
+		for (unsigned i = 0; i < colours; i++)
+			colour[i] = mean_beside(d, block, 1 + i);
+	if (alpha)
+		*alpha = mean_beside(d, block, vae_exact_samples(head) - 1);
+}
+
+/* The samples beside y of rows rows.row to `end` leave the queue, for alpha and d->colour. */
+static void give_beside(struct decoder *d, uint16_t *alpha)
 {
 	const struct vae_rect *w = &d->window;
-	size_t right = w->column + w->columns;
+	size_t right = w->column + w->columns, colours = (size_t)vae_colours(d->rows.geometry.tuple);
 	size_t first = w->row + d->rows.row * d->reduce,
 		   last = vae_min(w->row + d->end * d->reduce, w->row + w->rows);
+	uint16_t *colour = d->colour;
 	for (size_t row = first; row < last; row += d->reduce) {
-		size_t top = row - d->alpha_top, rows = vae_min(d->reduce, last - row);
-		if (d->reduce == 1) {
-			memcpy(alpha, d->alpha.sample + top * d->alpha.width + w->column,
-			       w->columns * sizeof *alpha);
-			alpha += w->columns;
-			continue;
+		struct vae_rect block = {.row = row - d->alpha_top, .rows = vae_min(d->reduce, last - row)};
+		for (size_t left = w->column; left < right; left += d->reduce, colour += colours) {
+			block.column = left;
+			block.columns = vae_min(d->reduce, right - left);
+			give_pixel(d, &block, colour, alpha);
+			alpha += alpha ? 1 : 0;
 		}
-		for (size_t left = w->column; left < right; left += d->reduce)
-			*alpha++ =
-				mean_alpha(d, (struct vae_rect){top, left, rows, vae_min(d->reduce, right - left)});
 	}
 	vae_alpha_queue_take(&d->alpha, last - d->alpha_top, NULL);
 	d->alpha_top = last;
@@ -331,8 +349,8 @@ static int decoder_read(struct vae_image_rows *rows, uint32_t count, uint16_t *c
 		                      error);
 	if (rc)
 		return rc;
-	if (alpha)
-		give_alpha(d, alpha);
+	if (vae_exact_samples(&d->latents->head))
+		give_beside(d, alpha);
 	rows->row = (uint32_t)d->end;
 	return 0;
 }
@@ -397,7 +415,7 @@ static int decode_rows(struct vae_image_rows **image, const struct vae_model *mo
 	                      .latents = latents,
 	                      .window = w,
 	                      .reduce = reduce,
-	                      .alpha.width = l->geometry.width};
+	                      .alpha.width = l->geometry.width * vae_exact_samples(l)};
 	if (model->nets->arch.kind == VAE_ARCH_PHOTO) {
 		struct vae_sweep_work work = work_of(d);
 		struct vae_rect area = vae_window_cells(&w);

@@ -9,7 +9,7 @@
 #include "base/parallel.h"
 #include "base/rect.h"
 #include "image/image.h"
-#include "codec/lossless.h"
+#include "codec/beside.h"
 #include "codec/slice.h"
 #include "codec/window.h"
 
@@ -34,7 +34,7 @@ struct dequantiser {
 	size_t threads;              /* their number */
 };
 
-/* A lost slice: y of zeros, or grey, opaque. */
+/* A lost slice: y of zeros, or grey; no exact cells where it is mixed; opaque. */
 static void blank(const struct dequantiser *d, const struct vae_rect *cells,
                   const struct vae_rect *px, float *y, uint16_t *samples)
 {
@@ -47,8 +47,10 @@ static void blank(const struct dequantiser *d, const struct vae_rect *cells,
 		       cells->columns * c->head.channels * sizeof *y);
 	for (size_t row = 0; row < px->rows; row++)
 		for (size_t i = 0; i < px->columns * each; i++)
-			samples[row * c->head.geometry.width * each + i] =
-				i % each < opaque ? (uint16_t)((maxval + 1) / 2) : maxval;
+			samples[row * c->head.geometry.width * each + i] = i % each >= opaque ? maxval
+			                                                   : c->head.mixed
+			                                                       ? 0
+			                                                       : (uint16_t)((maxval + 1) / 2);
 }
 
 static int dequantise_slice(void *context, size_t piece, int thread, struct vae_error *error)
@@ -59,9 +61,8 @@ static int dequantise_slice(void *context, size_t piece, int thread, struct vae_
 		   row = i / across, column = i % across;
 	struct vae_rect p = vae_slice_at(&c->head, i), px = vae_cell_pixels(&c->head, p);
 	struct vae_rect above = vae_cell_pixels(&c->head, (struct vae_rect){d->top, 0, 1, 1});
-	size_t stride = (size_t)c->head.columns * c->head.channels,
-		   line = vae_codes_alpha_bytes(c, (uint32_t)i) / px.rows,
-		   each = vae_exact_samples(&c->head), width = c->head.geometry.width * each;
+	size_t stride = (size_t)c->head.columns * c->head.channels, each = vae_exact_samples(&c->head),
+		   width = c->head.geometry.width * each;
 	if (!vae_rect_holds(&d->wanted, row, column))
 		return 0;
 	float *y = d->y + (p.row - d->top) * stride + p.column * c->head.channels;
@@ -74,13 +75,10 @@ static int dequantise_slice(void *context, size_t piece, int thread, struct vae_
 		blank(d, &p, &px, y, samples);
 		return 0;
 	}
-	if (!c->head.channels)
-		return vae_lossless_slice_decode(c, i, slice, samples, width, error);
-	int rc = vae_slice_decode(&d->symbols[thread], c, d->model, i, slice, y, stride, error);
-	for (size_t r = 0; line && r < px.rows && !rc; r++)
-		rc = vae_samples_get(samples + r * width, &c->head.geometry, slice->payload + r * line,
-		                     px.columns, error);
-	return rc;
+	int rc = c->head.channels
+	             ? vae_slice_decode(&d->symbols[thread], c, d->model, i, slice, y, stride, error)
+	             : 0;
+	return rc || !each ? rc : vae_beside_decode(c, i, slice, samples, width, error);
 }
 
 static void drop_slices(struct dequantiser *d)

@@ -4,51 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "base/minmax.h"
 #include "codec/pixels.h"
-#include "exact/exact.h"
 #include "image/image.h"
 #include "stream/geometry.h"
 
 #define CELL (1u << VAE_MIN_CELL)
-
-_Static_assert(VAE_SLICE_CELLS *CELL == VAE_EXACT_SIDE, "a slice is a tile");
-_Static_assert(CELL == VAE_EXACT_CELL, "cells of exact samples");
-
-/* ---- slices ---------------------------------------------------------------------------------- */
-
-static struct vae_exact_tile tile_of(const struct vae_codes *c, size_t slice, uint16_t *corner,
-                                     size_t stride)
-{
-	struct vae_rect px = vae_cell_pixels(&c->head, vae_slice_at(&c->head, slice));
-	struct vae_exact_tile tile = {.width = (uint32_t)px.columns,
-	                              .height = (uint32_t)px.rows,
-	                              .planes = vae_exact_samples(&c->head),
-	                              .maxval = c->head.geometry.maxval};
-	for (unsigned i = 0; i < tile.planes; i++)
-		tile.plane[i] = (struct vae_exact_plane){corner + i, tile.planes, stride};
-	return tile;
-}
-
-int vae_lossless_slice_encode(struct vae_buffer *buffer, const struct vae_codes *codes,
-                              size_t slice, uint16_t *corner, size_t stride,
-                              struct vae_error *error)
-{
-	struct vae_exact_tile tile = tile_of(codes, slice, corner, stride);
-	return vae_exact_encode(buffer, &tile, error);
-}
-
-int vae_lossless_slice_decode(const struct vae_codes *codes, size_t slice,
-                              const struct vae_slice *bytes, uint16_t *corner, size_t stride,
-                              struct vae_error *error)
-{
-	struct vae_exact_tile tile = tile_of(codes, slice, corner, stride);
-	struct vae_error why = {.offset = -1};
-	int rc = vae_exact_decode(&tile, bytes->payload, bytes->bytes, &why);
-	return rc ? vae_fail(error, (enum vae_err)rc, "slice %zu of %u: %.300s", slice + 1,
-	                     codes->slices, why.text)
-	          : 0;
-}
 
 /* ---- from a picture -------------------------------------------------------------------------- */
 

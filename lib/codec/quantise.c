@@ -8,7 +8,7 @@
 #include "base/parallel.h"
 #include "prior/rdo.h"
 #include "prior/payload.h"
-#include "codec/lossless.h"
+#include "codec/beside.h"
 #include "codec/slice.h"
 
 /* Some rows of slices: y and samples of the latents' next rows of cells, or codes whose symbols are
@@ -24,45 +24,58 @@ struct quantisation {
 	struct vae_symbols *symbols;     /* one a thread */
 };
 
+/* Samples of a row of pixels of the picture. */
+static size_t samples_line(const struct quantisation *q)
+{
+	return q->codes->head.geometry.width * (size_t)vae_exact_samples(&q->codes->head);
+}
+
+/* The first sample of a slice, NULL where there is none. */
+static uint16_t *corner_of(const struct quantisation *q, const struct vae_rect *p)
+{
+	const struct vae_head *head = &q->codes->head;
+	struct vae_rect px = vae_cell_pixels(head, *p);
+	struct vae_rect above = vae_cell_pixels(head, (struct vae_rect){q->row, 0, 1, 1});
+	return q->samples ? q->samples + (px.row - above.row) * samples_line(q) +
+	                        px.column * vae_exact_samples(head)
+	                  : NULL;
+}
+
 static int round_slice(struct vae_symbols *symbols, const struct quantisation *q,
                        const struct vae_rect *p, struct vae_error *error)
 {
 	const struct vae_codes *c = q->codes;
 	struct vae_prior prior = vae_prior_of(q->model, c->head.quality);
+	struct vae_cells cells = {.any = false};
 	prior.choice = q->choice;
 	size_t stride = (size_t)c->head.columns * c->head.channels;
 	int rc = vae_symbols_fit(symbols, q->model->nets, p->rows, p->columns, error);
-	return rc ? rc
-	          : vae_prior_quantise(symbols, &prior,
-	                               q->y + (p->row - q->row) * stride + p->column * c->head.channels,
-	                               stride, error);
+	if (rc)
+		return rc;
+	if (c->head.mixed)
+		vae_cells_take(&cells, &c->head, p, corner_of(q, p), samples_line(q));
+	symbols->known_zero = cells.any ? cells.known_zero : NULL;
+	rc = vae_prior_quantise(symbols, &prior,
+	                        q->y + (p->row - q->row) * stride + p->column * c->head.channels,
+	                        stride, error);
+	symbols->known_zero = NULL;
+	return rc;
 }
 
-/* Whatever a slice begins with: its alpha samples as they are, or all that it has where these are
- * exact. */
+/* Whatever a slice has beside its symbols. */
 static int put_samples(struct vae_buffer *buffer, const struct quantisation *q,
                        const struct vae_rect *p, size_t i, struct vae_error *error)
 {
-	const struct vae_head *head = &q->codes->head;
-	const struct vae_geometry *g = &head->geometry;
-	size_t each = vae_exact_samples(head), width = g->width * each;
-	struct vae_rect px = vae_cell_pixels(head, *p);
-	struct vae_rect above = vae_cell_pixels(head, (struct vae_rect){q->row, 0, 1, 1});
-	uint16_t *corner =
-		q->samples ? q->samples + (px.row - above.row) * width + px.column * each : NULL;
-	if (!head->channels)
-		return q->packed ? vae_buffer_append(buffer, q->packed->slice[i].payload,
-		                                     q->packed->slice[i].bytes, error)
-		                 : vae_lossless_slice_encode(buffer, q->codes, i, corner, width, error);
-	size_t bytes = vae_codes_alpha_bytes(q->codes, (uint32_t)i);
-	uint8_t *out = bytes ? vae_buffer_extend(buffer, bytes, error) : NULL;
-	if (bytes && !out)
-		return VAE_EMEM;
-	if (q->packed && bytes)
-		memcpy(out, q->packed->slice[i].payload, bytes);
-	for (size_t row = 0; !q->packed && out && row < px.rows; row++)
-		vae_samples_put(out + row * (bytes / px.rows), g, corner + row * width, px.columns);
-	return 0;
+	if (!q->packed)
+		return q->samples
+		           ? vae_beside_encode(buffer, q->codes, i, corner_of(q, p), samples_line(q), error)
+		           : 0;
+	const struct vae_slice *packed = &q->packed->slice[i];
+	struct vae_cells cells = {.symbols_begin = packed->bytes};
+	int rc = q->codes->head.channels ? vae_cells_read(&cells, q->packed, i, packed, error) : 0;
+	return rc || !cells.symbols_begin
+	           ? rc
+	           : vae_buffer_append(buffer, packed->payload, cells.symbols_begin, error);
 }
 
 static int pack_slice(void *context, size_t piece, int thread, struct vae_error *error)
@@ -102,7 +115,7 @@ static int pack_slices(struct quantisation *q, size_t count, struct vae_error *e
 
 /* Makes codes of this head, with room for their slices. */
 static int new_codes(struct vae_codes **codes, const struct vae_head *head, enum vae_method method,
-                     struct vae_error *error)
+                     bool coded_alpha, struct vae_error *error)
 {
 	struct vae_codes *c;
 	int rc;
@@ -112,6 +125,7 @@ static int new_codes(struct vae_codes **codes, const struct vae_head *head, enum
 		return rc;
 	c->head = *head;
 	c->method = head->channels ? method : VAE_METHOD_RANGE;
+	c->coded_alpha = coded_alpha;
 	c->slices = (uint32_t)vae_slice_count(c->head.rows, c->head.columns);
 	if ((rc = vae_alloc(&c->slice, c->slices, sizeof *c->slice, error)))
 		free(c);
@@ -153,7 +167,8 @@ int vae_quantise_rows(struct vae_codes **codes, const struct vae_model *model,
 		return rc;
 	uint32_t band = vae_slice_band(l, (uint32_t)omp_get_max_threads());
 	int chosen = l->channels ? new_choice(&choice, model, l->quality, effort, error) : 0;
-	if ((rc = chosen < 0 ? chosen : 0) || (rc = new_codes(&c, l, method, error)) ||
+	if ((rc = chosen < 0 ? chosen : 0) ||
+	    (rc = new_codes(&c, l, method, vae_has_alpha(l->geometry.tuple), error)) ||
 	    (rc = vae_latents_alloc(&y, &samples, l, band, error)))
 		goto out;
 	struct quantisation q = {
@@ -167,6 +182,7 @@ int vae_quantise_rows(struct vae_codes **codes, const struct vae_model *model,
 		q.first += slices;
 	}
 	if (!rc) {
+		vae_codes_settle(c);
 		*codes = c;
 		c = NULL;
 	}
@@ -196,7 +212,7 @@ int vae_repack(struct vae_codes **codes, const struct vae_model *model,
 {
 	struct vae_codes *c;
 	int rc = vae_codes_check(packed, model, error);
-	if (rc || (rc = new_codes(&c, &packed->head, method, error)))
+	if (rc || (rc = new_codes(&c, &packed->head, method, packed->coded_alpha, error)))
 		return rc;
 	struct quantisation q = {.model = model, .codes = c, .packed = packed};
 	rc = pack_slices(&q, c->slices, error);

@@ -7,6 +7,7 @@
 #include "base/minmax.h"
 #include "base/parallel.h"
 #include "prior/coder.h"
+#include "codec/beside.h"
 #include "codec/slice.h"
 
 #define LEAST_MASS 1e-9 /* as in training: a symbol costs at most 30 bits */
@@ -51,13 +52,34 @@ static void share_z(const struct estimate *e, const struct vae_symbols *s, size_
 			bits / (double)(rows * columns);
 }
 
-/* A slice of exact samples: what it takes, in equal shares. */
-static void share_exact(const struct estimate *e, const struct vae_rect *p, size_t i)
+/* The cells of a slice of any codes. */
+static int cells_of(struct vae_cells *cells, const struct vae_codes *c, size_t i,
+                    struct vae_error *error)
 {
-	size_t columns = e->codes->head.columns, cells = p->rows * p->columns;
-	for (size_t k = 0; k < cells; k++)
-		e->bits[(p->row + k / p->columns) * columns + p->column + k % p->columns] =
-			8.0 * e->codes->slice[i].bytes / (double)cells;
+	struct vae_error why = {.offset = -1};
+	if (!c->head.channels) {
+		memset(cells->exact, 1, sizeof cells->exact);
+		cells->exact_bytes = c->slice[i].bytes;
+		cells->alpha_bytes = 0;
+		cells->any = true;
+		return 0;
+	}
+	int rc = vae_cells_read(cells, c, i, &c->slice[i], &why);
+	return rc ? vae_fail(error, (enum vae_err)rc, "slice %zu of %u: %.300s", i + 1, c->slices,
+	                     why.text)
+	          : 0;
+}
+
+/* What the exact cells of a slice take, in equal shares. */
+static void share_exact(const struct estimate *e, const struct vae_rect *p,
+                        const struct vae_cells *cells)
+{
+	size_t columns = e->codes->head.columns, count = 0;
+	for (size_t k = 0; k < p->rows * p->columns; k++)
+		count += cells->exact[k];
+	for (size_t k = 0; k < p->rows * p->columns; k++)
+		e->bits[(p->row + k / p->columns) * columns + p->column + k % p->columns] +=
+			cells->exact[k] ? 8.0 * (double)cells->exact_bytes / (double)count : 0;
 }
 
 static int map_slice(void *context, size_t i, int thread, struct vae_error *error)
@@ -67,13 +89,14 @@ static int map_slice(void *context, size_t i, int thread, struct vae_error *erro
 	struct vae_rect p = vae_slice_at(&c->head, i);
 	struct vae_symbols *s = &e->symbols[thread];
 	double *corner = e->bits + p.row * c->head.columns + p.column;
-	if (!c->head.channels) {
-		share_exact(e, &p, i);
-		return 0;
-	}
-	int rc = vae_slice_decode(s, c, e->model, i, &c->slice[i], NULL, 0, error);
+	struct vae_cells cells;
+	int rc = cells_of(&cells, c, i, error);
 	if (rc)
 		return rc;
+	share_exact(e, &p, &cells);
+	rc = c->head.channels ? vae_slice_decode(s, c, e->model, i, &c->slice[i], NULL, 0, error) : 1;
+	if (rc)
+		return rc < 0 ? rc : 0;
 	for (size_t cell = 0; cell < s->z_rows * s->z_columns; cell++)
 		share_z(e, s, cell, corner);
 	for (size_t n = s->z_count, part = s->channels / s->steps; n < s->count; n++) {
@@ -100,6 +123,29 @@ int vae_rate_cells(double *bits, const struct vae_model *model, const struct vae
 	return rc;
 }
 
+int vae_exact_shares(struct vae_exact_share *share, uint8_t *map, const struct vae_codes *codes,
+                     struct vae_error *error)
+{
+	struct vae_exact_share sum = {0};
+	struct vae_cells cells;
+	for (uint32_t i = 0; i < codes->slices; i++) {
+		struct vae_rect p = vae_slice_at(&codes->head, i);
+		int rc = cells_of(&cells, codes, i, error);
+		if (rc)
+			return rc;
+		for (size_t k = 0; k < p.rows * p.columns; k++) {
+			sum.cells += cells.exact[k];
+			if (map)
+				map[(p.row + k / p.columns) * codes->head.columns + p.column + k % p.columns] =
+					cells.exact[k];
+		}
+		sum.bytes += cells.any ? cells.exact_bytes : 0;
+		sum.alpha_bytes += cells.alpha_bytes;
+	}
+	*share = sum;
+	return 0;
+}
+
 static int estimate_slice(void *context, size_t i, int thread, struct vae_error *error)
 {
 	const struct estimate *e = context;
@@ -116,7 +162,8 @@ static int estimate_slice(void *context, size_t i, int thread, struct vae_error 
 			rate.z_bits += bits;
 		} else {
 			rate.y_bits += bits;
-			rate.y_float_bits += gaussian_bits(s->value[n], s->log_scale[n]);
+			if (s->index[n] != VAE_CODER_KNOWN)
+				rate.y_float_bits += gaussian_bits(s->value[n], s->log_scale[n]);
 		}
 	}
 	rate.symbols = s->count;

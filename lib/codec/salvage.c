@@ -4,7 +4,7 @@
 #include "base/memory.h"
 #include "base/minmax.h"
 #include "base/parallel.h"
-#include "codec/lossless.h"
+#include "codec/beside.h"
 #include "codec/slice.h"
 #include "stream/recover.h"
 
@@ -26,9 +26,7 @@ static int check_samples(const struct vae_codes *c, uint32_t i, struct vae_error
 	int rc = each ? vae_alloc_raw(&samples, px.rows * width, sizeof *samples, error) : 0;
 	if (rc || !each)
 		return rc;
-	rc = c->head.channels ? vae_samples_get(samples, &c->head.geometry, c->slice[i].payload,
-	                                        px.rows * width, error)
-	                      : vae_lossless_slice_decode(c, i, &c->slice[i], samples, width, error);
+	rc = vae_beside_decode(c, i, &c->slice[i], samples, width, error);
 	free(samples);
 	return rc;
 }

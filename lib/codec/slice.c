@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "codec/beside.h"
 #include "image/image.h"
 #include "nn/sweep.h"
 #include "prior/draw.h"
@@ -99,23 +100,26 @@ int vae_codes_check(const struct vae_codes *codes, const struct vae_model *model
 }
 
 static int decode_payload(struct vae_symbols *s, const struct vae_codes *codes,
-                          const struct vae_model *model, const struct vae_slice *slice,
-                          uint64_t alpha_bytes, float *y, size_t stride, struct vae_error *error)
+                          const struct vae_model *model, size_t i, const struct vae_slice *slice,
+                          float *y, size_t stride, struct vae_error *error)
 {
 	struct vae_prior prior = vae_prior_of(model, codes->head.quality);
 	struct vae_payload payload;
-	if (slice->bytes < alpha_bytes)
-		return vae_fail(error, VAE_EDATA, "%u bytes, where there are %llu of alpha alone",
-		                slice->bytes, (unsigned long long)alpha_bytes);
-	const uint8_t *data = slice->bytes ? slice->payload + alpha_bytes
-	                                   : NULL; /* an empty payload need not be anywhere */
-	int rc = vae_payload_start(&payload, s, &model->cdfs, codes->method, data,
-	                           slice->bytes - alpha_bytes, error);
+	struct vae_cells cells;
+	int rc = vae_cells_read(&cells, codes, i, slice, error);
 	if (rc)
 		return rc;
+	const uint8_t *data = slice->bytes ? slice->payload + cells.symbols_begin
+	                                   : NULL; /* an empty payload need not be anywhere */
+	rc = vae_payload_start(&payload, s, &model->cdfs, codes->method, data,
+	                       slice->bytes - cells.symbols_begin, error);
+	if (rc)
+		return rc;
+	s->known_zero = cells.any ? cells.known_zero : NULL;
 	rc = vae_prior_decode(s, &prior, vae_payload_take, &payload, y, stride, error);
 	if (!rc)
 		rc = vae_payload_finish(&payload, error);
+	s->known_zero = NULL;
 	vae_payload_clear(&payload);
 	return rc;
 }
@@ -129,8 +133,7 @@ int vae_slice_decode(struct vae_symbols *symbols, const struct vae_codes *codes,
 	int rc = vae_symbols_fit(symbols, model->nets, p.rows, p.columns, error);
 	if (rc)
 		return rc;
-	rc = decode_payload(symbols, codes, model, slice, vae_codes_alpha_bytes(codes, (uint32_t)i), y,
-	                    stride, &why);
+	rc = decode_payload(symbols, codes, model, i, slice, y, stride, &why);
 	if (!rc)
 		return 0;
 	return vae_fail(error, (enum vae_err)rc, "slice %zu of %u: %.300s", i + 1, codes->slices,

@@ -29,6 +29,7 @@ struct search {
 	const struct vae_model *model;
 	const struct vae_image *image;
 	enum vae_target_kind kind;
+	bool mixed;
 	double close, bound; /* of near */
 	double goal;         /* dB, a score, or the logarithm of bytes */
 };
@@ -79,14 +80,32 @@ static int measure_of(double *value, const struct search *s, const struct vae_co
 	return rc;
 }
 
+static int encode(struct vae_latents **latents, const struct search *s, double quality,
+                  struct vae_error *error)
+{
+	struct vae_image_rows *pixels;
+	struct vae_latents_rows *cells;
+	if (!s->mixed)
+		return vae_encode(latents, s->model, s->image, quality, error);
+	int rc = vae_image_rows_new(&pixels, s->image, error);
+	if (rc)
+		return rc;
+	rc = vae_encode_mixed_rows(&cells, s->model, pixels, quality, NULL, error);
+	if (!rc) {
+		rc = vae_latents_rows_collect(latents, cells, error);
+		vae_latents_rows_free(cells);
+	}
+	vae_image_rows_free(pixels);
+	return rc;
+}
+
 static int try_quality(struct trial *trial, const struct search *s, long quality,
                        struct vae_error *error)
 {
 	struct vae_latents *latents;
 	struct vae_codes *codes = NULL;
 	double value = 0;
-	int rc =
-		vae_encode(&latents, s->model, s->image, (double)quality * 100 / VAE_QUALITY_ONE, error);
+	int rc = encode(&latents, s, (double)quality * 100 / VAE_QUALITY_ONE, error);
 	if (rc)
 		return rc;
 	rc = vae_quantise(&codes, s->model, latents, VAE_METHOD_RANGE, VAE_EFFORT_DEFAULT, error);
@@ -238,9 +257,13 @@ int vae_target_quality(double *quality, const struct vae_model *model,
 {
 	const struct vae_geometry *g = &image->geometry;
 	double pixels = (double)g->width * g->height;
-	struct search s = {
-		model,        image, target->kind, near[target->kind].close, near[target->kind].bound,
-		target->value};
+	struct search s = {.model = model,
+	                   .image = image,
+	                   .kind = target->kind,
+	                   .mixed = target->mixed,
+	                   .close = near[target->kind].close,
+	                   .bound = near[target->kind].bound,
+	                   .goal = target->value};
 	long found;
 	if (!(target->value > 0 && target->value < 1e15))
 		return vae_fail(error, VAE_EARG, "target %g is not a positive number", target->value);

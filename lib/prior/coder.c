@@ -83,6 +83,8 @@ static void push_escape(struct encoder *e, int lane, uint32_t n, bool negative)
 static inline int encode_symbol(struct encoder *e, const struct vae_cdfs *cdfs, int lane,
                                 uint8_t index, int32_t value)
 {
+	if (index == VAE_CODER_KNOWN && !value)
+		return 0;
 	if (index >= VAE_SCALES || value > VAE_SYMBOL_LIMIT || value < -VAE_SYMBOL_LIMIT)
 		return VAE_EARG;
 	int32_t bound = cdfs->bound[index], s = value + bound;
@@ -212,6 +214,8 @@ static int32_t pull_escape(struct vae_coder_decoder *d, int lane, int32_t bound)
 static inline int32_t decode_symbol(struct vae_coder_decoder *d, int lane, uint8_t index)
 {
 	const struct vae_cdfs *cdfs = d->cdfs;
+	if (index == VAE_CODER_KNOWN)
+		return 0;
 	int32_t bound = cdfs->bound[index];
 	const uint16_t *c = cdfs->cumulative + cdfs->first[index];
 	int32_t s = vae_cdfs_find(cdfs, index, (uint32_t)(d->state[lane] & 0xffff));
@@ -247,6 +251,8 @@ int vae_coder_finish(const struct vae_coder_decoder *decoder, struct vae_error *
 
 double vae_coder_bits(const struct vae_cdfs *cdfs, uint8_t index, int32_t value)
 {
+	if (index == VAE_CODER_KNOWN)
+		return 0;
 	int32_t bound = cdfs->bound[index], magnitude = value < 0 ? -value : value;
 	int32_t s = magnitude <= bound ? value + bound : 2 * bound + 1;
 	const uint16_t *c = cdfs->cumulative + cdfs->first[index];

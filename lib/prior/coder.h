@@ -9,8 +9,11 @@
 #include "base/memory.h"
 #include "prior/cdf.h"
 
-/* Appends the coded form of count symbols to buffer. index[i] < VAE_SCALES is symbol i's table,
- * |value[i]| <= VAE_SYMBOL_LIMIT. */
+/* Instead of a table: the symbol is known to be 0. It keeps its place, and takes no bits. */
+#define VAE_CODER_KNOWN 255
+
+/* Appends the coded form of count symbols to buffer. index[i] < VAE_SCALES is symbol i's table, or
+ * VAE_CODER_KNOWN, |value[i]| <= VAE_SYMBOL_LIMIT. */
 int vae_coder_encode(struct vae_buffer *buffer, const struct vae_cdfs *cdfs, const uint8_t *index,
                      const int32_t *value, size_t count, struct vae_error *error);
 

@@ -120,9 +120,14 @@ int vae_payload_take(void *context, const uint8_t *index, int32_t *value, size_t
 	struct vae_payload *p = context;
 	if (n > p->count - p->taken)
 		return vae_fail(error, VAE_EDATA, "more symbols are wanted than there are");
-	if (p->method == VAE_METHOD_ZSTD)
+	if (p->method == VAE_METHOD_ZSTD) {
+		bool good = true;
 		memcpy(value, p->planes + p->taken, n * sizeof *value);
-	else
+		for (size_t i = 0; i < n; i++)
+			good &= index[i] != VAE_CODER_KNOWN || !value[i];
+		if (!good)
+			return vae_fail(error, VAE_EDATA, "symbols of exact cells are not 0");
+	} else
 		vae_coder_decode(&p->range, index, value, n);
 	p->taken += n;
 	if (p->method == VAE_METHOD_RANGE && p->range.failed)

@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "base/minmax.h"
+#include "prior/coder.h"
 #include "prior/z_mean.h"
 
 /* cells: about so many at a time make products that are at their best, and arrays that stay in the
@@ -339,6 +340,21 @@ struct coding {
 	void *context;                   /* of source */
 };
 
+/* Returns whether the group's symbols at a cell are known to be 0. */
+static bool known_zero(const struct coding *w, const struct vae_group *g, size_t cell)
+{
+	const struct vae_symbols *s = w->s;
+	bool zero = s->known_zero;
+	if (zero && g->step >= 0)
+		return s->known_zero[g->row * g->columns + cell];
+	size_t at = zero ? w->known / s->z_channels : 0, top = zero ? at / s->z_columns * 4 : 0,
+		   left = zero ? at % s->z_columns * 4 : 0;
+	for (size_t row = top; row < vae_min(top + 4, s->rows) && zero; row++)
+		for (size_t column = left; column < vae_min(left + 4, s->columns); column++)
+			zero &= s->known_zero[row * s->columns + column] != 0;
+	return zero;
+}
+
 /* Rounds the target around the means (with RDO, if there is a choice), or takes symbols from the
  * source. */
 static int code_group(void *context, const struct vae_group *g, struct vae_error *error)
@@ -356,11 +372,12 @@ static int code_group(void *context, const struct vae_group *g, struct vae_error
 			memcpy(w->s->mean + w->known + start, at.mean, at.n * sizeof *at.mean);
 			memcpy(w->s->log_scale + w->known + start, at.log_scale, at.n * sizeof *at.log_scale);
 		}
+		bool zero = known_zero(w, g, cell);
 		for (size_t c = 0; c < at.n; c++)
-			index[start + c] = vae_scale_index(at.log_scale[c]);
+			index[start + c] = zero ? VAE_CODER_KNOWN : vae_scale_index(at.log_scale[c]);
 		for (size_t c = 0; at.target && c < at.n; c++)
-			value[start + c] = vae_round_symbol(at.target[c] - at.mean[c]);
-		if (at.target && w->choice && g->steps > 1)
+			value[start + c] = zero ? 0 : vae_round_symbol(at.target[c] - at.mean[c]);
+		if (at.target && w->choice && g->steps > 1 && !zero)
 			vae_rdo(w->choice, at.channel, index + start, at.target, at.mean, value + start, at.n);
 	}
 	w->known += i;

@@ -103,9 +103,12 @@ struct vae_symbols {
 	size_t z_rows, z_columns, z_channels; /* of its z; 0 without one */
 	size_t steps;                         /* 2 or 4, or 1 if a cell's channels are coded together */
 	size_t z_count, count;                /* symbols of z; of z and y */
-	enum vae_symbols_keep keep;           /* set before the first vae_symbols_fit */
-	int32_t *value;                       /* [count], |value| <= VAE_SYMBOL_LIMIT */
-	uint8_t *index;                       /* [count] table of cdf.h */
+	/* [rows x columns] of y, not 0 if a cell's symbols are known to be 0; those of a cell of z are
+	 * if those of all its cells are. NULL: none are. Borrowed: whoever sets it also resets it. */
+	const uint8_t *known_zero;
+	enum vae_symbols_keep keep; /* set before the first vae_symbols_fit */
+	int32_t *value;             /* [count], |value| <= VAE_SYMBOL_LIMIT */
+	uint8_t *index;             /* [count] table of cdf.h, or VAE_CODER_KNOWN */
 	float *mean; /* [count] subtracted before rounding; NULL unless answers are kept, as is the next
 	              */
 	float *log_scale; /* [count] the prior's, not clamped */

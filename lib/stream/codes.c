@@ -5,7 +5,8 @@
  *     slices    each: length 4, checksum 4, payload
  *
  * A payload consists of the alpha samples of its pixels, if there are any, and packed symbols
- * (version 1), or of a tile of exact samples (version 2).
+ * (version 1), of a tile of exact samples (version 2 without channels), or of coded cells and
+ * alpha, and packed symbols (version 2).
  *
  * The number of slices, the shape of y and the number of alpha samples follow from the header. A
  * checksum is the low half of XXH64, seed 0. The reader sees ONE decompressed stream: the limits of
@@ -40,8 +41,8 @@ uint32_t vae_codes_checksum(const void *data, size_t bytes)
 static void header_put(uint8_t *p, const struct vae_codes *c, int cell)
 {
 	memcpy(p, VAE_CODES_MAGIC, 4);
-	p[4] = c->head.channels ? 1 : 2;
-	p[5] = (uint8_t)c->method;
+	p[4] = c->head.channels && !c->head.mixed && !c->coded_alpha ? 1 : 2;
+	p[5] = (uint8_t)((int)c->method | (c->head.mixed ? VAE_CODES_MIXED : 0));
 	p[6] = (uint8_t)((int)c->head.geometry.format << 4 | (int)c->head.geometry.tuple);
 	p[7] = (uint8_t)cell;
 	vae_put64(p + 8, c->head.model_id);
@@ -66,13 +67,15 @@ int vae_codes_header_get(struct vae_codes *c, const uint8_t *p, int64_t offset, 
 		                   p[4] ? "the newer " : "", p[4], NEWEST);
 	if (vae_get32(p + 30) != vae_codes_checksum(p, 30))
 		return vae_fail_at(error, VAE_EDATA, offset, "damaged: the header's checksum is wrong");
-	if (p[5] != VAE_METHOD_RANGE && p[5] != VAE_METHOD_ZSTD)
+	unsigned mixed = p[4] > 1 ? p[5] & VAE_CODES_MIXED : 0, method = p[5] ^ mixed;
+	if (method != VAE_METHOD_RANGE && method != VAE_METHOD_ZSTD)
 		return vae_fail_at(error, VAE_EDATA, offset,
 		                   "codes of method %u, which this program does not know", p[5]);
 	if (p[7] < VAE_MIN_CELL || p[7] > VAE_MAX_CELL)
 		return vae_fail_at(error, VAE_EDATA, offset, "cells of 2^%u pixels: %d to %d are possible",
 		                   p[7], VAE_MIN_CELL, VAE_MAX_CELL);
-	c->method = (enum vae_method)p[5];
+	c->method = (enum vae_method)method;
+	c->head.mixed = mixed;
 	c->head.model_id = vae_get64(p + 8);
 	c->head.geometry =
 		(struct vae_geometry){vae_get32(p + 16), vae_get32(p + 20), vae_get16(p + 24),
@@ -81,8 +84,9 @@ int vae_codes_header_get(struct vae_codes *c, const uint8_t *p, int64_t offset, 
 	c->head.channels = vae_get16(p + 28);
 	c->head.rows = vae_cells(c->head.geometry.height, p[7]);
 	c->head.columns = vae_cells(c->head.geometry.width, p[7]);
-	if (p[4] == 2 ? c->method || c->head.model_id || c->head.quality || c->head.channels
-	              : !c->head.channels)
+	c->coded_alpha = p[4] == 2 && vae_has_alpha(c->head.geometry.tuple);
+	bool exact = !mixed && !method && !c->head.model_id && !c->head.quality && !c->head.channels;
+	if (p[4] == 2 ? !exact && !(c->head.channels && (mixed || c->coded_alpha)) : !c->head.channels)
 		return vae_fail_at(error, VAE_EDATA, offset,
 		                   "%u latent channels, quality %u, method %u and model %016llx do not go "
 		                   "with format version %u",

@@ -6,7 +6,8 @@
 
 #define VAE_CODES_MAGIC        "VAEC"
 #define VAE_CODES_HEADER_BYTES 34
-#define VAE_CODES_SLICE_BYTES  8 /* before each payload: its length and its checksum */
+#define VAE_CODES_MIXED        16 /* in the byte of the method: cells may be exact */
+#define VAE_CODES_SLICE_BYTES  8  /* before each payload: its length and its checksum */
 
 /* Returns the low half of XXH64, seed 0. */
 uint32_t vae_codes_checksum(const void *data, size_t bytes);

@@ -15,14 +15,14 @@ int vae_shape_check(const struct vae_head *head, uint64_t max_pixels, enum vae_e
 	int result = vae_geometry_check(g, max_pixels, code, error);
 	if (result)
 		return result;
-	if (channels > VAE_MAX_CHANNELS)
+	if (channels > VAE_MAX_CHANNELS || (head->mixed && !channels))
 		return vae_fail(error, code, "%u latent channels: 1 to %d are possible", channels,
 		                VAE_MAX_CHANNELS);
 	int s = VAE_MIN_CELL;
 	while (s <= VAE_MAX_CELL &&
 	       (rows != vae_cells(g->height, s) || columns != vae_cells(g->width, s)))
 		s++;
-	if (s > (channels ? VAE_MAX_CELL : VAE_MIN_CELL))
+	if (s > (channels && !head->mixed ? VAE_MAX_CELL : VAE_MIN_CELL))
 		return vae_fail(error, code,
 		                "%u x %u latent cells (rows x columns) do not suit a picture of %u x %u "
 		                "pixels (width x height)",
@@ -101,21 +101,20 @@ uint64_t vae_codes_alpha_bytes(const struct vae_codes *c, uint32_t slice)
 {
 	struct vae_rect p = vae_cell_pixels(&c->head, vae_slice_at(&c->head, slice));
 	return (uint64_t)p.rows * p.columns * vae_has_alpha(c->head.geometry.tuple) *
-	       (c->head.channels ? vae_sample_bytes(&c->head.geometry) : 0);
+	       (c->head.channels && !c->coded_alpha ? vae_sample_bytes(&c->head.geometry) : 0);
 }
 
 uint64_t vae_slice_limit(const struct vae_codes *c, uint32_t slice)
 {
-	struct vae_rect p = vae_slice_at(&c->head, slice);
-	if (!c->head.channels) {
-		struct vae_rect px = vae_cell_pixels(&c->head, p);
-		return (uint64_t)px.rows * px.columns * vae_exact_samples(&c->head) *
-		           vae_sample_bytes(&c->head.geometry) +
-		       64;
-	}
+	struct vae_rect p = vae_slice_at(&c->head, slice), px = vae_cell_pixels(&c->head, p);
+	uint64_t exact = (uint64_t)px.rows * px.columns *
+	                 (vae_exact_samples(&c->head) - c->head.mixed) *
+	                 vae_sample_bytes(&c->head.geometry);
+	if (!c->head.channels)
+		return exact + 64;
 	uint64_t z = (uint64_t)((p.rows + 3) / 4 * ((p.columns + 3) / 4)) * VAE_MAX_CHANNELS;
-	return 8 * ((uint64_t)p.rows * p.columns * c->head.channels + z) + 64 +
-	       vae_codes_alpha_bytes(c, slice);
+	return 8 * ((uint64_t)p.rows * p.columns * c->head.channels + z) + 64 + exact +
+	       (c->head.mixed || c->coded_alpha ? 2048 : 0);
 }
 
 /* ---- samples --------------------------------------------------------------------------------- */

@@ -12,9 +12,10 @@
 /* Checks the head's geometry (as vae_geometry_check, with the same `code`) and that y's shape suits
  * a picture of that size: ceil(height / 2^shift) x ceil(width / 2^shift) cells with one shift for
  * both, and 1 to VAE_MAX_CHANNELS channels; or 0 channels, with all samples exact and shift
- * VAE_MIN_CELL. *shift (may be NULL) is the smallest that fits. VAE_ELIMIT also if y has more than
- * 4 floats for each of max_pixels pixels and for those of VAE_SPARE_CELLS cells: the cells of a
- * picture one pixel high take 16 times the memory of whole ones. */
+ * VAE_MIN_CELL, which mixed pictures have, too. *shift (may be NULL) is the smallest that fits.
+ * VAE_ELIMIT also if y has more than 4 floats for each of max_pixels pixels and for those of
+ * VAE_SPARE_CELLS cells: the cells of a picture one pixel high take 16 times the memory of whole
+ * ones. */
 #define VAE_SPARE_CELLS 16384
 int vae_shape_check(const struct vae_head *head, uint64_t max_pixels, enum vae_err code, int *shift,
                     struct vae_error *error);
@@ -42,13 +43,14 @@ struct vae_rect vae_slice_at(const struct vae_head *head, size_t slice);
  * thread has a whole slice, or up to twice as many if the threads then have equal work. */
 uint32_t vae_slice_band(const struct vae_head *head, uint32_t threads);
 
-/* Returns the number of samples of a pixel stored beside y: alpha, if there is one, and the colours
- * if there is no y (channels 0). */
+/* Returns the number of samples of a pixel stored beside y: whether it is exact, if the picture is
+ * mixed; the colours, if it is, or if there is no y (channels 0); alpha, if there is one. */
 static inline unsigned vae_exact_samples(const struct vae_head *head)
 {
-	return vae_has_alpha(head->geometry.tuple) +
-	       (head->channels ? 0 : (unsigned)vae_colours(head->geometry.tuple));
+	return head->mixed + vae_has_alpha(head->geometry.tuple) +
+	       (head->channels && !head->mixed ? 0 : (unsigned)vae_colours(head->geometry.tuple));
 }
+enum { VAE_MIXED_SAMPLES = 5 }; /* at most */
 /* Returns the number of these samples in the pixels of a row of cells. */
 size_t vae_row_samples(const struct vae_head *head, uint32_t row);
 /* Allocates arrays for any `rows` rows of cells of these latents and of the samples beside y,
@@ -60,7 +62,8 @@ int vae_latents_alloc(float **y, uint16_t **samples, const struct vae_head *head
 struct vae_rect vae_cell_pixels(const struct vae_head *head, struct vae_rect cells);
 
 /* Returns the largest possible size of a slice's payload: 8 bytes for each symbol of its y and of a
- * z of at most 1024 channels, 64 more, and alpha; for exact samples, their own bytes and 64. */
+ * z of at most 1024 channels, 64 more, and alpha; if alpha is coded, or cells may be exact, 2048
+ * and the bytes of all their samples; for exact samples, their own bytes and 64. */
 uint64_t vae_slice_limit(const struct vae_codes *codes, uint32_t slice);
 
 /* ---- samples --------------------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 /* latents.c - vae-latents(5): a text header in the style of PAM; then, for each row of cells, y as
  * little-endian binary32 and the samples of its pixels that are stored beside it: alpha (version
- * 1), or all samples of an exact picture (version 2). */
+ * 1); all samples of an exact picture, or the map of exact cells, their colours, and alpha (version
+ * 2). */
 #include "base/bytes.h"
 #include "base/memory.h"
 #include "base/minmax.h"
@@ -94,15 +95,20 @@ static const struct {
                 [CHANNELS] = {"CHANNELS", 1, VAE_MAX_CHANNELS},
                 [EXACT] = {"EXACT", 0, 0}};
 
-/* Returns whether a header of this version has the key; all versions have the picture's own keys.
+/* What headers say of EXACT. */
+enum exact { NO_CELLS, SOME_CELLS, ALL_CELLS };
+
+/* Returns whether a header has the key: all have the picture's own keys, those with a y its keys.
  */
-static bool belongs(enum key key, int version)
+static bool belongs(enum key key, enum exact exact)
 {
-	return (key >= WIDTH && key <= MAXVAL) || (key == EXACT) == (version == 2);
+	return (key >= WIDTH && key <= MAXVAL) ||
+	       (key == EXACT ? exact != NO_CELLS : exact != ALL_CELLS);
 }
 
 struct header {
 	int version; /* 1 or 2 */
+	enum exact exact;
 	uint32_t number[KEYS];
 	uint64_t model_id;
 	char *hint; /* owned */
@@ -143,7 +149,10 @@ static int parse_value(struct header *h, enum key key, char *value, int64_t offs
 		h->number[FORMAT] = good ? (uint32_t)(value[1] - '0') : 0;
 		break;
 	case TUPLTYPE: good = (h->tuple = vae_tuple_find(value)) >= 0; break;
-	case EXACT: good = !strcmp(value, "all"); break;
+	case EXACT:
+		h->exact = !strcmp(value, "all") ? ALL_CELLS : SOME_CELLS;
+		good = h->exact == ALL_CELLS || !strcmp(value, "cells");
+		break;
 	default: good = parse_number(&h->number[key], value, keys[key].low, keys[key].high);
 	}
 	return good ? 0
@@ -157,7 +166,7 @@ static int parse_line(struct header *h, char *line, int64_t offset, struct vae_e
 	if (value)
 		*value++ = 0;
 	for (int key = 0; value && key < KEYS; key++)
-		if (belongs((enum key)key, h->version) && !strcmp(line, keys[key].name)) {
+		if ((key != EXACT || h->version == 2) && !strcmp(line, keys[key].name)) {
 			if (h->seen[key])
 				return vae_fail_at(error, VAE_EDATA, offset, "latents: %s is there twice", line);
 			h->seen[key] = true;
@@ -217,6 +226,22 @@ static int read_version(int *version, struct reader *r, struct vae_error *error)
 	return 1;
 }
 
+/* Checks that every key is there that belongs to the header, and no other. */
+static int check_keys(const struct header *h, int64_t offset, struct vae_error *error)
+{
+	enum exact exact = h->version == 2 && !h->seen[EXACT] ? SOME_CELLS : h->exact;
+	for (int key = 0; key < KEYS; key++) {
+		bool wanted = belongs((enum key)key, exact);
+		if (h->seen[key] && !wanted)
+			return vae_fail_at(error, VAE_EDATA, offset,
+			                   "latents: the header of an exact picture has a %s", keys[key].name);
+		if (!h->seen[key] && wanted && key != HINT)
+			return vae_fail_at(error, VAE_EDATA, offset, "latents: the header has no %s",
+			                   keys[key].name);
+	}
+	return 0;
+}
+
 /* Reads the header up to ENDHDR: every key once, HINT at most once, in any order. Returns 1, or 0
  * at the clean end. */
 static int read_header(struct header *h, struct reader *r, struct vae_error *error)
@@ -233,11 +258,8 @@ static int read_header(struct header *h, struct reader *r, struct vae_error *err
 		if ((result = parse_line(h, r->line, offset, error)))
 			return result;
 	}
-	for (int key = 0; key < KEYS; key++)
-		if (!h->seen[key] && key != HINT && belongs((enum key)key, h->version))
-			return vae_fail_at(error, VAE_EDATA, r->offset, "latents: the header has no %s",
-			                   keys[key].name);
-	return 1;
+	result = check_keys(h, r->offset, error);
+	return result ? result : 1;
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -246,6 +268,7 @@ struct file_rows {
 	struct vae_latents_rows rows;
 	FILE *file;
 	int64_t offset;
+	uint8_t *map; /* where mixed: a row of cells, not 0 where one is exact; owned */
 };
 
 static int file_read(struct file_rows *r, void *data, size_t bytes, struct vae_error *error)
@@ -302,6 +325,37 @@ static int read_samples(struct file_rows *r, uint16_t *samples, size_t count,
 	return 0;
 }
 
+static int read_map(struct file_rows *r, struct vae_error *error)
+{
+	int64_t start = r->offset;
+	size_t columns = r->rows.head.columns;
+	int result = file_read(r, r->map, columns, error);
+	for (size_t i = 0; i < columns && !result; i++)
+		if (r->map[i] > 1)
+			result = vae_fail_at(error, VAE_EDATA, start + (int64_t)i,
+			                     "latents: the map of cells has a %u, where 0 and 1 are possible",
+			                     r->map[i]);
+	return result;
+}
+
+/* A row of cells of a mixed picture: the map, then what there is of each pixel. */
+static int read_mixed(struct file_rows *r, uint16_t *samples, struct vae_error *error)
+{
+	const struct vae_head *head = &r->rows.head;
+	size_t width = head->geometry.width, each = vae_exact_samples(head),
+		   alpha = vae_has_alpha(head->geometry.tuple), colours = each - 1 - alpha,
+		   lines = vae_row_samples(head, r->rows.row) / (width * each);
+	int result = read_map(r, error);
+	for (size_t i = 0; i < lines * width && !result; i++) {
+		uint16_t none[VAE_MIXED_SAMPLES] = {0}, *pixel = samples ? samples + i * each : none;
+		size_t exact = r->map[i % width >> VAE_MIN_CELL];
+		memset(pixel, 0, each * sizeof *pixel);
+		pixel[0] = (uint16_t)exact;
+		result = read_samples(r, pixel + 1 + (exact ? 0 : colours), exact * colours + alpha, error);
+	}
+	return result;
+}
+
 static int read_rows(struct vae_latents_rows *rows, uint32_t count, float *y, uint16_t *samples,
                      struct vae_error *error)
 {
@@ -311,7 +365,8 @@ static int read_rows(struct vae_latents_rows *rows, uint32_t count, float *y, ui
 		size_t beside = vae_row_samples(&rows->head, rows->row);
 		int result = read_floats(r, y, line, error);
 		if (!result && beside)
-			result = read_samples(r, samples, beside, error);
+			result = rows->head.mixed ? read_mixed(r, samples, error)
+			                          : read_samples(r, samples, beside, error);
 		if (result)
 			return result;
 		y = y ? y + line : NULL;
@@ -323,6 +378,7 @@ static int read_rows(struct vae_latents_rows *rows, uint32_t count, float *y, ui
 
 static void release_rows(struct vae_latents_rows *rows)
 {
+	free(((struct file_rows *)rows)->map);
 	free(rows->model_hint);
 	free(rows);
 }
@@ -337,8 +393,9 @@ static int new_rows(struct vae_latents_rows **rows, struct header *h, const stru
 		.quality = (uint16_t)h->number[QUALITY],
 		.rows = h->number[ROWS],
 		.columns = h->number[COLUMNS],
-		.channels = h->number[CHANNELS]};
-	if (h->seen[EXACT]) {
+		.channels = h->number[CHANNELS],
+		.mixed = h->exact == SOME_CELLS};
+	if (h->exact == ALL_CELLS) {
 		head.rows = vae_cells(head.geometry.height, VAE_MIN_CELL);
 		head.columns = vae_cells(head.geometry.width, VAE_MIN_CELL);
 	}
@@ -347,7 +404,12 @@ static int new_rows(struct vae_latents_rows **rows, struct header *h, const stru
 	if (result || (result = vae_alloc(&r, 1, sizeof *r, error)))
 		return result;
 	*r = (struct file_rows){
-		{head, h->hint, 0, read_rows, release_rows}, reader->file, reader->offset};
+		{head, NULL, 0, read_rows, release_rows}, reader->file, reader->offset, NULL};
+	if (head.mixed && (result = vae_alloc(&r->map, head.columns, sizeof *r->map, error))) {
+		free(r);
+		return result;
+	}
+	r->rows.model_hint = h->hint;
 	h->hint = NULL;
 	*rows = &r->rows;
 	return 0;
@@ -393,7 +455,8 @@ static bool write_header(const struct vae_latents_rows *rows, FILE *file)
 		                     "MAXVAL %u\nENDHDR\n",
 		               g->width, g->height, (int)g->format, vae_tuple_name(g->tuple),
 		               g->maxval) > 0;
-	bool good = fprintf(file, MAGIC "1\nMODEL %016llx\n", (unsigned long long)l->model_id) > 0;
+	bool good = fprintf(file, MAGIC "%s\nMODEL %016llx\n", l->mixed ? "2\nEXACT cells" : "1",
+	                    (unsigned long long)l->model_id) > 0;
 	if (path && *path == '/' &&
 	    strlen(path) <= HINT_LIMIT) { /* readers cannot use any other path */
 		percent_encode(hint, path);
@@ -441,6 +504,26 @@ static int write_samples(const struct vae_geometry *g, const uint16_t *samples, 
 	return 0;
 }
 
+/* Writes a row of cells of a mixed picture. */
+static int write_mixed(const struct vae_head *head, const uint16_t *samples, size_t count,
+                       FILE *file, struct vae_error *error)
+{
+	size_t width = head->geometry.width, each = vae_exact_samples(head),
+		   alpha = vae_has_alpha(head->geometry.tuple);
+	for (size_t cell = 0; cell < head->columns; cell++)
+		if (putc(samples[(cell << VAE_MIN_CELL) * each] ? 1 : 0, file) == EOF)
+			return vae_fail_errno(error, "cannot write latents");
+	for (size_t i = 0; i < count / each; i++) {
+		const uint16_t *pixel = samples + i * each;
+		bool exact = samples[(i % width >> VAE_MIN_CELL << VAE_MIN_CELL) * each];
+		size_t skip = exact ? 1 : each - alpha;
+		int result = write_samples(&head->geometry, pixel + skip, each - skip, file, error);
+		if (result)
+			return result;
+	}
+	return 0;
+}
+
 /* Passes the next rows of cells through y and samples; writes the header before the first. */
 static int pass_rows(struct vae_latents_rows *rows, uint32_t count, float *y, uint16_t *samples,
                      FILE *file, struct vae_error *error)
@@ -456,9 +539,11 @@ static int pass_rows(struct vae_latents_rows *rows, uint32_t count, float *y, ui
 		result = vae_fail_errno(error, "cannot write latents");
 	for (; count && !result; count--, row++, y += line) {
 		size_t beside = vae_row_samples(head, row);
-		if ((result = write_floats(y, line, file, error)) ||
-		    (beside && (result = write_samples(&head->geometry, samples, beside, file, error))))
+		if ((result = write_floats(y, line, file, error)))
 			break;
+		if (beside)
+			result = head->mixed ? write_mixed(head, samples, beside, file, error)
+			                     : write_samples(&head->geometry, samples, beside, file, error);
 		samples = samples ? samples + beside : NULL;
 	}
 	return result;

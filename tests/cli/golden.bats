@@ -13,12 +13,13 @@ content() { zstd -dcq; }
 # One line of MODEL.sums with one number of threads.
 check() {
 	local model=$1 threads=$2 picture=$3 quality=$4 latents=$5 decoded=$6 method name
-	vae-enc --keep-invisible -T "$threads" -m "$model" -q "$quality" "$GOLDEN/$picture" >latents
+	vae-enc --exact none --keep-invisible -T "$threads" -m "$model" -q "$quality" "$GOLDEN/$picture" >latents
 	assert_equal "$picture $quality $(sum <latents)" "$picture $quality $latents"
 	for method in range zstd; do
 		name=$model-${picture%.*}-$quality.$method.lat
 		vae-quant -T "$threads" --method "$method" latents | content >now
-		content <"$GOLDEN/$name" | cmp - now || fail "$name is written otherwise"
+		# alpha is coded in version 2, which is written today
+		[[ $picture == *.pam ]] || content <"$GOLDEN/$name" | cmp - now || fail "$name is written otherwise"
 		assert_equal "$name $(vae-dec -T "$threads" "$GOLDEN/$name" | sum)" "$name $decoded"
 	done
 }
@@ -66,6 +67,17 @@ photos() {
 		vae-dec "$file" | cmp - "$GOLDEN/${name#exact-}".p?m
 		vae-quant -d "$file" | cmp - <(vae-enc --lossless "$GOLDEN/${name#exact-}".p?m)
 	done
+}
+
+@test "mixed: some cells exact, and coded alpha" {
+	local name latents decoded
+	export VAE_MODEL_PATH=$DATA
+	[ -s "$GOLDEN/mixed.sums" ]
+	while read -r name latents decoded; do
+		assert_equal "$name $(vae-quant -d "$GOLDEN/$name" | sum)" "$name $latents"
+		assert_equal "$name $(vae-dec "$GOLDEN/$name" | sum)" "$name $decoded"
+		assert_equal "$name $(vae-quant -d "$GOLDEN/$name" | vae-dec | sum)" "$name $decoded"
+	done <"$GOLDEN/mixed.sums"
 }
 
 # samples [OPTION]...: two pictures drawn from the prior, for each line MODEL SIZE QUALITY SEED SHA-256

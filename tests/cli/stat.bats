@@ -113,10 +113,13 @@ value() { column "$1" | head -n 1; }
 		json_is 'abs($j->[0]{bpp} - 8 * $j->[0]{file_bytes} / $j->[0]{width} / $j->[0]{height}) < 1e-6' <<<"$output"
 		json_is '$j->[0]{model} eq "tiny" && $j->[0]{model_id} eq "d0c73b1c42f729a4"' <<<"$output"
 	done
-	json_is '$j->[0]{alpha_bytes} == 48 * 40 && $j->[0]{tuple} eq "GRAYSCALE_ALPHA"' <<<"$output"
+	json_is '$j->[0]{alpha_bytes} == $j->[0]{alpha_packed_bytes} && $j->[0]{tuple} eq "GRAYSCALE_ALPHA"' <<<"$output"
 	# packed: what the file without alpha is smaller by
 	pamchannel -infile "$X/x.pam" -tupletype GRAYSCALE 0 | vae-enc -m tiny | vae-quant >plain.lat
 	json_is "\$j->[0]{alpha_packed_bytes} == $(($(size "$X/a.lat") - $(size plain.lat))) && \$j->[0]{alpha_packed_bytes} < 300" <<<"$output"
+	# of version 1
+	run -0 vae-stat --json "$DATA/golden/tiny-alpha-25.range.lat"
+	json_is '$j->[0]{alpha_bytes} == 32 * 24 && $j->[0]{alpha_packed_bytes} < 768' <<<"$output"
 	quiet vae-stat --json plain.lat
 	json_is '$j->[0]{alpha_packed_bytes} == 0' <<<"$output"
 }
@@ -338,14 +341,19 @@ samples() { pnmtoplainpnm <"$1" | tail -n +4 | tr -s ' ' '\n' | grep .; }
 @test "--heatmap: a cell a sample, and all together what the slices take" {
 	quiet vae-stat --heatmap -o map.pgm "$X/x.lat"
 	assert_equal "$(kinds map.pgm)" "PGM RAW 13 11 1 65535 GRAYSCALE"
-	vae-enc -q 90 <(pngtopnm "$DATA/photo.png" | pamscale -xsize 1200 -ysize 1090) | vae-quant >large.lat # four slices
+	vae-enc -q 90 --exact none <(pngtopnm "$DATA/photo.png" | pamscale -xsize 1200 -ysize 1090) | vae-quant >large.lat # four slices
 	vae-stat --heatmap large.lat >map.pgm
 	assert_equal "$(kinds map.pgm)" "PGM RAW 75 69 1 65535 GRAYSCALE"
 	samples map.pgm | awk -v bytes="$(vae-stat --tsv large.lat | value slice_bytes)" -v estimate="$(vae-stat --tsv large.lat | value estimate_bytes)" '
 		{ sum += $1 / 16 / 8; n++ }
 		END { if (n != 75 * 69 || sum < 0.99 * bytes || sum > 1.01 * bytes || sum < 0.999 * estimate || sum > 1.001 * estimate) { print n, sum, bytes, estimate; exit 1 } }'
 	vae-stat --heatmap -T 3 <large.lat | cmp - map.pgm
-	vae-enc -q 90 <(pngtopnm "$DATA/photo.png" | pamscale -xsize 1200 -ysize 1090) | vae-quant --method zstd | vae-stat --heatmap | cmp - map.pgm
+	vae-enc -q 90 --exact none <(pngtopnm "$DATA/photo.png" | pamscale -xsize 1200 -ysize 1090) | vae-quant --method zstd | vae-stat --heatmap | cmp - map.pgm
+	# exact cells share what they take
+	vae-stat --heatmap "$DATA/golden/mixed-drawn-40.range.lat" >map.pgm
+	samples map.pgm | awk -v bytes="$(vae-stat --tsv "$DATA/golden/mixed-drawn-40.range.lat" | value exact_bytes)" -v estimate="$(vae-stat --tsv "$DATA/golden/mixed-drawn-40.range.lat" | value estimate_bytes)" '
+		{ sum += $1 / 16 / 8; n++ }
+		END { if (n != 28 || sum < 0.99 * (bytes + estimate) || sum > 1.01 * (bytes + estimate)) { print n, sum, bytes, estimate; exit 1 } }'
 }
 
 @test "--heatmap: it is hot where the picture is busy" {

@@ -200,7 +200,7 @@ screen() { printf '%s\n' "$1" "$1" "$1" "$1" "$1" | pbmtext | pnmenlarge 2 | pgm
 	screen "several lines of text" >text.ppm
 	quiet vae --strip text.ppm
 	vae-enc --lossless text.ppm | vae-quant | cmp - text.lat
-	assert [ "$(size text.lat)" -lt "$(vae-enc text.ppm | vae-quant | wc -c)" ]
+	assert [ "$(size text.lat)" -lt "$(vae-enc --exact none text.ppm | vae-quant | wc -c)" ]
 	vae-dec text.lat | cmp - text.ppm
 	cp "$X/rgb.ppm" .
 	quiet vae rgb.ppm

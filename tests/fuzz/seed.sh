@@ -17,9 +17,10 @@ for name in cell grey grey-alpha bits one; do
 done
 for name in bits deep grey-alpha; do vae-enc --lossless "$data"/golden/$name.p?m >"$out/latents/exact-$name"; done
 vae-quant -d "$data/golden/tiny-alpha-25.range.lat" >"$out/latents/quantised-alpha"
+vae-quant -d "$data/golden/mixed-column-100.range.lat" >"$out/latents/mixed-column"
 
 # slices: what zstd's frames hold
-for file in "$data"/golden/tiny-*.lat; do
+for file in "$data"/golden/{tiny,mixed}-*.lat; do
 	name=$(basename "$file" .lat)
 	zstd -dcq <"$file" >"$out/slice/$name"
 done

@@ -1,8 +1,9 @@
 /* slice.c - slices without checksums: the input is the content of codes (vae-codes(5)), whose
- * magic, version, model and checksums are ignored. A payload that the decoder accepts is the one
+ * magic, model and checksums are ignored. A payload that the decoder accepts is the one
  * that the encoder makes of its symbols. */
 #include "base/bytes.h"
 #include "fuzz.h"
+#include "stream/codes.h"
 #include "stream/geometry.h"
 
 #define HEADER_BYTES 34
@@ -17,6 +18,8 @@ static bool read_head(struct vae_codes *c, const uint8_t *p)
 	                          (enum vae_format)(p[6] >> 4), (enum vae_tuple)(p[6] & 15)};
 	c->head.quality = vae_get16(p + 26);
 	c->head.channels = vae_get16(p + 28);
+	c->head.mixed = p[4] > 1 && p[5] & VAE_CODES_MIXED;
+	c->coded_alpha = p[4] > 1 && vae_has_alpha(c->head.geometry.tuple);
 	c->head.rows = vae_cells(c->head.geometry.height, VAE_MIN_CELL);
 	c->head.columns = vae_cells(c->head.geometry.width, VAE_MIN_CELL);
 	if (vae_shape_check(&c->head, FUZZ_PIXELS, VAE_EDATA, NULL, NULL))

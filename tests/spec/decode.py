@@ -164,6 +164,15 @@ def table(l):
     v = v if v < high else high
     return half_even(f32(f32(v - low) * steps))
 
+class Known:  # symbols that are known to be 0 are not asked for
+    def __init__(s, src, zero, R, Q): s.src, s.zero, s.R, s.Q = src, zero, R, Q
+    def y(s, c): return s.zero[c]
+    def z(s, c):
+        r, q = c // up(s.Q, 4) * 4, c % up(s.Q, 4) * 4
+        return all(s.zero[i * s.Q + j] for i in range(r, min(r + 4, s.R)) for j in range(q, min(q + 4, s.Q)))
+    def take(s, i, known): return s.src.skip() if known else s.src.take(i)
+    def done(s): s.src.done()
+
 class Range:
     def __init__(s, m, b):
         s.m, s.x = m, [int.from_bytes(b[:5], "little"), int.from_bytes(b[5:10], "little")]
@@ -193,6 +202,9 @@ class Range:
         if z > 16: n = n * 2 ** (z - 16) + s.digit(k, z - 16)
         if z > 0: n = n * 2 ** min(z, 16) + s.digit(k, min(z, 16))
         return -(n + bound) if s.digit(k, 1) else n + bound
+    def skip(s):
+        s.n += 1
+        return 0
     def done(s): assert not s.words and s.x == [1 << 24] * 2, "damage"
 
 def order(R, Q, Y, step, steps):
@@ -211,6 +223,10 @@ class Planes:
         else: s.v += y
         s.v.reverse()
     def take(s, i): return s.v.pop()
+    def skip(s):
+        r = s.v.pop()
+        assert r == 0, "damage"
+        return r
     def done(s): assert not s.v
 
 def slice_photo(m, src, q, R, Q):
@@ -222,7 +238,7 @@ def slice_photo(m, src, q, R, Q):
             mean = v = m.t["prior.z.mean"][k]
             if c % z.c: v = fma(m.t["prior.z.left"][k], f32(z.v[c - 1][k] - mean), v)
             if c >= z.c: v = fma(m.t["prior.z.up"][k], f32(z.v[c - z.c][k] - mean), v)
-            cell.append(f32(src.take(table(ls[k])) + v))
+            cell.append(f32(src.take(table(ls[k]), src.z(c)) + v))
         z.v.append(cell)
     f, guess = h_s(m, z, q, R, Q)
     y = [[0.0] * Y for _ in range(R * Q)]
@@ -231,7 +247,7 @@ def slice_photo(m, src, q, R, Q):
     for step in range(steps):
         if step: guess = context(m, step, A(R, Q, res), f, first, q)
         for c, k in order(R, Q, Y, step, steps):
-            r = src.take(table(guess.v[c][Y + k]))
+            r = src.take(table(guess.v[c][Y + k]), src.y(c))
             y[c][k], res[c][k] = f32(r + guess.v[c][k]), float(r)
     src.done()
     return y
@@ -243,28 +259,38 @@ def main():
 
 def picture(m, b, at):
     magic, ver, method, ft, cell, mid, W, H, maxval, q, Y, csum = struct.unpack("<4sBBBBQIIHHHI", b[at:at + 34])
-    assert magic == b"VAEC" and (ver, method, q, Y, mid) == (2, 0, 0, 0, 0) or ver == 1 and "%016x" % mid == m.meta["id"]
+    mixed = ver == 2 and method & 16
+    method -= mixed
+    assert magic == b"VAEC" and ver < 3 and method < 2
+    assert (ver, method, q, Y, mid, mixed) == (2, 0, 0, 0, 0, 0) or Y and "%016x" % mid == m.meta["id"]
     m.quality = q
     fmt, tup, at = ft >> 4, ft & 15, at + 34
     R, Q = up(H, 1 << cell), up(W, 1 << cell)
     w = 2 if maxval > 255 else 1
-    if ver == 2: return exact_picture(b, at, fmt, tup, W, H, maxval, w)
+    if ver == 2 and not Y: return exact_picture(b, at, fmt, tup, W, H, maxval, w)
     alpha = bytearray(W * H * w) if tup & 4 else None
-    y = [None] * (R * Q)
+    y, kept = [None] * (R * Q), {}  # kept: samples of exact pixels
     for sr in range(0, R, 64):
         for sq in range(0, Q, 64):
             n, _ = struct.unpack("<II", b[at:at + 8])
             p, at = b[at + 8:at + 8 + n], at + 8 + n
             r, c = min(64, R - sr), min(64, Q - sq)
-            if alpha is not None:
-                left, right = sq << cell, min((sq + c) << cell, W)
+            left, right, top, bottom = sq << cell, min((sq + c) << cell, W), sr << cell, min((sr + r) << cell, H)
+            zero = [0] * (r * c)
+            if mixed: zero, p = mixed_cells(p, r, c, right - left, bottom - top, left, top, 3 if tup & 3 == 2 else 1, maxval, kept)
+            if alpha is not None and ver == 2:
+                p = exact.Bytes(p)
+                t = exact.tile(p.take(p.number()), right - left, bottom - top, 1, maxval, None)[0]
+                p = p.data[p.at:]
+                for i, row in enumerate(t): alpha[((top + i) * W + left) * w:((top + i) * W + right) * w] = b"".join(v.to_bytes(w, "big") for v in row)
+            elif alpha is not None:
                 for row in range(sr << cell, min((sr + r) << cell, H)):
                     n = (right - left) * w
                     alpha[(row * W + left) * w:(row * W + right) * w], p = p[:n], p[n:]
             Z = m.i("z") if m.kind == "photo" else 0
             src = Range(m, p) if method == 0 else Planes(p, r, c, Y, Z, m.i("steps") if Z else 1)
             if m.kind == "photo":
-                for k, v in enumerate(slice_photo(m, src, q, r, c)): y[(sr + k // c) * Q + sq + k % c] = v
+                for k, v in enumerate(slice_photo(m, Known(src, zero, r, c), q, r, c)): y[(sr + k // c) * Q + sq + k % c] = v
             else:
                 ls, g = m.at("prior.log_scale", q), m.at("prior.gain", q)
                 y[0] = [f32(src.take(table(ls[k])) * f32(1 / g[k])) for k in range(Y)]
@@ -291,11 +317,24 @@ def picture(m, b, at):
         x = x if x > 0 else 0.0
         x = x if x < 1 else 1.0
         out.append(half_even(f32(x * maxval)))
-    raw = b"".join(s.to_bytes(w, "big") for s in out)
     col = 3 if tup & 3 == 2 else 1
+    for (y, x), s in kept.items(): out[(y * W + x) * col:(y * W + x + 1) * col] = s
+    raw = b"".join(s.to_bytes(w, "big") for s in out)
     if alpha is not None: raw = b"".join(raw[i * col * w:(i + 1) * col * w] + alpha[i * w:(i + 1) * w] for i in range(W * H))
     write(raw, fmt, tup, W, H, maxval)
     return at
+
+def mixed_cells(p, r, c, w, h, left, top, colours, maxval, kept):
+    p = exact.Bytes(p)
+    n = p.number()
+    cells = exact.cells(p.take(n), r, c) if n > 1 else [n] * (r * c)
+    if n:
+        t = exact.tile(p.take(p.number()), w, h, colours, maxval, cells)
+        for y in range(h):
+            for x in range(w):
+                if cells[y // 16 * c + x // 16]: kept[top + y, left + x] = [plane[y][x] for plane in t]
+    near = lambda y, x: all(cells[i * c + j] for i in range(max(y - 1, 0), min(y + 2, r)) for j in range(max(x - 1, 0), min(x + 2, c)))
+    return [near(y, x) for y in range(r) for x in range(c)], p.data[p.at:]
 
 def exact_picture(b, at, fmt, tup, W, H, maxval, w):
     planes = (3 if tup & 3 == 2 else 1) + tup // 4

@@ -467,6 +467,19 @@ def tile(data, w, h, planes, maxval, cells):
     else: part(data, w, h, planes, maxval, exact, out)
     return out
 
+# ---- map.h ----
+
+def cells(data, rows, columns):
+    r, odds, out = Rans(Bytes(data)), [Odds() for _ in range(16)], []
+    r.start(1)
+    at = lambda y, x: out[y * columns + x] if 0 <= x < columns and y >= 0 else 0
+    for i in range(rows * columns):
+        y, x = divmod(i, columns)
+        near = at(y, x - 1), at(y - 1, x), at(y - 1, x - 1), at(y - 1, x + 1)
+        out.append(plain_bit(r, odds[sum(v << k for k, v in enumerate(near))], 60))
+    r.end()
+    return out
+
 def main():
     data, at, count, failed = open(sys.argv[1], "rb").read(), 0, 0, 0
     while at < len(data):

@@ -1,14 +1,16 @@
 #!/bin/bash
 # make.sh - writes the golden files of one model: what every later version must write, and decode to the same pixels.
 #
-#   tests/data/golden/make.sh tiny|tiny-int16|mnist-1|photo-N|exact        with vae-enc and the others on PATH
+#   tests/data/golden/make.sh tiny|tiny-int16|mnist-1|photo-N|exact|mixed        with vae-enc and the others on PATH
 #
 # For each picture and quality of its list, MODEL-PICTURE-QUALITY.range.lat and .zstd.lat, and a line in MODEL.sums:
 #   PICTURE QUALITY SHA-256 of vae-enc's latents (by the model's name, so without a path), SHA-256 of the decoded picture
 # make.sh exact: exact-PICTURE.lat, codes of exact pictures, which no model has made.
+# make.sh mixed: mixed-PICTURE-QUALITY.METHOD.lat, codes of version 2 by tiny, and a line in mixed.sums: name, SHA-256 of the latents and of
+#   the picture that they give.
 # A golden file is made once: where one of the model's is there already, nothing is written.
 set -euo pipefail
-model=${1:?usage: make.sh tiny|tiny-int16|mnist-1|photo-N|exact}
+model=${1:?usage: make.sh tiny|tiny-int16|mnist-1|photo-N|exact|mixed}
 cd "$(dirname "$0")"
 export VAE_MODEL_PATH=${VAE_MODEL_PATH:-$PWD/..:$PWD/../../../models}
 
@@ -24,6 +26,8 @@ mnist-1)
 	list='digits.pgm:50 digits.pgm:0 digits.pgm:100' ;;
 exact)
 	list='alpha.pam bits.pbm cell.ppm deep.ppm grey-alpha.pam grey.pgm one.ppm row.ppm thousand.ppm' ;;
+mixed)
+	list='drawn.ppm:40 drawn-alpha.pam:10 grey-alpha.pam:90 column.ppm:100' ;;
 *)
 	echo "make.sh: no list of pictures for model $model" >&2
 	exit 2 ;;
@@ -40,6 +44,17 @@ if [ "$model" = exact ]; then
 	for picture in $list; do
 		vae-enc --lossless "$picture" | vae-quant >"$new/exact-${picture%.*}.lat"
 		vae-dec "$new/exact-${picture%.*}.lat" | cmp - "$picture"
+	done
+	cp -n "$new"/* .
+	exit
+fi
+if [ "$model" = mixed ]; then
+	for pair in $list; do
+		for method in range zstd; do
+			name=mixed-$(sed 's/\..*:/-/' <<<"$pair").$method.lat
+			vae-enc -m tiny -q "${pair#*:}" "${pair%:*}" | vae-quant --method $method >"$new/$name"
+			echo "$name $(vae-quant -d "$new/$name" | sum) $(vae-dec "$new/$name" | sum)" >>"$new/mixed.sums"
+		done
 	done
 	cp -n "$new"/* .
 	exit
