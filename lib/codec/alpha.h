@@ -9,14 +9,14 @@
 struct vae_alpha_queue {
 	uint16_t *sample;   /* rows x width, 0 to maxval; owned */
 	size_t width, rows; /* samples of a row of pixels; rows */
-	size_t room;        /* rows that there is memory for */
+	size_t room;        /* rows allocated */
 };
 /* Rows of pixels that `count` rows of cells from `row` on cover; 0 where nothing is beside y. */
 size_t vae_alpha_rows(const struct vae_head *head, size_t row, size_t count);
-/* Puts `rows` more at the end: *place is where the caller fills them in, NULL for 0. VAE_EMEM. */
+/* Appends `rows` rows: *place is where the caller fills them in, NULL for 0. VAE_EMEM. */
 int vae_alpha_queue_add(struct vae_alpha_queue *queue, size_t rows, uint16_t **place,
                         struct vae_error *error);
-/* Takes rows from the front; to: NULL, or what they are copied to. */
+/* Removes rows from the front; copies them to `to` unless it is NULL. */
 void vae_alpha_queue_take(struct vae_alpha_queue *queue, size_t rows, uint16_t *to);
 void vae_alpha_queue_clear(struct vae_alpha_queue *queue);
 

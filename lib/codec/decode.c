@@ -1,4 +1,4 @@
-/* decode.c - p(x|y): from latents to a picture, down the rows. Exact (vae(7), EXACTNESS). */
+/* decode.c - p(x|y): computes a picture from latents, down the rows. Exact (vae(7), EXACTNESS). */
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,32 +21,34 @@
 #endif
 _Static_assert(__FLT_EVAL_METHOD__ == 0, "binary32 must be evaluated in binary32");
 
-#define CHUNK_CELLS 2048 /* read at a time for each thread, about */
+#define CHUNK_CELLS 2048 /* cells read at a time for each thread, about */
 
 static size_t quotient_up(size_t a, size_t b) { return (a + b - 1) / b; }
 
-/* Rows of cells come in from `latents` as the sweep needs them. Whole cells are made: what the
- * caller has not asked for yet of the last row of them rests in `spare`. "Row" of the output is one
- * of reduced pixels. */
+/* Rows of cells are read from `latents` when the sweep needs them. Whole cells are computed: rows
+ * of the last one that the caller has not asked for are kept in `spare`. A "row" of the output is
+ * one of reduced pixels. */
 struct decoder {
 	struct vae_image_rows rows;
 	const struct vae_model *model;
 	struct vae_latents_rows *latents;
 	struct vae_rect window;
-	size_t reduce; /* side of the blocks that become a pixel each: 1, or else 4 or 8, and the window
-	                  is the whole picture */
+	/* Side of the blocks that become a pixel each: 1, or 4 or 8 with the whole picture as window.
+	 */
+	size_t reduce;
 	struct vae_sweep *sweep; /* NULL for mlp */
-	float *y;                /* rows of cells from `top` on, those that the sweep is to load */
+	float *y;                /* rows of cells from `top` on, for the sweep to load */
 	size_t top, y_room;
 	struct vae_alpha_queue alpha; /* of the picture's rows from alpha_top on */
 	size_t alpha_top;
-	uint16_t *colour; /* where the caller of read wants row rows.row, and the rows up to `end` */
+	uint16_t *colour; /* destination of row rows.row, the caller's, and of the rows up to `end` */
 	size_t end;
 	uint16_t *spare; /* rows from `end` on: at most those of a cell */
 	size_t spares;
 };
 
-/* v in 0..1 to 0..maxval: clamped (NaN is 0), multiplied, rounded half to even, each once. */
+/* Converts v in 0..1 to 0..maxval: clamped (NaN is 0), multiplied, rounded half to even, each once.
+ */
 static uint16_t sample_of(float v, float maxval)
 {
 	v = v > 0 ? v : 0;
@@ -71,7 +73,8 @@ static void load_latents(void *context, const struct vae_block *block, float *y)
 		       line * sizeof *y);
 }
 
-/* One row of pixels. Grey is the mean of the three colours: (r + g + b) (1/3), in this order. */
+/* Stores one row of pixels. Grey is the mean of the three colours: (r + g + b) (1/3), in this
+ * order. */
 static void store_row(uint16_t *out, const float *x, size_t pixels, size_t colours, float maxval)
 {
 	if (colours == 3)
@@ -82,7 +85,7 @@ static void store_row(uint16_t *out, const float *x, size_t pixels, size_t colou
 			out[i] = sample_of((x[0] + x[1] + x[2]) * (1.0f / 3) + 0.5f, maxval);
 }
 
-/* Returns the pixels of the window that a block holds. */
+/* Returns the pixels of the window in a block. */
 static struct vae_rect part_of(const struct vae_rect *w, const struct vae_block *block)
 {
 	struct vae_rect pixels = {block->cells.row * VAE_CELL_PX, block->cells.column * VAE_CELL_PX,
@@ -90,7 +93,7 @@ static struct vae_rect part_of(const struct vae_rect *w, const struct vae_block 
 	return vae_rect_common(*w, pixels);
 }
 
-/* A pixel of the picture in a block's output, and where it goes. */
+/* Returns a pixel of the picture in a block's output, and its destination. */
 static const float *pixel_in(const float *x, const struct vae_block *block, size_t row,
                              size_t column)
 {
@@ -121,8 +124,7 @@ static int store_pixels(void *context, const struct vae_block *block, const floa
 	return 0;
 }
 
-/* Adds a row of pixels to the sums of the blocks that it crosses, one rounded addition each, from
- * the left. */
+/* Adds a row of pixels to the sums of its blocks, one rounded addition each, from the left. */
 static void add_row(float *sum, const float *x, size_t pixels, size_t reduce)
 {
 	for (size_t first = 0; first < pixels; first += reduce, sum += 3)
@@ -131,8 +133,8 @@ static void add_row(float *sum, const float *x, size_t pixels, size_t reduce)
 				sum[c] += x[c];
 }
 
-/* Sums of blocks to their means: one rounded division by the number of pixels, which in the last
- * column may be narrower. */
+/* Divides sums of blocks by their numbers of pixels, one rounded division each; the last column may
+ * be narrower. */
 static void divide_row(float *sum, size_t pixels, size_t rows, size_t reduce)
 {
 	for (size_t first = 0; first < pixels; first += reduce, sum += 3)
@@ -140,7 +142,7 @@ static void divide_row(float *sum, size_t pixels, size_t rows, size_t reduce)
 			sum[c] /= (float)(rows * vae_min(reduce, pixels - first));
 }
 
-/* Blocks of cells begin where blocks of pixels do: none of these lies in two of those. */
+/* Stores means. Blocks of cells begin at blocks of pixels: no block of pixels is in two of them. */
 static int store_means(void *context, const struct vae_block *block, const float *x,
                        struct vae_error *error)
 {
@@ -165,7 +167,7 @@ static int store_means(void *context, const struct vae_block *block, const float
 	return 0;
 }
 
-/* What a model's own map makes of y are means already. */
+/* Stores the output of a model's own map, which consists of means already. */
 static int store_mapped(void *context, const struct vae_block *block, const float *x,
                         struct vae_error *error)
 {
@@ -197,7 +199,7 @@ static int read_cells(struct decoder *d, size_t count, struct vae_error *error)
 	return l->read(l, (uint32_t)count, d->y, alpha, error);
 }
 
-/* Up to row `cells` of cells. */
+/* Sweeps up to row `cells` of cells. */
 static int sweep_to(struct decoder *d, size_t cells, struct vae_error *error)
 {
 	size_t stored = vae_sweep_stored(d->sweep), first = vae_sweep_loaded(d->sweep);
@@ -212,7 +214,7 @@ static int sweep_to(struct decoder *d, size_t cells, struct vae_error *error)
 	return rc ? rc : vae_sweep_run(d->sweep, cells - stored, error);
 }
 
-/* Up to row `end` of the output, as many cells at a time as are work for all threads. */
+/* Synthesises up to row `end` of the output, as many cells at a time as all threads need. */
 static int synthesise_photo(struct decoder *d, struct vae_error *error)
 {
 	size_t last = vae_min(d->window.row + d->end * d->reduce, d->window.row + d->window.rows),
@@ -231,7 +233,7 @@ static int synthesise_photo(struct decoder *d, struct vae_error *error)
 	return 0;
 }
 
-/* 1 / (1 + e^-v), linear between the stored knots, constant outside +-16. */
+/* Returns 1 / (1 + e^-v), linear between the stored knots, constant outside +-16. */
 static float sigmoid(const float *knots, float v)
 {
 	v = v > -16 ? v : -16;
@@ -243,8 +245,8 @@ static float sigmoid(const float *knots, float v)
 	return __builtin_fmaf(place - (float)i, difference, knots[i]);
 }
 
-/* A dense network makes the whole picture or none; a window's rows are then asked for at once or
- * made again. */
+/* Synthesises with a dense network, which computes the whole picture: the rows of a window are
+ * requested at once or computed again. */
 static int synthesise_mlp(struct decoder *d, struct vae_error *error)
 {
 	const struct vae_model *model = d->model;
@@ -319,7 +321,7 @@ static void give_beside(struct decoder *d, uint16_t *alpha)
 	d->alpha_top = last;
 }
 
-/* Rows that rest in `spare` come first. */
+/* Hands out rows from `spare` first. */
 static size_t take_spares(struct decoder *d, uint32_t count)
 {
 	size_t line = samples_of(d), n = vae_min(d->spares, count);
@@ -365,13 +367,13 @@ static void decoder_release(struct vae_image_rows *rows)
 	free(d);
 }
 
-/* Returns whether means of blocks come from a map of the model's instead of from its synthesis. */
+/* Returns whether means of blocks come from the model's own map instead of its synthesis. */
 static bool is_mapped(const struct vae_model *model, size_t reduce)
 {
 	return model->means && reduce == VAE_MEANS_PX;
 }
 
-/* What the sweep of a photo model does for d. */
+/* Returns the work of d's sweep, for a photo model. */
 static struct vae_sweep_work work_of(struct decoder *d)
 {
 	const struct vae_model *m = d->model;

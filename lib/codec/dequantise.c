@@ -1,4 +1,4 @@
-/* dequantise.c - p(y), backwards: from codes, or from chance, to latents, some rows of slices at a
+/* dequantise.c - p(y), backwards: latents from codes, or drawn at random, some rows of slices at a
  * time. Exact (vae(7), EXACTNESS). */
 #include <omp.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 #include "codec/slice.h"
 #include "codec/window.h"
 
-/* Holds some rows of slices at a time, decoded when the first of their cells are asked for. */
+/* Holds some rows of slices, decoded when the first of their cells are requested. */
 struct dequantiser {
 	struct vae_latents_rows rows;
 	const struct vae_model *model;
@@ -23,14 +23,14 @@ struct dequantiser {
 	uint64_t seed, number;
 	struct vae_codes drawn;
 	struct vae_rect wanted; /* slices */
-	uint32_t next;          /* the slice that the reader gives next */
+	uint32_t next;          /* the next slice of the reader */
 	size_t top, bottom;     /* rows of cells in y and samples, none at first */
-	uint32_t band;          /* room for so many: a multiple of a slice's, or all */
+	uint32_t band;          /* rows allocated: a multiple of a slice's, or all */
 	float *y;
 	uint16_t *samples;           /* beside y */
 	struct vae_slice *slice;     /* of the band, [their number], owned with a reader, whose payloads
 	                                they hold */
-	struct vae_symbols *symbols; /* one a thread, until the last slice is decoded; owned */
+	struct vae_symbols *symbols; /* one for each thread, until the last slice is decoded; owned */
 	size_t threads;              /* their number */
 };
 
@@ -90,7 +90,7 @@ static void drop_slices(struct dequantiser *d)
 	}
 }
 
-/* Takes slices up to `end` from the reader: those of the band are kept. */
+/* Reads slices up to `end`; keeps those of the band. */
 static int read_slices(struct dequantiser *d, uint32_t end, bool keep, struct vae_error *error)
 {
 	for (uint32_t first = d->next; d->reader && d->next < end; d->next++) {
@@ -113,7 +113,7 @@ static void drop_symbols(struct dequantiser *d)
 	d->threads = 0;
 }
 
-/* Decodes the band that row `row` lies in. */
+/* Decodes the band that contains row `row`. */
 static int load_band(struct dequantiser *d, size_t row, struct vae_error *error)
 {
 	size_t across = vae_cells(d->codes->head.columns, 6), first = row / VAE_SLICE_CELLS * across;
@@ -139,7 +139,7 @@ static int load_band(struct dequantiser *d, size_t row, struct vae_error *error)
 	return rc;
 }
 
-/* Rows of pixels that `count` rows of cells cover. */
+/* Returns the rows of pixels that `count` rows of cells cover. */
 static size_t pixel_rows(const struct vae_latents_rows *rows, size_t row, size_t count)
 {
 	return count ? vae_cell_pixels(&rows->head, (struct vae_rect){row, 0, count, 1}).rows : 0;
@@ -219,7 +219,7 @@ int vae_dequantise_rows(struct vae_latents_rows **latents, const struct vae_mode
 	return rc;
 }
 
-/* The picture that a sample is: of the size that was asked for, where the model leaves a choice. */
+/* Returns the head of a sample: the requested size, if the model has a choice. */
 static int sample_head(struct vae_head *head, const struct vae_model *model,
                        const struct vae_sample_options *o, struct vae_error *error)
 {

@@ -1,4 +1,4 @@
-/* lossless.c - from pictures to exact latents and codes, and back, down the rows. */
+/* lossless.c - converts pictures to exact latents and codes, and back, down the rows. */
 #include "codec/lossless.h"
 
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 
 #define CELL (1u << VAE_MIN_CELL)
 
-/* ---- from a picture -------------------------------------------------------------------------- */
+/* ---- encoding -------------------------------------------------------------------------------- */
 
 struct encoder {
 	struct vae_latents_rows rows;
@@ -20,7 +20,7 @@ struct encoder {
 	uint16_t *colour, *alpha; /* a row of cells of a picture with alpha; owned, else NULL */
 };
 
-/* Reads `count` rows of pixels, at most those of a cell where there is alpha. */
+/* Reads `count` rows of pixels, at most those of a cell if there is alpha. */
 static int read_pixels(struct encoder *e, uint32_t count, uint16_t *samples,
                        struct vae_error *error)
 {
@@ -80,9 +80,9 @@ int vae_encode_exact_rows(struct vae_latents_rows **latents, struct vae_image_ro
 	return rc;
 }
 
-/* ---- to a picture ---------------------------------------------------------------------------- */
+/* ---- decoding -------------------------------------------------------------------------------- */
 
-/* Rows of pixels stand in bands of a row of cells each. */
+/* Rows of pixels are in bands of a row of cells each. */
 struct decoder {
 	struct vae_image_rows rows;
 	struct vae_latents_rows *latents;
@@ -91,7 +91,7 @@ struct decoder {
 	uint16_t *samples; /* the band's; owned */
 };
 
-/* The band that row `row` of pixels lies in, which is not above the last one read. */
+/* Loads the band that contains row `row` of pixels, which is not above the last one read. */
 static int load_band(struct decoder *d, uint32_t row, struct vae_error *error)
 {
 	struct vae_latents_rows *l = d->latents;
@@ -101,7 +101,7 @@ static int load_band(struct decoder *d, uint32_t row, struct vae_error *error)
 	return rc || band < l->row ? rc : l->read(l, 1, &none, d->samples, error);
 }
 
-/* The mean of sample i of the block of pixels whose corner is given, within the window. */
+/* Returns the mean of sample i of the block of pixels with this corner, within the window. */
 static uint16_t mean_sample(const struct decoder *d, uint32_t row, uint32_t column, unsigned i)
 {
 	const struct vae_rect *w = &d->window;

@@ -8,9 +8,9 @@
 #include "base/error.h"
 #include "base/rect.h"
 
-/* The pixels of a window of exact latents, each the mean of reduce x reduce of them; reduce 1 for
- * these themselves. The latents' shape is right, the window is within the picture, and begins with
- * a whole block. Keeps latents, which have been read to their end with the last row. */
+/* Opens the pixels of a window of exact latents, each the mean of reduce x reduce pixels; reduce 1:
+ * the pixels themselves. The latents' shape is right, the window is within the picture and begins
+ * with a whole block. Keeps latents, which have been read to their end after the last row. */
 int vae_lossless_decode_rows(struct vae_image_rows **image, struct vae_latents_rows *latents,
                              const struct vae_rect *window, uint32_t reduce,
                              struct vae_error *error);

@@ -1,4 +1,4 @@
-/* quantise.c - p(y), forwards: from latents to codes, slice by slice. */
+/* quantise.c - p(y), forwards: codes latents slice by slice. */
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,16 +12,16 @@
 #include "codec/slice.h"
 
 /* Some rows of slices: y and samples of the latents' next rows of cells, or codes whose symbols are
- * packed anew. */
+ * packed again. */
 struct quantisation {
 	const struct vae_model *model;
-	struct vae_codes *codes;         /* what is made */
-	const struct vae_codes *packed;  /* where the symbols come from, or NULL: y */
+	struct vae_codes *codes;         /* the result */
+	const struct vae_codes *packed;  /* source of the symbols, or NULL: y */
 	const float *y;                  /* from row `row` of cells on */
 	uint16_t *samples;               /* of their pixels, beside y */
 	size_t row, first;               /* the first slice */
 	const struct vae_choice *choice; /* or NULL */
-	struct vae_symbols *symbols;     /* one a thread */
+	struct vae_symbols *symbols;     /* one for each thread */
 };
 
 /* Samples of a row of pixels of the picture. */
@@ -134,8 +134,8 @@ static int new_codes(struct vae_codes **codes, const struct vae_head *head, enum
 	return rc;
 }
 
-/* How symbols are chosen at a quality, for models that say what their errors cost: 1, else 0. The
- * model is prepared. */
+/* Prepares the choice of symbols at a quality. Returns 1; 0 if the model does not know the cost of
+ * errors. The model is prepared. */
 static int new_choice(struct vae_choice *choice, const struct vae_model *model, uint16_t quality,
                       int effort, struct vae_error *error)
 {

@@ -1,4 +1,4 @@
-/* rate.c - what codes should take, by the prior's own account. For reports: libm is allowed. */
+/* rate_report.c - the size of codes by the prior's own estimate. For reports: libm is allowed. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +12,8 @@
 
 #define LEAST_MASS 1e-9 /* as in training: a symbol costs at most 30 bits */
 
-/* -log2 of the mass of N(0, e^log_scale) on [r - 1/2, r + 1/2]: by the upper tail, which does not
- * cancel far out. */
+/* Returns -log2 of the mass of N(0, e^log_scale) on [r - 1/2, r + 1/2], from the upper tail, which
+ * does not cancel far out. */
 static double gaussian_bits(double r, double log_scale)
 {
 	log_scale = log_scale > VAE_LOG_SCALE_MIN ? log_scale
@@ -27,9 +27,9 @@ static double gaussian_bits(double r, double log_scale)
 struct estimate {
 	const struct vae_codes *codes;
 	const struct vae_model *model;
-	struct vae_symbols *symbols; /* one a thread */
+	struct vae_symbols *symbols; /* one for each thread */
 	struct vae_rate *slice;      /* [slices] */
-	double *bits;                /* of cells, NULL where only sums are wanted */
+	double *bits;                /* of cells, NULL: only sums */
 };
 
 static double symbol_bits(const struct estimate *e, const struct vae_symbols *s, size_t n)
@@ -37,8 +37,7 @@ static double symbol_bits(const struct estimate *e, const struct vae_symbols *s,
 	return vae_coder_bits(&e->model->cdfs, s->index[n], s->value[n]);
 }
 
-/* What cell number `cell` of z costs goes to the cells of y beneath it: corner is the slice's
- * first. */
+/* Divides the cost of cell number `cell` of z among its cells of y; corner is the slice's first. */
 static void share_z(const struct estimate *e, const struct vae_symbols *s, size_t cell,
                     double *corner)
 {
@@ -101,7 +100,7 @@ static int map_slice(void *context, size_t i, int thread, struct vae_error *erro
 		share_z(e, s, cell, corner);
 	for (size_t n = s->z_count, part = s->channels / s->steps; n < s->count; n++) {
 		size_t cell =
-			(n - s->z_count) / part % (s->rows * s->columns); /* vae_symbols_place, backwards */
+			(n - s->z_count) / part % (s->rows * s->columns); /* the inverse of vae_symbols_place */
 		corner[cell / s->columns * c->head.columns + cell % s->columns] += symbol_bits(e, s, n);
 	}
 	return 0;

@@ -1,4 +1,4 @@
-/* salvage.c - what the model and the picture have to do with slices that are lost. */
+/* salvage.c - finds slices that the model cannot decode, and paints lost slices. */
 #include <stdlib.h>
 
 #include "base/memory.h"
@@ -8,16 +8,16 @@
 #include "codec/slice.h"
 #include "stream/recover.h"
 
-/* ---- slices that do not decode --------------------------------------------------------------- */
+/* ---- slices that cannot be decoded ----------------------------------------------------------- */
 
 struct check {
 	const struct vae_codes *codes;
 	const struct vae_model *model;
-	struct vae_symbols *symbols; /* one a thread */
-	struct vae_error *why;       /* [slices], code 0 where the slice is good */
+	struct vae_symbols *symbols; /* one for each thread */
+	struct vae_error *why;       /* [slices], code 0: the slice is good */
 };
 
-/* Whatever of a slice's samples travels beside y. */
+/* Checks the samples of a slice that are stored beside y. */
 static int check_samples(const struct vae_codes *c, uint32_t i, struct vae_error *error)
 {
 	struct vae_rect px = vae_cell_pixels(&c->head, vae_slice_at(&c->head, i));
@@ -31,7 +31,7 @@ static int check_samples(const struct vae_codes *c, uint32_t i, struct vae_error
 	return rc;
 }
 
-/* Only a want of memory is a failure. */
+/* Checks a slice; only a lack of memory is a failure. */
 static int check_slice(void *context, size_t i, int thread, struct vae_error *error)
 {
 	const struct check *c = context;
@@ -80,7 +80,7 @@ struct painter {
 	const struct vae_codes *codes;
 };
 
-/* The part of a lost slice's pixels that lies in the `count` rows from `top` on. */
+/* Paints the pixels of a lost slice in the `count` rows from `top` on. */
 static void paint_slice(uint16_t *colour, const struct painter *p, struct vae_rect px, size_t top,
                         size_t count)
 {

@@ -10,7 +10,7 @@
 #include "prior/draw.h"
 #include "prior/payload.h"
 
-#define NO_LIMIT UINT64_MAX /* who read the stream has enforced max_pixels */
+#define NO_LIMIT UINT64_MAX /* the reader of the stream has enforced max_pixels */
 
 static int shape_of(struct vae_shape *shape, const struct vae_model *model,
                     const struct vae_geometry *g, struct vae_error *error)
@@ -110,7 +110,7 @@ static int decode_payload(struct vae_symbols *s, const struct vae_codes *codes,
 	if (rc)
 		return rc;
 	const uint8_t *data = slice->bytes ? slice->payload + cells.symbols_begin
-	                                   : NULL; /* an empty payload need not be anywhere */
+	                                   : NULL; /* an empty payload may be NULL */
 	rc = vae_payload_start(&payload, s, &model->cdfs, codes->method, data,
 	                       slice->bytes - cells.symbols_begin, error);
 	if (rc)
@@ -140,8 +140,8 @@ int vae_slice_decode(struct vae_symbols *symbols, const struct vae_codes *codes,
 	                why.text);
 }
 
-/* A dense model was trained with the prior N(0, I): its tables are those of the posteriors' means,
- * which are not what it wants to be drawn from. */
+/* Draws a slice. A dense model was trained with the prior N(0, I): its tables are those of the
+ * posteriors' means, which are not the distribution to draw from. */
 int vae_slice_draw(struct vae_symbols *symbols, const struct vae_codes *codes,
                    const struct vae_model *model, size_t i, uint64_t seed, uint64_t number,
                    float *y, size_t stride, struct vae_error *error)
@@ -159,7 +159,7 @@ int vae_slice_draw(struct vae_symbols *symbols, const struct vae_codes *codes,
 	return rc ? rc : vae_prior_decode(symbols, &prior, vae_draw_symbols, &draw, y, stride, error);
 }
 
-/* ---- what travels along ---------------------------------------------------------------------- */
+/* ---- the hint -------------------------------------------------------------------------------- */
 
 int vae_hint_copy(char **hint, const struct vae_model *model, struct vae_error *error)
 {

@@ -1,7 +1,7 @@
-/* target.c - the quality at which a picture's file is as large as allowed, or the picture as good
- * as asked for: whole trials in memory.
+/* target.c - finds the quality at which a picture's file is as large as allowed, or the picture as
+ * good as requested, by whole trials in memory.
  *
- * The size of a file rises with quality, but for steps of a few bytes. PSNR and the score of
+ * The size of a file rises with quality, except for steps of a few bytes. PSNR and the score of
  * SSIMULACRA 2 do so for photographs; text and drawings may be best in the middle of the scale. */
 #include <math.h>
 #include <stdlib.h>
@@ -10,12 +10,12 @@
 #include "measure/ssimulacra2.h"
 #include "vae.h"
 
-#define STEP   16 /* of VAE_QUALITY_ONE: qualities this near are not told apart */
-#define COARSE 4  /* qualities between 0 and 100 tried first where a measure may not rise */
+#define STEP   16 /* of VAE_QUALITY_ONE: qualities this near are treated as equal */
+#define COARSE 4  /* qualities between 0 and 100 tried first if a measure may not rise */
 #define FINEST (VAE_QUALITY_ONE / 40)
 
-/* Of each kind of target: how near to the goal the search ends, and what is promised of a measure
- * of the decoded picture. Of sizes: of the logarithm, below what is allowed. */
+/* For each kind of target: how near to the goal the search ends, and the promised distance of a
+ * measure of the decoded picture. Sizes: of the logarithm, below the limit. */
 static const struct {
 	double close, bound;
 } near[] = {
@@ -39,13 +39,13 @@ static bool of_picture(enum vae_target_kind kind)
 	return kind == VAE_TARGET_PSNR || kind == VAE_TARGET_SCORE;
 }
 
-/* A quality (0 to VAE_QUALITY_ONE) and what it gives: dB, a score, or the logarithm of bytes. */
+/* A quality (0 to VAE_QUALITY_ONE) and its result: dB, a score, or the logarithm of bytes. */
 struct trial {
 	long quality;
 	double value;
 };
 
-/* The logarithm of the bytes of the file. */
+/* Computes the logarithm of the bytes of the file. */
 static int size_of(double *value, const struct search *s, const struct vae_codes *codes,
                    struct vae_error *error)
 {
@@ -60,7 +60,7 @@ static int size_of(double *value, const struct search *s, const struct vae_codes
 	return 0;
 }
 
-/* The measure of the decoded picture. */
+/* Computes the measure of the decoded picture. */
 static int measure_of(double *value, const struct search *s, const struct vae_codes *codes,
                       struct vae_error *error)
 {
@@ -118,18 +118,18 @@ static int try_quality(struct trial *trial, const struct search *s, long quality
 	return rc;
 }
 
-/* Whether a trial is so near the goal that the search can end: a size not above it, a measure on
- * either side. */
+/* Returns whether a trial is near enough to the goal to end the search: a size not above it, a
+ * measure on either side. */
 static bool close_enough(const struct search *s, double value)
 {
 	return of_picture(s->kind) ? fabs(value - s->goal) <= s->close
 	                           : value <= s->goal && value >= s->goal - s->close;
 }
 
-/* The goal is between low, which gives less or just that, and high, which gives more. Regula falsi,
- * both measures being nearly straight lines over quality; an end that stays twice counts for less
- * (the Illinois rule), and no step is under a hundredth of the way from an end. Where no quality
- * comes near: for size low, for a measure high. */
+/* Searches between low, which gives less than the goal or just that, and high, which gives more.
+ * Regula falsi, since both measures are nearly straight lines over quality; an end that stays twice
+ * counts for less (the Illinois rule), and no step is under a hundredth of the way from an end. If
+ * no quality comes near: low for a size, high for a measure. */
 static int narrow(long *quality, const struct search *s, struct trial low, struct trial high,
                   struct vae_error *error)
 {
@@ -183,9 +183,9 @@ static int fit_size(long *quality, const struct search *s, struct vae_error *err
 	return narrow(quality, s, low, high, error);
 }
 
-/* Makes *best a trial that reaches the goal, or the best that is found, if that is not the one
- * given. Where the best of a few qualities is the highest one it rises, and nothing is better;
- * else the steps to either side of the best are halved again and again. */
+/* Sets *best to a trial that reaches the goal, or to the best one found, if that differs from the
+ * given one. If the best of a few qualities is the highest one, the measure rises and nothing is
+ * better; otherwise the steps to either side of the best are halved again and again. */
 static int find_best(struct trial *best, const struct search *s, struct vae_error *error)
 {
 	long span = VAE_QUALITY_ONE / (COARSE + 1);
@@ -212,7 +212,7 @@ static int find_best(struct trial *best, const struct search *s, struct vae_erro
 	return 0;
 }
 
-/* Says what the best is, and that the goal is not to be had. */
+/* Reports the best result, and that the goal cannot be reached. */
 static int out_of_reach(const struct search *s, const struct trial *best, struct vae_error *error)
 {
 	double quality = (double)best->quality * 100 / VAE_QUALITY_ONE;
