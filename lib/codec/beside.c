@@ -13,11 +13,11 @@
 _Static_assert(VAE_SLICE_CELLS *CELL == VAE_EXACT_SIDE, "a slice is a tile");
 _Static_assert(CELL == VAE_EXACT_CELL, "cells of exact samples");
 
-enum { NONE, ALL }; /* numbers in front of a map; others: its bytes */
+enum { NONE, ALL }; /* numbers before a map; other values: its bytes */
 
 /* ---- tiles ----------------------------------------------------------------------------------- */
 
-/* Planes `first` to first + planes - 1 of a slice's samples. */
+/* Describes planes `first` to first + planes - 1 of a slice's samples. */
 static struct vae_exact_tile tile_of(const struct vae_codes *c, size_t slice, unsigned first,
                                      unsigned planes, uint16_t *corner, size_t stride)
 {
@@ -93,10 +93,10 @@ struct part {
 	size_t bytes;
 };
 
-/* Where things stand in a payload. */
+/* The parts of a payload. */
 struct layout {
-	uint32_t form;    /* the number in front of the map; NONE without one */
-	size_t exact_end; /* bytes of all that exact cells take, numbers too */
+	uint32_t form;    /* the number before the map; NONE without one */
+	size_t exact_end; /* bytes of everything that exact cells take, numbers included */
 	struct part map, colours, alpha, symbols;
 };
 
@@ -118,11 +118,11 @@ static int take_counted(struct part *part, struct vae_exact_bytes *from, struct 
 	return take(part, from, bytes, error);
 }
 
-/* Of codes with channels. */
+/* Finds the parts of a payload, for codes with channels. */
 static int lay_out(struct layout *l, const struct vae_codes *c, size_t slice,
                    const struct vae_slice *bytes, struct vae_error *error)
 {
-	static const uint8_t nothing[1]; /* an empty payload need not be anywhere */
+	static const uint8_t nothing[1]; /* an empty payload may be NULL */
 	const uint8_t *data = bytes->bytes ? bytes->payload : nothing;
 	struct vae_exact_bytes from = {.next = data, .end = data + bytes->bytes};
 	*l = (struct layout){.form = NONE};
@@ -153,7 +153,7 @@ static int read_map(struct vae_cells *cells, const struct layout *l, struct vae_
 	return rc;
 }
 
-/* ---- both ways ------------------------------------------------------------------------------- */
+/* ---- encoding and decoding ------------------------------------------------------------------- */
 
 static int append_counted(struct vae_buffer *buffer, const struct vae_exact_tile *tile,
                           struct vae_error *error)
@@ -210,7 +210,7 @@ static int decode_tile(const struct vae_exact_tile *tile, const struct part *par
 	return vae_exact_decode(tile, part->data, part->bytes, error);
 }
 
-/* The map and the exact cells' colours; 0 elsewhere. */
+/* Decodes the map and the exact cells' colours; other samples become 0. */
 static int decode_cells(const struct vae_codes *c, size_t slice, const struct layout *l,
                         uint16_t *corner, size_t stride, struct vae_error *error)
 {
@@ -287,7 +287,7 @@ int vae_cells_read(struct vae_cells *cells, const struct vae_codes *codes, size_
 
 /* ---- all or none ----------------------------------------------------------------------------- */
 
-/* Whether all slices begin with this number. */
+/* Returns whether all slices begin with this number. */
 static bool all_of_form(const struct vae_codes *c, uint8_t form)
 {
 	for (uint32_t i = 0; i < c->slices; i++)
@@ -303,8 +303,8 @@ static void keep(struct vae_slice *s, const uint8_t *from, const uint8_t *to)
 	s->bytes = (uint32_t)(to - from);
 }
 
-/* A tile of 2 or 4 planes is the bytes of that of its colours, as a number, that tile, and that of
- * its alpha. */
+/* Makes an exact slice. A tile of 2 or 4 planes consists of the size of the tile of its colours as
+ * a number, that tile, and the tile of its alpha. */
 static void make_exact(struct vae_slice *s, const struct layout *l, bool alpha)
 {
 	if (!alpha) {

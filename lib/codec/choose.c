@@ -1,4 +1,4 @@
-/* For encoders alone: libm is allowed. */
+/* choose.c - for encoders only: libm is allowed. */
 #include "codec/choose.h"
 
 #include <math.h>
@@ -8,28 +8,32 @@
 #include "base/memory.h"
 #include "base/minmax.h"
 #include "exact/exact.h"
+#include "loss/objective.h"
 #include "nn/sweep.h"
 
 enum {
-	FEW_COLOURS = 8,   /* of a cell that is worth a trial whatever its pixels are like */
-	MOST_COLOURS = 64, /* that are counted */
+	FEW_COLOURS = 8,   /* colours of a cell that is worth a trial whatever its pixels are like */
+	MOST_COLOURS = 64, /* limit of counted colours */
 	TABLE = 256,       /* entries of a table of colours by hash */
 	MARGIN = 2         /* cells around those on trial */
 };
-#define GLANCE_SHARE 0.5   /* of its pixels that are as the one to the left or above, for a look */
-#define FREE_SHARE   0.75  /* of its pixels that its neighbours tell, for a trial */
-#define LEAST_SHARE  0.01  /* of a region's cells that are worth a trial, or there is none */
-#define SIDE_BITS    8.0   /* that a cell saves for each of its four neighbours of its own kind */
-#define LEAST_GAIN   400.0 /* bits that exact cells of a region save, or there are none */
+#define GLANCE_SHARE                                                                              \
+	0.5                   /* of a cell's pixels equal to the left or upper one, for a closer look \
+	                       */
+#define FREE_SHARE  0.75  /* of a cell's pixels predicted by their neighbours, for a trial */
+#define LEAST_SHARE 0.01  /* of a region's cells worth a trial; with fewer there is none */
+#define SIDE_BITS   8.0   /* that a cell saves for each of its four neighbours of the same kind */
+#define LEAST_GAIN  400.0 /* bits that exact cells of a region must save */
 
 /* ---- a glance -------------------------------------------------------------------------------- */
 
-/* What a cell looks like. */
+/* Statistics of a cell. */
 struct look {
-	unsigned pixels, free; /* all; those that are as the one to the left or above, or as both and
-	                          the one between predict */
-	unsigned colours;      /* up to MOST_COLOURS + 1 */
-	double residual_bits;  /* of the others, roughly */
+	/* All pixels; those equal to the left or the upper one, or predicted by both and the one
+	 * between. */
+	unsigned pixels, free;
+	unsigned colours;     /* up to MOST_COLOURS + 1 */
+	double residual_bits; /* of the other pixels, roughly */
 	uint64_t colour[TABLE];
 };
 
@@ -55,8 +59,8 @@ static bool same(const uint16_t *a, const uint16_t *b, unsigned colours)
 	return !memcmp(a, b, colours * sizeof *a);
 }
 
-/* Looks at the pixel at *p, whose neighbours above and to the left are in the region, or it is at
- * its edge. */
+/* Adds the pixel at *p, whose neighbours above and to the left are in the region, or it is at its
+ * edge. */
 static void look_at(struct look *l, const struct vae_region *r, const uint16_t *p, bool left,
                     bool above)
 {
@@ -90,8 +94,8 @@ static void look_at_cell(struct look *l, const struct vae_region *r, size_t row,
 			look_at(l, r, r->colour + y * r->stride + x * r->colours, x > 0, y > 0);
 }
 
-/* Bits that a cell takes if it is exact, roughly: whether a pixel is told by its neighbours, and
- * its colour or its residual where it is not. */
+/* Returns roughly the bits of an exact cell: whether its neighbours predict a pixel and, if not,
+ * its colour or residual. */
 static double bits_of(const struct look *l)
 {
 	double others = l->pixels - l->free, p = (others + 0.5) / (l->pixels + 1);
@@ -108,10 +112,10 @@ struct chooser {
 	double quality;
 	const struct vae_region *region;
 	size_t rows, columns;  /* of cells */
-	struct vae_rect trial; /* of cells: what is encoded on trial */
+	struct vae_rect trial; /* in cells: encoded on trial */
 	uint8_t *tried;        /* [rows x columns] cells that may become exact; owned, as the others */
 	double *exact;         /* bits of each if it is exact, roughly */
-	double *modelled;      /* bits, and the price of the error, of each on trial if it is not */
+	double *modelled; /* bits, and the price of the error, of each on trial if it is not exact */
 };
 
 static double gain(const struct chooser *c, size_t cell)
@@ -119,7 +123,7 @@ static double gain(const struct chooser *c, size_t cell)
 	return c->modelled[cell] - c->exact[cell];
 }
 
-/* Returns whether a cell may be worth a look, by every fourth row of its pixels. */
+/* Returns whether a cell may be worth a closer look, by every fourth row of its pixels. */
 static bool glance(const struct vae_region *r, size_t row, size_t column)
 {
 	size_t bottom = vae_min(row + VAE_CELL_PX, r->rows),
@@ -164,8 +168,8 @@ static void mark(struct chooser *c, size_t row, size_t column)
 		memset(c->tried + y * c->columns + near.column, 1, near.columns);
 }
 
-/* Marks the cells that may be better exact, with their neighbours, and finds the rectangle that
- * they lie in: one of no rows if they are too few. */
+/* Marks the cells that may be better exact, with their neighbours, and finds the rectangle around
+ * them: without rows if they are too few. */
 static void suspect(struct chooser *c)
 {
 	size_t top = c->rows, left = c->columns, bottom = 0, right = 0, count = 0;
@@ -193,7 +197,7 @@ static void suspect(struct chooser *c)
 		}
 }
 
-/* What cells take if they, and no others, are exact. */
+/* Computes the bits of cells if they, and no others, are exact. */
 static int code_cells(double *bits, const struct chooser *c, const uint8_t *cells,
                       struct vae_error *error)
 {
@@ -212,7 +216,7 @@ static int code_cells(double *bits, const struct chooser *c, const uint8_t *cell
 	return rc;
 }
 
-/* Scales the bits of exact cells to what coding those tried takes. */
+/* Scales the estimated bits of exact cells to the size of those coded on trial. */
 static int scale_exact(struct chooser *c, struct vae_error *error)
 {
 	double bits, sum = 1;
@@ -224,7 +228,7 @@ static int scale_exact(struct chooser *c, struct vae_error *error)
 	return rc;
 }
 
-/* The pixels of a rectangle of cells as a picture. */
+/* Copies the pixels of a rectangle of cells to a picture. */
 static int cut(struct vae_image **image, const struct vae_region *r, struct vae_rect cells,
                struct vae_error *error)
 {
@@ -243,7 +247,7 @@ static int cut(struct vae_image **image, const struct vae_region *r, struct vae_
 	return rc;
 }
 
-/* The squared error that the model leaves in a cell, of samples of 0 to 1. */
+/* Returns the squared error that the model leaves in a cell, for samples of 0 to 1. */
 static double error_of(const struct vae_image *a, const struct vae_image *b, size_t row,
                        size_t column)
 {
@@ -260,7 +264,7 @@ static double error_of(const struct vae_image *a, const struct vae_image *b, siz
 	return sum / (double)colours;
 }
 
-/* Encodes and decodes a picture: *bits are those of each cell. */
+/* Encodes and decodes a picture; *bits: of each cell. */
 static int try_model(struct vae_image **decoded, double *bits, const struct chooser *c,
                      const struct vae_image *image, struct vae_error *error)
 {
@@ -277,12 +281,13 @@ static int try_model(struct vae_image **decoded, double *bits, const struct choo
 	return rc;
 }
 
-/* What the cells on trial cost as the model makes them. */
+/* Computes the cost of the cells on trial under the model. */
 static int weigh(struct chooser *c, struct vae_error *error)
 {
 	const struct vae_rect cells = c->trial;
 	struct vae_image *image = NULL, *decoded = NULL;
-	double *bits, price = 65025 * vae_arch_lambda(&c->model->nets->arch,
+	double *bits,
+		price = VAE_ERROR_UNITS * vae_arch_lambda(&c->model->nets->arch,
 	                                              (uint16_t)(c->quality / 100 * VAE_QUALITY_ONE));
 	int rc = vae_alloc(&bits, cells.rows * cells.columns, sizeof *bits, error);
 	if (rc)
@@ -302,7 +307,7 @@ static int weigh(struct chooser *c, struct vae_error *error)
 
 /* ---- the map --------------------------------------------------------------------------------- */
 
-/* Of a cell's four neighbours, how many more are exact than not. */
+/* Returns how many more of a cell's four neighbours are exact than not. */
 static int balance(const struct chooser *c, const uint8_t *cells, size_t row, size_t column)
 {
 	const uint8_t *here = cells + row * c->columns + column;
@@ -314,7 +319,7 @@ static int balance(const struct chooser *c, const uint8_t *cells, size_t row, si
 	return sum;
 }
 
-/* Exact where that saves bits; cells that differ from their neighbours cost some. */
+/* Makes a cell exact if that saves bits; cells that differ from their neighbours cost some. */
 static void draw_map(uint8_t *cells, const struct chooser *c)
 {
 	for (size_t i = 0; i < c->rows * c->columns; i++)
@@ -328,7 +333,7 @@ static void draw_map(uint8_t *cells, const struct chooser *c)
 			}
 }
 
-/* What the cells on trial cost together with this map. */
+/* Computes the cost of all cells on trial with this map. */
 static int cost_of(double *cost, const struct chooser *c, const uint8_t *cells,
                    struct vae_error *error)
 {
@@ -338,8 +343,8 @@ static int cost_of(double *cost, const struct chooser *c, const uint8_t *cells,
 	return rc;
 }
 
-/* Cells depend on each other more than their own figures say: the map is compared with none and
- * with all on trial. */
+/* Chooses the map. Cells depend on each other more than their own figures tell: the map is compared
+ * with none and with all cells on trial. */
 static int settle(uint8_t *cells, struct chooser *c, struct vae_error *error)
 {
 	double some, all, none = 0;

@@ -1,4 +1,4 @@
-/* choose.h - which cells of a picture are exact: those that are cheaper so. */
+/* choose.h - chooses the exact cells of a picture: those that are cheaper that way. */
 #ifndef VAE_CODEC_CHOOSE_H
 #define VAE_CODEC_CHOOSE_H
 
@@ -8,16 +8,16 @@
 /* A region of a picture, beginning with a whole cell of 16 x 16 pixels. Borrowed. */
 struct vae_region {
 	const uint16_t *colour; /* its first sample; colours of a pixel are together */
-	size_t stride;          /* samples from a row to the next */
+	size_t stride;          /* samples between rows */
 	size_t rows, columns;   /* pixels */
 	unsigned colours;       /* 1 or 3 */
 	uint16_t maxval;
 };
 
-/* Sets cells[], one for each cell of the region, row by row, to 1 where exact samples cost less
- * than what the photo model makes of the cell at a quality of 0 to 100: its bits and lambda 255^2
- * times its squared error. A glance at each cell comes first. Where it finds cells that are flat,
- * repeat themselves or have few colours, these and what is around them are encoded on trial. */
+/* Sets cells[], one for each cell of the region, row by row, to 1 if exact samples cost less than
+ * the photo model's result at a quality of 0 to 100: its bits, and lambda 255^2 times its squared
+ * error. First glances at each cell. Cells that are flat, repeat themselves or have few colours are
+ * encoded on trial, with their surroundings. */
 int vae_choose_cells(uint8_t *cells, const struct vae_model *model, double quality,
                      const struct vae_region *region, struct vae_error *error);
 

@@ -1,12 +1,11 @@
-/* mixed.c - from a picture to latents some of whose cells are exact.
+/* mixed.c - latents of a picture with some exact cells.
  *
- *     image --> the shelf, with the map of cells --> filled in --> analysis or refinement --> y
- *                              |                                                              |
- *                              +---------- samples of exact cells, and alpha -----------------+-->
- * rows
+ *     image --> the shelf, with the map of cells --> filled --> analysis or refinement --> y --.
+ *                              |                                                               |
+ *                              '------- samples of exact cells, and alpha ------------> rows --'
  *
- * What analysis sees in place of exact cells is what invisible pixels are filled with: smooth
- * colours between those around them. */
+ * The analysis sees exact cells as invisible pixels, which are filled with smooth colours between
+ * those around them. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,13 +16,13 @@
 #include "image/image.h"
 #include "nn/sweep.h"
 
-#define LEAST_BAND    256 /* rows of pixels that the map is drawn for at once */
+#define LEAST_BAND    256 /* rows of pixels whose map is drawn at once */
 #define MOST_BAND     1024
-#define BAND_PIXELS   ((size_t)1 << 22) /* of them, but for LEAST_BAND */
+#define BAND_PIXELS   ((size_t)1 << 22) /* of a band, unless it has LEAST_BAND rows */
 #define REGION        1024              /* columns of pixels */
-#define SHELF_SAMPLES ((size_t)1 << 22) /* that are looked at for the first exact cell */
+#define SHELF_SAMPLES ((size_t)1 << 22) /* that are searched for the first exact cell */
 
-/* The picture, on its way to the analysis: alpha is 0 where a cell is exact. */
+/* The picture on its way to the analysis: alpha is 0 in exact cells. */
 struct feed {
 	struct vae_image_rows rows;
 	struct mixer *mixer;
@@ -48,7 +47,7 @@ struct mixer {
 
 /* ---- the shelf ------------------------------------------------------------------------------- */
 
-/* Puts a region of the band on the shelf, and a flag to each pixel that is exact. */
+/* Puts a region of the band on the shelf, with a flag for each exact pixel. */
 static void shelve(struct mixer *m, const struct vae_rect *px, uint16_t *shelf)
 {
 	size_t width = m->image->geometry.width, alpha = m->alpha != NULL,
@@ -114,7 +113,7 @@ static int feed_read(struct vae_image_rows *rows, uint32_t count, uint16_t *colo
 
 /* ---- latents --------------------------------------------------------------------------------- */
 
-/* The next rows of pixels leave the shelf; samples may be NULL. */
+/* Takes the next rows of pixels from the shelf; samples may be NULL. */
 static void take_rows(struct mixer *m, size_t rows, uint16_t *samples)
 {
 	const struct vae_head *head = &m->rows.head;
@@ -157,7 +156,7 @@ static void mixer_release(struct vae_latents_rows *rows)
 	free(m);
 }
 
-/* The band's memory, and what the picture is to the analysis. */
+/* Allocates the band's memory, and prepares the picture for the analysis. */
 static int prepare(struct mixer *m, struct vae_error *error)
 {
 	const struct vae_geometry *g = &m->image->geometry;
