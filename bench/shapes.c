@@ -2,7 +2,7 @@
  * the same number.
  *
  *     shapes MODEL [COUNT]      COUNT pictures (default 50) of random size, type, maxval, quality
- * and content, each with 1 to 8 threads
+ *                               and content, each with 1 to 8 threads
  *
  * The floating-point state is one that a host may have left behind: flush-to-zero, denormals as
  * zero, rounding towards zero. */
