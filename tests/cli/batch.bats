@@ -231,8 +231,8 @@ hostile=('x`{touch,pwned}`' 'x`touch pwned`' 'a&touch pwned&' '$(touch pwned)' '
 	vae-dec a.lat >a.out
 	assert_equal "$(cell a.ppm psnr_db)" "$(printf %.2f "$(psnr a.out a.ppm)")"
 	assert_equal "$(cell two.pnm pixels) $(cell two.pnm psnr_db)" "3840 $(cell a.ppm psnr_db)"
-	mean=$(awk -F'\t' 'NR > 1 { s += $6 } END { printf "%.2f", s / 7 }' summary.tsv)
-	grep -q ", mean PSNR $mean dB$" log
+	mean=$(awk -F'\t' 'NR > 1 && $6 ~ /^[0-9]/ { s += $6; n++ } END { printf "%.2f", s / n }' summary.tsv)
+	grep -q ", mean PSNR $mean dB" log
 	batch summary VAE_QUALITY=25.5 VAE_PICTURES='[ab].p*' >log
 	assert_equal "$(files) $(cell a.ppm quality) $(cell b.png quality)" "a.ppm b.png 25.5 25.5"
 }
