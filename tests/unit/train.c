@@ -259,7 +259,7 @@ static void check_synthesis_alone(void)
 	struct vae_weights w;
 	struct vae_objective o;
 	struct vae_cdfs cdfs;
-	struct vae_symbols symbols = {0};
+	struct vae_symbols symbols = {.keep = VAE_KEEP_ANSWERS};
 	float sensitivity[KNOTS * Y];
 	const uint16_t quality = 40000;
 	for (size_t k = 0; k < sizeof sensitivity / sizeof *sensitivity; k++)
