@@ -242,7 +242,8 @@ bool vae_model_by_path(const struct vae_model *model);
 /* ---- latents --------------------------------------------------------------------------------- */
 
 /* 1.0 in fixed point: quality Q of 0..100 is stored as round(Q / 100 x 65535) */
-#define VAE_QUALITY_ONE 65535
+#define VAE_QUALITY_ONE     65535
+#define VAE_QUALITY_DEFAULT 55 /* of 0 to 100; photographs then score about 70 by SSIMULACRA 2 */
 
 /* The common head of one picture's latents and codes. A plain value that owns nothing. Without
  * channels the picture is exact: there is no y, no model is needed, and model_id and quality are 0.
@@ -593,8 +594,8 @@ struct vae_pixels {
 typedef bool vae_progress(void *context, double share);
 
 struct vae_compress_options {
-	double quality;         /* 0 (smallest file) to 100, default 50; unused if lossless */
-	bool lossless;          /* keeps every sample; needs no model */
+	double quality; /* 0 (smallest file) to 100, default VAE_QUALITY_DEFAULT; unused if lossless */
+	bool lossless;  /* keeps every sample; needs no model */
 	bool keep_invisible;    /* keeps colours where alpha is 0; else vae_image_rows_fill */
 	int effort;             /* as in vae_quantise */
 	int threads;            /* 1 to 1024; 0: as many as OpenMP would give the caller */

@@ -1,7 +1,7 @@
 """vae - numpy arrays to the bytes of .lat files and back, by libvae: vae-python(3).
 
     import vae
-    data = vae.compress(pixels, quality=50)    # height x width, or height x width x 1 to 4 channels
+    data = vae.compress(pixels, quality=55)    # height x width, or height x width x 1 to 4 channels
     pixels = vae.decompress(data)
 
 Pixels are arrays of uint8 or uint16: grey, grey and alpha, RGB, or RGB and alpha; 0 is black, and
@@ -223,7 +223,7 @@ def _pixels_of(array, maxval):
                    array.ctypes.data), array
 
 
-def compress(pixels, quality=50, *, lossless=False, model=None, maxval=None, effort=None,
+def compress(pixels, quality=55, *, lossless=False, model=None, maxval=None, effort=None,
              keep_invisible=False, threads=0, progress=None, icc=None, exif=None, xmp=None):
     """Returns the bytes of a .lat file.
 

@@ -22,7 +22,7 @@
 # quality. Pictures that were measured before and have not changed are not measured again.
 #
 # Variables, on the command line or before an include:
-#     VAE_QUALITY      of vae-enc, 0 to 100                     (50)
+#     VAE_QUALITY      of vae-enc, 0 to 100                     (55)
 #     VAE_MODEL        model to encode with: a name, or a path with a slash in it
 #                      ($VAE_MODEL of the environment, else photo)
 #     VAE_FLAGS        for every program; with -j, -T1 uses the cores better
@@ -38,7 +38,7 @@
 #     VAE_QUALITY = 40
 #     include /usr/local/share/vae-tools/batch.mk
 #     all: $(patsubst %.png,%.lat,$(wildcard *.png))
-VAE_QUALITY ?= 50
+VAE_QUALITY ?= 55
 VAE_MODEL ?=
 
 vae-quote = '$(subst ','\'',$(1))'

@@ -32,7 +32,7 @@ enum {
 };
 
 static const struct cli_option rows[] = {
-	{'q', "quality", "Q", "0 (smallest file) to 100 (best picture), default 50"},
+	{'q', "quality", "Q", "0 (smallest file) to 100 (best picture), default 55"},
 	{KEY_MAX_SIZE, "max-size", "N[k|M]", "find the best quality of at most N bytes"},
 	{KEY_TARGET_SIZE, "target-size", "N[k|M]", "the same as --max-size"},
 	{KEY_TARGET_BPP, "target-bpp", "B", "find the best quality of at most B bits a pixel"},
@@ -93,7 +93,7 @@ static void parse_options(struct options *o, int argc, char **argv)
 		cli_usage("--refine cannot be combined with --max-size or a --target");
 	o->target.mixed = o->mixed;
 	if (o->quality < 0)
-		o->quality = 50;
+		o->quality = VAE_QUALITY_DEFAULT;
 }
 
 static void report(const struct input *in, const struct vae_head *y, double quality, double seconds)

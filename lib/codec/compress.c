@@ -182,7 +182,8 @@ static int enter_threads(int *before, int threads, struct vae_error *error)
 
 void vae_compress_defaults(struct vae_compress_options *options)
 {
-	*options = (struct vae_compress_options){.quality = 50, .effort = VAE_EFFORT_DEFAULT};
+	*options =
+		(struct vae_compress_options){.quality = VAE_QUALITY_DEFAULT, .effort = VAE_EFFORT_DEFAULT};
 }
 
 static int encode(struct vae_codes **codes, const struct vae_model *model,

@@ -241,7 +241,7 @@ static void check_callbacks(const struct vae_model *m)
 	ok(vae_decompress(&empty, m, bytes, count, &d, &error) == VAE_ESTOP && !empty.samples,
 	   "decompression is stopped");
 	o = (struct vae_compress_options){
-		.quality = 50, .effort = VAE_EFFORT_DEFAULT, .threads = threads + 1};
+		.quality = VAE_QUALITY_DEFAULT, .effort = VAE_EFFORT_DEFAULT, .threads = threads + 1};
 	ok(!vae_compress(&one, &one_count, m, &p, &o, &error) && one_count < count &&
 	       !memcmp(one, bytes, one_count) && omp_get_max_threads() == threads,
 	   "threads change neither the bytes nor the caller's number of them");
