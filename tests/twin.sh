@@ -25,6 +25,7 @@ disagree() { ! gradients "$@"; }
 check "the small model of the tests: outputs, loss, gradients" gradients "$tiny"
 if [ -z "${VAE_TEST_FAST-}" ]; then
 	for model in models/photo-*.safetensors; do
+		! grep -aq 'arith=int16' "$model" || continue # decoders in integers, which have no gradient
 		grep -qa arith=int16 "$model" && continue # a rounded copy of a network in float32
 		check "$(basename "$model" .safetensors): outputs, loss, gradients" gradients "$model" --quality 0 40000 65535 --bound 3e-4 # gains are sums that nearly cancel
 	done
