@@ -52,7 +52,7 @@ class _Geometry(ctypes.Structure):
 class _Head(ctypes.Structure):
     _fields_ = [("geometry", _Geometry), ("model_id", ctypes.c_uint64), ("quality", ctypes.c_uint16),
                 ("rows", ctypes.c_uint32), ("columns", ctypes.c_uint32),
-                ("channels", ctypes.c_uint32)]
+                ("channels", ctypes.c_uint32), ("mixed", ctypes.c_bool)]
 
 
 class _Metadata(ctypes.Structure):

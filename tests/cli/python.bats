@@ -58,6 +58,30 @@ assert exact.dtype == numpy.uint16 and exact.shape == (50, 70) and (exact == dee
 '
 }
 
+# The module repeats the structs of vae.h: the same fields in the same places, of the same size.
+@test "the structs of the module are those of vae.h" {
+	needs_numpy
+	py '
+import ctypes
+names = {"error": "_Error", "pixels": "_Pixels", "geometry": "_Geometry", "head": "_Head", "codes_metadata": "_Metadata",
+         "compress_options": "_CompressOptions", "decompress_options": "_DecompressOptions"}
+for c, python in names.items():
+    kind = getattr(vae, python)
+    for field, *_ in kind._fields_:
+        print("put(offsetof(struct vae_%s, %s), %d);" % (c, field, getattr(kind, field).offset))
+    print("put(sizeof(struct vae_%s), %d);" % (c, ctypes.sizeof(kind)))
+' >places
+	{
+		echo '#include <stddef.h>'
+		echo '#include <vae.h>'
+		echo 'static int wrong;'
+		echo 'static void put(size_t c, size_t python) { wrong += c != python; }'
+		echo "int main(void) { $(cat places) return wrong; }"
+	} >places.c
+	${CC:-cc} -I "$ROOT/lib" -o places places.c
+	./places
+}
+
 @test "arrays of every layout" {
 	needs_numpy
 	quiet py '
