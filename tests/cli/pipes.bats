@@ -235,7 +235,7 @@ A() { echo "$BATS_FILE_TMPDIR/$1"; }
 	assert_line "FORMAT P6"
 	assert_line "TUPLTYPE RGB"
 	assert_line "MAXVAL 255"
-	assert_line "QUALITY 32768"
+	assert_line "QUALITY 36044"
 	assert_line "ROWS 3"
 	assert_line "COLUMNS 3"
 	assert_line "CHANNELS 16"

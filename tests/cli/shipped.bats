@@ -112,13 +112,13 @@ same_bytes() {
 	json_is '!grep { $_->{y_estimate_bytes} > 1.015 * $_->{y_float_bytes} } @$j' <report
 }
 
-@test "photo: at most 16 MB, at most 8 kMAC/pixel to decode, with a licence" {
+@test "photo: at most 16 MB, at most 9 kMAC/pixel to decode, with a licence" {
 	needs photo
 	local model
 	model=$(compgen -G "$ROOT/models/photo-[0-9]*.safetensors" | sort -V | tail -n 1)
 	[ "$(size "$model")" -le 16000000 ]
 	vae-stat --json "$model" >report
-	json_is '$j->[0]{decoder_kmac_pixel} <= 8 && $j->[0]{encoder_kmac_pixel} > 0 && length $j->[0]{licence} && length $j->[0]{training}' <report
+	json_is '$j->[0]{decoder_kmac_pixel} <= 9 && $j->[0]{encoder_kmac_pixel} > 0 && length $j->[0]{licence} && length $j->[0]{training}' <report
 }
 
 @test "mnist: digits come back as digits" {

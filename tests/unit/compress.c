@@ -120,7 +120,7 @@ static int by_stages(char **bytes, size_t *count, struct vae_image **decoded,
 	int rc;
 	if (!(rc = vae_image_rows_new(&rows, image, &error)) &&
 	    !(rc = vae_image_rows_fill(&filled, rows, &error)) &&
-	    !(rc = vae_encode_mixed_rows(&y, m, filled, 50, NULL, &error)) &&
+	    !(rc = vae_encode_mixed_rows(&y, m, filled, VAE_QUALITY_DEFAULT, NULL, &error)) &&
 	    !(rc = vae_quantise_rows(&codes, m, y, VAE_METHOD_RANGE, VAE_EFFORT_DEFAULT, &error)) &&
 	    !(rc = vae_codes_pack(bytes, count, codes, VAE_LEVEL_DEFAULT, &error)) &&
 	    !(rc = vae_dequantise(&back, m, codes, &error)))
