@@ -56,18 +56,6 @@ static void gemm(const struct vae_gemm *g)
  * step multiplies a pair of each of its rows by a row of pairs of b. First the rows of a are
  * rounded into room, as many as it holds and at most BLOCK_ROWS, so that they stay in the
  * second-level cache. */
-#if defined VAE_ISA_avx512
-#define ROWS    12
-#define VECTORS 2
-#elif defined VAE_ISA_avx2
-#define ROWS    6
-#define VECTORS 2
-#else
-#define ROWS    6
-#define VECTORS 4
-#endif
-#define WIDTH      (VECTORS * LANES)
-#define BLOCK_ROWS (96 / ROWS * ROWS)
 
 /* Returns the pairs of a row of a, rounded up to whole vectors. */
 INLINE size_t pairs_up(const struct vae_gemm *g)

@@ -44,23 +44,11 @@ static void gemm(const struct vae_gemm *g)
  *
  * A step loads ROWS + VECTORS registers for ROWS x VECTORS fused multiply-adds; all of them
  * together must fit the registers. */
-#if defined VAE_ISA_avx512
-#define ROWS    12
-#define VECTORS 2
-#elif defined VAE_ISA_avx2
-#define ROWS    6
-#define VECTORS 2
-#else
-#define ROWS    6
-#define VECTORS 4
-#endif
-#define WIDTH         (VECTORS * LANES)
 
 /* A block of BLOCK_ROWS x BLOCK_COLUMNS outputs is computed in passes of at most BLOCK_STEPS along
  * k. Its chains rest in memory between passes: storing and loading a float changes nothing. Then a
  * strip of b (BLOCK_STEPS x WIDTH) and a tile of a share the first-level cache, and the block of a
  * is in the second. */
-#define BLOCK_ROWS    (96 / ROWS * ROWS)
 #define BLOCK_COLUMNS 384
 #define BLOCK_STEPS   256
 

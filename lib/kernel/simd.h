@@ -249,4 +249,19 @@ INLINE void vec_put(float *p, vec v, size_t count)
 		vec_store_part(p, v, count);
 }
 
+/* The tile of a matrix product: ROWS x VECTORS registers hold the sums of ROWS x WIDTH outputs, and
+ * leave some for operands. BLOCK_ROWS rows of the left operand stay in the second-level cache. */
+#if defined VAE_ISA_avx512
+#define ROWS    12
+#define VECTORS 2
+#elif defined VAE_ISA_avx2
+#define ROWS    6
+#define VECTORS 2
+#else
+#define ROWS    6
+#define VECTORS 4
+#endif
+#define WIDTH      (VECTORS * LANES)
+#define BLOCK_ROWS (96 / ROWS * ROWS)
+
 #endif
