@@ -59,6 +59,16 @@ quiet() {
 	[ -z "$stderr" ] || { printf '%s\n' "$stderr" | batslib_decorate "unexpected words on stderr from: $*" | fail; }
 }
 
+# one_error PROGRAM PATTERN COMMAND...: COMMAND fails with status 1 and one line on stderr, "PROGRAM: "
+# and what matches.
+one_error() {
+	local program=$1 pattern=$2
+	shift 2
+	run --separate-stderr -1 "$@"
+	if [[ $stderr != $program:\ $pattern ]]; then fail "another message: $stderr"; fi
+	assert_equal "${#stderr_lines[@]}" 1
+}
+
 # shell COMMAND: as run from a shell with pipefail.
 shell() {
 	bash -o pipefail -c "$1"

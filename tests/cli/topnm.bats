@@ -12,15 +12,7 @@ setup_file() {
 
 topnm() { "$ROOT/tools/topnm" "$@"; }
 
-# says PATTERN COMMAND...: fails with status 1 and one line on stderr, which matches.
-says() {
-	local pattern=$1
-	shift
-	run --separate-stderr -1 "$@"
-	# shellcheck disable=SC2154 # stderr is bats' own
-	if [[ $stderr != topnm:\ $pattern ]]; then fail "another message: $stderr"; fi
-	assert_equal "${#stderr_lines[@]}" 1
-}
+says() { one_error topnm "$@"; }
 
 # An empty folder of programs but for the ones that topnm cannot do without.
 few_programs() {

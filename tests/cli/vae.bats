@@ -14,16 +14,7 @@ setup_file() {
 	export X=$BATS_FILE_TMPDIR
 }
 
-# says PATTERN COMMAND...: fails with status 1 and one line on stderr, which matches.
-says() {
-	local pattern=$1
-	shift
-	run --separate-stderr -1 "$@"
-	# shellcheck disable=SC2154 # stderr is bats' own
-	if [[ $stderr != vae:\ $pattern ]]; then fail "another message: $stderr"; fi
-	# shellcheck disable=SC2154
-	assert_equal "${#stderr_lines[@]}" 1
-}
+says() { one_error vae "$@"; }
 
 @test "there and back, with the times, and the source kept" {
 	cp "$X/rgb.png" photo.png

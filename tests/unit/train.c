@@ -22,6 +22,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* A photo network that takes no time. */
+#define SMALL_PHOTO                                                                                \
+	"photo enc=16 enc_blocks=1 y=6 hyper=16 ctx=16 z=3 dec=16 dec_blocks=1 grid=48 grid_layers=1 " \
+	"knots=3"
+
 static struct vae_random rnd;
 
 static struct vae_image *noise_picture(uint32_t width, uint32_t height);
@@ -157,11 +162,8 @@ static void check_sensitivity(void)
 	struct vae_objective o;
 	struct vae_data data = {.channels = 3};
 	struct vae_image *image = noise_picture(SIDE, SIDE);
-	if (vae_arch_parse(&arch,
-	                   "photo enc=16 enc_blocks=1 y=6 hyper=16 ctx=16 z=3 dec=16 dec_blocks=1 "
-	                   "grid=48 grid_layers=1 knots=3",
-	                   &e) ||
-	    vae_nets_new(&nets, &arch, &e) || vae_weights_init(&w, &nets->params, true, &e) ||
+	if (vae_arch_parse(&arch, SMALL_PHOTO, &e) || vae_nets_new(&nets, &arch, &e) ||
+	    vae_weights_init(&w, &nets->params, true, &e) ||
 	    vae_objective_init(&o, nets, VAE_LOSS_MSE, SIDE, SIDE, &e) ||
 	    vae_data_add(&data, image, SIDE, 1, 1, &e)) {
 		ok(0, "%s", e.text);
@@ -213,11 +215,7 @@ static void check_means(void)
 	vae_random_init(&r, 5, 0, 0);
 	for (int i = 0; i < WEIGHTS; i++)
 		map[i] = (vae_random_uniform(&r) - 0.5f) / 4;
-	if (vae_arch_parse(&arch,
-	                   "photo enc=16 enc_blocks=1 y=6 hyper=16 ctx=16 z=3 dec=16 dec_blocks=1 "
-	                   "grid=48 grid_layers=1 knots=3",
-	                   &e) ||
-	    vae_nets_new(&nets, &arch, &e) ||
+	if (vae_arch_parse(&arch, SMALL_PHOTO, &e) || vae_nets_new(&nets, &arch, &e) ||
 	    vae_run_init(&run, &nets->net[VAE_SYNTHESIS], 0, SIDE, SIDE, true, &e) ||
 	    vae_means_init(&means, Y, CELLS, &e)) {
 		ok(0, "%s", e.text);
@@ -264,11 +262,8 @@ static void check_synthesis_alone(void)
 	const uint16_t quality = 40000;
 	for (size_t k = 0; k < sizeof sensitivity / sizeof *sensitivity; k++)
 		sensitivity[k] = 0.01f * (float)(k + 1);
-	if (vae_arch_parse(&arch,
-	                   "photo enc=16 enc_blocks=1 y=6 hyper=16 ctx=16 z=3 dec=16 dec_blocks=1 "
-	                   "grid=48 grid_layers=1 knots=3",
-	                   &e) ||
-	    vae_nets_new(&nets, &arch, &e) || vae_weights_init(&w, &nets->params, true, &e) ||
+	if (vae_arch_parse(&arch, SMALL_PHOTO, &e) || vae_nets_new(&nets, &arch, &e) ||
+	    vae_weights_init(&w, &nets->params, true, &e) ||
 	    vae_objective_init(&o, nets, VAE_LOSS_MSE, SIDE, SIDE, &e) ||
 	    vae_cdfs_make(&cdfs, NULL, &e) ||
 	    vae_objective_learn_synthesis(&o, &cdfs, sensitivity, &e) ||
@@ -866,9 +861,7 @@ int main(void)
 	omp_set_num_threads(1);
 	vae_random_init(&rnd, 2, 0, 0);
 	check_order();
-	check_objective("photo enc=16 enc_blocks=1 y=6 hyper=16 ctx=16 z=3 dec=16 dec_blocks=1 grid=48 "
-	                "grid_layers=1 knots=3",
-	                VAE_LOSS_MSE, 64, 128);
+	check_objective(SMALL_PHOTO, VAE_LOSS_MSE, 64, 128);
 	check_objective("photo enc=16 enc_blocks=1 y=8 hyper=16 z=3 dec=16 dec_blocks=1 grid=48 "
 	                "grid_layers=1 knots=3 steps=4 ctx=18",
 	                VAE_LOSS_MSE, 64, 128);
@@ -896,12 +889,8 @@ int main(void)
 	check_reduction(160, 10);
 	check_plain();
 	check_factors();
-	check_objective("photo enc=16 enc_blocks=1 y=6 hyper=16 ctx=16 z=3 dec=16 dec_blocks=1 grid=48 "
-	                "grid_layers=1 knots=3",
-	                VAE_LOSS_MS_SSIM, 192, 256);
-	check_objective("photo enc=16 enc_blocks=1 y=6 hyper=16 ctx=16 z=3 dec=16 dec_blocks=1 grid=48 "
-	                "grid_layers=1 knots=3",
-	                VAE_LOSS_VISION, 64, 128);
+	check_objective(SMALL_PHOTO, VAE_LOSS_MS_SSIM, 192, 256);
+	check_objective(SMALL_PHOTO, VAE_LOSS_VISION, 64, 128);
 	check_recolour();
 	check_sensitivity();
 	check_means();
