@@ -38,6 +38,13 @@ outside() {
 			{ split($2, part, "/"); if (!(part[1] in ok)) print $1 " includes " $2 }'
 }
 
+# Prints the modules, NAME.c with NAME.h, whose includes lead back to them. exact/walk.c is the inner
+# loop of exact/natural.c, compiled for each instruction set.
+circles() {
+	includes q lib/*/*.[ch] | sed -E 's|^lib/||; s|\.[ch]\b||g; s|exact/walk|exact/natural|g' |
+		awk '$1 != $2' | tsort 2>&1 >/dev/null
+}
+
 shopt -s nullglob
 lib=(lib/*.[ch] lib/*/*.[ch])
 tools=(tools/*.[ch])
@@ -55,6 +62,7 @@ none "lib/model sees prior, nn and below" "$(outside model "base kernel nn prior
 none "lib/loss sees prior, nn, measure and below" "$(outside loss "base kernel measure nn prior loss")"
 none "lib/codec does not see train" "$(outside codec "base image stream exact kernel measure nn prior model loss codec")"
 none "lib/train does not see codec" "$(outside train "base image kernel measure nn prior loss stream model train")"
+none "no circle of modules includes itself" "$(circles)"
 none "no two folders of lib have files of one name" "$(find lib -name '*.c' -printf '%f\n' | sort | uniq -d)"
 none "includes in lib are written from lib/" \
 	"$(includes q "${lib[@]}" | while IFS=$'\t' read -r file header; do [ -e "lib/$header" ] || echo "$file includes $header"; done)"

@@ -4,9 +4,9 @@
 #ifndef VAE_BASE_TEXT_H
 #define VAE_BASE_TEXT_H
 
-#include "base/error.h"
-
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
 
 /* Work as snprintf, vsnprintf and fprintf in the C locale. */
 int vae_text(char *text, size_t room, const char *format, ...)

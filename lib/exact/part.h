@@ -2,7 +2,7 @@
 #ifndef VAE_EXACT_PART_H
 #define VAE_EXACT_PART_H
 
-#include "exact/exact.h"
+#include "exact/tile.h"
 
 enum { VAE_EXACT_STORED, VAE_EXACT_NATURAL, VAE_EXACT_GRAPHIC }; /* modes: the first byte mod 4 */
 enum { VAE_EXACT_PART_PLANES = 3 };

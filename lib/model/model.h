@@ -3,11 +3,11 @@
 #ifndef VAE_MODEL_MODEL_H
 #define VAE_MODEL_MODEL_H
 
+#include "model/tensors.h"
 #include "nn/net.h"
 #include "prior/cdf.h"
 
-#define VAE_MODEL_VERSION "1"  /* of the format */
-#define VAE_SIGMOID_KNOTS 4097 /* of the stored logistic function, even over [-16, 16] */
+#define VAE_MODEL_VERSION "1" /* of the format */
 
 /* the longest JSON header that is read: parsed, it may take 80 times its size */
 #define VAE_MODEL_HEADER_BYTES (1 << 18)

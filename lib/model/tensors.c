@@ -1,7 +1,6 @@
 #include "model/tensors.h"
 #include "base/bytes.h"
 #include "prior/cdf.h"
-#include "model/model.h"
 
 #include <math.h>
 #include <string.h>

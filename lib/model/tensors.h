@@ -7,6 +7,8 @@
 #define VAE_TENSOR_SENSITIVITY "prior.sensitivity"
 #define VAE_TENSOR_MEANS       "dec.means.weight"
 
+#define VAE_SIGMOID_KNOTS 4097 /* of the stored logistic function, even over [-16, 16] */
+
 enum vae_dtype { VAE_F16, VAE_F32, VAE_I16, VAE_I32, VAE_U16 };
 extern const struct vae_dtypes {
 	const char *name;

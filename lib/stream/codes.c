@@ -16,11 +16,11 @@
 #include "base/bytes.h"
 #include "base/memory.h"
 #include "base/minmax.h"
+#include "stream/checksum.h"
 #include "stream/geometry.h"
 #include "stream/metadata.h"
 
 #include <stdlib.h>
-#include <xxhash.h>
 #include <zstd.h>
 
 #define NEWEST              2  /* version */
@@ -32,11 +32,6 @@
 /* The largest model takes 12 bytes a pixel: symbols of 4 bytes. */
 #define PAYLOAD_PIXEL_BYTES 16
 #define PAYLOAD_SPARE_BYTES ((uint64_t)1 << 24)
-
-uint32_t vae_codes_checksum(const void *data, size_t bytes)
-{
-	return (uint32_t)XXH64(data, bytes, 0);
-}
 
 static void header_put(uint8_t *p, const struct vae_codes *c, int cell)
 {
@@ -51,7 +46,7 @@ static void header_put(uint8_t *p, const struct vae_codes *c, int cell)
 	vae_put16(p + 24, c->head.geometry.maxval);
 	vae_put16(p + 26, c->head.quality);
 	vae_put16(p + 28, (uint16_t)c->head.channels);
-	vae_put32(p + 30, vae_codes_checksum(p, 30));
+	vae_put32(p + 30, vae_checksum(p, 30));
 }
 
 int vae_codes_header_get(struct vae_codes *c, const uint8_t *p, int64_t offset, uint64_t max_pixels,
@@ -65,7 +60,7 @@ int vae_codes_header_get(struct vae_codes *c, const uint8_t *p, int64_t offset, 
 		return vae_fail_at(error, VAE_EDATA, offset,
 		                   "codes of %sformat version %u; this program reads versions 1 to %d",
 		                   p[4] ? "the newer " : "", p[4], NEWEST);
-	if (vae_get32(p + 30) != vae_codes_checksum(p, 30))
+	if (vae_get32(p + 30) != vae_checksum(p, 30))
 		return vae_fail_at(error, VAE_EDATA, offset, "damaged: the header's checksum is wrong");
 	unsigned mixed = p[4] > 1 ? p[5] & VAE_CODES_MIXED : 0, method = p[5] ^ mixed;
 	if (method != VAE_METHOD_RANGE && method != VAE_METHOD_ZSTD)
@@ -214,7 +209,7 @@ static int read_slice(struct vae_slice *slice, const struct vae_codes *c, uint32
 	r->payload_room -= bytes;
 	if ((result = read_payload(slice, bytes, r, error)))
 		return result;
-	if (vae_codes_checksum(slice->payload, bytes) != vae_get32(head + 4))
+	if (vae_checksum(slice->payload, bytes) != vae_get32(head + 4))
 		result = vae_fail_at(error, VAE_EDATA, r->offset,
 		                     "damaged: the checksum of slice %u of %u is wrong", i + 1, c->slices);
 	else if (i == c->slices - 1 && r->in_frame && r->output_pos == r->output_size)
@@ -438,7 +433,7 @@ static int write_slice(struct writer *w, const struct vae_slice *s, size_t alpha
 	uint8_t head[8];
 	ZSTD_EndDirective upto = alpha ? ZSTD_e_flush : ZSTD_e_continue;
 	vae_put32(head, s->bytes);
-	vae_put32(head + 4, vae_codes_checksum(s->payload, s->bytes));
+	vae_put32(head + 4, vae_checksum(s->payload, s->bytes));
 	int result = feed(w, head, sizeof head, upto, error);
 	if (!result && alpha)
 		result = feed(w, s->payload, alpha, upto, error);

@@ -9,9 +9,6 @@
 #define VAE_CODES_MIXED        16 /* in the byte of the method: cells may be exact */
 #define VAE_CODES_SLICE_BYTES  8  /* before each payload: its length and its checksum */
 
-/* Returns the low half of XXH64, seed 0. */
-uint32_t vae_codes_checksum(const void *data, size_t bytes);
-
 /* Reads all of *codes but the slices from a header, with every check that the header alone permits.
  * offset: for messages. */
 int vae_codes_header_get(struct vae_codes *codes, const uint8_t *header, int64_t offset,

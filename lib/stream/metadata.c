@@ -6,7 +6,7 @@
 #include "stream/metadata.h"
 
 #include "base/bytes.h"
-#include "stream/codes.h"
+#include "stream/checksum.h"
 
 #define FRAME_MAGIC   0x184d2a56u
 #define MAGIC         "VAEM"
@@ -70,7 +70,7 @@ int vae_metadata_append(struct vae_buffer *frames, const struct vae_codes_metada
 	content[5] = (uint8_t)m->kind;
 	vae_put16(content + 6, 0);
 	memcpy(data, m->data, m->bytes);
-	vae_put32(data + m->bytes, vae_codes_checksum(content, HEAD_BYTES + m->bytes));
+	vae_put32(data + m->bytes, vae_checksum(content, HEAD_BYTES + m->bytes));
 	return 0;
 }
 
@@ -109,7 +109,7 @@ static int look(const struct vae_metadata_tap *tap, struct vae_error *error)
 	                               .data = content + HEAD_BYTES,
 	                               .bytes = bytes - AROUND,
 	                               .damaged = vae_get32(content + bytes - TAIL_BYTES) !=
-	                                          vae_codes_checksum(content, bytes - TAIL_BYTES)};
+	                                          vae_checksum(content, bytes - TAIL_BYTES)};
 	bool known = content[4] == VERSION && m.kind >= VAE_METADATA_ICC && m.kind <= VAE_METADATA_XMP;
 	return known || m.damaged ? tap->found(tap->context, &m, error) : 0;
 }

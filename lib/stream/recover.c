@@ -10,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "base/memory.h"
+#include "stream/checksum.h"
 #include "stream/codes.h"
 #include "stream/frames.h"
 #include "stream/geometry.h"
@@ -95,8 +96,7 @@ static size_t length_at(const struct vae_salvage *s, const struct picture *p, ui
 static bool sums_up(const struct vae_salvage *s, size_t at, size_t bytes)
 {
 	return vae_get32(content(s, at + 4)) ==
-	       vae_codes_checksum(content(s, at + VAE_CODES_SLICE_BYTES),
-	                          bytes - VAE_CODES_SLICE_BYTES);
+	       vae_checksum(content(s, at + VAE_CODES_SLICE_BYTES), bytes - VAE_CODES_SLICE_BYTES);
 }
 
 /* Reads an intact slice i here: *bytes, or 0 if there is none, and *why says the reason. */
