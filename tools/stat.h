@@ -41,8 +41,12 @@ struct run {
 	double mse, psnr, ms_ssim, ssimulacra2;
 	uint64_t compared;
 	/* sums over all codes */
-	uint64_t codes, codes_bytes;
+	uint64_t codes, codes_bytes, all_metadata_bytes;
 	double codes_pixels;
+	/* the record of the last image of codes, which is open until its metadata have been read */
+	bool open;
+	uint64_t metadata_bytes;
+	char name[64], id[17]; /* texts of the record */
 };
 
 int stat_images(struct run *run, struct input *in, struct vae_error *error);

@@ -157,7 +157,6 @@ static const char *packing(const struct vae_codes *codes)
 static void report_line(struct run *run, const struct vae_codes *codes, const struct figures *f)
 {
 	struct report *r = &run->report;
-	char name[64];
 
 	report_count(r, "file_bytes", f->bytes);
 	report_real(r, "bpp", bits_a_pixel(f->bytes, pixels_of(codes)), 4);
@@ -167,8 +166,7 @@ static void report_line(struct run *run, const struct vae_codes *codes, const st
 	stat_report_quality(r, codes->head.channels, codes->head.quality);
 	report_text(r, "method", packing(codes));
 	stat_report_distortion(run, &f->distortion);
-	report_text(r, "model", f->model ? model_name(f->model, name, sizeof name) : NULL);
-	report_put(r);
+	report_text(r, "model", f->model ? model_name(f->model, run->name, sizeof run->name) : NULL);
 }
 
 static void report_whole(struct run *run, const struct vae_codes *codes, const struct figures *f,
@@ -177,12 +175,11 @@ static void report_whole(struct run *run, const struct vae_codes *codes, const s
 	struct report *r = &run->report;
 	uint64_t content = vae_codes_content_bytes(codes), alpha = f->exact.alpha_bytes,
 			 slices = slice_bytes(codes) - alpha;
-	char name[64], id[17];
 
-	snprintf(id, sizeof id, "%016" PRIx64, codes->head.model_id);
+	snprintf(run->id, sizeof run->id, "%016" PRIx64, codes->head.model_id);
 	report_count(r, "image", image);
-	report_text(r, "model", f->model ? model_name(f->model, name, sizeof name) : NULL);
-	report_text(r, "model_id", codes->head.channels ? id : NULL);
+	report_text(r, "model", f->model ? model_name(f->model, run->name, sizeof run->name) : NULL);
+	report_text(r, "model_id", codes->head.channels ? run->id : NULL);
 	report_geometry(r, codes);
 	report_text(r, "method", packing(codes));
 	report_count(r, "file_bytes", f->bytes);
@@ -205,7 +202,18 @@ static void report_whole(struct run *run, const struct vae_codes *codes, const s
 		report_real(r, "other_method_bytes", f->other_bytes, 0);
 	}
 	stat_report_distortion(run, &f->distortion);
-	report_put(r);
+}
+
+/* Prints the open record of an image, if there is one: all its metadata have been read. */
+static void finish_record(struct run *run)
+{
+	if (run->open) {
+		report_count(&run->report, "metadata_bytes", run->metadata_bytes);
+		report_put(&run->report);
+	}
+	run->all_metadata_bytes += run->metadata_bytes;
+	run->metadata_bytes = 0;
+	run->open = false;
 }
 
 static int report_codes(struct run *run, const struct input *in, const struct vae_codes *codes,
@@ -218,6 +226,7 @@ static int report_codes(struct run *run, const struct input *in, const struct va
 	struct progress progress;
 	int status;
 
+	finish_record(run);
 	progress_name(&progress, "measuring codes", run->o->common.quiet);
 	status = measure(run, &f, codes, error);
 	progress_end(&progress);
@@ -226,6 +235,7 @@ static int report_codes(struct run *run, const struct input *in, const struct va
 		report_line(run, codes, &f);
 	else
 		report_whole(run, codes, &f, in->items + 1);
+	run->open = true;
 	run->codes++;
 	run->codes_bytes += f.bytes;
 	run->codes_pixels += pixels_of(codes);
@@ -238,6 +248,7 @@ void stat_total(struct run *run)
 	report_count(&run->report, "images", run->codes);
 	report_count(&run->report, "file_bytes", run->codes_bytes);
 	report_real(&run->report, "bpp", bits_a_pixel(run->codes_bytes, run->codes_pixels), 4);
+	report_count(&run->report, "metadata_bytes", run->all_metadata_bytes);
 	report_put(&run->report);
 }
 
@@ -256,7 +267,10 @@ void stat_report_quality(struct report *r, uint32_t channels, uint16_t quality)
 
 int stat_codes(struct run *run, struct input *in, struct vae_error *error)
 {
-	return stat_each_codes(run, in, report_codes, error);
+	int status = stat_each_codes(run, in, report_codes, error);
+
+	finish_record(run);
+	return status;
 }
 
 static const char *const no_metadata[METADATA_KINDS] = {
@@ -270,14 +284,17 @@ struct found {
 	struct input *in;
 };
 
-/* Skips metadata, which are no part of the next image; keeps the wanted ones of the first image. */
+/* Counts the bytes of metadata, which are no part of the next image; keeps the wanted ones of the
+ * first image. */
 static int pass_over(void *context, const struct vae_codes_metadata *m, struct vae_error *error)
 {
 	struct found *f = context;
 	off_t position = ftello(f->in->file);
 
-	if (position >= 0)
+	if (position >= 0) {
+		f->run->metadata_bytes += position - f->in->item;
 		f->in->item = position;
+	}
 	if (m->damaged)
 		cli_note("%s: metadata (%s) are damaged", input_name(f->in),
 		         vae_codes_metadata_name(m->kind));

@@ -202,12 +202,12 @@ table() { sed '/^$/d; s/  */ /g; s/^ //'; }
 	done >bytes
 	quiet vae-stat x.lat z.lat a.lat
 	table <<<"$output" >lines
-	assert_equal "$(head -n 1 lines)" "file_bytes bpp width height tuple quality method model file"
+	assert_equal "$(head -n 1 lines)" "file_bytes bpp width height tuple quality method model metadata_bytes file"
 	sed -n 2,4p lines | cut -d ' ' -f 1,2 | diff bytes -
 	assert_equal "$(sed -n 2,4p lines | cut -d ' ' -f 3-)" \
-		$'200 170 RGB 37.5 range tiny x.lat\n200 170 RGB 37.5 zstd tiny z.lat\n48 40 GRAYSCALE_ALPHA 55 range tiny a.lat'
-	assert_equal "$(sed -n 5p lines)" "images file_bytes bpp file"
-	assert_regex "$(sed -n 6p lines)" "^3 $(($(size x.lat) + $(size z.lat) + $(size a.lat))) [0-9.]+ total$"
+		$'200 170 RGB 37.5 range tiny 0 x.lat\n200 170 RGB 37.5 zstd tiny 0 z.lat\n48 40 GRAYSCALE_ALPHA 55 range tiny 0 a.lat'
+	assert_equal "$(sed -n 5p lines)" "images file_bytes bpp metadata_bytes file"
+	assert_regex "$(sed -n 6p lines)" "^3 $(($(size x.lat) + $(size z.lat) + $(size a.lat))) [0-9.]+ 0 total$"
 	assert_equal "$(wc -l <lines)" 6
 	quiet vae-stat x.lat x.latents x.ppm "$DATA/tiny.safetensors"
 	assert_equal "$(table <<<"$output" | grep -c .)" 8 # of each kind a head and a line
