@@ -45,7 +45,12 @@ says() { one_error vae "$@"; }
 	vae -ckq20 -T1 -mtiny "$X/rgb.png" | cmp - <(vae-enc -q 20 "$X/rgb.ppm" | vae-quant)
 	vae -c --quality=20 --model=tiny -- "$X/rgb.png" | cmp - <(vae-enc -q 20 "$X/rgb.ppm" | vae-quant)
 	assert [ "$(vae --strip -c --max-size 300 "$X/rgb.png" | wc -c)" -le 300 ]
+	vae --strip -o - "$X/rgb.png" | vae -d -o - - | cmp - "$X/rgb.out"
+	run --separate-stderr -0 vae -vo v.lat --strip "$X/rgb.png"
+	assert_equal "$stderr" "vae: $X/rgb.png: $(size "$X/rgb.png") bytes have become $(size v.lat) ($(awk "BEGIN { printf \"%.1f\", 100 * $(size v.lat) / $(size "$X/rgb.png") }") %): v.lat"
 	quiet vae -t "$X/rgb.lat"
+	run --separate-stderr -1 vae -tv "$X/rgb.lat" "$X/rgb.ppm"
+	assert_equal "$(cut -d ' ' -f 1 <<<"$stderr" | sort -u)" vae:
 	run -0 vae -l "$X/rgb.lat" "$X/rgb.lat"
 	assert_output --partial "$(size "$X/rgb.lat")"
 	assert_output --partial tiny
@@ -87,8 +92,15 @@ says() { one_error vae "$@"; }
 	says "photo.lat: has the ending of codes already; -d decodes it" vae -f photo.lat
 	says "photo.lat: *neither codes nor latents*" vae -d -o x.png photo.lat
 	says "x.gif: no format that vae writes*" vae -d -o x.gif "$X/rgb.lat"
-	says "photo.png: *not a number*" vae -q many -o x.lat photo.png
-	says "no/x.lat: cannot be written" vae -o no/x.lat photo.png
+	says "no/x.lat: there is no folder no" vae -o no/x.lat photo.png
+	says "photo.png: this is PNG, not codes; without -d it is compressed" vae -d -o x.png photo.png
+	says "standard input: zstd data, such as codes (.lat), which vae -d decodes" vae -o x.lat <"$X/rgb.lat"
+	says "none: no temporary folder can be made there (TMPDIR)" env TMPDIR=none vae -c photo.png
+	says "standard output: cannot be written: No space left on device" shell 'vae -c photo.png >/dev/full'
+	mkdir locked && chmod 555 locked
+	says "locked/x.lat: its folder is not writable" unprivileged vae -o locked/x.lat photo.png
+	rmdir locked
+	says "no model 'none'*" vae -f -m none photo.png photo.png
 	head -c -20 "$X/rgb.lat" >cut.lat
 	says "cut.lat: codes: truncated*" vae -d cut.lat
 	vae -o alpha.lat "$X/alpha.png"
@@ -100,11 +112,46 @@ says() { one_error vae "$@"; }
 	assert_equal "$(cat photo.lat)" mine
 	cmp photo.png "$X/rgb.png"
 	only photo.png photo.lat link.lat cut.lat alpha.lat two.lat two.pnm
-	for wrong in "-o a -o" "--nosuch" "-o x.lat photo.png alpha.lat" "-j two photo.png" "-c -j 2 photo.png" "--thumbnail 9 photo.png"; do
+	for wrong in "-o a -o" "--nosuch" "-o x.lat photo.png alpha.lat" "-j two photo.png" "-j 0 photo.png" "-c -j 2 photo.png" \
+		"--thumbnail 9 photo.png" "--quiet=5 photo.png" "-f -q many photo.png photo.png" "-f --max-size 0 photo.png" \
+		"-f --lossless -q 40 photo.png" "-d -f -T 2000 cut.lat"; do
 		# shellcheck disable=SC2086 # words
 		run --separate-stderr -2 vae $wrong
 		assert_equal "${stderr_lines[1]}" "Try 'vae --help' for more information."
 	done
+}
+
+@test "no operand replaces the result of another" {
+	cp "$X/rgb.png" a.png
+	cp "$X/grey.pgm" a.pgm
+	cp "$X/grey.pgm" b.pgm
+	for jobs in 1 2 4; do
+		says "a.png: a.lat is the result of a FILE before it" vae -f --rm -j $jobs a.pgm b.pgm a.png
+		only a.png a.lat b.lat
+		assert_equal "$(vae-dec a.lat | kinds -)" "PGM RAW 48 40 1 255 GRAYSCALE"
+		cp "$X/grey.pgm" a.pgm
+		cp "$X/grey.pgm" b.pgm
+	done
+	mkdir c
+	cp a.pgm c
+	quiet vae -f a.pgm c/a.pgm
+	assert_equal "$(vae -f -c a.pgm a.png | vae-dec | kinds - | cut -d ' ' -f 1 | xargs)" "PGM PPM"
+}
+
+@test "a terminal is no place for pictures, nor a source of them" {
+	needs_terminal
+	for command in "vae" "vae -d" "vae -l" "vae -t" "vae -o x.lat -"; do
+		run -2 script -qec "$command" /dev/null
+		assert_output --partial "vae: standard input is a terminal; name a FILE"
+	done
+	for command in "vae -c '$X/rgb.png'" "vae -dc '$X/rgb.lat'" "vae -o - '$X/rgb.png'" "vae -d - <'$X/rgb.lat'"; do
+		run -2 script -qec "$command" /dev/null
+		assert_output --partial "vae: standard output is a terminal; -f writes to it"
+	done
+	script -qec "vae -dcf '$X/rgb.lat'" /dev/null </dev/null >shown
+	assert_equal "$(head -c 2 shown)" P6
+	run -0 script -qec "vae -l '$X/rgb.lat'" /dev/null
+	assert_output --partial tiny
 }
 
 @test "a result that is not smaller is told, and --quiet keeps quiet" {
@@ -121,8 +168,6 @@ says() { one_error vae "$@"; }
 	pngtopam -alphapam exact.png | cmp - alpha.pam
 	quiet vae -d --thumbnail 16 -o thumb.png exact.lat
 	assert_equal "$(pngtopam -alphapam thumb.png | kinds -)" "PAM RAW 16 13 4 255 RGB_ALPHA"
-	says "*: --lossless cannot be combined with*" vae --lossless -q 40 -o both.lat "$X/rgb.png"
-	assert_not_exists both.lat
 }
 
 @test "thumbnails, as file managers ask for them" {
@@ -162,6 +207,12 @@ says() { one_error vae "$@"; }
 	tags photo.jpg >wanted
 	assert_equal "$(wc -l <wanted)" 4
 	quiet vae photo.jpg
+	# XMP's blanks for later changes stay behind; what a file may have includes the metadata
+	at_least 1000 "$(vae-stat --tsv photo.lat | column metadata_bytes)"
+	quiet vae --max-size 1300 -o fits.lat photo.jpg
+	at_least 1300 "$(size fits.lat)"
+	at_least "$(size fits.lat)" 1000
+	says "photo.jpg: its metadata alone take * bytes, more than 100; --strip drops them" vae --max-size 0.1k -o no.lat photo.jpg
 	for ending in png jpg tif; do
 		quiet vae -d -o back.$ending photo.lat
 		tags back.$ending | diff wanted -
