@@ -31,12 +31,17 @@ static const struct command {
 	{"vae-enc -T 2 -m ./tests/data/tiny.safetensors -o $O $D/plain.ppm", false},
 	{"vae-enc -T 1 -m tiny --refine 1 -o $O " G "cell.ppm", false},
 	{"vae-enc -T 1 -m tiny --target-psnr 19.3 -o $O " G "rgb.ppm", false},
+	{"vae-enc -T 1 --lossless -o $O " G "alpha.pam " G "deep.ppm", false},
+	{"vae-enc -T 2 -m tiny --exact auto -q 40 -o $O " G "drawn.ppm", false},
 	{"vae-quant -T 1 -o $O $D/two.latents", false},
+	{"vae-quant -T 2 -o $O $D/mixed.latents", false},
+	{"vae-quant -T 1 --xmp $D/xmp -o $O " G "exact-one.lat", false},
 	{"vae-quant -T 2 -v --method zstd --effort 0 -o $O $D/two.latents", false},
 	{"vae-quant -T 1 -d -o $O " G "tiny-alpha-25.range.lat", false},
 	{"vae-quant -T 1 -t -m tiny " G "tiny-alpha-25.range.lat " G "tiny-one-50.zstd.lat", false},
 	{"vae-dec -T 1 -o $O " G "tiny-alpha-25.zstd.lat " G "tiny-bits-80.range.lat", false},
 	{"vae-dec -T 2 -o $O $D/two.latents", false},
+	{"vae-dec -T 1 -o $O " G "exact-alpha.lat " G "mixed-drawn-alpha-10.range.lat", false},
 	{"vae-dec -T 1 --crop 3,4,5,6 -o $O " G "tiny-rgb-60.range.lat", false},
 	{"vae-dec -T 1 --reduce 4 -o $O " G "tiny-rgb-60.range.lat", false},
 	{"vae-dec -T 1 -m mnist-1 --sample 2 -o $O", false},
@@ -44,6 +49,7 @@ static const struct command {
 	{"vae-stat -T 1 --tsv -o $O " G
      "tiny-alpha-25.range.lat $D/two.latents tests/data/tiny.safetensors",
      false},
+	{"vae-stat -T 1 --map -o $O " G "mixed-drawn-40.range.lat", false},
 	{"vae-train -T 1 " DENSE
      " --steps 2 --valid $D/grey.pgm --log $D/log --checkpoint $D/checkpoint -o $O $D/grey.pgm",
      false},
@@ -232,6 +238,8 @@ static void prepare(void)
 {
 	static const char *const steps[] = {
 		"vae-enc -m tiny " G "grey-alpha.pam " G "cell.ppm > $D/two.latents",
+		"printf '<x:xmpmeta/>' > $D/xmp",
+		"vae-enc -m tiny -q 40 " G "drawn-alpha.pam > $D/mixed.latents",
 		"pamcut -width 20 -height 3 " G "rgb.ppm | pnmtoplainpnm > $D/plain.ppm",
 		"pamcut -width 16 -height 16 " G "grey.pgm > $D/grey.pgm",
 		"pngtopnm tests/data/photo.png | pamcut -width 64 -height 64 > $D/square.ppm",
