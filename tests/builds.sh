@@ -20,7 +20,7 @@ done
 build() { make -j"$JOBS" B="$1" CC="${2%% *}" CFLAGS="${2#* }" all benches; }
 golden() { PATH="$1:$PATH" B=$1 bats tests/cli/golden.bats; }
 for build in "${builds[@]}"; do
-	folder=$B/builds/${build// /}
+	folder=$B/builds/${build//[ =]/} # make takes a name with = for an assignment
 	check "$build builds" build "$folder" "$build"
 	check "$build: random shapes" env B="$folder" tests/shapes.sh
 	check "$build: golden files" golden "$folder"
