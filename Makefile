@@ -27,7 +27,8 @@
 # Measurements:
 #   make bench            the cost of the programs and their peers: bench/speed.sh; MODEL=NAME, N=RUNS
 #   make bench-train      the trainer's use of the machine: bench/train.sh; MODEL, N=ROUNDS, THREADS=N
-#   make bench-bombs      whether small files that claim to be large are refused in 50 ms
+#   make bench-bounds     whether small files that claim to be large are refused in 50 ms, and
+#                         1,000 files listed in 2 s
 MAKEFLAGS += --no-builtin-rules
 PREFIX ?= /usr/local
 override PREFIX := $(abspath $(PREFIX))
@@ -274,8 +275,9 @@ check-fresh:
 bench: all benches
 	@B=$(B) bench/speed.sh
 # Not part of make check: processor time depends on the machine.
-bench-bombs: all unit
-	@$(TEST_ENV) BOMB_MS=50 prove --verbose --exec '' tests/cli/bombs.bats
+bench-bounds: all unit
+	@$(TEST_ENV) BOMB_MS=50 bats tests/cli/bombs.bats
+	@$(TEST_ENV) LIST_MS=2000 bats --filter 'are listed' tests/cli/vae.bats
 bench-train: all benches
 	@B=$(B) bench/train.sh
 
@@ -394,7 +396,7 @@ clean:
 
 -include $(wildcard $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(UNIT:=.d) $(BENCH:=.d))
 FORCE:
-.PHONY: all unit bench bench-bombs bench-train benches deps demo-deps demo check check-fresh \
+.PHONY: all unit bench bench-bounds bench-train benches deps demo-deps demo check check-fresh \
 	check-sanitize check-builds check-cross check-mpi check-valgrind fuzz fuzz-targets fuzz-run \
 	mutations faults install uninstall deb check-deb dist clean FORCE
 .DELETE_ON_ERROR:

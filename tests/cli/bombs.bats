@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # Small files that claim much: refused within 50 MB of memory, before anything is taken for the
-# claim, and within BOMB_MS (10000) milliseconds of processor time; "make bench-bombs" sets that to
+# claim, and within BOMB_MS (10000) milliseconds of processor time; "make bench-bounds" sets that to
 # 50.
 load helper
 

@@ -312,10 +312,11 @@ make_folder() {
 	for file in "in/holiday 3.jpg" "out/holiday 3.png" "out/picture 1.png"; do exiftool -b -ICC_Profile "$file" | cmp - p.icc; done
 }
 
-@test "a thousand files are listed in less than two seconds of processor time" {
+# "make bench-bounds" sets LIST_MS to 2000.
+@test "a thousand files are listed, within LIST_MS (20000) milliseconds of processor time" {
 	mkdir many
 	perl -e 'link "$ENV{X}/rgb.lat", "many/$_.lat" for 1 .. 1000'
-	seconds=$(perl -e 'system("vae -l many/*.lat >list") == 0 or die; my @t = times; print $t[2] + $t[3]')
+	ms=$(perl -e 'system("vae -l many/*.lat >list") == 0 or die; my @t = times; print 1000 * ($t[2] + $t[3])')
 	assert_equal "$(grep -c '[.]lat$' list)" 1000
-	[[ $B = *asan* ]] || at_least 2 "$seconds"
+	[[ $B = *asan* ]] || at_least "${LIST_MS:-20000}" "$ms"
 }
