@@ -42,7 +42,7 @@ outside() {
 # loop of exact/natural.c, compiled for each instruction set.
 circles() {
 	includes q lib/*/*.[ch] | sed -E 's|^lib/||; s|\.[ch]\b||g; s|exact/walk|exact/natural|g' |
-		awk '$1 != $2' | tsort 2>&1 >/dev/null
+		awk '$1 != $2' | { tsort >/dev/null; } 2>&1
 }
 
 shopt -s nullglob
