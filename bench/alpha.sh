@@ -22,14 +22,16 @@ ppmmake black 768 512 | ppmdraw -script 'setcolor white; filledcircle 384 256 20
 pnmsmooth -width 21 -height 21 disc.pgm >blurred.pgm 2>/dev/null
 
 # webp_alpha [OPTION]...: bytes of x.png's alpha
-webp_alpha() { cwebp -exact "$@" x.png -o x.webp 2>&1 | sed -n 's/^Lossless-alpha compressed size: \([0-9]*\) bytes/\1/p'; }
+webp_alpha() { cwebp -exact "$@" x.png -o x.webp 2>&1 |
+	sed -n 's/^Lossless-alpha compressed size: \([0-9]*\) bytes/\1/p'; }
 
 printf '%s\t' mask raw vae webp webp-best png; printf 'vae/webp\tvae/webp-best\n'
 for mask in soft disc blurred; do
 	ppmmake gray 768 512 | pamstack -quiet -tupletype RGB_ALPHA - "$mask.pgm" >x.pam
 	pamtopng x.pam >x.png
 	vae-enc --exact none x.pam | vae-quant | vae-stat --tsv | awk -F'\t' '
-		$1 == "kind" { for (i = 1; i <= NF; i++) at[$i] = i; next } { print $at["alpha_bytes"], $at["alpha_packed_bytes"] }' >bytes
+		$1 == "kind" { for (i = 1; i <= NF; i++) at[$i] = i; next } {
+		print $at["alpha_bytes"], $at["alpha_packed_bytes"] }' >bytes
 	read -r raw ours <bytes
 	webp=$(webp_alpha) best=$(webp_alpha -m 6 -alpha_filter best) png=$(pnmtopng -quiet "$mask.pgm" | wc -c)
 	awk -v OFS='\t' -v m="$mask" -v r="$raw" -v o="$ours" -v w="$webp" -v b="$best" -v p="$png" \
@@ -37,7 +39,8 @@ for mask in soft disc blurred; do
 done
 
 pngtopnm "$photo" | pamstack -quiet -tupletype RGB_ALPHA - disc.pgm >x.pam
-pamdepth 1 disc.pgm | pamarith -multiply - <(pamchannel -infile x.pam -tupletype RGB 0 1 2) | pamstack -quiet -tupletype RGB_ALPHA - disc.pgm >black.pam
+pamdepth 1 disc.pgm | pamarith -multiply - <(pamchannel -infile x.pam -tupletype RGB 0 1 2) |
+	pamstack -quiet -tupletype RGB_ALPHA - disc.pgm >black.pam
 
 # size_and_psnr QUALITY FILE [OPTION]
 size_and_psnr() {

@@ -31,11 +31,14 @@ FNR == 1 {
 	R[c, i] = $at["bpp"]
 	V[c, i] = $at[metric]
 }
-function scaled(v) { return metric == "msssim" ? -10 * log(1 - v) / log(10) : metric == "butteraugli" ? -v : v + 0 }
+function scaled(v) {
+	return metric == "msssim" ? -10 * log(1 - v) / log(10) : metric == "butteraugli" ? -v : v + 0
+}
 # Points in order, each value once: of equal ones the cheapest.
 function sort_curve(c,   i, j, t, m) {
 	for (i = 2; i <= n[c]; i++)
-		for (j = i; j > 1 && (X[c, j - 1] > X[c, j] || (X[c, j - 1] == X[c, j] && Y[c, j - 1] > Y[c, j])); j--) {
+		for (j = i; j > 1 && (X[c, j - 1] > X[c, j] ||
+			(X[c, j - 1] == X[c, j] && Y[c, j - 1] > Y[c, j])); j--) {
 			t = X[c, j]; X[c, j] = X[c, j - 1]; X[c, j - 1] = t
 			t = Y[c, j]; Y[c, j] = Y[c, j - 1]; Y[c, j - 1] = t
 		}
@@ -67,7 +70,8 @@ function value(c, x,   i, h, t) {
 	for (i = 1; i < n[c] - 1 && x > X[c, i + 1]; i++);
 	h = X[c, i + 1] - X[c, i]
 	t = (x - X[c, i]) / h
-	return (1 + 2 * t) * (1 - t) ^ 2 * Y[c, i] + t * (1 - t) ^ 2 * h * D[c, i] + t ^ 2 * (3 - 2 * t) * Y[c, i + 1] + t ^ 2 * (t - 1) * h * D[c, i + 1]
+	return (1 + 2 * t) * (1 - t) ^ 2 * Y[c, i] + t * (1 - t) ^ 2 * h * D[c, i] + \
+		t ^ 2 * (3 - 2 * t) * Y[c, i + 1] + t ^ 2 * (t - 1) * h * D[c, i + 1]
 }
 # The delta of curve a against b in percent, to delta; what is wrong, or "".
 function compare(a, b,   from, to, i, x, sum) {
@@ -114,7 +118,8 @@ END {
 		if ((test, picture) in has && (anchor, picture) in has) { common[picture] = 1; commons++ }
 	if (!commons) give_up("fewer than two points")
 	if (by != "picture") {
-		problem = "" in common && commons == 1 ? compare(own_curve(test, ""), own_curve(anchor, "")) : compare(mean_curve(test), mean_curve(anchor))
+		problem = "" in common && commons == 1 ? compare(own_curve(test, ""), own_curve(anchor, "")) : \
+			compare(mean_curve(test), mean_curve(anchor))
 		if (problem) give_up(problem)
 		printf "%.2f\n", delta
 		exit 0

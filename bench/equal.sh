@@ -25,7 +25,8 @@ can() {
 }
 bytes() { wc -c <"$1" | tr -d ' '; }
 # field NAME: of the first row of a table of vae-stat --tsv
-field() { awk -F'\t' -v name="$1" '$1 == "kind" { for (i = 1; i <= NF; i++) at[$i] = i; next } { print $at[name]; exit }'; }
+field() { awk -F'\t' -v name="$1" \
+	'$1 == "kind" { for (i = 1; i <= NF; i++) at[$i] = i; next } { print $at[name]; exit }'; }
 
 open_picture() {
 	pngtopnm "$1" | ppmtoppm >"$work/x.ppm"
@@ -36,7 +37,8 @@ open_picture() {
 fit_ours() {
 	budget=$(awk -v b="$1" -v w="$width" -v h="$height" 'BEGIN { printf "%d", b * w * h / 8 }')
 	vae-enc -m "$model" --max-size "$budget" "$work/x.ppm" | vae-quant -m "$model" >"$work/x.lat" &&
-		vae-dec -m "$model" "$work/x.lat" >"$work/vae.ppm" && budget=$(bytes "$work/x.lat") # what it took: at most what was asked
+		vae-dec -m "$model" "$work/x.lat" >"$work/vae.ppm" &&
+		budget=$(bytes "$work/x.lat") # what it took: at most what was asked
 }
 
 # Each encodes $work/x.ppm or x.png at Q to $work/x.KIND, and decodes that to $work/KIND.ppm. A
@@ -46,9 +48,11 @@ decode_jpeg() { djpeg -pnm -outfile "$work/jpeg.ppm" "$work/x.jpeg"; }
 encode_webp() { cwebp -quiet -m 6 -q "$(($1 / 4)).$((25 * ($1 % 4)))" "$work/x.ppm" -o "$work/x.webp"; }
 decode_webp() { dwebp -quiet -ppm "$work/x.webp" -o "$work/webp.ppm"; }
 encode_avif() {
-	avifenc -j 1 -s 6 -y 444 --min 0 --max 63 -a end-usage=q -a cq-level=$((63 - $1)) "$work/x.png" "$work/x.avif" >/dev/null 2>&1
+	avifenc -j 1 -s 6 -y 444 --min 0 --max 63 -a end-usage=q -a cq-level=$((63 - $1)) "$work/x.png" \
+		"$work/x.avif" >/dev/null 2>&1
 }
-decode_avif() { avifdec -j 1 "$work/x.avif" "$work/avif.png" >/dev/null 2>&1 && pngtopnm "$work/avif.png" >"$work/avif.ppm"; }
+decode_avif() { avifdec -j 1 "$work/x.avif" "$work/avif.png" >/dev/null 2>&1 &&
+	pngtopnm "$work/avif.png" >"$work/avif.ppm"; }
 declare -A lowest=([jpeg]=1 [webp]=0 [avif]=0) highest=([jpeg]=100 [webp]=400 [avif]=63)
 
 # Finds the largest Q whose file is within the budget, or the smallest Q.
@@ -69,8 +73,10 @@ choose_crop() {
 	((side <= width)) || side=$width
 	((side <= height)) || side=$height
 	((width >= 2 * crop && height >= crop)) || return 0
-	read -r left top < <(ppmtopgm "$work/x.ppm" | pamedge 2>/dev/null | pamcut -width $((width / step * step)) -height $((height / step * step)) |
-		pamscale -filter box -xsize $((width / step)) -ysize $((height / step)) 2>/dev/null | pamtopnm -plain | awk -v step=$step '
+	read -r left top < <(ppmtopgm "$work/x.ppm" | pamedge 2>/dev/null |
+		pamcut -width $((width / step * step)) -height $((height / step * step)) |
+		pamscale -filter box -xsize $((width / step)) -ysize $((height / step)) 2>/dev/null |
+		pamtopnm -plain | awk -v step=$step '
 		/^#/ { next }
 		{ for (i = 1; i <= NF; i++) v[n++] = $i }
 		END {
@@ -88,9 +94,11 @@ cut() { pamcut -left "$left" -top "$top" -width "$side" -height "$side" "$work/$
 
 measure() {
 	ppmtoppm <"$work/$1.ppm" | vae-stat --tsv -r "$work/x.ppm" - >"$work/stat.tsv"
-	echo "$(field psnr_db <"$work/stat.tsv") $(field ms_ssim <"$work/stat.tsv") $(field ssimulacra2 <"$work/stat.tsv")"
+	echo "$(field psnr_db <"$work/stat.tsv") $(field ms_ssim <"$work/stat.tsv") $(field ssimulacra2 \
+		<"$work/stat.tsv")"
 }
 
 heat() {
-	vae-stat --heatmap "$work/x.lat" | pnmnorm -bpercent=0 -wpercent=0.5 2>/dev/null | pamdepth 255 2>/dev/null | pgmtoppm '#10102a-#ffd27a'
+	vae-stat --heatmap "$work/x.lat" | pnmnorm -bpercent=0 -wpercent=0.5 2>/dev/null |
+		pamdepth 255 2>/dev/null | pgmtoppm '#10102a-#ffd27a'
 }

@@ -25,7 +25,8 @@ if [ "$each" ]; then
 	exit
 fi
 # rate CODEC METRIC: - where the anchors lack it
-rate() { awk -f "$bench/bdrate.awk" -v test=ours -v anchor="$1" -v metric="$2" "$anchors" "$table" 2>/dev/null || echo -; }
+rate() { awk -f "$bench/bdrate.awk" -v test=ours -v anchor="$1" -v metric="$2" "$anchors" "$table" \
+	2>/dev/null || echo -; }
 echo "BD-rate of ours against: SSIMULACRA 2, PSNR, MS-SSIM (per cent)"
 awk -F, 'NR > 1 && !seen[$1]++ { print $1 }' "$anchors" | while read -r codec; do
 	echo "$codec" "$(rate "$codec" ssimulacra2)" "$(rate "$codec" psnr)" "$(rate "$codec" msssim)"

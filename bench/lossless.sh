@@ -35,12 +35,15 @@ for file in "$1"/*; do
 	cmp "$work/x.pam" "$work/y.pam"
 	jxl=$(seconds jxl)
 	cwebp -quiet -lossless -exact -z 6 "$work/x.png" -o "$work/x.webp"
-	printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$(basename "$file")" "$(pamfile -machine "$work/x.pam" | awk '{ print $4 * $5 }')" \
-		"$(size "$work/x.lat")" "$(size "$work/x.jxl")" "$(size "$work/x.webp")" "$encoding" "$decoding" "$jxl"
+	printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$(basename "$file")" \
+		"$(pamfile -machine "$work/x.pam" | awk '{ print $4 * $5 }')" \
+		"$(size "$work/x.lat")" "$(size "$work/x.jxl")" "$(size "$work/x.webp")" "$encoding" "$decoding" \
+		"$jxl"
 done | awk -F'\t' -v OFS='\t' '
 	{ print; for (i = 2; i <= 8; i++) sum[i] += $i }
 	END {
 		if (!NR) exit 1
 		print "total", sum[2], sum[3], sum[4], sum[5], sum[6], sum[7], sum[8]
-		printf "vae/jxl %.4f, vae/webp %.4f, bits a pixel %.4f\n", sum[3] / sum[4], sum[3] / sum[5], 8 * sum[3] / sum[2]
+		printf "vae/jxl %.4f, vae/webp %.4f, bits a pixel %.4f\n",
+			sum[3] / sum[4], sum[3] / sum[5], 8 * sum[3] / sum[2]
 	}'

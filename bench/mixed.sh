@@ -19,7 +19,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 size() { stat -c %s "$1"; }
-psnr() { vae-stat --tsv -r "$work/x.pnm" "$1" | awk -F'\t' '$1 == "kind" { for (i = 1; i <= NF; i++) at[$i] = i; next } { print $at["psnr_db"] }'; }
+psnr() { vae-stat --tsv -r "$work/x.pnm" "$1" |
+	awk -F'\t' '$1 == "kind" { for (i = 1; i <= NF; i++) at[$i] = i; next } { print $at["psnr_db"] }'; }
 ours() { # MODE QUALITY: bytes and dB
 	vae-enc --exact "$1" -q "$2" "$work/x.pnm" | vae-quant >"$work/x.lat"
 	vae-dec "$work/x.lat" >"$work/y.pnm"
@@ -38,7 +39,8 @@ avif() {
 	cat "$known"
 }
 lossless() {
-	[ -s "$work/avif.all" ] || { avifenc -s 6 --lossless "$work/x.png" "$work/x.avif" >/dev/null 2>&1 && size "$work/x.avif" >"$work/avif.all"; }
+	[ -s "$work/avif.all" ] || { avifenc -s 6 --lossless "$work/x.png" "$work/x.avif" >/dev/null 2>&1 &&
+		size "$work/x.avif" >"$work/avif.all"; }
 	cat "$work/avif.all"
 }
 less() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a + 0 < b + 0 || b == "inf" && a != "inf") }'; }
@@ -51,7 +53,8 @@ avif_at() {
 		return
 	fi
 	read -r bytes_high db_high < <(avif 63)
-	while [ $((high - low)) -gt 1 ] && less "$db_high" "$1"; do # low is at least as good as wanted, high is not
+	while [ $((high - low)) -gt 1 ] && less "$db_high" "$1"
+	do # low is at least as good as wanted, high is not
 		middle=$(((low + high) / 2))
 		read -r bytes db < <(avif $middle)
 		if less "$db" "$1"; then
@@ -70,7 +73,8 @@ printf 'picture\tquality\tauto\tdB\tnone\tdB\tavif\tauto/avif\n'
 for file in "$folder"/*; do
 	"$topnm" "$file" >"$work/x.pam" 2>/dev/null || continue
 	colours=$(pamfile -machine "$work/x.pam" | awk '{ print ($6 >= 3 ? 3 : 1) }')
-	if [ "$colours" = 3 ]; then pamchannel -infile "$work/x.pam" -tupletype RGB 0 1 2; else pamchannel -infile "$work/x.pam" -tupletype GRAYSCALE 0; fi |
+	if [ "$colours" = 3 ]; then pamchannel -infile "$work/x.pam" -tupletype RGB 0 1 2
+	else pamchannel -infile "$work/x.pam" -tupletype GRAYSCALE 0; fi |
 		pamtopnm >"$work/x.pnm"
 	pnmtopng -quiet "$work/x.pnm" >"$work/x.png" 2>/dev/null
 	rm -f "$work"/avif.*
@@ -78,13 +82,16 @@ for file in "$folder"/*; do
 		read -r auto auto_db < <(ours auto "$quality")
 		read -r none none_db < <(ours none "$quality")
 		other=$(avif_at "$auto_db")
-		printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$(basename "$file")" "$quality" "$auto" "$auto_db" "$none" "$none_db" "$other" \
+		printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$(basename "$file")" "$quality" "$auto" "$auto_db" \
+			"$none" "$none_db" "$other" \
 			"$(awk -v a="$auto" -v o="$other" 'BEGIN { printf "%.3f", a / o }')"
 	done
 done | awk -F'\t' -v OFS='\t' '
 	{ print; auto[$2] += $3; none[$2] += $5; avif[$2] += $7; if ($8 > most) most = $8 }
 	END {
 		if (!NR) exit 1
-		for (q in auto) { print "total", q, auto[q], "", none[q], "", avif[q], sprintf("%.3f", auto[q] / avif[q]); a += auto[q]; b += avif[q] }
+		for (q in auto) {
+		print "total", q, auto[q], "", none[q], "", avif[q], sprintf("%.3f", auto[q] / avif[q]);
+		a += auto[q]; b += avif[q] }
 		printf "total auto/avif %.3f, the most %.3f\n", a / b, most
 	}'

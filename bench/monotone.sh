@@ -21,15 +21,18 @@ one() {
 	pngtopnm "$1" >"$work/$name.ppm" || return
 	for q in $(seq 0 "$STEP" 100); do
 		vae-enc -m "$MODEL" -q "$q" "$work/$name.ppm" | vae-quant -m "$MODEL" >"$work/$name.lat" || return
-		vae-dec -m "$MODEL" "$work/$name.lat" | vae-stat --tsv -r "$work/$name.ppm" - | awk -F'\t' -v q="$q" -v bytes="$(stat -c %s "$work/$name.lat")" \
+		vae-dec -m "$MODEL" "$work/$name.lat" | vae-stat --tsv -r "$work/$name.ppm" - |
+			awk -F'\t' -v q="$q" -v bytes="$(stat -c %s "$work/$name.lat")" \
 			'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next } { printf "%s\t%s\t%s\n", q, bytes, $at["psnr_db"] }' || return
 	done
 }
 export -f one
 
 # shellcheck disable=SC2016 # the inner shell expands them
-printf '%s\0' "$folder"/*.png | xargs -0 -P "${JOBS:-$(nproc)}" -I{} bash -c 'one "$0" >"$work/$(basename "$0").rows"' {}
+printf '%s\0' "$folder"/*.png | xargs -0 -P "${JOBS:-$(nproc)}" -I{} bash \
+	-c 'one "$0" >"$work/$(basename "$0").rows"' {}
 awk -F'\t' '
-	FNR > 1 { steps++; if ($2 <= bytes || $3 <= psnr) { falls++; print FILENAME ": quality " q " to " $1 ": " bytes " to " $2 " bytes, " psnr " to " $3 " dB" } }
+	FNR > 1 { steps++; if ($2 <= bytes || $3 <= psnr) { falls++;
+	print FILENAME ": quality " q " to " $1 ": " bytes " to " $2 " bytes, " psnr " to " $3 " dB" } }
 	{ q = $1; bytes = $2; psnr = $3 }
 	END { print falls + 0 " falls in " steps + 0 " steps"; exit falls > 0 }' "$work"/*.rows

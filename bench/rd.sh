@@ -19,14 +19,17 @@ bench=$(cd "$(dirname "$0")" && pwd)
 export PATH=$bench/../build:$PATH
 folder=${1:?usage: rd.sh FOLDER}
 jobs=${JOBS:-$(nproc)}
-export bench BUTTERAUGLI=${BUTTERAUGLI:-} OMP_NUM_THREADS=1 MODEL=${MODEL:-photo} ENC=${ENC:-} QUANT=${QUANT:-}
+export bench BUTTERAUGLI=${BUTTERAUGLI:-} OMP_NUM_THREADS=1 MODEL=${MODEL:-photo} ENC=${ENC:-} \
+	QUANT=${QUANT:-}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 declare -A qualities=([ours]="${QUALITIES:-0 10 20 30 40 50 60 70 80 90 100}"
 	[jpeg420]='5 10 20 30 40 50 60 70 80 90 95' [webp]='0 5 10 20 30 40 50 60 70 80 90 95'
-	[jxl]='8 6 4 3 2.5 2 1.5 1 0.7 0.5' [heic_444]='5 15 25 35 45 55 65 75 85 92' [avif_s6_444]='58 52 46 40 34 28 22 16 11 7')
-declare -A needs=([ours]=vae-enc [jpeg420]=cjpeg [webp]=cwebp [jxl]=cjxl [heic_444]=heif-enc [avif_s6_444]=avifenc)
+	[jxl]='8 6 4 3 2.5 2 1.5 1 0.7 0.5' [heic_444]='5 15 25 35 45 55 65 75 85 92' \
+		[avif_s6_444]='58 52 46 40 34 28 22 16 11 7')
+declare -A needs=([ours]=vae-enc [jpeg420]=cjpeg [webp]=cwebp [jxl]=cjxl [heic_444]=heif-enc \
+	[avif_s6_444]=avifenc)
 
 # encode CODEC Q IN.png IN.ppm OUT, decode CODEC IN OUT.ppm
 # shellcheck disable=SC2086 # options are words
@@ -56,7 +59,8 @@ one() {
 	local name distance=
 	name=$work/$1-$2-$(basename "$3" .png)
 	pngtopnm "$3" | ppmtoppm >"$name.in.ppm"
-	if ! encode "$1" "$2" "$3" "$name.in.ppm" "$name.${1%%_*}" || ! decode "$1" "$name.${1%%_*}" "$name.out.ppm"; then
+	if ! encode "$1" "$2" "$3" "$name.in.ppm" "$name.${1%%_*}" ||
+		! decode "$1" "$name.${1%%_*}" "$name.out.ppm"; then
 		echo "rd.sh: $1 at $2 fails on $3" >&2
 		return 1
 	fi
@@ -64,9 +68,12 @@ one() {
 		ppmtoppm <"$name.out.ppm" >"$name.plain.ppm"
 		distance=$("$bench/butteraugli" "$name.in.ppm" "$name.plain.ppm") || return 1
 	fi
-	ppmtoppm <"$name.out.ppm" | vae-stat -T 1 --tsv -r "$name.in.ppm" - | awk -F'\t' -v bytes="$(stat -c %s "$name.${1%%_*}")" -v image="$(basename "$3")" -v distance="$distance" '
+	ppmtoppm <"$name.out.ppm" | vae-stat -T 1 --tsv -r "$name.in.ppm" - |
+		awk -F'\t' -v bytes="$(stat -c %s "$name.${1%%_*}")" -v image="$(basename "$3")" \
+		-v distance="$distance" '
 		NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
-		{ print 8 * bytes / $at["width"] / $at["height"] "\t" $at["psnr_db"] "\t" $at["ms_ssim"] "\t" $at["ssimulacra2"] "\t" image "\t" distance; exit }'
+		{ print 8 * bytes / $at["width"] / $at["height"] "\t" $at["psnr_db"] "\t" \
+			$at["ms_ssim"] "\t" $at["ssimulacra2"] "\t" image "\t" distance; exit }'
 	rm -f "$name".*
 }
 export -f one encode decode
@@ -76,11 +83,15 @@ export work
 table() {
 	awk -F'\t' -v codec="$1" -v q="$2" -v each="${EACH:-}" '
 		function rounded(sum, n, digits) { return n ? sprintf("%." digits "f", sum / n) : "-" }
-		function measures(n, ssim, score) { return rounded(p, n, 3) "," rounded(s, ssim, 5) "," rounded(e, score, 3) ($6 == "" ? "" : "," rounded(d, n, 4)) }
+		function measures(n, ssim, score) {
+			return rounded(p, n, 3) "," rounded(s, ssim, 5) "," rounded(e, score, 3) \
+				($6 == "" ? "" : "," rounded(d, n, 4)) }
 		{ images++; b += $1; p += $2; d += $6 }
 		$3 ~ /^-?[0-9]/ { similar++; s += $3 }
 		$4 ~ /^-?[0-9]/ { scored++; e += $4 }
-		each { gsub(/,/, "_", $5); print codec "," q "," $5 "," rounded(b, 1, 5) "," measures(1, similar, scored); images = b = p = s = e = d = similar = scored = 0 }
+		each { gsub(/,/, "_", $5);
+		print codec "," q "," $5 "," rounded(b, 1, 5) "," measures(1, similar, scored);
+		images = b = p = s = e = d = similar = scored = 0 }
 		END { if (images) print codec "," q "," rounded(b, images, 4) "," measures(images, similar, scored) }'
 }
 
@@ -89,6 +100,7 @@ for codec in ${CODECS:-jpeg420 webp jxl heic_444 avif_s6_444}; do
 	command -v "${needs[$codec]}" >/dev/null || continue
 	for q in ${qualities[$codec]}; do
 		# shellcheck disable=SC2016 # the inner shell expands them
-		printf '%s\0' "$folder"/*.png | xargs -0 -P "$jobs" -I{} bash -c 'one "$0" "$1" "$2"' "$codec" "$q" {} | table "$codec" "$q"
+		printf '%s\0' "$folder"/*.png | xargs -0 -P "$jobs" -I{} bash -c 'one "$0" "$1" "$2"' "$codec" \
+			"$q" {} | table "$codec" "$q"
 	done
 done

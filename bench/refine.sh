@@ -23,11 +23,13 @@ pngtopnm "${first[0]}" >"$work/first.ppm"
 TIMEFORMAT=%U
 
 # table N
-table() { CODECS=ours MODEL=$model ENC=${1:+--refine $1} "$bench/rd.sh" "$folder" | sed "s/^ours,/refine${1:-0},/"; }
+table() { CODECS=ours MODEL=$model ENC=${1:+--refine $1} "$bench/rd.sh" "$folder" |
+	sed "s/^ours,/refine${1:-0},/"; }
 # rate N METRIC
 rate() { awk -f "$bench/bdrate.awk" -v test="refine$1" -v anchor=refine0 -v metric="$2" "$work/both.csv"; }
 # seconds N
-seconds() { { time vae-enc -m "$model" -q "${quality[${#quality[@]} / 2]}" --refine "$1" "$work/first.ppm" >"$work/latents"; } 2>&1; }
+seconds() { { time vae-enc -m "$model" -q "${quality[${#quality[@]} / 2]}" --refine "$1" "$work/first.ppm" \
+	>"$work/latents"; } 2>&1; }
 
 table '' | tee "$work/0.csv"
 for n in "$@"; do

@@ -37,8 +37,10 @@ compgen -G "$folder/*.png" >/dev/null || fail "no *.png in $folder"
 
 # ---- what is measured ----------------------------------------------------------------------------
 
-if [ -n "${OURS:-}" ]; then cp "$OURS" "$work/ours.csv"; else CODECS=ours MODEL=$model "$bench/rd.sh" "$folder" >"$work/ours.csv"; fi
-if [ -n "${PEERS:-}" ]; then cp "$PEERS" "$work/peers.csv"; else "$bench/rd.sh" "$folder" >"$work/peers.csv"; fi
+if [ -n "${OURS:-}" ]; then cp "$OURS" "$work/ours.csv"
+else CODECS=ours MODEL=$model "$bench/rd.sh" "$folder" >"$work/ours.csv"; fi
+if [ -n "${PEERS:-}" ]; then cp "$PEERS" "$work/peers.csv"
+else "$bench/rd.sh" "$folder" >"$work/peers.csv"; fi
 case ${SPEED:-} in
 no) ;;
 '') MODEL=$model "$bench/speed.sh" >"$work/speed.txt" ;;
@@ -69,7 +71,8 @@ title_of() {
 # bd_rate CODEC METRIC: a cell of the table
 bd_rate() {
 	local rate
-	rate=$(awk -f "$bench/bdrate.awk" -v test=ours -v anchor="$1" -v metric="$2" "$work/peers.csv" "$work/ours.csv" 2>/dev/null) || rate=-
+	rate=$(awk -f "$bench/bdrate.awk" -v test=ours -v anchor="$1" -v metric="$2" "$work/peers.csv" \
+		"$work/ours.csv" 2>/dev/null) || rate=-
 	printf '<td>%s %%</td>' "$rate"
 }
 bd_rates() {
@@ -88,17 +91,21 @@ drawing() { sed -n '/<svg/,$p' "$1" | sed '1,/>/s/ width="[0-9]*" height="[0-9]*
 # numbers.
 speed() {
 	awk 'function close_table() { if (open) print "</tbody></table></div>"; open = 0 }
-		function escaped(s) { gsub(/&/, "\\&amp;", s); gsub(/</, "\\&lt;", s); gsub(/>/, "\\&gt;", s); return s }
-		/^Share of the/ { close_table(); print "<details><summary>Networks, kernels and coder</summary><pre>"; folded = 1 }
+		function escaped(s) { gsub(/&/, "\\&amp;", s); gsub(/</, "\\&lt;", s); gsub(/>/, "\\&gt;", s);
+		return s }
+		/^Share of the/ { close_table();
+		print "<details><summary>Networks, kernels and coder</summary><pre>"; folded = 1 }
 		folded { print escaped($0); next }
 		/^ +CPU s/ {
 			print "<div class=wide><table><thead><tr><th></th>"
-			gsub(/CPU s/, "CPU_s"); gsub(/wall s/, "wall_s"); gsub(/peak MB/, "peak_MB"); gsub(/of ours/, "of_ours")
+			gsub(/CPU s/, "CPU_s"); gsub(/wall s/, "wall_s"); gsub(/peak MB/, "peak_MB");
+			gsub(/of ours/, "of_ours")
 			for (i = 1; i <= NF; i++) { h = $i; gsub(/_/, " ", h); print "<th scope=col>" h "</th>" }
 			print "</tr></thead><tbody>"; open = 1; next
 		}
 		open && length($0) > 60 {
-			label = substr($0, 1, 48); sub(/^ +/, "", label); sub(/ +$/, "", label); rest = substr($0, 49); n = split(rest, v, " ")
+			label = substr($0, 1, 48); sub(/^ +/, "", label); sub(/ +$/, "", label); rest = substr($0, 49);
+			n = split(rest, v, " ")
 			printf "<tr><th scope=row>%s</th>", escaped(label)
 			for (i = 1; i <= n; i++) printf "<td>%s</td>", v[i]
 			print "</tr>"; next
@@ -119,9 +126,11 @@ show_crop() {
 	if [ "$1" = x ]; then
 		caption="$((8 * $(bytes "$3") / width / height)) bits a pixel as PNG"
 	else
-		caption=$(measure "$1" | awk -v b="$(bytes "$3")" '{ printf "%d bytes<br>score %.1f, %.2f dB, MS-SSIM %.4f", b, $3, $1, $2 }')
+		caption=$(measure "$1" | awk -v b="$(bytes "$3")" \
+			'{ printf "%d bytes<br>score %.1f, %.2f dB, MS-SSIM %.4f", b, $3, $1, $2 }')
 	fi
-	printf '<figure>%s<figcaption><b>%s</b><br>%s</figcaption></figure>\n' "$(picture image/png "$work/crop.png" "$2")" "$2" "$caption"
+	printf '<figure>%s<figcaption><b>%s</b><br>%s</figcaption></figure>\n' \
+		"$(picture image/png "$work/crop.png" "$2")" "$2" "$caption"
 }
 
 crops() {
@@ -141,8 +150,10 @@ crops() {
 heat_map() {
 	heat | pamtopng >"$work/heat.png"
 	cjpeg -quality 88 -outfile "$work/whole.jpg" "$work/x.ppm"
-	printf '<div class=pair><figure>%s<figcaption>The picture</figcaption></figure>' "$(picture image/jpeg "$work/whole.jpg" 'the picture')"
-	printf '<figure class=map>%s<figcaption>Where its bits go: a cell for each 16 x 16 pixels, brighter for more</figcaption></figure></div>\n' \
+	printf '<div class=pair><figure>%s<figcaption>The picture</figcaption></figure>' \
+		"$(picture image/jpeg "$work/whole.jpg" 'the picture')"
+	printf \
+		'<figure class=map>%s<figcaption>Where its bits go: a cell for each 16 x 16 pixels, brighter for more</figcaption></figure></div>\n' \
 		"$(picture image/png "$work/heat.png" 'map of bits')"
 }
 
@@ -151,7 +162,8 @@ pictures() {
 	for file in "$folder"/*.png; do
 		[ $((shown++)) -lt "${IMAGES:-3}" ] || break
 		open_picture "$file"
-		printf '<section>\n<h3>%s</h3>\n' "$(printf '%s' "$(basename "$file" .png), $width x $height" | escape)"
+		printf '<section>\n<h3>%s</h3>\n' \
+			"$(printf '%s' "$(basename "$file" .png), $width x $height" | escape)"
 		if fit_ours "$bpp"; then
 			crops "$file"
 			heat_map
@@ -166,31 +178,48 @@ pictures() {
 
 style() {
 	cat <<'CSS'
-:root { color-scheme: light dark; --ink: #1c1c1e; --paper: #fdfdfc; --soft: #6a6a70; --line: #dcdcd8; --wash: #f3f3f0; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e6e3; --paper: #17181a; --soft: #9a9aa2; --line: #36383c; --wash: #202225; } }
+:root { color-scheme: light dark; --ink: #1c1c1e; --paper: #fdfdfc; --soft: #6a6a70; --line: #dcdcd8;
+	--wash: #f3f3f0; }
+@media (prefers-color-scheme: dark) {
+	:root { --ink: #e6e6e3; --paper: #17181a; --soft: #9a9aa2;
+		--line: #36383c; --wash: #202225; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; padding: 2rem 1.5rem 4rem; max-width: 84rem; background: var(--paper); color: var(--ink);
+body { margin: 0 auto; padding: 2rem 1.5rem 4rem; max-width: 84rem; background: var(--paper);
+	color: var(--ink);
 	font: 1rem/1.5 system-ui, "Segoe UI", Roboto, "Helvetica Neue", "DejaVu Sans", sans-serif; }
-h1 { font-size: 1.7rem; margin: 0 0 .3rem; } h2 { font-size: 1.3rem; margin: 2.6rem 0 .6rem; border-bottom: 1px solid var(--line); padding-bottom: .2rem; }
-h3 { font-size: 1rem; margin: 1.6rem 0 .5rem; } p { max-width: 46rem; margin: .5rem 0; } .soft, figcaption, .line { color: var(--soft); } .line { margin: .1rem 0; }
+h1 { font-size: 1.7rem; margin: 0 0 .3rem; }
+h2 { font-size: 1.3rem; margin: 2.6rem 0 .6rem; border-bottom: 1px solid var(--line);
+	padding-bottom: .2rem; }
+h3 { font-size: 1rem; margin: 1.6rem 0 .5rem; }
+p { max-width: 46rem; margin: .5rem 0; }
+.soft, figcaption, .line { color: var(--soft); }
+.line { margin: .1rem 0; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; } .wide { overflow-x: auto; }
-th, td { padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--line); text-align: right; font-weight: normal; white-space: nowrap; }
+th, td { padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--line); text-align: right;
+	font-weight: normal; white-space: nowrap; }
 thead th { color: var(--soft); } th[scope=row], thead th:first-child { text-align: left; }
-.plot { background: #fff; border: 1px solid var(--line); border-radius: 6px; padding: .5rem; } .plot svg { display: block; width: 100%; height: auto; }
-figure { margin: 0; } figure img { display: block; width: 100%; height: auto; border-radius: 3px; } figcaption { font-size: .85rem; padding: .3rem 0; }
+.plot { background: #fff; border: 1px solid var(--line); border-radius: 6px; padding: .5rem; }
+.plot svg { display: block; width: 100%; height: auto; }
+figure { margin: 0; }
+figure img { display: block; width: 100%; height: auto; border-radius: 3px; }
+figcaption { font-size: .85rem; padding: .3rem 0; }
 figcaption b { color: var(--ink); }
 .crops { display: grid; grid-template-columns: repeat(auto-fill, minmax(12.5rem, 1fr)); gap: 1rem; }
 .crops img { image-rendering: pixelated; }
-.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: 1rem; margin-top: 1rem; max-width: 62rem; }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: 1rem;
+	margin-top: 1rem; max-width: 62rem; }
 .map img { image-rendering: pixelated; }
-pre { background: var(--wash); padding: 1rem; overflow-x: auto; border-radius: 6px; font-size: .8rem; line-height: 1.35; } summary { cursor: pointer; margin-top: 1.2rem; }
+pre { background: var(--wash); padding: 1rem; overflow-x: auto; border-radius: 6px; font-size: .8rem;
+	line-height: 1.35; }
+summary { cursor: pointer; margin-top: 1.2rem; }
 CSS
 }
 
 model_file() {
 	case $model in
 	*/*) echo "$model" ;;
-	*) find "$bench/../models" -name "$model.safetensors" -o -name "$model-*.safetensors" | sort -V | tail -n 1 ;;
+	*) find "$bench/../models" -name "$model.safetensors" -o -name "$model-*.safetensors" | sort -V |
+		tail -n 1 ;;
 	esac
 }
 
@@ -198,27 +227,34 @@ about() {
 	local file
 	file=$(model_file)
 	vae-stat --tsv "$file" >"$work/model.tsv"
-	printf '<p class=soft>Model %s, %s parameters, decoder %.2f thousand multiply-accumulates a pixel; %s images; %s.</p>\n' \
-		"$(basename "$file" .safetensors)" "$(field parameters <"$work/model.tsv")" "$(field decoder_kmac_pixel <"$work/model.tsv")" \
+	printf \
+		'<p class=soft>Model %s, %s parameters, decoder %.2f thousand multiply-accumulates a pixel; %s images; %s.</p>\n' \
+		"$(basename "$file" .safetensors)" "$(field parameters <"$work/model.tsv")" \
+		"$(field decoder_kmac_pixel <"$work/model.tsv")" \
 		"$(find "$folder" -maxdepth 1 -name '*.png' | wc -l)" \
 		"$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo 2>/dev/null | head -n 1 | escape)"
 }
 
 page() {
-	printf '<!DOCTYPE html>\n<html lang=en>\n<head>\n<meta charset=utf-8>\n<meta name=viewport content="width=device-width, initial-scale=1">\n'
+	printf \
+		'<!DOCTYPE html>\n<html lang=en>\n<head>\n<meta charset=utf-8>\n<meta name=viewport content="width=device-width, initial-scale=1">\n'
 	printf '<title>vae-tools: %s</title>\n<style>\n' "$(basename "$model" .safetensors | escape)"
 	style
 	printf '</style>\n</head>\n<body>\n<h1>Images compressed with a variational autoencoder</h1>\n'
 	about
 	printf '<h2>Rate and distortion</h2>\n<div class=plot>\n'
 	drawing "$work/rd.svg"
-	printf '</div>\n<p>Whole files are counted; each point is the mean over all images. Left: SSIMULACRA 2, which agrees best '
-	printf 'with the eye (30 low, 50 medium, 70 high, 90 visually lossless). Middle: peak signal-to-noise ratio. Right: multi-scale structural '
+	printf \
+		'</div>\n<p>Whole files are counted; each point is the mean over all images. Left: SSIMULACRA 2, which agrees best '
+	printf \
+		'with the eye (30 low, 50 medium, 70 high, 90 visually lossless). Middle: peak signal-to-noise ratio. Right: multi-scale structural '
 	printf 'similarity, as &minus;10 log<sub>10</sub>(1 &minus; MS-SSIM).</p>\n'
 	printf '<h3>Difference in size at equal quality (BD-rate; negative: vae-tools needs fewer bytes)</h3>\n'
-	printf '<table><thead><tr><th>against</th><th scope=col>by SSIMULACRA 2</th><th scope=col>by PSNR</th><th scope=col>by MS-SSIM</th></tr></thead><tbody>\n'
+	printf \
+		'<table><thead><tr><th>against</th><th scope=col>by SSIMULACRA 2</th><th scope=col>by PSNR</th><th scope=col>by MS-SSIM</th></tr></thead><tbody>\n'
 	bd_rates
-	printf '</tbody></table>\n<h2>Crops of files of equal size</h2>\n<p>About %s bits a pixel. A codec that cannot make so small a file shows its smallest; ' "$bpp"
+	printf \
+		'</tbody></table>\n<h2>Crops of files of equal size</h2>\n<p>About %s bits a pixel. A codec that cannot make so small a file shows its smallest; ' "$bpp"
 	printf 'bytes, score (SSIMULACRA 2), PSNR and MS-SSIM are of the whole picture.</p>\n'
 	pictures
 	if [ -e "$work/speed.txt" ]; then

@@ -31,7 +31,9 @@ has() { command -v "$1" >/dev/null; }
 
 # ---- measuring -----------------------------------------------------------------------------------
 
-median() { sort -g | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
+median() {
+	sort -g | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
+}
 
 # Contenders: a label and a bash command each. Every race clears them.
 labels=()
@@ -61,7 +63,9 @@ race() {
 	done
 	for ((run = 0; run < N; run++)); do
 		for i in "${!commands[@]}"; do
-			read -r user system real < <({ time eval "for ((k = 0; k < times; k++)); do ${commands[i]}; done" >/dev/null 2>&1; } 2>&1)
+			read -r user system real < <({
+				time eval "for ((k = 0; k < times; k++)); do ${commands[i]}; done" >/dev/null 2>&1
+			} 2>&1)
 			awk -v u="$user" -v s="$system" -v n="$times" 'BEGIN { print (u + s) / n }' >>"$work/cpu$i"
 			awk -v r="$real" -v n="$times" 'BEGIN { print r / n }' >>"$work/wall$i"
 		done
@@ -82,18 +86,24 @@ race() {
 # Prints the race as a table. $1: megapixels, for a column of Mpixel/s by the wall clock; 0: none.
 table() {
 	local i
-	printf '    %-44s %9s %9s %9s %9s %9s\n' '' 'CPU s' 'wall s' 'peak MB' 'of ours' "$([ "$1" = 0 ] || echo Mpixel/s)"
+	printf '    %-44s %9s %9s %9s %9s %9s\n' '' 'CPU s' 'wall s' 'peak MB' 'of ours' \
+		"$([ "$1" = 0 ] || echo Mpixel/s)"
 	for i in "${!raced[@]}"; do
-		awk -v label="${raced[i]}" -v c="${cpu[i]}" -v w="${wall[i]}" -v m="${memory[i]}" -v ours="${cpu[0]}" -v mp="$1" 'BEGIN {
+		awk -v label="${raced[i]}" -v c="${cpu[i]}" -v w="${wall[i]}" -v m="${memory[i]}" \
+			-v ours="${cpu[0]}" -v mp="$1" 'BEGIN {
 			rate = mp > 0 && w > 0 ? sprintf("%.2f", mp / w) : ""
-			printf "    %-44s %9.4f %9.4f %9s %9s %9s\n", label, c, w, m, (ours > 0 ? sprintf("%.2f", c / ours) : "-"), rate }'
+			printf "    %-44s %9.4f %9.4f %9s %9s %9s\n", label, c, w, m,
+				(ours > 0 ? sprintf("%.2f", c / ours) : "-"), rate }'
 	done
 }
 
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { if (b > 0) printf "%.2f", a / b; else printf "-" }'; }
 
 # Prints a field of a report with a header line, from its first line of a kind.
-field() { awk -F'\t' -v name="$1" '$1 == "kind" { for (i = 1; i <= NF; i++) at[$i] = i; next } { print $at[name]; exit }'; }
+field() {
+	awk -F'\t' -v name="$1" \
+		'$1 == "kind" { for (i = 1; i <= NF; i++) at[$i] = i; next } { print $at[name]; exit }'
+}
 
 psnr() { vae-stat --tsv -r "$work/x.ppm" "$1" | field psnr_db; }
 
@@ -103,14 +113,22 @@ nearest() {
 	local low=$1 high=$2 middle below above
 	while ((high - low > 1)); do
 		middle=$(((low + high) / 2))
-		if awk -v a="$("$3" $middle)" -v b="$target" 'BEGIN { exit !(a < b) }'; then low=$middle; else high=$middle; fi
+		if awk -v a="$("$3" $middle)" -v b="$target" 'BEGIN { exit !(a < b) }'; then
+			low=$middle
+		else
+			high=$middle
+		fi
 	done
 	below=$("$3" "$low")
 	above=$("$3" "$high")
-	awk -v a="$below" -v b="$above" -v t="$target" -v low="$low" -v high="$high" 'BEGIN { print t - a < b - t ? low : high }'
+	awk -v a="$below" -v b="$above" -v t="$target" -v low="$low" -v high="$high" \
+		'BEGIN { print t - a < b - t ? low : high }'
 }
 
-avif_encoder() { echo "avifenc -s 6 -j 1 --min 0 --max 63 -a end-usage=q -a cq-level=$((63 - $1)) '$work/x0.png' '$work/x.avif'"; }
+avif_encoder() {
+	echo "avifenc -s 6 -j 1 --min 0 --max 63 -a end-usage=q -a cq-level=$((63 - $1))" \
+		"'$work/x0.png' '$work/x.avif'"
+}
 try_avif() {
 	bash -c "$(avif_encoder "$1")" >/dev/null 2>&1
 	avifdec -j 1 --png-compress 0 "$work/x.avif" "$work/avif.png" >/dev/null 2>&1
@@ -142,7 +160,8 @@ case $model in
 	decode="vae-dec -m '$model'"
 	;;
 *)
-	file=$(find "$root/models" -name "$model.safetensors" -o -name "$model-*.safetensors" | sort -V | tail -n 1)
+	file=$(find "$root/models" -name "$model.safetensors" -o -name "$model-*.safetensors" | sort -V |
+		tail -n 1)
 	decode=vae-dec
 	;;
 esac
@@ -154,15 +173,18 @@ target=$(psnr "$work/ours.ppm")
 read -r width height < <(pamfile "$work/x.ppm" | sed 's/.*, \([0-9]*\) by \([0-9]*\).*/\1 \2/')
 small=$(awk -v w="$width" -v h="$height" 'BEGIN { print w * h / 1e6 }')
 
-printf 'machine: %s, %s cores; load %s before\n' "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" "$(nproc)" \
+printf 'machine: %s, %s cores; load %s before\n' \
+	"$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" "$(nproc)" \
 	"$(cut -d ' ' -f 1 /proc/loadavg)"
 printf 'model: %s; medians of %s runs, in turn\n' "$(basename "$file" .safetensors)" "$N"
 printf 'picture: %s, %sx%s\n\n' "$(basename "$picture")" "$width" "$height"
 
-printf 'At like quality (PSNR)\n    ours -q %s: %s dB, %s bytes\n' "$quality" "$target" "$(bytes "$work/x.lat")"
+printf 'At like quality (PSNR)\n    ours -q %s: %s dB, %s bytes\n' "$quality" "$target" \
+	"$(bytes "$work/x.lat")"
 if has avifenc && has avifdec; then
 	avif=$(nearest 0 63 try_avif)
-	printf '    avif cq-level %s: %s dB, %s bytes\n' $((63 - avif)) "$(try_avif "$avif")" "$(bytes "$work/x.avif")"
+	printf '    avif cq-level %s: %s dB, %s bytes\n' $((63 - avif)) "$(try_avif "$avif")" \
+		"$(bytes "$work/x.avif")"
 fi
 if has cwebp && has dwebp; then
 	webp=$(nearest 0 100 try_webp)
@@ -178,7 +200,8 @@ enter 'vae-dec -T1' "$decode -T1 '$work/x.lat'"
 if [ -n "${avif:-}" ]; then
 	# y4m does not convert back to RGB, PNG without compression does
 	enter 'avifdec -j 1, to y4m' "avifdec -j 1 '$work/x.avif' '$work/out.y4m'"
-	enter 'avifdec -j 1, to PNG, not compressed' "avifdec -j 1 --png-compress 0 '$work/x.avif' '$work/out.png'"
+	enter 'avifdec -j 1, to PNG, not compressed' \
+		"avifdec -j 1 --png-compress 0 '$work/x.avif' '$work/out.png'"
 fi
 [ -z "${webp:-}" ] || enter 'dwebp -ppm' "dwebp -quiet -ppm '$work/x.webp' -o -"
 [ -z "${jpeg:-}" ] || enter 'djpeg -ppm' "djpeg -ppm '$work/x.jpg'"
@@ -209,11 +232,13 @@ done
 race
 table "$large"
 printf '    two threads against one: %s x\n' "$(ratio "${wall[0]}" "${wall[1]}")"
-[ ${#isas[@]} -lt 2 ] || printf '    avx2 against avx512: %s x slower (CPU)\n' "$(ratio "${cpu[3]}" "${cpu[2]}")"
+[ ${#isas[@]} -lt 2 ] || printf '    avx2 against avx512: %s x slower (CPU)\n' \
+	"$(ratio "${cpu[3]}" "${cpu[2]}")"
 
 printf '\nStart-up: 16x16, 20 processes a turn\n'
 pamcut -width 16 -height 16 "$work/x.ppm" >"$work/tiny.ppm"
-bash -c "$encode '$work/tiny.ppm' >'$work/tiny.latents'; vae-quant -m '$model' <'$work/tiny.latents' >'$work/tiny.lat'"
+bash -c "$encode '$work/tiny.ppm' >'$work/tiny.latents'
+	vae-quant -m '$model' <'$work/tiny.latents' >'$work/tiny.lat'"
 enter 'vae-dec -T1' "$decode -T1 '$work/tiny.lat'"
 enter 'vae-enc -T1' "$encode -T1 '$work/tiny.ppm'"
 enter 'vae-quant -T1' "vae-quant -T1 -m '$model' '$work/tiny.latents'"
@@ -229,16 +254,18 @@ race
 table "$large"
 
 printf "\nShare of the core's peak in the networks alone, 1088x1920 (build/bench/networks)\n"
-peak_gflops=$("$B/bench/kernels" 0.3 "${isas[0]:-scalar}" | tee "$work/kernels" | awk '$2 == "peak" { print $3 }')
+peak_gflops=$("$B/bench/kernels" 0.3 "${isas[0]:-scalar}" | tee "$work/kernels" |
+	awk '$2 == "peak" { print $3 }')
 peak_gflops=${peak_gflops:-0}
 printf '    between registers: %s GFLOP/s (build/bench/kernels)\n' "$peak_gflops"
 for threads in 1 2; do
 	"$B/bench/networks" "$file" 1920 1088 $threads | awk -v threads=$threads -v peak="$peak_gflops" \
-		'{ printf "    %d thread%s %s %5.1f %% of the peak a thread\n", threads, (threads > 1 ? "s" : " "), $0, (peak > 0 ? 100 * $6 / threads / peak : 0) }'
+		'{ printf "    %d thread%s %s %5.1f %% of the peak a thread\n", threads, (threads > 1 ? "s" : " "), $0,
+			(peak > 0 ? 100 * $6 / threads / peak : 0) }'
 done
 
 printf '\nKernels: GFLOP/s and share of the peak, 4096 cells (build/bench/kernels)\n'
-awk '/cells +k +n/ { print "    " $0 } $2 == 4096 { print "    " $0 } /channels|gaussian/ { print "    " $0 }' "$work/kernels"
+awk '/cells +k +n|channels|gaussian/ || $2 == 4096 { print "    " $0 }' "$work/kernels"
 
 printf '\nEntropy coder, one thread (build/bench/coder)\n'
 "$B/bench/coder" | sed 's/^/    /'

@@ -26,7 +26,8 @@ trap 'rm -rf "$work"' EXIT
 column() {
 	pbmtext -builtin fixed -width "$side" -nomargins "$2" >"$work/name.pbm" 2>/dev/null
 	pbmtext -builtin fixed -width "$side" -nomargins "$3" >"$work/words.pbm" 2>/dev/null
-	cut "$1" | pnmcat -white -topbottom -jleft "$work/name.pbm" "$work/words.pbm" "$work/gap.pbm" - 2>/dev/null |
+	cut "$1" | pnmcat -white -topbottom -jleft "$work/name.pbm" "$work/words.pbm" "$work/gap.pbm" - \
+		2>/dev/null |
 		pnmpad -white -right 8 -bottom 8 >"$work/column-$1.ppm"
 	columns+=("$work/column-$1.ppm")
 }
@@ -45,9 +46,12 @@ for file in "$@"; do
 	for kind in jpeg avif; do
 		can $kind || continue
 		fit $kind
-		column $kind "${kind^^}" "$(measure $kind | awk -v b="$(bytes "$work/x.$kind")" '{ printf "%d bytes, %.2f dB, score %.1f", b, $1, $3 }')"
+		column $kind "${kind^^}" \
+			"$(measure $kind | awk -v b="$(bytes "$work/x.$kind")" \
+			'{ printf "%d bytes, %.2f dB, score %.1f", b, $1, $3 }')"
 	done
-	column vae 'vae-tools' "$(measure vae | awk -v b="$budget" '{ printf "%d bytes, %.2f dB, score %.1f", b, $1, $3 }')"
+	column vae 'vae-tools' \
+		"$(measure vae | awk -v b="$budget" '{ printf "%d bytes, %.2f dB, score %.1f", b, $1, $3 }')"
 	heat | pamenlarge 16 >"$work/heat.ppm"
 	column heat 'where its bits go' 'in cells of 16 x 16 pixels'
 	pnmcat -white -leftright "${columns[@]}" >"$work/row${#rows[@]}.ppm"

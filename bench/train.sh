@@ -23,7 +23,9 @@ threads=${THREADS:-$(nproc)}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-median() { sort -g | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
+median() {
+	sort -g | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
+}
 
 # products KIND: GMAC/s of all threads at once
 products() {
@@ -32,12 +34,14 @@ products() {
 		"$B/bench/kernels" 0.02 "$1" >"$work/products$i" &
 	done
 	wait
-	awk '$2 ~ /^[0-9]+$/ && $4 ~ /^[0-9]+$/ { s[FILENAME] += $5; n[FILENAME]++ } END { for (f in s) t += s[f] / n[f]; print t / 2 }' "$work"/products*
+	awk '$2 ~ /^[0-9]+$/ && $4 ~ /^[0-9]+$/ { s[FILENAME] += $5; n[FILENAME]++ } END {
+		for (f in s) t += s[f] / n[f]; print t / 2 }' "$work"/products*
 }
 
 # train PRECISION: images/s of the fastest report
 train() {
-	vae-train --init "$model" --batch 8 --patch 256 --minutes "$(awk -v s="$seconds" 'BEGIN { print s / 60 }')" -T "$threads" \
+	vae-train --init "$model" --batch 8 --patch 256 \
+		--minutes "$(awk -v s="$seconds" 'BEGIN { print s / 60 }')" -T "$threads" \
 		--precision "$1" --quiet --force --log "$work/log" -o "$work/model" "$work/photo.ppm"
 	awk -F'\t' 'NR > 1 && $3 == "train" && $12 > most { most = $12 } END { print most }' "$work/log"
 }
@@ -67,8 +71,10 @@ for kind in "${kinds[@]}"; do
 	images=$(median <"$work/${kind% *}.images")
 	products=$(median <"$work/${kind% *}.products")
 	awk -v p="${kind% *}" -v i="$images" -v k="$kmac" -v g="$products" \
-		'BEGIN { m = 3e3 * k * 65536 * i / 1e9; printf "%-8s %9.1f %18.1f %18.1f %5.0f %%\n", p, i, m, g, 100 * m / g }'
+		'BEGIN { m = 3e3 * k * 65536 * i / 1e9
+			printf "%-8s %9.1f %18.1f %18.1f %5.0f %%\n", p, i, m, g, 100 * m / g }'
 done
 if [ "${#kinds[@]}" -gt 1 ]; then
-	paste "$work/bf16.images" "$work/float32.images" | awk '{ print $1 / $2 }' | median | awk '{ printf "bf16 is %.2f times as fast as float32\n", $1 }'
+	paste "$work/bf16.images" "$work/float32.images" | awk '{ print $1 / $2 }' | median |
+		awk '{ printf "bf16 is %.2f times as fast as float32\n", $1 }'
 fi

@@ -17,7 +17,8 @@ colour() {
 words() { # 40 lines of text, by number
 	awk -v n="$1" 'BEGIN { srand(n); for (l = 0; l < 40; l++) { s = ""
 		while (length(s) < 60) { w = int(2 + 8 * rand())
-			for (i = 0; i < w; i++) s = s sprintf("%c", rand() < 0.15 ? 48 + int(10 * rand()) : (rand() < 0.2 ? 65 : 97) + int(26 * rand()))
+			for (i = 0; i < w; i++) s = s sprintf("%c", rand() < 0.15 ? 48 + int(10 * rand()) :
+				(rand() < 0.2 ? 65 : 97) + int(26 * rand()))
 			s = s " " }
 		print s } }'
 }
@@ -40,7 +41,8 @@ for n in 1 2 3 4 5 6 7 8 9 10 11 12; do
 		pgmtoppm "$(colour $((n + 200)))-$(colour $((n + 300)))"
 done
 for n in 1 2 3 4 5 6 7 8; do
-	pamgradient "$(colour $((n + 400)))" "$(colour $((n + 500)))" "$(colour $((n + 600)))" "$(colour $((n + 700)))" 384 384 | pamtopnm
+	pamgradient "$(colour $((n + 400)))" "$(colour $((n + 500)))" "$(colour $((n + 600)))" \
+		"$(colour $((n + 700)))" 384 384 | pamtopnm
 	ppmmake "$(colour $((n + 800)))" 384 384
 	pgmnoise -randomseed="$n" 384 384 | pgmtoppm "$(colour $((n + 900)))-$(colour $((n + 950)))"
 done

@@ -23,7 +23,8 @@ given() {
 	case $only in all | "$kind") "$@" ;; esac
 }
 
-find -L "$folder" -type f \( -iname '*.jpg' -o -iname '*.jpeg' -o -iname '*.png' -o -iname '*.webp' \) | LC_ALL=C sort |
+find -L "$folder" -type f \( -iname '*.jpg' -o -iname '*.jpeg' -o -iname '*.png' -o -iname '*.webp' \) |
+	LC_ALL=C sort |
 while IFS= read -r file; do
 	name=${file##*/}
 	grep -qxF -e "$name" "$heldout" && continue

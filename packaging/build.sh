@@ -24,16 +24,19 @@ rm -rf "$B/deb"
 mkdir -p "$tree"
 if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then
 	# shellcheck disable=SC2016 # the inner shell's own
-	git ls-files -z | xargs -0 sh -c 'for f; do [ ! -e "$f" ] || printf "%s\0" "$f"; done' files | tar --null -T - -cf - | tar -xf - -C "$tree"
+	git ls-files -z | xargs -0 sh -c 'for f; do [ ! -e "$f" ] || printf "%s\0" "$f"; done' files |
+		tar --null -T - -cf - | tar -xf - -C "$tree"
 else
 	tar --exclude=./build -cf - . | tar -xf - -C "$tree"
 fi
 cp -r packaging/debian "$tree"
-sed -i "s|@MAINTAINER@|$maintainer|; s|@VERSION@|$version|; s|@DATE@|$date|" "$tree/debian/control" "$tree/debian/changelog"
+sed -i "s|@MAINTAINER@|$maintainer|; s|@VERSION@|$version|; s|@DATE@|$date|" "$tree/debian/control" \
+	"$tree/debian/changelog"
 
 # The make that runs this passes its variables on; the packages' own are set by debian/rules.
 cd "$tree"
-env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u B -u CC -u PREFIX -u DESTDIR dpkg-buildpackage -b -us -uc -j"${JOBS:-$(nproc)}" >"$B/deb/build.log" 2>&1 || {
+env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u B -u CC -u PREFIX -u DESTDIR dpkg-buildpackage \
+	-b -us -uc -j"${JOBS:-$(nproc)}" >"$B/deb/build.log" 2>&1 || {
 	tail -n 40 "$B/deb/build.log" >&2
 	echo "make deb: dpkg-buildpackage failed; all it said is in $B/deb/build.log" >&2
 	exit 1

@@ -15,7 +15,8 @@ tools/deps.sh lintian:lintian dh:debhelper dh_python3:dh-python dpkg-buildpackag
 	/usr/lib/python3/dist-packages/numpy:python3-numpy || exit 1
 names=(vae-tools libvae0 libvae-dev python3-vae)
 for package in "${names[@]}"; do
-	if grep -qv not-installed <<<"$(dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null || echo not-installed)"; then
+	if grep -qv not-installed <<<"$(dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null ||
+		echo not-installed)"; then
 		echo "Bail out! $package is installed here"
 		exit 1
 	fi
@@ -33,7 +34,8 @@ tags=$(lintian --allow-root --fail-on none --tag-display-limit 0 -L '>=warning' 
 none "lintian finds neither errors nor warnings" "$(grep '^[EW]:' <<<"$tags")"
 
 # All files except records of dpkg and of its hooks.
-listing() { find /usr /etc /opt /var /lib /bin /sbin -xdev \( -path /var/lib/dpkg -o -path /var/log -o -path /var/cache -o -path "$B" \) -prune -o -printf '%p %l\n' | sort; }
+listing() { find /usr /etc /opt /var /lib /bin /sbin -xdev \( -path /var/lib/dpkg -o -path /var/log \
+	-o -path /var/cache -o -path "$B" \) -prune -o -printf '%p %l\n' | sort; }
 listing >"$work/before"
 check "dpkg -i" dpkg -i "${packages[@]}"
 listing >"$work/between"
@@ -50,7 +52,8 @@ pipe() (
 		vae-train --steps 1 --batch 1 --patch 64 --quiet -o my.safetensors in.ppm
 		make -s -f /usr/share/vae-tools/batch.mk in.lat summary
 		cmp in.lat x.lat
-		test "$(file -b -m /usr/share/vae-tools/vae.magic in.lat | cut -c 1-9)" = "VAE codes"' pipe "$root/tests/data/photo.png"
+		test "$(file -b -m /usr/share/vae-tools/vae.magic in.lat | cut -c 1-9)" = "VAE codes"' pipe \
+		"$root/tests/data/photo.png"
 )
 check "the programs, their models, batch.mk and vae.magic" pipe
 manuals() {
@@ -58,7 +61,8 @@ manuals() {
 	for page in man/*.[1-8]; do
 		[ -s "/usr/share/man/man${page##*.}/${page##*/}.gz" ] || return 1
 	done
-	grep -q target-size <<<"$(MANPAGER=cat MANWIDTH=80 man vae-enc 2>/dev/null)" || ! command -v man >/dev/null
+	grep -q target-size <<<"$(MANPAGER=cat MANWIDTH=80 man vae-enc 2>/dev/null)" ||
+		! command -v man >/dev/null
 }
 if grep -rqs '^ *path-exclude=.*/man' /etc/dpkg; then
 	skip "manuals" "dpkg leaves them out here"
@@ -66,18 +70,22 @@ else
 	check "manuals" manuals
 fi
 library() (
-	awk '/^#include <stdio/ { at++; on = at == 1 } /^\.Ed/ { on = 0 } on' man/vae.3 | sed 's/\\e/\\/g; s/\\-/-/g; s/\\&//g' >"$work/page.c"
+	awk '/^#include <stdio/ { at++; on = at == 1 } /^\.Ed/ { on = 0 } on' man/vae.3 |
+		sed 's/\\e/\\/g; s/\\-/-/g; s/\\&//g' >"$work/page.c"
 	cd "$work" || return 1
 	# shellcheck disable=SC2046 # lists of flags
-	${CC:-cc} page.c $(pkg-config --cflags --libs vae) -o page && env -i HOME="$work" ./page <in.ppm | cmp - x.lat
+	${CC:-cc} page.c $(pkg-config --cflags --libs vae) -o page && env -i HOME="$work" ./page <in.ppm |
+		cmp - x.lat
 )
 check "a program compiles against libvae-dev, and does what the others do" library
 module() (
-	sed -n '/^import numpy$/,/^\.Ed/p' man/vae-python.3 | sed '/^\.Ed/d; s/\\e/\\/g; s/\\-/-/g' >"$work/page.py"
+	sed -n '/^import numpy$/,/^\.Ed/p' man/vae-python.3 |
+		sed '/^\.Ed/d; s/\\e/\\/g; s/\\-/-/g' >"$work/page.py"
 	cd "$work" && env -i HOME="$work" /usr/bin/python3 page.py
 )
 check "the program of vae-python(3) works with python3-vae" module
-check "vae.pc lies where this machine's libraries do" test -e "/usr/lib/$(dpkg-architecture -qDEB_HOST_MULTIARCH)/pkgconfig/vae.pc"
+check "vae.pc lies where this machine's libraries do" test \
+	-e "/usr/lib/$(dpkg-architecture -qDEB_HOST_MULTIARCH)/pkgconfig/vae.pc"
 
 check "dpkg --purge" dpkg --purge "${names[@]}"
 listing >"$work/after"

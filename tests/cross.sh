@@ -37,8 +37,10 @@ sysroot() { echo "$B/sysroot-$1"; }
 foreign_apt() { # ARCH FOLDER, then what apt-get is to do
 	local arch=$1 folder=$2
 	shift 2
-	apt-get -qq -o APT::Architecture="$arch" -o APT::Architectures="$arch" -o APT::Sandbox::User=root -o Dir::State="$folder" \
-		-o Dir::State::lists="$folder/lists" -o Dir::State::status="$folder/status" -o Dir::Cache="$folder/cache" "$@"
+	apt-get -qq -o APT::Architecture="$arch" -o APT::Architectures="$arch" -o APT::Sandbox::User=root \
+		-o Dir::State="$folder" \
+		-o Dir::State::lists="$folder/lists" -o Dir::State::status="$folder/status" \
+		-o Dir::Cache="$folder/cache" "$@"
 }
 
 # unpack ARCH: unpacks the libraries into the sysroot, which appears when it is complete
@@ -49,7 +51,8 @@ unpack() {
 	rm -rf "$new"
 	mkdir -p "$new/apt/lists/partial" "$new/apt/cache/archives/partial" || return 1
 	: >"$new/apt/status"
-	foreign_apt "$1" "$new/apt" update # where one of several sources knows nothing of the machine, the others may do
+	foreign_apt "$1" "$new/apt" update \
+		# where one of several sources knows nothing of the machine, the others may do
 	(cd "$new/apt" && foreign_apt "$1" "$new/apt" download "${libraries[@]}") || return 1
 	for package in "$new"/apt/*.deb; do dpkg -x "$package" "$new" || return 1; done
 	rm -rf "$new/apt"
@@ -61,7 +64,8 @@ deps() {
 	[ "${DEPS-}" != no ] || return 0
 	for machine in "${machines[@]}"; do
 		name=$(triple "$machine")
-		wanted+=("$name-gcc:gcc-$name" "/usr/$name/include/stdio.h:libc6-dev-$machine-cross" "qemu-${name%%-*}-static:qemu-user-static")
+		wanted+=("$name-gcc:gcc-$name" "/usr/$name/include/stdio.h:libc6-dev-$machine-cross" \
+			"qemu-${name%%-*}-static:qemu-user-static")
 	done
 	tools/deps.sh "${wanted[@]}" || return 1
 	for machine in "${machines[@]}"; do [ -e "$(sysroot "$machine")" ] || unpack "$machine" || return 1; done
@@ -82,9 +86,11 @@ build() {
 	local name root
 	name=$(triple "$1")
 	root=$(sysroot "$1")
-	env -u MAKEFLAGS -u MAKELEVEL PKG_CONFIG_LIBDIR="$root/usr/lib/$name/pkgconfig" PKG_CONFIG_SYSROOT_DIR="$root" \
+	env -u MAKEFLAGS -u MAKELEVEL PKG_CONFIG_LIBDIR="$root/usr/lib/$name/pkgconfig" \
+		PKG_CONFIG_SYSROOT_DIR="$root" \
 		PKG_CONFIG_ALLOW_SYSTEM_CFLAGS=1 PKG_CONFIG_ALLOW_SYSTEM_LIBS=1 \
-		make -j"$JOBS" B="$B/$1" CC="$name-gcc" AR="$name-ar" CFLAGS='-O2 -g -Werror' LDFLAGS=-static all unit benches
+		make -j"$JOBS" B="$B/$1" CC="$name-gcc" AR="$name-ar" CFLAGS='-O2 -g -Werror' LDFLAGS=-static all \
+		unit benches
 }
 
 # on ARCH PROGRAM ...: runs the program on that machine
@@ -99,7 +105,9 @@ unit() {
 	local kernel
 	on "$1" "tests/$2" | tee "$scratch/tap" || return 1
 	[ "$2" = kernel ] || return 0
-	for kernel in $(kernels "$1"); do grep -q "^ok .* $kernel runs here" "$scratch/tap" || { echo "no $kernel"; return 1; }; done
+	for kernel in $(kernels "$1"); do
+		grep -q "^ok .* $kernel runs here" "$scratch/tap" || { echo "no $kernel"; return 1; }
+	done
 }
 
 sum() { sha256sum | cut -d ' ' -f 1; }
@@ -111,7 +119,8 @@ same() { [ "$2" = "$3" ] || { echo "$1 is $3, not $2"; return 1; }; }
 # zstd's frames is compared, not its compression.
 golden() {
 	local machine=$1 model=$2 picture=$3 quality=$4 latents=$5 decoded=$6 files=tests/data/golden method name
-	on "$machine" vae-enc --exact none --keep-invisible -T 2 -m "$model" -q "$quality" "$files/$picture" >"$scratch/latents" || return 1
+	on "$machine" vae-enc --exact none --keep-invisible -T 2 -m "$model" -q "$quality" "$files/$picture" \
+		>"$scratch/latents" || return 1
 	same latents "$latents" "$(sum <"$scratch/latents")" || return 1
 	for method in range zstd; do
 		name=$model-${picture%.*}-$quality.$method.lat
@@ -124,7 +133,8 @@ golden() {
 }
 
 # samples ARCH MODEL SIZE QUALITY SEED HASH: tests a line of samples.sums
-samples() { same "the hash" "$6" "$(on "$1" vae-dec -m "$2" --sample 2 --size "$3" --quality "$4" --seed "$5" | sum)"; }
+samples() { same "the hash" "$6" \
+	"$(on "$1" vae-dec -m "$2" --sample 2 --size "$3" --quality "$4" --seed "$5" | sum)"; }
 
 # shapes ARCH MODEL COUNT HASH: runs tests/shapes.sh there
 shapes() {
@@ -137,15 +147,18 @@ unset VAE_MODEL XDG_DATA_HOME OMP_NUM_THREADS QEMU_CPU VAE_CPU
 export LC_ALL=C HOME=$scratch VAE_MODEL_PATH=$PWD/tests/data:$PWD/models OMP_WAIT_POLICY=passive
 
 for machine in "${machines[@]}"; do
-	if ! command -v "$(triple "$machine")-gcc" >/dev/null || ! emulator "$machine" >/dev/null || [ ! -e "$(sysroot "$machine")" ]; then
-		echo "Bail out! $machine: no compiler, emulator or libraries; \"make check-cross\" gets them unless DEPS=no"
+	if ! command -v "$(triple "$machine")-gcc" >/dev/null || ! emulator "$machine" >/dev/null ||
+		[ ! -e "$(sysroot "$machine")" ]; then
+		echo \
+			"Bail out! $machine: no compiler, emulator or libraries; \"make check-cross\" gets them unless DEPS=no"
 		exit 1
 	fi
 	check "$machine: builds without a warning" build "$machine" || continue
 	for source in tests/unit/*.c; do
 		name=$(basename "$source" .c)
 		case ${VAE_TEST_FAST:+fast-}$name in
-		fast-compare | fast-hyper | fast-net | fast-codec | fast-sweep | fast-train) skip "$machine: unit test $name" "minutes of emulated arithmetic" ;;
+		fast-compare | fast-hyper | fast-net | fast-codec | fast-sweep | \
+			fast-train) skip "$machine: unit test $name" "minutes of emulated arithmetic" ;;
 		*) check "$machine: unit test $name" unit "$machine" "$name" ;;
 		esac
 	done
@@ -153,15 +166,18 @@ for machine in "${machines[@]}"; do
 		export VAE_CPU=$kernel
 		for model in "${models[@]}"; do
 			while read -ra line; do
-				check "$machine $kernel: $model, ${line[0]}, quality ${line[1]}: latents, codes, pixels" golden "$machine" "$model" "${line[@]}"
+				check "$machine $kernel: $model, ${line[0]}, quality ${line[1]}: latents, codes, pixels" \
+					golden "$machine" "$model" "${line[@]}"
 			done <"tests/data/golden/$model.sums"
 		done
 		while read -ra line; do
-			check "$machine $kernel: samples of ${line[0]}, ${line[1]}, quality ${line[2]}" samples "$machine" "${line[@]}"
+			check "$machine $kernel: samples of ${line[0]}, ${line[1]}, quality ${line[2]}" samples \
+				"$machine" "${line[@]}"
 		done <tests/data/golden/samples.sums
 		while read -r model number hash; do
 			[ "$number" = 5 ] || continue
-			check "$machine $kernel: $number random pictures with $model" shapes "$machine" "$model" "$number" "$hash"
+			check "$machine $kernel: $number random pictures with $model" shapes "$machine" "$model" \
+				"$number" "$hash"
 		done <tests/data/golden/shapes.sums
 		unset VAE_CPU
 	done

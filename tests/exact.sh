@@ -16,7 +16,8 @@ command -v objdump >/dev/null || { echo "1..0 # SKIP no objdump"; exit 0; }
 # register, and nothing calls fmaf.
 fused() { # object, pattern, least
 	local n
-	n=$(objdump -d --no-show-raw-insn "$1" | awk '/^[0-9a-f]+ </ { inside = /gemm|tile/ } inside' | grep -c -E "$2")
+	n=$(objdump -d --no-show-raw-insn "$1" | awk '/^[0-9a-f]+ </ { inside = /gemm|tile/ } inside' |
+		grep -c -E "$2")
 	echo "# $1: $n"
 	[ "$n" -ge "$3" ]
 }
@@ -78,7 +79,8 @@ esac
 # The compiler's command for the probe, as make runs it.
 exact() { # CFLAGS
 	local command code
-	command=$(make -s -n B="$tmp/b" CC="$CC" CFLAGS="$1" "$tmp/b/obj/lib/base/error.o" 2>/dev/null | grep -- ' -c ' | sed 's/ -MMD.*//')
+	command=$(make -s -n B="$tmp/b" CC="$CC" CFLAGS="$1" "$tmp/b/obj/lib/base/error.o" 2>/dev/null |
+		grep -- ' -c ' | sed 's/ -MMD.*//')
 	[ -n "$command" ] || return 1
 	eval "$command $isa -c $tmp/probe.c -o $tmp/probe.o" 2>/dev/null || return 1
 	code=$(objdump -d --no-show-raw-insn "$tmp/probe.o") && ! grep -qE "$changed" <<<"$code"
@@ -101,7 +103,8 @@ fi
 # -Ofast at link would make the start-up code set flush-to-zero.
 link_is_clean() {
 	local command
-	command=$(make -s -n B="$tmp/b" CC="$CC" CFLAGS=-Ofast LDFLAGS=-Ofast "$tmp/b/vae-enc" 2>/dev/null | grep -- ' -o .*/vae-enc$')
+	command=$(make -s -n B="$tmp/b" CC="$CC" CFLAGS=-Ofast LDFLAGS=-Ofast "$tmp/b/vae-enc" 2>/dev/null |
+		grep -- ' -o .*/vae-enc$')
 	[ -n "$command" ] && ! grep -q -e -Ofast <<<"$command"
 }
 check "-Ofast does not reach the link" link_is_clean

@@ -24,7 +24,8 @@ die() {
 sources() {
 	local lines
 	# shellcheck disable=SC2016 # apt's own variables
-	lines=$(apt-get indextargets --format '$(ORIGIN) $(CODENAME) deb $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' 2>/dev/null |
+	lines=$(apt-get indextargets --format '$(ORIGIN) $(CODENAME) deb $(REPO_URI) $(RELEASE) $(COMPONENT)' \
+		'Created-By: Packages' 2>/dev/null |
 		sed -n 's/^Debian bookworm[a-z-]* //p' | sort -u)
 	printf '%s\n' "${lines:-deb http://deb.debian.org/debian bookworm main}"
 }
@@ -33,9 +34,12 @@ sources() {
 make_base() {
 	[ ! -e "$fresh/base.tar" ] || return 0
 	echo "Making $fresh/base.tar: Debian 12 with git, make, gcc, sudo and ca-certificates"
-	apt-config dump 2>/dev/null | grep -E '^Acquire::(http|https|Check-[A-Za-z-]*|Retries)[ :]' >"$fresh/apt.conf" || :
-	sources | setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc mmdebstrap --quiet --mode=root --variant=minbase \
-		--include=git,make,gcc,sudo,ca-certificates --aptopt="$fresh/apt.conf" bookworm "$fresh/new.tar" - || die "no base"
+	apt-config dump 2>/dev/null | grep -E '^Acquire::(http|https|Check-[A-Za-z-]*|Retries)[ :]' \
+		>"$fresh/apt.conf" || :
+	sources | setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc mmdebstrap \
+		--quiet --mode=root --variant=minbase \
+		--include=git,make,gcc,sudo,ca-certificates --aptopt="$fresh/apt.conf" bookworm "$fresh/new.tar" \
+		- || die "no base"
 	mv "$fresh/new.tar" "$fresh/base.tar"
 }
 
@@ -54,7 +58,8 @@ unpack() {
 in_root() {
 	local home=/root name
 	[ "$2" = root ] || home=/home/$2
-	local variables=(HOME="$home" USER="$2" LOGNAME="$2" PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)
+	local variables=(HOME="$home" USER="$2" LOGNAME="$2" \
+		PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)
 	for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY; do
 		[ -z "${!name-}" ] || variables+=("$name=${!name}")
 	done
@@ -84,14 +89,17 @@ tell() {
 run_one() {
 	local user=$1 command log status failed=0
 	unpack "$root" || return 1
-	in_root "$root" "$user" "git clone --quiet /srv/tree.bundle vae-tools" 2>"$fresh/clone.log" || { cat "$fresh/clone.log"; return 1; }
+	in_root "$root" "$user" "git clone --quiet /srv/tree.bundle vae-tools" 2>"$fresh/clone.log" ||
+		{ cat "$fresh/clone.log"; return 1; }
 	for command in ${2//,/ }; do
 		log=$fresh/$user-${2//,/-}.$command.log
 		packages "$root" >"$fresh/before"
-		printf '\n== %s: make %s%s\n' "$user" "$command" "$([ "$command" = "${2%%,*}" ] || echo ", after make ${2%%,*}")"
+		printf '\n== %s: make %s%s\n' "$user" "$command" \
+			"$([ "$command" = "${2%%,*}" ] || echo ", after make ${2%%,*}")"
 		status=0
 		in_root "$root" "$user" "cd vae-tools && make $command" >"$log" 2>&1 || status=$?
-		packages "$root" | comm -13 "$fresh/before" - | tr '\n' ' ' | fold -s -w 120 | sed '1s/^/installed: /; 1!s/^/  /' ; echo
+		packages "$root" | comm -13 "$fresh/before" - | tr '\n' ' ' | fold -s -w 120 |
+			sed '1s/^/installed: /; 1!s/^/  /' ; echo
 		tell "$log"
 		echo "exit status $status; all of it in $log"
 		[ "$status" = 0 ] || { failed=1; tail -n 25 "$log" | sed 's/^/  | /'; }
@@ -105,7 +113,8 @@ main() {
 	unshare --mount true 2>/dev/null || die "no name space of mounts is to be had here"
 	command -v mmdebstrap >/dev/null || tools/deps.sh demo mmdebstrap:mmdebstrap
 	mkdir -p "$fresh/archives/partial"
-	[ -z "$(git status --porcelain --untracked-files=no)" ] || echo "fresh.sh: changes that are not committed are not in it" >&2
+	[ -z "$(git status --porcelain --untracked-files=no)" ] ||
+		echo "fresh.sh: changes that are not committed are not in it" >&2
 	make_base
 	git bundle create --quiet "$fresh/tree.bundle" HEAD
 	commit=$(git rev-parse --short HEAD)

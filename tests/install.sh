@@ -40,7 +40,8 @@ for file in batch.mk batch.sh metadata.subr topnm vae.magic; do
 	check "$file" cmp "tools/$file" "$tmp/moved/share/vae-tools/$file"
 done
 check "the kind of file" cmp packaging/vae-tools.xml "$tmp/moved/share/mime/packages/vae-tools.xml"
-check "the thumbnailer" cmp packaging/vae-tools.thumbnailer "$tmp/moved/share/thumbnailers/vae-tools.thumbnailer"
+check "the thumbnailer" cmp packaging/vae-tools.thumbnailer \
+	"$tmp/moved/share/thumbnailers/vae-tools.thumbnailer"
 check "topnm can be run" "$tmp/moved/share/vae-tools/topnm" --formats
 
 # The pipe, without other programs or models.
@@ -48,19 +49,23 @@ check "topnm can be run" "$tmp/moved/share/vae-tools/topnm" --formats
 pipe() (
 	photo=$PWD/tests/data/photo.png
 	cd / && env -i PATH="$tmp/moved/bin:/usr/bin:/bin" HOME="$tmp" bash -o pipefail -c '
-		pngtopnm "$1" | pamcut -left 40 -top 30 -width 70 -height 50 | tee "$2/in.ppm" | vae-enc -m photo | vae-quant >"$2/x.lat" &&
-		vae-dec <"$2/x.lat" >"$2/out.ppm" && vae-quant -t <"$2/x.lat" && cmp <(head -n 3 "$2/in.ppm") <(head -n 3 "$2/out.ppm")' \
+		pngtopnm "$1" | pamcut -left 40 -top 30 -width 70 -height 50 | tee "$2/in.ppm" |
+			vae-enc -m photo | vae-quant >"$2/x.lat" &&
+		vae-dec <"$2/x.lat" >"$2/out.ppm" && vae-quant -t <"$2/x.lat" &&
+		cmp <(head -n 3 "$2/in.ppm") <(head -n 3 "$2/out.ppm")' \
 		pipe "$photo" "$tmp"
 )
 check "the installed programs find the installed model" pipe
 # shellcheck disable=SC2016 # the inner shell's own
 people() (
 	cd "$tmp" && env -i PATH="$tmp/moved/bin:/usr/bin:/bin" HOME="$tmp" bash -c '
-		ln -s moved/bin/vae link && ./link -o people.lat in.ppm && vae -d -o people.ppm people.lat && cmp people.ppm out.ppm'
+		ln -s moved/bin/vae link && ./link -o people.lat in.ppm &&
+		vae -d -o people.ppm people.lat && cmp people.ppm out.ppm'
 )
 check "the installed vae finds topnm and the programs, by a link too" people
 folder() (
-	cd "$tmp" && env -i PATH="$tmp/moved/bin:/usr/bin:/bin" HOME="$tmp" make -s -f moved/share/vae-tools/batch.mk in.lat && cmp in.lat x.lat
+	cd "$tmp" && env -i PATH="$tmp/moved/bin:/usr/bin:/bin" HOME="$tmp" make \
+		-s -f moved/share/vae-tools/batch.mk in.lat && cmp in.lat x.lat
 )
 check "the installed batch.mk makes the same codes" folder
 
@@ -77,11 +82,13 @@ int main(void)
 	if (vae_image_new(&image, &g, 0, &e))
 		return 1;
 	vae_image_free(image);
-	return vae_model_find(&model, "/no/such/model", &e) != VAE_EMODEL && vae_model_find(&model, "/no/such/model", &e) != VAE_EIO;
+	return vae_model_find(&model, "/no/such/model", &e) != VAE_EMODEL &&
+	       vae_model_find(&model, "/no/such/model", &e) != VAE_EIO;
 }
 END
 # flags PACKAGE: what pkg-config says for the tree that was moved
-flags() { PKG_CONFIG_PATH=$tmp/moved/lib/pkgconfig pkg-config --define-variable=prefix="$tmp/moved" --cflags --libs "$1"; }
+flags() { PKG_CONFIG_PATH=$tmp/moved/lib/pkgconfig pkg-config --define-variable=prefix="$tmp/moved" \
+	--cflags --libs "$1"; }
 export LD_LIBRARY_PATH=$tmp/moved/lib # which the loader would know, were it installed in earnest
 # user PACKAGE
 user() {
@@ -109,7 +116,8 @@ check "a program that trains compiles against vae-static.pc" user vae-static
 cmake_() (
 	rm -rf "$tmp/cmake" && mkdir "$tmp/cmake" && cd "$tmp/cmake" || return 1
 	printf '%s\n' 'cmake_minimum_required(VERSION 3.13)' 'project(user C CXX)' \
-		'find_package(vae 0.1 REQUIRED)' 'add_executable(user user.cpp)' "target_link_libraries(user $1)" >CMakeLists.txt
+		'find_package(vae 0.1 REQUIRED)' 'add_executable(user user.cpp)' "target_link_libraries(user $1)" \
+		>CMakeLists.txt
 	printf '#include <vae.h>\nint main() { return vae_colours(VAE_RGB) != 3; }\n' >user.cpp
 	cmake -DCMAKE_PREFIX_PATH="$tmp/moved" -DCMAKE_CXX_FLAGS="$sanitize" . && cmake --build . && ./user
 )
@@ -150,7 +158,8 @@ streams() {
 		! ./page -d <in.ppm 2>words && grep -q "^./page: codes: " words && ! ./page -d <page.lat >/dev/full'
 }
 check "the first program of vae(3) compiles, and does what the programs do" streams
-memory() { compiled 2 && installed ./page >"$tmp/says" && grep -qx '[0-9]* bytes, 160 x 120 pixels' "$tmp/says"; }
+memory() { compiled 2 && installed ./page >"$tmp/says" && grep -qx '[0-9]* bytes, 160 x 120 pixels' \
+	"$tmp/says"; }
 check "the second compresses in memory, and takes it back" memory
 
 # The Python module finds the library that was installed with it; the program of its page runs.
@@ -159,7 +168,8 @@ for name in python3 /usr/bin/python3; do
 	if $name -c 'import numpy' 2>/dev/null; then python=$name && break; fi
 done
 module() {
-	sed -n '/^import numpy$/,/^\.Ed/p' man/vae-python.3 | sed '/^\.Ed/d; s/\\e/\\/g; s/\\-/-/g' >"$tmp/page.py"
+	sed -n '/^import numpy$/,/^\.Ed/p' man/vae-python.3 |
+		sed '/^\.Ed/d; s/\\e/\\/g; s/\\-/-/g' >"$tmp/page.py"
 	LD_LIBRARY_PATH='' installed env PYTHONPATH="$tmp/moved/$python_folder" \
 		"$python" page.py >"$tmp/says" || return 1
 	cat "$tmp/says"
@@ -173,9 +183,12 @@ elif [ "$python" ]; then
 else
 	skip "the program of vae-python(3)" "no python3 with numpy"
 fi
-words() { sed -n '/^#include/,$p' lib/vae.h lib/vae_train.h | grep -v '^typedef' | grep -oE '\bvae_[a-z_]+\(' | tr -d '(' | sort -u; }
-none "vae(3) names each function of the public headers" "$(comm -23 <(words) <(grep -oE '^\.(It )?F[no] .*' man/vae.3 | grep -oE 'vae_[a-z_]+' | sort -u))"
-plusplus() { printf '#include "vae_train.h"\nint main() { return vae_colours(VAE_RGB) != 3; }\n' | c++ -x c++ -Wall -Wextra -Werror -fsyntax-only -Ilib -; }
+words() { sed -n '/^#include/,$p' lib/vae.h lib/vae_train.h | grep -v '^typedef' |
+	grep -oE '\bvae_[a-z_]+\(' | tr -d '(' | sort -u; }
+none "vae(3) names each function of the public headers" \
+	"$(comm -23 <(words) <(grep -oE '^\.(It )?F[no] .*' man/vae.3 | grep -oE 'vae_[a-z_]+' | sort -u))"
+plusplus() { printf '#include "vae_train.h"\nint main() { return vae_colours(VAE_RGB) != 3; }\n' |
+	c++ -x c++ -Wall -Wextra -Werror -fsyntax-only -Ilib -; }
 if command -v c++ >/dev/null; then
 	check "the public headers are C++ too" plusplus
 fi
@@ -186,32 +199,42 @@ kind() { check "file knows $1: $3" test "$(file -b -m "tools/vae.magic:/usr/shar
 # shellcheck disable=SC2016
 samples() (
 	cd / && env -i PATH="$tmp/moved/bin:/usr/bin:/bin" HOME="$tmp" bash -o pipefail -c '
-		cd "$1" && vae-enc in.ppm >in.latents && vae-enc -m "$2" in.ppm >hint.latents && vae-quant in.latents >in.lat &&
-		vae-quant --method zstd in.latents | zstd -dcq >planes.raw && zstd -qf in.ppm' samples "$tmp" "$tmp/moved/share/vae-tools/$newest"
+		cd "$1" && vae-enc in.ppm >in.latents && vae-enc -m "$2" in.ppm >hint.latents &&
+		vae-quant in.latents >in.lat &&
+		vae-quant --method zstd in.latents | zstd -dcq >planes.raw && zstd -qf in.ppm' samples "$tmp" \
+		"$tmp/moved/share/vae-tools/$newest"
 )
 if check "files of all kinds" samples; then
 	id=$(sed -n 's/^MODEL //p' "$tmp/in.latents" | head -n 1)
 	kind latents "$tmp/in.latents" "VAE latents, version 1, 70 x 50, model $id"
 	kind "latents with a hint" "$tmp/hint.latents" "VAE latents, version 1, 70 x 50, model $id"
 	kind codes "$tmp/in.lat" "VAE codes in a zstd frame, version 1, 70 x 50, entropy-coded, model $id"
-	kind "codes unpacked" "$tmp/planes.raw" "VAE codes without their zstd frame, version 1, 70 x 50, integer planes, model $id"
+	kind "codes unpacked" "$tmp/planes.raw" \
+		"VAE codes without their zstd frame, version 1, 70 x 50, integer planes, model $id"
 	kind "a model" "$newest" "VAE model, version 1, photo, model $id"
-	kind "other zstd frames as before" "$tmp/in.ppm.zst" "Zstandard compressed data (v0.8+), Dictionary ID: None"
+	kind "other zstd frames as before" "$tmp/in.ppm.zst" \
+		"Zstandard compressed data (v0.8+), Dictionary ID: None"
 fi
 version=$(sed -n 's/^.define VAE_VERSION "\(.*\)"/\1/p' lib/vae.h)
 check "vae.pc carries the version" grep -qx "Version: $version" "$tmp/moved/lib/pkgconfig/vae.pc"
-check "libvae.so is version $version" test "$(readlink -f "$tmp/moved/lib/libvae.so")" = "$(readlink -f "$tmp/moved")/lib/libvae.so.$version"
+check "libvae.so is version $version" test "$(readlink -f "$tmp/moved/lib/libvae.so")" = \
+	"$(readlink -f "$tmp/moved")/lib/libvae.so.$version"
 
 mv "$tmp/moved" "$tmp/stage$prefix"
 check "make uninstall" make_ uninstall DESTDIR="$tmp/stage" PREFIX="$prefix"
 check "uninstall leaves no file" test -z "$(find "$tmp/stage" ! -type d)"
-check "uninstall leaves no folder of its own" test ! -e "$tmp/stage$prefix/share/vae-tools" -a ! -e "$tmp/stage$prefix/lib/cmake/vae"
+check "uninstall leaves no folder of its own" test ! -e "$tmp/stage$prefix/share/vae-tools" \
+	-a ! -e "$tmp/stage$prefix/lib/cmake/vae"
 
 # A tree with other files in the same folders is unchanged afterwards.
 populate() (
-	cd "$1" && mkdir -p bin lib/{pkgconfig,cmake/vae2} include "$python_folder" share/{mime/packages,thumbnailers,man/man{1,3,5,7},vae-tools/models,bash-completion/completions} &&
-		for file in bin/vae-mine bin/convert lib/libvae2.a lib/pkgconfig/vae2.pc lib/libvae.so.2 lib/cmake/vae2/vae-config.cmake "$python_folder/vae2.py" include/vae2.h share/man/man1/vae-mine.1 share/man/man7/vaeother.7 \
-			share/vae-tools/mine.mk share/mime/packages/mine.xml share/thumbnailers/mine.thumbnailer share/vae-tools/models/mine.safetensors share/bash-completion/completions/vae-mine; do
+	cd "$1" && mkdir -p bin lib/{pkgconfig,cmake/vae2} include "$python_folder" \
+		share/{mime/packages,thumbnailers,man/man{1,3,5,7},vae-tools/models,bash-completion/completions} &&
+		for file in bin/vae-mine bin/convert lib/libvae2.a lib/pkgconfig/vae2.pc lib/libvae.so.2 \
+		lib/cmake/vae2/vae-config.cmake "$python_folder/vae2.py" include/vae2.h share/man/man1/vae-mine.1 \
+		share/man/man7/vaeother.7 \
+			share/vae-tools/mine.mk share/mime/packages/mine.xml share/thumbnailers/mine.thumbnailer \
+			share/vae-tools/models/mine.safetensors share/bash-completion/completions/vae-mine; do
 			echo mine >"$file"
 		done
 )
@@ -227,6 +250,7 @@ check "make uninstall where nothing is installed" make_ uninstall DESTDIR="$tmp/
 # Another prefix rebuilds only what contains it.
 make_ -n all PREFIX="$tmp/other" >"$tmp/plan" 2>&1
 cp "$B/prefix" "$tmp/prefix.seen"
-check "another PREFIX rebuilds find.o" grep -q -e "-DVAE_MODELS='\"$tmp/other/share/vae-tools/models\"'" "$tmp/plan"
+check "another PREFIX rebuilds find.o" grep -q -e "-DVAE_MODELS='\"$tmp/other/share/vae-tools/models\"'" \
+	"$tmp/plan"
 check "another PREFIX rebuilds no other object" test "$(grep -c -e ' -c lib/' "$tmp/plan")" -eq 1
 tap_done

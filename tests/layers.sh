@@ -49,7 +49,8 @@ shopt -s nullglob
 lib=(lib/*.[ch] lib/*/*.[ch])
 tools=(tools/*.[ch])
 
-none "lib/ holds public headers alone" "$(printf '%s\n' lib/*.[ch] | grep -vx -e lib/vae.h -e lib/vae_train.h)"
+none "lib/ holds public headers alone" \
+	"$(printf '%s\n' lib/*.[ch] | grep -vx -e lib/vae.h -e lib/vae_train.h)"
 none "lib/base sees base" "$(outside base "base")"
 none "lib/image sees base" "$(outside image "base image")"
 none "lib/stream sees base and image" "$(outside stream "base image stream")"
@@ -60,12 +61,15 @@ none "lib/nn sees kernel and base" "$(outside nn "base kernel nn")"
 none "lib/prior sees nn and below" "$(outside prior "base kernel nn prior")"
 none "lib/model sees prior, nn and below" "$(outside model "base kernel nn prior model")"
 none "lib/loss sees prior, nn, measure and below" "$(outside loss "base kernel measure nn prior loss")"
-none "lib/codec does not see train" "$(outside codec "base image stream exact kernel measure nn prior model loss codec")"
-none "lib/train does not see codec" "$(outside train "base image kernel measure nn prior loss stream model train")"
+none "lib/codec does not see train" \
+	"$(outside codec "base image stream exact kernel measure nn prior model loss codec")"
+none "lib/train does not see codec" \
+	"$(outside train "base image kernel measure nn prior loss stream model train")"
 none "no circle of modules includes itself" "$(circles)"
 none "no two folders of lib have files of one name" "$(find lib -name '*.c' -printf '%f\n' | sort | uniq -d)"
 none "includes in lib are written from lib/" \
-	"$(includes q "${lib[@]}" | while IFS=$'\t' read -r file header; do [ -e "lib/$header" ] || echo "$file includes $header"; done)"
+	"$(includes q "${lib[@]}" | while IFS=$'\t' read -r file header; do [ -e "lib/$header" ] ||
+	echo "$file includes $header"; done)"
 none "tools see the public headers and each other's alone" \
 	"$(includes q "${tools[@]}" | awk -F'\t' '$2 !~ /^vae(_train)?\.h$/ && $2 !~ /^[a-z_]+\.h$/')"
 
@@ -86,7 +90,8 @@ none "real numbers are printed by base/text.c alone, which knows locales" \
 
 # compiles STATEMENT: as the body of a function that includes base/memory.h
 compiles() {
-	printf '#include "base/memory.h"\nstruct q { double a[4]; };\nint f(struct vae_error *e);\nint f(struct vae_error *e) { struct q *p; void *v; (void)v; %s; }\n' "$1" |
+	printf \
+		'#include "base/memory.h"\nstruct q { double a[4]; };\nint f(struct vae_error *e);\nint f(struct vae_error *e) { struct q *p; void *v; (void)v; %s; }\n' "$1" |
 		${CC:-cc} -std=gnu17 -D_GNU_SOURCE -Ilib -fsyntax-only -x c -
 }
 refuses() { ! compiles "$1"; }
@@ -101,7 +106,8 @@ calls() { # pattern of symbols, then objects
 	local pattern=$1
 	shift
 	[ $# -gt 0 ] || return 0
-	nm -A -u "$@" 2>/dev/null | awk -v pattern="^($pattern)\$" '{ sub(/@.*/, "", $NF); if ($NF ~ pattern) print $1 " uses " $NF }'
+	nm -A -u "$@" 2>/dev/null | awk -v pattern="^($pattern)\$" \
+		'{ sub(/@.*/, "", $NF); if ($NF ~ pattern) print $1 " uses " $NF }'
 }
 defined() { # the functions of objects, as a pattern
 	nm --defined-only "$@" 2>/dev/null | awk 'NF == 3 && $2 == "T" { printf "%s%s", n++ ? "|" : "", $3 }'
@@ -111,12 +117,16 @@ if [ ${#objects[@]} -gt 0 ] && command -v nm >/dev/null; then
 	train=("$B"/obj/lib/train/*.o)
 	codec=("$B"/obj/lib/codec/*.o)
 	none "real numbers are read by base/text.c alone, which knows locales" \
-		"$(calls '(__isoc[0-9]*_)?(v?[sf]?scanf|strto(d|f|ld))|ato[fil]l?|setlocale|__ctype_b_loc' "${objects[@]}" | grep -v base/text.o)"
+		"$(calls '(__isoc[0-9]*_)?(v?[sf]?scanf|strto(d|f|ld))|ato[fil]l?|setlocale|__ctype_b_loc' \
+		"${objects[@]}" | grep -v base/text.o)"
 	none "no program enters a locale" "$(calls '(set|new|use)locale' "$B"/obj/tools/*.o)"
-	none "the library does not print" "$(calls 'printf|__printf_chk|puts|putchar|perror|stdout|stderr' "${objects[@]}")"
-	none "the library does not exit" "$(calls 'exit|_exit|quick_exit|abort|err|errx|__assert_fail' "${objects[@]}")"
+	none "the library does not print" \
+		"$(calls 'printf|__printf_chk|puts|putchar|perror|stdout|stderr' "${objects[@]}")"
+	none "the library does not exit" \
+		"$(calls 'exit|_exit|quick_exit|abort|err|errx|__assert_fail' "${objects[@]}")"
 	none "the library leaves signals and the environment alone" \
-		"$(calls 'signal|sig(action|procmask|altstack)|pthread_sigmask|raise|alarm|setitimer|(set|unset|put|clear)env' "${objects[@]}")"
+		"$(calls \
+		'signal|sig(action|procmask|altstack)|pthread_sigmask|raise|alarm|setitimer|(set|unset|put|clear)env' "${objects[@]}")"
 	none "train does not call the codec" "$(calls "$(defined "${codec[@]}")" "${train[@]}")"
 	none "the codec does not call train" "$(calls "$(defined "${train[@]}")" "${codec[@]}")"
 else
@@ -127,13 +137,16 @@ else
 fi
 
 # The functions that a header declares, and those that a shared library exports.
-declared() { ${CC:-cc} -E -P -x c "$1" | grep -v '^typedef' | grep -oE '\bvae_[a-z0-9_]+\(' | tr -d '(' | sort -u; }
+declared() { ${CC:-cc} -E -P -x c "$1" | grep -v '^typedef' | grep -oE '\bvae_[a-z0-9_]+\(' | tr -d '(' |
+	sort -u; }
 exported() { nm -D --defined-only "$1" | awk '$2 != "A" { sub(/@.*/, "", $NF); print $NF }' | sort; }
 if [ -e "$B/libvae.so" ] && command -v nm >/dev/null; then
 	check "vae.h declares functions" test "$(declared lib/vae.h | wc -l)" -gt 60
-	none "libvae.so exports what vae.h declares, and nothing else" "$(diff <(declared lib/vae.h) <(exported "$B/libvae.so"))"
+	none "libvae.so exports what vae.h declares, and nothing else" \
+		"$(diff <(declared lib/vae.h) <(exported "$B/libvae.so"))"
 	none "Debian's package knows these symbols" \
-		"$(diff <(sed -n 's/^ \(vae_[a-z0-9_]*\)@VAE_0 .*/\1/p' packaging/debian/libvae0.symbols | sort) <(exported "$B/libvae.so"))"
+		"$(diff <(sed -n 's/^ \(vae_[a-z0-9_]*\)@VAE_0 .*/\1/p' packaging/debian/libvae0.symbols | sort) \
+		<(exported "$B/libvae.so"))"
 	check "it is libvae.so.0" grep -q 'SONAME *libvae\.so\.0$' <(objdump -p "$B/libvae.so")
 else
 	skip "libvae.so exports what vae.h declares" "optional: a static build, or no nm"

@@ -13,7 +13,8 @@ for page in man/*.[1-8]; do
 done
 
 # SC2317: a function called through "$@" is not unreachable.
-for script in .ci/run tests/*.sh tests/*/*.sh bench/*.sh packaging/*.sh models/*.sh tools/*.sh tools/topnm tools/vae; do
+for script in .ci/run tests/*.sh tests/*/*.sh bench/*.sh packaging/*.sh models/*.sh tools/*.sh tools/topnm \
+	tools/vae; do
 	none "shellcheck $script" "$(shellcheck -x -e SC2317 "$script" 2>&1)"
 	none "executable $script" "$([ -x "$script" ] || echo 'it is not')"
 done
@@ -21,8 +22,9 @@ none "shellcheck tools/completion.bash" "$(shellcheck tools/completion.bash 2>&1
 none "shellcheck tools/metadata.subr" "$(shellcheck tools/metadata.subr 2>&1)"
 for script in tests/*/*.bats; do
 	none "executable $script" "$([ -x "$script" ] || echo 'it is not')"
-	none "no bare ! in $script, which stops bats only at the end of a test" "$(grep -nE '^[[:space:]]*! ' "$script" | grep -v '||')"
-	none "no grep -q behind a pipe in $script: what it leaves unread may kill the writer, which pipefail takes for a failure" \
+	none "no bare ! in $script, which stops bats only at the end of a test" \
+		"$(grep -nE '^[[:space:]]*! ' "$script" | grep -v '||')"
+	none "no grep -q behind a pipe in $script, whose writer it may kill, which pipefail takes for a failure" \
 		"$(grep -nE '\| *grep -[a-zA-Z]*q' "$script")"
 	none "no skip in setup_file of $script, which bats 1.8 takes for an error" \
 		"$(sed -n '/^setup_file() {/,/^}/p' "$script" | grep -nE '(skip "|needs_)')"
@@ -39,8 +41,10 @@ none "so have the Makefile, comments of scripts, and text of manuals and READMEs
 			length(l) > 110 && $0 ~ which { print FILENAME ":" FNR }' "${@:2}"
 	}
 	long . Makefile
-	long '^[ \t]*#' .ci/run models/Makefile tools/{topnm,vae,vae-train-torch} \
-		./*/*.{sh,awk,gp,mk} ./*/*/*.sh ./*/*/*.ba[ts]*
+	# A test's name and a string that begins a line may be longer: they would not be found again.
+	long "^[ \t]*[^@'\"\$ \t]" .ci/run models/Makefile tools/{topnm,vae-train-torch} \
+		./*/*.{sh,awk,mk} ./*/*/*.sh ./*/*/*/*.sh ./*/*/[!v]*.bats ./*/*/*.{bash,py} ./*/*.py
+	long '^[ \t]*#' ./*/*.gp tools/vae tests/cli/vae.bats
 	long '^[^.$]' man/*.[1-8]
 	long '^[^|> ]' README.md ./*/README.md ./*/*/README.md
 )"
@@ -53,11 +57,15 @@ fi
 
 # The long options of a help text; those that a manual lists as items (.It Fl o , Fl -output Ar
 # FILE); all that it mentions.
-help_options() { "$B/$1" --help 2>&1 | grep -oE -- '(^|[[:space:],[])--[a-z][a-z0-9-]*' | grep -oE -- '--.*' | sort -u; }
+help_options() {
+	"$B/$1" --help 2>&1 | grep -oE -- '(^|[[:space:],[])--[a-z][a-z0-9-]*' | grep -oE -- '--.*' | sort -u
+}
 item_options() { grep '^\.It .*Fl -' "$1" | grep -oE 'Fl -[a-z][a-z0-9-]*' | sed 's/^Fl -/--/' | sort -u; }
 # Those that a manual lists without a letter, and those of its synopsis.
 long_items() { grep '^\.It Fl -' "$1" | grep -oE 'Fl -[a-z][a-z0-9-]*' | sort -u; }
-synopsis_options() { sed -n '/^\.Sh SYNOPSIS/,/^\.Sh DESCRIPTION/p' "$1" | grep -oE 'Fl -[a-z][a-z0-9-]*' | sort -u; }
+synopsis_options() {
+	sed -n '/^\.Sh SYNOPSIS/,/^\.Sh DESCRIPTION/p' "$1" | grep -oE 'Fl -[a-z][a-z0-9-]*' | sort -u
+}
 
 for source in tools/vae-*.c tools/vae; do
 	program=$(basename "$source" .c)
@@ -66,10 +74,13 @@ for source in tools/vae-*.c tools/vae; do
 		none "$page and $B/$program" "one of them is missing"
 		continue
 	fi
-	none "$program: each option of --help is in the manual" "$(comm -23 <(help_options "$program") <(item_options "$page"))"
-	none "$program: each option of the manual is in --help" "$(comm -13 <(help_options "$program") <(item_options "$page"))"
+	none "$program: each option of --help is in the manual" \
+		"$(comm -23 <(help_options "$program") <(item_options "$page"))"
+	none "$program: each option of the manual is in --help" \
+		"$(comm -13 <(help_options "$program") <(item_options "$page"))"
 	[ "$program" = vae-train ] || # whose synopsis would be a page: it says "option ..."
-		none "$program: each option of the manual is in its synopsis" "$(comm -23 <(long_items "$page") <(synopsis_options "$page"))"
+		none "$program: each option of the manual is in its synopsis" \
+			"$(comm -23 <(long_items "$page") <(synopsis_options "$page"))"
 done
 
 tap_done

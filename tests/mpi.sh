@@ -24,7 +24,8 @@ for i in 1 2 3 4; do
 done >digits.pgm
 
 ranks() { mpirun --oversubscribe --bind-to none -np "$@"; }
-photo() { echo "$B/vae-train --init $root/tests/data/tiny.safetensors --batch 4 --patch 64 --seed 3 --quiet $*"; }
+photo() { echo \
+	"$B/vae-train --init $root/tests/data/tiny.safetensors --batch 4 --patch 64 --seed 3 --quiet $*"; }
 mlp() { echo "$B/vae-train --arch mlp --hidden1 16 --hidden2 8 --z 4 --batch 9 --seed 3 --quiet $*"; }
 
 # Validation after every step; a log has five digits.
@@ -37,7 +38,8 @@ same() {
 		{ step = $at["step"]; loss = $at["loss"] }
 		$at["set"] == "train" { sum[n] += loss * (step - seen[n]); seen[n] = step }
 		$at["set"] == "valid" && n == 1 { first[step] = loss }
-		$at["set"] == "valid" && n == 2 && step <= last { compared++; if (apart(loss, first[step]) > worst) worst = apart(loss, first[step]) }
+		$at["set"] == "valid" && n == 2 && step <= last { compared++;
+		if (apart(loss, first[step]) > worst) worst = apart(loss, first[step]) }
 		END {
 			if (seen[1] == last && apart(sum[1], sum[2]) / last > worst) worst = apart(sum[1], sum[2]) / last
 			printf "%d losses, at most %g apart\n", compared, worst
@@ -49,8 +51,10 @@ same() {
 
 for run in adam muon; do
 	options="--optimiser $run --steps 200 --valid valid.ppm $every photo.ppm"
-	check "$run: one process of two threads" $(photo -T 2 --checkpoint one.$run --log one.$run.tsv -o one.$run.m "$options")
-	check "$run: two ranks of one thread" ranks 2 $(photo -T 1 --checkpoint two.$run --log two.$run.tsv -o two.$run.m "$options")
+	check "$run: one process of two threads" \
+		$(photo -T 2 --checkpoint one.$run --log one.$run.tsv -o one.$run.m "$options")
+	check "$run: two ranks of one thread" ranks 2 \
+		$(photo -T 1 --checkpoint two.$run --log two.$run.tsv -o two.$run.m "$options")
 	check "$run: the same losses over 200 steps" same one.$run.tsv two.$run.tsv 200
 done
 # Another partition of the batch sums in another order: the runs diverge once a number is rounded
@@ -58,7 +62,8 @@ done
 options="--seed 4 --precision float32 --steps 40 --valid valid.ppm $every photo.ppm"
 check "one process of one thread" $(photo -T 1 --log single.tsv -o single.m --checkpoint single "$options")
 for ranks in 2 3; do
-	check "$ranks ranks share a batch of four" ranks $ranks $(photo -T 1 --log many.tsv -o many.m --checkpoint many "$options")
+	check "$ranks ranks share a batch of four" ranks $ranks \
+		$(photo -T 1 --log many.tsv -o many.m --checkpoint many "$options")
 	check "the same losses over 40 steps" same single.tsv many.tsv 40
 	rm many
 done
@@ -98,7 +103,8 @@ for rank in 1 0; do
 	check "without rank $rank the job fails" fails ends KILL
 	check "it says why" grep -Eq "rank $rank .*exited on signal 9" job.out
 	check "no model" test ! -e none.m
-	check "two ranks go on from its checkpoint" ranks 2 $(photo -T 1 --checkpoint ckpt --resume --minutes 0.02 -o again.m photo.ppm)
+	check "two ranks go on from its checkpoint" ranks 2 \
+		$(photo -T 1 --checkpoint ckpt --resume --minutes 0.02 -o again.m photo.ppm)
 	check "so does one process" $(photo -T 2 --checkpoint ckpt --resume --minutes 0.02 -o again.m photo.ppm)
 done
 for rank in 1 0; do
@@ -126,12 +132,18 @@ refused() {
 }
 pair() { mpirun --oversubscribe -np 1 $1 : -np 1 $2; }
 short="-T 1 --steps 3 -o none.m"
-check "an image that one rank lacks" refused 1 "vae-train: rank 1: none.ppm: No such file" pair "$(photo $short photo.ppm)" "$(photo $short none.ppm)"
-check "other images" refused 1 "rank 0: the pictures of 1 of 2 ranks are not those of rank 0" pair "$(photo $short photo.ppm)" "$(photo $short valid.ppm)"
-check "a checkpoint that cannot be written" refused 1 "rank 0: checkpoint nowhere/c: No such file" ranks 2 $(photo $short --checkpoint nowhere/c photo.ppm)
-check "a full disk under the log" refused 1 "rank 0: log /dev/full: No space left" ranks 2 $(photo $short --log /dev/full photo.ppm)
-check "standard input" refused 2 "rank 1: the ranks of an MPI job cannot read standard input" ranks 2 $(photo $short)
-check "more ranks than samples" refused 2 "batch 1 leaves some of 2 ranks without a sample" ranks 2 $(photo $short --batch 1 photo.ppm)
+check "an image that one rank lacks" refused 1 "vae-train: rank 1: none.ppm: No such file" pair \
+	"$(photo $short photo.ppm)" "$(photo $short none.ppm)"
+check "other images" refused 1 "rank 0: the pictures of 1 of 2 ranks are not those of rank 0" pair \
+	"$(photo $short photo.ppm)" "$(photo $short valid.ppm)"
+check "a checkpoint that cannot be written" refused 1 "rank 0: checkpoint nowhere/c: No such file" ranks 2 \
+	$(photo $short --checkpoint nowhere/c photo.ppm)
+check "a full disk under the log" refused 1 "rank 0: log /dev/full: No space left" ranks 2 \
+	$(photo $short --log /dev/full photo.ppm)
+check "standard input" refused 2 "rank 1: the ranks of an MPI job cannot read standard input" ranks 2 \
+	$(photo $short)
+check "more ranks than samples" refused 2 "batch 1 leaves some of 2 ranks without a sample" ranks 2 \
+	$(photo $short --batch 1 photo.ppm)
 check "a wrong option" refused 2 "Try 'vae-train --help'" ranks 2 $(photo $short --no-such photo.ppm)
 check "none of them wrote a model" test ! -e none.m
 if [ -x "$root/build/vae-train" ] && [[ $(ldd "$root/build/vae-train") != *libmpi* ]]; then

@@ -26,6 +26,7 @@ while read -r name number hash; do
 	done
 done <tests/data/golden/shapes.sums
 for model in tests/data/tiny.safetensors models/*.safetensors; do
-	check "$model has a hash" grep -q "^$(basename "$model" .safetensors) $shapes " tests/data/golden/shapes.sums
+	check "$model has a hash" grep -q "^$(basename "$model" .safetensors) $shapes " \
+		tests/data/golden/shapes.sums
 done
 tap_done

@@ -24,7 +24,8 @@ skipped() {
 		[ -f "$file" ] || continue
 		all=$(sed -nE 's/^1\.\.0 *# *[Ss][Kk][Ii][Pp]:? *//p' "$file")
 		[ -z "$all" ] || printf '%s\t%s\tall\n' "$all" "${file##*/}"
-		sed -nE 's/^ok .*# *[Ss][Kk][Ii][Pp]:? *//p' "$file" | sort | uniq -c | sed -E "s|^ *([0-9]+) (.*)|\2\t${file##*/}\t\1|"
+		sed -nE 's/^ok .*# *[Ss][Kk][Ii][Pp]:? *//p' "$file" | sort | uniq -c |
+			sed -E "s|^ *([0-9]+) (.*)|\2\t${file##*/}\t\1|"
 	done
 }
 lines() { awk -F'\t' '{ printf "  %s, %s of its tests: %s\n", $2, $3, $1 }'; }

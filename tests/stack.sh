@@ -20,8 +20,10 @@ done
 if ! grep -q -- -fstack-usage "$B/flags" || grep -qE -- '-fsanitize|-O0|-Og' "$B/flags"; then
 	skip "frames of $LIMIT bytes at most" "these are not the flags that programs are built with"
 else
-	none "all ${#usage[@]} objects say what stack they take" "$(for file in "${usage[@]}"; do [ -s "$file" ] || echo "no $file"; done)"
-	none "no function takes more than $LIMIT bytes of stack" "$(awk -F'\t' -v limit=$LIMIT '$2 > limit { print $1 ": " $2 " bytes" }' "${usage[@]}")"
+	none "all ${#usage[@]} objects say what stack they take" \
+		"$(for file in "${usage[@]}"; do [ -s "$file" ] || echo "no $file"; done)"
+	none "no function takes more than $LIMIT bytes of stack" \
+		"$(awk -F'\t' -v limit=$LIMIT '$2 > limit { print $1 ": " $2 " bytes" }' "${usage[@]}")"
 	none "none takes what no constant bounds" "$(awk -F'\t' '$3 == "dynamic" { print $1 }' "${usage[@]}")"
 fi
 tap_done

@@ -19,7 +19,8 @@ golden=tests/data/golden
 clean() {
 	local program=$1
 	shift
-	check "$program $*" valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite,possible \
+	check "$program $*" valgrind -q --error-exitcode=99 --leak-check=full \
+		--errors-for-leak-kinds=definite,possible \
 		"$B/$program" "$@"
 }
 
@@ -37,15 +38,18 @@ clean vae-dec -o "$work/y" "$work/back"
 clean vae-dec -o "$work/y" --crop 3,2,7,9 "$work/x.lat"
 clean vae-dec -o "$work/y" --reduce 4 "$work/x.lat"
 clean vae-dec -o "$work/y" -m mnist-1 --sample 2
-clean vae-stat -o "$work/report" --json "$work/x.lat" "$work/x.latents" tests/data/tiny.safetensors "$work/x.pam"
+clean vae-stat -o "$work/report" --json "$work/x.lat" "$work/x.latents" tests/data/tiny.safetensors \
+	"$work/x.pam"
 pbmmake -gray 4100 2 >"$work/wide.pbm" # wider than the pieces that rows are read in
 pamdepth 255 "$work/wide.pbm" | pnmtoplainpnm >"$work/wide.pgm"
 clean vae-stat -o "$work/report" "$work/wide.pbm" "$work/wide.pgm"
 clean vae-stat -o "$work/report" -r "$golden/rgb.ppm" "$golden/rgb.ppm"
 for steps in 1 3; do
-	clean vae-train --quiet --init tiny --steps $steps --patch 64 --batch 1 --checkpoint "$work/ckpt" --resume --valid "$work/square.ppm" \
+	clean vae-train --quiet --init tiny --steps $steps --patch 64 --batch 1 --checkpoint "$work/ckpt" \
+		--resume --valid "$work/square.ppm" \
 		-o "$work/m" "$work/square.ppm"
 done
-clean vae-train --quiet --arch "mlp width=16 height=16 hidden1=8 hidden2=8 z=2" --steps 3 --batch 2 --log "$work/log" -o "$work/m" \
+clean vae-train --quiet --arch "mlp width=16 height=16 hidden1=8 hidden2=8 z=2" --steps 3 --batch 2 \
+	--log "$work/log" -o "$work/m" \
 	"$work/grey.pgm"
 tap_done

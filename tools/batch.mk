@@ -51,7 +51,8 @@ ifeq ($(vae-batch-sh),)
 # makefile can be told.
 vae-self := $(shell printf '%s\n' $(call vae-quote,$(MAKEFILE_LIST)) | sed 's/^ *//')
 vae-alone := 1
-vae-batch-sh := $(shell f=$(call vae-quote,$(vae-self)); f="$${f%/*}/batch.sh"; [ ! -f "$$f" ] || printf %s "$$f")
+vae-batch-sh := $(shell f=$(call vae-quote,$(vae-self)); f="$${f%/*}/batch.sh"; \
+	[ ! -f "$$f" ] || printf %s "$$f")
 $(if $(vae-batch-sh),,$(error batch.mk: no batch.sh beside it, or a blank in the name of its folder))
 endif
 
@@ -62,11 +63,13 @@ endef
 # Letters of options that make was given: B s n.
 vae-letters = $(filter-out --%,$(firstword -$(MAKEFLAGS)))
 vae-set = $(1)=$(call vae-quote,$($(1)))
-vae-batch = $(foreach v,QUALITY MODEL FLAGS ENCFLAGS QUANTFLAGS DECFLAGS PICTURES BINDIR,$(call vae-set,VAE_$(v))) \
+vae-batch = $(foreach v,QUALITY MODEL FLAGS ENCFLAGS QUANTFLAGS DECFLAGS PICTURES BINDIR, \
+	$(call vae-set,VAE_$(v))) \
 	VAE_AGAIN=$(findstring B,$(vae-letters)) VAE_QUIET=$(findstring s,$(vae-letters)) \
 	VAE_MAKE=$(call vae-quote,$(MAKE)) sh $(call vae-quote,$(vae-batch-sh))
 # A newline in a name would end the line of the recipe, and what follows would be a command.
-vae-one-line = $(if $(findstring $(vae-newline),$@),@echo 'batch.mk: a name has more than one line: rename it' >&2; false,$(1))
+vae-one-line = $(if $(findstring $(vae-newline),$@), \
+	@echo 'batch.mk: a name has more than one line: rename it' >&2; false,$(1))
 vae-recursive = $(if $(findstring n,$(vae-letters)),,+)
 
 # Whether a file is up to date depends on more than times: batch.sh looks, each time.

@@ -86,7 +86,8 @@ finish() { record '?' '?' && mv -f "$scratch/result" "$target" && record "$setti
 # Programs of the suite, with the flags of the user, which are split at blanks.
 # shellcheck disable=SC2086
 {
-	vae_enc() { "${VAE_BINDIR}vae-enc" -q "$VAE_QUALITY" ${VAE_MODEL:+-m "$VAE_MODEL"} $VAE_FLAGS $VAE_ENCFLAGS "$@"; }
+	vae_enc() { "${VAE_BINDIR}vae-enc" -q "$VAE_QUALITY" ${VAE_MODEL:+-m "$VAE_MODEL"} $VAE_FLAGS \
+		$VAE_ENCFLAGS "$@"; }
 	vae_quant() { with_metadata "$scratch/m" "${VAE_BINDIR}vae-quant" $VAE_FLAGS $VAE_QUANTFLAGS; }
 	vae_stat() { "${VAE_BINDIR}vae-stat" $VAE_FLAGS --tsv "$@"; }
 	# Codes name their model, and -m would refuse all others: it is passed only for a model that is
@@ -292,7 +293,8 @@ tell_left_out() {
 		done <"$run/left_out"
 		[ "$n" -gt 0 ] || continue
 		[ "$n" -le 3 ] || text="$text, ..."
-		if [ "$programs" = - ]; then why="no converter is known"; else why="needs ${programs%% *}, Debian package $package"; fi
+		if [ "$programs" = - ]; then why="no converter is known"
+		else why="needs ${programs%% *}, Debian package $package"; fi
 		line "batch.mk: left out: $n $name ($why): $text" >&2
 	done <<-END
 		$formats
@@ -367,7 +369,8 @@ collect() {
 
 # Writes summary.tsv, if it changes, and prints its sums.
 tabulate() {
-	{ printf 'file\tpixels\tpicture_bytes\tbytes\tbpp\tpsnr_db\tquality\n' && cat "$run/rows"; } >"$run/table" || exit 1
+	{ printf 'file\tpixels\tpicture_bytes\tbytes\tbpp\tpsnr_db\tquality\n' &&
+		cat "$run/rows"; } >"$run/table" || exit 1
 	[ ! -d summary.tsv ] || fail "summary.tsv: is a folder"
 	cmp -s "$run/table" summary.tsv || mv -f "$run/table" summary.tsv || exit 1
 	: >"$run/made" && mv -f "$run/made" "$state/summary.tsv.made"
@@ -377,7 +380,8 @@ tabulate() {
 		{ psnr += $6; n++ }
 		END {
 			if (!NR) exit
-			printf "summary.tsv: %d picture%s, %d bytes, %.4f bpp", NR, NR == 1 ? "" : "s", bytes, 8 * bytes / pixels
+			printf "summary.tsv: %d picture%s, %d bytes, %.4f bpp",
+				NR, NR == 1 ? "" : "s", bytes, 8 * bytes / pixels
 			if (n) printf ", mean PSNR %.2f dB", psnr / n
 			if (exact) printf ", %d exact%s", exact, n ? " (not in the mean)" : ""
 			printf "\n"
@@ -387,7 +391,8 @@ tabulate() {
 run() {
 	read_formats
 	begin ./summary.tsv
-	find "$state" \( -name 'tmp.*' -o -name 'run.*' \) -type d -mtime +1 -prune -exec rm -rf {} + # of what was killed
+	find "$state" \( -name 'tmp.*' -o -name 'run.*' \) -type d -mtime +1 -prune -exec rm -rf {} + \
+		# of what was killed
 	open_scratch
 	run=$scratch
 	scan
@@ -398,13 +403,16 @@ run() {
 	if [ "$1" = summary ]; then
 		tabulate
 	else
-		awk -F '\t' '{ bytes += $2 } END { printf "codes: %d picture%s, %d bytes\n", NR, NR == 1 ? "" : "s", bytes }' "$run/rows"
+		awk -F '\t' '{ bytes += $2 } END {
+			printf "codes: %d picture%s, %d bytes\n", NR, NR == 1 ? "" : "s", bytes }' "$run/rows"
 	fi
 	tell_left_out
 	if [ -s "$run/refused" ]; then
 		failed=$(($(wc -l <"$run/refused") / 2))
 		line "batch.mk: $failed of $((failed + $(wc -l <"$run/rows"))) pictures did not work:" >&2
-		while IFS= read -r file && IFS= read -r reason; do printf '    %s: %s\n' "$file" "$reason"; done <"$run/refused" >&2
+		while IFS= read -r file && IFS= read -r reason; do
+			printf '    %s: %s\n' "$file" "$reason"
+		done <"$run/refused" >&2
 		exit 1
 	fi
 	[ "$count" -gt 0 ] || fail "no pictures here"

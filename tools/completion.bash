@@ -10,7 +10,8 @@ _vae_models() {
 	local -a folders
 	prefix=$(dirname -- "$(dirname -- "$(readlink -f -- "$(type -P -- "$1")")")")
 	IFS=: read -ra folders <<<"$VAE_MODEL_PATH"
-	folders+=("${XDG_DATA_HOME:-$HOME/.local/share}/vae-tools/models" "$prefix"/{models,share/vae-tools/models})
+	folders+=("${XDG_DATA_HOME:-$HOME/.local/share}/vae-tools/models" \
+		"$prefix"/{models,share/vae-tools/models})
 	for folder in "${folders[@]}"; do
 		for model in "$folder"/*.safetensors; do
 			model=${model##*/} model=${model%.safetensors}

@@ -41,11 +41,13 @@ match() { # encoder, its file
 bytes=$(size "$out/photo.lat")
 cp "$photo" "$out/photo.png"
 pngtopnm "$photo" >"$out/photo.ppm"
-pixels=$(pnmfile "$out/photo.ppm" | awk '{ for (i = 1; i < NF; i++) if ($i == "by") print $(i - 1) * $(i + 1) }')
+pixels=$(pnmfile "$out/photo.ppm" |
+	awk '{ for (i = 1; i < NF; i++) if ($i == "by") print $(i - 1) * $(i + 1) }')
 printf '\nThe others at the nearest size that is not smaller:\n'
 match jpeg "$out/photo.jpg"
 jpeg_quality=$found
-printf '\n$ cjpeg -optimize -progressive -quality %s %s > %s\n' "$jpeg_quality" "$out/photo.ppm" "$out/photo.jpg"
+printf '\n$ cjpeg -optimize -progressive -quality %s %s > %s\n' "$jpeg_quality" "$out/photo.ppm" \
+	"$out/photo.jpg"
 match webp "$out/photo.webp"
 webp_quality=$found
 printf '$ cwebp -m 6 -q %s %s -o %s\n' "$webp_quality" "$out/photo.png" "$out/photo.webp"
@@ -63,7 +65,8 @@ measure() { # file, column
 		$f == file { print $n; exit }' "$out/measures.tsv"
 }
 row() { # name, coded file, decoded file
-	printf '%-24s %9d %8.4f %9.2f %9.4f\n' "$1" "$(size "$2")" "$(awk -v b="$(size "$2")" -v p="$pixels" 'BEGIN { print 8 * b / p }')" \
+	printf '%-24s %9d %8.4f %9.2f %9.4f\n' "$1" "$(size "$2")" \
+		"$(awk -v b="$(size "$2")" -v p="$pixels" 'BEGIN { print 8 * b / p }')" \
 		"$(measure "$3" psnr_db)" "$(measure "$3" ms_ssim)"
 }
 printf '\n%-24s %9s %8s %9s %9s\n' '' bytes bpp 'PSNR/dB' MS-SSIM
@@ -73,7 +76,8 @@ row "cjpeg -quality $jpeg_quality" "$out/photo.jpg" "$out/jpeg.ppm"
 
 # A part of each, twice as large: the photograph and vae-tools above, WebP and JPEG below.
 for codec in photo vae webp jpeg; do
-	pamcut -left 160 -top 80 -width 256 -height 192 -pad "$out/$codec.ppm" 2>/dev/null | pamenlarge 2 >"$out/part.$codec.ppm"
+	pamcut -left 160 -top 80 -width 256 -height 192 -pad "$out/$codec.ppm" 2>/dev/null |
+		pamenlarge 2 >"$out/part.$codec.ppm"
 done
 pnmcat -lr "$out/part.photo.ppm" "$out/part.vae.ppm" >"$out/above.ppm"
 pnmcat -lr "$out/part.webp.ppm" "$out/part.jpeg.ppm" >"$out/below.ppm"

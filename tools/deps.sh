@@ -20,7 +20,8 @@ fi
 has_package() { pkg-config --exists "$1" 2>/dev/null; }
 has_header() { printf '#include <%s>\n' "$1" | $CC -fopenmp -E - >/dev/null 2>&1; }
 has_numpy() { python3 -c 'import numpy' 2>/dev/null || /usr/bin/python3 -c 'import numpy' 2>/dev/null; }
-has_bats_library() { [ -e "/usr/lib/bats/$1/load.bash" ] || [ -e "${BATS_LIB_PATH:-/usr/lib/bats}/$1/load.bash" ]; }
+has_bats_library() { [ -e "/usr/lib/bats/$1/load.bash" ] ||
+	[ -e "${BATS_LIB_PATH:-/usr/lib/bats}/$1/load.bash" ]; }
 
 # clang's OpenMP is a package of the compiler's version: clang-16 needs libomp-16-dev.
 openmp_package() {
@@ -86,7 +87,8 @@ if [ "${DEPS-}" = no ]; then
 	exit 0
 fi
 if ! command -v apt-get >/dev/null; then
-	printf 'missing, and there is no apt-get to install it (these are the names in Debian): %s\n' "$packages" >&2
+	printf 'missing, and there is no apt-get to install it (these are the names in Debian): %s\n' \
+		"$packages" >&2
 	exit 1
 fi
 as_root=
@@ -97,7 +99,8 @@ if [ "$(id -u)" -ne 0 ]; then
 	fi
 	as_root=sudo
 fi
-printf 'These Debian packages are missing: %s\nThey are installed now: %s (DEPS=no leaves the system as it is)\n' "$packages" \
+printf 'These Debian packages are missing: %s\n' "$packages"
+printf 'They are installed now: %s (DEPS=no leaves the system as it is)\n' \
 	"${as_root:+$as_root }apt-get install $packages"
 if [ -z "${DEPS-}" ] && [ -t 0 ] && [ -t 1 ]; then
 	printf 'Go on? [Y/n] '

@@ -29,8 +29,10 @@ files() { cut -f 1 summary.tsv | tail -n +2 | xargs; }
 
 # Names that a shell, make, awk, sed or a converter could take for something else.
 # shellcheck disable=SC2016
-hostile=('x`{touch,pwned}`' 'x`touch pwned`' 'a&touch pwned&' '$(touch pwned)' '$$(shell touch pwned)' ';touch pwned;' '|touch pwned'
-	"o'brien" "'; touch pwned; '" 'img(1)' '-q' '--help' '-' 'a b' ' lead' 'trail ' '"dq"' 'a=b' 'SHELL=' '%' '#h' 'a:b' 'back\slash\'
+hostile=('x`{touch,pwned}`' 'x`touch pwned`' 'a&touch pwned&' '$(touch pwned)' '$$(shell touch pwned)' \
+	';touch pwned;' '|touch pwned'
+	"o'brien" "'; touch pwned; '" 'img(1)' '-q' '--help' '-' 'a b' ' lead' 'trail ' '"dq"' 'a=b' 'SHELL=' \
+		'%' '#h' 'a:b' 'back\slash\'
 	'\n' '*' '?' '[a-z]' $'tab\t' '~' 'é' $'\377' $'esc\033[2J' '{a,b}' '!x' '@file' '>pwned' 'msl:x' $'cr\r')
 
 @test "codes from every kind of picture, and pictures from codes" {
@@ -70,13 +72,15 @@ hostile=('x`{touch,pwned}`' 'x`touch pwned`' 'a&touch pwned&' '$(touch pwned)' '
 	djpeg -pnm c.jpg | vae-enc | vae-quant | cmp - c.lat
 	# without exiftool it is said, once
 	mkdir bin
-	for program in awk basename cat chmod cmp cut date dirname find grep head jpegtopnm ln make mkdir mktemp mv od pamfile rm sed sh \
+	for program in awk basename cat chmod cmp cut date dirname find grep head jpegtopnm ln make mkdir mktemp \
+		mv od pamfile rm sed sh \
 		sort tail touch tr uniq wc; do
 		ln -s "$(command -v $program)" bin
 	done
 	run --separate-stderr -0 env PATH="$PWD/bin" VAE_BINDIR="$B/" make -s -B -f "$ROOT/tools/batch.mk" codes
 	# shellcheck disable=SC2154 # stderr is bats' own
-	assert_equal "$stderr" "batch.mk: colour profiles, Exif and XMP stay behind: there is no exiftool (Debian package libimage-exiftool-perl)"
+	assert_equal "$stderr" \
+		"batch.mk: colour profiles, Exif and XMP stay behind: there is no exiftool (Debian package libimage-exiftool-perl)"
 	vae-enc a.ppm | vae-quant | cmp - a.lat
 }
 
@@ -95,7 +99,8 @@ hostile=('x`{touch,pwned}`' 'x`touch pwned`' 'a&touch pwned&' '$(touch pwned)' '
 @test "variables: quality, model, flags, folder of the programs" {
 	cp "$X/a.ppm" .
 	vae-enc -q 12 -m "$DATA/tiny.safetensors" a.ppm | vae-quant --method zstd >wanted
-	env -u VAE_MODEL -u VAE_MODEL_PATH make -s -f "$ROOT/tools/batch.mk" VAE_QUALITY=12 VAE_MODEL="$DATA/tiny.safetensors" \
+	env -u VAE_MODEL -u VAE_MODEL_PATH make -s -f "$ROOT/tools/batch.mk" VAE_QUALITY=12 \
+		VAE_MODEL="$DATA/tiny.safetensors" \
 		VAE_QUANTFLAGS='--method zstd' VAE_BINDIR="$B/" a.lat
 	cmp a.lat wanted
 	run -2 batch -s VAE_BINDIR=/nowhere/ a.lat
@@ -105,7 +110,8 @@ hostile=('x`{touch,pwned}`' 'x`touch pwned`' 'a&touch pwned&' '$(touch pwned)' '
 @test "in a makefile of one's own, which keeps its first goal, its help and its clean" {
 	cp "$X/a.ppm" "$X/b.png" .
 	# shellcheck disable=SC2016
-	printf 'VAE_QUALITY = 30\ninclude %s\nall: a.lat $(patsubst %%.png,%%.lat,$(wildcard *.png))\nhelp clean:; @echo mine\n' \
+	printf \
+		'VAE_QUALITY = 30\ninclude %s\nall: a.lat $(patsubst %%.png,%%.lat,$(wildcard *.png))\nhelp clean:; @echo mine\n' \
 		"$ROOT/tools/batch.mk" >Makefile
 	make -s
 	vae-enc -q 30 a.ppm | vae-quant | cmp - a.lat
@@ -136,7 +142,8 @@ hostile=('x`{touch,pwned}`' 'x`touch pwned`' 'a&touch pwned&' '$(touch pwned)' '
 	cp "$X/a.ppm" .
 	cp "$DATA/tiny.safetensors" mine.safetensors
 	batch -s a.lat
-	for change in VAE_QUALITY=30 VAE_QUANTFLAGS=--effort=0 VAE_ENCFLAGS=--band=16 VAE_MODEL=./mine.safetensors; do
+	for change in VAE_QUALITY=30 VAE_QUANTFLAGS=--effort=0 VAE_ENCFLAGS=--band=16 \
+		VAE_MODEL=./mine.safetensors; do
 		assert_equal "$(batch "$change" a.lat)" "a.ppm -> a.lat"
 		assert_equal "$(batch "$change" VAE_FLAGS=-T1 a.lat)" "a.lat is up to date"
 	done
@@ -169,7 +176,8 @@ hostile=('x`{touch,pwned}`' 'x`touch pwned`' 'a&touch pwned&' '$(touch pwned)' '
 	batch -s b.png.lat b.JPG.dec.ppm
 	batch -j2 summary >log
 	assert_equal "$(files)" "a.ppm a.ppm.png b.JPG b.png"
-	only a.ppm a.lat a.ppm.png a.ppm.png.lat b.png b.png.lat b.JPG b.JPG.lat b.JPG.dec.ppm summary.tsv log .vae-batch
+	only a.ppm a.lat a.ppm.png a.ppm.png.lat b.png b.png.lat b.JPG b.JPG.lat b.JPG.dec.ppm summary.tsv log \
+		.vae-batch
 	cmp a.lat b.png.lat
 	djpeg -pnm b.JPG | vae-enc | vae-quant | cmp - b.JPG.lat
 }
@@ -205,7 +213,8 @@ hostile=('x`{touch,pwned}`' 'x`touch pwned`' 'a&touch pwned&' '$(touch pwned)' '
 	assert_equal "$(find . -name 'pwned*')" ""
 	batch -s clean
 	assert_equal "$(find . -name '*.lat' -o -name '*.tsv' -o -name '*.dec.ppm' -o -name '.vae*')" ""
-	assert_equal "$(find . -name '*.ppm' | grep -c .)" "$((${#hostile[@]} + 3))" # of which one has three lines
+	assert_equal "$(find . -name '*.ppm' | grep -c .)" "$((${#hostile[@]} + 3))" \
+		# of which one has three lines
 }
 
 @test "a folder with a blank, for batch.mk and for the pictures" {
@@ -224,10 +233,12 @@ hostile=('x`{touch,pwned}`' 'x`touch pwned`' 'a&touch pwned&' '$(touch pwned)' '
 	batch -j3 VAE_FLAGS=-T1 a.dec.png summary >log
 	grep -q '^summary.tsv: 7 pictures, ' log
 	grep -qx '7 of 7: two.pnm: [0-9]* bytes, [0-9.]* dB' log
-	assert_equal "$(head -n 1 summary.tsv | tr '\t' ' ')" "file pixels picture_bytes bytes bpp psnr_db quality"
+	assert_equal "$(head -n 1 summary.tsv | tr '\t' ' ')" \
+		"file pixels picture_bytes bytes bpp psnr_db quality"
 	assert_equal "$(files)" "a.ppm b.png c.jpg d.pgm e.pbm f.pam two.pnm"
 	assert_equal "$(awk '$1 == "a.ppm" { print $2, $3, $4, $5, $7 }' summary.tsv)" \
-		"1920 $(size a.ppm) $(size a.lat) $(awk -v n="$(size a.lat)" 'BEGIN { printf "%.4f", 8 * n / 1920 }') 55"
+		"1920 $(size a.ppm) $(size a.lat) $(awk -v n="$(size a.lat)" \
+		'BEGIN { printf "%.4f", 8 * n / 1920 }') 55"
 	vae-dec a.lat >a.out
 	assert_equal "$(cell a.ppm psnr_db)" "$(printf %.2f "$(psnr a.out a.ppm)")"
 	assert_equal "$(cell two.pnm pixels) $(cell two.pnm psnr_db)" "3840 $(cell a.ppm psnr_db)"
@@ -305,7 +316,8 @@ hostile=('x`{touch,pwned}`' 'x`touch pwned`' 'a&touch pwned&' '$(touch pwned)' '
 	cp -r /usr/lib/locale/C.[uU]*8 locales/comma.utf8
 	perl -0777 -i -pe 's/\./,/' locales/comma.utf8/LC_NUMERIC
 	export LOCPATH=$PWD/locales
-	assert_equal "$(LC_ALL=comma.utf8 perl -MPOSIX -e 'setlocale(LC_ALL, ""); print localeconv()->{decimal_point}')" ,
+	assert_equal \
+		"$(LC_ALL=comma.utf8 perl -MPOSIX -e 'setlocale(LC_ALL, ""); print localeconv()->{decimal_point}')" ,
 	cp "$X/a.ppm" "$X/b.png" .
 	LC_ALL=comma.utf8 batch -s summary >comma
 	mv summary.tsv comma.tsv
@@ -396,7 +408,8 @@ stopped() {
 	cp "$X"/[bc].* "$X/a.ppm" .
 	cp b.png "i i.png"
 	cp b.png j.png
-	sed -n '/^#!\/bin\/bash/,/^\.Ed/p' "$ROOT/man/vae.7" | sed '/^\.Ed/d; s/\\e/\\/g' | sed "s,/usr/local/share/vae-tools,$ROOT/tools," >job
+	sed -n '/^#!\/bin\/bash/,/^\.Ed/p' "$ROOT/man/vae.7" | sed '/^\.Ed/d; s/\\e/\\/g' |
+		sed "s,/usr/local/share/vae-tools,$ROOT/tools," >job
 	grep -q '^#SBATCH' job
 	for i in 0 1 2; do
 		SLURM_CPUS_PER_TASK=2 SLURM_ARRAY_TASK_COUNT=3 SLURM_ARRAY_TASK_ID=$i bash job >log.$i

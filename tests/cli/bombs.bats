@@ -39,7 +39,8 @@ sealed() {
 
 # changed OFFSET TEMPLATE VALUE ...: the content of good codes with numbers of its header changed
 changed() {
-	perl -0777 -e 'open F, "<:raw", shift or die; my $s = <F>; while (@ARGV) { my ($at, $t, $v) = splice @ARGV, 0, 3; my $n = pack $t, $v;
+	perl -0777 -e 'open F, "<:raw", shift or die; my $s = <F>; while (@ARGV) {
+		my ($at, $t, $v) = splice @ARGV, 0, 3; my $n = pack $t, $v;
 		substr($s, $at, length $n) = $n } binmode STDOUT; print $s' "$X/x.content" "$@"
 }
 
@@ -58,8 +59,10 @@ changed() {
 
 @test "pictures" {
 	local text
-	for text in 'P6\n99999999 99999999\n255\n' 'P6\n2147483647 2147483647\n65535\n' 'P5\n2147483647 1\n255\n' 'P4\n1 2147483647\n' 'P1\n65536 65536\n' \
-		'P3\n16385 16384\n255\n' 'P7\nWIDTH 2147483647\nHEIGHT 2147483647\nDEPTH 4\nMAXVAL 65535\nTUPLTYPE RGB_ALPHA\nENDHDR\n'; do
+	for text in 'P6\n99999999 99999999\n255\n' 'P6\n2147483647 2147483647\n65535\n' \
+		'P5\n2147483647 1\n255\n' 'P4\n1 2147483647\n' 'P1\n65536 65536\n' \
+		'P3\n16385 16384\n255\n' \
+		'P7\nWIDTH 2147483647\nHEIGHT 2147483647\nDEPTH 4\nMAXVAL 65535\nTUPLTYPE RGB_ALPHA\nENDHDR\n'; do
 		{ printf '%b' "$text"; head -c 100 "$X/x.ppm"; } >image
 		bomb "image: *exceeds the limit" vae-enc -T 1 -o out image
 		bomb "image: *exceeds the limit" vae-stat image
@@ -74,7 +77,8 @@ changed() {
 
 @test "latents" {
 	local edit
-	for edit in 's/WIDTH 40/WIDTH 2147483647/; s/HEIGHT 24/HEIGHT 2147483647/; s/ROWS 2/ROWS 134217728/; s/COLUMNS 3/COLUMNS 134217728/' \
+	for edit in \
+		's/WIDTH 40/WIDTH 2147483647/; s/HEIGHT 24/HEIGHT 2147483647/; s/ROWS 2/ROWS 134217728/; s/COLUMNS 3/COLUMNS 134217728/' \
 		's/WIDTH 40/WIDTH 1/; s/HEIGHT 24/HEIGHT 268435456/; s/ROWS 2/ROWS 16777216/; s/COLUMNS 3/COLUMNS 1/; s/CHANNELS 16/CHANNELS 1024/' \
 		's/WIDTH 40/WIDTH 16400/; s/HEIGHT 24/HEIGHT 16400/; s/ROWS 2/ROWS 1025/; s/COLUMNS 3/COLUMNS 1025/'; do
 		perl -0777 -pe "$edit" "$X/x.latents" >hostile
@@ -88,7 +92,8 @@ changed() {
 	changed 16 V 40 | sealed >good.lat # nothing changed: the seal is good
 	vae-dec good.lat | cmp - <(vae-dec "$X/x.lat")
 	local change
-	for change in "16 V 2147483647 20 V 2147483647" "16 V 99999999 20 V 99999999" "16 V 1 20 V 2147483647" "16 V 16385 20 V 16384" \
+	for change in "16 V 2147483647 20 V 2147483647" "16 V 99999999 20 V 99999999" "16 V 1 20 V 2147483647" \
+		"16 V 16385 20 V 16384" \
 		"16 V 1 20 V 268435456 28 v 1024" "16 V 2147483647 20 V 1 7 C 31"; do
 		# shellcheck disable=SC2086 # numbers
 		changed $change | sealed >hostile.lat
@@ -131,29 +136,35 @@ changed() {
 	{ cat "$X/x.content"; head -c 1000000000 /dev/zero; } | zstd -q >hostile.lat
 	bomb "hostile.lat: *" vae-dec -T 1 -o out hostile.lat
 	# a slice of the greatest length, nothing but zeros, of a picture that could have it
-	{ changed 16 V 16384 20 V 16384 28 v 1024 | head -c 34; printf '\0\0\0\x01\0\0\0\0'; head -c 20000000 /dev/zero; } | sealed >hostile.lat
+	{ changed 16 V 16384 20 V 16384 28 v 1024 | head -c 34; printf '\0\0\0\x01\0\0\0\0'
+	head -c 20000000 /dev/zero; } | sealed >hostile.lat
 	bomb "hostile.lat: *" vae-quant -T 1 -t hostile.lat
 }
 
 # model [BYTES]: a model file with the header on stdin and so many bytes of tensors
-model() { perl -0777 -e 'binmode STDOUT; $j = <STDIN>; print pack("Q<", length $j), $j, "\0" x ($ARGV[0] // 0)' "$@" >hostile.safetensors; }
+model() { perl -0777 -e 'binmode STDOUT; $j = <STDIN>;
+	print pack("Q<", length $j), $j, "\0" x ($ARGV[0] // 0)' "$@" >hostile.safetensors; }
 
 @test "models" {
-	local wide='photo enc=1024 enc_blocks=8 y=768 hyper=1024 z=512 steps=2 ctx=1024 ctx_blocks=8 dec=1024 dec_blocks=8 grid=256 grid_layers=8 knots=64 lambda=0.0008:0.2'
+	local wide='photo enc=1024 enc_blocks=8 y=768 hyper=1024 z=512 steps=2 ctx=1024 ctx_blocks=8 dec=1024'
+	wide+=' dec_blocks=8 grid=256 grid_layers=8 knots=64 lambda=0.0008:0.2'
 	local dense='mlp width=256 height=256 hidden1=4096 hidden2=4096 z=1024 knots=64'
 	local arch head
 	for arch in "$wide" "$dense"; do
-		head="\"__metadata__\":{\"format_version\":\"1\",\"architecture\":\"$arch\",\"id\":\"0123456789abcdef\"}"
+		head='"__metadata__":{"format_version":"1","architecture":"'$arch'","id":"0123456789abcdef"}'
 		model <<<"{$head}"
 		bomb "hostile.safetensors: " vae-enc -T 1 -m ./hostile.safetensors -o out "$X/x.ppm"
 		bomb "hostile.safetensors: " vae-dec -T 1 -m ./hostile.safetensors -o out "$X/x.lat"
 		bomb "hostile.safetensors: " vae-train -T 1 --init ./hostile.safetensors --steps 1 -o out "$X/x.ppm"
 		bomb "hostile.safetensors: " vae-stat -T 1 hostile.safetensors
-		model 1000 <<<"{$head,\"enc.patch.weight\":{\"dtype\":\"F16\",\"shape\":[768,1024],\"data_offsets\":[0,1572864]}}"
+		model 1000 \
+			<<<"{$head"',"enc.patch.weight":{"dtype":"F16","shape":[768,1024],"data_offsets":[0,1572864]}}'
 		bomb "hostile.safetensors: " vae-enc -T 1 -m ./hostile.safetensors -o out "$X/x.ppm"
 	done
 	# a good architecture, and tensors that claim more than there is
-	perl -0777 -ne 'my $json = substr $_, 8, unpack "Q<", $_; $json =~ s/("prior.scales.cumulative":\{"dtype":"U16","shape":\[)\d+/${1}9223372036854775807/ or die; print $json' \
+	perl -0777 -ne 'my $json = substr $_, 8, unpack "Q<", $_;
+		$json =~ s/("prior.scales.cumulative":\{"dtype":"U16","shape":\[)\d+/${1}9223372036854775807/ or die;
+		print $json' \
 		"$DATA/tiny.safetensors" | model
 	bomb "hostile.safetensors: " vae-enc -T 1 -m ./hostile.safetensors -o out "$X/x.ppm"
 	# JSON as deep as it is long, and a header as long as may be
@@ -161,7 +172,8 @@ model() { perl -0777 -e 'binmode STDOUT; $j = <STDIN>; print pack("Q<", length $
 	bomb "hostile.safetensors: " vae-enc -T 1 -m ./hostile.safetensors -o out "$X/x.ppm"
 	local part
 	for part in '{}' '[]' '0' '{"":[]}'; do
-		PART=$part perl -e 'print "{\"__metadata__\":[", join(",", ($ENV{PART}) x (262000 / (1 + length $ENV{PART}))), "]}"' | model
+		PART=$part perl -e \
+			'print "{\"__metadata__\":[", join(",", ($ENV{PART}) x (262000 / (1 + length $ENV{PART}))), "]}"' | model
 		bomb "hostile.safetensors: *no __metadata__" vae-enc -T 1 -m ./hostile.safetensors -o out "$X/x.ppm"
 		bomb "hostile.safetensors: *no __metadata__" vae-stat -T 1 hostile.safetensors
 	done

@@ -15,9 +15,12 @@ setup_file() {
 	vae-quant a.latents >a.lat
 	zstd -dcq <x.lat >x.content
 	cp "$DATA/tiny.safetensors" good.safetensors
-	vae-train --arch "photo enc=16 enc_blocks=1 y=16 hyper=16 ctx=16 z=4 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=3" \
+	vae-train \
+		--arch \
+		"photo enc=16 enc_blocks=1 y=16 hyper=16 ctx=16 z=4 dec=16 dec_blocks=1 grid=48 grid_layers=1 knots=3" \
 		--steps 1 --patch 64 --batch 1 --seed 5 --quiet -o other.safetensors <(photo 64 64)
-	vae-train --arch "mlp hidden1=8 hidden2=8 z=2" --steps 1 --batch 2 --quiet -o mlp.safetensors <(photo 28 28 | ppmtopgm)
+	vae-train --arch "mlp hidden1=8 hidden2=8 z=2" --steps 1 --batch 2 --quiet -o mlp.safetensors \
+		<(photo 28 28 | ppmtopgm)
 	export X=$BATS_FILE_TMPDIR
 }
 
@@ -68,17 +71,23 @@ pretends() {
 
 @test "hostile image headers" {
 	local text
-	for text in 'P6\n99999999 99999999\n255\n' 'P6\n2147483647 1\n255\n' 'P6\n1 2147483647\n255\n' 'P6\n2147483648 1\n255\n' 'P6\n-1 -1\n255\n' \
-		'P6\n0 5\n255\n' 'P6\n5 0\n255\n' 'P6\n5 5\n0\n' 'P6\n5 5\n65536\n' 'P6\n5 5\n99999999999999999999\n' 'P6\n5\n' 'P6 x 5 255\n' \
-		'P4\n99999999 99999999\n' 'P1\n99999 99999\n' 'P3\n5 5\n255\nred green\n' 'P2\n5 5\n255\n256 1\n' 'P8\n5 5\n255\n' 'P' 'Q6\n5 5\n255\n' \
+	for text in 'P6\n99999999 99999999\n255\n' 'P6\n2147483647 1\n255\n' 'P6\n1 2147483647\n255\n' \
+		'P6\n2147483648 1\n255\n' 'P6\n-1 -1\n255\n' \
+		'P6\n0 5\n255\n' 'P6\n5 0\n255\n' 'P6\n5 5\n0\n' 'P6\n5 5\n65536\n' \
+		'P6\n5 5\n99999999999999999999\n' 'P6\n5\n' 'P6 x 5 255\n' \
+		'P4\n99999999 99999999\n' 'P1\n99999 99999\n' 'P3\n5 5\n255\nred green\n' 'P2\n5 5\n255\n256 1\n' \
+		'P8\n5 5\n255\n' 'P' 'Q6\n5 5\n255\n' \
 		'P6\n16384 16384\n65535\n' 'P5\n65536 4096\n255\n'; do
 		pretends "$text"
 		refused "hostile: " vae-enc -T 1 -o out hostile
 		refused "hostile: " vae-stat hostile
 	done
-	for text in 'WIDTH 99999999\nHEIGHT 99999999\nDEPTH 3\nMAXVAL 255\nTUPLTYPE RGB' 'WIDTH 5\nHEIGHT 5\nDEPTH 99999999\nMAXVAL 255\nTUPLTYPE RGB' \
-		'WIDTH 5\nHEIGHT 5\nDEPTH 3\nMAXVAL 65536\nTUPLTYPE RGB' 'WIDTH 0\nHEIGHT 5\nDEPTH 3\nMAXVAL 255\nTUPLTYPE RGB' 'HEIGHT 5\nDEPTH 3\nMAXVAL 255' \
-		'WIDTH 5\nHEIGHT 5\nDEPTH 1\nMAXVAL 2\nTUPLTYPE BLACKANDWHITE' 'WIDTH x\nHEIGHT 5\nDEPTH 3\nMAXVAL 255' 'NONSENSE 5'; do
+	for text in 'WIDTH 99999999\nHEIGHT 99999999\nDEPTH 3\nMAXVAL 255\nTUPLTYPE RGB' \
+		'WIDTH 5\nHEIGHT 5\nDEPTH 99999999\nMAXVAL 255\nTUPLTYPE RGB' \
+		'WIDTH 5\nHEIGHT 5\nDEPTH 3\nMAXVAL 65536\nTUPLTYPE RGB' \
+		'WIDTH 0\nHEIGHT 5\nDEPTH 3\nMAXVAL 255\nTUPLTYPE RGB' 'HEIGHT 5\nDEPTH 3\nMAXVAL 255' \
+		'WIDTH 5\nHEIGHT 5\nDEPTH 1\nMAXVAL 2\nTUPLTYPE BLACKANDWHITE' \
+		'WIDTH x\nHEIGHT 5\nDEPTH 3\nMAXVAL 255' 'NONSENSE 5'; do
 		pretends "P7\n$text\nENDHDR\n"
 		refused "hostile: " vae-enc -T 1 -o out hostile
 	done
@@ -118,7 +127,8 @@ pretends() {
 	local p
 	echo "hello, world" >text
 	head -c 1000 /dev/zero >zeros
-	for p in "vae-enc -o out" "vae-quant -o out" "vae-quant -d -o out" "vae-dec -o out" "vae-quant -t" vae-stat "vae-train --steps 1 -o out"; do
+	for p in "vae-enc -o out" "vae-quant -o out" "vae-quant -d -o out" "vae-dec -o out" "vae-quant -t" \
+		vae-stat "vae-train --steps 1 -o out"; do
 		# shellcheck disable=SC2086
 		refused "text: " $p text
 		# shellcheck disable=SC2086
@@ -129,7 +139,8 @@ pretends() {
 @test "truncated latents" {
 	local end
 	end=$(sed '/^ENDHDR$/q' "$X/x.latents" | wc -c)
-	cuts "vae-quant -o out" "$X/x.latents" 1 5 11 12 13 30 $((end - 8)) $((end - 1)) "$end" $((end + 1)) $((end + 100)) $(($(size "$X/x.latents") - 1))
+	cuts "vae-quant -o out" "$X/x.latents" 1 5 11 12 13 30 $((end - 8)) $((end - 1)) "$end" $((end + 1)) \
+		$((end + 100)) $(($(size "$X/x.latents") - 1))
 	cuts "vae-dec -o out" "$X/x.latents" 5 12 "$end" $((end + 100))
 	cuts "vae-dec -o out" "$X/a.latents" $(($(size "$X/a.latents") - 1)) $(($(size "$X/a.latents") - 960))
 	cuts vae-stat "$X/x.latents" 5 12 "$end" $((end + 100))
@@ -140,12 +151,18 @@ edited() { perl -0777 -pe "$1" "$X/x.latents" >hostile; }
 
 @test "hostile headers of latents" {
 	local edit
-	for edit in 's/^VAELATENTS 1/VAELATENTS 2/' 's/WIDTH 40/WIDTH 99999999/; s/HEIGHT 24/HEIGHT 99999999/' 's/WIDTH 40/WIDTH 0/' 's/WIDTH 40/WIDTH -40/' \
-		's/WIDTH 40/WIDTH 041/' 's/WIDTH 40/WIDTH 40 /' 's/WIDTH 40/WIDTH 4000/' 's/WIDTH 40\n//' 's/WIDTH 40\n/WIDTH 40\nWIDTH 40\n/' 's/MAXVAL 255/MAXVAL 65536/' \
-		's/MAXVAL 255/MAXVAL 0/' 's/FORMAT P6/FORMAT P9/' 's/FORMAT P6/FORMAT P4/' 's/TUPLTYPE RGB/TUPLTYPE CMYK/' 's/TUPLTYPE RGB/TUPLTYPE RGB_ALPHA/' \
-		's/QUALITY \d+/QUALITY 65536/' 's/ROWS \d+/ROWS 2147483647/' 's/COLUMNS \d+/COLUMNS 1/' 's/CHANNELS 16/CHANNELS 0/' 's/CHANNELS 16/CHANNELS 99999/' \
-		's/CHANNELS 16/CHANNELS 8/' 's/MODEL (.)/MODEL g/' 's/MODEL .*/MODEL 1234/' 's/MODEL .*/MODEL 0123456789abcdef/' 's/ENDHDR/COLOUR red\nENDHDR/' \
-		's/ENDHDR/HINT relative\nENDHDR/' 's/ENDHDR/HINT \/bad%zz\nENDHDR/' 's/ENDHDR/HINT \/zero%00\nENDHDR/' 's/ENDHDR\n/"HINT \/" . "x" x 100000 . "\nENDHDR\n"/e' \
+	for edit in 's/^VAELATENTS 1/VAELATENTS 2/' 's/WIDTH 40/WIDTH 99999999/; s/HEIGHT 24/HEIGHT 99999999/' \
+		's/WIDTH 40/WIDTH 0/' 's/WIDTH 40/WIDTH -40/' \
+		's/WIDTH 40/WIDTH 041/' 's/WIDTH 40/WIDTH 40 /' 's/WIDTH 40/WIDTH 4000/' 's/WIDTH 40\n//' \
+		's/WIDTH 40\n/WIDTH 40\nWIDTH 40\n/' 's/MAXVAL 255/MAXVAL 65536/' \
+		's/MAXVAL 255/MAXVAL 0/' 's/FORMAT P6/FORMAT P9/' 's/FORMAT P6/FORMAT P4/' \
+		's/TUPLTYPE RGB/TUPLTYPE CMYK/' 's/TUPLTYPE RGB/TUPLTYPE RGB_ALPHA/' \
+		's/QUALITY \d+/QUALITY 65536/' 's/ROWS \d+/ROWS 2147483647/' 's/COLUMNS \d+/COLUMNS 1/' \
+		's/CHANNELS 16/CHANNELS 0/' 's/CHANNELS 16/CHANNELS 99999/' \
+		's/CHANNELS 16/CHANNELS 8/' 's/MODEL (.)/MODEL g/' 's/MODEL .*/MODEL 1234/' \
+		's/MODEL .*/MODEL 0123456789abcdef/' 's/ENDHDR/COLOUR red\nENDHDR/' \
+		's/ENDHDR/HINT relative\nENDHDR/' 's/ENDHDR/HINT \/bad%zz\nENDHDR/' \
+		's/ENDHDR/HINT \/zero%00\nENDHDR/' 's/ENDHDR\n/"HINT \/" . "x" x 100000 . "\nENDHDR\n"/e' \
 		's/\n/\r\n/g' 's/WIDTH/WID\0TH/'; do
 		edited "$edit"
 		refused "hostile: " vae-quant -T 1 -o out hostile
@@ -208,7 +225,8 @@ edited() { perl -0777 -pe "$1" "$X/x.latents" >hostile; }
 # made right again
 forged() {
 	perl -0777 -e 'my ($file, $at, $template, $value) = @ARGV; open F, "<:raw", $file or die; my $s = <F>;
-		my $new = pack $template, $value; substr($s, $at, length $new) = $new; binmode STDOUT; print substr $s, 0, 30' "$X/x.content" "$@" >head
+		my $new = pack $template, $value; substr($s, $at, length $new) = $new; binmode STDOUT;
+		print substr $s, 0, 30' "$X/x.content" "$@" >head
 	{
 		cat head
 		xxhsum64 head
@@ -220,8 +238,10 @@ forged() {
 	forged 28 v 16 # nothing changed: the forger forges well
 	vae-dec forged | cmp - <(vae-dec "$X/x.lat")
 	local forgery
-	for forgery in "4 C 0" "4 C 2" "4 C 255" "5 C 2" "5 C 255" "6 C 0" "6 C 255" "6 C 112" "6 C 102" "7 C 0" "7 C 3" "7 C 200" "8 V 1" "16 V 0" "16 V 2147483647" \
-		"16 V 4294967295" "16 V 99999999" "20 V 0" "20 V 99999999" "20 V 25000" "24 v 0" "28 v 0" "28 v 65535" "28 v 17"; do
+	for forgery in "4 C 0" "4 C 2" "4 C 255" "5 C 2" "5 C 255" "6 C 0" "6 C 255" "6 C 112" "6 C 102" "7 C 0" \
+		"7 C 3" "7 C 200" "8 V 1" "16 V 0" "16 V 2147483647" \
+		"16 V 4294967295" "16 V 99999999" "20 V 0" "20 V 99999999" "20 V 25000" "24 v 0" "28 v 0" \
+		"28 v 65535" "28 v 17"; do
 		# shellcheck disable=SC2086 # three words
 		forged $forgery
 		refused "forged: " vae-dec -T 1 -o out forged
@@ -259,10 +279,14 @@ forged() {
 }
 
 @test "a model that does not match: -m, and none at all" {
-	refused "made with the model tiny (d0c73b1c42f729a4), not with other" vae-dec -m "$X/other.safetensors" -o out "$X/x.lat"
-	refused "made with the model tiny (d0c73b1c42f729a4), not with other" vae-dec -m "$X/other.safetensors" -o out "$X/x.latents"
-	refused "made with the model tiny (d0c73b1c42f729a4), not with other" vae-quant -m "$X/other.safetensors" -o out "$X/x.latents"
-	refused "made with the model tiny (d0c73b1c42f729a4), not with other" vae-quant -d -m "$X/other.safetensors" -o out "$X/x.lat"
+	refused "made with the model tiny (d0c73b1c42f729a4), not with other" vae-dec -m "$X/other.safetensors" \
+		-o out "$X/x.lat"
+	refused "made with the model tiny (d0c73b1c42f729a4), not with other" vae-dec -m "$X/other.safetensors" \
+		-o out "$X/x.latents"
+	refused "made with the model tiny (d0c73b1c42f729a4), not with other" vae-quant \
+		-m "$X/other.safetensors" -o out "$X/x.latents"
+	refused "made with the model tiny (d0c73b1c42f729a4), not with other" vae-quant \
+		-d -m "$X/other.safetensors" -o out "$X/x.lat"
 	refused "made with the model tiny" vae-quant -t -m "$X/mlp.safetensors" "$X/x.lat"
 	refused "made with the model tiny" vae-stat -m "$X/other.safetensors" "$X/x.lat" >/dev/null
 	export VAE_MODEL_PATH=/nowhere
@@ -293,10 +317,14 @@ forged() {
 	done
 	{ cat "$good"; echo more; } >bad.safetensors
 	refused "bad.safetensors" vae-enc -m ./bad.safetensors -o out "$X/x.ppm"
-	for edit in 'substr($_, 0, 8) = pack "Q<", 2**62' 'substr($_, 0, 8) = pack "Q<", 0' 'substr($_, 0, 8) = pack "Q<", 1000000' 'substr($_, 8, 1) = "["' \
-		's/"format_version":"1"/"format_version":"9"/' 's/photo enc=16/photo enc=99/' 's/photo enc=16/gan   enc=16/' 's/"architecture"/"archetecture"/' \
-		's/"id":"./"id":"x/' 's/"F16","shape":\[768,16\]/"F16","shape":[16,768]/' 's/"F16","shape":\[768/"F32","shape":[768/' 's/\[0,24576\]/[0,94576]/' \
-		's/\[0,24576\]/[2,24578]/' 's/enc.patch.weight/enc.patch.wait  /' 's/"F16"/"F61"/' 's/"shape":\[768,16\]/"shape":[-1,16]/' 's/\{"dtype"/["dtype"/' \
+	for edit in 'substr($_, 0, 8) = pack "Q<", 2**62' 'substr($_, 0, 8) = pack "Q<", 0' \
+		'substr($_, 0, 8) = pack "Q<", 1000000' 'substr($_, 8, 1) = "["' \
+		's/"format_version":"1"/"format_version":"9"/' 's/photo enc=16/photo enc=99/' \
+		's/photo enc=16/gan   enc=16/' 's/"architecture"/"archetecture"/' \
+		's/"id":"./"id":"x/' 's/"F16","shape":\[768,16\]/"F16","shape":[16,768]/' \
+		's/"F16","shape":\[768/"F32","shape":[768/' 's/\[0,24576\]/[0,94576]/' \
+		's/\[0,24576\]/[2,24578]/' 's/enc.patch.weight/enc.patch.wait  /' 's/"F16"/"F61"/' \
+		's/"shape":\[768,16\]/"shape":[-1,16]/' 's/\{"dtype"/["dtype"/' \
 		's/"id"/"\xff\xff"/' 's/grid=48/grid=49/' 's/z=4 /z=5 /' 's/knots=3/knots=1/'; do
 		perl -0777 -pe "$edit" "$good" >bad.safetensors
 		differ bad.safetensors "$good"
@@ -315,14 +343,16 @@ forged() {
 	export VAE_MODEL_PATH=$PWD # found by name: what a path names is hashed first
 	base=$(perl -0777 -ne 'print 8 + unpack "Q<", $_' "$good")
 	# of the analysis: the first weight (F16), the first bias (F32)
-	for edit in "substr(\$_, $base, 2) = pack 'v', 0x7e00" "substr(\$_, $base, 2) = pack 'v', 0xfc00" "substr(\$_, $base + 24576, 4) = pack 'V', 0x7fc00000" \
+	for edit in "substr(\$_, $base, 2) = pack 'v', 0x7e00" "substr(\$_, $base, 2) = pack 'v', 0xfc00" \
+		"substr(\$_, $base + 24576, 4) = pack 'V', 0x7fc00000" \
 		"substr(\$_, $base + 24576, 4) = pack 'V', 0x7f800000"; do
 		perl -0777 -pe "$edit" "$good" >bad.safetensors
 		refused "bad.safetensors: tensor enc.patch" vae-enc -T 1 -m bad -o out "$X/x.ppm"
 	done
 	# of the coder: the last cumulative count and one before, the scales' bounds, the density of z
 	for edit in "substr(\$_, -194, 2) = pack 'v', 0" "substr(\$_, $base + 152032 + 20, 2) = pack 'v', 65535" \
-		"substr(\$_, $base + 151776, 4) = pack 'V', 0xffffffff" "substr(\$_, $base + 151776, 4) = pack 'V', 0x7fffffff" \
+		"substr(\$_, $base + 151776, 4) = pack 'V', 0xffffffff" \
+		"substr(\$_, $base + 151776, 4) = pack 'V', 0x7fffffff" \
 		"substr(\$_, $base + 151696, 4) = pack 'V', 0x7fc00000"; do
 		perl -0777 -pe "$edit" "$good" >bad.safetensors
 		refused "bad.safetensors: *prior" vae-quant -T 1 -m bad -o out "$X/x.latents"
@@ -333,11 +363,14 @@ forged() {
 @test "weights edited under an old id: -m FILE and a hint say so" {
 	perl -0777 -pe 'substr($_, -100000, 1) ^= "\1"' "$X/good.safetensors" >edited.safetensors
 	differ edited.safetensors "$X/good.safetensors"
-	refused "edited.safetensors: its id is *, but its contents hash to *: it was edited or damaged" vae-enc -m ./edited.safetensors -o out "$X/x.ppm"
+	refused "edited.safetensors: its id is *, but its contents hash to *: it was edited or damaged" vae-enc \
+		-m ./edited.safetensors -o out "$X/x.ppm"
 	refused "edited.safetensors: its id is *" vae-quant -m ./edited.safetensors -o out "$X/x.latents"
 	refused "edited.safetensors: its id is *" vae-dec -m ./edited.safetensors -o out "$X/x.lat"
-	refused "edited.safetensors: its id is *" vae-train --init ./edited.safetensors --steps 1 --patch 64 -o out "$X/x.ppm"
-	vae-enc -m "$X/good.safetensors" "$X/x.ppm" | perl -0777 -pe "s#HINT .*#HINT $PWD/edited.safetensors#" >hinted.latents
+	refused "edited.safetensors: its id is *" vae-train --init ./edited.safetensors --steps 1 --patch 64 \
+		-o out "$X/x.ppm"
+	vae-enc -m "$X/good.safetensors" "$X/x.ppm" | perl -0777 -pe "s#HINT .*#HINT $PWD/edited.safetensors#" \
+		>hinted.latents
 	grep -aq "^HINT $PWD/edited" hinted.latents
 	VAE_MODEL_PATH=/nowhere refused "edited.safetensors: its id is *" vae-quant -o out hinted.latents
 }

@@ -29,7 +29,8 @@ prepare() {
 example() {
 	bash -o pipefail -c "$1"'
 		of_all=$? of_each=("${PIPESTATUS[@]}")
-		[ "$of_all" = 141 ] && [ "${of_each[-1]}" = 0 ] && [[ "${of_each[*]}" =~ ^((0|141)\ ?)*$ ]] && of_all=0
+		[ "$of_all" = 141 ] && [ "${of_each[-1]}" = 0 ] && [[ "${of_each[*]}" =~ ^((0|141)\ ?)*$ ]] &&
+			of_all=0
 		exit "$of_all"'
 }
 
@@ -38,7 +39,10 @@ run_lines() {
 	local line count=0
 	while IFS= read -r line; do
 		count=$((count + 1))
-		example "$line" >stdout 2>stderr </dev/null || { { echo "$line"; cat stderr; } | batslib_decorate "an example fails" | fail; return 1; }
+		example "$line" >stdout 2>stderr </dev/null || {
+			{ echo "$line"; cat stderr; } | batslib_decorate "an example fails" | fail
+			return 1
+		}
 	done
 	[ "$count" -ge "$1" ] || fail "only $count examples"
 }
@@ -59,7 +63,8 @@ manual() {
 }
 
 # Skips the test without it. Not inside of run or of a pipeline: "skip" would leave the subshell alone.
-needs_python() { python3 -c 'import sys; assert sys.version_info >= (3, 8)' 2>/dev/null || skip "no python3 of version 3.8 or later"; }
+needs_python() { python3 -c 'import sys; assert sys.version_info >= (3, 8)' 2>/dev/null ||
+	skip "no python3 of version 3.8 or later"; }
 
 # The Python program of a page: program PAGE [FILE]...
 program() {
@@ -152,7 +157,8 @@ program() {
 	ln -s "$ROOT/models" "$ROOT/tools" "$ROOT/tests" .
 	mkdir Pictures
 	pngtopnm "$DATA/photo.png" | cjpeg -quality 95 >Pictures/photo.jpg
-	grep -E '^    (vae-(enc|quant|dec|stat|train)|pngtopnm|pngtopam|cat|models/stream\.sh) ' "$ROOT/README.md" |
+	grep -E '^    (vae-(enc|quant|dec|stat|train)|pngtopnm|pngtopam|cat|models/stream\.sh) ' \
+		"$ROOT/README.md" |
 		sed -E "s|--minutes +[0-9]+|--init '$DATA/tiny.safetensors' --steps 1 --batch 1 --patch 64|" >lines
 	run_lines 5 <lines
 }

@@ -29,7 +29,8 @@ for_each() {
 
 # ---- dribbling pipes and interrupted calls -------------------------------------------------------
 
-dribble() { perl -e '$| = 1; binmode STDOUT; binmode STDIN; while (sysread STDIN, $c, 1) { syswrite STDOUT, $c }' <"$1"; }
+dribble() { perl -e '$| = 1; binmode STDOUT; binmode STDIN; while (sysread STDIN, $c, 1) {
+	syswrite STDOUT, $c }' <"$1"; }
 
 byte_by_byte() {
 	# shellcheck disable=SC2086 # a program and its options
@@ -52,7 +53,8 @@ byte_by_byte() {
 alarmed() { FAULT_ALARM=200 shimmed "$@"; }
 
 # slowly FILE: in pieces, with pauses that a reader spends waiting
-slowly() { perl -e 'binmode STDOUT; binmode STDIN; while (sysread STDIN, $c, 700) { syswrite STDOUT, $c; select undef, undef, undef, 0.002 }' <"$1"; }
+slowly() { perl -e 'binmode STDOUT; binmode STDIN; while (sysread STDIN, $c, 700) { syswrite STDOUT, $c;
+	select undef, undef, undef, 0.002 }' <"$1"; }
 
 interrupted() {
 	# shellcheck disable=SC2086
@@ -67,7 +69,8 @@ interrupted() {
 	for_each interrupted
 	slowly "$X/x.pam" | alarmed vae-stat --tsv >got
 	diff got <(vae-stat --tsv - <"$X/x.pam")
-	slowly "$X/small.pgms" | alarmed vae-train --quiet --arch "$MLP" --steps 20 --batch 2 -T 1 --checkpoint ckpt --log log -o a
+	slowly "$X/small.pgms" | alarmed vae-train --quiet --arch "$MLP" --steps 20 --batch 2 -T 1 \
+		--checkpoint ckpt --log log -o a
 	vae-train --quiet --arch "$MLP" --steps 20 --batch 2 -T 1 -o b "$X/small.pgms"
 	cmp <(tail -c 30000 a) <(tail -c 30000 b)
 }
@@ -102,14 +105,19 @@ closed() { fails 1 "standard output: *Bad file descriptor" shell "$1 '$2' >&-"; 
 @test "a closed standard output is a failure, for every program" {
 	for_each closed
 	fails 1 "standard output: *Bad file descriptor" shell "vae-stat -T 1 '$X/x.lat' >&-"
-	fails 1 "standard output: *Bad file descriptor" shell "vae-train --quiet --arch '$MLP' --steps 1 --batch 1 '$X/small.pgm' >&-"
-	fails 1 "standard output: *Bad file descriptor" shell "vae-dec -m '$ROOT/models/mnist-1.safetensors' --sample 1 >&-"
+	fails 1 "standard output: *Bad file descriptor" shell \
+		"vae-train --quiet --arch '$MLP' --steps 1 --batch 1 '$X/small.pgm' >&-"
+	fails 1 "standard output: *Bad file descriptor" shell \
+		"vae-dec -m '$ROOT/models/mnist-1.safetensors' --sample 1 >&-"
 }
 
 @test "training onto a full disk" {
-	fails 1 "standard output: *No space left" shell "vae-train --quiet --arch '$MLP' --steps 1 --batch 1 '$X/small.pgm' >/dev/full"
-	fails 1 "/dev/full: *No space left" vae-train --quiet --arch "$MLP" --steps 1 --batch 1 -o /dev/full "$X/small.pgm"
-	fails 1 "log /dev/full: *No space left" vae-train --quiet --arch "$MLP" --steps 1 --batch 1 --log /dev/full -o out "$X/small.pgm"
+	fails 1 "standard output: *No space left" shell \
+		"vae-train --quiet --arch '$MLP' --steps 1 --batch 1 '$X/small.pgm' >/dev/full"
+	fails 1 "/dev/full: *No space left" vae-train --quiet --arch "$MLP" --steps 1 --batch 1 -o /dev/full \
+		"$X/small.pgm"
+	fails 1 "log /dev/full: *No space left" vae-train --quiet --arch "$MLP" --steps 1 --batch 1 \
+		--log /dev/full -o out "$X/small.pgm"
 	fails 1 "No space left" vae-dec -m "$ROOT/models/mnist-1.safetensors" --sample 3 -o /dev/full
 	only
 }
@@ -118,7 +126,8 @@ closed() { fails 1 "standard output: *Bad file descriptor" shell "$1 '$2' >&-"; 
 	vae-train --quiet --arch "$MLP" --steps 2 --batch 2 -T 1 --checkpoint ckpt -o model "$X/small.pgms"
 	cp ckpt before
 	fails 1 "checkpoint ckpt: File too large" bash -c 'trap "" XFSZ; ulimit -f 8
-		exec vae-train --quiet --arch "$0" --steps 4 --batch 2 -T 1 --checkpoint ckpt --resume -o new "$1"' "$MLP" "$X/small.pgms"
+		exec vae-train --quiet --arch "$0" --steps 4 --batch 2 -T 1 --checkpoint ckpt --resume -o new "$1"' \
+		"$MLP" "$X/small.pgms"
 	cmp ckpt before
 	only ckpt before model
 	# what it held goes on
@@ -163,7 +172,8 @@ model_vanished() {
 	cp "$DATA/tiny.safetensors" m.safetensors
 	VAE_MODEL_PATH=$PWD begun "${1/vae-enc/vae-enc -m m}" "$2"
 	rm m.safetensors
-	[ "$1" = vae-enc ] || cp "$DATA/tiny.safetensors" m.safetensors # the others learn the model's id from the stream
+	[ "$1" = vae-enc ] || cp "$DATA/tiny.safetensors" m.safetensors \
+		# the others learn the model's id from the stream
 	rest "$2"
 	ends 0 "$pid"
 	cmp folder/out "$3"
@@ -249,7 +259,8 @@ terminated() {
 		status=0
 		wait "$pid" || status=$?
 		[ "$status" = 0 ] || assert_equal "$status" 143
-		[ "$status" = 143 ] && [ "$(head -c 3 out)" = old ] || cmp out "$3" # the signal may come behind the renaming
+		[ "$status" = 143 ] && [ "$(head -c 3 out)" = old ] ||
+			cmp out "$3" # the signal may come behind the renaming
 		only out err
 	done
 }
@@ -261,7 +272,8 @@ terminated() {
 @test "KILL at any moment of a training that does nothing but write checkpoints: there is always a whole one" {
 	local i pid
 	for i in 1 2 3 4 5 6 7 8; do
-		vae-train --quiet --arch "$MLP" --steps 100000000 --batch 1 -T 1 --checkpoint ckpt --resume --checkpoint-minutes 0.0000001 -o out \
+		vae-train --quiet --arch "$MLP" --steps 100000000 --batch 1 -T 1 --checkpoint ckpt \
+			--resume --checkpoint-minutes 0.0000001 -o out \
 			"$X/small.pgm" 3>&- &
 		pid=$!
 		wait_for test -s ckpt
@@ -269,7 +281,8 @@ terminated() {
 		kill -s KILL "$pid"
 		ends 137 "$pid"
 		assert_not_exist out
-		vae-train --quiet --arch "$MLP" --steps 1 --batch 1 -T 1 --checkpoint ckpt --resume -o model "$X/small.pgm"
+		vae-train --quiet --arch "$MLP" --steps 1 --batch 1 -T 1 --checkpoint ckpt --resume -o model \
+			"$X/small.pgm"
 		rm -f model ckpt.tmp # what KILL leaves the next checkpoint writes over
 	done
 }

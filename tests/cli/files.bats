@@ -66,7 +66,8 @@ setup_file() {
 
 @test "a failure leaves no file behind -o, and an existing one as it was" {
 	local p
-	for p in "vae-enc|$X/short.ppm" "vae-quant|$X/short.latents" "vae-dec|$X/short.lat" "vae-dec|$X/short.latents" "vae-quant -d|$X/short.lat"; do
+	for p in "vae-enc|$X/short.ppm" "vae-quant|$X/short.latents" "vae-dec|$X/short.lat" \
+		"vae-dec|$X/short.latents" "vae-quant -d|$X/short.lat"; do
 		# shellcheck disable=SC2086 # a program and its options
 		fails 1 "truncated" ${p%|*} -o new "${p#*|}"
 		echo old >old
@@ -185,8 +186,10 @@ in_terminal() {
 @test "binary is not written to a terminal, unless -f" {
 	needs_terminal
 	local p
-	for p in "vae-enc '$X/x.ppm'" "vae-quant '$X/x.latents'" "vae-quant -d '$X/x.lat'" "vae-dec '$X/x.lat'" "vae-train --steps 1 '$X/x.ppm'" \
-		"vae-dec --sample 1" "vae-stat --heatmap '$X/x.lat'" "vae-stat --planes '$X/x.latents'" "vae-dec -o /dev/tty '$X/x.lat'"; do
+	for p in "vae-enc '$X/x.ppm'" "vae-quant '$X/x.latents'" "vae-quant -d '$X/x.lat'" "vae-dec '$X/x.lat'" \
+		"vae-train --steps 1 '$X/x.ppm'" \
+		"vae-dec --sample 1" "vae-stat --heatmap '$X/x.lat'" "vae-stat --planes '$X/x.latents'" \
+		"vae-dec -o /dev/tty '$X/x.lat'"; do
 		run -1 in_terminal "$p"
 		assert_output --regexp "^vae-[a-z]*: .* is a terminal; -f writes binary data to it anyway"
 		assert_equal "${#lines[@]}" 1
@@ -362,13 +365,15 @@ few() (
 @test "each operand's descriptor is closed again: forty operands, sixteen descriptors" {
 	local x=() g=() l=() c=() m=() i
 	ppmtopgm "$X/x.ppm" >x.pgm
-	for ((i = 0; i < 40; i++)); do x+=("$X/x.ppm") g+=(x.pgm) l+=("$X/x.latents") c+=("$X/x.lat") m+=("$DATA/tiny.safetensors"); done
+	for ((i = 0; i < 40; i++)); do x+=("$X/x.ppm") g+=(x.pgm) l+=("$X/x.latents") c+=("$X/x.lat") \
+		m+=("$DATA/tiny.safetensors"); done
 	few vae-enc -o out "${x[@]}"
 	few vae-quant -o out "${l[@]}"
 	few vae-quant -d -o out "${c[@]}"
 	few vae-dec -o out "${c[@]}"
 	few vae-stat -o out "${x[@]}" "${l[@]}" "${c[@]}" "${m[@]}"
-	few vae-train --arch mlp --width 48 --height 40 --hidden1 8 --hidden2 8 --z 2 --steps 1 --quiet -o out "${g[@]}"
+	few vae-train --arch mlp --width 48 --height 40 --hidden1 8 --hidden2 8 --z 2 --steps 1 --quiet -o out \
+		"${g[@]}"
 	# the limit is one
 	run few bash -c 'for i in {3..16}; do eval "exec $i</dev/null"; done'
 	assert_output --partial "Too many open files"

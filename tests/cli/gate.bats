@@ -25,7 +25,8 @@ skips() { B=$PWD/build "$ROOT/tests/skips.sh" "$@"; }
 }
 
 @test "skips.sh: what the machine lacks and what is optional may be skipped, and nothing else" {
-	says a 'ok 1 - x # skip CPU without neon' 'ok 2 y # skip CPU without neon' 'ok 3 - z # SKIP CPU without AMX' \
+	says a 'ok 1 - x # skip CPU without neon' 'ok 2 y # skip CPU without neon' \
+		'ok 3 - z # SKIP CPU without AMX' \
 		'ok 4 f # skip file system without O_TMPFILE' 'ok 5 k # skip kernel without unshare -rm' '1..5'
 	says b '1..0 # SKIP optional: no torch'
 	skips run ./a >/dev/null
@@ -70,7 +71,8 @@ deps() {
 	chmod +x bin/apt-get bin/sudo
 	local answer=$1
 	shift
-	printf '%s\n' "$answer" | env -u DEPS CC=cc PATH="$PWD/bin:$PATH" "$@" script -qec "'$ROOT/tools/deps.sh' ./no/such:one-package" /dev/null
+	printf '%s\n' "$answer" | env -u DEPS CC=cc PATH="$PWD/bin:$PATH" "$@" script \
+		-qec "'$ROOT/tools/deps.sh' ./no/such:one-package" /dev/null
 }
 
 @test "deps.sh: says what it installs, and asks on a terminal" {

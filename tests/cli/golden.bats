@@ -86,7 +86,8 @@ samples() {
 	export VAE_MODEL_PATH=$DATA:$ROOT/models
 	[ -s "$GOLDEN/samples.sums" ]
 	while read -r model size quality seed hash; do
-		assert_equal "$(vae-dec -m "$model" --sample 2 --size "$size" --quality "$quality" --seed "$seed" "$@" | sum)" "$hash"
+		assert_equal "$(vae-dec -m "$model" --sample 2 --size "$size" --quality "$quality" --seed "$seed" \
+			"$@" | sum)" "$hash"
 	done <"$GOLDEN/samples.sums"
 }
 samples_by() {
@@ -115,7 +116,8 @@ samples_by() {
 	for model in tiny tiny-int16 "$ROOT"/models/*.safetensors; do
 		model=$(basename "$model" .safetensors)
 		[ -e "$GOLDEN/$model.sums" ] || fail "no golden files of $model"
-		awk -v m="$model" '{ sub(/\.[^.]*$/, "", $1); for (i = 0; i < 2; i++) print m "-" $1 "-" $2 (i ? ".zstd.lat" : ".range.lat") }' \
+		awk -v m="$model" '{ sub(/\.[^.]*$/, "", $1); for (i = 0; i < 2; i++)
+			print m "-" $1 "-" $2 (i ? ".zstd.lat" : ".range.lat") }' \
 			"$GOLDEN/$model.sums" | sort >expected
 		(cd "$GOLDEN" && printf '%s\n' "$model"-*.lat | grep -v "^$model-int16-" | sort) | diff expected -
 	done

@@ -40,7 +40,8 @@ fails() {
 	run --separate-stderr "-$expected" "$@"
 	# shellcheck disable=SC2154 # stderr is bats' own
 	if [[ ${stderr_lines[0]-} != vae-*": "*$pattern* ]]; then
-		printf 'command: %s\nwanted:  %s\n' "$*" "$pattern" | batslib_decorate "another message: $stderr" | fail
+		printf 'command: %s\nwanted:  %s\n' "$*" "$pattern" | batslib_decorate "another message: $stderr" |
+			fail
 		return 1
 	fi
 	if [ "${#stderr_lines[@]}" -ne "$expected" ]; then
@@ -56,7 +57,8 @@ fails() {
 # quiet COMMAND...: succeeds with nothing on stderr.
 quiet() {
 	run --separate-stderr -0 "$@"
-	[ -z "$stderr" ] || { printf '%s\n' "$stderr" | batslib_decorate "unexpected words on stderr from: $*" | fail; }
+	[ -z "$stderr" ] ||
+		{ printf '%s\n' "$stderr" | batslib_decorate "unexpected words on stderr from: $*" | fail; }
 }
 
 # one_error PROGRAM PATTERN COMMAND...: COMMAND fails with status 1 and one line on stderr, "PROGRAM: "
@@ -120,7 +122,8 @@ needs_terminal() {
 
 # The bytes of FILE with byte number OFFSET (from 0; negative: from the end) inverted: flip FILE OFFSET
 flip() {
-	perl -0777 -e 'my ($file, $at) = @ARGV; open F, "<:raw", $file or die; my $s = <F>; $at += length $s if $at < 0;
+	perl -0777 -e 'my ($file, $at) = @ARGV; open F, "<:raw", $file or die; my $s = <F>;
+		$at += length $s if $at < 0;
 		substr($s, $at, 1) = chr(ord(substr $s, $at, 1) ^ 0xff); binmode STDOUT; print $s' "$1" "$2"
 }
 
@@ -147,7 +150,8 @@ wait_for() {
 
 # json_is EXPRESSION: the JSON on stdin is valid, and the Perl expression over it ($j) is true
 json_is() {
-	perl -MJSON::PP -0777 -e 'my $j = JSON::PP->new->utf8->decode(<STDIN>); my $ok = eval $ARGV[0]; die $@ if $@; exit !$ok' "$1" ||
+	perl -MJSON::PP -0777 -e 'my $j = JSON::PP->new->utf8->decode(<STDIN>); my $ok = eval $ARGV[0];
+		die $@ if $@; exit !$ok' "$1" ||
 		fail "the JSON is not such that $1"
 }
 
@@ -181,14 +185,16 @@ ends() {
 
 # Nothing is in this folder but the files named.
 only() {
-	assert_equal "$(find . -mindepth 1 -maxdepth 1 -printf '%f\n' | sort | xargs)" "$(printf '%s\n' "$@" | sort | xargs)"
+	assert_equal "$(find . -mindepth 1 -maxdepth 1 -printf '%f\n' | sort | xargs)" \
+		"$(printf '%s\n' "$@" | sort | xargs)"
 }
 
 # XXH64, seed 0, of a file of 30 bytes: its low 32 bits, little-endian. For so few bytes it is short
 # (doc/xxhash_spec.md of xxHash); "use integer" computes modulo 2^64.
 xxhsum64() {
 	perl -0777 -ne 'use integer;
-		my ($p1, $p2, $p3, $p4, $p5) = (0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5);
+		my ($p1, $p2, $p3, $p4, $p5) = (0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9,
+			0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5);
 		sub right { no integer; return $_[0] >> $_[1] }
 		sub turn { return ($_[0] << $_[1]) | right($_[0], 64 - $_[1]) }
 		my ($h, @byte) = ($p5 + length, unpack "x28 C*", $_);

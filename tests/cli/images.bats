@@ -70,7 +70,8 @@ keeps() {
 	done
 	cat x*.ppm x*.pgm | there_and_back - >y
 	assert_equal "$(kinds y)" "$(cat x*.ppm x*.pgm | kinds -)"
-	assert_equal "$(kinds y | cut -d ' ' -f 6 | sort -n | uniq -c | awk '{ print $2 }' | xargs)" "1 2 15 100 254 256 1000 4095 32768 65535"
+	assert_equal "$(kinds y | cut -d ' ' -f 6 | sort -n | uniq -c | awk '{ print $2 }' | xargs)" \
+		"1 2 15 100 254 256 1000 4095 32768 65535"
 }
 
 @test "16 bits are no worse than 8" {
@@ -80,7 +81,8 @@ keeps() {
 	deep=$(psnr decoded deep.ppm)
 	keeps "$PICTURES/rgb.ppm" "PPM RAW 48 40 3 255 RGB"
 	shallow=$(psnr decoded "$PICTURES/rgb.ppm")
-	awk -v a="$deep" -v b="$shallow" 'BEGIN { exit !(a > b - 0.2 && a < b + 0.5) }' || fail "$deep dB and $shallow dB"
+	awk -v a="$deep" -v b="$shallow" 'BEGIN { exit !(a > b - 0.2 && a < b + 0.5) }' ||
+		fail "$deep dB and $shallow dB"
 	[ "$(pamdepth 255 decoded | pamfile -machine - | wc -l)" = 1 ]
 }
 
@@ -127,7 +129,8 @@ alpha_kept() {
 }
 
 # packed MASK LEVEL: bytes of codes with that alpha
-packed() { pamstack -quiet -tupletype RGB_ALPHA grey.ppm "$1" | vae-enc | vae-quant ${2+--level "$2"} | wc -c; }
+packed() { pamstack -quiet -tupletype RGB_ALPHA grey.ppm "$1" | vae-enc | vae-quant ${2+--level "$2"} |
+	wc -c; }
 
 @test "alpha takes less than zstd makes of it, at any level" {
 	ppmmake gray 512 384 >grey.ppm
@@ -155,7 +158,8 @@ packed() { pamstack -quiet -tupletype RGB_ALPHA grey.ppm "$1" | vae-enc | vae-qu
 	vae-enc -m photo --keep-invisible x.pam | vae-quant >kept.lat
 	[ "$(size x.lat)" -lt $(($(size kept.lat) * 3 / 4)) ] || fail "$(size x.lat) of $(size kept.lat) bytes"
 	# black, and all that is visible as good
-	ppmtopgm disc.pgm | pamdepth 1 | pamarith -multiply - x.ppm 2>/dev/null | pamstack -tupletype RGB_ALPHA - disc.pgm >black.pam
+	ppmtopgm disc.pgm | pamdepth 1 | pamarith -multiply - x.ppm 2>/dev/null |
+		pamstack -tupletype RGB_ALPHA - disc.pgm >black.pam
 	vae-enc -m photo --keep-invisible black.pam | vae-quant >black.lat
 	[ "$(size x.lat)" -lt "$(size black.lat)" ]
 	vae-dec x.lat >y.pam
@@ -227,7 +231,8 @@ cut_out() {
 		vae-dec -T 3 --crop "$window" x.lat | cmp - crop.ppm
 	done
 	run --separate-stderr -1 shell 'vae-dec --crop 0,200,8,8 x.lat >crop.ppm'
-	assert_equal "$stderr" "vae-dec: x.lat: the window 0,200,8,8 is not within the picture of 1100 x 40 pixels"
+	assert_equal "$stderr" \
+		"vae-dec: x.lat: the window 0,200,8,8 is not within the picture of 1100 x 40 pixels"
 	fails 1 "not within" vae-dec --crop 0,0,1101,1 x.latents
 }
 
@@ -237,14 +242,18 @@ cut_out() {
 	pamstack -tupletype GRAYSCALE_ALPHA deep.pgm alpha.pgm >x.pam
 	cat "$PICTURES"/{rgb.ppm,grey.pgm,bits.pbm} x.pam | vae-enc | vae-quant >x.lat
 	vae-dec --crop 7,5,33,21 x.lat >y
-	assert_equal "$(kinds y)" "$(printf '%s\n' "PPM RAW 33 21 3 255 RGB" "PGM RAW 33 21 1 255 GRAYSCALE" "PBM RAW 33 21 1 1 BLACKANDWHITE" \
+	assert_equal "$(kinds y)" \
+		"$(printf '%s\n' "PPM RAW 33 21 3 255 RGB" "PGM RAW 33 21 1 255 GRAYSCALE" \
+		"PBM RAW 33 21 1 1 BLACKANDWHITE" \
 		"PAM RAW 33 21 2 1000 GRAYSCALE_ALPHA")"
 	vae-dec x.lat >whole
 	pamsplit -quiet whole whole.%d
 	pamsplit -quiet y y.%d
 	cut_out 7,5,33,21 whole.3 | cmp - y.3
 	vae-dec --reduce 4 x.lat >y
-	assert_equal "$(kinds y)" "$(printf '%s\n' "PPM RAW 12 10 3 255 RGB" "PGM RAW 12 10 1 255 GRAYSCALE" "PBM RAW 12 10 1 1 BLACKANDWHITE" \
+	assert_equal "$(kinds y)" \
+		"$(printf '%s\n' "PPM RAW 12 10 3 255 RGB" "PGM RAW 12 10 1 255 GRAYSCALE" \
+		"PBM RAW 12 10 1 1 BLACKANDWHITE" \
 		"PAM RAW 12 10 2 1000 GRAYSCALE_ALPHA")"
 	vae-dec --reduce 8 x.lat | pamsplit -quiet - y.%d
 	assert_equal "$(kinds y.3)" "PAM RAW 6 5 2 1000 GRAYSCALE_ALPHA"
@@ -257,9 +266,11 @@ cut_out() {
 	vae-dec x.lat >whole.ppm
 	for by in 4 8; do
 		vae-dec --reduce "$by" x.lat >small.ppm
-		assert_equal "$(kinds small.ppm)" "PPM RAW $(((197 + by - 1) / by)) $(((150 + by - 1) / by)) 3 255 RGB"
+		assert_equal "$(kinds small.ppm)" \
+			"PPM RAW $(((197 + by - 1) / by)) $(((150 + by - 1) / by)) 3 255 RGB"
 		# the blocks that lie in the picture
-		pamcut -width $((197 / by * by)) -height $((150 / by * by)) whole.ppm | pamscale -quiet -linear -reduce "$by" >means.ppm
+		pamcut -width $((197 / by * by)) -height $((150 / by * by)) whole.ppm |
+			pamscale -quiet -linear -reduce "$by" >means.ppm
 		pamcut -width $((197 / by)) -height $((150 / by)) small.ppm >inside.ppm
 		at_least "$(psnr inside.ppm means.ppm)" 50
 		vae-dec -T 3 --reduce "$by" x.lat | cmp - small.ppm
@@ -268,7 +279,8 @@ cut_out() {
 }
 
 @test "dense models: --crop cuts, --reduce is refused" {
-	pamcut -width 28 -height 28 "$PICTURES/grey.pgm" | vae-enc -m "$ROOT/models/mnist-1.safetensors" | vae-quant >x.lat
+	pamcut -width 28 -height 28 "$PICTURES/grey.pgm" | vae-enc -m "$ROOT/models/mnist-1.safetensors" |
+		vae-quant >x.lat
 	vae-dec -m "$ROOT/models/mnist-1.safetensors" x.lat >y.pgm
 	vae-dec -m "$ROOT/models/mnist-1.safetensors" --crop 3,4,20,10 x.lat >crop.pgm
 	cut_out 3,4,20,10 y.pgm | cmp - crop.pgm
@@ -312,13 +324,16 @@ cut_out() {
 	photo 64 48 | ppmtopgm | pamdepth 65535 >x.pgm
 	pamfunc -divisor 160 x.pgm >dark.pgm
 	run --separate-stderr -0 shell "vae-enc -v dark.pgm >/dev/null"
-	assert_regex "$stderr" "dark.pgm: samples lie between [0-9]+ and [34][0-9][0-9] of 65535: relative to this range, errors are [0-9]+ times as large"
+	assert_regex "$stderr" \
+		"dark.pgm: samples lie between [0-9]+ and [34][0-9][0-9] of 65535: relative to this range, errors are [0-9]+ times as large"
 	# as far up the range, with alpha, and while a size is looked for
 	pamfunc -adder 60000 dark.pgm | pamstack -quiet -tupletype GRAYSCALE_ALPHA - x.pgm >high.pam
 	run --separate-stderr -0 shell "vae-enc -v --max-size 1M high.pam >/dev/null"
 	assert_regex "$stderr" "high.pam: samples lie between 60[0-9]+ and 60[0-9]+ of 65535"
 	for picture in x.pgm "dark.pgm 0"; do
-		run --separate-stderr -0 shell "pamfunc -multiplier $([ "$picture" = x.pgm ] && echo 1 || echo 160) ${picture% 0} | vae-enc -v >/dev/null"
+		run --separate-stderr -0 shell \
+			"pamfunc -multiplier $([ "$picture" = x.pgm ] && echo 1 ||
+			echo 160) ${picture% 0} | vae-enc -v >/dev/null"
 		refute_regex "$stderr" "samples lie"
 	done
 	run --separate-stderr -0 shell "vae-enc dark.pgm >/dev/null"
@@ -328,7 +343,8 @@ cut_out() {
 @test "vae-quant: a note where codes are larger than the picture" {
 	photo 400 300 | ppmtopgm | pamditherbw | pamtopnm >x.pbm
 	run --separate-stderr -0 shell "vae-enc --exact none -m photo -q 100 x.pbm | vae-quant -o x.lat"
-	assert_regex "$stderr" "the codes have $(size x.lat) bytes, the picture itself 15000: vae-enc --lossless suits it better"
+	assert_regex "$stderr" \
+		"the codes have $(size x.lat) bytes, the picture itself 15000: vae-enc --lossless suits it better"
 	run --separate-stderr -0 shell "vae-enc --exact none -m photo -q 100 x.pbm | vae-quant --quiet -o x.lat"
 	assert_equal "$stderr" ""
 	pamcut -width 20 -height 20 x.pbm >small.pbm

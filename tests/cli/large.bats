@@ -25,7 +25,8 @@ A() { echo "$BATS_FILE_TMPDIR/$1"; }
 		done
 		[ -e whole ] || cp from.latents whole
 		cmp from.latents whole
-		vae-dec --band "$band" --crop 1000,1001,99,1030 "$(A x.lat)" | cmp - <(pamcut -left 1000 -top 1001 -width 99 -height 1030 "$(A x.out)")
+		vae-dec --band "$band" --crop 1000,1001,99,1030 "$(A x.lat)" |
+			cmp - <(pamcut -left 1000 -top 1001 -width 99 -height 1030 "$(A x.out)")
 		vae-dec --band "$band" --reduce 8 "$(A x.lat)" >reduced
 		[ -e small ] || cp reduced small
 		cmp reduced small
@@ -90,7 +91,8 @@ late() {
 }
 
 # A file that takes its time in the middle: slowly FILE
-slowly() { printf "(head -c %d '%s'; sleep 1.5; tail -c +%d '%s')" $(($(size "$1") / 2)) "$1" $(($(size "$1") / 2 + 1)) "$1"; }
+slowly() { printf "(head -c %d '%s'; sleep 1.5; tail -c +%d '%s')" $(($(size "$1") / 2)) "$1" \
+	$(($(size "$1") / 2 + 1)) "$1"; }
 # What stands on a terminal's line while COMMAND runs, each state of it a line: on_terminal COMMAND
 on_terminal() { script -qec "$1" /dev/null </dev/null | tr '\r' '\n'; }
 
@@ -113,11 +115,14 @@ says() {
 	says 3 "$bar" "$(slowly "$(A x.latents)") | vae-dec --band 64 >3.y"
 	says 4 "$bar" "$(slowly x.ppm) | vae-stat -o 4.y -r x.ppm"
 	says 5 "$bar" "$(slowly x.latents) | vae-stat -o 5.y"
-	says 6 '^vae-train: [0-9]* images *$' "$(slowly x.ppm) | vae-train --init tiny --steps 1 --batch 1 --patch 64 -o 6.y"
+	says 6 '^vae-train: [0-9]* images *$' \
+		"$(slowly x.ppm) | vae-train --init tiny --steps 1 --batch 1 --patch 64 -o 6.y"
 	says 7 '^$' "$(slowly x.lat) | vae-quant --quiet -d >7.y"
 	wait
 	local i
-	for i in {1..6}; do grep -qE "$(cat "$i.wanted")" "$i.said" || { cat "$i.wanted" "$i.said" | fail; return 1; }; done
+	for i in {1..6}; do
+		grep -qE "$(cat "$i.wanted")" "$i.said" || { cat "$i.wanted" "$i.said" | fail; return 1; }
+	done
 	assert_equal "$(cat 7.said)" ""
 }
 
@@ -135,5 +140,6 @@ says() {
 	photo 400 300 >x.ppm
 	on_terminal "(head -c 200000 x.ppm; sleep 1.5) | vae-enc --exact none --band 16 >y" >said || true
 	grep -q '%$' said
-	assert_equal "$(grep . said | tail -n 1 | tr -d ' ')" "vae-enc:standardinput:truncatedimage:theinputendsinsidetheraster(byte200000)"
+	assert_equal "$(grep . said | tail -n 1 | tr -d ' ')" \
+		"vae-enc:standardinput:truncatedimage:theinputendsinsidetheraster(byte200000)"
 }

@@ -41,8 +41,11 @@ alike() {
 @test "options take points, and only points, under a locale with a decimal comma" {
 	german fails 2 "'37,5' is not a number from 0 to 100" vae-enc -q 37,5 "$X/x.ppm"
 	german fails 2 "'0,1:1' is not MIN:MAX" vae-train --reduce 0,1:1 "$X/x.ppm"
-	german vae-train --arch "photo enc=16 enc_blocks=1 y=16 hyper=16 ctx=16 z=4 dec=16 dec_blocks=1 grid=48 grid_layers=1 ctx_blocks=1 knots=3 lambda=0.001:0.5" \
+	german vae-train \
+		--arch \
+		"photo enc=16 enc_blocks=1 y=16 hyper=16 ctx=16 z=4 dec=16 dec_blocks=1 grid=48 grid_layers=1 ctx_blocks=1 knots=3 lambda=0.001:0.5" \
 		--steps 1 --patch 64 --batch 1 --lr 0.0005 --log log --quiet -o m.safetensors <(photo 64 64)
-	vae-stat --json m.safetensors | json_is '$j->[0]{architecture} =~ /lambda=0.001:0.5$/ && $j->[0]{training} =~ /Adam 0.0005,/'
+	vae-stat --json m.safetensors |
+		json_is '$j->[0]{architecture} =~ /lambda=0.001:0.5$/ && $j->[0]{training} =~ /Adam 0.0005,/'
 	refute grep -q , log
 }

@@ -52,7 +52,8 @@ pam() {
 }
 
 @test "a stream may hold exact pictures beside others" {
-	{ vae-enc --lossless "$GOLDEN/grey.pgm"; vae-enc -m tiny "$GOLDEN/rgb.ppm"; vae-enc --lossless "$GOLDEN/alpha.pam"; } >latents
+	{ vae-enc --lossless "$GOLDEN/grey.pgm"; vae-enc -m tiny "$GOLDEN/rgb.ppm"
+	vae-enc --lossless "$GOLDEN/alpha.pam"; } >latents
 	vae-quant latents >codes.lat
 	vae-dec codes.lat >pictures
 	cmp -n "$(size "$GOLDEN/grey.pgm")" pictures "$GOLDEN/grey.pgm"
@@ -71,7 +72,8 @@ pam() {
 }
 
 @test "invisible colours stay" {
-	pam 20 20 4 255 RGB_ALPHA | perl -0777 -pe 's/(ENDHDR\n)(.*)/my ($h, $b) = ($1, $2); $b =~ s,(...).,$1\0,gs; "$h$b"/se' >clear.pam
+	pam 20 20 4 255 RGB_ALPHA | perl -0777 \
+		-pe 's/(ENDHDR\n)(.*)/my ($h, $b) = ($1, $2); $b =~ s,(...).,$1\0,gs; "$h$b"/se' >clear.pam
 	exact clear.pam
 }
 
@@ -92,7 +94,8 @@ pam() {
 	pngtopnm "$DATA/photo.png" | pnmtile 1100 40 >x.ppm
 	vae-enc --lossless x.ppm | vae-quant >x.lat
 	cp x.lat broken.lat
-	perl -e 'open F, "+<", shift; seek F, -20, 2; read F, my $b, 1; seek F, -20, 2; print F chr(255 & ~ord $b)' broken.lat
+	perl -e 'open F, "+<", shift; seek F, -20, 2; read F, my $b, 1; seek F, -20, 2;
+		print F chr(255 & ~ord $b)' broken.lat
 	fails 1 "broken.lat" vae-dec broken.lat
 	run -1 --separate-stderr vae-dec --salvage -o out.ppm broken.lat
 	assert_equal "${#stderr_lines[@]}" 1
@@ -122,7 +125,8 @@ pam() {
 
 @test "headers of version 2 that lie are refused, and newer versions are named" {
 	vae-enc --lossless "$GOLDEN/grey.pgm" >latents
-	for edit in 's/EXACT all/EXACT some/' 's/EXACT all\n//' 's/EXACT all/EXACT all\nCHANNELS 3/' 's/EXACT all/EXACT all\nEXACT all/' \
+	for edit in 's/EXACT all/EXACT some/' 's/EXACT all\n//' 's/EXACT all/EXACT all\nCHANNELS 3/' \
+		's/EXACT all/EXACT all\nEXACT all/' \
 		's/VAELATENTS 2/VAELATENTS 1/' 's/MAXVAL 255/MAXVAL 3/' 's/HEIGHT [0-9]*/HEIGHT 70/'; do
 		perl -0777 -pe "$edit" latents >edited
 		fails 1 edited vae-dec edited

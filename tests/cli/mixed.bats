@@ -20,7 +20,9 @@ mixed() { head -n 2 "$1" | cmp -s - <(printf 'VAELATENTS 2\nEXACT cells\n'); }
 
 # drawing WIDTH HEIGHT: flat areas and hard edges
 drawing() {
-	ppmmake '#3060c0' "$1" "$2" | ppmdraw -script "setcolor white; circle 30 20 14; setcolor black; line 0 3 $(($1 - 1)) $(($2 - 5)); setcolor red; filledrectangle 5 5 20 9"
+	ppmmake '#3060c0' "$1" "$2" | ppmdraw \
+		-script \
+		"setcolor white; circle 30 20 14; setcolor black; line 0 3 $(($1 - 1)) $(($2 - 5)); setcolor red; filledrectangle 5 5 20 9"
 }
 
 @test "text beside a photograph: its cells are exact, on every road" {
@@ -111,7 +113,8 @@ drawing() {
 	vae-dec -T 3 --band 7 x.lat | cmp - out.ppm
 	vae-dec --crop 80,10,40,50 x.lat | cmp - <(pamcut -left 80 -top 10 -width 40 -height 50 out.ppm)
 	# blocks of the drawing are means of its pixels: this one is flat
-	vae-dec --reduce 8 x.lat | pamcut -left 10 -top 1 -width 1 -height 1 | cmp - <(pamcut -left 80 -top 8 -width 1 -height 1 wide.ppm)
+	vae-dec --reduce 8 x.lat | pamcut -left 10 -top 1 -width 1 -height 1 |
+		cmp - <(pamcut -left 80 -top 8 -width 1 -height 1 wide.ppm)
 	VAE_CPU=scalar vae-dec x.lat | cmp - out.ppm
 }
 
@@ -136,7 +139,8 @@ drawing() {
 
 @test "latents of version 2 that lie are refused" {
 	vae-enc -q 20 "$GOLDEN/drawn.ppm" >latents
-	for edit in 's/EXACT cells\n/EXACT all\n/' 's/EXACT cells\n/EXACT some\n/' 's/EXACT cells\n//' 's/VAELATENTS 2/VAELATENTS 1/' 's/ROWS 4/ROWS 2/' \
+	for edit in 's/EXACT cells\n/EXACT all\n/' 's/EXACT cells\n/EXACT some\n/' 's/EXACT cells\n//' \
+		's/VAELATENTS 2/VAELATENTS 1/' 's/ROWS 4/ROWS 2/' \
 		's/CHANNELS \d+\n//'; do
 		perl -0777 -pe "$edit" latents >edited
 		fails 1 edited vae-dec edited

@@ -16,7 +16,8 @@ setup_file() {
 	for p in "${PROGRAMS[@]}"; do
 		quiet "$p" --help
 		assert_line --index 0 --partial "Usage: $p [OPTION]"
-		for option in "-o, --output FILE" "-T, --threads N" "--max-pixels N" "-f, --force" "-v, --verbose" "--quiet" "--help" "-V, --version"; do
+		for option in "-o, --output FILE" "-T, --threads N" "--max-pixels N" "-f, --force" "-v, --verbose" \
+			"--quiet" "--help" "-V, --version"; do
 			assert_output --partial -- "$option"
 		done
 		[ "$p" = vae-train ] || assert_output --partial -- "-m, --model NAME|FILE"
@@ -33,7 +34,8 @@ setup_file() {
 		diff long <(echo "$output")
 		assert_output --partial "-h, --help"
 	done
-	vae-train --quiet --arch "mlp width=16 height=16 hidden1=8 hidden2=8 z=2" --steps 1 --license CC0-1.0 --optimizer muon \
+	vae-train --quiet --arch "mlp width=16 height=16 hidden1=8 hidden2=8 z=2" --steps 1 --license CC0-1.0 \
+		--optimizer muon \
 		-o m <(photo 16 16 | ppmtopgm)
 	vae-stat --json m | json_is '$j->[0]{licence} eq "CC0-1.0" && $j->[0]{training} =~ /Muon/i'
 	fails 2 "--optimiser: 'sgd' is none of adam|muon" vae-train --steps 1 --optimizer sgd -o m "$X"
@@ -76,7 +78,8 @@ completes() {
 		COMP_WORDS=("$p" --) COMP_CWORD=1
 		_vae_tools "$p" -- "$p"
 		assert_equal "$(printf '%s\n' "${COMPREPLY[@]}" | sort)" \
-			"$("$p" --help | sed 's/^  *//; s/  .*//' | grep -oE -- '(^|, )--[a-z][a-z0-9-]*' | tr -d ', ' | sort)"
+			"$("$p" --help | sed 's/^  *//; s/  .*//' | grep -oE -- '(^|, )--[a-z][a-z0-9-]*' | tr -d ', ' |
+			sort)"
 	done
 	completes "vae-quant --me" "--method"
 	completes "vae-quant --method z" "zstd"
@@ -160,9 +163,11 @@ completes() {
 	cmp default 0 # this model does not say
 	anytopnm "$DATA/photo.png" | pamcut -width 256 -height 128 >x.ppm
 	vae-train --init tiny --steps 0 --patch 64 --quiet -o measured x.ppm
-	perl -MJSON::PP -0777 -ne 'my $data = 8 + unpack "V", $_; my $header = decode_json substr $_, 8, $data - 8;
+	perl -MJSON::PP -0777 -ne 'my $data = 8 + unpack "V", $_;
+		my $header = decode_json substr $_, 8, $data - 8;
 		my ($from, $to) = @{$header->{"prior.sensitivity"}{data_offsets}};
-		substr($_, $data + $from, $to - $from) = "\0" x ($to - $from); print' measured >told.safetensors # errors cost nothing
+		substr($_, $data + $from, $to - $from) = "\0" x ($to - $from); print' measured >told.safetensors \
+		# errors cost nothing
 	export VAE_MODEL_PATH=$PWD:$DATA # by its name: a file given by its path must have the id of what it holds
 	vae-enc -m told x.ppm >y
 	vae-quant -m told y >default
@@ -219,19 +224,22 @@ completes() {
 	run --separate-stderr -0 shell 'vae-dec -v y.lat > y.ppm'
 	assert_equal "${#stderr_lines[@]}" 2
 	assert_regex "${stderr_lines[0]}" "^vae-dec: y.lat: 48x32 RGB, maxval 255, model tiny"
-	quiet shell 'vae-enc -v --quiet "$X" | vae-quant -v --quiet | vae-dec -v --quiet > y.ppm; vae-stat -v --quiet y.ppm'
+	quiet shell \
+		'vae-enc -v --quiet "$X" | vae-quant -v --quiet | vae-dec -v --quiet > y.ppm; vae-stat -v --quiet y.ppm'
 }
 
 @test "VAE_CPU: a word that is no name of kernels is an error that lists the names" {
 	local bad p
 	for bad in avx51 AVX2 "avx2 " none; do
 		export VAE_CPU=$bad
-		for p in "vae-enc $X" "vae-quant $LATENTS" "vae-quant -d $LAT" "vae-dec $LAT" "vae-dec --salvage $LAT" "vae-dec --sample 1" \
+		for p in "vae-enc $X" "vae-quant $LATENTS" "vae-quant -d $LAT" "vae-dec $LAT" \
+			"vae-dec --salvage $LAT" "vae-dec --sample 1" \
 			"vae-stat $DATA/tiny.safetensors"; do
 			# shellcheck disable=SC2086 # a program and its options
 			fails 1 "VAE_CPU: '$bad' is none of scalar, neon, avx2, avx512" $p -o y
 		done
-		fails 2 "VAE_CPU: '$bad' is none of scalar, neon, avx2, avx512" vae-train --steps 1 --patch 64 -o y "$X"
+		fails 2 "VAE_CPU: '$bad' is none of scalar, neon, avx2, avx512" vae-train --steps 1 --patch 64 -o y \
+			"$X"
 		run --separate-stderr -1 vae-stat -r "$X" "$X"
 		assert_regex "$stderr" "VAE_CPU: '$bad' is none of scalar, neon, avx2, avx512"
 	done
@@ -278,7 +286,8 @@ completes() {
 	fails 2 "--seed" vae-dec --sample 1 --seed -1
 	fails 2 "--sample" vae-dec --size 5x5 "$LAT"
 	fails 2 "--sample" vae-dec --quality 5 "$LAT"
-	for bad in "" 5 5x x5 0x5 5x0 -5x5 5X5 5x5x5 "5x 5" " 5x5" 2147483648x1 1x2147483648 99999999999999999999x1; do
+	for bad in "" 5 5x x5 0x5 5x0 -5x5 5X5 5x5x5 "5x 5" " 5x5" 2147483648x1 1x2147483648 \
+		99999999999999999999x1; do
 		fails 2 "--size" vae-dec --sample 1 --size "$bad"
 	done
 	fails 2 "--quality" vae-dec --sample 1 --quality 101
@@ -287,7 +296,8 @@ completes() {
 
 @test "vae-dec: --crop takes four numbers, --reduce one of two" {
 	local bad
-	for bad in "" 1 1,2,3 1,2,3,4,5 1,2,0,4 1,2,3,0 -1,2,3,4 1,,3,4 " 1,2,3,4" "1,2,3,4 " 1,2,3,4, a,b,c,d 1:2:3:4 +1,2,3,4 1.5,2,3,4 \
+	for bad in "" 1 1,2,3 1,2,3,4,5 1,2,0,4 1,2,3,0 -1,2,3,4 1,,3,4 " 1,2,3,4" "1,2,3,4 " 1,2,3,4, a,b,c,d \
+		1:2:3:4 +1,2,3,4 1.5,2,3,4 \
 		0,0,2147483648,1 99999999999999999999999,0,1,1; do
 		fails 2 "--crop" vae-dec --crop "$bad" "$LAT"
 	done
@@ -313,15 +323,19 @@ completes() {
 	fails 2 "--init" vae-train --steps 1 --init tiny --lambda 0.001:0.1 -o m "$X"
 	fails 2 "mse, ms-ssim or vision" vae-train --steps 1 --arch photo --loss bce -o m "$X"
 	fails 2 "bce or mse" vae-train --steps 1 --arch mlp --loss ms-ssim -o m "$X"
-	fails 2 "more than 160 pixels a side: 192 at least" vae-train --steps 1 --arch photo --loss ms-ssim --patch 128 -o m "$X"
-	fails 2 "lambda=1e-09:1 is not MIN:MAX between" vae-train --steps 1 --lambda 1e-9:1 -o m "$X" # a model of it could not be read
+	fails 2 "more than 160 pixels a side: 192 at least" vae-train --steps 1 --arch photo --loss ms-ssim \
+		--patch 128 -o m "$X"
+	fails 2 "lambda=1e-09:1 is not MIN:MAX between" vae-train --steps 1 --lambda 1e-9:1 -o m "$X" \
+		# a model of it could not be read
 	assert_not_exist m
 }
 
 @test "vae-train: every number is checked" {
 	local pair
-	for pair in steps:0 steps:x minutes:0 minutes:-1 batch:0 batch:65537 lr:0 lr:1 lr:x warmup:-1 decay:1.1 decay:-0.1 clip:-1 ema:1 \
-		seed:-1 checkpoint-minutes:-1 enc:0 z:0 knots:0 width:0 lambda:0.1 lambda:0:1 lambda:2:1 lambda:1: lambda:a:b loss:l1 precision:half; do
+	for pair in steps:0 steps:x minutes:0 minutes:-1 batch:0 batch:65537 lr:0 lr:1 lr:x warmup:-1 decay:1.1 \
+		decay:-0.1 clip:-1 ema:1 \
+		seed:-1 checkpoint-minutes:-1 enc:0 z:0 knots:0 width:0 lambda:0.1 lambda:0:1 lambda:2:1 lambda:1: \
+		lambda:a:b loss:l1 precision:half; do
 		fails 2 "--${pair%%:*}" vae-train "--${pair%%:*}" "${pair#*:}" -o m "$X"
 	done
 }
@@ -348,7 +362,8 @@ completes() {
 				struct cli_common common;
 				for (int i = 0; i < $count; i++)
 					rows[i] = (struct cli_option){ CLI_LONG + i, "option", NULL, "help" };
-				cli_begin(&(struct cli_program){ .name = "vae-many", .usage = "", .about = "", .options = rows, .count = $count }, &common, argc, argv);
+				cli_begin(&(struct cli_program){ .name = "vae-many", .usage = "", .about = "",
+					.options = rows, .count = $count }, &common, argc, argv);
 				return cli_next() != -1;
 			}
 		END

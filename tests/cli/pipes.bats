@@ -90,8 +90,10 @@ A() { echo "$BATS_FILE_TMPDIR/$1"; }
 }
 
 @test "a pipe that gives one byte at a time" {
-	perl -e '$| = 1; binmode STDOUT; binmode STDIN; while (read STDIN, $c, 1) { syswrite STDOUT, $c }' <"$(A a.lat)" | vae-dec | cmp - "$(A a.out)"
-	perl -e '$| = 1; binmode STDOUT; binmode STDIN; while (read STDIN, $c, 1) { syswrite STDOUT, $c }' <"$(A b.pgm)" | vae-enc | vae-quant | cmp - "$(A b.lat)"
+	perl -e '$| = 1; binmode STDOUT; binmode STDIN; while (read STDIN, $c, 1) { syswrite STDOUT, $c }' \
+		<"$(A a.lat)" | vae-dec | cmp - "$(A a.out)"
+	perl -e '$| = 1; binmode STDOUT; binmode STDIN; while (read STDIN, $c, 1) { syswrite STDOUT, $c }' \
+		<"$(A b.pgm)" | vae-enc | vae-quant | cmp - "$(A b.lat)"
 }
 
 @test "each image is written before the next is read" {
@@ -242,11 +244,13 @@ A() { echo "$BATS_FILE_TMPDIR/$1"; }
 	assert_line --regexp '^MODEL [0-9a-f]{16}$'
 	assert_line "ENDHDR"
 	# and the rest are 32-bit floats
-	assert_equal "$(size "$(A a.latents)")" $(($(sed '/^ENDHDR$/q' "$(A a.latents)" | wc -c) + 3 * 3 * 16 * 4))
+	assert_equal "$(size "$(A a.latents)")" \
+		$(($(sed '/^ENDHDR$/q' "$(A a.latents)" | wc -c) + 3 * 3 * 16 * 4))
 }
 
 @test "latents that a script changed are quantised as they stand" {
-	perl -0777 -pe 'my $at = index($_, "ENDHDR\n") + 7; substr($_, $at) = pack "f<*", map { 2 * $_ } unpack "f<*", substr $_, $at' "$(A a.latents)" >double
+	perl -0777 -pe 'my $at = index($_, "ENDHDR\n") + 7; substr($_, $at) = pack "f<*", map {
+		2 * $_ } unpack "f<*", substr $_, $at' "$(A a.latents)" >double
 	vae-quant double >x.lat
 	differ x.lat "$(A a.lat)"
 	vae-dec x.lat >y.ppm
@@ -269,12 +273,18 @@ A() { echo "$BATS_FILE_TMPDIR/$1"; }
 @test "pictures of other formats are named with what converts them, as first operand or later" {
 	local row
 	photo 16 16 | pnmtopng >x.png
-	for row in 'x.png|PNG; pngtopnm' '\377\330\377\340\0\020JFIF\0|JPEG; jpegtopnm' 'RIFF\0\1\0\0WEBPVP8 |WebP; dwebp' 'GIF89a\1\0|GIF; giftopnm' \
-		'II*\0\010\0\0\0\1\0|TIFF; tifftopnm' 'MM\0*\0\0\0\010\0\1|TIFF; tifftopnm' 'II*\0\020\0\0\0CR\2\0|raw file; dcraw' \
-		'\0\0\0\034ftypavif\0\0\0\0|AVIF; avifdec' '\0\0\0\030ftypheic\0\0\0\0|HEIC; heif-convert' '\0\0\0\014JXL \r\n\207\n|JPEG XL; djxl' \
-		'\377\012\372\037\01|JPEG XL; djxl' '\0\0\0\014jP  \r\n\207\n|JPEG 2000; jpeg2ktopam' 'BM\66\0\14\0\0\0\0\0|BMP; bmptopnm' \
-		'qoif\0\0\0\1\0\0\0\1\3\0|QOI; qoitopam' 'PF\n1 1\n-1.0\n|PFM; pfmtopam' '%%PDF-1.5\n|PDF; pdftoppm' '<svg width="1">|SVG; rsvg-convert' \
-		'\037\213\010\0\0\0|gzip -dc unpacks it' '\375''7zXZ\0|xz -dc unpacks it' 'BZh91AY|bzip2 -dc unpacks it'; do
+	for row in 'x.png|PNG; pngtopnm' '\377\330\377\340\0\020JFIF\0|JPEG; jpegtopnm' \
+		'RIFF\0\1\0\0WEBPVP8 |WebP; dwebp' 'GIF89a\1\0|GIF; giftopnm' \
+		'II*\0\010\0\0\0\1\0|TIFF; tifftopnm' 'MM\0*\0\0\0\010\0\1|TIFF; tifftopnm' \
+		'II*\0\020\0\0\0CR\2\0|raw file; dcraw' \
+		'\0\0\0\034ftypavif\0\0\0\0|AVIF; avifdec' '\0\0\0\030ftypheic\0\0\0\0|HEIC; heif-convert' \
+		'\0\0\0\014JXL \r\n\207\n|JPEG XL; djxl' \
+		'\377\012\372\037\01|JPEG XL; djxl' '\0\0\0\014jP  \r\n\207\n|JPEG 2000; jpeg2ktopam' \
+		'BM\66\0\14\0\0\0\0\0|BMP; bmptopnm' \
+		'qoif\0\0\0\1\0\0\0\1\3\0|QOI; qoitopam' 'PF\n1 1\n-1.0\n|PFM; pfmtopam' '%%PDF-1.5\n|PDF; pdftoppm' \
+		'<svg width="1">|SVG; rsvg-convert' \
+		'\037\213\010\0\0\0|gzip -dc unpacks it' '\375''7zXZ\0|xz -dc unpacks it' \
+		'BZh91AY|bzip2 -dc unpacks it'; do
 		# shellcheck disable=SC2059 # the row is the format
 		if [ -e "${row%|*}" ]; then cp x.png x; else printf "${row%|*}" >x; fi
 		fails 1 "x: this is *${row#*|}" vae-enc -o y x
@@ -289,7 +299,8 @@ A() { echo "$BATS_FILE_TMPDIR/$1"; }
 	run --separate-stderr -1 vae-stat -r x.png "$(A a.ppm)"
 	assert_equal "${stderr_lines[0]}" \
 		"vae-stat: x.png: this is PNG; pngtopnm makes an image of it, and pngtopam -alphapam one with its transparency"
-	fails 1 "b: these are codes; vae-quant -d" shell 'cp "$BATS_FILE_TMPDIR/a.lat" b && vae-enc -o y "$BATS_FILE_TMPDIR/a.ppm" b'
+	fails 1 "b: these are codes; vae-quant -d" shell \
+		'cp "$BATS_FILE_TMPDIR/a.lat" b && vae-enc -o y "$BATS_FILE_TMPDIR/a.ppm" b'
 	assert_not_exist y
 }
 
@@ -301,11 +312,15 @@ A() { echo "$BATS_FILE_TMPDIR/$1"; }
 		fails 1 "content: these are codes that zstd has unpacked; give the .lat file itself" $p content
 	done
 	mkdir models
-	vae-train --arch "mlp hidden1=8 hidden2=8 z=3" --steps 1 --batch 2 --quiet -o models/other.safetensors <(photo 28 28 | ppmtopgm)
+	vae-train --arch "mlp hidden1=8 hidden2=8 z=3" --steps 1 --batch 2 --quiet -o models/other.safetensors \
+		<(photo 28 28 | ppmtopgm)
 	export VAE_MODEL_PATH=$DATA:$PWD/models
-	fails 1 "a.lat: made with the model tiny (d0c73b1c42f729a4), not with other (" vae-dec -m other -o y "$(A a.lat)"
-	fails 1 "a.latents: made with the model tiny (d0c73b1c42f729a4), not with other (" vae-quant -m other -o y "$(A a.latents)"
-	VAE_MODEL_PATH=$PWD/models fails 1 "a.lat: made with the model d0c73b1c42f729a4, which was not found, not with other (" \
+	fails 1 "a.lat: made with the model tiny (d0c73b1c42f729a4), not with other (" vae-dec -m other -o y \
+		"$(A a.lat)"
+	fails 1 "a.latents: made with the model tiny (d0c73b1c42f729a4), not with other (" vae-quant -m other \
+		-o y "$(A a.latents)"
+	VAE_MODEL_PATH=$PWD/models fails 1 \
+		"a.lat: made with the model d0c73b1c42f729a4, which was not found, not with other (" \
 		vae-dec -m other -o y "$(A a.lat)"
 	assert_not_exist y
 }

@@ -63,7 +63,8 @@ assert exact.dtype == numpy.uint16 and exact.shape == (50, 70) and (exact == dee
 	needs_numpy
 	py '
 import ctypes
-names = {"error": "_Error", "pixels": "_Pixels", "geometry": "_Geometry", "head": "_Head", "codes_metadata": "_Metadata",
+names = {"error": "_Error", "pixels": "_Pixels", "geometry": "_Geometry", "head": "_Head",
+         "codes_metadata": "_Metadata",
          "compress_options": "_CompressOptions", "decompress_options": "_DecompressOptions"}
 for c, python in names.items():
     kind = getattr(vae, python)
@@ -90,7 +91,8 @@ for channels in (1, 2, 3, 4):
     for kind, maxval in ((numpy.uint8, None), (numpy.uint16, None), (numpy.uint16, 1023), (numpy.uint8, 1)):
         white = maxval or numpy.iinfo(kind).max
         a = rng.integers(0, white + 1, (40, 33, channels)).astype(kind)
-        for view in (a, a[::2], a[:, ::2], a[::-1], a[5:30, 3:20], a.transpose(1, 0, 2), numpy.asfortranarray(a)):
+        for view in (a, a[::2], a[:, ::2], a[::-1], a[5:30, 3:20],
+                     a.transpose(1, 0, 2), numpy.asfortranarray(a)):
             data = vae.compress(view, lossless=True, maxval=maxval)
             back = vae.decompress(data)
             want = view[:, :, 0] if channels == 1 else view
@@ -107,7 +109,8 @@ for channels in (1, 2, 3, 4):
 	quiet py '
 x = pnm("x.ppm")
 model, again = vae.Model("tiny"), vae.Model(data=open(sys.argv[1], "rb").read())
-assert model.id == again.id and model.arch.startswith("photo ") and model.path.endswith("tiny.safetensors") and again.path is None
+assert model.id == again.id and model.arch.startswith("photo ") and model.path.endswith("tiny.safetensors")
+assert again.path is None
 seen, found = [], {}
 data = vae.compress(x, 50, model=again, xmp=b"<x/>", exif=b"II*\0abcdef", progress=seen.append)
 assert seen == sorted(seen) and seen[-1] == 1

@@ -8,7 +8,8 @@ load helper
 	mkdir pictures
 	photo 192 128 | pnmtopng >pictures/a.png
 	photo 150 170 | pnmtopng >'pictures/b & <c>.png'
-	VAE_MODEL='' MODEL=$DATA/tiny.safetensors QUALITIES='0 50 100' CODECS=jpeg420 BPP=0.25 CROP=64 IMAGES=2 SPEED=no \
+	VAE_MODEL='' MODEL=$DATA/tiny.safetensors QUALITIES='0 50 100' CODECS=jpeg420 BPP=0.25 CROP=64 IMAGES=2 \
+		SPEED=no \
 		"$ROOT/bench/report.sh" pictures >report.html
 	grep -q '^<!DOCTYPE html>' report.html
 	[ "$(tail -n 1 report.html)" = '</html>' ]
@@ -45,8 +46,10 @@ load helper
 @test "plot-log.gp: a log of training becomes two figures, for either network" {
 	needs_program gnuplot
 	photo 100 80 >x.ppm
-	vae-train --init tiny --steps 3 --batch 1 --patch 64 --quiet --log photo.tsv --checkpoint-minutes 0 --valid x.ppm -o m x.ppm
-	vae-train --arch mlp --steps 30 --quiet --log mlp.tsv --valid "$DATA/golden/digits.pgm" -o m "$DATA/golden/digits.pgm"
+	vae-train --init tiny --steps 3 --batch 1 --patch 64 --quiet --log photo.tsv --checkpoint-minutes 0 \
+		--valid x.ppm -o m x.ppm
+	vae-train --arch mlp --steps 30 --quiet --log mlp.tsv --valid "$DATA/golden/digits.pgm" -o m \
+		"$DATA/golden/digits.pgm"
 	for log in photo mlp; do
 		gnuplot -e "logs='$log.tsv'; out='$log'" "$ROOT/bench/plot-log.gp" 2>words
 		pngtopnm "$log.png" >figure.ppm
@@ -113,10 +116,12 @@ bd_rates() {
 	{
 		echo codec,q,bpp,butteraugli
 		for d in 4 2 1 0.5; do
-			awk -v d=$d 'BEGIN { printf "ours,%g,%.9f,%g\npeer,%g,%.9f,%g\n", d, 4 ^ -d, d, d, 2 * 4 ^ -d, d }'
+			awk -v d=$d \
+				'BEGIN { printf "ours,%g,%.9f,%g\npeer,%g,%.9f,%g\n", d, 4 ^ -d, d, d, 2 * 4 ^ -d, d }'
 		done
 	} >curves.csv
-	assert_equal "$(awk -f "$ROOT/bench/bdrate.awk" -v test=ours -v anchor=peer -v metric=butteraugli curves.csv)" -50.00
+	assert_equal "$(awk -f "$ROOT/bench/bdrate.awk" -v test=ours -v anchor=peer -v metric=butteraugli \
+		curves.csv)" -50.00
 }
 
 # Curves that are straight in the logarithm, so that each delta is known: the peer takes twice our
@@ -126,17 +131,20 @@ bd_rates() {
 	{
 		echo codec,q,image,bpp,ssimulacra2,psnr
 		for score in 10 30 50 60 70 90; do
-			awk -v s=$score 'BEGIN { printf "peer,%d,a.png,%.9f,%d,%.9f\n", s, 2 * 2 ^ (s / 10), s, 20 + s / 5 }'
+			awk -v s=$score \
+				'BEGIN { printf "peer,%d,a.png,%.9f,%d,%.9f\n", s, 2 * 2 ^ (s / 10), s, 20 + s / 5 }'
 		done
 		for score in 10 30 50 60; do
-			awk -v s=$score 'BEGIN { printf "peer,%d,b.png,%.9f,%d,%.9f\n", s, 4 * 2 ^ (s / 10), s, 20 + s / 5 }'
+			awk -v s=$score \
+				'BEGIN { printf "peer,%d,b.png,%.9f,%d,%.9f\n", s, 4 * 2 ^ (s / 10), s, 20 + s / 5 }'
 		done
 	} >peers.csv
 	{
 		echo codec,q,image,bpp,psnr,msssim,ssimulacra2
 		for name in a b c; do
 			for score in 10 25 45 60 75 90; do
-				awk -v s=$score -v n=$name 'BEGIN { printf "ours,%d,%s.png,%.9f,%.9f,-,%d\n", s, n, 2 ^ (s / 10), 20 + s / 5, s }'
+				awk -v s=$score -v n=$name \
+					'BEGIN { printf "ours,%d,%s.png,%.9f,%.9f,-,%d\n", s, n, 2 ^ (s / 10), 20 + s / 5, s }'
 			done
 		done
 	} >ours.csv
@@ -165,16 +173,19 @@ bd_rates() {
 	EACH=yes "$ROOT/bench/rd.sh" pictures >each.csv
 	assert_equal "$(head -n 1 means.csv)" codec,q,bpp,psnr,msssim,ssimulacra2
 	assert_equal "$(head -n 1 each.csv)" codec,q,image,bpp,psnr,msssim,ssimulacra2
-	assert_equal "$(cut -d , -f 1-3 each.csv | tail -n +2 | sort | xargs)" "ours,20,a.png ours,20,b.png ours,80,a.png ours,80,b.png"
+	assert_equal "$(cut -d , -f 1-3 each.csv | tail -n +2 | sort | xargs)" \
+		"ours,20,a.png ours,20,b.png ours,80,a.png ours,80,b.png"
 	# too small for MS-SSIM
 	assert_equal "$(cut -d , -f 5 means.csv | xargs)" "msssim - -"
 	awk -F, 'NR == FNR && FNR > 1 { b[$2] += $4 / 2; p[$2] += $5 / 2; e[$2] += $7 / 2 }
-		NR > FNR && FNR > 1 { rows++; bad += (b[$2] - $3) ^ 2 > 1e-6 || (p[$2] - $4) ^ 2 > 1e-4 || (e[$2] - $6) ^ 2 > 1e-4 }
+		NR > FNR && FNR > 1 { rows++; bad += (b[$2] - $3) ^ 2 > 1e-6 || (p[$2] - $4) ^ 2 > 1e-4 ||
+		(e[$2] - $6) ^ 2 > 1e-4 }
 		END { exit bad || rows != 2 }' each.csv means.csv || { cat each.csv means.csv | fail; }
 }
 
 @test "qualities.sh: settings of equal score, between points and beyond them" {
-	printf '%s\n' codec,q,bpp,psnr,msssim,ssimulacra2 ours,20,0.1,30,0.9,40 ours,50,0.4,35,0.95,65 ours,80,1,40,0.99,85 \
+	printf '%s\n' codec,q,bpp,psnr,msssim,ssimulacra2 ours,20,0.1,30,0.9,40 ours,50,0.4,35,0.95,65 \
+		ours,80,1,40,0.99,85 \
 		jpeg420,50,0.4,30,0.9,50 jpeg420,90,1.6,36,0.95,80 jxl,4,0.2,30,0.9,40 jxl,1,1,40,0.99,90 >table.csv
 	"$ROOT/bench/qualities.sh" table.csv >qualities
 	assert_equal "$(sed -n 1p qualities)" "$(printf 'quality\tscore\tbpp\tjpeg420\tbytes\tjxl\tbytes')"

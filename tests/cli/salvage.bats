@@ -24,7 +24,8 @@ setup_file() {
 # salvaged FILE LINES: exit status 1, so many lines on stderr; the pictures go to ./out
 salvaged() {
 	run --separate-stderr -1 vae-dec --salvage -o out "$1"
-	[ "${#stderr_lines[@]}" = "$2" ] || { printf '%s\n' "$stderr" | batslib_decorate "not $2 lines on stderr" | fail; }
+	[ "${#stderr_lines[@]}" = "$2" ] || { printf '%s\n' "$stderr" |
+		batslib_decorate "not $2 lines on stderr" | fail; }
 }
 
 # damaged PATTERN FILE: as salvaged, with one line that matches
@@ -35,13 +36,15 @@ damaged() {
 
 # window LEFT TOP WIDTH HEIGHT: that the first picture of ./out is right there
 window() {
-	cmp <(pamcut -left "$1" -top "$2" -width "$3" -height "$4" <out) <(pamcut -left "$1" -top "$2" -width "$3" -height "$4" <"$X/x.out") ||
+	cmp <(pamcut -left "$1" -top "$2" -width "$3" -height "$4" <out) \
+		<(pamcut -left "$1" -top "$2" -width "$3" -height "$4" <"$X/x.out") ||
 		fail "pixels of the window $* differ"
 }
 
 # grey LEFT TOP WIDTH HEIGHT: that all of it is 128
 grey() {
-	cmp <(pamcut -left "$1" -top "$2" -width "$3" -height "$4" <out) <(ppmmake rgb:80/80/80 "$3" "$4") || fail "the window $* is not grey"
+	cmp <(pamcut -left "$1" -top "$2" -width "$3" -height "$4" <out) <(ppmmake rgb:80/80/80 "$3" "$4") ||
+		fail "the window $* is not grey"
 }
 
 # What is behind the first picture of ./out is the second one.
@@ -78,7 +81,8 @@ skippable() { perl -0777 -ne 'binmode STDOUT; print pack("a4V", "P*M\030", lengt
 	printf 'abcde' >words
 	: >nothing
 	{ skippable words; cat "$X/two.lat"; } >front
-	{ skippable "$X/a.lat"; skippable nothing; cat "$X/x.lat"; skippable "$X/a.lat"; skippable words; cat "$X/a.lat"; skippable "$X/x.lat"; } >many
+	{ skippable "$X/a.lat"; skippable nothing; cat "$X/x.lat"; skippable "$X/a.lat"; skippable words
+	cat "$X/a.lat"; skippable "$X/x.lat"; } >many
 	skippable many >inner
 	cat front inner >nested
 	for file in front many nested; do
@@ -110,16 +114,19 @@ skippable() { perl -0777 -ne 'binmode STDOUT; print pack("a4V", "P*M\030", lengt
 	local at
 	at=$(($(slice 0) + 100))
 	flip "$X/two.lat" "$at" >bad
-	damaged "image 1, slice in row 0, column 0 (1024 x 1024 pixels from 0,0 on): its checksum is wrong (byte $(slice 0))" bad
+	damaged \
+		"image 1, slice in row 0, column 0 (1024 x 1024 pixels from 0,0 on): its checksum is wrong (byte $(slice 0))" bad
 	both
 	grey 0 0 1024 1024
 	flip "$X/two.lat" $(($(slice 1) + 20)) >bad
-	damaged "image 1, slice in row 0, column 1 (76 x 1024 pixels from 1024,0 on): its checksum is wrong (byte $(slice 1))" bad
+	damaged \
+		"image 1, slice in row 0, column 1 (76 x 1024 pixels from 1024,0 on): its checksum is wrong (byte $(slice 1))" bad
 	both
 	grey 1024 0 76 1024
 	window 0 0 912 900
 	window 0 1024 912 76
-	differ <(pamcut -left 1000 -width 20 <out) <(pamcut -left 1000 -width 20 <"$X/x.out") || fail "the synthesis does not look around"
+	differ <(pamcut -left 1000 -width 20 <out) <(pamcut -left 1000 -width 20 <"$X/x.out") ||
+		fail "the synthesis does not look around"
 	flip "$X/two.lat" $(($(slice 3) + 20)) >bad
 	damaged "image 1, slice in row 1, column 1 (76 x 76 pixels from 1024,1024 on): its checksum is wrong*" bad
 	both
@@ -230,7 +237,8 @@ fails_with_nothing() {
 	assert_regex "${stderr_lines[1]}" "between images: skipped 300000 bytes of junk \(byte $((N + 5))\)"
 	assert_regex "${stderr_lines[2]}" "between images: skipped 6 bytes"
 	cmp out "$X/two.pam"
-	{ zstd -dcq <"$X/x.lat"; echo "some rubbish, and then some more of it"; zstd -dcq <"$X/a.lat"; } | zstd -q >bad
+	{ zstd -dcq <"$X/x.lat"; echo "some rubbish, and then some more of it"; zstd -dcq <"$X/a.lat"; } |
+		zstd -q >bad
 	salvaged bad 1
 	cmp out "$X/two.pam"
 	head -c 100000 /dev/zero >zeros
@@ -280,7 +288,8 @@ fails_with_nothing() {
 	salvaged bad 1
 	run -1 vae-dec --salvage -T 3 --band 7 -o other bad
 	cmp out other
-	run -1 bash -c 'perl -e '\''$| = 1; while (sysread STDIN, $b, 700) { syswrite STDOUT, $b }'\'' <bad | vae-dec --salvage -o other'
+	run -1 bash -c 'perl -e '\''$| = 1; while (sysread STDIN, $b, 700) {
+		syswrite STDOUT, $b }'\'' <bad | vae-dec --salvage -o other'
 	cmp out other
 }
 
@@ -295,10 +304,13 @@ fails_with_nothing() {
 	for seed in $(seq 60); do
 		perl -e 'local $/; srand $ARGV[1]; open F, "<:raw", $ARGV[0] or die; my $s = <F>; my $n = $ARGV[2];
 			for (0 .. rand 5) { my $at = int rand($n - 20); my $k = int rand 3; my $few = int rand 12;
-				if ($k == 0) { substr($s, $at, 1) = chr rand 256 } elsif ($k == 1) { substr($s, $at, $few) = ""; $n -= $few } else
-				{ substr($s, $at, 0) = "x" x $few; $n += $few } } binmode STDOUT; print $s' "$X/two.lat" "$seed" "$N" >bad
+				if ($k == 0) { substr($s, $at, 1) = chr rand 256 } elsif ($k == 1) {
+				substr($s, $at, $few) = ""; $n -= $few } else
+				{ substr($s, $at, 0) = "x" x $few; $n += $few } } binmode STDOUT; print $s' "$X/two.lat" \
+				"$seed" "$N" >bad
 		run --separate-stderr limited vae-dec --salvage -o out bad
-		[ "$status" = 1 ] || cmp bad "$X/two.lat" || [ "$status" = 0 ] || fail "status $status of damage $seed"
+		[ "$status" = 1 ] || cmp bad "$X/two.lat" || [ "$status" = 0 ] ||
+			fail "status $status of damage $seed"
 		second || fail "damage $seed"
 	done
 }

@@ -44,7 +44,8 @@ lower() {
 	pamcut -width 1 -height 1 rgb.ppm >one.ppm
 	vae-enc --refine 5 grey.pgm alpha.pam one.ppm | vae-quant | vae-dec >out
 	assert_equal "$(kinds out)" "$(cat grey.pgm alpha.pam one.ppm >given && kinds given)"
-	vae-enc --refine 5 alpha.pam | vae-quant | vae-dec | pamchannel -infile - 3 | cmp - <(pamchannel -infile alpha.pam 3)
+	vae-enc --refine 5 alpha.pam | vae-quant | vae-dec | pamchannel -infile - 3 |
+		cmp - <(pamchannel -infile alpha.pam 3)
 }
 
 @test "--refine: bad numbers, and models that have no such thing" {
@@ -54,7 +55,8 @@ lower() {
 		fails 2 "--refine" vae-enc --refine "$bad" x.ppm
 	done
 	pamscale -xsize 28 -ysize 28 x.ppm | ppmtopgm >digit.pgm
-	fails 1 "only latents of photo models can be refined" vae-enc -m "$ROOT/models/mnist-1.safetensors" --refine 5 digit.pgm
+	fails 1 "only latents of photo models can be refined" vae-enc -m "$ROOT/models/mnist-1.safetensors" \
+		--refine 5 digit.pgm
 }
 
 
@@ -81,7 +83,8 @@ fits() {
 	# the next quality does not fit
 	vae-enc --max-size "$low" x.ppm | vae-quant >x.lat
 	[ "$(size x.lat)" -le "$low" ]
-	fails 1 "the smallest file that the model can make of this picture has $low bytes, more than $((low - 1))" \
+	fails 1 \
+		"the smallest file that the model can make of this picture has $low bytes, more than $((low - 1))" \
 		vae-enc --max-size $((low - 1)) x.ppm
 	fails 1 "has $low bytes, more than 0" vae-enc --target-bpp 0.00001 x.ppm
 }
@@ -105,7 +108,8 @@ fits() {
 	vae-enc -m photo -v --target-psnr 35 x.ppm 2>>log >/dev/null
 	[ "$(grep -c "quality [0-9.]*, [0-9.]* s$" log)" = 4 ]
 	# some seven encodings and decodings; the shortest of one encoding is what a busy machine disturbs least
-	awk '{ t = $(NF - 1) } NR == 1 || (NR < 4 && t < once) { once = t } END { exit !(t > 2 * once) }' log || { cat log | fail; }
+	awk '{ t = $(NF - 1) } NR == 1 || (NR < 4 && t < once) { once = t } END { exit !(t > 2 * once) }' log ||
+		{ cat log | fail; }
 }
 
 @test "--target-psnr: within 0.1 dB, for each picture of a stream" {
@@ -121,9 +125,12 @@ fits() {
 	vae-stat --tsv -r given out | column psnr_db | head -n 2 >db
 	[ "$(wc -l <db)" = 2 ]
 	while read -r now; do
-		awk -v a="$now" -v b="$goal" 'BEGIN { exit !(a - b < 0.1 && b - a < 0.1) }' || fail "$now is not $goal"
+		awk -v a="$now" -v b="$goal" 'BEGIN { exit !(a - b < 0.1 && b - a < 0.1) }' ||
+			fail "$now is not $goal"
 	done <db
-	fails 1 "the best that the model can make of this picture is *, at quality 100: 120.00 dB are out of reach" vae-enc --target-psnr 120 x.ppm
+	fails 1 \
+		"the best that the model can make of this picture is *, at quality 100: 120.00 dB are out of reach" \
+		vae-enc --target-psnr 120 x.ppm
 	# quality 0 has more
 	vae-enc -q 0 x.ppm >least
 	vae-enc --target-psnr 2 x.ppm | cmp - least
@@ -132,16 +139,20 @@ fits() {
 # Letters on a strong colour, which a model of photographs draws best at a quality in the middle.
 @test "--target-psnr: where PSNR falls with quality" {
 	local now
-	printf 'red text on blue, line %d of some\n' 1 2 3 4 | pbmtext 2>/dev/null | pamenlarge 3 | pamcut -width 256 -height 128 |
+	printf 'red text on blue, line %d of some\n' 1 2 3 4 | pbmtext 2>/dev/null | pamenlarge 3 |
+		pamcut -width 256 -height 128 |
 		pbmtopgm 1 1 | pgmtoppm '#ff0000-#0000ff' | pamdepth 255 >x.ppm
-	now() { vae-enc --exact none -m photo-3 "$@" x.ppm | vae-quant | vae-dec | vae-stat --tsv -r x.ppm | column psnr_db; }
+	now() { vae-enc --exact none -m photo-3 "$@" x.ppm | vae-quant | vae-dec | vae-stat --tsv -r x.ppm |
+		column psnr_db; }
 	local middle best goal
 	middle=$(now -q 50) best=$(now -q 100)
-	awk -v a="$middle" -v b="$best" 'BEGIN { exit !(a > b + 0.3) }' || fail "$middle at 50, $best at 100: this picture is no test"
+	awk -v a="$middle" -v b="$best" 'BEGIN { exit !(a > b + 0.3) }' ||
+		fail "$middle at 50, $best at 100: this picture is no test"
 	goal=$(awk -v a="$middle" -v b="$best" 'BEGIN { print (2 * a + b) / 3 }')
 	at_least "$(now --target-psnr "$goal")" "$(awk -v g="$goal" 'BEGIN { print g - 0.1 }')"
 	at_least "$(now --target-psnr "$middle")" "$(awk -v g="$middle" 'BEGIN { print g - 0.1 }')"
-	fails 1 "dB are out of reach" vae-enc --exact none -m photo-3 --target-psnr "$(awk -v a="$middle" 'BEGIN { print a + 5 }')" x.ppm
+	fails 1 "dB are out of reach" vae-enc --exact none -m photo-3 \
+		--target-psnr "$(awk -v a="$middle" 'BEGIN { print a + 5 }')" x.ppm
 }
 
 # score A B: SSIMULACRA 2 of two files
@@ -161,24 +172,30 @@ score() { vae-stat --tsv -r "$2" "$1" | column ssimulacra2; }
 	vae-stat --tsv -r given out | column ssimulacra2 | head -n 2 >scores
 	[ "$(wc -l <scores)" = 2 ]
 	while read -r now; do
-		awk -v a="$now" -v b="$goal" 'BEGIN { exit !(a - b < 0.3 && b - a < 0.3) }' || fail "$now is not $goal"
+		awk -v a="$now" -v b="$goal" 'BEGIN { exit !(a - b < 0.3 && b - a < 0.3) }' ||
+			fail "$now is not $goal"
 	done <scores
-	fails 1 "the best that the model can make of this picture is a score of *, at quality 100: 100.00 is out of reach" vae-enc --target-score 100 x.ppm
+	fails 1 \
+		"the best that the model can make of this picture is a score of *, at quality 100: 100.00 is out of reach" vae-enc --target-score 100 x.ppm
 	pamcut -width 7 x.ppm >narrow.ppm
 	fails 1 "7 x 96 pixels are too few for a score: 8 a side at least" vae-enc --target-score 50 narrow.ppm
 }
 
 # The same letters as above.
 @test "--target-score: where the score falls with quality" {
-	printf 'red text on blue, line %d of some\n' 1 2 3 4 | pbmtext 2>/dev/null | pamenlarge 3 | pamcut -width 256 -height 128 |
+	printf 'red text on blue, line %d of some\n' 1 2 3 4 | pbmtext 2>/dev/null | pamenlarge 3 |
+		pamcut -width 256 -height 128 |
 		pbmtopgm 1 1 | pgmtoppm '#ff0000-#0000ff' | pamdepth 255 >x.ppm
-	now() { vae-enc --exact none -m photo-3 "$@" x.ppm | vae-quant | vae-dec >out.ppm && score out.ppm x.ppm; }
+	now() { vae-enc --exact none -m photo-3 "$@" x.ppm | vae-quant | vae-dec >out.ppm &&
+		score out.ppm x.ppm; }
 	local middle last
 	middle=$(now -q 40) last=$(now -q 100)
-	awk -v a="$middle" -v b="$last" 'BEGIN { exit !(a > 3 && a > b + 5) }' || fail "$middle at 40, $last at 100: this picture is no test"
+	awk -v a="$middle" -v b="$last" 'BEGIN { exit !(a > 3 && a > b + 5) }' ||
+		fail "$middle at 40, $last at 100: this picture is no test"
 	at_least "$(now --target-score "$middle")" "$(awk -v g="$middle" 'BEGIN { print g - 0.3 }')"
 	at_least "$(now --target-score 2)" 1.7
-	fails 1 "is out of reach" vae-enc --exact none -m photo-3 --target-score "$(awk -v a="$middle" 'BEGIN { print a + 10 }')" x.ppm
+	fails 1 "is out of reach" vae-enc --exact none -m photo-3 \
+		--target-score "$(awk -v a="$middle" 'BEGIN { print a + 10 }')" x.ppm
 }
 
 @test "targets: one at most, and no quality or refinement beside it" {

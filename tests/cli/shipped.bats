@@ -53,7 +53,8 @@ needs() {
 	vae-stat --tsv -r given all | column psnr_db | head -n 2 | while read -r db; do at_least "$db" 24; done
 	vae-enc alpha.pam | vae-quant | vae-dec | pamchannel -infile - 3 | cmp - <(pamchannel -infile alpha.pam 3)
 	# grey comes back grey, and a dark pixel dark
-	at_least "$(pamcut -width 1 -height 1 rgb.ppm | vae-enc -q 100 | vae-quant | vae-dec | vae-stat --tsv -r one.ppm | column psnr_db)" 15
+	at_least "$(pamcut -width 1 -height 1 rgb.ppm | vae-enc -q 100 | vae-quant | vae-dec |
+		vae-stat --tsv -r one.ppm | column psnr_db)" 15
 }
 
 @test "photo-ms: in as many bytes, more structural similarity and less PSNR than photo" {
@@ -63,10 +64,12 @@ needs() {
 		for model in photo photo-ms; do
 			vae-enc -m $model --target-bpp $bpp "$X" | vae-quant | vae-dec >$model.ppm
 		done
-		at_least "$(vae-stat --tsv -r "$X" photo-ms.ppm | column ms_ssim)" "$(vae-stat --tsv -r "$X" photo.ppm | column ms_ssim)"
+		at_least "$(vae-stat --tsv -r "$X" photo-ms.ppm | column ms_ssim)" \
+			"$(vae-stat --tsv -r "$X" photo.ppm | column ms_ssim)"
 		at_least "$(psnr photo.ppm "$X")" "$(psnr photo-ms.ppm "$X")"
 	done
-	vae-stat --json "$(compgen -G "$ROOT/models/photo-ms-*.safetensors" | sort -V | tail -n 1)" | json_is '$j->[0]{loss} eq "ms-ssim"'
+	vae-stat --json "$(compgen -G "$ROOT/models/photo-ms-*.safetensors" | sort -V | tail -n 1)" |
+		json_is '$j->[0]{loss} eq "ms-ssim"'
 }
 
 @test "photo: a copy of the model by its path, on vae-enc alone" {
@@ -118,7 +121,8 @@ same_bytes() {
 	model=$(compgen -G "$ROOT/models/photo-[0-9]*.safetensors" | sort -V | tail -n 1)
 	[ "$(size "$model")" -le 16000000 ]
 	vae-stat --json "$model" >report
-	json_is '$j->[0]{decoder_kmac_pixel} <= 9 && $j->[0]{encoder_kmac_pixel} > 0 && length $j->[0]{licence} && length $j->[0]{training}' <report
+	json_is '$j->[0]{decoder_kmac_pixel} <= 9 && $j->[0]{encoder_kmac_pixel} > 0 &&
+		length $j->[0]{licence} && length $j->[0]{training}' <report
 }
 
 @test "mnist: digits come back as digits" {
@@ -126,7 +130,8 @@ same_bytes() {
 	vae-enc -m mnist -q 80 "$DATA/golden/digits.pgm" | vae-quant >x.lat
 	vae-dec x.lat >y.pgm
 	assert_equal "$(kinds y.pgm)" "$(kinds "$DATA/golden/digits.pgm")"
-	vae-stat --tsv -r "$DATA/golden/digits.pgm" y.pgm | column psnr_db | head -n 6 | while read -r db; do at_least "$db" 10; done
+	vae-stat --tsv -r "$DATA/golden/digits.pgm" y.pgm | column psnr_db | head -n 6 |
+		while read -r db; do at_least "$db" 10; done
 	[ "$(size x.lat)" -lt 1200 ]
 	vae-stat --json "$ROOT"/models/mnist-*.safetensors >report
 	json_is '$j->[0]{architecture} =~ /^mlp .* z=(\d+)/ && $1 <= 32' <report
@@ -139,7 +144,9 @@ same_bytes() {
 	vae-dec -m mnist --sample 64 --seed 7 -T 1 | cmp - a
 	# mostly black, but ink on each
 	pamsplit -quiet a 'sample.%d.pgm'
-	for i in 0 31 63; do pamsumm -mean -normalize -brief "sample.$i.pgm"; done | awk '!($1 > 0.02 && $1 < 0.5) { exit 1 }'
+	for i in 0 31 63; do
+		pamsumm -mean -normalize -brief "sample.$i.pgm"
+	done | awk '!($1 > 0.02 && $1 < 0.5) { exit 1 }'
 }
 
 # same_digits ISA

@@ -44,17 +44,21 @@ small() (
 	plain_build
 	local loss
 	for loss in mse ms-ssim; do
-		small vae-train --quiet --init tiny --loss "$loss" --optimiser muon --batch 2 --patch 192 --steps 1 --checkpoint ckpt --valid "$X/x.ppm" \
+		small vae-train --quiet --init tiny --loss "$loss" --optimiser muon --batch 2 --patch 192 --steps 1 \
+			--checkpoint ckpt --valid "$X/x.ppm" \
 			-o "$loss" "$X/x.ppm"
 		rm ckpt
 	done
-	small vae-train --quiet --arch "photo enc=16 enc_blocks=1 y=16 hyper=16 ctx=16 z=4 dec=16 dec_blocks=1 grid=48 grid_layers=1 ctx_blocks=1 knots=3" \
+	small vae-train --quiet --arch \
+		"photo enc=16 enc_blocks=1 y=16 hyper=16 ctx=16 z=4 dec=16 dec_blocks=1 grid=48 grid_layers=1 ctx_blocks=1 knots=3" \
 		--batch 2 --patch 64 --steps 1 -o fresh "$X/x.ppm"
-	small vae-train --quiet --arch "mlp width=192 height=192 hidden1=8 hidden2=8 z=2" --batch 2 --steps 1 -o mlp "$X/ramp.pgm"
+	small vae-train --quiet --arch "mlp width=192 height=192 hidden1=8 hidden2=8 z=2" --batch 2 --steps 1 \
+		-o mlp "$X/ramp.pgm"
 }
 
 @test "a model whose header is nested 2000 deep is refused in little stack" {
 	plain_build
-	perl -e 'my $h = "{\"x\":" . "[" x 2000 . "]" x 2000 . "}"; print pack("Q<", length $h), $h' >deep.safetensors
+	perl -e 'my $h = "{\"x\":" . "[" x 2000 . "]" x 2000 . "}"; print pack("Q<", length $h), $h' \
+		>deep.safetensors
 	fails 1 "nested deeper" small vae-enc -m ./deep.safetensors "$X/x.ppm"
 }

@@ -14,7 +14,8 @@ setup_file() {
 	vae-quant --method zstd x.latents >z.lat
 	vae-dec x.lat >y.ppm
 	vae-enc x.pam | vae-quant >a.lat
-	vae-train --arch "mlp hidden1=8 hidden2=8 z=3" --steps 1 --batch 2 --quiet --licence 'MIT "no\joke"' -o mlp.safetensors <(photo 28 28 | ppmtopgm)
+	vae-train --arch "mlp hidden1=8 hidden2=8 z=3" --steps 1 --batch 2 --quiet --licence 'MIT "no\joke"' \
+		-o mlp.safetensors <(photo 28 28 | ppmtopgm)
 	export X=$BATS_FILE_TMPDIR
 }
 
@@ -33,9 +34,11 @@ value() { column "$1" | head -n 1; }
 
 @test "PSNR is what its definition says" {
 	local wanted
-	wanted=$(perl -0777 -e 'sub samples { open F, "<:raw", $_[0] or die; my $s = <F>; $s =~ s/^P6\s+\d+\s+\d+\s+\d+\s//; unpack "C*", $s }
+	wanted=$(perl -0777 -e 'sub samples { open F, "<:raw", $_[0] or die; my $s = <F>;
+		$s =~ s/^P6\s+\d+\s+\d+\s+\d+\s//; unpack "C*", $s }
 		my @a = samples($ARGV[0]); my @b = samples($ARGV[1]); @a == 200 * 170 * 3 && @a == @b or die;
-		my $sum = 0; $sum += (($a[$_] - $b[$_]) / 255) ** 2 for 0 .. $#a; printf "%.6f %.3f", $sum / @a, -10 * log($sum / @a) / log 10' "$X/y.ppm" "$X/x.ppm")
+		my $sum = 0; $sum += (($a[$_] - $b[$_]) / 255) ** 2 for 0 .. $#a;
+		printf "%.6f %.3f", $sum / @a, -10 * log($sum / @a) / log 10' "$X/y.ppm" "$X/x.ppm")
 	quiet vae-stat --tsv -r "$X/x.ppm" "$X/y.ppm"
 	assert_equal "$(printf '%.6f %.3f' "$(value mse <<<"$output")" "$(value psnr_db <<<"$output")")" "$wanted"
 	awk -v s="$(value ms_ssim <<<"$output")" 'BEGIN { exit !(s > 0.5 && s < 1) }'
@@ -43,7 +46,8 @@ value() { column "$1" | head -n 1; }
 
 @test "equal pictures: infinite PSNR, MS-SSIM 1; null in JSON" {
 	quiet vae-stat --tsv --reference="$X/x.ppm" "$X/x.ppm"
-	assert_equal "$(value mse <<<"$output") $(value psnr_db <<<"$output") $(value ms_ssim <<<"$output")" "0 inf 1"
+	assert_equal "$(value mse <<<"$output") $(value psnr_db <<<"$output") $(value ms_ssim <<<"$output")" \
+		"0 inf 1"
 	quiet vae-stat --json -r "$X/x.ppm" "$X/x.ppm"
 	json_is '@$j == 1 && $j->[0]{mse} == 0 && !defined $j->[0]{psnr_db} && $j->[0]{ms_ssim} == 1' <<<"$output"
 }
@@ -57,7 +61,8 @@ value() { column "$1" | head -n 1; }
 @test "references go pair by pair, a single one serves all; the average" {
 	cat "$X/x.ppm" "$X/y.ppm" >references
 	quiet vae-stat --json -r references "$X/y.ppm" "$X/y.ppm"
-	json_is '@$j == 3 && $j->[0]{mse} > 0 && $j->[1]{mse} == 0 && $j->[2]{kind} eq "average" && $j->[2]{images} == 2
+	json_is '@$j == 3 && $j->[0]{mse} > 0 && $j->[1]{mse} == 0 && $j->[2]{kind} eq "average" &&
+		$j->[2]{images} == 2
 		&& abs($j->[2]{mse} - $j->[0]{mse} / 2) < 1e-9' <<<"$output"
 	quiet vae-stat --json -r "$X/x.ppm" -r "$X/y.ppm" "$X/y.ppm" "$X/y.ppm"
 	json_is '$j->[0]{mse} > 0 && $j->[1]{mse} == 0' <<<"$output"
@@ -79,11 +84,16 @@ value() { column "$1" | head -n 1; }
 @test "latents: header and every channel, as a script reads them" {
 	local wanted
 	quiet vae-stat --json "$X/x.latents"
-	wanted=$(perl -0777 -ne 'my $at = index($_, "ENDHDR\n") + 7; my @y = unpack "f<*", substr $_, $at; my ($n, $s, $q) = (0, 0, 0);
-		for (my $i = 3; $i < @y; $i += 16) { $n++; $s += $y[$i]; $q += $y[$i] ** 2 } printf "%.6g,%.6g", $s / $n, sqrt($q / $n - ($s / $n) ** 2)' "$X/x.latents")
-	json_is '@$j == 17 && $j->[0]{kind} eq "latents" && $j->[0]{rows} == 11 && $j->[0]{columns} == 13 && $j->[0]{channels} == 16
-		&& $j->[0]{model_id} eq "d0c73b1c42f729a4" && abs($j->[0]{quality} - 37.5) < 0.01 && $j->[16]{channel} == 15' <<<"$output"
-	json_is "\$j->[4]{channel} == 3 && abs(\$j->[4]{mean} - ${wanted%,*}) < 1e-4 && abs(\$j->[4]{deviation} - ${wanted#*,}) < 1e-4" <<<"$output"
+	wanted=$(perl -0777 -ne 'my $at = index($_, "ENDHDR\n") + 7; my @y = unpack "f<*", substr $_, $at;
+		my ($n, $s, $q) = (0, 0, 0);
+		for (my $i = 3; $i < @y; $i += 16) { $n++; $s += $y[$i];
+		$q += $y[$i] ** 2 } printf "%.6g,%.6g", $s / $n, sqrt($q / $n - ($s / $n) ** 2)' "$X/x.latents")
+	json_is '@$j == 17 && $j->[0]{kind} eq "latents" && $j->[0]{rows} == 11 && $j->[0]{columns} == 13 &&
+		$j->[0]{channels} == 16
+		&& $j->[0]{model_id} eq "d0c73b1c42f729a4" && abs($j->[0]{quality} - 37.5) < 0.01 &&
+		$j->[16]{channel} == 15' <<<"$output"
+	json_is "\$j->[4]{channel} == 3 && abs(\$j->[4]{mean} - ${wanted%,*}) < 1e-4 &&
+		abs(\$j->[4]{deviation} - ${wanted#*,}) < 1e-4" <<<"$output"
 	json_is '!grep { $_->{entropy_bits} < 0 || $_->{entropy_bits} > 8 } @$j[1..16]' <<<"$output"
 	json_is '!grep { exists $_->{kl_nats} } @$j' <<<"$output"
 }
@@ -108,15 +118,20 @@ value() { column "$1" | head -n 1; }
 	local file
 	for file in x.lat z.lat a.lat; do
 		quiet vae-stat --json "$X/$file"
-		json_is "@\$j == 1 && \$j->[0]{file_bytes} == $(size "$X/$file") && \$j->[0]{content_bytes} == $(zstd -dcq <"$X/$file" | wc -c)" <<<"$output"
-		json_is '$j->[0]{header_bytes} + $j->[0]{alpha_bytes} + $j->[0]{slice_bytes} == $j->[0]{content_bytes} && $j->[0]{slices} == 1' <<<"$output"
-		json_is 'abs($j->[0]{bpp} - 8 * $j->[0]{file_bytes} / $j->[0]{width} / $j->[0]{height}) < 1e-6' <<<"$output"
+		json_is "@\$j == 1 && \$j->[0]{file_bytes} == $(size "$X/$file") &&
+			\$j->[0]{content_bytes} == $(zstd -dcq <"$X/$file" | wc -c)" <<<"$output"
+		json_is '$j->[0]{header_bytes} + $j->[0]{alpha_bytes} + $j->[0]{slice_bytes} ==
+			$j->[0]{content_bytes} && $j->[0]{slices} == 1' <<<"$output"
+		json_is 'abs($j->[0]{bpp} - 8 * $j->[0]{file_bytes} / $j->[0]{width} / $j->[0]{height}) < 1e-6' \
+			<<<"$output"
 		json_is '$j->[0]{model} eq "tiny" && $j->[0]{model_id} eq "d0c73b1c42f729a4"' <<<"$output"
 	done
-	json_is '$j->[0]{alpha_bytes} == $j->[0]{alpha_packed_bytes} && $j->[0]{tuple} eq "GRAYSCALE_ALPHA"' <<<"$output"
+	json_is '$j->[0]{alpha_bytes} == $j->[0]{alpha_packed_bytes} && $j->[0]{tuple} eq "GRAYSCALE_ALPHA"' \
+		<<<"$output"
 	# packed: what the file without alpha is smaller by
 	pamchannel -infile "$X/x.pam" -tupletype GRAYSCALE 0 | vae-enc -m tiny | vae-quant >plain.lat
-	json_is "\$j->[0]{alpha_packed_bytes} == $(($(size "$X/a.lat") - $(size plain.lat))) && \$j->[0]{alpha_packed_bytes} < 300" <<<"$output"
+	json_is "\$j->[0]{alpha_packed_bytes} == $(($(size "$X/a.lat") - $(size plain.lat))) &&
+		\$j->[0]{alpha_packed_bytes} < 300" <<<"$output"
 	# of version 1
 	run -0 vae-stat --json "$DATA/golden/tiny-alpha-25.range.lat"
 	json_is '$j->[0]{alpha_bytes} == 32 * 24 && $j->[0]{alpha_packed_bytes} < 768' <<<"$output"
@@ -134,7 +149,8 @@ value() { column "$1" | head -n 1; }
 	assert_equal "$(value other_method_bytes <range)" "$(size "$X/z.lat")"
 	assert_equal "$(value other_method_bytes <zstd)" "$(size "$X/x.lat")"
 	# what the tables say, and what the range coder took
-	awk -v e="$(value estimate_bytes <range)" -v s="$(value slice_bytes <range)" 'BEGIN { exit !(s >= e && s <= 1.005 * e + 64) }'
+	awk -v e="$(value estimate_bytes <range)" -v s="$(value slice_bytes <range)" \
+		'BEGIN { exit !(s >= e && s <= 1.005 * e + 64) }'
 	assert_equal "$(value estimate_bytes <range)" "$(value estimate_bytes <zstd)"
 }
 
@@ -148,7 +164,8 @@ value() { column "$1" | head -n 1; }
 @test "codes whose model is missing: what can be said is said, and it is a failure" {
 	run --separate-stderr -1 env VAE_MODEL_PATH=/nowhere VAE_MODEL= vae-stat --json "$X/x.lat"
 	assert_equal "${#stderr_lines[@]}" 1
-	json_is '$j->[0]{width} == 200 && !defined $j->[0]{model} && $j->[0]{model_id} eq "d0c73b1c42f729a4" && !defined $j->[0]{estimate_bytes}' <<<"$output"
+	json_is '$j->[0]{width} == 200 && !defined $j->[0]{model} && $j->[0]{model_id} eq "d0c73b1c42f729a4" &&
+		!defined $j->[0]{estimate_bytes}' <<<"$output"
 }
 
 @test "a model with a damaged weight is reported, and is a failure" {
@@ -161,9 +178,12 @@ value() { column "$1" | head -n 1; }
 
 @test "models: architecture, cost by part, licence, training" {
 	quiet vae-stat --json "$DATA/tiny.safetensors"
-	json_is '$j->[0]{kind} eq "model" && $j->[0]{id} eq "d0c73b1c42f729a4" && $j->[0]{architecture} =~ /^photo enc=16 / && $j->[0]{licence} eq "CC0-1.0"' <<<"$output"
-	json_is 'my ($e, $d, $p) = (0, 0, 0); for (@$j[1 .. $#$j]) { $p += $_->{parameters}; $_->{decoder} ? $d += $_->{kmac_pixel} : ($e += $_->{kmac_pixel}) }
-		$#$j == 5 && $p == $j->[0]{parameters} && abs($e - $j->[0]{encoder_kmac_pixel}) < 1e-9 && abs($d - $j->[0]{decoder_kmac_pixel}) < 1e-9' <<<"$output"
+	json_is '$j->[0]{kind} eq "model" && $j->[0]{id} eq "d0c73b1c42f729a4" &&
+		$j->[0]{architecture} =~ /^photo enc=16 / && $j->[0]{licence} eq "CC0-1.0"' <<<"$output"
+	json_is 'my ($e, $d, $p) = (0, 0, 0); for (@$j[1 .. $#$j]) { $p += $_->{parameters};
+		$_->{decoder} ? $d += $_->{kmac_pixel} : ($e += $_->{kmac_pixel}) }
+		$#$j == 5 && $p == $j->[0]{parameters} && abs($e - $j->[0]{encoder_kmac_pixel}) < 1e-9 &&
+		abs($d - $j->[0]{decoder_kmac_pixel}) < 1e-9' <<<"$output"
 	quiet vae-stat --json - <"$DATA/tiny.safetensors"
 	json_is '$j->[0]{file} eq "standard input" && $j->[0]{id} eq "d0c73b1c42f729a4"' <<<"$output"
 	mkdir tmp
@@ -186,9 +206,11 @@ value() { column "$1" | head -n 1; }
 	quiet vae-stat --tsv "${files[@]}"
 	# every line has as many fields as the header above it
 	awk -F'\t' '$1 == "kind" { n = NF } NF != n { exit 1 }' <<<"$output"
-	assert_equal "$(cut -f 1 <<<"$output" | uniq | grep -v kind | uniq | xargs)" "image latents channel codes model part"
+	assert_equal "$(cut -f 1 <<<"$output" | uniq | grep -v kind | uniq | xargs)" \
+		"image latents channel codes model part"
 	quiet vae-stat --json "${files[@]}"
-	json_is 'join(" ", map { $_->{kind} } grep { $_->{kind} ne "channel" && $_->{kind} ne "part" } @$j) eq "image latents codes model"' <<<"$output"
+	json_is 'join(" ", map { $_->{kind} } grep { $_->{kind} ne "channel" &&
+		$_->{kind} ne "part" } @$j) eq "image latents codes model"' <<<"$output"
 }
 
 # table: the words of a report for people, a blank between two
@@ -229,7 +251,8 @@ table() { sed '/^$/d; s/  */ /g; s/^ //'; }
 		assert_regex "$name" '^[a-z0-9_]+$'
 		vae-stat -r "$X/x.ppm" "$X/x.lat" | grep "^  $name  " >grepped || fail "$name"
 	done
-	vae-stat -r "$X/x.ppm" "$X/y.ppm" | sed -n 1p | table | grep -x "image width height tuple depth maxval .*psnr_db .*file" >grepped
+	vae-stat -r "$X/x.ppm" "$X/y.ppm" | sed -n 1p | table |
+		grep -x "image width height tuple depth maxval .*psnr_db .*file" >grepped
 }
 
 @test "qualities are printed as they were given" {
@@ -249,17 +272,24 @@ table() { sed '/^$/d; s/  */ /g; s/^ //'; }
 	vae-stat --tsv -r "$X/x.ppm" "$X/y.ppm" >wanted
 	for file in x.lat z.lat; do
 		vae-stat --tsv -r "$X/x.ppm" "$X/$file" >got
-		for measure in mse psnr_db ms_ssim; do assert_equal "$(value $measure <got)" "$(value $measure <wanted)"; done
+		for measure in mse psnr_db ms_ssim; do
+			assert_equal "$(value $measure <got)" "$(value $measure <wanted)"
+		done
 	done
 	vae-dec "$X/x.latents" | vae-stat --tsv -r "$X/x.ppm" >wanted
 	vae-stat --tsv -r "$X/x.ppm" "$X/x.latents" >got
-	for measure in mse psnr_db ms_ssim; do assert_equal "$(value $measure <got)" "$(value $measure <wanted)"; done
+	for measure in mse psnr_db ms_ssim; do
+		assert_equal "$(value $measure <got)" "$(value $measure <wanted)"
+	done
 	diff <(sed 1,2d got) <(vae-stat --tsv "$X/x.latents" | sed 1,2d) # the channels are those without -r
 	# pair by pair through all kinds of files; and the average
 	cat "$X/x.lat" "$X/a.lat" >two.lat
-	quiet vae-stat --json -r "$X/x.ppm" -r "$X/x.pam" -r "$X/y.ppm" -r "$X/x.ppm" two.lat "$X/y.ppm" "$X/x.latents"
-	json_is 'my @m = map { $_->{mse} } grep { exists $_->{mse} } @$j; @m == 5 && $m[0] > 0 && $m[1] > 0 && $m[2] == 0 && $m[3] > 0
-		&& $j->[-1]{kind} eq "average" && $j->[-1]{images} == 4 && abs($m[4] - ($m[0] + $m[1] + $m[3]) / 4) < 1e-9' <<<"$output"
+	quiet vae-stat --json -r "$X/x.ppm" -r "$X/x.pam" -r "$X/y.ppm" -r "$X/x.ppm" two.lat "$X/y.ppm" \
+		"$X/x.latents"
+	json_is 'my @m = map { $_->{mse} } grep { exists $_->{mse} } @$j; @m == 5 && $m[0] > 0 && $m[1] > 0 &&
+		$m[2] == 0 && $m[3] > 0
+		&& $j->[-1]{kind} eq "average" && $j->[-1]{images} == 4 &&
+		abs($m[4] - ($m[0] + $m[1] + $m[3]) / 4) < 1e-9' <<<"$output"
 	fails 1 "this is a model; -r is for" vae-stat -r "$X/x.ppm" "$DATA/tiny.safetensors"
 	fails 1 "cannot compare a picture of 200 x 170" vae-stat -o out -r "$X/small.pgm" "$X/x.lat"
 	run --separate-stderr -1 vae-stat --tsv -r "$X/small.pgm" "$X/x.lat"
@@ -301,7 +331,8 @@ table() { sed '/^$/d; s/  */ /g; s/^ //'; }
 @test "a single reference serves all, also out of a pipe" {
 	quiet vae-stat --tsv -r "$X/x.ppm" "$X/y.ppm" "$X/x.ppm" "$X/y.ppm"
 	vae-stat --tsv -r <(cat "$X/x.ppm") "$X/y.ppm" "$X/x.ppm" "$X/y.ppm" | cmp - <(echo "$output")
-	cat "$X/y.ppm" "$X/x.ppm" "$X/y.ppm" | vae-stat --tsv -r "$X/x.ppm" | cut -f 4- | cmp - <(cut -f 4- <<<"$output")
+	cat "$X/y.ppm" "$X/x.ppm" "$X/y.ppm" | vae-stat --tsv -r "$X/x.ppm" | cut -f 4- |
+		cmp - <(cut -f 4- <<<"$output")
 	quiet vae-stat --tsv -r <(cat "$X/x.ppm" "$X/y.ppm") "$X/y.ppm" "$X/y.ppm"
 	assert_equal "$(value mse <<<"$(sed 2d <<<"$output")")" 0
 }
@@ -309,7 +340,8 @@ table() { sed '/^$/d; s/  */ /g; s/^ //'; }
 @test "an image that breaks off does not shift the pairs" {
 	head -c 60000 "$X/y.ppm" >short.ppm
 	run --separate-stderr -1 vae-stat --tsv -r <(cat "$X/x.ppm" "$X/y.ppm") short.ppm "$X/y.ppm"
-	assert_equal "$stderr" "vae-stat: short.ppm: truncated image: the input ends inside the raster (byte 60000)"
+	assert_equal "$stderr" \
+		"vae-stat: short.ppm: truncated image: the input ends inside the raster (byte 60000)"
 	assert_equal "${#lines[@]}" 2
 	assert_equal "$(value mse <<<"$output")" 0
 }
@@ -319,7 +351,8 @@ table() { sed '/^$/d; s/  */ /g; s/^ //'; }
 	run --separate-stderr -1 vae-stat --json -r short.ppm "$X/y.ppm" "$X/x.ppm"
 	json_is '@$j == 2 && !defined $j->[0]{mse} && !defined $j->[1]{mse} && $j->[0]{width} == 200' <<<"$output"
 	assert_equal "${#stderr_lines[@]}" 3
-	assert_equal "${stderr_lines[0]}" "vae-stat: short.ppm: truncated image: the input ends inside the raster (byte 60000)"
+	assert_equal "${stderr_lines[0]}" \
+		"vae-stat: short.ppm: truncated image: the input ends inside the raster (byte 60000)"
 	assert_equal "${stderr_lines[2]}" "vae-stat: $X/x.ppm: there is no reference for it"
 }
 
@@ -341,26 +374,34 @@ samples() { pnmtoplainpnm <"$1" | tail -n +4 | tr -s ' ' '\n' | grep .; }
 @test "--heatmap: a cell a sample, and all together what the slices take" {
 	quiet vae-stat --heatmap -o map.pgm "$X/x.lat"
 	assert_equal "$(kinds map.pgm)" "PGM RAW 13 11 1 65535 GRAYSCALE"
-	vae-enc -q 90 --exact none <(pngtopnm "$DATA/photo.png" | pamscale -xsize 1200 -ysize 1090) | vae-quant >large.lat # four slices
+	vae-enc -q 90 --exact none <(pngtopnm "$DATA/photo.png" | pamscale -xsize 1200 -ysize 1090) |
+		vae-quant >large.lat # four slices
 	vae-stat --heatmap large.lat >map.pgm
 	assert_equal "$(kinds map.pgm)" "PGM RAW 75 69 1 65535 GRAYSCALE"
-	samples map.pgm | awk -v bytes="$(vae-stat --tsv large.lat | value slice_bytes)" -v estimate="$(vae-stat --tsv large.lat | value estimate_bytes)" '
+	samples map.pgm | awk -v bytes="$(vae-stat --tsv large.lat | value slice_bytes)" \
+		-v estimate="$(vae-stat --tsv large.lat | value estimate_bytes)" '
 		{ sum += $1 / 16 / 8; n++ }
-		END { if (n != 75 * 69 || sum < 0.99 * bytes || sum > 1.01 * bytes || sum < 0.999 * estimate || sum > 1.001 * estimate) { print n, sum, bytes, estimate; exit 1 } }'
+		END { if (n != 75 * 69 || sum < 0.99 * bytes || sum > 1.01 * bytes ||
+			sum < 0.999 * estimate || sum > 1.001 * estimate) { print n, sum, bytes, estimate; exit 1 } }'
 	vae-stat --heatmap -T 3 <large.lat | cmp - map.pgm
-	vae-enc -q 90 --exact none <(pngtopnm "$DATA/photo.png" | pamscale -xsize 1200 -ysize 1090) | vae-quant --method zstd | vae-stat --heatmap | cmp - map.pgm
+	vae-enc -q 90 --exact none <(pngtopnm "$DATA/photo.png" | pamscale -xsize 1200 -ysize 1090) |
+		vae-quant --method zstd | vae-stat --heatmap | cmp - map.pgm
 	# exact cells share what they take
 	vae-stat --heatmap "$DATA/golden/mixed-drawn-40.range.lat" >map.pgm
-	samples map.pgm | awk -v bytes="$(vae-stat --tsv "$DATA/golden/mixed-drawn-40.range.lat" | value exact_bytes)" -v estimate="$(vae-stat --tsv "$DATA/golden/mixed-drawn-40.range.lat" | value estimate_bytes)" '
+	vae-stat --tsv "$DATA/golden/mixed-drawn-40.range.lat" >row
+	samples map.pgm | awk -v bytes="$(value exact_bytes <row)" -v estimate="$(value estimate_bytes <row)" '
 		{ sum += $1 / 16 / 8; n++ }
-		END { if (n != 28 || sum < 0.99 * (bytes + estimate) || sum > 1.01 * (bytes + estimate)) { print n, sum, bytes, estimate; exit 1 } }'
+		END { if (n != 28 || sum < 0.99 * (bytes + estimate) || sum > 1.01 * (bytes + estimate)) {
+			print n, sum, bytes, estimate; exit 1 } }'
 }
 
 @test "--heatmap: it is hot where the picture is busy" {
 	photo 320 160 >sharp.ppm
-	pamscale -filter box -xsize 5 -ysize 2 sharp.ppm 2>/dev/null | pamscale -xsize 320 -ysize 160 2>/dev/null >blurred.ppm
+	pamscale -filter box -xsize 5 -ysize 2 sharp.ppm 2>/dev/null |
+		pamscale -xsize 320 -ysize 160 2>/dev/null >blurred.ppm
 	pnmcat -lr blurred.ppm sharp.ppm | vae-enc --exact none -q 50 | vae-quant | vae-stat --heatmap >map.pgm
-	awk -v flat="$(pamcut -width 18 map.pgm | pamsumm -mean -brief)" -v busy="$(pamcut -left 22 map.pgm | pamsumm -mean -brief)" 'BEGIN { exit !(busy > 2 * flat) }'
+	awk -v flat="$(pamcut -width 18 map.pgm | pamsumm -mean -brief)" \
+		-v busy="$(pamcut -left 22 map.pgm | pamsumm -mean -brief)" 'BEGIN { exit !(busy > 2 * flat) }'
 }
 
 @test "--heatmap: one for each image, files go on behind a bad one" {
@@ -382,11 +423,16 @@ samples() { pnmtoplainpnm <"$1" | tail -n +4 | tr -s ' ' '\n' | grep .; }
 	assert_equal "$(kinds planes.pgm | sort | uniq -c | tr -s ' ')" " 16 PGM RAW 13 11 1 255 GRAYSCALE"
 	sed -n 's/.*plane \([0-9]*\) is channel \([0-9]*\), deviation \([0-9.]*\)$/\2\t\3/p' <<<"$stderr" >order
 	sort -k 2,2gr -s order | diff - order
-	sort -n order | diff - <(vae-stat --tsv "$X/x.latents" | awk -F'\t' '$1 == "channel" && $3 ~ /^[0-9]/ { printf "%d\t%.4f\n", $3, $5 }')
-	perl -e 'local $/; open F, "<:raw", $ARGV[0] or die; my $s = <F>; $s =~ s/^.*?\nENDHDR\n//s; my @y = unpack "f<*", $s;
-		open F, "<:raw", $ARGV[1] or die; $s = <F>; open F, "<", $ARGV[2] or die; my @order = split /\n/, <F>; my $off = 0;
-		for (@order) { my ($c) = split /\t/; my @p = unpack "C*", substr $s, ($off += length "P5\n13 11\n255\n") , 143; $off += 143;
-			for my $i (0 .. 142) { my $v = 128 + 4 * $y[$i * 16 + $c]; $v = $v < 0 ? 0 : $v > 255 ? 255 : $v; die "$c $i $v $p[$i]" if abs($v - $p[$i]) > 0.5001 } }' \
+	sort -n order | diff - <(vae-stat --tsv "$X/x.latents" |
+		awk -F'\t' '$1 == "channel" && $3 ~ /^[0-9]/ { printf "%d\t%.4f\n", $3, $5 }')
+	perl -e 'local $/; open F, "<:raw", $ARGV[0] or die; my $s = <F>; $s =~ s/^.*?\nENDHDR\n//s;
+		my @y = unpack "f<*", $s;
+		open F, "<:raw", $ARGV[1] or die; $s = <F>; open F, "<", $ARGV[2] or die;
+		my @order = split /\n/, <F>; my $off = 0;
+		for (@order) { my ($c) = split /\t/;
+		my @p = unpack "C*", substr $s, ($off += length "P5\n13 11\n255\n") , 143; $off += 143;
+			for my $i (0 .. 142) { my $v = 128 + 4 * $y[$i * 16 + $c];
+			$v = $v < 0 ? 0 : $v > 255 ? 255 : $v; die "$c $i $v $p[$i]" if abs($v - $p[$i]) > 0.5001 } }' \
 		"$X/x.latents" planes.pgm order
 	vae-stat --planes "$X/x.latents" "$X/x.latents" | cmp - <(cat planes.pgm planes.pgm)
 }

@@ -79,7 +79,8 @@ few_programs() {
 }
 
 @test "HEIC, AVIF, JPEG XL: converted with alpha, or named with the package of a converter" {
-	for pair in heif-convert:heic:HEIC:libheif-examples avifdec:avif:AVIF:libavif-bin "djxl:jxl:JPEG XL:libjxl-tools"; do
+	for pair in heif-convert:heic:HEIC:libheif-examples avifdec:avif:AVIF:libavif-bin \
+		"djxl:jxl:JPEG XL:libjxl-tools"; do
 		IFS=: read -r program extension format package <<<"$pair"
 		file=$DATA/pictures/alpha.$extension
 		assert_equal "$(topnm --format "$file")" "$format"
@@ -98,7 +99,8 @@ few_programs() {
 	cwebp -quiet "$X/rgb.ppm" -o x.webp
 	pnmtopng "$X/rgb.ppm" >x.png
 	cjpeg "$X/rgb.ppm" >x.jpg
-	says "x.webp: WebP needs dwebp (Debian package webp), which is not installed" env PATH="$PWD/bin" sh "$ROOT/tools/topnm" x.webp
+	says "x.webp: WebP needs dwebp (Debian package webp), which is not installed" env PATH="$PWD/bin" sh \
+		"$ROOT/tools/topnm" x.webp
 	PATH=$PWD/bin sh "$ROOT/tools/topnm" x.png >out
 	cmp out "$X/rgb.ppm"
 	PATH=$PWD/bin sh "$ROOT/tools/topnm" --formats >formats

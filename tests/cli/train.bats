@@ -5,7 +5,8 @@ load helper
 
 # A fresh photo network starts from principal components, which take a second or two: most runs
 # start from the tiny model.
-PHOTO="photo enc=16 enc_blocks=1 y=16 hyper=16 ctx=16 z=4 dec=16 dec_blocks=1 grid=48 grid_layers=1 ctx_blocks=1 knots=3"
+PHOTO="photo enc=16 enc_blocks=1 y=16 hyper=16 ctx=16 z=4 dec=16 dec_blocks=1 grid=48 grid_layers=1"
+PHOTO+=" ctx_blocks=1 knots=3"
 MLP="mlp hidden1=16 hidden2=8 z=4"
 
 setup_file() {
@@ -21,7 +22,8 @@ setup_file() {
 		pgmramp -tb 28 $((i * 5)) | pnmpad -black -width 28 -height 28
 	done >digits.pgm
 	export X=$BATS_FILE_TMPDIR
-	vae-train --arch "$MLP" --steps 20 --batch 8 --warmup 5 --seed 3 -T 1 --quiet -o mlp.safetensors digits.pgm
+	vae-train --arch "$MLP" --steps 20 --batch 8 --warmup 5 --seed 3 -T 1 --quiet -o mlp.safetensors \
+		digits.pgm
 	fresh_photo_run --steps 6 --quiet -o fresh.safetensors
 	photo_run --steps 6 --quiet -o photo.safetensors
 }
@@ -32,14 +34,17 @@ mlp_run() { vae-train --arch "$MLP" --batch 8 --warmup 5 --seed 3 -T 1 "$@" "$X/
 
 # A model's id and tensors, without the words about its making: two runs take different times.
 weights() {
-	perl -0777 -ne 'my $n = unpack "Q<", $_; my $j = substr $_, 8, $n; $j =~ /"id":"([0-9a-f]{16})"/ or die; binmode STDOUT; print "$1 ", substr $_, 8 + $n' "$1"
+	perl -0777 -ne 'my $n = unpack "Q<", $_; my $j = substr $_, 8, $n; $j =~ /"id":"([0-9a-f]{16})"/ or die;
+		binmode STDOUT; print "$1 ", substr $_, 8 + $n' "$1"
 }
 same_weights() { cmp <(weights "$1") <(weights "$2"); }
 
 # The validation loss in a log falls by a fifth.
 falls() {
-	awk -F'\t' 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "elbo") e = i; else if ($i == "set") s = i; next }
-		$s == "valid" { if (!n++) first = $e; last = $e } END { exit !(n && last < 0.8 * first) }' "$1" || { tail -n 3 "$1" | fail; }
+	awk -F'\t' 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "elbo") e = i; else if ($i == "set") s = i;
+		next }
+		$s == "valid" { if (!n++) first = $e; last = $e } END { exit !(n && last < 0.8 * first) }' "$1" ||
+		{ tail -n 3 "$1" | fail; }
 }
 
 @test "a few steps of photo make a model that works" {
@@ -94,30 +99,41 @@ has_bf16() { grep -q avx512_bf16 /proc/cpuinfo; }
 		"${run}_run" --steps $steps --decay 0 --optimiser muon --checkpoint ckpt.$run --resume --quiet -o m
 		same_weights m whole
 	done
-	OMP_NUM_THREADS=3 vae-train --init tiny --batch 1 --patch 64 --steps 3 --seed 3 --optimiser muon --quiet -o a "$X/x.ppm"
-	OMP_NUM_THREADS=1 vae-train --init tiny --batch 1 --patch 64 --steps 3 --seed 3 --optimiser muon --quiet -o b "$X/x.ppm"
+	OMP_NUM_THREADS=3 vae-train --init tiny --batch 1 --patch 64 --steps 3 --seed 3 --optimiser muon \
+		--quiet -o a "$X/x.ppm"
+	OMP_NUM_THREADS=1 vae-train --init tiny --batch 1 --patch 64 --steps 3 --seed 3 --optimiser muon \
+		--quiet -o b "$X/x.ppm"
 	same_weights a b
 	refute same_weights whole adam
 	vae-stat --json whole | json_is '$j->[0]{training} =~ / in (float32|bf16), Muon 0.001, /'
-	fails 2 "ckpt.photo: of another optimiser than Adam" photo_run --steps 9 --checkpoint ckpt.photo --resume -o none
+	fails 2 "ckpt.photo: of another optimiser than Adam" photo_run --steps 9 --checkpoint ckpt.photo \
+		--resume -o none
 	fails 2 "adamw" photo_run --steps 9 --optimiser adamw -o none
 }
 
 @test "--loss vision: learns, resumes to the bit, keeps its share" {
-	vision_run() { vae-train --init tiny --batch 4 --patch 128 --warmup 2 --lr 0.0001 --seed 3 -T 1 --decay 0 "$@" "$X/photo.ppm"; }
-	run --separate-stderr -0 vision_run --loss vision --share 0.6 --steps 40 --log log.tsv --valid "$X/photo.ppm" --checkpoint ckpt --checkpoint-minutes 0 -o whole
-	assert_regex "$stderr" "validation, loss [0-9.]+, [0-9.]+ bpp \(z [0-9.]+\), [0-9.]+ dB, SSIMULACRA 2 -?[0-9.]+"
-	awk -F'\t' 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next } $at["set"] == "valid" { if (!n++) first = $at["loss"]; last = $at["loss"] }
-		$at["ssimulacra2"] == "nan" { exit } END { exit !(last < 0.998 * first) }' log.tsv || { cat log.tsv | fail; }
+	vision_run() { vae-train --init tiny --batch 4 --patch 128 --warmup 2 --lr 0.0001 --seed 3 -T 1 \
+		--decay 0 "$@" "$X/photo.ppm"; }
+	run --separate-stderr -0 vision_run --loss vision --share 0.6 --steps 40 --log log.tsv \
+		--valid "$X/photo.ppm" --checkpoint ckpt --checkpoint-minutes 0 -o whole
+	assert_regex "$stderr" \
+		"validation, loss [0-9.]+, [0-9.]+ bpp \(z [0-9.]+\), [0-9.]+ dB, SSIMULACRA 2 -?[0-9.]+"
+	awk -F'\t' 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next } $at["set"] == "valid" {
+		if (!n++) first = $at["loss"]; last = $at["loss"] }
+		$at["ssimulacra2"] == "nan" { exit } END { exit !(last < 0.998 * first) }' log.tsv ||
+		{ cat log.tsv | fail; }
 	vision_run --loss vision --share 0.6 --steps 3 --checkpoint ckpt2 --quiet -o m
-	fails 2 "checkpoint ckpt2: of a share of 0.6 of the metric, not 0.8" vision_run --steps 40 --checkpoint ckpt2 --resume --loss vision --share 0.8 -o none
+	fails 2 "checkpoint ckpt2: of a share of 0.6 of the metric, not 0.8" vision_run --steps 40 \
+		--checkpoint ckpt2 --resume --loss vision --share 0.8 -o none
 	vision_run --steps 40 --checkpoint ckpt2 --resume --quiet -o m
 	same_weights m whole
-	vae-stat --json whole | json_is '$j->[0]{loss} eq "vision" && $j->[0]{training} =~ /, loss vision, .* dB, SSIMULACRA 2 -?[0-9.]+$/'
+	vae-stat --json whole | json_is \
+		'$j->[0]{loss} eq "vision" && $j->[0]{training} =~ /, loss vision, .* dB, SSIMULACRA 2 -?[0-9.]+$/'
 	# vae-enc --refine descends on the same loss
 	vae-enc -v -m ./whole --refine 8 -o y "$X/photo.ppm" 2>log
 	assert_equal "$(grep -cE 'step [08]: .* dB, SSIMULACRA 2 -?[0-9.]+, loss' log)" 2
-	sed -n 's/.*step [08]: .* loss //p' log | awk 'NR == 1 { first = $1 } END { exit !($1 < first) }' || { cat log | fail; }
+	sed -n 's/.*step [08]: .* loss //p' log | awk 'NR == 1 { first = $1 } END { exit !($1 < first) }' ||
+		{ cat log | fail; }
 	grep -aqF '"share":"0.6"' whole
 	vae-train --init ./whole --batch 1 --patch 64 --seed 3 -T 1 --steps 1 --quiet -o more "$X/photo.ppm"
 	grep -aqF '"share":"0.6"' more
@@ -126,36 +142,45 @@ has_bf16() { grep -q avx512_bf16 /proc/cpuinfo; }
 }
 
 @test "--grow: added blocks and layers change nothing until they are trained" {
-	vae-train --init tiny --grow "enc_blocks=2 ctx_blocks=2 dec_blocks=3 grid_layers=3" --patch 64 --steps 0 --quiet -T 1 -o grown "$X/photo.ppm"
+	vae-train --init tiny --grow "enc_blocks=2 ctx_blocks=2 dec_blocks=3 grid_layers=3" --patch 64 --steps 0 \
+		--quiet -T 1 -o grown "$X/photo.ppm"
 	vae-enc -m tiny "$X/photo.ppm" > a.latents
 	vae-enc -m ./grown "$X/photo.ppm" > b.latents
 	vae-dec a.latents > a.ppm
 	vae-dec -m ./grown b.latents > b.ppm
 	cmp a.ppm b.ppm
 	vae-stat --json grown | json_is '$j->[0]{architecture} =~ / dec_blocks=3 .*grid_layers=3 /'
-	fails 2 "can only grow by blocks and layers" vae-train --init tiny --grow dec=99 --steps 1 -o none "$X/photo.ppm"
+	fails 2 "can only grow by blocks and layers" vae-train --init tiny --grow dec=99 --steps 1 -o none \
+		"$X/photo.ppm"
 	fails 2 "no key" vae-train --init tiny --grow depth=9 --steps 1 -o none "$X/photo.ppm"
 }
 
 @test "--arith int16: a trained model in integers, nearly as good, to the same bytes by every instruction set" {
 	local cpu mse
-	vae-train --init tiny --arith int16 --steps 0 --patch 64 --valid "$X/valid.ppm" -T 1 --quiet -o int16 "$X/photo.ppm"
-	vae-train --init tiny --arith int16 --steps 0 --patch 64 --valid "$X/valid.ppm" -T 2 --quiet -o again "$X/photo.ppm"
+	vae-train --init tiny --arith int16 --steps 0 --patch 64 --valid "$X/valid.ppm" -T 1 --quiet -o int16 \
+		"$X/photo.ppm"
+	vae-train --init tiny --arith int16 --steps 0 --patch 64 --valid "$X/valid.ppm" -T 2 --quiet -o again \
+		"$X/photo.ppm"
 	same_weights int16 again
-	vae-stat --json int16 | json_is '$j->[0]{architecture} =~ / arith=int16$/ && $j->[0]{training} =~ /rounded to integers, validation loss/'
+	vae-stat --json int16 | json_is \
+		'$j->[0]{architecture} =~ / arith=int16$/ && $j->[0]{training} =~ /rounded to integers, validation loss/'
 	for model in tiny ./int16; do
 		vae-enc -m "$model" -q 80 "$X/photo.ppm" | vae-quant -m "$model" >"${model#./}.lat"
 		vae-dec -m "$model" "${model#./}.lat" >"${model#./}.ppm"
-		mse+=" $(vae-stat --json -r "$X/photo.ppm" "${model#./}.ppm" | perl -MJSON::PP -0 -ne 'print decode_json($_)->[0]{mse}') $(wc -c <"${model#./}.lat")"
+		mse+=" $(vae-stat --json -r "$X/photo.ppm" "${model#./}.ppm" |
+			perl -MJSON::PP -0 -ne 'print decode_json($_)->[0]{mse}') $(wc -c <"${model#./}.lat")"
 	done
-	awk '{ exit !($3 < 1.002 * $1 && $4 < 1.005 * $2) }' <<<"$mse" || fail "mse and bytes, float and int16:$mse"
+	awk '{ exit !($3 < 1.002 * $1 && $4 < 1.005 * $2) }' <<<"$mse" ||
+		fail "mse and bytes, float and int16:$mse"
 	for cpu in scalar avx2 avx512 neon; do
 		! runs "$cpu" || VAE_CPU=$cpu vae-dec -m ./int16 int16.lat | cmp - int16.ppm
 	done
 	vae-enc -m ./int16 -q 80 --refine 3 "$X/x.ppm" | vae-quant -m ./int16 | vae-dec -m ./int16 >refined.ppm
-	fails 2 "--arith int16 needs --init MODEL and --steps 0" vae-train --init tiny --arith int16 --steps 1 -o none "$X/photo.ppm"
+	fails 2 "--arith int16 needs --init MODEL and --steps 0" vae-train --init tiny --arith int16 --steps 1 \
+		-o none "$X/photo.ppm"
 	# Training goes on in floats, from what the integers are worth.
-	vae-train --init ./int16 --lr 1e-9 --warmup 0 --ema 0 --decay 0 --steps 1 --patch 64 --batch 1 -T 1 --quiet -o floats "$X/photo.ppm"
+	vae-train --init ./int16 --lr 1e-9 --warmup 0 --ema 0 --decay 0 --steps 1 --patch 64 --batch 1 -T 1 \
+		--quiet -o floats "$X/photo.ppm"
 	vae-stat --json floats | json_is '$j->[0]{architecture} !~ /arith/'
 	mse=$(for model in ./int16 ./floats; do
 		vae-enc -m "$model" -q 80 "$X/x.ppm" | vae-dec -m "$model" >x.ppm
@@ -163,10 +188,13 @@ has_bf16() { grep -q avx512_bf16 /proc/cpuinfo; }
 	done)
 	awk '{ exit !($2 < 1.01 * $1 && $1 < 1.01 * $2) }' <<<"$mse" || fail "mse, int16 and floats: $mse"
 	vae-train --init ./int16 --grow dec_blocks=2 --steps 0 --patch 64 -T 1 --quiet -o grown "$X/photo.ppm"
-	vae-stat --json grown | json_is '$j->[0]{architecture} =~ /dec_blocks=2/ && $j->[0]{architecture} !~ /arith/'
+	vae-stat --json grown | json_is \
+		'$j->[0]{architecture} =~ /dec_blocks=2/ && $j->[0]{architecture} !~ /arith/'
 	fails 2 "is trained in float32" vae-train --arch "$PHOTO arith=int16" --steps 1 -o none "$X/photo.ppm"
-	fails 2 "only a photo network in float32" vae-train --init ./int16 --arith int16 --steps 0 -o none "$X/photo.ppm"
-	fails 2 "only an initial model, as it stands" vae-train --init tiny --grow dec_blocks=2 --arith int16 --steps 0 -o none "$X/photo.ppm"
+	fails 2 "only a photo network in float32" vae-train --init ./int16 --arith int16 --steps 0 -o none \
+		"$X/photo.ppm"
+	fails 2 "only an initial model, as it stands" vae-train --init tiny --grow dec_blocks=2 --arith int16 \
+		--steps 0 -o none "$X/photo.ppm"
 }
 
 @test "--full takes images as they stand, --recolour changes what is learned and is drawn again the same" {
@@ -182,7 +210,8 @@ has_bf16() { grep -q avx512_bf16 /proc/cpuinfo; }
 }
 
 @test "--synthesis: the synthesis alone learns, from other latents than those rounded to the nearest" {
-	alone() { vae-train --init tiny --batch 2 --patch 64 --steps 3 --warmup 1 --seed 3 --quiet --synthesis "$@" "$X/photo.ppm"; }
+	alone() { vae-train --init tiny --batch 2 --patch 64 --steps 3 --warmup 1 --seed 3 \
+		--quiet --synthesis "$@" "$X/photo.ppm"; }
 	alone -T 1 -o a
 	alone -T 1 -o b
 	same_weights a b
@@ -199,42 +228,55 @@ has_bf16() { grep -q avx512_bf16 /proc/cpuinfo; }
 }
 
 @test "--loss ms-ssim: learns, resumes to the bit, says so in the log and in the model" {
-	ms_run() { vae-train --init tiny --batch 1 --patch 192 --warmup 2 --lr 0.0001 --seed 3 -T 1 --loss ms-ssim --decay 0 "$@" "$X/photo.ppm"; }
+	ms_run() { vae-train --init tiny --batch 1 --patch 192 --warmup 2 --lr 0.0001 --seed 3 -T 1 \
+		--loss ms-ssim --decay 0 "$@" "$X/photo.ppm"; }
 	local last=100
-	run --separate-stderr -0 ms_run --steps $last --log log.tsv --valid "$X/photo.ppm" --checkpoint ckpt --checkpoint-minutes 0 -o whole
-	assert_regex "$stderr" "validation, loss [0-9.]+, [0-9.]+ bpp \(z [0-9.]+\), [0-9.]+ dB, MS-SSIM [0-9.]+ dB"
-	awk -F'\t' 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next } $at["set"] == "valid" { if (!n++) first = $at["loss"]; last = $at["loss"] }
-		!($at["ms_ssim"] > 0) { exit } END { exit !(last < 0.985 * first) }' log.tsv || { cat log.tsv | fail; }
+	run --separate-stderr -0 ms_run --steps $last --log log.tsv --valid "$X/photo.ppm" --checkpoint ckpt \
+		--checkpoint-minutes 0 -o whole
+	assert_regex "$stderr" \
+		"validation, loss [0-9.]+, [0-9.]+ bpp \(z [0-9.]+\), [0-9.]+ dB, MS-SSIM [0-9.]+ dB"
+	awk -F'\t' 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next } $at["set"] == "valid" {
+		if (!n++) first = $at["loss"]; last = $at["loss"] }
+		!($at["ms_ssim"] > 0) { exit } END { exit !(last < 0.985 * first) }' log.tsv || { cat log.tsv |
+		fail; }
 	ms_run --steps 3 --checkpoint ckpt2 --quiet -o m
 	ms_run --steps $last --checkpoint ckpt2 --resume --quiet -o m
 	same_weights m whole
-	fails 2 "checkpoint ckpt2: of loss ms-ssim, not mse" ms_run --steps $last --checkpoint ckpt2 --resume --loss mse -o none
-	vae-stat --json whole | json_is '$j->[0]{loss} eq "ms-ssim" && $j->[0]{training} =~ /, loss ms-ssim, .* dB, MS-SSIM [0-9.]+ dB$/'
+	fails 2 "checkpoint ckpt2: of loss ms-ssim, not mse" ms_run --steps $last --checkpoint ckpt2 \
+		--resume --loss mse -o none
+	vae-stat --json whole | json_is \
+		'$j->[0]{loss} eq "ms-ssim" && $j->[0]{training} =~ /, loss ms-ssim, .* dB, MS-SSIM [0-9.]+ dB$/'
 	# without --loss, that of the start
 	vae-train --init ./whole --batch 1 --patch 192 --seed 3 -T 1 --steps 1 --quiet -o more "$X/photo.ppm"
 	vae-stat --json more | json_is '$j->[0]{loss} eq "ms-ssim"'
-	vae-train --checkpoint ckpt2 --resume --batch 1 --patch 192 --seed 3 -T 1 --steps $((last + 1)) --quiet -o more "$X/photo.ppm"
+	vae-train --checkpoint ckpt2 --resume --batch 1 --patch 192 --seed 3 -T 1 --steps $((last + 1)) \
+		--quiet -o more "$X/photo.ppm"
 	vae-stat --json more | json_is '$j->[0]{loss} eq "ms-ssim"'
 	vae-enc -v -m ./whole --refine 8 -o y "$X/photo.ppm" 2>log # descends on the same loss
 	assert_equal "$(grep -cE 'step [08]: .* dB, MS-SSIM 0[.0-9]+, loss' log)" 2
-	sed -n 's/.*step [08]: .* loss //p' log | awk 'NR == 1 { first = $1 } END { exit !($1 < first) }' || { cat log | fail; }
+	sed -n 's/.*step [08]: .* loss //p' log | awk 'NR == 1 { first = $1 } END { exit !($1 < first) }' ||
+		{ cat log | fail; }
 	vae-stat --json "$X/photo.safetensors" | json_is '$j->[0]{training} =~ /, loss mse, /'
 	fails 2 "160 pixels" photo_run --steps 1 --loss ms-ssim -o none
-	vae-train --init tiny --batch 1 --patch 192 --warmup 2 --lr 0.001 --seed 3 -T 1 --decay 0 --steps 3 --quiet -o mse "$X/photo.ppm"
+	vae-train --init tiny --batch 1 --patch 192 --warmup 2 --lr 0.001 --seed 3 -T 1 --decay 0 --steps 3 \
+		--quiet -o mse "$X/photo.ppm"
 	refute same_weights mse m
 }
 
 @test "--clock cpu: minutes are those of the processor, for each thread" {
 	fails 2 "--clock" mlp_run --clock sun --steps 1 -o out
 	mlp_run --clock cpu --minutes 0.01 --quiet --log log.tsv -o out
-	awk -F'\t' 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next } { last = $at["minutes"] } END { exit !(last > 0 && last < 0.03) }' log.tsv
+	awk -F'\t' 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next } { last = $at["minutes"] } END {
+		exit !(last > 0 && last < 0.03) }' log.tsv
 }
 
 @test "training lowers the loss" {
-	mlp_run --steps 150 --lr 0.01 --optimiser muon --log log.tsv --valid "$X/digits.pgm" --checkpoint ckpt --checkpoint-minutes 0 --quiet -o m
+	mlp_run --steps 150 --lr 0.01 --optimiser muon --log log.tsv --valid "$X/digits.pgm" --checkpoint ckpt \
+		--checkpoint-minutes 0 --quiet -o m
 	falls log.tsv
 	rm ckpt
-	mlp_run --steps 150 --lr 0.01 --log log.tsv --valid "$X/digits.pgm" --checkpoint ckpt --checkpoint-minutes 0 --quiet -o m
+	mlp_run --steps 150 --lr 0.01 --log log.tsv --valid "$X/digits.pgm" --checkpoint ckpt \
+		--checkpoint-minutes 0 --quiet -o m
 	falls log.tsv
 }
 
@@ -262,22 +304,26 @@ has_bf16() { grep -q avx512_bf16 /proc/cpuinfo; }
 }
 
 @test "sizes as options are the same as in the architecture line" {
-	vae-train --arch mlp --hidden1 16 --hidden2 8 --z 4 --batch 8 --warmup 5 --seed 3 -T 1 --steps 20 --quiet -o a "$X/digits.pgm"
+	vae-train --arch mlp --hidden1 16 --hidden2 8 --z 4 --batch 8 --warmup 5 --seed 3 -T 1 --steps 20 \
+		--quiet -o a "$X/digits.pgm"
 	same_weights a "$X/mlp.safetensors"
 	[ -z "${VAE_TEST_FAST-}" ] || return 0
-	vae-train --arch "photo ctx=16" --enc 16 --enc-blocks 1 --latent 16 --hyper 16 --z 4 --dec 16 --dec-blocks 1 --grid 48 --grid-layers 1 --knots 3 --batch 2 --patch 64 \
+	vae-train --arch "photo ctx=16" --enc 16 --enc-blocks 1 --latent 16 --hyper 16 --z 4 --dec 16 \
+		--dec-blocks 1 --grid 48 --grid-layers 1 --knots 3 --batch 2 --patch 64 \
 		--warmup 2 --seed 3 -T 1 --steps 6 --quiet -o b "$X/x.ppm"
 	same_weights b "$X/fresh.safetensors"
 }
 
 @test "photo is the newest network, which sizes change" {
-	vae-train --enc 16 --enc-blocks 1 --latent 16 --dec 16 --knots 3 --patch 64 --batch 1 --steps 1 --quiet -o a "$X/x.ppm"
+	vae-train --enc 16 --enc-blocks 1 --latent 16 --dec 16 --knots 3 --patch 64 --batch 1 --steps 1 \
+		--quiet -o a "$X/x.ppm"
 	vae-stat a | grep ' enc=16 .* z=32 steps=2 ctx=96 .* knots=3 lambda=0.0004:0.6'
 }
 
 @test "a dense network of another size" {
 	pamcut -width 20 -height 12 "$X/x.ppm" | ppmtopgm >x.pgm
-	vae-train --arch mlp --width 20 --height 12 --hidden1 8 --hidden2 8 --z 2 --batch 4 --steps 3 --quiet -o a x.pgm
+	vae-train --arch mlp --width 20 --height 12 --hidden1 8 --hidden2 8 --z 2 --batch 4 --steps 3 \
+		--quiet -o a x.pgm
 	vae-enc -m ./a x.pgm | vae-quant | vae-dec -m ./a >y.pgm
 	assert_equal "$(kinds y.pgm)" "PGM RAW 20 12 1 255 GRAYSCALE"
 	fails 1 "20 x 12" vae-enc -m ./a -o out "$X/digits.pgm"
@@ -285,15 +331,18 @@ has_bf16() { grep -q avx512_bf16 /proc/cpuinfo; }
 
 @test "every number of the training matters" {
 	local option
-	for option in "--lr 0.002" "--decay 0.5" "--clip 0.01" "--ema 0.5" "--batch 4" "--warmup 4" "--loss mse"; do
+	for option in "--lr 0.002" "--decay 0.5" "--clip 0.01" "--ema 0.5" "--batch 4" "--warmup 4" \
+		"--loss mse"; do
 		# shellcheck disable=SC2086
 		mlp_run --steps 20 $option --quiet -o a
-		[ "$(weights a | head -c 16)" != "$(weights "$X/mlp.safetensors" | head -c 16)" ] || fail "$option changes nothing"
+		[ "$(weights a | head -c 16)" != "$(weights "$X/mlp.safetensors" | head -c 16)" ] ||
+			fail "$option changes nothing"
 	done
 	mlp_run --steps 20 --loss bce --quiet -o a
 	same_weights a "$X/mlp.safetensors"
 	fresh_photo_run --steps 1 --lambda 0.001:0.1 --quiet -o a
-	assert_equal "$(vae-stat --tsv a | column architecture | head -n 1 | grep -o 'lambda=.*')" "lambda=0.001:0.1"
+	assert_equal "$(vae-stat --tsv a | column architecture | head -n 1 | grep -o 'lambda=.*')" \
+		"lambda=0.001:0.1"
 }
 
 @test "--reduce: other patches, the same each time; --lossless: the same images by another bound" {
@@ -304,12 +353,16 @@ has_bf16() { grep -q avx512_bf16 /proc/cpuinfo; }
 	photo_run --steps 3 --reduce 0.5:0.77 --quiet -o b
 	same_weights a b
 	[ "$(weights a | head -c 16)" != "$(weights plain | head -c 16)" ]
-	vae-train --init tiny --batch 2 --patch 64 --warmup 2 --seed 3 -T 1 --steps 3 --reduce 0.5:0.77 --lossless "$X/x.ppm" --quiet -o b "$X/valid.ppm"
-	vae-train --init tiny --batch 2 --patch 64 --warmup 2 --seed 3 -T 1 --steps 3 --reduce 0.5:0.77 --quiet -o a "$X/valid.ppm" "$X/x.ppm"
+	vae-train --init tiny --batch 2 --patch 64 --warmup 2 --seed 3 -T 1 --steps 3 --reduce 0.5:0.77 \
+		--lossless "$X/x.ppm" --quiet -o b "$X/valid.ppm"
+	vae-train --init tiny --batch 2 --patch 64 --warmup 2 --seed 3 -T 1 --steps 3 --reduce 0.5:0.77 \
+		--quiet -o a "$X/valid.ppm" "$X/x.ppm"
 	[ "$(weights a | head -c 16)" != "$(weights b | head -c 16)" ]
 	# the bound of lossless images is 1, and so is everyone's with MIN:1
-	vae-train --init tiny --batch 2 --patch 64 --warmup 2 --seed 3 -T 1 --steps 3 --reduce 0.5:1 --lossless "$X/x.ppm" --quiet -o b "$X/valid.ppm"
-	vae-train --init tiny --batch 2 --patch 64 --warmup 2 --seed 3 -T 1 --steps 3 --reduce 0.5:1 --quiet -o a "$X/valid.ppm" "$X/x.ppm"
+	vae-train --init tiny --batch 2 --patch 64 --warmup 2 --seed 3 -T 1 --steps 3 --reduce 0.5:1 \
+		--lossless "$X/x.ppm" --quiet -o b "$X/valid.ppm"
+	vae-train --init tiny --batch 2 --patch 64 --warmup 2 --seed 3 -T 1 --steps 3 --reduce 0.5:1 \
+		--quiet -o a "$X/valid.ppm" "$X/x.ppm"
 	same_weights a b
 }
 
@@ -318,8 +371,10 @@ has_bf16() { grep -q avx512_bf16 /proc/cpuinfo; }
 	for range in 0.5 0:1 0.8:0.7 a:b; do
 		fails 2 "--reduce: '$range' is not MIN:MAX" vae-train --reduce "$range" --steps 1 -o out "$X/x.ppm"
 	done
-	fails 2 "reduction by 0.5 to 1.5 is not within 0.0625 to 1" vae-train --reduce 0.5:1.5 --steps 1 -o out "$X/x.ppm"
-	fails 2 "reduction by 0.05 to 1 is not within 0.0625 to 1" vae-train --reduce 0.05:1 --steps 1 -o out "$X/x.ppm"
+	fails 2 "reduction by 0.5 to 1.5 is not within 0.0625 to 1" vae-train --reduce 0.5:1.5 --steps 1 -o out \
+		"$X/x.ppm"
+	fails 2 "reduction by 0.05 to 1 is not within 0.0625 to 1" vae-train --reduce 0.05:1 --steps 1 -o out \
+		"$X/x.ppm"
 	fails 2 "a dense network takes pictures as they stand" mlp_run --reduce 0.5:1 --steps 1 -o out
 	fails 1 "no/such" photo_run --steps 1 --lossless no/such -o out
 	only
@@ -328,7 +383,8 @@ has_bf16() { grep -q avx512_bf16 /proc/cpuinfo; }
 @test "a licence or a summary that no model can hold is refused before the training" {
 	fails 2 "the licence is not UTF-8 text" mlp_run --steps 1 --licence $'caf\xe9' -o none
 	fails 2 "the summary is not UTF-8 text" mlp_run --steps 1 --summary $'caf\xe9' -o none
-	fails 2 "the summary has 20000 bytes, more than 16384" mlp_run --steps 1 --summary "$(head -c 20000 /dev/zero | tr '\0' x)" -o none
+	fails 2 "the summary has 20000 bytes, more than 16384" mlp_run --steps 1 \
+		--summary "$(head -c 20000 /dev/zero | tr '\0' x)" -o none
 	assert_not_exists none
 }
 
@@ -336,21 +392,25 @@ has_bf16() { grep -q avx512_bf16 /proc/cpuinfo; }
 	local summary
 	summary=x$(head -c 8191 /dev/zero | sed 's/\x00/ä/g')
 	assert_equal "$(wc -c <<<"$summary")" 16384
-	mlp_run --steps 1 --summary "$summary" --licence "$(head -c 16384 /dev/zero | tr '\0' '\001')" --quiet -o a
-	vae-stat --json a | SUMMARY=$summary json_is '$j->[0]{training} =~ /; (x\x{e4}{8191})$/ && length $j->[0]{licence} == 16384'
+	mlp_run --steps 1 --summary "$summary" --licence "$(head -c 16384 /dev/zero | tr '\0' '\001')" \
+		--quiet -o a
+	vae-stat --json a | SUMMARY=$summary json_is \
+		'$j->[0]{training} =~ /; (x\x{e4}{8191})$/ && length $j->[0]{licence} == 16384'
 }
 
 @test "licence and summary are kept in the model" {
 	mlp_run --steps 2 --licence "CC0-1.0" --summary "bars and ramps" --quiet -o a
 	vae-stat --json a >report
 	json_is '$j->[0]{training} =~ / in (float32|bf16), Adam /' <report
-	json_is '$j->[0]{licence} eq "CC0-1.0" && $j->[0]{training} =~ /^2 steps of 8 samples.*; bars and ramps$/' <report
+	json_is '$j->[0]{licence} eq "CC0-1.0" &&
+		$j->[0]{training} =~ /^2 steps of 8 samples.*; bars and ramps$/' <report
 }
 
 @test "--valid: every picture counts once, however unevenly the batch is shared among threads" {
 	# the KL divergence of the means and variances is free of chance
 	for threads in 1 2 3; do
-		vae-train -m "$X/mlp.safetensors" --steps 1 --lr 1e-9 --batch 5 -T "$threads" --valid "$X/digits.pgm" -o m "$X/digits.pgm" 2>&1 |
+		vae-train -m "$X/mlp.safetensors" --steps 1 --lr 1e-9 --batch 5 -T "$threads" \
+			--valid "$X/digits.pgm" -o m "$X/digits.pgm" 2>&1 |
 			sed -n 's/.*validation.*(KL \(.*\)).*/\1/p' >>kl
 	done
 	assert_equal "$(wc -l <kl) $(sort -u kl | wc -l)" "3 1"
@@ -358,7 +418,8 @@ has_bf16() { grep -q avx512_bf16 /proc/cpuinfo; }
 
 @test "--log: a line for each report, --valid: the validation's figures" {
 	run --separate-stderr -0 photo_run --steps 3 --valid "$X/valid.ppm" --log log.tsv -o a
-	assert_regex "$stderr" "vae-train: step 3/3, validation, loss [0-9.]+, [0-9.]+ bpp \(z [0-9.]+\), [0-9.]+ dB"
+	assert_regex "$stderr" \
+		"vae-train: step 3/3, validation, loss [0-9.]+, [0-9.]+ bpp \(z [0-9.]+\), [0-9.]+ dB"
 	awk -F'\t' 'NR == 1 { n = NF } NF != n { exit 1 }' log.tsv
 	assert_equal "$(column set <log.tsv | sort -u | xargs)" "train valid"
 	assert_equal "$(column step <log.tsv | tail -n 1)" 3
@@ -370,7 +431,8 @@ has_bf16() { grep -q avx512_bf16 /proc/cpuinfo; }
 	fails 1 "log /dev/full: No space left" mlp_run --steps 5 --log /dev/full -o b
 	# what a run has learnt by then is kept
 	mlp_run --steps 5 --decay 0 --checkpoint ckpt --quiet -o a
-	fails 1 "log /dev/full: No space left" mlp_run --steps 9 --decay 0 --checkpoint ckpt --resume --log /dev/full -o b
+	fails 1 "log /dev/full: No space left" mlp_run --steps 9 --decay 0 --checkpoint ckpt \
+		--resume --log /dev/full -o b
 	mlp_run --steps 5 --decay 0 --checkpoint ckpt --resume --quiet -o c
 	vae-stat --json c | json_is '$j->[0]{training} =~ /^9 steps of/'
 	fails 1 "no/such" photo_run --steps 1 --valid no/such -o b
@@ -384,8 +446,10 @@ has_bf16() { grep -q avx512_bf16 /proc/cpuinfo; }
 
 # tensors MODEL PATTERN: the bytes of those tensors
 tensors() {
-	perl -MJSON::PP -e 'open F, "<:raw", $ARGV[0] or die; read F, $_, 8; $n = unpack "Q<"; read F, $_, $n; $h = decode_json($_);
-		for (sort grep /$ARGV[1]/, keys %$h) { ($b, $e) = @{$h->{$_}{data_offsets}}; seek F, 8 + $n + $b, 0; read F, $d, $e - $b; print $d }' "$@"
+	perl -MJSON::PP -e 'open F, "<:raw", $ARGV[0] or die; read F, $_, 8; $n = unpack "Q<"; read F, $_, $n;
+		$h = decode_json($_);
+		for (sort grep /$ARGV[1]/, keys %$h) { ($b, $e) = @{$h->{$_}{data_offsets}}; seek F, 8 + $n + $b, 0;
+		read F, $d, $e - $b; print $d }' "$@"
 }
 
 @test "--init --steps 0 measures a model and leaves its weights and description alone" {
@@ -404,7 +468,8 @@ tensors() {
 		tensors a "$part" >after
 		differ after before
 	done
-	vae-stat -v --json "$DATA/tiny.safetensors" | perl -MJSON::PP -0777 -ne 'print decode_json($_)->[0]{training}' >then
+	vae-stat -v --json "$DATA/tiny.safetensors" |
+		perl -MJSON::PP -0777 -ne 'print decode_json($_)->[0]{training}' >then
 	vae-stat -v --json a | perl -MJSON::PP -0777 -ne 'print decode_json($_)->[0]{training}' | cmp - then
 	vae-train --init ./a --steps 0 --patch 64 --batch 2 --seed 3 --quiet -o c "$X/x.ppm"
 	cmp a c
@@ -416,7 +481,8 @@ tensors() {
 }
 
 @test "--init goes on from a model" {
-	vae-train --init "$X/mlp.safetensors" --steps 1 --lr 1e-9 --warmup 0 --ema 0 --decay 0 --batch 8 --quiet -o a "$X/digits.pgm"
+	vae-train --init "$X/mlp.safetensors" --steps 1 --lr 1e-9 --warmup 0 --ema 0 --decay 0 --batch 8 \
+		--quiet -o a "$X/digits.pgm"
 	vae-enc -m "$X/mlp.safetensors" "$X/digits.pgm" | vae-dec -m "$X/mlp.safetensors" >before
 	vae-enc -m ./a "$X/digits.pgm" | vae-dec -m ./a >after
 	at_least "$(psnr after before)" 50
@@ -476,7 +542,8 @@ long_run() {
 	local signal at
 	for signal in INT TERM; do
 		rm -f ckpt log.tsv
-		background vae-train --arch "$MLP" --batch 8 --warmup 5 --seed 3 -T 1 --decay 0 --steps 100000000 --checkpoint ckpt --log log.tsv -o out "$X/digits.pgm"
+		background vae-train --arch "$MLP" --batch 8 --warmup 5 --seed 3 -T 1 --decay 0 --steps 100000000 \
+			--checkpoint ckpt --log log.tsv -o out "$X/digits.pgm"
 		wait_for eval '[ "$(wc -l <log.tsv 2>/dev/null || echo 0)" -ge 2 ]'
 		kill -s "$signal" "$pid"
 		ends 0 "$pid"
@@ -507,9 +574,11 @@ long_run() {
 }
 
 @test "a run that diverges stops with advice, and writes neither model nor checkpoint" {
-	fails 1 "diverged at step *lower the rate" mlp_run --loss mse --lr 0.999 --warmup 0 --steps 2000 --quiet --checkpoint ckpt -o out
+	fails 1 "diverged at step *lower the rate" mlp_run --loss mse --lr 0.999 --warmup 0 --steps 2000 \
+		--quiet --checkpoint ckpt -o out
 	only
-	fails 1 "diverged at step *lower the rate" photo_run --lr 0.999 --warmup 0 --steps 2000 --batch 1 --quiet -o out
+	fails 1 "diverged at step *lower the rate" photo_run --lr 0.999 --warmup 0 --steps 2000 --batch 1 \
+		--quiet -o out
 	only
 }
 
@@ -553,21 +622,28 @@ long_run() {
 	needs_terminal
 	export -f fresh_photo_run
 	export PHOTO
-	script -qec "fresh_photo_run --steps 100000 --minutes 0.1 --log log.tsv -o a" /dev/null </dev/null | tr '\r' '\n' >said
-	awk -F'\t' 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next } $at["set"] == "train" { step = $at["step"]; loss = $at["loss"]
-		d = before ? step - before : 0; all += d; share = d ? d / (all < 200 ? all : 200) : 1; if (share > 1) share = 1
-		mean += share * (loss - mean); mse += share * (exp(-log(10) * $at["psnr"] / 10) - mse); before = step }
+	script -qec "fresh_photo_run --steps 100000 --minutes 0.1 --log log.tsv -o a" /dev/null </dev/null |
+		tr '\r' '\n' >said
+	awk -F'\t' 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next } $at["set"] == "train" {
+		step = $at["step"]; loss = $at["loss"]
+		d = before ? step - before : 0; all += d; share = d ? d / (all < 200 ? all : 200) : 1;
+		if (share > 1) share = 1
+		mean += share * (loss - mean); mse += share * (exp(-log(10) * $at["psnr"] / 10) - mse);
+		before = step }
 		END { printf "%.3f %.2f\n", mean, -10 * log(mse) / log(10) }' log.tsv >mean
-	grep -o 'step [0-9].* left' said | tail -n 1 | sed 's/.* loss \([0-9.]*\)[0-9],.* \([0-9.]*\) dB.*/\1 \2/' >last
+	grep -o 'step [0-9].* left' said | tail -n 1 |
+		sed 's/.* loss \([0-9.]*\)[0-9],.* \([0-9.]*\) dB.*/\1 \2/' >last
 	[ "$(grep -c train log.tsv)" -ge 2 ]
-	awk 'NR == FNR { a = $1; b = $2; next } { exit !(($1 - a) ^ 2 < 0.002 ^ 2 && ($2 - b) ^ 2 < 0.02 ^ 2) }' mean last || { cat mean last | fail; }
+	awk 'NR == FNR { a = $1; b = $2; next } { exit !(($1 - a) ^ 2 < 0.002 ^ 2 && ($2 - b) ^ 2 < 0.02 ^ 2) }' \
+		mean last || { cat mean last | fail; }
 	grep -q "principal components, first steps" said
 	grep -q "measuring the model for its tables" said
 }
 
 @test "a network that has too few latents for the images says so" {
 	run --separate-stderr -0 fresh_photo_run --steps 1 -o a
-	assert_regex "$stderr" "principal components, as many as --latent, represent the images with [12][0-9]\.[0-9] dB, .*; a greater --latent"
+	assert_regex "$stderr" \
+		"principal components, as many as --latent, represent the images with [12][0-9]\.[0-9] dB, .*; a greater --latent"
 	run --separate-stderr -0 photo_run --steps 1 -o b
 	refute_regex "$stderr" "principal components"
 }

@@ -1,4 +1,5 @@
-"""A second decoder, written from vae-codes(5) and vae-model(5) alone, with Python's own library and the zstd program.
+"""A second decoder, written from vae-codes(5) and vae-model(5) alone, with Python's own library and
+the zstd program.
 
     python3 decode.py MODEL FILE.lat [8] > picture.pnm
 
@@ -67,7 +68,8 @@ def products(m, x, name, q):  # arith=int16
         yield [f32(f32(f32(sum(v * W[p * n + j] for p, v in enumerate(a))) * u[j]) + b[j]) for j in range(n)]
 def linear(m, x, name, slope=None, residual=None):
     if m.integer and name != "dec.means":
-        out = [[act(v, slope) if slope is not None else v for v in cell] for cell in products(m, x, name, m.quality)]
+        out = [[act(v, slope) if slope is not None else v for v in cell]
+               for cell in products(m, x, name, m.quality)]
         if residual: out = [[f32(v + w) for v, w in zip(*pair)] for pair in zip(out, residual.v)]
         return A(x.r, x.c, out)
     W, b = m.t[name + ".weight"], m.t[name + ".bias"]
@@ -108,8 +110,10 @@ def block(m, x, n):
     return linear(m, t, n + ".w4", None, x)
 def d2s(x, f, R, Q):
     C = len(x.v[0]) // (f * f)
-    return A(R, Q, [x.v[(r // f) * x.c + q // f][((r % f) * f + q % f) * C:][:C] for r in range(R) for q in range(Q)])
-SERIES = [float.fromhex(s) for s in ("0x1.430912p-13", "0x1.5d87fep-10", "0x1.3b2ab6p-7", "0x1.c6b08ep-5", "0x1.ebfbep-3", "0x1.62e43p-1", "1")]
+    return A(R, Q, [x.v[(r // f) * x.c + q // f][((r % f) * f + q % f) * C:][:C]
+                    for r in range(R) for q in range(Q)])
+SERIES = [float.fromhex(s) for s in ("0x1.430912p-13", "0x1.5d87fep-10", "0x1.3b2ab6p-7", "0x1.c6b08ep-5",
+                                     "0x1.ebfbep-3", "0x1.62e43p-1", "1")]
 def power(t):
     t = t if t > -30 else -30.0
     t = t if t < 30 else 30.0
@@ -150,11 +154,15 @@ def synthesis(m, y, q, H, W):
     def cell(k): return steer.v[(k // g.c // 4) * steer.c + k % g.c // 4]
     for i in range(L):
         a = 3 * G * i
-        h = A(g.r, g.c, [[times_plus(m, v, f32(1 + cell(k)[a + n]), cell(k)[a + G + n]) for n, v in enumerate(x)] for k, x in enumerate(g.v)])
+        h = A(g.r, g.c, [[times_plus(m, v, f32(1 + cell(k)[a + n]), cell(k)[a + G + n])
+                          for n, v in enumerate(x)]
+                         for k, x in enumerate(g.v)])
         h = depthwise(m, h, "dec.grid%d.dw" % i)
         h = linear(m, h, "dec.grid%d.w1" % i, LEAK)
         h = linear(m, h, "dec.grid%d.w2" % i)
-        g = A(g.r, g.c, [[times_plus(m, h.v[k][n], f32(1 + cell(k)[a + 2 * G + n]), v) for n, v in enumerate(x)] for k, x in enumerate(g.v)])
+        g = A(g.r, g.c, [[times_plus(m, h.v[k][n], f32(1 + cell(k)[a + 2 * G + n]), v)
+                          for n, v in enumerate(x)]
+                         for k, x in enumerate(g.v)])
     return d2s(linear(m, g, "dec.out"), 4, H, W)
 def means(m, y, q, H, W): return d2s(linear(m, gain(m, y, "dec.gain_y", q), "dec.means"), 2, H, W)
 
@@ -215,7 +223,8 @@ def order(R, Q, Y, step, steps):
 class Planes:
     def __init__(s, b, R, Q, Y, Z, steps):
         w, zc = b[0], up(R, 4) * up(Q, 4)
-        v = [int.from_bytes(b[1 + w * i:1 + w * (i + 1)], "little", signed=True) for i in range((len(b) - 1) // w)]
+        v = [int.from_bytes(b[1 + w * i:1 + w * (i + 1)], "little", signed=True)
+             for i in range((len(b) - 1) // w)]
         s.v = [v[k * zc + c] for c in range(zc) for k in range(Z)]
         y = v[zc * Z:]
         if Z:
@@ -258,7 +267,8 @@ def main():
     while at < len(b): at = picture(m, b, at)
 
 def picture(m, b, at):
-    magic, ver, method, ft, cell, mid, W, H, maxval, q, Y, csum = struct.unpack("<4sBBBBQIIHHHI", b[at:at + 34])
+    magic, ver, method, ft, cell, mid, W, H, maxval, q, Y, csum = struct.unpack(
+        "<4sBBBBQIIHHHI", b[at:at + 34])
     mixed = ver == 2 and method & 16
     method -= mixed
     assert magic == b"VAEC" and ver < 3 and method < 2
@@ -275,14 +285,18 @@ def picture(m, b, at):
             n, _ = struct.unpack("<II", b[at:at + 8])
             p, at = b[at + 8:at + 8 + n], at + 8 + n
             r, c = min(64, R - sr), min(64, Q - sq)
-            left, right, top, bottom = sq << cell, min((sq + c) << cell, W), sr << cell, min((sr + r) << cell, H)
+            left, right = sq << cell, min((sq + c) << cell, W)
+            top, bottom = sr << cell, min((sr + r) << cell, H)
             zero = [0] * (r * c)
-            if mixed: zero, p = mixed_cells(p, r, c, right - left, bottom - top, left, top, 3 if tup & 3 == 2 else 1, maxval, kept)
+            if mixed: zero, p = mixed_cells(p, r, c, right - left, bottom - top, left, top,
+                                            3 if tup & 3 == 2 else 1, maxval, kept)
             if alpha is not None and ver == 2:
                 p = exact.Bytes(p)
                 t = exact.tile(p.take(p.number()), right - left, bottom - top, 1, maxval, None)[0]
                 p = p.data[p.at:]
-                for i, row in enumerate(t): alpha[((top + i) * W + left) * w:((top + i) * W + right) * w] = b"".join(v.to_bytes(w, "big") for v in row)
+                for i, row in enumerate(t):
+                    at = (top + i) * W
+                    alpha[(at + left) * w:(at + right) * w] = b"".join(v.to_bytes(w, "big") for v in row)
             elif alpha is not None:
                 for row in range(sr << cell, min((sr + r) << cell, H)):
                     n = (right - left) * w
@@ -290,7 +304,8 @@ def picture(m, b, at):
             Z = m.i("z") if m.kind == "photo" else 0
             src = Range(m, p) if method == 0 else Planes(p, r, c, Y, Z, m.i("steps") if Z else 1)
             if m.kind == "photo":
-                for k, v in enumerate(slice_photo(m, Known(src, zero, r, c), q, r, c)): y[(sr + k // c) * Q + sq + k % c] = v
+                for k, v in enumerate(slice_photo(m, Known(src, zero, r, c), q, r, c)):
+                    y[(sr + k // c) * Q + sq + k % c] = v
             else:
                 ls, g = m.at("prior.log_scale", q), m.at("prior.gain", q)
                 y[0] = [f32(src.take(table(ls[k])) * f32(1 / g[k])) for k in range(Y)]
@@ -320,7 +335,8 @@ def picture(m, b, at):
     col = 3 if tup & 3 == 2 else 1
     for (y, x), s in kept.items(): out[(y * W + x) * col:(y * W + x + 1) * col] = s
     raw = b"".join(s.to_bytes(w, "big") for s in out)
-    if alpha is not None: raw = b"".join(raw[i * col * w:(i + 1) * col * w] + alpha[i * w:(i + 1) * w] for i in range(W * H))
+    if alpha is not None: raw = b"".join(raw[i * col * w:(i + 1) * col * w] + alpha[i * w:(i + 1) * w]
+                                         for i in range(W * H))
     write(raw, fmt, tup, W, H, maxval)
     return at
 
@@ -333,7 +349,8 @@ def mixed_cells(p, r, c, w, h, left, top, colours, maxval, kept):
         for y in range(h):
             for x in range(w):
                 if cells[y // 16 * c + x // 16]: kept[top + y, left + x] = [plane[y][x] for plane in t]
-    near = lambda y, x: all(cells[i * c + j] for i in range(max(y - 1, 0), min(y + 2, r)) for j in range(max(x - 1, 0), min(x + 2, c)))
+    near = lambda y, x: all(cells[i * c + j] for i in range(max(y - 1, 0), min(y + 2, r))
+                            for j in range(max(x - 1, 0), min(x + 2, c)))
     return [near(y, x) for y in range(r) for x in range(c)], p.data[p.at:]
 
 def exact_picture(b, at, fmt, tup, W, H, maxval, w):
@@ -351,12 +368,16 @@ def exact_picture(b, at, fmt, tup, W, H, maxval, w):
     return at
 
 def write(raw, fmt, tup, W, H, maxval):
-    names = {0: "BLACKANDWHITE", 1: "GRAYSCALE", 2: "RGB", 4: "BLACKANDWHITE_ALPHA", 5: "GRAYSCALE_ALPHA", 6: "RGB_ALPHA"}
-    if fmt == 7: head = "P7\nWIDTH %d\nHEIGHT %d\nDEPTH %d\nMAXVAL %d\nTUPLTYPE %s\nENDHDR\n" % (W, H, (3 if tup & 3 == 2 else 1) + tup // 4, maxval, names[tup])
+    names = {0: "BLACKANDWHITE", 1: "GRAYSCALE", 2: "RGB", 4: "BLACKANDWHITE_ALPHA", 5: "GRAYSCALE_ALPHA",
+             6: "RGB_ALPHA"}
+    if fmt == 7: head = "P7\nWIDTH %d\nHEIGHT %d\nDEPTH %d\nMAXVAL %d\nTUPLTYPE %s\nENDHDR\n" % (
+        W, H, (3 if tup & 3 == 2 else 1) + tup // 4, maxval, names[tup])
     elif fmt == 4:
         head = "P4\n%d %d\n" % (W, H)
-        rows = [raw[i * W:(i + 1) * W] + b"\1" * (-W % 8) for i in range(H)]  # 1 is black in PBM, 0 in samples
-        raw = bytes(sum((1 - r[k + i]) << (7 - i) for i in range(8)) for r in rows for k in range(0, len(r), 8))
+        rows = [raw[i * W:(i + 1) * W] + b"\1" * (-W % 8)
+                for i in range(H)]  # 1 is black in PBM, 0 in samples
+        raw = bytes(sum((1 - r[k + i]) << (7 - i) for i in range(8)) for r in rows
+                    for k in range(0, len(r), 8))
     else: head = "P%d\n%d %d\n%d\n" % (fmt, W, H, maxval)
     sys.stdout.buffer.write(head.encode() + raw)
 

@@ -9,7 +9,8 @@ runs() {
 	scalar) ;;
 	neon) [ "$machine" = aarch64 ] ;;
 	avx2) [ "$machine" = x86_64 ] && grep -qw avx2 /proc/cpuinfo && grep -qw fma /proc/cpuinfo ;;
-	avx512) [ "$machine" = x86_64 ] && [ "$(grep -owE 'avx512(f|dq|bw|vl)' /proc/cpuinfo | sort -u | wc -l)" = 4 ] ;;
+	avx512) [ "$machine" = x86_64 ] && [ "$(grep -owE 'avx512(f|dq|bw|vl)' /proc/cpuinfo | sort -u | wc -l)" \
+		= 4 ] ;;
 	*) return 1 ;;
 	esac
 }

@@ -1,14 +1,16 @@
 #!/bin/bash
-# make.sh - writes the golden files of one model: what every later version must write, and decode to the same pixels.
+# make.sh - writes the golden files of one model: what every later version must write, and decode to
+# the same pixels.
 #
-#   tests/data/golden/make.sh tiny|tiny-int16|mnist-1|photo-N|exact|mixed        with vae-enc and the others on PATH
+#   tests/data/golden/make.sh tiny|tiny-int16|mnist-1|photo-N|exact|mixed    with vae-enc on PATH
 #
-# For each picture and quality of its list, MODEL-PICTURE-QUALITY.range.lat and .zstd.lat, and a line in MODEL.sums:
-#   PICTURE QUALITY SHA-256 of vae-enc's latents (by the model's name, so without a path), SHA-256 of the decoded picture
+# For each picture and quality of its list, MODEL-PICTURE-QUALITY.range.lat and .zstd.lat, and a line
+# in MODEL.sums: PICTURE, QUALITY, SHA-256 of vae-enc's latents (by the model's name, so without a
+# path), SHA-256 of the decoded picture.
 # make.sh exact: exact-PICTURE.lat, codes of exact pictures, which no model has made.
-# make.sh mixed: mixed-PICTURE-QUALITY.METHOD.lat, codes of version 2 by tiny, and a line in mixed.sums: name, SHA-256 of the latents and of
-#   the picture that they give.
-# A golden file is made once: where one of the model's is there already, nothing is written.
+# make.sh mixed: mixed-PICTURE-QUALITY.METHOD.lat, codes of version 2 by tiny, and a line in
+# mixed.sums: name, SHA-256 of the latents and of the picture that they give.
+# A golden file is made once: if one of the model's exists, nothing is written.
 set -euo pipefail
 model=${1:?usage: make.sh tiny|tiny-int16|mnist-1|photo-N|exact|mixed}
 cd "$(dirname "$0")"
@@ -16,8 +18,8 @@ export VAE_MODEL_PATH=${VAE_MODEL_PATH:-$PWD/..:$PWD/../../../models}
 
 case $model in
 tiny)
-	list='rgb.ppm:0 rgb.ppm:60 rgb.ppm:100 grey.pgm:50 bits.pbm:80 deep.ppm:70 thousand.ppm:33.3 alpha.pam:25 grey-alpha.pam:90
-		one.ppm:50 cell.ppm:100 column.ppm:75 row.ppm:40' ;;
+	list='rgb.ppm:0 rgb.ppm:60 rgb.ppm:100 grey.pgm:50 bits.pbm:80 deep.ppm:70 thousand.ppm:33.3 alpha.pam:25
+		grey-alpha.pam:90 one.ppm:50 cell.ppm:100 column.ppm:75 row.ppm:40' ;;
 tiny-int16)
 	list='rgb.ppm:60 grey.pgm:50 deep.ppm:100 row.ppm:10 cell.ppm:100' ;;
 photo-*)
