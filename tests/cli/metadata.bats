@@ -61,7 +61,8 @@ carries() {
 	quiet vae-dec --salvage -o salvaged "$X/all.lat"
 	cmp salvaged with
 	quiet vae-quant -t "$X/all.lat"
-	without() { awk -F '\t' '{ for (i = 1; i <= NF; i++) if ($i == "metadata_bytes") at = i; $at = ""; print }'; }
+	without() { awk -F '\t' '{ for (i = 1; i <= NF; i++) if ($i == "metadata_bytes") at = i; $at = "";
+		print }'; }
 	cmp <(vae-stat --tsv <"$X/a.lat" | without) <(vae-stat --tsv <"$X/all.lat" | without)
 }
 
@@ -73,7 +74,9 @@ carries() {
 		"$(size "$X/a.lat") $(size "$X/a.lat") $(size "$X/b.lat")"
 	assert_equal "$(vae-stat --tsv three.lat | column metadata_bytes | xargs)" \
 		"$(($(size "$X/all.lat") - $(size "$X/a.lat"))) 0 $(($(size b.lat) - $(size "$X/b.lat")))"
-	assert_equal "$(vae-stat --brief --tsv "$X/all.lat" three.lat | awk -F '\t' '$1 == "kind" { for (i = 1; i <= NF; i++) at[$i] = i } END { print $at["file_bytes"] + $at["metadata_bytes"] }')" \
+	assert_equal "$(vae-stat --brief --tsv "$X/all.lat" three.lat |
+		awk -F '\t' '$1 == "kind" { for (i = 1; i <= NF; i++) at[$i] = i } END {
+		print $at["file_bytes"] + $at["metadata_bytes"] }')" \
 		"$(($(size "$X/all.lat") + $(size three.lat)))"
 	cat "$X/a.ppm" "$X/a.ppm" "$X/b.ppm" | vae-enc | vae-quant | vae-dec >wanted
 	vae-dec three.lat | cmp - wanted

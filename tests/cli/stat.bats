@@ -224,7 +224,8 @@ table() { sed '/^$/d; s/  */ /g; s/^ //'; }
 	done >bytes
 	quiet vae-stat x.lat z.lat a.lat
 	table <<<"$output" >lines
-	assert_equal "$(head -n 1 lines)" "file_bytes bpp width height tuple quality method model metadata_bytes file"
+	assert_equal "$(head -n 1 lines)" \
+		"file_bytes bpp width height tuple quality method model metadata_bytes file"
 	sed -n 2,4p lines | cut -d ' ' -f 1,2 | diff bytes -
 	assert_equal "$(sed -n 2,4p lines | cut -d ' ' -f 3-)" \
 		$'200 170 RGB 37.5 range tiny 0 x.lat\n200 170 RGB 37.5 zstd tiny 0 z.lat\n48 40 GRAYSCALE_ALPHA 55 range tiny 0 a.lat'
