@@ -55,8 +55,13 @@ else
 	skip "clang-format leaves the sources as they are" "optional: no clang-format of version 14"
 fi
 
+# The options of a help text, and those that a manual has as items, one a line, with the argument:
+# "-o", "--output FILE".
+help_forms() { "$B/$1" --help 2>&1 | sed -nE 's/^ +(-.*)/\1/p' | forms; }
+page_forms() { mandoc -T ascii "$1" | col -bx | sed -nE 's/^ {5}(-.*)/\1/p' | forms; }
+forms() { sed -E 's/ {2,}.*//; s/,$//; s/, -/\n-/g; s/ \| /|/g' | sort -u; }
 # The long options of a help text; those that a manual lists as items (.It Fl o , Fl -output Ar
-# FILE); all that it mentions.
+# FILE).
 help_options() {
 	"$B/$1" --help 2>&1 | grep -oE -- '(^|[[:space:],[])--[a-z][a-z0-9-]*' | grep -oE -- '--.*' | sort -u
 }
@@ -74,13 +79,34 @@ for source in tools/vae-*.c tools/vae; do
 		none "$page and $B/$program" "one of them is missing"
 		continue
 	fi
-	none "$program: each option of --help is in the manual" \
-		"$(comm -23 <(help_options "$program") <(item_options "$page"))"
+	none "$program: each option of --help is in the manual, and takes the same" \
+		"$(comm -23 <(help_forms "$program") <(page_forms "$page"))"
 	none "$program: each option of the manual is in --help" \
 		"$(comm -13 <(help_options "$program") <(item_options "$page"))"
 	[ "$program" = vae-train ] || # whose synopsis would be a page: it says "option ..."
 		none "$program: each option of the manual is in its synopsis" \
 			"$(comm -23 <(long_items "$page") <(synopsis_options "$page"))"
 done
+
+# What the five programs share is said in each page, where its readers look for it, and in the same
+# words. -m, -v and -f do different things; -T and VAE_CPU begin alike.
+same=" -o -T --max-pixels --quiet -h -V VAE_MODEL_PATH XDG_DATA_HOME VAE_CPU OMP_NUM_THREADS "
+none "the pages of the five programs say the same of what they share" "$(
+	awk -v same="$same" '
+		/^\.(It|El)/ { item = "" }
+		/^\.It (Fl|Ev) / {
+			item = $2 == "Ev" ? $3 : "-" $3
+			item = index(same, " " item " ") ? item : ""
+			lines = item == "-T" ? 7 : item == "VAE_CPU" ? 10 : 99
+		}
+		item != "" && lines-- > 0 { text[FILENAME, item] = text[FILENAME, item] "\n" $0 }
+		END {
+			n = split(same, items, " ")
+			for (i = 1; i <= n; i++)
+				for (f = 1; f < ARGC; f++)
+					if (text[ARGV[f], items[i]] == "" || text[ARGV[f], items[i]] != text[ARGV[1], items[i]])
+						print ARGV[f] ": " items[i]
+		}' man/vae-{enc,quant,dec,stat,train}.1
+)"
 
 tap_done

@@ -131,7 +131,7 @@ static const struct cli_option rows[] = {
 	{KEY_CHECKPOINT, "checkpoint", "FILE", NULL},
 	{KEY_CHECKPOINT_MINUTES, "checkpoint-minutes", "X", "save the run in FILE, every X minutes"},
 	{KEY_RESUME, "resume", NULL, "continue from the checkpoint if it exists"},
-	{KEY_LOG, "log", "FILE.tsv", "write a line for each progress report"},
+	{KEY_LOG, "log", "FILE", "write a line of TSV for each progress report"},
 	{KEY_LICENCE, "licence", "TEXT", NULL},
 	{KEY_SUMMARY, "summary", "TEXT", "texts to keep in the model"},
 };
