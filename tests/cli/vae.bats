@@ -126,7 +126,7 @@ says() { one_error vae "$@"; }
 	cp "$X/grey.pgm" a.pgm
 	cp "$X/grey.pgm" b.pgm
 	for jobs in 1 2 4; do
-		says "a.png: a.lat is the result of a FILE before it" vae -f --rm -j $jobs a.pgm b.pgm a.png
+		says "a.png: its result a.lat is that of an earlier FILE" vae -f --rm -j $jobs a.pgm b.pgm a.png
 		only a.png a.lat b.lat
 		assert_equal "$(vae-dec a.lat | kinds -)" "PGM RAW 48 40 1 255 GRAYSCALE"
 		cp "$X/grey.pgm" a.pgm
@@ -136,6 +136,28 @@ says() { one_error vae "$@"; }
 	cp a.pgm c
 	quiet vae -f a.pgm c/a.pgm
 	assert_equal "$(vae -f -c a.pgm a.png | vae-dec | kinds - | cut -d ' ' -f 1 | xargs)" "PGM PPM"
+}
+
+@test "devices and pipes are read and written, and never replaced" {
+	mkfifo pipe
+	cat pipe >read &
+	quiet vae --strip -o pipe "$X/rgb.png"
+	wait
+	assert [ -p pipe ]
+	cmp read "$X/rgb.lat"
+	quiet vae -f -o /dev/fd/3 --strip "$X/rgb.png" 3>three
+	cmp three "$X/rgb.lat"
+	assert [ -L /dev/fd ]
+	vae -f --strip -o /dev/stdout "$X/rgb.png" >out
+	cmp out "$X/rgb.lat"
+	vae -d -o /dev/stdout "$X/rgb.lat" | cmp - "$X/rgb.out"
+	quiet unprivileged vae -d -o /dev/null "$X/rgb.lat"
+	assert [ -c /dev/null ]
+	quiet vae --strip -o in.lat <(cat "$X/rgb.png")
+	cmp in.lat "$X/rgb.lat"
+	says "/dev/null: empty file" vae -c /dev/null
+	quiet vae --rm -d -f -o back.ppm <(cat "$X/rgb.lat")
+	cmp back.ppm "$X/rgb.out"
 }
 
 @test "a terminal is no place for pictures, nor a source of them" {
@@ -225,6 +247,13 @@ says() { one_error vae "$@"; }
 	jpegtopnm -quiet photo.jpg | vae-enc | vae-quant | cmp - bare.lat
 	quiet vae -d --strip -o bare.png photo.lat
 	assert_equal "$(exiftool -s3 -Orientation bare.png)" ""
+	# JPEG XL has them compressed
+	if command -v cjxl >/dev/null && ! perl -MIO::Uncompress::Brotli -e 1 2>/dev/null; then
+		exiftool -q -ICC_Profile:all= -o plain.jpg photo.jpg 2>/dev/null
+		cjxl plain.jpg x.jxl 2>/dev/null
+		run --separate-stderr -0 vae x.jxl
+		assert_equal "$stderr" "vae: x.jxl: its Exif or XMP is compressed, and stays behind: exiftool needs the Perl module IO::Uncompress::Brotli"
+	fi
 	# without exiftool it is said, once
 	mkdir bin
 	for program in sh awk basename cat chmod command dirname grep gzip head jpegtopnm ln mkdir mktemp mv od pamfile readlink rm sed tail touch tr wc; do
