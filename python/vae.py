@@ -260,6 +260,13 @@ Info.__doc__ = """What codes say of their picture. bits: 8 or 16, of a sample. q
 where all samples are exact, as is model, else the model's id."""
 
 
+def _quality(stored):
+    """Returns a quality of 16 bits as 0 to 100, with the fewest decimals that name the same one."""
+    exact = 100 * stored / 65535
+    rounded = (round(exact, digits) for digits in range(16))
+    return next(q for q in rounded if round(q / 100 * 65535) == stored)
+
+
 def describe(data, max_pixels=0):
     """Returns the Info of codes, without decoding them."""
     address, size, kept = _memory(data)
@@ -268,7 +275,7 @@ def describe(data, max_pixels=0):
     del kept
     lossy = head.channels > 0
     return Info(shape.width, shape.height, shape.channels, shape.bits, shape.maxval,
-                100 * head.quality / 65535 if lossy else None,
+                _quality(head.quality) if lossy else None,
                 "%016x" % head.model_id if lossy else None)
 
 

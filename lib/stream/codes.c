@@ -22,6 +22,7 @@
 
 #include <stdlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #define NEWEST              2  /* version */
 #define WINDOW_LOG_MAX      27 /* 128 MiB: zstd refuses larger windows by default */
@@ -135,6 +136,9 @@ static int decompress(struct vae_codes_reader *r, struct vae_error *error)
 		ZSTD_outBuffer out = {r->output, r->output_room, 0};
 		size_t before = r->input.pos, code = ZSTD_decompressStream(r->zstd, &out, &r->input);
 		r->offset += (int64_t)(r->input.pos - before);
+		if (ZSTD_isError(code) && !r->in_frame &&
+		    ZSTD_getErrorCode(code) == ZSTD_error_prefix_unknown)
+			return vae_fail_at(error, VAE_EDATA, r->offset, "not codes: no zstd frame begins here");
 		if (ZSTD_isError(code))
 			return vae_fail_at(error, VAE_EDATA, r->offset, "codes: zstd: %s",
 			                   ZSTD_getErrorName(code));

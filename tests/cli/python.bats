@@ -116,7 +116,8 @@ data = vae.compress(x, 50, model=again, xmp=b"<x/>", exif=b"II*\0abcdef", progre
 assert seen == sorted(seen) and seen[-1] == 1
 del again
 info = vae.describe(data)
-assert info.model == model.id and abs(info.quality - 50) < 0.01
+assert info.model == model.id and info.quality == 50
+assert all(vae.describe(vae.compress(x[:16, :16], q, model=model)).quality == q for q in (0, 37.5, 55, 100))
 seen.clear()
 vae.decompress(data, metadata=found, progress=seen.append)
 assert found == {"xmp": b"<x/>", "exif": b"II*\0abcdef"} and seen[-1] == 1

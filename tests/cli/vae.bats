@@ -101,6 +101,7 @@ says() { one_error vae "$@"; }
 	says "locked/x.lat: its folder is not writable" unprivileged vae -o locked/x.lat photo.png
 	rmdir locked
 	says "no model 'none'*" vae -f -m none photo.png photo.png
+	says "photo.lat: not codes: no zstd frame begins here (byte 0)" vae -t photo.lat
 	head -c -20 "$X/rgb.lat" >cut.lat
 	says "cut.lat: codes: truncated*" vae -d cut.lat
 	vae -o alpha.lat "$X/alpha.png"
