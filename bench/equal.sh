@@ -9,6 +9,7 @@
 #   open_picture FILE.png   sets width and height; $work/x.ppm and x.png hold the picture
 #   fit_ours BPP            sets budget; makes $work/x.lat, decoded in vae.ppm; fails if the model cannot make
 #                           so small a file
+#   encode_ours             makes x.lat of at most budget bytes, and vae.ppm
 #   fit KIND                jpeg, webp or avif: $work/x.KIND, of at most budget bytes, decoded in KIND.ppm
 #   choose_crop             sets left, top and side: where there is most to see
 #   cut KIND                that square of KIND.ppm (x: the picture itself), as a PPM on stdout
@@ -34,11 +35,13 @@ open_picture() {
 	read -r width height < <(pamfile "$work/x.ppm" | sed 's/.*, \([0-9]*\) by \([0-9]*\).*/\1 \2/')
 }
 
+encode_ours() {
+	vae-enc -m "$model" --max-size "$budget" "$work/x.ppm" | vae-quant -m "$model" >"$work/x.lat" &&
+		vae-dec -m "$model" "$work/x.lat" >"$work/vae.ppm"
+}
 fit_ours() {
 	budget=$(awk -v b="$1" -v w="$width" -v h="$height" 'BEGIN { printf "%d", b * w * h / 8 }')
-	vae-enc -m "$model" --max-size "$budget" "$work/x.ppm" | vae-quant -m "$model" >"$work/x.lat" &&
-		vae-dec -m "$model" "$work/x.lat" >"$work/vae.ppm" &&
-		budget=$(bytes "$work/x.lat") # what it took: at most what was asked
+	encode_ours && budget=$(bytes "$work/x.lat") # what it took: at most what was asked
 }
 
 # Each encodes $work/x.ppm or x.png at Q to $work/x.KIND, and decodes that to $work/KIND.ppm. A
