@@ -47,7 +47,8 @@ struct vae_train_options {
 	double checkpoint_minutes; /* between checkpoints, and between validations, 0 or more; default
 	                              10 */
 	const char *log;           /* TSV file, appended to on resume; NULL: none */
-	/* The model's metadata "licence": UTF-8, at most 16384 bytes; NULL: empty. */
+	/* The model's metadata "licence": UTF-8, at most 16384 bytes; NULL: empty, or the initial
+	 * model's if no step is taken. */
 	const char *licence;
 	/* The model's metadata "training": a sentence on the data, which follows steps and figures;
 	 * bounds as for licence. */

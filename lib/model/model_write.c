@@ -85,9 +85,8 @@ static json_t *header_new(const struct vae_tensors *l, const char *arch, uint64_
 	                          "architecture", arch, "id", hex);
 	json_t *root = json_pack("{s:o}", "__metadata__", fixed);
 	bool good = root != NULL;
-	for (int i = 0; good && metadata && i < metadata->count;
-	     /* The metadata of a loaded model include the fixed three. */
-	     i++)
+	/* The metadata of a loaded model include the fixed three. */
+	for (int i = 0; good && metadata && i < metadata->count; i++)
 		if (!is_fixed_key(metadata->key[i]))
 			good = !json_object_set_new(fixed, metadata->key[i], json_string(metadata->value[i]));
 	for (const struct vae_tensor *t = l->tensor; good && t < l->tensor + l->count; t++) {

@@ -187,7 +187,6 @@ static int check_options(const struct vae_train_options *o, struct vae_error *er
 	return !rc && o->summary ? vae_metadata_check("summary", o->summary, error) : rc;
 }
 
-/* Chooses the architecture: the checkpoint's, else the initial model's, else the options'. */
 /* Chooses what the network's products are made of. An initial model of integers is trained as the
  * network in float32 that it stands for. */
 static int choose_arith(struct vae_arch *arch, const struct vae_train_options *o, bool initial,
@@ -207,6 +206,7 @@ static int choose_arith(struct vae_arch *arch, const struct vae_train_options *o
 	return 0;
 }
 
+/* Chooses the architecture: the checkpoint's, else the initial model's, else the options'. */
 static int choose_arch(struct vae_trainer *t, const struct vae_checkpoint_head *head,
                        const struct vae_model *init, struct vae_error *error)
 {
@@ -882,18 +882,26 @@ static int print_figures(const struct vae_trainer *t, char *text, size_t room)
 	return n;
 }
 
-/* Formats the metadata entry "training": the figures, then the caller's summary. The caller frees
- * *text. */
-static int describe(char **text, const struct vae_trainer *t, struct vae_error *error)
+/* Describes a trained model. Its training, *text, which the caller frees, is the figures and the
+ * caller's summary; share is working memory of 32 bytes. The entries borrow both. */
+static int describe(struct vae_metadata *m, char **text, char *share, const struct vae_trainer *t,
+                    struct vae_error *error)
 {
 	char figures[600];
-	const char *summary = t->options.summary ? t->options.summary : "";
+	const struct vae_train_options *o = &t->options;
+	const char *summary = o->summary ? o->summary : "";
 	print_figures(t, figures, sizeof figures);
 	size_t room = strlen(figures) + strlen(summary) + 3;
 	int rc = vae_alloc_raw(text, room, 1, error);
-	if (!rc)
-		snprintf(*text, room, "%s%s%s", figures, *summary ? "; " : "", summary);
-	return rc;
+	if (rc)
+		return rc;
+	snprintf(*text, room, "%s%s%s", figures, *summary ? "; " : "", summary);
+	vae_text(share, 32, "%g", o->share);
+	*m = (struct vae_metadata){.count = has_metric(o->loss) ? 4 : 3,
+	                           .key = {"licence", "loss", "training", "share"},
+	                           .value = {(char *)(o->licence ? o->licence : ""),
+	                                     (char *)loss_name[o->loss], *text, share}};
+	return 0;
 }
 
 /* The measured part of a photo model: the sensitivity to rounding errors, the counts for the
@@ -985,34 +993,62 @@ out:
 	return rc;
 }
 
-/* Writes the integers made of init with what init holds besides weights, and says in its training
- * what they came to. */
+/* Sets an entry; value is borrowed. */
+static int metadata_set(struct vae_metadata *m, const char *key, const char *value,
+                        struct vae_error *error)
+{
+	int i = 0;
+	while (i < m->count && strcmp(m->key[i], key) != 0)
+		i++;
+	if (i == VAE_METADATA_ENTRIES)
+		return vae_fail(error, VAE_EARG, "the initial model has %d entries: no room for %s", i,
+		                key);
+	m->count = i < m->count ? m->count : i + 1;
+	m->key[i] = (char *)key;
+	m->value[i] = (char *)value;
+	return 0;
+}
+
+/* Describes a model that took no step: as the initial one, with the licence of the options if there
+ * is one; its training, *text, which the caller frees, adds what was done and their summary. */
+static int describe_kept(struct vae_metadata *m, char **text, const struct vae_trainer *t,
+                         const char *done, struct vae_error *error)
+{
+	const struct vae_train_options *o = &t->options;
+	const char *part[] = {vae_model_metadata(t->init, "training"), done, o->summary};
+	enum { PARTS = sizeof part / sizeof *part };
+	size_t room = 1, n = 0;
+	for (int i = 0; i < PARTS; i++)
+		room += part[i] ? strlen(part[i]) + 2 : 0;
+	int rc = vae_alloc(text, room, 1, error);
+	for (int i = 0; i < PARTS && !rc; i++)
+		if (part[i] && *part[i])
+			n += (size_t)snprintf(*text + n, room - n, "%s%s", n ? "; " : "", part[i]);
+	*m = t->init->metadata;
+	if (!rc && n)
+		rc = metadata_set(m, "training", *text, error);
+	return !rc && o->licence ? metadata_set(m, "licence", o->licence, error) : rc;
+}
+
+/* Writes the integers made of init with what init holds besides weights. */
 static int save_integers(const struct vae_trainer *t, FILE *file, struct vae_error *error)
 {
 	const struct vae_model *init = t->init;
-	struct vae_metadata metadata = init->metadata;
-	const char *learned = vae_model_metadata(init, "training");
+	struct vae_metadata metadata;
 	const struct vae_objective_sums *v = &t->last_valid;
-	char figures[120] = "", *text = NULL;
+	char done[120] = "rounded to integers", *text = NULL;
 	float *means = NULL;
 	if (v->samples > 0)
-		vae_text(figures, sizeof figures, ", validation loss %.4f, %.4f bpp, %.2f dB",
+		vae_text(done, sizeof done, "rounded to integers, validation loss %.4f, %.4f bpp, %.2f dB",
 		         v->loss / v->samples, v->bpp / v->samples, decibels(v->mse / v->samples));
 	int rc = vae_model_prepare(init, 1u << VAE_H_S | 1u << VAE_H_A, error);
 	if (!rc && init->means &&
 	    !(rc = vae_alloc_raw(&means, ((size_t)t->nets->arch.y + 1) * VAE_MEANS, sizeof *means,
 	                         error)))
 		rc = vae_model_means(init, means, error);
-	size_t room = strlen(learned ? learned : "") + sizeof figures + 40;
-	if (!rc && !(rc = vae_alloc_raw(&text, room, 1, error))) {
-		snprintf(text, room, "%s%srounded to integers%s", learned ? learned : "",
-		         learned ? "; " : "", figures);
-		for (int i = 0; i < metadata.count; i++)
-			if (!strcmp(metadata.key[i], "training"))
-				metadata.value[i] = text;
+	if (!rc && !(rc = describe_kept(&metadata, &text, t, done, error)))
 		rc = vae_model_write(file, t->nets, t->optimiser.average, &init->cdfs, NULL,
 		                     init->sensitivity, means, &metadata, error);
-	}
 	free(means);
 	free(text);
 	return rc;
@@ -1020,6 +1056,7 @@ static int save_integers(const struct vae_trainer *t, FILE *file, struct vae_err
 
 int vae_trainer_save(struct vae_trainer *t, FILE *file, struct vae_error *error)
 {
+	struct vae_metadata metadata;
 	char *text = NULL, share[32];
 	struct vae_cdfs cdfs = {0};
 	float *sigmoid = NULL, *sensitivity = NULL, *means = NULL;
@@ -1036,17 +1073,12 @@ int vae_trainer_save(struct vae_trainer *t, FILE *file, struct vae_error *error)
 	                     error)) &&
 	    !(rc = vae_alloc(&means, (channels + 1) * VAE_MEANS, sizeof(float), error)))
 		rc = measure(t, sensitivity, means, &cdfs, error);
-	if (rc || (rc = describe(&text, t, error)))
-		goto out;
-	vae_text(share, sizeof share, "%g", t->options.share);
-	struct vae_metadata metadata = {
-		.count = has_metric(t->options.loss) ? 4 : 3,
-		.key = {"licence", "loss", "training", "share"},
-		.value = {(char *)(t->options.licence ? t->options.licence : ""),
-	              (char *)loss_name[t->options.loss], text, share}};
-	rc = vae_model_write(file, t->nets, t->optimiser.average, &cdfs, sigmoid, sensitivity, means,
-	                     t->init && !t->optimiser.step ? &t->init->metadata : &metadata, error);
-out:
+	if (!rc)
+		rc = t->init && !t->optimiser.step ? describe_kept(&metadata, &text, t, "", error)
+		                                   : describe(&metadata, &text, share, t, error);
+	if (!rc)
+		rc = vae_model_write(file, t->nets, t->optimiser.average, &cdfs, sigmoid, sensitivity,
+		                     means, &metadata, error);
 	vae_cdfs_clear(&cdfs);
 	free(sigmoid);
 	free(sensitivity);

@@ -404,6 +404,12 @@ has_bf16() { grep -q avx512_bf16 /proc/cpuinfo; }
 	json_is '$j->[0]{training} =~ / in (float32|bf16), Adam /' <report
 	json_is '$j->[0]{licence} eq "CC0-1.0" &&
 		$j->[0]{training} =~ /^2 steps of 8 samples.*; bars and ramps$/' <report
+	# as they are in the initial model, unless others are given
+	vae-train --init ./a --steps 0 --quiet -o b "$X/digits.pgm"
+	assert_equal "$(vae-stat --json b | sed 's/"file": "b"//')" "$(sed 's/"file": "a"//' report)"
+	vae-train --init ./a --steps 0 --licence MIT --summary "looked at again" --quiet -o b "$X/digits.pgm"
+	vae-stat --json b | json_is '$j->[0]{licence} eq "MIT" &&
+		$j->[0]{training} =~ /^2 steps of 8 samples.*; bars and ramps; looked at again$/'
 }
 
 @test "--valid: every picture counts once, however unevenly the batch is shared among threads" {
