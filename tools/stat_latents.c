@@ -6,18 +6,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
-/* Counts of the rounded values of each channel: an open-addressed table, doubled when half full. A
- * random number seeds the hash: the keys come from files, which must not be able to choose
- * collisions. */
-struct tally {
-	struct tally_entry {
-		uint64_t key, count;
-	} * entry; /* [size]; count 0: free */
-	size_t size, used;
-	uint64_t seed;
-};
+#define VALUES 8192 /* that a channel may round to; beyond them it is counted at the ends */
 
 /* Statistics of the latents of one file, over all images and cells. */
 struct channels {
@@ -25,61 +15,14 @@ struct channels {
 	uint32_t count;
 	uint64_t cells;
 	double *sum, *squares; /* [count] */
-	struct tally tally;
+	uint64_t *tally;       /* [count][VALUES], how often each rounded value occurs */
 };
-
-static struct tally_entry *tally_find(const struct tally *t, uint64_t key)
-{
-	uint64_t at = key ^ t->seed;
-
-	for (int i = 0; i < 2; i++) /* the finaliser of MurmurHash3 (Appleby 2011), with the seed added
-	                               between its halves */
-		at = ((at ^ at >> 33) + t->seed) * (i ? 0xc4ceb9fe1a85ec53u : 0xff51afd7ed558ccdu);
-	at ^= at >> 33;
-
-	for (;; at++)
-		if (!t->entry[at & (t->size - 1)].count || t->entry[at & (t->size - 1)].key == key)
-			return &t->entry[at & (t->size - 1)];
-}
-
-static bool tally_grow(struct tally *t)
-{
-	struct tally larger = {
-		.size = t->size ? 2 * t->size : 1 << 12, .used = t->used, .seed = t->seed};
-
-	if (!t->size && getrandom(&larger.seed, sizeof larger.seed, GRND_NONBLOCK) < 0)
-		larger.seed = (uint64_t)(uintptr_t)t;
-	larger.entry = calloc(larger.size, sizeof *larger.entry);
-	if (!larger.entry)
-		return false;
-	for (size_t i = 0; i < t->size; i++)
-		if (t->entry[i].count)
-			*tally_find(&larger, t->entry[i].key) = t->entry[i];
-	free(t->entry);
-	*t = larger;
-	return true;
-}
-
-static bool tally_add(struct tally *t, uint32_t channel, int32_t value)
-{
-	uint64_t key = (uint64_t)channel << 32 | (uint32_t)value;
-	struct tally_entry *e;
-
-	if (2 * t->used >= t->size && !tally_grow(t))
-		return false;
-	e = tally_find(t, key);
-	if (!e->count++) {
-		e->key = key;
-		t->used++;
-	}
-	return true;
-}
 
 static void channels_clear(struct channels *c)
 {
 	free(c->sum);
 	free(c->squares);
-	free(c->tally.entry);
+	free(c->tally);
 	*c = (struct channels){0};
 }
 
@@ -94,27 +37,26 @@ static int channels_suit(struct channels *c, const struct vae_head *head, struct
 		                  "averaged");
 	c->sum = calloc(head->channels, sizeof *c->sum);
 	c->squares = calloc(head->channels, sizeof *c->squares);
-	if (!c->sum || !c->squares)
+	c->tally = calloc((size_t)head->channels * VALUES, sizeof *c->tally);
+	if (!c->sum || !c->squares || !c->tally)
 		return fail(error, VAE_EMEM, "out of memory");
 	c->count = head->channels;
 	c->model_id = head->model_id;
 	return 0;
 }
 
-static int channels_add(struct channels *c, const float *y, size_t cells, struct vae_error *error)
+static void channels_add(struct channels *c, const float *y, size_t cells)
 {
 	for (size_t i = 0; i < cells; i++)
 		for (uint32_t k = 0; k < c->count; k++) {
 			float value = *y++;
-			float bounded = value < -1e9f ? -1e9f : value > 1e9f ? 1e9f : value;
+			float bounded = fmaxf(-VALUES / 2, fminf(value, VALUES / 2 - 1));
 
 			c->sum[k] += value;
 			c->squares[k] += (double)value * value;
-			if (!tally_add(&c->tally, k, (int32_t)lrintf(bounded)))
-				return fail(error, VAE_EMEM, "out of memory");
+			c->tally[(size_t)k * VALUES + (size_t)(lrintf(bounded) + VALUES / 2)]++;
 		}
 	c->cells += cells;
-	return 0;
 }
 
 /* Latents that are counted while they are read. */
@@ -134,7 +76,7 @@ static int read_counted(struct vae_latents_rows *rows, uint32_t count, float *y,
 	rows->row = c->from->row;
 	c->failed = status != 0;
 	if (!status && c->channels && y)
-		status = channels_add(c->channels, y, (size_t)count * rows->head.columns, error);
+		channels_add(c->channels, y, (size_t)count * rows->head.columns);
 	return status;
 }
 
@@ -150,31 +92,24 @@ static int channels_read(struct channels *c, struct vae_latents_rows *rows, bool
 	progress_begin(&progress, rows, quiet);
 	while (!status && rows->row < rows->head.rows)
 		if (!(status = progress.rows.read(&progress.rows, 1, y, NULL, error)))
-			status = channels_add(c, y, columns, error);
+			channels_add(c, y, columns);
 	progress_end(&progress);
 	free(y);
 	return status;
 }
 
-static int by_key(const void *a, const void *b)
+/* Returns the entropy of channel k's rounded values in bits a value. */
+static double channel_entropy(const struct channels *c, uint32_t k)
 {
-	const struct tally_entry *x = a, *y = b;
+	double bits = 0;
 
-	return (x->key > y->key) - (x->key < y->key);
-}
-
-/* Computes bits[k], the entropy of channel k's rounded values in bits a value. The tally is sorted,
- * so that its seed does not affect the last bits of the sum. */
-static void channels_entropy(const struct channels *c, double *bits)
-{
-	if (c->tally.size)
-		qsort(c->tally.entry, c->tally.size, sizeof *c->tally.entry, by_key);
-	for (size_t i = 0; i < c->tally.size; i++) {
-		double share = (double)c->tally.entry[i].count / c->cells;
+	for (size_t i = 0; i < VALUES; i++) {
+		double share = (double)c->tally[(size_t)k * VALUES + i] / c->cells;
 
 		if (share > 0)
-			bits[c->tally.entry[i].key >> 32] -= share * log2(share);
+			bits -= share * log2(share);
 	}
+	return bits;
 }
 
 /* Returns KL(N(mean, deviation^2) || N(0, 1)) in nats: the distance of a channel from the prior
@@ -194,15 +129,10 @@ static bool is_dense(struct run *run, const struct vae_latents_rows *rows)
 	       !strncmp(vae_model_arch(model), "mlp", 3);
 }
 
-static int report_channels(struct run *run, const struct channels *c, const char *name, bool dense,
-                           struct vae_error *error)
+static void report_channels(struct run *run, const struct channels *c, const char *name, bool dense)
 {
 	struct report *r = &run->report;
-	double *bits = calloc(c->count, sizeof *bits);
 
-	if (!bits)
-		return fail(error, VAE_EMEM, "out of memory");
-	channels_entropy(c, bits);
 	for (uint32_t k = 0; k < c->count; k++) {
 		double mean = c->sum[k] / c->cells, variance = c->squares[k] / c->cells - mean * mean;
 
@@ -211,13 +141,11 @@ static int report_channels(struct run *run, const struct channels *c, const char
 		report_count(r, "channel", k);
 		report_real(r, "mean", mean, 4);
 		report_real(r, "deviation", sqrt(variance), 4);
-		report_real(r, "entropy_bits", bits[k], 4);
+		report_real(r, "entropy_bits", channel_entropy(c, k), 4);
 		if (dense)
 			report_real(r, "kl_nats", c->cells > 1 ? kl_to_normal(mean, variance) : NAN, 4);
 		report_put(r);
 	}
-	free(bits);
-	return 0;
 }
 
 static void report_latents(struct run *run, const struct vae_head *y, const char *name,
@@ -314,7 +242,7 @@ int stat_latents(struct run *run, struct input *in, struct vae_error *error)
 			input_mark(in);
 	}
 	if (!status && channels.cells)
-		status = report_channels(run, &channels, input_name(in), dense, error);
+		report_channels(run, &channels, input_name(in), dense);
 	channels_clear(&channels);
 	return status;
 }

@@ -87,8 +87,10 @@ int vae_image_alloc(uint16_t **colour, uint16_t **alpha, const struct vae_geomet
 	return rc;
 }
 
-int vae_image_new_raw(struct vae_image **image, const struct vae_geometry *geometry,
-                      uint64_t max_pixels, struct vae_error *error)
+/* As vae_image_new, with undefined samples. Their memory is not touched: a page takes memory only
+ * once it is written. */
+static int new_raw(struct vae_image **image, const struct vae_geometry *geometry,
+                   uint64_t max_pixels, struct vae_error *error)
 {
 	struct vae_image *x = NULL;
 	int rc = vae_geometry_check(geometry, max_pixels, VAE_EARG, error);
@@ -106,7 +108,7 @@ int vae_image_new(struct vae_image **image, const struct vae_geometry *geometry,
                   uint64_t max_pixels, struct vae_error *error)
 {
 	struct vae_image *x = NULL;
-	int rc = vae_image_new_raw(&x, geometry, max_pixels, error);
+	int rc = new_raw(&x, geometry, max_pixels, error);
 	if (rc)
 		return rc;
 	size_t pixels = (size_t)geometry->width * geometry->height;
@@ -176,7 +178,7 @@ int vae_image_rows_collect(struct vae_image **image, struct vae_image_rows *rows
                            struct vae_error *error)
 {
 	struct vae_image *x;
-	int rc = vae_image_new_raw(&x, &rows->geometry, UINT64_MAX, error);
+	int rc = new_raw(&x, &rows->geometry, UINT64_MAX, error);
 	if (rc)
 		return rc;
 	rc = rows->read(rows, rows->geometry.height, x->colour, x->alpha, error);

@@ -11,11 +11,6 @@
 int vae_geometry_check(const struct vae_geometry *geometry, uint64_t max_pixels, enum vae_err code,
                        struct vae_error *error);
 
-/* As vae_image_new, with undefined samples. Their memory is not touched: a page takes memory only
- * once it is written. */
-int vae_image_new_raw(struct vae_image **image, const struct vae_geometry *geometry,
-                      uint64_t max_pixels, struct vae_error *error);
-
 /* Allocates arrays for `rows` rows of a picture of this geometry, undefined; *alpha is NULL if the
  * picture has none. */
 int vae_image_alloc(uint16_t **colour, uint16_t **alpha, const struct vae_geometry *geometry,
