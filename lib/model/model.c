@@ -62,9 +62,15 @@ static int parse_header(json_t **root, const char *text, size_t length, struct v
 	return 0;
 }
 
+/* Returns whether a string of a JSON text can be `string`, as it is or by escapes. */
+static bool may_hold(const char *text, size_t length, const char *string)
+{
+	return memmem(text, length, string, strlen(string)) || memmem(text, length, "\\u", 2);
+}
+
 /* Reads and parses the JSON header; *data is the tensors' offset in the file. The caller releases
- * *root, which is NULL after a failure. */
-static int read_header(json_t **root, uint64_t *data, const struct vae_file *file,
+ * *root, which is NULL after a failure, or if the header cannot hold the id (NULL: any). */
+static int read_header(json_t **root, uint64_t *data, const struct vae_file *file, const char *id,
                        struct vae_error *error)
 {
 	uint8_t head[8];
@@ -83,7 +89,8 @@ static int read_header(json_t **root, uint64_t *data, const struct vae_file *fil
 		                (unsigned long long)length, (unsigned long long)file->size);
 	if ((rc = vae_alloc_raw(&text, length, 1, error)))
 		return rc;
-	if (!(rc = vae_file_read(file, text, length, sizeof head, error)))
+	rc = vae_file_read(file, text, length, sizeof head, error);
+	if (!rc && (!id || may_hold(text, length, id)))
 		rc = parse_header(root, text, length, error);
 	free(text);
 	*data = sizeof head + length;
@@ -272,17 +279,17 @@ static int file_new(struct vae_model_file **file, const char *path, const struct
 	return 0;
 }
 
-/* Opens a model's file, or memory if that is not NULL, and parses its header. The caller owns *root
- * after a success. */
+/* Opens a model's file, or memory if that is not NULL, and parses its header, as read_header does.
+ * The caller owns *root after a success. */
 static int begin(struct vae_model **model, json_t **root, const char *path,
-                 const struct vae_file *memory, struct vae_error *error)
+                 const struct vae_file *memory, const char *id, struct vae_error *error)
 {
 	struct vae_model *m;
 	int rc = vae_alloc(&m, 1, sizeof *m, error);
 	if (rc)
 		return rc;
 	if ((rc = file_new(&m->file, path, memory, error)) ||
-	    (rc = read_header(root, &m->file->data, &m->file->file, error)))
+	    (rc = read_header(root, &m->file->data, &m->file->file, id, error)))
 		vae_model_free(m);
 	else
 		*model = m;
@@ -313,7 +320,7 @@ static int load(struct vae_model **model, const char *path, const struct vae_fil
 	int rc = vae_isa_check(error);
 	if (rc)
 		return rc;
-	rc = begin(&m, &root, path, memory, error);
+	rc = begin(&m, &root, path, memory, NULL, error);
 	if (!rc)
 		rc = complete(m, root, path, error);
 	json_decref(root);
@@ -344,7 +351,9 @@ int vae_model_load_id(struct vae_model **model, const char *path, uint64_t id,
 	struct vae_model *m = NULL;
 	uint64_t claimed;
 	struct vae_error why;
-	int rc = begin(&m, &root, path, NULL, &why);
+	char wanted[17];
+	snprintf(wanted, sizeof wanted, "%016llx", (unsigned long long)id);
+	int rc = begin(&m, &root, path, NULL, wanted, &why);
 	if (rc == VAE_EMEM) /* the file's id is unknown; "no such model" would be misleading */
 		return blame(path, error, vae_fail(error, VAE_EMEM, "%s", why.text));
 	if (rc)

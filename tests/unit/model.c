@@ -468,6 +468,22 @@ static void edit(const char *path, const struct bytes *b, const char *from, cons
 	free(fresh);
 }
 
+/* A header may write the digits of its id as escapes. */
+static void test_escaped_id(const struct bytes *b, const char *path)
+{
+	struct vae_model *m = NULL;
+	char escaped[32];
+	char *header = strndup((char *)b->data + 8, vae_get64(b->data)),
+		 *hex = strstr(header, "\"id\":\"") + 6;
+	hex[16] = 0;
+	snprintf(escaped, sizeof escaped, "\\u%04x%s", hex[0], hex + 1);
+	edit(path, b, hex, escaped);
+	ok(vae_model_load_id(&m, path, strtoull(hex, NULL, 16), &error) == 1,
+	   "an id with an escape is found: %s", escaped);
+	vae_model_free(m);
+	free(header);
+}
+
 static void test_prefixes(const struct bytes *b, const char *path)
 {
 	uint64_t data = 8 + vae_get64(b->data);
@@ -511,6 +527,7 @@ static void test_damage(void)
 	const char *good = in_folder("good.safetensors"), *path = in_folder("bad.safetensors");
 	make(good, 4);
 	struct bytes b = slurp(good);
+	test_escaped_id(&b, path);
 	test_prefixes(&b, path);
 	test_flips(&b, path);
 
