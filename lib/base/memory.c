@@ -16,15 +16,14 @@ int vae_multiply(size_t *product, size_t a, size_t b, size_t c, struct vae_error
 	return 0;
 }
 
-/* Stores in *whole the number of bytes taken: those asked for, rounded up to align. */
-static int alloc_aligned(void *pointer_to_pointer, size_t *whole, size_t align, size_t count,
-                         size_t size, struct vae_error *error)
+static int alloc_aligned(void *pointer_to_pointer, size_t align, size_t count, size_t size,
+                         struct vae_error *error)
 {
 	size_t bytes = 0;
 	if (vae_multiply(&bytes, count, size, 1, error))
 		return VAE_EMEM;
-	*whole = bytes <= SIZE_MAX - align ? (bytes / align + 1) * align : 0;
-	void *p = *whole ? aligned_alloc(align, *whole) : NULL;
+	size_t whole = bytes <= SIZE_MAX - align ? (bytes / align + 1) * align : 0;
+	void *p = whole ? aligned_alloc(align, whole) : NULL;
 	if (!p)
 		return vae_fail(error, VAE_EMEM, "out of memory: %zu bytes", bytes);
 	memcpy(pointer_to_pointer, &p, sizeof p);
@@ -33,19 +32,19 @@ static int alloc_aligned(void *pointer_to_pointer, size_t *whole, size_t align, 
 
 int(vae_alloc_raw)(void *pointer_to_pointer, size_t count, size_t size, struct vae_error *error)
 {
-	size_t whole;
-	return alloc_aligned(pointer_to_pointer, &whole, VAE_ALIGN, count, size, error);
+	return alloc_aligned(pointer_to_pointer, VAE_ALIGN, count, size, error);
 }
 
 int(vae_alloc_huge)(void *pointer_to_pointer, size_t count, size_t size, struct vae_error *error)
 {
 	void *p;
-	size_t whole;
 	if (!size || count < HUGE_PAGE / 2 / size)
 		return (vae_alloc_raw)(pointer_to_pointer, count, size, error);
-	if (alloc_aligned(&p, &whole, HUGE_PAGE, count, size, error))
+	if (alloc_aligned(&p, HUGE_PAGE, count, size, error))
 		return VAE_EMEM;
-	madvise(p, whole, MADV_HUGEPAGE); /* only advice: failure does no harm */
+	/* Less than half a page at the end is cheaper in small pages: a page is cleared whole. It is
+	 * only advice: failure does no harm. */
+	madvise(p, (count * size + HUGE_PAGE / 2) / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
 	memcpy(pointer_to_pointer, &p, sizeof p);
 	return 0;
 }
