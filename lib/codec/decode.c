@@ -78,6 +78,7 @@ static void load_latents(void *context, const struct vae_block *block, float *y)
 static void store_row(uint16_t *out, const float *x, size_t pixels, size_t colours, float maxval)
 {
 	if (colours == 3)
+#pragma omp simd
 		for (size_t i = 0; i < 3 * pixels; i++)
 			out[i] = sample_of(x[i] + 0.5f, maxval);
 	else

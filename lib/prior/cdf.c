@@ -1,7 +1,6 @@
 #include "prior/cdf.h"
 
 #include "base/memory.h"
-#include "base/round.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -250,16 +249,4 @@ void vae_cdfs_clear(struct vae_cdfs *cdfs)
 	free(cdfs->cumulative);
 	free(cdfs->start);
 	memset(cdfs, 0, sizeof *cdfs);
-}
-
-/* ---- rounding -------------------------------------------------------------------------------- */
-
-int32_t vae_round_symbol(float v)
-{
-	const float limit = VAE_SYMBOL_LIMIT;
-	if (!(v == v))
-		return 0;
-	v = v > -limit ? v : -limit;
-	v = v < limit ? v : limit;
-	return (int32_t)vae_round_half_even(v);
 }

@@ -77,6 +77,13 @@ static inline uint8_t vae_scale_index(float log_scale)
 	return (uint8_t)vae_round_half_even((v - low) * steps);
 }
 /* Returns round(v) half to even, after clamping v to +-VAE_SYMBOL_LIMIT; NaN gives 0. */
-int32_t vae_round_symbol(float v);
+static inline int32_t vae_round_symbol(float v)
+{
+	const float limit = VAE_SYMBOL_LIMIT;
+	v = v == v ? v : 0;
+	v = v > -limit ? v : -limit;
+	v = v < limit ? v : limit;
+	return (int32_t)vae_round_half_even(v);
+}
 
 #endif

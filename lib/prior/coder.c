@@ -166,71 +166,88 @@ int vae_coder_start(struct vae_coder_decoder *decoder, const struct vae_cdfs *cd
 	return 0;
 }
 
-/* Takes the last step of decoding a symbol or digit. */
-static inline void drop(struct vae_coder_decoder *d, int lane, uint32_t first, uint32_t count)
+/* Takes the last step of decoding a symbol or digit: returns the new state x. */
+static inline uint64_t stepped(struct vae_coder_decoder *d, uint64_t x, uint32_t first,
+                               uint32_t count)
 {
-	uint64_t x = d->state[lane];
-	x = count * (x >> 16) + (x & 0xffff) - first;
-	if (x < LOW) {
-		if (d->end - d->data < WORD_BYTES) {
-			d->failed = true;
-			return;
-		}
-		x = x << 16 | vae_get16(d->data);
-		d->data += WORD_BYTES;
+	uint64_t next = count * (x >> 16) + (x & 0xffff) - first;
+	if (next >= LOW)
+		return next;
+	if (d->end - d->data < WORD_BYTES) {
+		d->failed = true;
+		return x;
 	}
-	d->state[lane] = x;
+	next = next << 16 | vae_get16(d->data);
+	d->data += WORD_BYTES;
+	return next;
 }
 
-static uint32_t pull_digit(struct vae_coder_decoder *d, int lane, int bits)
+static uint32_t pull_digit(struct vae_coder_decoder *d, uint64_t *x, int bits)
 {
-	uint32_t digit = (uint32_t)(d->state[lane] & 0xffff) >> (16 - bits);
-	drop(d, lane, digit << (16 - bits), 1U << (16 - bits));
+	uint32_t digit = (uint32_t)(*x & 0xffff) >> (16 - bits);
+	*x = stepped(d, *x, digit << (16 - bits), 1U << (16 - bits));
 	return digit;
 }
 
-static int32_t pull_escape(struct vae_coder_decoder *d, int lane, int32_t bound)
+static int32_t pull_escape(struct vae_coder_decoder *d, uint64_t *x, int32_t bound)
 {
 	int rest = 0;
-	while (!d->failed && !pull_digit(d, lane, 1))
+	while (!d->failed && !pull_digit(d, x, 1))
 		if (++rest > PREFIX_LIMIT)
 			d->failed = true;
 	if (d->failed)
 		return 0;
 	uint32_t n = 1;
 	if (rest > 16)
-		n = n << (rest - 16) | pull_digit(d, lane, rest - 16);
+		n = n << (rest - 16) | pull_digit(d, x, rest - 16);
 	if (rest > 0) {
 		int low = rest < 16 ? rest : 16;
-		n = n << low | pull_digit(d, lane, low);
+		n = n << low | pull_digit(d, x, low);
 	}
-	bool negative = pull_digit(d, lane, 1);
+	bool negative = pull_digit(d, x, 1);
 	int32_t value = (int32_t)n + bound;
 	if (value > VAE_SYMBOL_LIMIT)
 		d->failed = true;
 	return negative ? -value : value;
 }
 
-static inline int32_t decode_symbol(struct vae_coder_decoder *d, int lane, uint8_t index)
+/* Decodes a symbol with the state of a lane; after a failure it is 0. */
+static inline __attribute__((always_inline)) int32_t decode_symbol(struct vae_coder_decoder *d,
+                                                                   uint64_t *state, int lane,
+                                                                   uint8_t index)
 {
 	const struct vae_cdfs *cdfs = d->cdfs;
-	if (index == VAE_CODER_KNOWN)
+	if (index == VAE_CODER_KNOWN || d->failed)
 		return 0;
 	int32_t bound = cdfs->bound[index];
 	const uint16_t *c = cdfs->cumulative + cdfs->first[index];
-	int32_t s = vae_cdfs_find(cdfs, index, (uint32_t)(d->state[lane] & 0xffff));
-	drop(d, lane, c[s], (uint16_t)(c[s + 1] - c[s]));
-	return s <= 2 * bound ? s - bound : pull_escape(d, lane, bound);
+	int32_t s = vae_cdfs_find(cdfs, index, (uint32_t)(*state & 0xffff));
+	*state = stepped(d, *state, c[s], (uint16_t)(c[s + 1] - c[s]));
+	if (s <= 2 * bound)
+		return d->failed ? 0 : s - bound;
+	d->state[lane] = *state;
+	int32_t v = pull_escape(d, &d->state[lane], bound);
+	*state = d->state[lane];
+	return d->failed ? 0 : v;
 }
 
 void vae_coder_decode(struct vae_coder_decoder *decoder, const uint8_t *index, int32_t *value,
                       size_t count)
 {
 	struct vae_coder_decoder d = *decoder;
-	for (size_t n = 0; n < count; n++) {
-		int32_t v = d.failed ? 0 : decode_symbol(&d, (int)((d.position + n) % STATES), index[n]);
-		value[n] = d.failed ? 0 : v;
+	uint64_t even = d.state[0], odd = d.state[1]; /* in registers */
+	size_t n = 0;
+	_Static_assert(STATES == 2, "symbols are decoded in pairs");
+	if (d.position % 2 && count)
+		value[n++] = decode_symbol(&d, &odd, 1, *index);
+	for (; n + 1 < count; n += 2) {
+		value[n] = decode_symbol(&d, &even, 0, index[n]);
+		value[n + 1] = decode_symbol(&d, &odd, 1, index[n + 1]);
 	}
+	if (n < count)
+		value[n] = decode_symbol(&d, &even, 0, index[n]);
+	d.state[0] = even;
+	d.state[1] = odd;
 	d.position += count;
 	*decoder = d;
 }

@@ -150,6 +150,18 @@ static int not_finite(struct vae_error *error)
 	return vae_fail(error, VAE_EDATA, "the prior leads to latents that are not finite numbers");
 }
 
+/* Returns whether all r + mean are finite. */
+static bool sums_are_finite(const struct vae_group_cell *at)
+{
+	float zero = 0; /* v - v is 0, or NaN */
+#pragma omp simd reduction(+ : zero)
+	for (size_t c = 0; c < at->n; c++) {
+		float y = at->residual[c] + at->mean[c];
+		zero += y - y;
+	}
+	return zero == 0;
+}
+
 /* Decodes a group, and writes r + mean. */
 static int decode(const struct vae_prior_pass *p, const struct vae_group *g,
                   struct vae_error *error)
@@ -158,12 +170,11 @@ static int decode(const struct vae_prior_pass *p, const struct vae_group *g,
 	bool finite = true;
 	for (size_t cell = 0; !rc && cell < g->cells; cell++) {
 		struct vae_group_cell at = vae_group_cell(g, cell);
-		for (size_t c = 0; c < at.n; c++) {
-			float y = at.residual[c] + at.mean[c];
-			finite &= y - y == 0;
-			if (at.out)
-				at.out[c] = y;
-		}
+		finite &= sums_are_finite(&at);
+		if (at.out)
+#pragma omp simd
+			for (size_t c = 0; c < at.n; c++)
+				at.out[c] = at.residual[c] + at.mean[c];
 	}
 	return finite || !p->exact ? rc : not_finite(error);
 }
@@ -355,8 +366,30 @@ static bool known_zero(const struct coding *w, const struct vae_group *g, size_t
 	return zero;
 }
 
-/* Rounds the target around the means (with RDO, if there is a choice), or takes symbols from the
- * source. */
+/* Finds the tables of a cell's symbols, and rounds its target around the means (with RDO, if there
+ * is a choice). */
+static void code_cell(const struct coding *w, const struct vae_group *g, size_t cell,
+                      const struct vae_group_cell *at, uint8_t *index, int32_t *value)
+{
+	if (known_zero(w, g, cell)) {
+		memset(index, VAE_CODER_KNOWN, at->n);
+		if (at->target)
+			memset(value, 0, at->n * sizeof *value);
+		return;
+	}
+#pragma omp simd
+	for (size_t c = 0; c < at->n; c++)
+		index[c] = vae_scale_index(at->log_scale[c]);
+	if (!at->target)
+		return;
+#pragma omp simd
+	for (size_t c = 0; c < at->n; c++)
+		value[c] = vae_round_symbol(at->target[c] - at->mean[c]);
+	if (w->choice && g->steps > 1)
+		vae_rdo(w->choice, at->channel, index, at->target, at->mean, value, at->n);
+}
+
+/* Codes a group: tables and, of a target, symbols; without one, symbols come from the source. */
 static int code_group(void *context, const struct vae_group *g, struct vae_error *error)
 {
 	struct coding *w = context;
@@ -366,26 +399,21 @@ static int code_group(void *context, const struct vae_group *g, struct vae_error
 	size_t i = 0;
 	for (size_t cell = 0; cell < g->cells; cell++) {
 		struct vae_group_cell at = vae_group_cell(g, cell);
-		size_t start = i;
-		i += at.n;
 		if (w->s->keep == VAE_KEEP_ANSWERS) {
-			memcpy(w->s->mean + w->known + start, at.mean, at.n * sizeof *at.mean);
-			memcpy(w->s->log_scale + w->known + start, at.log_scale, at.n * sizeof *at.log_scale);
+			memcpy(w->s->mean + w->known + i, at.mean, at.n * sizeof *at.mean);
+			memcpy(w->s->log_scale + w->known + i, at.log_scale, at.n * sizeof *at.log_scale);
 		}
-		bool zero = known_zero(w, g, cell);
-		for (size_t c = 0; c < at.n; c++)
-			index[start + c] = zero ? VAE_CODER_KNOWN : vae_scale_index(at.log_scale[c]);
-		for (size_t c = 0; at.target && c < at.n; c++)
-			value[start + c] = zero ? 0 : vae_round_symbol(at.target[c] - at.mean[c]);
-		if (at.target && w->choice && g->steps > 1 && !zero)
-			vae_rdo(w->choice, at.channel, index + start, at.target, at.mean, value + start, at.n);
+		code_cell(w, g, cell, &at, index + i, value + i);
+		i += at.n;
 	}
 	w->known += i;
 	int rc = g->target ? 0 : w->source(w->context, index, value, i, error);
 	for (size_t cell = 0; !rc && cell < g->cells; cell++) {
 		struct vae_group_cell at = vae_group_cell(g, cell);
+#pragma omp simd
 		for (size_t c = 0; c < at.n; c++)
-			at.residual[c] = (float)*value++;
+			at.residual[c] = (float)value[c];
+		value += at.n;
 	}
 	return rc;
 }
