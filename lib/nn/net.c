@@ -299,44 +299,51 @@ static void multiply(const struct pass *p, struct vae_gemm g)
 	(p->weights->bf16 ? p->weights->bf16->gemm : p->kernels->gemm)(&g);
 }
 
-/* Computes an integer product. 1 in its sum is worth a weight's unit over the factor of the inputs.
- */
-static void multiply_integers(const struct pass *p, struct vae_gemm g)
+/* Computes an integer product for channels from `first` on. 1 in its sum is worth a weight's unit
+ * over the factor of the inputs. */
+static void multiply_integers(const struct pass *p, struct vae_gemm g, size_t first)
 {
 	const struct vae_param *weight = param(p, p->layer->weight);
-	const float *unit = param_value(p, weight->unit);
+	const float *unit = param_value(p, weight->unit) + first;
 	float *worth = p->run->scratch;
 	vae_position_lerp(&g.factor, param_value(p, weight->factor), 1, p->at);
 	vae_position_power(&g.factor, 1);
-	for (size_t j = 0; j < p->out; j++)
+#pragma omp simd
+	for (size_t j = 0; j < g.n; j++)
 		worth[j] = unit[j] / g.factor;
 	g.unit = worth;
 	vae_int16()->gemm(&g);
 }
 
-static void linear_forward(const struct pass *p)
+/* Computes channels [first, first + n) of `cells` cells of a linear layer, which are `apart` cells
+ * apart, from cell `cell` of the rows on. first is a multiple of VAE_PANEL. */
+static void linear_cells(const struct pass *p, size_t cell, size_t apart, size_t count,
+                         size_t first, size_t n)
 {
 	const struct vae_layer *l = p->layer;
-	struct vae_gemm g = {.m = p->rows,
-	                     .n = p->out,
+	size_t steps = l->integer ? (p->in + 1) / 2 : p->in, at = cell * p->out + first;
+	struct vae_gemm g = {.m = count,
+	                     .n = n,
 	                     .k = p->in,
-	                     .a = value(p, l->src),
-	                     .a_row = p->in,
+	                     .a = value(p, l->src) + cell * p->in,
+	                     .a_row = apart * p->in,
 	                     .a_step = 1,
-	                     .b = p->weights->packed + param(p, l->weight)->packed,
-	                     .bias = param_value(p, l->bias),
+	                     .b = p->weights->packed + param(p, l->weight)->packed +
+	                          vae_packed_size(steps, first),
+	                     .bias = param_value(p, l->bias) + first,
 	                     .slope = l->slope,
-	                     .residual = l->aux >= 0 ? value(p, l->aux) : NULL,
-	                     .residual_row = p->out,
-	                     .c = value(p, l->dst),
-	                     .c_row = p->out,
+	                     .residual = l->aux >= 0 ? value(p, l->aux) + at : NULL,
+	                     .residual_row = apart * p->out,
+	                     .c = value(p, l->dst) + at,
+	                     .c_row = apart * p->out,
 	                     .room = p->run->room};
-	if (!l->integer) {
+	if (l->integer)
+		multiply_integers(p, g, first);
+	else
 		multiply(p, g);
-		return;
-	}
-	multiply_integers(p, g);
 }
+
+static void linear_forward(const struct pass *p) { linear_cells(p, 0, 1, p->rows, 0, p->out); }
 
 /* Adds dW += x^T dy, dbias += column sums of dy. */
 static void linear_weights(const struct pass *p, const float *dy)
@@ -506,15 +513,21 @@ static void fold_scatter_backward(const struct fold *f, float *dcoarse, const fl
 		}
 }
 
+/* Interpolates a table's vector. */
+static const float *vector_of(const struct pass *p)
+{
+	float *vector = p->run->scratch;
+	vae_position_lerp(vector, param_value(p, p->layer->weight), (int)p->out, p->at);
+	if (p->layer->op == VAE_GAIN)
+		vae_position_power(vector, (int)p->out);
+	return vector;
+}
+
 static void table_forward(const struct pass *p)
 {
 	const struct vae_layer *l = p->layer;
-	float *vector = p->run->scratch;
-	vae_position_lerp(vector, param_value(p, l->weight), (int)p->out, p->at);
-	if (l->op == VAE_GAIN)
-		vae_position_power(vector, (int)p->out);
 	(l->op == VAE_SHIFT ? p->kernels->shift : p->kernels->gain)(value(p, l->dst), value(p, l->src),
-	                                                            vector, p->rows, p->out);
+	                                                            vector_of(p), p->rows, p->out);
 }
 
 static void table_backward(const struct pass *p)
@@ -676,6 +689,16 @@ static const struct {
 
 /* ---- the interpreter ------------------------------------------------------------------------- */
 
+static struct pass pass_of(struct vae_run *run, const struct vae_nets *nets,
+                           const struct vae_weights *weights, struct vae_position at)
+{
+	return (struct pass){.kernels = vae_kernels(),
+	                     .run = run,
+	                     .params = &nets->params,
+	                     .weights = weights,
+	                     .at = at};
+}
+
 static void enter(struct pass *p, const struct vae_layer *layer, size_t from, size_t end)
 {
 	const struct vae_slot *slot = p->run->net->slot;
@@ -696,13 +719,40 @@ void vae_layer_forward(struct vae_run *run, const struct vae_layer *layer, size_
                        const struct vae_nets *nets, const struct vae_weights *weights,
                        struct vae_position at)
 {
-	struct pass p = {.kernels = vae_kernels(),
-	                 .run = run,
-	                 .params = &nets->params,
-	                 .weights = weights,
-	                 .at = at};
+	struct pass p = pass_of(run, nets, weights, at);
 	enter(&p, layer, from, end);
 	operations[layer->op].forward(&p);
+}
+
+/* Computes what is wanted of the cells of a row of dst whose columns are as odd as `column`. */
+static void forward_wanted(const struct pass *p, const float *shift,
+                           const struct vae_wanted *wanted, size_t row, size_t column)
+{
+	const struct vae_layer *l = p->layer;
+	size_t columns = p->run->columns[p->run->net->slot[l->dst].level],
+		   cell = (row - p->from) * columns + column;
+	for (size_t first = wanted->first[row % 2][column]; first < p->out; first += wanted->again) {
+		size_t end = first + wanted->count, start = first / VAE_PANEL * VAE_PANEL;
+		if (!shift)
+			linear_cells(p, cell, 2, (columns - column + 1) / 2, start, end - start);
+		for (size_t q = column, at = cell * p->out + first; shift && q < columns;
+		     q += 2, at += 2 * p->out)
+			p->kernels->shift(value(p, l->dst) + at, value(p, l->src) + at, shift + first, 1,
+			                  wanted->count);
+	}
+}
+
+void vae_layer_forward_wanted(struct vae_run *run, const struct vae_layer *layer, size_t from,
+                              size_t end, const struct vae_wanted *wanted,
+                              const struct vae_nets *nets, const struct vae_weights *weights,
+                              struct vae_position at)
+{
+	struct pass p = pass_of(run, nets, weights, at);
+	enter(&p, layer, from, end);
+	const float *shift = layer->op == VAE_SHIFT ? vector_of(&p) : NULL;
+	for (size_t row = from; row < end; row++)
+		for (size_t column = 0; column < 2; column++)
+			forward_wanted(&p, shift, wanted, row, column);
 }
 
 void vae_net_forward(struct vae_run *run, const struct vae_nets *nets,
@@ -720,12 +770,8 @@ void vae_run_start_backward(struct vae_run *run)
 void vae_net_backward(struct vae_run *run, const struct vae_nets *nets,
                       const struct vae_weights *weights, struct vae_position at, float *gradient)
 {
-	struct pass p = {.kernels = vae_kernels(),
-	                 .run = run,
-	                 .params = &nets->params,
-	                 .weights = weights,
-	                 .at = at,
-	                 .gradient = gradient};
+	struct pass p = pass_of(run, nets, weights, at);
+	p.gradient = gradient;
 	for (int i = run->net->layers - 1; i >= 0; i--) {
 		const struct vae_layer *l = &run->net->layer[i];
 		enter(&p, l, 0, rows_of(run, l));

@@ -200,6 +200,17 @@ void vae_net_forward(struct vae_run *run, const struct vae_nets *nets,
 void vae_layer_forward(struct vae_run *run, const struct vae_layer *layer, size_t from, size_t end,
                        const struct vae_nets *nets, const struct vae_weights *weights,
                        struct vae_position at);
+/* The channels of dst that somebody reads: at a cell, `count` from first[row % 2][column % 2] on,
+ * and as many each time `again` channels later. */
+struct vae_wanted {
+	size_t first[2][2], count, again;
+};
+/* Does the same for what is wanted of a LINEAR or SHIFT layer; other channels of dst are undefined.
+ */
+void vae_layer_forward_wanted(struct vae_run *run, const struct vae_layer *layer, size_t from,
+                              size_t end, const struct vae_wanted *wanted,
+                              const struct vae_nets *nets, const struct vae_weights *weights,
+                              struct vae_position at);
 /* Lets slots whose lifetimes, in the order of the layers, do not overlap share a block of memory.
  * size: floats of each slot, 0 for none; block: of each slot (-1: none), block_size: floats.
  * Returns the number of blocks. */

@@ -227,11 +227,14 @@ static int decode_rows(const struct vae_prior_pass *p, int step, size_t from, si
 	return decode(p, &g, error);
 }
 
-/* Returns how many rows to work on at a time: all where activations are kept, else so few that wide
- * arrays, which nobody needs later, stay in the cache and take no memory. */
+/* Returns whether wide arrays, which nobody needs later, are made some rows at a time, and only as
+ * far as a step reads them. They stay in the cache, and take little memory. */
+static bool in_pieces(const struct vae_prior_pass *p) { return p->exact && !p->training; }
+
+/* Returns how many rows to work on at a time. */
 static size_t rows_at_once(const struct vae_prior_pass *p)
 {
-	return p->exact && !p->training ? vae_max(1, STEP_CELLS / p->columns) : p->rows;
+	return in_pieces(p) ? vae_max(1, STEP_CELLS / p->columns) : p->rows;
 }
 
 /* Runs layers [first, end) of a network for rows [from, to). The arrays of all but the last of them
@@ -245,36 +248,68 @@ static void run_layers(const struct vae_prior_pass *p, struct vae_run *run, int 
 	}
 }
 
-/* Runs a context, whose inputs are in place, and decodes its step: what it sees beside each other,
- * and its answer, are made some rows at a time. */
-static int decode_context(const struct vae_prior_pass *p, int step, struct vae_run *run,
-                          struct vae_error *error)
+/* Runs layers [first, end) of a network, each for all of its rows. */
+static void run_whole(const struct vae_prior_pass *p, struct vae_run *run, int first, int end)
 {
-	const struct vae_net *net = run->net;
-	int last = net->layers - 1, answer = net->layer[last].dst, rc = 0;
+	for (int i = first; i < end; i++)
+		run_layers(p, run, i, i + 1, 0, run->rows[run->net->slot[run->net->layer[i].dst].level]);
+}
+
+/* Runs the last `count` layers of a network for rows [from, to), with which their arrays begin, as
+ * far as step `step` reads them. */
+static void run_head(const struct vae_prior_pass *p, struct vae_run *run, int count, int step,
+                     size_t from, size_t to)
+{
+	const struct vae_arch *a = &p->prior->nets->arch;
+	const struct vae_layer *end = run->net->layer + run->net->layers;
+	size_t y = (size_t)a->y;
+	struct vae_wanted wanted = {.count = y / (size_t)a->steps, .again = y};
+	for (size_t i = 0; i < 4; i++)
+		wanted.first[i / 2][i % 2] = vae_order_first_channel(step, a->steps, i / 2, i % 2, y);
+	for (const struct vae_layer *l = end - count; l < end; l++) {
+		run->first[l->dst] = from;
+		vae_layer_forward_wanted(run, l, from, to, &wanted, p->prior->nets, p->prior->weights,
+		                         p->prior->at);
+	}
+}
+
+#define GUESS_LAYERS 2 /* at the end of h_s: they make the guess */
+
+/* Decodes the first step of y from the guess of h_s. */
+static int decode_first(const struct vae_prior_pass *p, struct vae_run *h_s,
+                        struct vae_error *error)
+{
 	size_t rows = rows_at_once(p);
-	for (size_t from = 0; from < p->rows; from += rows)
-		run_layers(p, run, 0, 2, from, vae_min(from + rows, p->rows));
-	for (int i = 2; i < last; i++)
-		run_layers(p, run, i, i + 1, 0, p->rows);
+	int rc = 0;
 	for (size_t from = 0; !rc && from < p->rows; from += rows) {
 		size_t end = vae_min(from + rows, p->rows);
-		run->first[answer] = from;
-		vae_layer_forward(run, &net->layer[last], from, end, p->prior->nets, p->prior->weights,
-		                  p->prior->at);
-		rc = decode_rows(p, step, from, end, run->value[answer], error);
+		if (in_pieces(p))
+			run_head(p, h_s, GUESS_LAYERS, 0, from, end);
+		rc = decode_rows(p, 0, from, end, vae_run_output(h_s, 1), error);
 	}
 	return rc;
 }
 
-/* Decodes the first step of y, for which h_s has all answers. */
-static int decode_first(const struct vae_prior_pass *p, const float *answer,
-                        struct vae_error *error)
+/* Runs a context, whose inputs are in place, and decodes its step. */
+static int decode_context(const struct vae_prior_pass *p, int step, struct vae_run *run,
+                          struct vae_run *h_s, struct vae_error *error)
 {
-	size_t rows = rows_at_once(p), line = p->columns * 2 * (size_t)p->prior->nets->arch.y;
-	int rc = 0;
-	for (size_t from = 0; !rc && from < p->rows; from += rows)
-		rc = decode_rows(p, 0, from, vae_min(from + rows, p->rows), answer + from * line, error);
+	const struct vae_net *net = run->net;
+	int last = net->layers - 1, rc = 0;
+	size_t rows = rows_at_once(p);
+	for (size_t from = 0; from < p->rows; from += rows)
+		run_layers(p, run, 0, 2, from, vae_min(from + rows, p->rows));
+	run_whole(p, run, 2, last);
+	for (size_t from = 0; !rc && from < p->rows; from += rows) {
+		size_t end = vae_min(from + rows, p->rows);
+		if (in_pieces(p)) {
+			run_head(p, h_s, GUESS_LAYERS, step, from, end);
+			run->first[net->input[2]] = from;
+			run_head(p, run, 1, step, from, end);
+		} else
+			run_layers(p, run, last, net->layers, from, end);
+		rc = decode_rows(p, step, from, end, vae_run_output(run, 0), error);
+	}
 	return rc;
 }
 
@@ -287,9 +322,12 @@ static int pass_photo(const struct vae_prior_pass *p, struct vae_error *error)
 	int rc = decode_z(p, vae_run_input(h_s, 0), error);
 	if (rc)
 		return rc;
-	forward(p, h_s);
+	if (in_pieces(p))
+		run_whole(p, h_s, 0, h_s->net->layers - GUESS_LAYERS);
+	else
+		forward(p, h_s);
 	memset(p->residual, 0, p->rows * p->columns * (size_t)a->y * sizeof *p->residual);
-	rc = decode_first(p, vae_run_output(h_s, 1), error);
+	rc = decode_first(p, h_s, error);
 	for (int step = 1; !rc && step < a->steps; step++) {
 		struct vae_run *context = run_of(p, VAE_CONTEXT + step - 1, error);
 		if (!context)
@@ -297,7 +335,7 @@ static int pass_photo(const struct vae_prior_pass *p, struct vae_error *error)
 		set_input(p, context, 0, p->residual);
 		for (int i = 0; i < 2; i++) /* features and guess */
 			set_input(p, context, 1 + i, vae_run_output(h_s, i));
-		rc = decode_context(p, step, context, error);
+		rc = decode_context(p, step, context, h_s, error);
 	}
 	return rc;
 }
