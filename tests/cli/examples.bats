@@ -103,7 +103,24 @@ program() {
 @test "vae-dec(1)" { manual vae-dec.1 12; }
 @test "vae-stat(1)" { manual vae-stat.1 9; }
 @test "vae-train(1)" { manual vae-train.1 9 tiny; }
-@test "vae(7)" { manual vae.7 24; }
+@test "vae(7)" { manual vae.7 29; }
+
+@test "vae(7): other programs read what vae writes" {
+	local program found=0
+	prepare
+	vae photo.png
+	grep '^vae -dc ' "$ROOT/man/vae.7" | shown >lines
+	[ "$(wc -l <lines)" -ge 3 ]
+	for program in convert vips; do
+		"$program" --version 2>/dev/null | grep -iE 'imagemagick|vips' >version || continue
+		grep -w "$program" lines | run_lines 1
+		found=$((found + 1))
+	done
+	[ "$found" -gt 0 ] || skip "optional: no ImageMagick and no vips"
+	for file in photo.webp photo.tif; do
+		[ ! -e "$file" ] || at_least "$("$ROOT/tools/topnm" "$file" | psnr - photo.ppm)" 20
+	done
+}
 @test "vae-latents(5)" { manual vae-latents.5 3; }
 @test "vae-codes(5)" { manual vae-codes.5 4; }
 @test "vae-model(5)" { manual vae-model.5 3; }
@@ -157,8 +174,9 @@ program() {
 	ln -s "$ROOT/models" "$ROOT/tools" "$ROOT/tests" .
 	mkdir Pictures
 	pngtopnm "$DATA/photo.png" | cjpeg -quality 95 >Pictures/photo.jpg
-	grep -E '^    (vae-(enc|quant|dec|stat|train)|pngtopnm|pngtopam|cat|models/stream\.sh) ' \
+	rm x.lat # the first example makes it
+	grep -E '^    (vae|vae-(enc|quant|dec|stat|train)|pngtopnm|pngtopam|cat|models/stream\.sh) ' \
 		"$ROOT/README.md" |
 		sed -E "s|--minutes +[0-9]+|--init '$DATA/tiny.safetensors' --steps 1 --batch 1 --patch 64|" >lines
-	run_lines 5 <lines
+	run_lines 18 <lines
 }
