@@ -651,8 +651,8 @@ typedef void vae_damage_report(void *context, const struct vae_damage *damage);
  * Every slice has a checksum, and most have bytes of their own in zstd's frames. A slice is lost
  * with its own bytes, with those before it that give its length, or with those of its compressed
  * block (then all slices in it are lost; with method zstd usually those after it, too). An image is
- * lost with its header. The codes of one image are in memory at a time, and up to five times as
- * much during a search; undamaged parts are read as vae_codes_read reads them. */
+ * lost with its header. The codes of one image are in memory at a time, as they stand in the
+ * input, unpacked, and as slices; undamaged parts are read as vae_codes_read reads them. */
 struct vae_salvage;
 /* report is called, with context, once for each damage, on the thread that calls the functions
  * below. max_pixels as for a reader. */

@@ -17,6 +17,7 @@
 #define BLOCK_ROOM         (HEAD_BYTES + BLOCK_BYTES)
 #define FRAME_HEADER_BYTES 14 /* at most, after the magic */
 #define LEAST_FRAME_BYTES  64 /* the smallest image takes more */
+#define MOST_STEPS         16 /* from block to block while searching, as a multiple of the bytes */
 
 struct place {
 	uint64_t content, bytes; /* where the block's content begins; its bytes of input */
@@ -86,35 +87,43 @@ static int begins(struct vae_frames *f, size_t at, struct vae_error *error)
 	return rc ? rc : bytes > 0;
 }
 
-/* Finds the next frame from `at` on, or the end of the input. */
-static int find_frame(size_t *place, struct vae_frames *f, size_t at, struct vae_error *error)
+/* Searches the input that is held for a frame at or after *at. Returns 1, or 0 with *at the place
+ * from which to search when there is more input. */
+static int search(size_t *at, struct vae_frames *f, struct vae_error *error)
 {
-	int rc, there = 0;
-	for (; (rc = have(f, at + MAGIC_BYTES, error)) == 1; at++)
-		if ((there = begins(f, at, error)))
-			break;
-	*place = rc ? at : f->input.size;
-	return rc < 0 ? rc : there < 0 ? there : 0;
+	int rc = have(f, *at + CHUNK, error);
+	while (rc >= 0 && *at + MAGIC_BYTES <= f->input.size) {
+		if ((rc = begins(f, *at, error)))
+			return rc;
+		++*at;
+	}
+	if (rc >= 0 && f->ended)
+		*at = f->input.size;
+	return rc < 0 ? rc : 0;
+}
+
+/* Finds the frame after the current one, or the end of the input. */
+static int find_end(struct vae_frames *f, struct vae_error *error)
+{
+	int rc;
+	f->end = MAGIC_BYTES;
+	while (!(rc = search(&f->end, f, error)) && !f->ended && f->end + CHUNK <= f->room)
+		;
+	return rc < 0 ? rc : 0;
 }
 
 /* Consumes the bytes before the next frame; *skipped is their number. */
 static int skip(uint64_t *skipped, struct vae_frames *f, struct vae_error *error)
 {
 	int rc;
-	for (*skipped = 0; (rc = have(f, CHUNK, error)) >= 0;) {
+	*skipped = 0;
+	do {
 		size_t at = 0;
-		while (at + MAGIC_BYTES <= f->input.size && !(rc = begins(f, at, error)))
-			at++;
-		if (rc < 0)
-			return rc;
-		bool found = at + MAGIC_BYTES <= f->input.size;
-		at = !found && f->ended ? f->input.size : at;
+		rc = search(&at, f, error);
 		consume(f, at);
 		*skipped += at;
-		if (found || f->ended)
-			return 0;
-	}
-	return rc;
+	} while (!rc && !f->ended);
+	return rc < 0 ? rc : 0;
 }
 
 /* ---- the walk from block to block ------------------------------------------------------------ */
@@ -145,34 +154,35 @@ static size_t header_bytes(uint8_t descriptor)
 	       (descriptor >> 6 ? size[descriptor >> 6] : single);
 }
 
-/* Computes leads[p]: the number of blocks (255: or more) from a block at p to a last block that
- * ends at `tail`; 0 if the sizes do not lead there. */
-static int find_ways(uint8_t **leads, const struct vae_frames *f, size_t tail,
-                     struct vae_error *error)
+/* Returns the number of blocks from a block at p to a last block that ends at `tail`; 0 if their
+ * sizes do not lead there, or *steps are used up. */
+static size_t leads(const struct vae_frames *f, size_t p, size_t tail, size_t *steps)
 {
 	struct block b;
-	int rc = vae_alloc(leads, tail + BLOCK_ROOM + 1, 1, error);
-	for (size_t p = tail > HEAD_BYTES ? tail - HEAD_BYTES : 0; !rc && p >= MAGIC_BYTES; p--) {
+	for (size_t count = 1; *steps && p + HEAD_BYTES <= tail; count++, --*steps) {
 		if (!block_at(&b, f->input.data + p) || b.bytes > tail - p)
-			continue;
-		uint8_t next = b.last ? p + b.bytes == tail : (*leads)[p + b.bytes];
-		(*leads)[p] = next + (!b.last && next && next < UINT8_MAX);
+			return 0;
+		p += b.bytes;
+		if (b.last)
+			return p == tail ? count : 0;
 	}
-	return rc;
+	return 0;
 }
 
 /* Returns where the chain of blocks resumes after breaking at `bad` (or at `before`, if that
  * block's size is wrong), or 0. zstd fills all raw blocks but the last: full blocks are tried
  * first, since in random bytes about one place in a hundred leads to the end by chance. cut: the
  * block at `bad` is taken for a good one with a missing end, unless another place is certain. */
-static size_t find_sync(const uint8_t *leads, size_t tail, size_t before, size_t bad, bool cut)
+static size_t find_sync(const struct vae_frames *f, size_t tail, size_t before, size_t bad,
+                        bool cut)
 {
-	if (bad < tail && leads[bad + BLOCK_ROOM])
+	size_t steps = MOST_STEPS * tail;
+	if (leads(f, bad + BLOCK_ROOM, tail, &steps))
 		return bad + BLOCK_ROOM;
-	if (before < tail && leads[before + BLOCK_ROOM])
+	if (leads(f, before + BLOCK_ROOM, tail, &steps))
 		return before + BLOCK_ROOM;
 	for (size_t p = before; p < tail; p++)
-		if (leads[p] > cut)
+		if (leads(f, p, tail, &steps) > cut)
 			return p;
 	return 0;
 }
@@ -182,16 +192,14 @@ static size_t find_sync(const uint8_t *leads, size_t tail, size_t before, size_t
 static int find_damage(struct vae_frames *f, size_t before, size_t bad, struct vae_error *error)
 {
 	struct block b;
-	size_t at = f->next, first = f->next, sync, tail;
-	uint8_t *leads;
-	int rc = find_frame(&f->end, f, MAGIC_BYTES, error);
-	tail = f->end > CHECKSUM_BYTES ? f->end - CHECKSUM_BYTES : 0;
-	if (rc || (rc = find_ways(&leads, f, tail, error)))
+	size_t at = f->next, first = f->next;
+	int rc = find_end(f, error);
+	if (rc)
 		return rc;
+	size_t tail = f->end > CHECKSUM_BYTES ? f->end - CHECKSUM_BYTES : 0;
 	bool at_end = f->ended && f->end == f->input.size;
 	bool cut = at_end && bad + HEAD_BYTES <= f->end && block_at(&b, f->input.data + bad);
-	sync = find_sync(leads, tail, before == first ? MAGIC_BYTES : before, bad, cut);
-	free(leads);
+	size_t sync = find_sync(f, tail, before == first ? MAGIC_BYTES : before, bad, cut);
 	f->sync = sync ? sync : tail;
 	for (; at + HEAD_BYTES <= f->sync && block_at(&b, f->input.data + at) &&
 	       b.bytes <= f->sync - at && !b.last;

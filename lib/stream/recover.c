@@ -16,9 +16,8 @@
 #include "stream/geometry.h"
 
 #define SEARCH_BYTES ((size_t)64 << 20) /* of content searched after a bad slice */
-#define SEARCH_SUMS                                                              \
-	16 /* limit of the bytes checksummed while searching, as a multiple of those \
-	    */
+#define SEARCH_SUMS  16 /* limit of the bytes checksummed while searching, as a multiple of those \
+	                     */
 
 struct vae_salvage {
 	struct vae_frames frames;
@@ -119,73 +118,69 @@ static int slice_at(size_t *bytes, struct vae_salvage *s, const struct picture *
 	return rc < 0 ? rc : 0;
 }
 
+/* Returns the number of slices, at most `most`, whose lengths lead from `at` to the image's end; 0
+ * if they do not lead there, or *budget is used up. */
+static uint32_t count_to_end(const struct vae_salvage *s, size_t at, uint32_t most,
+                             uint64_t *budget)
+{
+	for (uint32_t count = 1; count <= most && *budget >= VAE_CODES_SLICE_BYTES; count++) {
+		if (size(s) - at < VAE_CODES_SLICE_BYTES)
+			return 0;
+		uint64_t bytes = VAE_CODES_SLICE_BYTES + (uint64_t)vae_get32(content(s, at));
+		if (bytes > size(s) - at)
+			return 0;
+		*budget -= VAE_CODES_SLICE_BYTES;
+		at += (size_t)bytes;
+		if (image_ends(s, at))
+			return count;
+	}
+	return 0;
+}
+
+/* Returns the bytes of slice i if it begins here and its checksum is right, else 0. */
+static size_t good_slice(const struct vae_salvage *s, const struct picture *p, uint32_t i,
+                         size_t at, uint64_t *budget)
+{
+	size_t bytes = length_at(s, p, i, at);
+	if (!bytes || bytes > size(s) - at || bytes > *budget)
+		return 0;
+	*budget -= bytes;
+	return sums_up(s, at, bytes) ? bytes : 0;
+}
+
 /* Returns whether bad slice i probably has its right length: the image ends after it, or the next
  * slice is good, or their lengths lead to the end. */
 static bool length_is_right(const struct vae_salvage *s, const struct picture *p, uint32_t i,
                             size_t at)
 {
-	const uint32_t slices = p->codes->slices;
+	uint32_t others = p->codes->slices - i - 1;
+	uint64_t budget = UINT64_MAX;
 	size_t bytes = length_at(s, p, i, at);
 	if (!bytes || bytes > size(s) - at)
 		return false;
 	at += bytes;
-	if (i + 1 < slices && (bytes = length_at(s, p, i + 1, at)) && bytes <= size(s) - at &&
-	    sums_up(s, at, bytes))
-		return true;
-	for (uint32_t k = i + 1; k < slices; k++, at += bytes)
-		if (!(bytes = length_at(s, p, k, at)) || bytes > size(s) - at)
-			return false;
-	return image_ends(s, at);
+	return others ? good_slice(s, p, i + 1, at, &budget) ||
+	                    count_to_end(s, at, others, &budget) == others
+	              : image_ends(s, at);
 }
 
-/* Returns whether a good slice begins at *at, from which `count` lengths lead to the image's end.
- */
-static bool found(const struct vae_salvage *s, const struct picture *p, uint32_t i, size_t at,
-                  uint32_t count, uint64_t *budget)
+/* Searches for a good slice behind `at` other than bad slice i, and for the next image: sets *place
+ * and *which, the number of the slice. Without either they are the ends of content and image. */
+static void search(size_t *place, uint32_t *which, const struct vae_salvage *s,
+                   const struct picture *p, uint32_t i, size_t at)
 {
-	size_t bytes;
-	if (!count || count >= p->codes->slices - i ||
-	    !(bytes = length_at(s, p, p->codes->slices - count, at)) || bytes > *budget)
-		return false;
-	*budget -= bytes;
-	return sums_up(s, at, bytes);
-}
-
-/* Searches for a good slice behind `at` other than bad slice i: its place and number; slices and
- * size if there is none. */
-static int search(size_t *place, uint32_t *which, const struct vae_salvage *s,
-                  const struct picture *p, uint32_t i, size_t at, struct vae_error *error)
-{
-	size_t n = size(s) - at;
-	uint64_t budget = SEARCH_SUMS * (uint64_t)n;
-	uint32_t *count; /* of slices from a place to the end; 0: lengths do not lead there */
-	*place = size(s);
-	*which = p->codes->slices;
+	const uint32_t slices = p->codes->slices;
+	uint64_t budget = SEARCH_SUMS * (uint64_t)(size(s) - at);
+	*which = slices;
 	/* In an overlong frame the slices of another image would match, too. */
-	if (n > SEARCH_BYTES || vae_frames_overlong(&s->frames))
-		return 0;
-	int rc = vae_alloc(&count, n + 1, sizeof *count, error);
-	if (rc)
-		return rc;
-	for (size_t k = n > VAE_CODES_SLICE_BYTES ? n - VAE_CODES_SLICE_BYTES : 0; k; k--) {
-		uint64_t bytes = VAE_CODES_SLICE_BYTES + (uint64_t)vae_get32(content(s, at + k));
-		if (bytes > n - k)
-			continue;
-		if (image_ends(s, at + k + (size_t)bytes))
-			count[k] = 1;
-		else if (count[k + bytes] && count[k + bytes] < p->codes->slices)
-			count[k] = count[k + bytes] + 1;
+	bool possible = size(s) - at <= SEARCH_BYTES && !vae_frames_overlong(&s->frames);
+	for (*place = possible ? at + 1 : size(s); *place < size(s); ++*place) {
+		uint32_t count = count_to_end(s, *place, slices - i - 1, &budget);
+		if (count && good_slice(s, p, slices - count, *place, &budget))
+			*which = slices - count;
+		if (*which < slices || header_at(s, *place))
+			return;
 	}
-	for (size_t k = 1; k < n && *which == p->codes->slices; k++)
-		if (found(s, p, i, at + k, count[k], &budget)) {
-			*place = at + k;
-			*which = p->codes->slices - count[k];
-		} else if (header_at(s, at + k)) {
-			*place = at + k;
-			break;
-		}
-	free(count);
-	return 0;
 }
 
 /* Finds where the next slice to try begins, after bad slice i. */
@@ -197,10 +192,12 @@ static int resume(size_t *at, uint32_t *next, struct vae_salvage *s, const struc
 		rc = vae_frames_grow(&s->frames, error);
 	if (rc < 0)
 		return rc;
-	if (!length_is_right(s, p, i, *at))
-		return search(at, next, s, p, i, *at, error);
-	*at += length_at(s, p, i, *at);
-	*next = i + 1;
+	if (length_is_right(s, p, i, *at)) {
+		*at += length_at(s, p, i, *at);
+		*next = i + 1;
+	} else {
+		search(at, next, s, p, i, *at);
+	}
 	return 0;
 }
 
