@@ -16,8 +16,9 @@
 #include "stream/geometry.h"
 
 #define SEARCH_BYTES ((size_t)64 << 20) /* of content searched after a bad slice */
-#define SEARCH_SUMS  16 /* limit of the bytes checksummed while searching, as a multiple of those \
-	                     */
+#define SEARCH_SUMS                                                              \
+	16 /* limit of the bytes checksummed while searching, as a multiple of those \
+	    */
 
 struct vae_salvage {
 	struct vae_frames frames;
