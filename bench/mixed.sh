@@ -53,8 +53,8 @@ avif_at() {
 		return
 	fi
 	read -r bytes_high db_high < <(avif 63)
-	while [ $((high - low)) -gt 1 ] && less "$db_high" "$1"
-	do # low is at least as good as wanted, high is not
+	# low is at least as good as wanted, high is not
+	while [ $((high - low)) -gt 1 ] && less "$db_high" "$1"; do
 		middle=$(((low + high) / 2))
 		read -r bytes db < <(avif $middle)
 		if less "$db" "$1"; then
@@ -73,8 +73,11 @@ printf 'picture\tquality\tauto\tdB\tnone\tdB\tavif\tauto/avif\n'
 for file in "$folder"/*; do
 	"$topnm" "$file" >"$work/x.pam" 2>/dev/null || continue
 	colours=$(pamfile -machine "$work/x.pam" | awk '{ print ($6 >= 3 ? 3 : 1) }')
-	if [ "$colours" = 3 ]; then pamchannel -infile "$work/x.pam" -tupletype RGB 0 1 2
-	else pamchannel -infile "$work/x.pam" -tupletype GRAYSCALE 0; fi |
+	if [ "$colours" = 3 ]; then
+		pamchannel -infile "$work/x.pam" -tupletype RGB 0 1 2
+	else
+		pamchannel -infile "$work/x.pam" -tupletype GRAYSCALE 0
+	fi |
 		pamtopnm >"$work/x.pnm"
 	pnmtopng -quiet "$work/x.pnm" >"$work/x.png" 2>/dev/null
 	rm -f "$work"/avif.*

@@ -37,10 +37,16 @@ compgen -G "$folder/*.png" >/dev/null || fail "no *.png in $folder"
 
 # ---- what is measured ----------------------------------------------------------------------------
 
-if [ -n "${OURS:-}" ]; then cp "$OURS" "$work/ours.csv"
-else CODECS=ours MODEL=$model "$bench/rd.sh" "$folder" >"$work/ours.csv"; fi
-if [ -n "${PEERS:-}" ]; then cp "$PEERS" "$work/peers.csv"
-else "$bench/rd.sh" "$folder" >"$work/peers.csv"; fi
+if [ -n "${OURS:-}" ]; then
+	cp "$OURS" "$work/ours.csv"
+else
+	CODECS=ours MODEL=$model "$bench/rd.sh" "$folder" >"$work/ours.csv"
+fi
+if [ -n "${PEERS:-}" ]; then
+	cp "$PEERS" "$work/peers.csv"
+else
+	"$bench/rd.sh" "$folder" >"$work/peers.csv"
+fi
 case ${SPEED:-} in
 no) ;;
 '') MODEL=$model "$bench/speed.sh" >"$work/speed.txt" ;;

@@ -51,8 +51,8 @@ unpack() {
 	rm -rf "$new"
 	mkdir -p "$new/apt/lists/partial" "$new/apt/cache/archives/partial" || return 1
 	: >"$new/apt/status"
-	foreign_apt "$1" "$new/apt" update \
-		# where one of several sources knows nothing of the machine, the others may do
+	# where one of several sources knows nothing of the machine, the others may do
+	foreign_apt "$1" "$new/apt" update
 	(cd "$new/apt" && foreign_apt "$1" "$new/apt" download "${libraries[@]}") || return 1
 	for package in "$new"/apt/*.deb; do dpkg -x "$package" "$new" || return 1; done
 	rm -rf "$new/apt"

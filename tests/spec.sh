@@ -36,8 +36,8 @@ for method in range zstd; do
 done
 
 full=${#files[@]}
-files+=("$scratch/four-range.lat" "$scratch/integers-range.lat") \
-	# these by the map to means with which a trained model ends
+# these by the map to means with which a trained model ends
+files+=("$scratch/four-range.lat" "$scratch/integers-range.lat")
 
 for file in "${files[@]}"; do
 	name=${file##*/} # a pattern that nothing matched fails as a file that is not there

@@ -293,8 +293,8 @@ tell_left_out() {
 		done <"$run/left_out"
 		[ "$n" -gt 0 ] || continue
 		[ "$n" -le 3 ] || text="$text, ..."
-		if [ "$programs" = - ]; then why="no converter is known"
-		else why="needs ${programs%% *}, Debian package $package"; fi
+		why="needs ${programs%% *}, Debian package $package"
+		[ "$programs" != - ] || why="no converter is known"
 		line "batch.mk: left out: $n $name ($why): $text" >&2
 	done <<-END
 		$formats
@@ -391,8 +391,8 @@ tabulate() {
 run() {
 	read_formats
 	begin ./summary.tsv
-	find "$state" \( -name 'tmp.*' -o -name 'run.*' \) -type d -mtime +1 -prune -exec rm -rf {} + \
-		# of what was killed
+	# of what was killed
+	find "$state" \( -name 'tmp.*' -o -name 'run.*' \) -type d -mtime +1 -prune -exec rm -rf {} +
 	open_scratch
 	run=$scratch
 	scan

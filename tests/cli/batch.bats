@@ -213,8 +213,8 @@ hostile=('x`{touch,pwned}`' 'x`touch pwned`' 'a&touch pwned&' '$(touch pwned)' '
 	assert_equal "$(find . -name 'pwned*')" ""
 	batch -s clean
 	assert_equal "$(find . -name '*.lat' -o -name '*.tsv' -o -name '*.dec.ppm' -o -name '.vae*')" ""
-	assert_equal "$(find . -name '*.ppm' | grep -c .)" "$((${#hostile[@]} + 3))" \
-		# of which one has three lines
+	# of which one has three lines
+	assert_equal "$(find . -name '*.ppm' | grep -c .)" "$((${#hostile[@]} + 3))"
 }
 
 @test "a folder with a blank, for batch.mk and for the pictures" {

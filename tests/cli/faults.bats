@@ -172,8 +172,8 @@ model_vanished() {
 	cp "$DATA/tiny.safetensors" m.safetensors
 	VAE_MODEL_PATH=$PWD begun "${1/vae-enc/vae-enc -m m}" "$2"
 	rm m.safetensors
-	[ "$1" = vae-enc ] || cp "$DATA/tiny.safetensors" m.safetensors \
-		# the others learn the model's id from the stream
+	# the others learn the model's id from the stream
+	[ "$1" = vae-enc ] || cp "$DATA/tiny.safetensors" m.safetensors
 	rest "$2"
 	ends 0 "$pid"
 	cmp folder/out "$3"

@@ -163,11 +163,11 @@ completes() {
 	cmp default 0 # this model does not say
 	anytopnm "$DATA/photo.png" | pamcut -width 256 -height 128 >x.ppm
 	vae-train --init tiny --steps 0 --patch 64 --quiet -o measured x.ppm
+	# errors cost nothing
 	perl -MJSON::PP -0777 -ne 'my $data = 8 + unpack "V", $_;
 		my $header = decode_json substr $_, 8, $data - 8;
 		my ($from, $to) = @{$header->{"prior.sensitivity"}{data_offsets}};
-		substr($_, $data + $from, $to - $from) = "\0" x ($to - $from); print' measured >told.safetensors \
-		# errors cost nothing
+		substr($_, $data + $from, $to - $from) = "\0" x ($to - $from); print' measured >told.safetensors
 	export VAE_MODEL_PATH=$PWD:$DATA # by its name: a file given by its path must have the id of what it holds
 	vae-enc -m told x.ppm >y
 	vae-quant -m told y >default
@@ -325,8 +325,8 @@ completes() {
 	fails 2 "bce or mse" vae-train --steps 1 --arch mlp --loss ms-ssim -o m "$X"
 	fails 2 "more than 160 pixels a side: 192 at least" vae-train --steps 1 --arch photo --loss ms-ssim \
 		--patch 128 -o m "$X"
-	fails 2 "lambda=1e-09:1 is not MIN:MAX between" vae-train --steps 1 --lambda 1e-9:1 -o m "$X" \
-		# a model of it could not be read
+	# a model of it could not be read
+	fails 2 "lambda=1e-09:1 is not MIN:MAX between" vae-train --steps 1 --lambda 1e-9:1 -o m "$X"
 	assert_not_exist m
 }
 
