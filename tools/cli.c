@@ -35,6 +35,7 @@ static const struct {
 } other_spellings[] = {
 	{"license", "licence"},
 	{"optimizer", "optimiser"},
+	{"target-size", "max-size"},
 };
 enum { SPELLINGS = sizeof other_spellings / sizeof *other_spellings };
 

@@ -23,7 +23,6 @@ enum {
 	KEY_REFINE,
 	KEY_MAX_SIZE,
 	KEY_TARGET_BPP,
-	KEY_TARGET_SIZE,
 	KEY_TARGET_PSNR,
 	KEY_TARGET_SCORE,
 	KEY_INVISIBLE,
@@ -34,7 +33,6 @@ enum {
 static const struct cli_option rows[] = {
 	{'q', "quality", "Q", "0 (smallest file) to 100 (best picture), default 55"},
 	{KEY_MAX_SIZE, "max-size", "N[k|M]", "find the best quality of at most N bytes"},
-	{KEY_TARGET_SIZE, "target-size", "N[k|M]", "the same as --max-size"},
 	{KEY_TARGET_BPP, "target-bpp", "B", "find the best quality of at most B bits a pixel"},
 	{KEY_TARGET_PSNR, "target-psnr", "DB", "find the quality that gives a PSNR of DB decibels"},
 	{KEY_TARGET_SCORE, "target-score", "S", "find the quality that gives a SSIMULACRA 2 of S"},
@@ -57,8 +55,7 @@ static const struct cli_program program = {
 static void set_target(struct options *o, enum vae_target_kind kind, double value)
 {
 	if (o->target.value)
-		cli_usage("--max-size, --target-size, --target-bpp, --target-psnr, --target-score: "
-		          "only one may be given");
+		cli_usage("--max-size, --target-bpp, --target-psnr, --target-score: only one may be given");
 	o->target = (struct vae_target){.kind = kind, .value = value};
 }
 
@@ -73,7 +70,6 @@ static void parse_options(struct options *o, int argc, char **argv)
 		case 'q': o->quality = cli_real(0, 100); break;
 		case KEY_TARGET_BPP: set_target(o, VAE_TARGET_BPP, cli_real(1e-6, 1e6)); break;
 		case KEY_MAX_SIZE:
-		case KEY_TARGET_SIZE:
 			set_target(o, VAE_TARGET_BYTES, (double)cli_amount(1, (uint64_t)1 << 48));
 			break;
 		case KEY_TARGET_PSNR: set_target(o, VAE_TARGET_PSNR, cli_real(1, 200)); break;

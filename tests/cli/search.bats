@@ -206,7 +206,7 @@ score() { vae-stat --tsv -r "$2" "$1" | column ssimulacra2; }
 	fails 2 "cannot be combined with --max-size" vae-enc --target-score 30 --refine 5 x.ppm
 	fails 2 "only one may be given" vae-enc --target-score 30 --target-psnr 30 x.ppm
 	for bad in 0 -1 x 1.5 "" k 1.5x 1e3 1.2.3k -2k .k 9999999999M; do
-		fails 2 "--target-size" vae-enc --target-size "$bad" x.ppm
+		fails 2 "--max-size" vae-enc --target-size "$bad" x.ppm
 		fails 2 "--max-size" vae-enc --max-size "$bad" x.ppm
 	done
 	fails 2 "only one may be given" vae-enc --max-size 900 --target-size 900 x.ppm
