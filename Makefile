@@ -178,10 +178,10 @@ $(B)/tests/shim.so: tests/faults/shim.c $(B)/flags
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) -O1 -g -std=gnu17 -D_GNU_SOURCE -fPIC -shared $< -o $@
-$(REPLAY): tests/fuzz/fuzz.h tests/fuzz/content.h
-$(B)/fuzz-%: tests/fuzz/%.c $(B)/libvae.a tests/fuzz/fuzz.h tests/fuzz/content.h
+$(REPLAY): tests/fuzz/fuzz.h tests/fuzz/content.h tests/unit/same.h
+$(B)/fuzz-%: tests/fuzz/%.c $(B)/libvae.a tests/fuzz/fuzz.h tests/fuzz/content.h tests/unit/same.h
 	$(call say,CC,$<)
-	$(Q)$(CC) $(ALL_CFLAGS) $(USER_LDFLAGS) -fsanitize=fuzzer $(filter %.c %.a,$^) $(LIBS) -o $@
+	$(Q)$(CC) $(ALL_CFLAGS) -Itests/unit $(USER_LDFLAGS) -fsanitize=fuzzer $(filter %.c %.a,$^) $(LIBS) -o $@
 $(B)/bench/%: bench/%.c $(B)/libvae.a
 	@mkdir -p $(@D)
 	$(call say,CC,$<)

@@ -6,6 +6,7 @@
 
 #include "base/cpu.h"
 #include "base/parallel.h"
+#include "same.h"
 #include "tap.h"
 #include "toy.h"
 
@@ -186,12 +187,6 @@ out:
 }
 
 /* ---- parts of pictures ----------------------------------------------------------------------- */
-
-static bool same_geometry(const struct vae_geometry *a, const struct vae_geometry *b)
-{
-	return a->width == b->width && a->height == b->height && a->maxval == b->maxval &&
-	       a->format == b->format && a->tuple == b->tuple;
-}
 
 /* Returns whether an image shows the window of the whole. */
 static bool shows(const struct vae_image *image, const struct vae_image *all,

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "same.h"
 #include "tap.h"
 #include "vae.h"
 
@@ -32,20 +33,6 @@ static int read_text(struct vae_image **x, const char *text, struct vae_error *e
 static size_t samples(const struct vae_image *x)
 {
 	return (size_t)x->geometry.width * x->geometry.height * (size_t)vae_colours(x->geometry.tuple);
-}
-
-static bool same_geometry(const struct vae_geometry *a, const struct vae_geometry *b)
-{
-	return a->width == b->width && a->height == b->height && a->maxval == b->maxval &&
-	       a->format == b->format && a->tuple == b->tuple;
-}
-
-static bool same(const struct vae_image *a, const struct vae_image *b)
-{
-	size_t pixels = (size_t)a->geometry.width * a->geometry.height;
-	return same_geometry(&a->geometry, &b->geometry) && !a->alpha == !b->alpha &&
-	       !memcmp(a->colour, b->colour, samples(a) * 2) &&
-	       (!a->alpha || !memcmp(a->alpha, b->alpha, pixels * 2));
 }
 
 static struct vae_image *make(uint32_t width, uint32_t height, unsigned maxval,
@@ -100,7 +87,7 @@ static void test_round_trips(void)
 	for (size_t i = 0; i < n; i++) {
 		if (vae_image_read(&x, f, 0, &e) != 1)
 			break;
-		equal += same(in[i], x);
+		equal += same_image(in[i], x);
 		vae_image_free(x);
 	}
 	ok(equal == n, "%zu of them come back with format, maxval and every sample", equal);
@@ -464,7 +451,7 @@ static void test_fill(void)
 			}
 		whole = filled(x, x->geometry.height);
 		rows = filled(x, 7);
-		ok(same(whole, rows), "%u x %u: filled the same by any band", cases[i].width,
+		ok(same_image(whole, rows), "%u x %u: filled the same by any band", cases[i].width,
 		   cases[i].height);
 		bool kept = true, within = true;
 		for (size_t k = 0; k < samples(x); k++) {

@@ -2,6 +2,7 @@
 #include "base/bytes.h"
 #include "base/memory.h"
 #include "stream/geometry.h"
+#include "same.h"
 #include "tap.h"
 
 #include <fcntl.h>
@@ -59,17 +60,6 @@ static uint16_t *alpha_new(const struct vae_geometry *g)
 	return alpha;
 }
 
-static bool same_alpha(const uint16_t *a, const uint16_t *b, const struct vae_geometry *g)
-{
-	return a && b ? !memcmp(a, b, (size_t)g->width * g->height * 2) : a == b;
-}
-
-static bool same_geometry(const struct vae_geometry *a, const struct vae_geometry *b)
-{
-	return a->width == b->width && a->height == b->height && a->maxval == b->maxval &&
-	       a->format == b->format && a->tuple == b->tuple;
-}
-
 static void bound_memory(const char *what)
 {
 	struct rusage usage;
@@ -110,18 +100,6 @@ static struct bytes latents_bytes(const struct vae_latents *l)
 		printf("# %s\n", error.text);
 	fclose(f);
 	return (struct bytes){(uint8_t *)data, size};
-}
-
-static bool same_latents(const struct vae_latents *a, const struct vae_latents *b)
-{
-	return same_geometry(&a->head.geometry, &b->head.geometry) &&
-	       a->head.model_id == b->head.model_id && a->head.quality == b->head.quality &&
-	       a->head.rows == b->head.rows && a->head.columns == b->head.columns &&
-	       a->head.channels == b->head.channels &&
-	       !memcmp(a->y, b->y, (size_t)a->head.rows * a->head.columns * a->head.channels * 4) &&
-	       same_alpha(a->samples, b->samples, &a->head.geometry) &&
-	       (a->model_hint && b->model_hint ? !strcmp(a->model_hint, b->model_hint)
-	                                       : a->model_hint == b->model_hint);
 }
 
 /* Returns the result of reading one image; drops the image. */
@@ -343,20 +321,6 @@ static struct bytes codes_of_shape(size_t shape)
 	struct bytes b = codes_bytes(c, 3);
 	vae_codes_free(c);
 	return b;
-}
-
-static bool same_codes(const struct vae_codes *a, const struct vae_codes *b)
-{
-	bool same = same_geometry(&a->head.geometry, &b->head.geometry) &&
-	            a->head.model_id == b->head.model_id && a->head.quality == b->head.quality &&
-	            a->method == b->method && a->head.rows == b->head.rows &&
-	            a->head.columns == b->head.columns && a->head.channels == b->head.channels &&
-	            a->slices == b->slices;
-	for (uint32_t i = 0; same && i < a->slices; i++)
-		same = a->slice[i].bytes == b->slice[i].bytes &&
-		       (!a->slice[i].bytes ||
-		        !memcmp(a->slice[i].payload, b->slice[i].payload, a->slice[i].bytes));
-	return same;
 }
 
 /* Reads a whole stream. Returns the number of images, -1 for one that differs from `want`, or the
