@@ -242,19 +242,6 @@ static int ends_well(struct vae_frames *f, size_t at, struct vae_error *error)
 	return magic == MAGIC || is_skippable(magic);
 }
 
-/* Returns the content size in the frame's header, or UINT64_MAX if there is none; the header is
- * complete. */
-static uint64_t pledged_size(const uint8_t *frame)
-{
-	const uint8_t *end = frame + header_bytes(frame[MAGIC_BYTES]);
-	switch (frame[MAGIC_BYTES] >> 6) {
-	case 0: return frame[MAGIC_BYTES] >> 5 & 1 ? end[-1] : UINT64_MAX;
-	case 1: return vae_get16(end - 2) + 256u;
-	case 2: return vae_get32(end - 4);
-	default: return vae_get64(end - 8);
-	}
-}
-
 /* Finds the frame's end, and its damage. The magic is there. */
 static int find_extent(struct vae_frames *f, struct vae_error *error)
 {
@@ -265,7 +252,7 @@ static int find_extent(struct vae_frames *f, struct vae_error *error)
 		return rc;
 	f->fault = (struct vae_error){.offset = -1};
 	f->next = rc ? header_bytes(f->input.data[MAGIC_BYTES]) : f->input.size;
-	f->pledged = rc ? pledged_size(f->input.data) : UINT64_MAX;
+	f->pledged = rc ? ZSTD_getFrameContentSize(f->input.data, f->next) : UINT64_MAX;
 	f->begin = f->dropped + f->content.size;
 	f->broken = SIZE_MAX;
 	f->fresh = true;

@@ -16,13 +16,13 @@
 #include "stream/geometry.h"
 
 #define SEARCH_BYTES ((size_t)64 << 20) /* of content searched after a bad slice */
-#define SEARCH_SUMS                                                              \
-	16 /* limit of the bytes checksummed while searching, as a multiple of those \
-	    */
+#define SEARCH_SUMS  16 /* limit of the bytes checksummed then, as a multiple of those */
 
 struct vae_salvage {
 	struct vae_frames frames;
 	uint64_t max_pixels, image;
+	struct vae_codes *codes; /* of the image being read, the caller's once it has been read */
+	uint64_t room;           /* bytes left for its payloads */
 	vae_damage_report *report;
 	void *context;
 	int64_t start;   /* of the last image */
@@ -46,12 +46,6 @@ static void say_of_image(struct vae_salvage *s, const struct vae_error *why, con
 }
 
 /* ---- slices ---------------------------------------------------------------------------------- */
-
-/* The image being read. */
-struct picture {
-	struct vae_codes *codes;
-	uint64_t room; /* bytes left for its payloads */
-};
 
 static const uint8_t *content(const struct vae_salvage *s, size_t at)
 {
@@ -82,13 +76,13 @@ static int need(struct vae_salvage *s, size_t n, struct vae_error *error)
 }
 
 /* Returns the bytes of slice i, head included, if it begins here; 0 if it cannot. */
-static size_t length_at(const struct vae_salvage *s, const struct picture *p, uint32_t i, size_t at)
+static size_t length_at(const struct vae_salvage *s, uint32_t i, size_t at)
 {
 	if (at > size(s) || size(s) - at < VAE_CODES_SLICE_BYTES)
 		return 0;
 	uint32_t bytes = vae_get32(content(s, at));
-	bool possible = bytes <= p->room && bytes <= vae_slice_limit(p->codes, i) &&
-	                bytes >= vae_codes_alpha_bytes(p->codes, i);
+	bool possible = bytes <= s->room && bytes <= vae_slice_limit(s->codes, i) &&
+	                bytes >= vae_codes_alpha_bytes(s->codes, i);
 	return possible ? VAE_CODES_SLICE_BYTES + (size_t)bytes : 0;
 }
 
@@ -100,12 +94,12 @@ static bool sums_up(const struct vae_salvage *s, size_t at, size_t bytes)
 }
 
 /* Reads an intact slice i here: *bytes, or 0 if there is none, and *why says the reason. */
-static int slice_at(size_t *bytes, struct vae_salvage *s, const struct picture *p, uint32_t i,
-                    size_t at, struct vae_error *why, struct vae_error *error)
+static int slice_at(size_t *bytes, struct vae_salvage *s, uint32_t i, size_t at,
+                    struct vae_error *why, struct vae_error *error)
 {
 	int rc = need(s, at + VAE_CODES_SLICE_BYTES, error);
 	int64_t offset = vae_frames_offset(&s->frames, at);
-	*bytes = rc == 1 ? length_at(s, p, i, at) : 0;
+	*bytes = rc == 1 ? length_at(s, i, at) : 0;
 	if (rc == 1 && *bytes && (rc = need(s, at + *bytes, error)) == 1) {
 		if (sums_up(s, at, *bytes))
 			return 1;
@@ -139,10 +133,9 @@ static uint32_t count_to_end(const struct vae_salvage *s, size_t at, uint32_t mo
 }
 
 /* Returns the bytes of slice i if it begins here and its checksum is right, else 0. */
-static size_t good_slice(const struct vae_salvage *s, const struct picture *p, uint32_t i,
-                         size_t at, uint64_t *budget)
+static size_t good_slice(const struct vae_salvage *s, uint32_t i, size_t at, uint64_t *budget)
 {
-	size_t bytes = length_at(s, p, i, at);
+	size_t bytes = length_at(s, i, at);
 	if (!bytes || bytes > size(s) - at || bytes > *budget)
 		return 0;
 	*budget -= bytes;
@@ -151,33 +144,32 @@ static size_t good_slice(const struct vae_salvage *s, const struct picture *p, u
 
 /* Returns whether bad slice i probably has its right length: the image ends after it, or the next
  * slice is good, or their lengths lead to the end. */
-static bool length_is_right(const struct vae_salvage *s, const struct picture *p, uint32_t i,
-                            size_t at)
+static bool length_is_right(const struct vae_salvage *s, uint32_t i, size_t at)
 {
-	uint32_t others = p->codes->slices - i - 1;
+	uint32_t others = s->codes->slices - i - 1;
 	uint64_t budget = UINT64_MAX;
-	size_t bytes = length_at(s, p, i, at);
+	size_t bytes = length_at(s, i, at);
 	if (!bytes || bytes > size(s) - at)
 		return false;
 	at += bytes;
-	return others ? good_slice(s, p, i + 1, at, &budget) ||
-	                    count_to_end(s, at, others, &budget) == others
-	              : image_ends(s, at);
+	return others
+	           ? good_slice(s, i + 1, at, &budget) || count_to_end(s, at, others, &budget) == others
+	           : image_ends(s, at);
 }
 
 /* Searches for a good slice behind `at` other than bad slice i, and for the next image: sets *place
  * and *which, the number of the slice. Without either they are the ends of content and image. */
-static void search(size_t *place, uint32_t *which, const struct vae_salvage *s,
-                   const struct picture *p, uint32_t i, size_t at)
+static void search(size_t *place, uint32_t *which, const struct vae_salvage *s, uint32_t i,
+                   size_t at)
 {
-	const uint32_t slices = p->codes->slices;
+	const uint32_t slices = s->codes->slices;
 	uint64_t budget = SEARCH_SUMS * (uint64_t)(size(s) - at);
 	*which = slices;
 	/* In an overlong frame the slices of another image would match, too. */
 	bool possible = size(s) - at <= SEARCH_BYTES && !vae_frames_overlong(&s->frames);
 	for (*place = possible ? at + 1 : size(s); *place < size(s); ++*place) {
 		uint32_t count = count_to_end(s, *place, slices - i - 1, &budget);
-		if (count && good_slice(s, p, slices - count, *place, &budget))
+		if (count && good_slice(s, slices - count, *place, &budget))
 			*which = slices - count;
 		if (*which < slices || header_at(s, *place))
 			return;
@@ -185,33 +177,34 @@ static void search(size_t *place, uint32_t *which, const struct vae_salvage *s,
 }
 
 /* Finds where the next slice to try begins, after bad slice i. */
-static int resume(size_t *at, uint32_t *next, struct vae_salvage *s, const struct picture *p,
-                  uint32_t i, struct vae_error *error)
+static int resume(size_t *at, uint32_t *next, struct vae_salvage *s, uint32_t i,
+                  struct vae_error *error)
 {
 	int rc = 1;
 	while (rc == 1 && size(s) - *at <= SEARCH_BYTES)
 		rc = vae_frames_grow(&s->frames, error);
 	if (rc < 0)
 		return rc;
-	if (length_is_right(s, p, i, *at)) {
-		*at += length_at(s, p, i, *at);
+	if (length_is_right(s, i, *at)) {
+		*at += length_at(s, i, *at);
 		*next = i + 1;
 	} else {
-		search(at, next, s, p, i, *at);
+		search(at, next, s, i, *at);
 	}
 	return 0;
 }
 
-static int keep_slice(struct vae_slice *slice, const struct vae_salvage *s, struct picture *p,
-                      size_t at, size_t bytes, struct vae_error *error)
+static int keep_slice(struct vae_salvage *s, uint32_t i, size_t at, size_t bytes,
+                      struct vae_error *error)
 {
+	struct vae_slice *slice = &s->codes->slice[i];
 	size_t payload = bytes - VAE_CODES_SLICE_BYTES;
 	int rc = vae_alloc_raw(&slice->payload, payload, 1, error);
 	if (rc)
 		return rc;
 	memcpy(slice->payload, content(s, at + VAE_CODES_SLICE_BYTES), payload);
 	slice->bytes = (uint32_t)payload;
-	p->room -= payload;
+	s->room -= payload;
 	return 0;
 }
 
@@ -267,16 +260,15 @@ static int go_on(struct vae_salvage *s, struct vae_error *error)
 }
 
 /* Reads the image's slices; *at is behind them in the end. */
-static int read_slices(struct vae_salvage *s, struct picture *p, size_t *at,
-                       struct vae_error *error)
+static int read_slices(struct vae_salvage *s, size_t *at, struct vae_error *error)
 {
-	for (uint32_t i = 0, next; i < p->codes->slices;) {
+	for (uint32_t i = 0, next; i < s->codes->slices;) {
 		struct vae_error why = {.offset = -1};
 		size_t bytes;
-		int rc = slice_at(&bytes, s, p, i, *at, &why, error);
+		int rc = slice_at(&bytes, s, i, *at, &why, error);
 		s->offset[i] = vae_frames_offset(&s->frames, *at);
 		if (rc == 1) {
-			if ((rc = keep_slice(&p->codes->slice[i], s, p, *at, bytes, error)))
+			if ((rc = keep_slice(s, i, *at, bytes, error)))
 				return rc;
 			*at += bytes;
 			i++;
@@ -288,11 +280,11 @@ static int read_slices(struct vae_salvage *s, struct picture *p, size_t *at,
 		/* There is more content now. */
 		if (rc)
 			continue;
-		if ((rc = resume(at, &next, s, p, i, error)))
+		if ((rc = resume(at, &next, s, i, error)))
 			return rc;
 		for (; i < next; i++) {
 			s->offset[i] = why.offset;
-			vae_salvage_lose(s, p->codes, i, &why);
+			vae_salvage_lose(s, s->codes, i, &why);
 			vae_fail_at(&why, VAE_EDATA, why.offset, "it was not found behind a damaged one");
 		}
 	}
@@ -302,26 +294,25 @@ static int read_slices(struct vae_salvage *s, struct picture *p, size_t *at,
 /* Reads the image whose header begins the content. Returns 1, or 0 if it is lost. */
 static int read_image(struct vae_codes **codes, struct vae_salvage *s, struct vae_error *error)
 {
-	struct picture p = {.room = vae_codes_payload_room(s->max_pixels)};
 	struct vae_error why = {.offset = -1};
 	size_t at = VAE_CODES_HEADER_BYTES;
-	int rc = vae_alloc(&p.codes, 1, sizeof *p.codes, error);
+	int rc = vae_alloc(&s->codes, 1, sizeof *s->codes, error);
 	if (rc)
 		return rc;
 	s->image++;
 	s->start = vae_frames_offset(&s->frames, 0);
-	if (!(rc = vae_codes_header_get(p.codes, content(s, 0), vae_frames_offset(&s->frames, 0),
-	                                s->max_pixels, &why)) &&
-	    !(rc = vae_codes_slices_new(p.codes, &why)) &&
-	    !(rc = vae_reserve(&s->offset, &s->offsets, p.codes->slices, 0, sizeof *s->offset, &why)))
-		rc = read_slices(s, &p, &at, &why);
+	s->room = vae_codes_payload_room(s->max_pixels);
+	if (!(rc = vae_codes_header_get(s->codes, content(s, 0), s->start, s->max_pixels, &why)) &&
+	    !(rc = vae_codes_slices_new(s->codes, &why)) &&
+	    !(rc = vae_reserve(&s->offset, &s->offsets, s->codes->slices, 0, sizeof *s->offset, &why)))
+		rc = read_slices(s, &at, &why);
 	if (!rc) {
 		vae_frames_drop(&s->frames, at);
 		s->had = true;
-		*codes = p.codes;
+		*codes = s->codes;
 		return 1;
 	}
-	vae_codes_free(p.codes);
+	vae_codes_free(s->codes);
 	if (rc == VAE_EMEM) {
 		if (error)
 			*error = why;
