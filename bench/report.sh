@@ -224,7 +224,7 @@ CSS
 model_file() {
 	case $model in
 	*/*) echo "$model" ;;
-	*) find "$bench/../models" -name "$model.safetensors" -o -name "$model-*.safetensors" | sort -V |
+	*) find "$bench/../models" -name "$model.safetensors" -o -name "$model-[0-9]*.safetensors" | sort -V |
 		tail -n 1 ;;
 	esac
 }

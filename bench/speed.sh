@@ -160,7 +160,7 @@ case $model in
 	decode="vae-dec -m '$model'"
 	;;
 *)
-	file=$(find "$root/models" -name "$model.safetensors" -o -name "$model-*.safetensors" | sort -V |
+	file=$(find "$root/models" -name "$model.safetensors" -o -name "$model-[0-9]*.safetensors" | sort -V |
 		tail -n 1)
 	decode=vae-dec
 	;;

@@ -30,6 +30,16 @@ load helper
 	[ "$(grep -c '<figcaption><b>' report.html)" -ge 6 ]
 }
 
+@test "report.sh describes the model that draws its curves" {
+	needs_program gnuplot
+	mkdir pictures
+	photo 64 64 | pnmtopng >pictures/a.png
+	unset VAE_MODEL VAE_MODEL_PATH
+	MODEL=photo QUALITIES='20 80' CODECS=jpeg420 CROP=64 BPP=2 SPEED=no "$ROOT/bench/report.sh" pictures >report.html
+	model=$(photo 64 64 | vae-enc -m photo | vae-quant | vae-stat --brief --tsv | column model)
+	grep -q "<p class=soft>Model $model, " report.html
+}
+
 @test "strips.sh: a row for each picture, a column for each codec" {
 	needs_program avifenc
 	photo 192 128 | pnmtopng >a.png
