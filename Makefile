@@ -58,7 +58,7 @@ USER_LDFLAGS = $(patsubst -Ofast,-O3,$(LDFLAGS))
 # What only vae.h declares is seen outside libvae.so: that header says so.
 SHARE_FLAGS = -fPIC -fvisibility=hidden
 ALL_CFLAGS = $(WARN) $(USER_CFLAGS) $(EXACT) $(SHARE_FLAGS) -Ilib -D_GNU_SOURCE $(PKG_CFLAGS)
-LIBS = $(PKG_LIBS) -lm
+LIBS = $(PKG_LIBS) -lm -ldl
 # MPI=1: only vae-train uses MPI.
 ifneq ($(filter-out 0 no,$(MPI)),)
 MPI_PKG := $(firstword $(foreach name,mpi-c ompi-c ompi mpich,\
@@ -208,7 +208,7 @@ $(PC)
 Name: libvae, static
 Description: Learned image compression with a variational autoencoder, the archive, which has training too
 Requires: $(PKGS)
-Libs: -L$${libdir} -l:libvae.a $(shell pkg-config --libs netpbm 2>/dev/null || echo -lnetpbm) -fopenmp -lm
+Libs: -L$${libdir} -l:libvae.a $(shell pkg-config --libs netpbm 2>/dev/null || echo -lnetpbm) -fopenmp -lm -ldl
 endef
 $(B)/vae.pc: export TEXT = $(VAE_PC)
 $(B)/vae-static.pc: export TEXT = $(VAE_STATIC_PC)

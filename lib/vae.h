@@ -217,8 +217,9 @@ int vae_model_load_memory(struct vae_model **model, const void *bytes, size_t co
  * "photo". A path's contents are hashed (vae_model_verify): VAE_EMODEL if they were edited under an
  * old id. A NAME is searched as NAME.safetensors in $VAE_MODEL_PATH,
  * $XDG_DATA_HOME/vae-tools/models (or ~/.local/share/...), EXE/../models,
- * EXE/../share/vae-tools/models and the compiled-in prefix; without a file of that name, the newest
- * NAME-N is taken. VAE_EMODEL if there is none; the text lists the places. */
+ * EXE/../share/vae-tools/models, the same from the folder of libvae.so, and the compiled-in prefix;
+ * without a file of that name, the newest NAME-N is taken. VAE_EMODEL if there is none; the text
+ * lists the places. */
 int vae_model_find(struct vae_model **model, const char *name, struct vae_error *error);
 
 /* Finds the model with this id in the same places. hint (may be NULL) is tried last: a regular file

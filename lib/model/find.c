@@ -4,12 +4,14 @@
  *     $XDG_DATA_HOME/vae-tools/models   the user's own; by default ~/.local/share/vae-tools/models
  *     EXE/../models                     the build tree; EXE is the program's directory
  *     EXE/../share/vae-tools/models     installed, even if moved after installation
+ *     LIB/../models, LIB/../share/...   the same from the folder of libvae.so, for other programs
  *     VAE_MODELS                        installed, as compiled in */
 #include "model/model.h"
 #include "base/cpu.h"
 #include "base/memory.h"
 
 #include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -53,16 +55,35 @@ static int path_add(struct path *p, const char *head, size_t head_bytes, const c
 	return 0;
 }
 
+/* Cuts two names off the end of a path. */
+static void go_up_twice(char *path)
+{
+	for (int up = 0; up < 2; up++) {
+		char *slash = strrchr(path, '/');
+		if (slash)
+			*slash = 0;
+	}
+}
+
 /* Stores the directory above the program's own, or "" if the system does not tell. */
 static void program_prefix(char prefix[PATH_MAX])
 {
 	ssize_t n = readlink("/proc/self/exe", prefix, PATH_MAX - 1);
 	prefix[n > 0 ? n : 0] = 0;
-	for (int up = 0; up < 2; up++) {
-		char *slash = strrchr(prefix, '/');
-		if (slash)
-			*slash = 0;
-	}
+	go_up_twice(prefix);
+}
+
+/* Stores the directory above that of the shared library, or "" if it was loaded by a relative path,
+ * which says nothing once the working directory has changed. */
+static void library_prefix(char prefix[PATH_MAX])
+{
+	static const char here = 0;
+	Dl_info info;
+	if (dladdr(&here, &info) && info.dli_fname && *info.dli_fname == '/' &&
+	    realpath(info.dli_fname, prefix))
+		go_up_twice(prefix);
+	else
+		*prefix = 0;
 }
 
 static const char *absolute_env(const char *name)
@@ -74,11 +95,12 @@ static const char *absolute_env(const char *name)
 
 static int path_init(struct path *p, struct vae_error *error)
 {
-	char prefix[PATH_MAX];
+	char prefix[PATH_MAX], library[PATH_MAX];
 	const char *list = getenv("VAE_MODEL_PATH"), *data = absolute_env("XDG_DATA_HOME"),
 			   *home = absolute_env("HOME");
 	p->count = 0;
 	program_prefix(prefix);
+	library_prefix(library);
 	for (size_t n; list && *list; list += n + (list[n] == ':')) {
 		n = strcspn(list, ":");
 		if (path_add(p, list, n, "", error))
@@ -89,6 +111,8 @@ static int path_init(struct path *p, struct vae_error *error)
 	     path_add(p, home, home ? strlen(home) : 0, "/.local/share/vae-tools/models", error)) ||
 	    path_add(p, prefix, strlen(prefix), "/models", error) ||
 	    path_add(p, prefix, strlen(prefix), "/share/vae-tools/models", error) ||
+	    path_add(p, library, strlen(library), "/models", error) ||
+	    path_add(p, library, strlen(library), "/share/vae-tools/models", error) ||
 	    path_add(p, VAE_MODELS, strlen(VAE_MODELS), "", error))
 		return VAE_EMEM;
 	return 0;
