@@ -208,7 +208,8 @@ $(PC)
 Name: libvae, static
 Description: Learned image compression with a variational autoencoder, the archive, which has training too
 Requires: $(PKGS)
-Libs: -L$${libdir} -l:libvae.a $(shell pkg-config --libs netpbm 2>/dev/null || echo -lnetpbm) -fopenmp -lm -ldl
+Libs: -L$${libdir} -l:libvae.a $(shell pkg-config --libs netpbm 2>/dev/null || echo -lnetpbm) \
+	-fopenmp -lm -ldl
 endef
 $(B)/vae.pc: export TEXT = $(VAE_PC)
 $(B)/vae-static.pc: export TEXT = $(VAE_STATIC_PC)

@@ -155,7 +155,8 @@ streams() {
 		cat in.ppm in.ppm >two.ppm &&
 		./page <two.ppm >page.lat && vae-enc --exact none -q 50 two.ppm | vae-quant | cmp - page.lat &&
 		./page -d <page.lat >page.ppm && vae-dec page.lat | cmp - page.ppm &&
-		! ./page -d <in.ppm 2>words && grep -q "^./page: not codes: " words && ! ./page -d <page.lat >/dev/full'
+		! ./page -d <in.ppm 2>words && grep -q "^./page: not codes: " words &&
+		! ./page -d <page.lat >/dev/full'
 }
 check "the first program of vae(3) compiles, and does what the programs do" streams
 memory() { compiled 2 && installed ./page >"$tmp/says" && grep -qx '[0-9]* bytes, 160 x 120 pixels' \

@@ -35,7 +35,8 @@ load helper
 	mkdir pictures
 	photo 64 64 | pnmtopng >pictures/a.png
 	unset VAE_MODEL VAE_MODEL_PATH
-	MODEL=photo QUALITIES='20 80' CODECS=jpeg420 CROP=64 BPP=2 SPEED=no "$ROOT/bench/report.sh" pictures >report.html
+	MODEL=photo QUALITIES='20 80' CODECS=jpeg420 CROP=64 BPP=2 SPEED=no \
+		"$ROOT/bench/report.sh" pictures >report.html
 	model=$(photo 64 64 | vae-enc -m photo | vae-quant | vae-stat --brief --tsv | column model)
 	grep -q "<p class=soft>Model $model, " report.html
 }
