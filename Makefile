@@ -282,10 +282,11 @@ bench-bounds: all unit
 bench-train: all benches
 	@B=$(B) bench/train.sh
 
-# VAE_TEST_FAST=1 lets long tests do less. The programs look for models in EXE/../models, hence the link.
+# VAE_TEST_FAST=1 lets long tests do less. The programs look for models in EXE/../models, vae for its
+# parts in EXE/../tools, hence the links.
 SANITIZE = -O1 -g1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 check-sanitize:
-	@mkdir -p build/asan && ln -sfn ../models build/models
+	@mkdir -p build/asan && ln -sfn ../models ../tools build/
 	+@ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1:$$ASAN_OPTIONS \
 		UBSAN_OPTIONS=print_stacktrace=1 VAE_TEST_FAST=1 \
 		$(MAKE) --no-print-directory check B=build/asan CFLAGS='$(SANITIZE)'

@@ -158,6 +158,8 @@ static void add_rounded(struct dump *d, const struct vae_objective *o, const str
 				ry[i * channels + c] =
 					rintf(y[i * channels + c] - guess[step][i * 2 * channels + c]);
 		}
+	free(z_hat);
+	free(mean);
 	add(d, "rounded.z", rz, rows / 4, columns / 4, z_channels);
 	add(d, "rounded.y", ry, rows, columns, channels);
 }
