@@ -35,6 +35,12 @@ done
 mapfile -t sources < <(find lib tools tests bench -name '*.[ch]' | LC_ALL=C sort)
 none "lines of C have 110 columns at most" \
 	"$(awk '{ l = $0; gsub(/\t/, "    ", l) } length(l) > 110 { print FILENAME ":" FNR }' "${sources[@]}")"
+scripts() {
+	find bench models packaging tests tools \
+		-name '*.sh' -o -name '*.awk' -o -name '*.mk' -o -name '*.ba[ts][sh]'
+}
+pythons() { { grep -lI '^#!.*python' bench/* tools/*; find python tests -name '*.py'; } | sort -u; }
+# shellcheck disable=SC2046 # names without spaces
 none "so have the Makefile, comments of scripts, and text of manuals and READMEs" "$(
 	long() {
 		awk -v which="$1" '{ l = $0; gsub(/\t/, "    ", l) }
@@ -42,11 +48,17 @@ none "so have the Makefile, comments of scripts, and text of manuals and READMEs
 	}
 	long . Makefile
 	# A test's name and a string that begins a line may be longer: they would not be found again.
-	long "^[ \t]*[^@'\"\$ \t]" .ci/run models/Makefile tools/{topnm,vae-train-torch} \
-		./*/*.{sh,awk,mk} ./*/*/*.sh ./*/*/*/*.sh ./*/*/[!v]*.bats ./*/*/*.{bash,py} ./*/*.py
-	long '^[ \t]*#' ./*/*.gp tools/vae tests/cli/vae.bats
+	long "^[ \t]*[^@'\"\$ \t]" .ci/run models/Makefile tools/topnm $(scripts | grep -v /vae.bats) $(pythons)
+	long '^[ \t]*#' bench/*.gp tools/vae tests/cli/vae.bats
 	long '^[^.$]' man/*.[1-8]
 	long '^[^|> ]' README.md ./*/README.md ./*/*/README.md
+)"
+# shellcheck disable=SC2046 # names without spaces
+none "Python understands its files" "$(
+	python3 -c '
+import ast, sys
+for file in sys.argv[1:]:
+    ast.parse(open(file).read(), file)' $(pythons) 2>&1
 )"
 if clang-format --version 2>/dev/null | grep -q ' version 14\.'; then
 	none "clang-format leaves the sources as they are" \
