@@ -96,12 +96,8 @@ struct vae_error {
 /* default limit of width x height, checked before memory is allocated */
 #define VAE_MAX_PIXELS ((uint64_t)1 << 28)
 
-enum vae_format {
-	VAE_PBM = 4,
-	VAE_PGM = 5,
-	VAE_PPM = 6,
-	VAE_PAM = 7
-}; /* digit of the raw magic number P4 to P7 */
+/* Digits of the raw magic numbers P4 to P7. */
+enum vae_format { VAE_PBM = 4, VAE_PGM = 5, VAE_PPM = 6, VAE_PAM = 7 };
 
 /* PAM tuple types, as stored in files; bit 2 is alpha. */
 enum vae_tuple {
@@ -378,12 +374,13 @@ uint64_t vae_codes_alpha_bytes(const struct vae_codes *codes, uint32_t slice);
 void vae_codes_free(struct vae_codes *codes);
 
 /* Metadata of a picture's file. They are stored after the image, in skippable zstd frames that
- * every reader of codes skips, and have no influence on the decoded picture. */
+ * every reader of codes skips, and have no influence on the decoded picture. The values of their
+ * kinds are stored in files. */
 enum vae_metadata_kind {
-	VAE_METADATA_ICC = 1,                  /* a colour profile, from its first byte on */
-	VAE_METADATA_EXIF = 2,                 /* from the TIFF header on: "II*" or "MM" */
-	VAE_METADATA_XMP = 3                   /* a packet of XML */
-};                                         /* the values are stored in files */
+	VAE_METADATA_ICC = 1,  /* a colour profile, from its first byte on */
+	VAE_METADATA_EXIF = 2, /* from the TIFF header on: "II*" or "MM" */
+	VAE_METADATA_XMP = 3   /* a packet of XML */
+};
 #define VAE_METADATA_MAX ((size_t)1 << 24) /* largest size of each kind */
 struct vae_codes_metadata {
 	enum vae_metadata_kind kind;
@@ -640,8 +637,8 @@ int vae_codes_describe(struct vae_head *head, struct vae_pixels *pixels, const v
 
 /* A damaged part of a stream of codes. */
 struct vae_damage {
-	uint64_t image; /* 1 is the stream's first image of which anything is known; 0: junk between
-	                   images */
+	/* 1 is the stream's first image of which anything is known; 0: junk between images. */
+	uint64_t image;
 	uint32_t row, column;   /* of the slice, counted in slices from 0 */
 	struct vae_rect pixels; /* of the slice; empty: the damage is not within a slice */
 	struct vae_error error; /* the fault, and its byte offset in the input */

@@ -43,10 +43,10 @@ struct vae_train_options {
 	bool int16;
 	/* File written every checkpoint_minutes, at a stop and at the end; NULL: none. */
 	const char *checkpoint;
-	bool resume;               /* start from the checkpoint if that file exists */
-	double checkpoint_minutes; /* between checkpoints, and between validations, 0 or more; default
-	                              10 */
-	const char *log;           /* TSV file, appended to on resume; NULL: none */
+	bool resume; /* start from the checkpoint if that file exists */
+	/* Between checkpoints, and between validations, 0 or more; default 10. */
+	double checkpoint_minutes;
+	const char *log; /* TSV file, appended to on resume; NULL: none */
 	/* The model's metadata "licence": UTF-8, at most 16384 bytes; NULL: empty, or the initial
 	 * model's if no step is taken. */
 	const char *licence;
@@ -86,10 +86,11 @@ struct vae_train_options {
 	double share;
 	/* Share of the training patches that get random colours, 0 to 1, default 0; photo only. */
 	double recolour;
-	bool synthesis; /* the synthesis learns alone, from latents rounded as vae-quant rounds them;
-	                   needs init, of a photo model, and cannot be resumed */
-	int precision;  /* VAE_PRECISION_* */
-	uint64_t seed;  /* of all random sequences, default 1; a resumed run keeps its own */
+	/* The synthesis learns alone, from latents rounded as vae-quant rounds them; needs init, of a
+	 * photo model, and cannot be resumed. */
+	bool synthesis;
+	int precision; /* VAE_PRECISION_* */
+	uint64_t seed; /* of all random sequences, default 1; a resumed run keeps its own */
 	const struct vae_cluster *cluster; /* not owned; NULL: this process trains alone */
 };
 /* bce: mlp only. ms-ssim: photo only, with patches of 192 pixels or more; its weight, 4000

@@ -13,8 +13,8 @@
 #include "cli.h"
 
 struct progress {
-	struct vae_latents_rows rows; /* after progress_begin: to read in place of those watched; not to
-	                                 be released */
+	/* After progress_begin: to read in place of those watched; not to be released. */
+	struct vae_latents_rows rows;
 	/* private */
 	struct vae_latents_rows *watched;
 	const char *unit;

@@ -162,8 +162,9 @@ int main(int argc, char **argv)
 	struct output out = {0};
 	bool good, pictures;
 
-	mallopt(M_MMAP_THRESHOLD, 1 << 20); /* large blocks return to the system one by one; otherwise
-	                                       100 MB remain while codes are packed again */
+	/* Large blocks return to the system one by one; otherwise 100 MB remain while codes are packed
+	 * again */
+	mallopt(M_MMAP_THRESHOLD, 1 << 20);
 	parse_options(&o, argc, argv);
 	pictures = makes_pictures(&o);
 	if (output_open(&out, o.common.output, pictures && !o.common.force, &error) ||

@@ -17,16 +17,14 @@ enum {
 	TABLE = 256,       /* entries of a table of colours by hash */
 	MARGIN = 2         /* cells around those on trial */
 };
-#define GLANCE_SHARE                                                                              \
-	0.5                   /* of a cell's pixels equal to the left or upper one, for a closer look \
-	                       */
-#define FREE_SHARE  0.75  /* of a cell's pixels predicted by their neighbours, for a trial */
-#define DRAWN_SHARE 0.03  /* of a region's cells that have edges, for a trial; in 37 of 40 */
-						  /* photographs held out of training fewer have */
-#define FLAT_SHARE  0.5   /* or that are flat, or have edges */
-#define EDGE        0.125 /* of black to white: the least range of a cell that has edges */
-#define SIDE_BITS   8.0   /* that a cell saves for each of its four neighbours of the same kind */
-#define LEAST_GAIN  400.0 /* bits that exact cells of a region must save */
+#define GLANCE_SHARE 0.5   /* of a cell's pixels like the left or upper one, for a closer look */
+#define FREE_SHARE   0.75  /* of a cell's pixels predicted by their neighbours, for a trial */
+#define DRAWN_SHARE  0.03  /* of a region's cells that have edges, for a trial; in 37 of 40 */
+						   /* photographs held out of training fewer have */
+#define FLAT_SHARE   0.5   /* or that are flat, or have edges */
+#define EDGE         0.125 /* of black to white: the least range of a cell that has edges */
+#define SIDE_BITS    8.0   /* that a cell saves for each of its four neighbours of the same kind */
+#define LEAST_GAIN   400.0 /* bits that exact cells of a region must save */
 
 /* ---- a glance -------------------------------------------------------------------------------- */
 

@@ -27,9 +27,9 @@ struct dequantiser {
 	size_t top, bottom;     /* rows of cells in y and samples, none at first */
 	uint32_t band;          /* rows allocated: a multiple of a slice's, or all */
 	float *y;
-	uint16_t *samples;           /* beside y */
-	struct vae_slice *slice;     /* of the band, [their number], owned with a reader, whose payloads
-	                                they hold */
+	uint16_t *samples; /* beside y */
+	/* Of the band, [their number], owned with a reader, whose payloads they hold */
+	struct vae_slice *slice;
 	struct vae_symbols *symbols; /* one for each thread, until the last slice is decoded; owned */
 	size_t threads;              /* their number */
 };

@@ -6,9 +6,10 @@
 #include "stream/geometry.h"
 #include "model/model.h"
 
+/* The shape of y. */
 struct vae_shape {
 	size_t rows, columns, channels;
-}; /* of y */
+};
 
 /* VAE_EARG for an impossible geometry; VAE_EMODEL if the model does not accept such pictures. */
 int vae_shape_of(struct vae_shape *shape, const struct vae_model *model,

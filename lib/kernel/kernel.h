@@ -60,11 +60,8 @@ void vae_pack_int16(float *packed, const float *source, size_t k, size_t n);
  * of mantissa; numbers under 2^-126 count as 0), sums in binary32, in another order. Exact results
  * must not use it. a_step or a_row is 1. b: packed by pack, where p and p + 1 of a column share the
  * place of a float; an odd k is filled with 0. */
-enum vae_bf16_kind {
-	VAE_BF16_AMX,
-	VAE_BF16_AVX512,
-	VAE_BF16_KINDS
-}; /* kinds of instructions, the best first; each implies the next */
+/* Kinds of instructions, the best first; each implies the next. */
+enum vae_bf16_kind { VAE_BF16_AMX, VAE_BF16_AVX512, VAE_BF16_KINDS };
 struct vae_bf16 {
 	enum vae_bf16_kind kind;
 	const char *name; /* "amx-bf16", "avx512-bf16" */

@@ -44,10 +44,10 @@ struct vae_s2_slopes {
 	float first[VAE_S2_MAPS], fourth[VAE_S2_MAPS];
 };
 
-/* The gradient of one row in the filtered moments of b, and in b itself. */
+/* The gradient of one row in the filtered moments of b, and in b itself: n floats each, written. */
 struct vae_s2_gradient {
 	float *mean, *squares, *product, *direct;
-}; /* n each, written */
+};
 
 struct vae_s2_kernels {
 	/* Writes linear light of sRGB samples; IEC 61966-2-1. */

@@ -24,17 +24,17 @@ struct vae_soft_rate {
 	const struct vae_nets *nets;
 	size_t rows, columns, cells, hyper_columns, hyper_cells, y_channels, z_channels;
 	int steps;
-	bool training;                   /* vae_soft_rate_backward may be called */
-	struct vae_run run[VAE_NETS];    /* from VAE_H_A to the last context */
-	enum vae_rounding rounding;      /* VAE_ROUND at first; the caller sets it and the next three */
-	float temperature;               /* VAE_ROUND_GUMBEL: above 0 */
-	const struct vae_choice *choice; /* VAE_ROUND: RDO's choice of y, as in vae-quant; NULL (at
-	                                    first): the nearest integer; borrowed */
-	struct vae_random random;        /* source of the noise, z's first, then y's */
-	float *y;                        /* filled by the caller */
-	float *mean, *log_scale;         /* the prior's means and log-scales of y */
-	float *residual, *quantised;     /* r and y^ */
-	float *d, *slope;                /* the distances from the means that the rate sees; dr/dv */
+	bool training;                /* vae_soft_rate_backward may be called */
+	struct vae_run run[VAE_NETS]; /* from VAE_H_A to the last context */
+	enum vae_rounding rounding;   /* VAE_ROUND at first; the caller sets it and the next three */
+	float temperature;            /* VAE_ROUND_GUMBEL: above 0 */
+	/* VAE_ROUND: RDO's choice of y, as in vae-quant; NULL (at first): the nearest; borrowed. */
+	const struct vae_choice *choice;
+	struct vae_random random;    /* source of the noise, z's first, then y's */
+	float *y;                    /* filled by the caller */
+	float *mean, *log_scale;     /* the prior's means and log-scales of y */
+	float *residual, *quantised; /* r and y^ */
+	float *d, *slope;            /* the distances from the means that the rate sees; dr/dv */
 	float *dd, *dlog_scale, *dresidual;
 	float *z_d, *z_log_scale, *z_dd, *z_dlog_scale;
 	float *work; /* memory of the arrays above; owned */

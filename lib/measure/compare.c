@@ -67,8 +67,8 @@ struct comparison {
 	struct stage stage[SCALES];
 	float *black; /* a line of BLACK; owned */
 	float tap[VAE_WINDOW / 2 + 1];
-	double *row; /* a sum for each row of windows of each colour, or for each row of samples; owned
-	              */
+	/* A sum for each row of windows of each colour, or for each row of samples; owned. */
+	double *row;
 	/* SSIMULACRA 2 over each ground, the second if there is alpha; NULL: not measured; owned */
 	struct vae_s2 *s2[GROUNDS];
 };

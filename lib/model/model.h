@@ -15,9 +15,8 @@
 #define VAE_METADATA_ENTRIES 32
 struct vae_metadata { /* __metadata__: strings by key, in file order */
 	int count;
-	char *key[VAE_METADATA_ENTRIES],
-		*value[VAE_METADATA_ENTRIES]; /* owned; includes "id", "architecture" and "format_version"
-	                                     after loading */
+	/* Owned; after loading they include "id", "architecture" and "format_version". */
+	char *key[VAE_METADATA_ENTRIES], *value[VAE_METADATA_ENTRIES];
 };
 
 struct vae_model_file; /* the open file of a model */
@@ -26,10 +25,10 @@ struct vae_model_file; /* the open file of a model */
  * file; vae_model_prepare fills weights, cdfs and sigmoid part by part. A model made in memory
  * (file NULL) is complete from the start. */
 struct vae_model {
-	struct vae_nets *nets;      /* owned */
-	struct vae_weights weights; /* of the prepared parts: value holds vectors and tables, packed the
-	                               matrices */
-	struct vae_cdfs cdfs;       /* with VAE_H_S */
+	struct vae_nets *nets; /* owned */
+	/* Of the prepared parts: value holds vectors and tables, packed the matrices. */
+	struct vae_weights weights;
+	struct vae_cdfs cdfs; /* with VAE_H_S */
 	/* With VAE_SYNTHESIS: VAE_SIGMOID_KNOTS values of 1 / (1 + e^-v); mlp only, else NULL; owned.
 	 */
 	float *sigmoid;

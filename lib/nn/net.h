@@ -66,27 +66,29 @@ int vae_weights_init(struct vae_weights *weights, const struct vae_params *param
 /* For inference, undefined: memory is used only as far as it is written. */
 int vae_weights_reserve(struct vae_weights *weights, const struct vae_params *params,
                         struct vae_error *error);
-void vae_weights_pack(struct vae_weights *weights,
-                      const struct vae_params *params); /* after value changed; uses OpenMP threads
-                                                         */
+/* Packs the matrices after value changed; uses OpenMP threads. */
+void vae_weights_pack(struct vae_weights *weights, const struct vae_params *params);
 void vae_weights_clear(struct vae_weights *weights);
 
 /* ---- layers ---------------------------------------------------------------------------------- */
 
 enum vae_op {
-	VAE_LINEAR,         /* dst = act(bias + src W) (+ aux): 1x1 convolution, dense layer */
-	VAE_DEPTHWISE,      /* taps x taps for each channel */
-	VAE_SPACE_TO_DEPTH, /* factor 2^shift: channel (dy f + dx) C + c of a cell is channel c of its
-	                       pixel (dy, dx); edges replicate */
+	VAE_LINEAR,    /* dst = act(bias + src W) (+ aux): 1x1 convolution, dense layer */
+	VAE_DEPTHWISE, /* taps x taps for each channel */
+	/* Factor 2^shift: channel (dy f + dx) C + c of a cell is channel c of its pixel (dy, dx); edges
+	 * replicate. */
+	VAE_SPACE_TO_DEPTH,
 	VAE_DEPTH_TO_SPACE, /* the inverse; cells past the edge are cut */
-	VAE_GAIN,  /* times 2^t, one t a channel, interpolated over the quality knots: gains that cancel
-	              at the knots do between them */
-	VAE_SHIFT, /* plus one number a channel, likewise */
-	VAE_CONCAT,   /* channels of src, then of aux */
-	VAE_MODULATE, /* fma(src, 1 + scale, shift); scale and shift are channels [first, first + 2C) of
-	                 aux, `shift` levels coarser */
-	VAE_GATE      /* fma(src, 1 + gate, third): gate is channels [first, first + C) of aux, `shift`
-	                 levels coarser */
+	/* Times 2^t, one t a channel, interpolated over the quality knots: gains that cancel at the
+	 * knots do between them. */
+	VAE_GAIN,
+	VAE_SHIFT,  /* plus one number a channel, likewise */
+	VAE_CONCAT, /* channels of src, then of aux */
+	/* fma(src, 1 + scale, shift): scale and shift are channels [first, first + 2C) of aux, `shift`
+	 * levels coarser. */
+	VAE_MODULATE,
+	/* fma(src, 1 + gate, third): gate is channels [first, first + C) of aux, as much coarser. */
+	VAE_GATE
 };
 struct vae_layer {
 	enum vae_op op;
@@ -96,8 +98,9 @@ struct vae_layer {
 	int first;                /* first channel of aux */
 	float slope;              /* LINEAR: leaky ReLU's, 1 for none */
 	int weight, bias;         /* parameters, -1 for none; GAIN and SHIFT: weight is the table */
-	bool integer; /* LINEAR: a product of integers (struct vae_int16); DEPTHWISE, MODULATE, GATE:
-	                 products are rounded before they are added to */
+	/* LINEAR: a product of integers (struct vae_int16); DEPTHWISE, MODULATE, GATE: products are
+	 * rounded before they are added to. */
+	bool integer;
 };
 struct vae_slot {
 	int level, channels;
@@ -154,9 +157,9 @@ void vae_nets_free(struct vae_nets *nets);
 struct vae_run {
 	const struct vae_net *net;
 	size_t rows[VAE_LEVELS]; /* of the picture, at each level from the given one on */
-	size_t columns[VAE_LEVELS],
-		left[VAE_LEVELS]; /* held, and the picture's column of the first: a whole cell's, and no
-	                         farther left than finer levels' */
+	/* Held, and the picture's column of the first: a whole cell's, and no farther left than finer
+	 * levels'. */
+	size_t columns[VAE_LEVELS], left[VAE_LEVELS];
 	size_t first[VAE_MAX_SLOTS]; /* the picture's row at the start of value */
 	float *value[VAE_MAX_SLOTS];
 	float *gradient[VAE_MAX_SLOTS]; /* training only; NULL if nothing before the slot is trained */

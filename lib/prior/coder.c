@@ -40,10 +40,8 @@ _Static_assert(VAE_SCALE_BITS == 16, "words, places and counts are 16 bits");
 
 /* ---- encoder --------------------------------------------------------------------------------- */
 
-enum {
-	BLOCK = 4096,
-	STEPS = 1 + PREFIX_LIMIT + 1 + 2 + 1
-}; /* a symbol takes at most STEPS steps of at most one word each */
+/* A symbol takes at most STEPS steps of at most one word each. */
+enum { BLOCK = 4096, STEPS = 1 + PREFIX_LIMIT + 1 + 2 + 1 };
 
 struct encoder {
 	uint64_t state[STATES];

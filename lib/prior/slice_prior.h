@@ -30,8 +30,8 @@ struct vae_prior {
 	const struct vae_nets *nets;
 	const struct vae_weights *weights;
 	struct vae_position at;
-	const struct vae_choice *choice; /* encoder: RDO of y; NULL: rounding to the nearest, as always
-	                                    for z */
+	/* Encoder: RDO of y; NULL: rounding to the nearest, as always for z. */
+	const struct vae_choice *choice;
 };
 
 /* Symbols that are decoded together: a cell of z, a step of y, or an mlp's whole latent. */
@@ -109,8 +109,8 @@ struct vae_symbols {
 	enum vae_symbols_keep keep; /* set before the first vae_symbols_fit */
 	int32_t *value;             /* [count], |value| <= VAE_SYMBOL_LIMIT */
 	uint8_t *index;             /* [count] table of cdf.h, or VAE_CODER_KNOWN */
-	float *mean; /* [count] subtracted before rounding; NULL unless answers are kept, as is the next
-	              */
+	/* [count] subtracted before rounding; NULL unless answers are kept, as is the next. */
+	float *mean;
 	float *log_scale; /* [count] the prior's, not clamped */
 	float *residual;  /* of vae_prior_pass */
 	float *room;      /* memory of the five; owned, as is the next */

@@ -98,11 +98,11 @@ struct vae_codes_reader {
 	int64_t offset; /* of the next byte of the compressed input, for messages */
 	uint64_t max_pixels;
 	ZSTD_DCtx *zstd;
-	ZSTD_inBuffer input;       /* src is owned */
-	size_t input_room, wanted; /* wanted: the bytes zstd asks for, so that a pipe is never read
-	                              further than needed */
-	size_t frame_start;        /* the value of wanted at the start of a frame */
-	uint8_t *output;           /* owned */
+	ZSTD_inBuffer input; /* src is owned */
+	/* wanted: the bytes zstd asks for, so that a pipe is never read further than needed */
+	size_t input_room, wanted;
+	size_t frame_start; /* the value of wanted at the start of a frame */
+	uint8_t *output;    /* owned */
 	size_t output_room, output_pos, output_size;
 	bool in_frame, ended;
 	uint64_t payload_room; /* bytes left for this image's payloads */

@@ -28,8 +28,8 @@ struct vae_salvage {
 	int64_t start;   /* of the last image */
 	int64_t *offset; /* [offsets] of the image's slices; owned */
 	size_t offsets;
-	bool said, had; /* said: damage in this frame was reported; had: an image, or a part of one, was
-	                   read */
+	/* Of this frame: whether damage was reported, and whether an image, or a part, was read. */
+	bool said, had;
 };
 
 static void say(struct vae_salvage *s, struct vae_damage *damage)
