@@ -34,6 +34,9 @@ for method in range zstd; do
 	"$B/vae-quant" --method "$method" "$scratch/latents" >"$scratch/four-$method.lat"
 	files+=("$scratch/four-$method.lat")
 done
+# Two pictures with coded alpha in one stream.
+cat tests/data/golden/mixed-grey-alpha-90.range.lat{,} >"$scratch/two-alpha.lat"
+files+=("$scratch/two-alpha.lat")
 
 full=${#files[@]}
 # these by the map to means with which a trained model ends

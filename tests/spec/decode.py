@@ -295,8 +295,8 @@ def picture(m, b, at):
                 t = exact.tile(p.take(p.number()), right - left, bottom - top, 1, maxval, None)[0]
                 p = p.data[p.at:]
                 for i, row in enumerate(t):
-                    first = (top + i) * W
-                    alpha[(first + left) * w:(first + right) * w] = b"".join(v.to_bytes(w, "big") for v in row)
+                    line = (top + i) * W
+                    alpha[(line + left) * w:(line + right) * w] = b"".join(v.to_bytes(w, "big") for v in row)
             elif alpha is not None:
                 for row in range(sr << cell, min((sr + r) << cell, H)):
                     n = (right - left) * w
