@@ -90,16 +90,59 @@ static void take_rows(int16_t *packed, const struct vae_gemm *g, size_t i0, size
 	}
 }
 
-/* Stores outputs of a row from their sums. */
-INLINE void put(const struct vae_gemm *g, ivec sum, size_t i, size_t j, size_t count)
+INLINE vec output(ivec sum, vec unit, vec bias)
 {
-	vec v = vec_mul(ivec_floats(sum), vec_get(g->unit + j, count));
-	v = vec_add(v, vec_get(g->bias + j, count));
+	return vec_add(vec_mul(ivec_floats(sum), unit), bias);
+}
+
+INLINE vec activate(vec v, vec slope) { return vec_positive(v, v, vec_mul(v, slope)); }
+
+/* Stores outputs of a row from their sums. */
+static void put(const struct vae_gemm *g, ivec sum, size_t i, size_t j, size_t count)
+{
+	vec v = output(sum, vec_get(g->unit + j, count), vec_get(g->bias + j, count));
 	if (g->slope != 1)
-		v = vec_positive(v, v, vec_mul(v, vec_all(g->slope)));
+		v = activate(v, vec_all(g->slope));
 	if (g->residual)
 		v = vec_add(v, vec_get(g->residual + i * g->residual_row + j, count));
 	vec_put(g->c + i * g->c_row + j, v, count);
+}
+
+/* Stores the outputs of a whole tile, which stay in their registers from step to step. */
+INLINE void put_tile(const struct vae_gemm *g, ivec sum[ROWS][VECTORS], size_t i, size_t j)
+{
+	vec out[ROWS][VECTORS];
+	size_t row = g->residual_row;
+	UNROLL
+	for (size_t v = 0; v < VECTORS; v++) {
+		vec unit = vec_load(g->unit + j + v * LANES), bias = vec_load(g->bias + j + v * LANES);
+		UNROLL
+		for (size_t r = 0; r < ROWS; r++)
+			out[r][v] = output(sum[r][v], unit, bias);
+	}
+	if (g->slope != 1) {
+		vec slope = vec_all(g->slope);
+		UNROLL
+		for (size_t r = 0; r < ROWS; r++)
+			UNROLL
+		for (size_t v = 0; v < VECTORS; v++)
+			out[r][v] = activate(out[r][v], slope);
+	}
+	if (g->residual) {
+		const float *residual = g->residual + i * row + j;
+		UNROLL
+		for (size_t r = 0; r < ROWS; r++)
+			UNROLL
+		for (size_t v = 0; v < VECTORS; v++)
+			out[r][v] = vec_add(out[r][v], vec_load(residual + r * row + v * LANES));
+	}
+	row = g->c_row;
+	float *c = g->c + i * row + j;
+	UNROLL
+	for (size_t r = 0; r < ROWS; r++)
+		UNROLL
+	for (size_t v = 0; v < VECTORS; v++)
+		vec_store(c + r * row + v * LANES, out[r][v]);
 }
 
 /* Computes the tile at (i, j), ROWS x vectors LANES outputs. ahead: its part of the next strip of
@@ -141,16 +184,15 @@ INLINE void tile(const struct vae_gemm *g, const size_t vectors, const bool whol
 			row[r / 3] += 2;
 	}
 
-	UNROLL
+	if (whole)
+		put_tile(g, sum, i, j);
+	else
+		UNROLL
 	for (size_t r = 0; r < ROWS; r++)
 		UNROLL
-	for (size_t v = 0; v < vectors; v++) {
-		size_t at = j + v * LANES;
-		if (whole)
-			put(g, sum[r][v], i + r, at, LANES);
-		else if (i + r < g->m && at < g->n)
-			put(g, sum[r][v], i + r, at, vae_min(g->n - at, LANES));
-	}
+	for (size_t v = 0; v < vectors; v++)
+		if (i + r < g->m && j + v * LANES < g->n)
+			put(g, sum[r][v], i + r, j + v * LANES, vae_min(g->n - j - v * LANES, LANES));
 }
 
 #define TILE(name, vectors, whole)                                                               \
