@@ -131,13 +131,15 @@ int vae_net_share(const struct vae_net *net, const size_t size[VAE_MAX_SLOTS],
 	return blocks;
 }
 
-static int plan_shared(struct vae_run *run, struct vae_error *error)
+/* most: cells of each slot to be held at once, or NULL for all. */
+static int plan_shared(struct vae_run *run, const size_t *most, struct vae_error *error)
 {
 	const struct vae_net *net = run->net;
 	size_t size[VAE_MAX_SLOTS] = {0}, block_size[VAE_MAX_SLOTS];
 	int block[VAE_MAX_SLOTS];
 	for (int slot = 0; slot < net->slots; slot++)
-		size[slot] = vae_run_size(run, slot);
+		size[slot] = vae_min(cells(run, slot), most ? most[slot] : SIZE_MAX) *
+		             (size_t)net->slot[slot].channels;
 	int blocks = vae_net_share(net, size, block, block_size);
 	size_t start[VAE_MAX_SLOTS], floats = 0;
 	for (int k = 0; k < blocks; k++) {
@@ -204,8 +206,8 @@ int vae_run_scratch(struct vae_run *run, size_t floats, struct vae_error *error)
 	return rc;
 }
 
-int vae_run_init(struct vae_run *run, const struct vae_net *net, int level, size_t rows,
-                 size_t columns, bool training, struct vae_error *error)
+static int run_init(struct vae_run *run, const struct vae_net *net, int level, size_t rows,
+                    size_t columns, bool training, const size_t *most, struct vae_error *error)
 {
 	memset(run, 0, sizeof *run);
 	run->net = net;
@@ -220,11 +222,24 @@ int vae_run_init(struct vae_run *run, const struct vae_net *net, int level, size
 			need *= 2; /* an interpolated gain and its gradient */
 		scratch = vae_max(need, scratch);
 	}
-	if ((training ? plan_kept : plan_shared)(run, error) || vae_run_scratch(run, scratch, error)) {
+	if ((training ? plan_kept(run, error) : plan_shared(run, most, error)) ||
+	    vae_run_scratch(run, scratch, error)) {
 		vae_run_clear(run);
 		return VAE_EMEM;
 	}
 	return 0;
+}
+
+int vae_run_init(struct vae_run *run, const struct vae_net *net, int level, size_t rows,
+                 size_t columns, bool training, struct vae_error *error)
+{
+	return run_init(run, net, level, rows, columns, training, NULL, error);
+}
+
+int vae_run_init_part(struct vae_run *run, const struct vae_net *net, int level, size_t rows,
+                      size_t columns, const size_t most[VAE_MAX_SLOTS], struct vae_error *error)
+{
+	return run_init(run, net, level, rows, columns, false, most, error);
 }
 
 void vae_run_clear(struct vae_run *run)

@@ -174,6 +174,10 @@ int vae_run_scratch(struct vae_run *run, size_t floats, struct vae_error *error)
  * slot and makes room for gradients. */
 int vae_run_init(struct vae_run *run, const struct vae_net *net, int level, size_t rows,
                  size_t columns, bool training, struct vae_error *error);
+/* Does the same, without training, for a run whose layers are run one by one: at most most[slot]
+ * cells of a slot are held at once; 0 of an input that is lent. */
+int vae_run_init_part(struct vae_run *run, const struct vae_net *net, int level, size_t rows,
+                      size_t columns, const size_t most[VAE_MAX_SLOTS], struct vae_error *error);
 /* Changes the size at `level`, to at most that of vae_run_init in each direction. */
 void vae_run_shrink(struct vae_run *run, int level, size_t rows, size_t columns);
 void vae_run_clear(struct vae_run *run);

@@ -12,9 +12,9 @@
 #define LEAST_SIDE 8
 /* cells: in a wider strip, rows of pixels leave the second-level cache between two layers */
 #define MOST_SIDE  128
-/* cells of a step, about: the matrix product needs 96 for full speed, and more to pay for fetching
- * the weights */
-#define STEP_CELLS 192
+/* cells of a step, about: a block of the matrix product; the arrays of more leave the second-level
+ * cache */
+#define STEP_CELLS 96
 #define FINE_PX    4    /* within a step, finer levels advance by this many rows of pixels, */
 #define FINE_CELLS 256  /* or by a multiple with about this many squares of FINE_PX */
 #define PLAN_ROW   4096 /* a row of cells far from both edges of an endless picture */

@@ -13,6 +13,8 @@
  * second-level cache */
 #define STEP_CELLS 192
 
+#define GUESS_LAYERS 2 /* at the end of h_s: they make the guess */
+
 /* ---- the symbols of a slice ------------------------------------------------------------------ */
 
 static void set_shape(struct vae_symbols *s, const struct vae_arch *a, size_t rows, size_t columns)
@@ -106,13 +108,46 @@ static const float *table_of(const struct vae_prior *prior, const char *name)
 	return prior->weights->value + vae_param_offset(&prior->nets->params, name);
 }
 
+/* Returns whether wide arrays, which nobody needs later, are made some rows at a time, and only as
+ * far as a step reads them. They stay in the cache, and take little memory. */
+static bool in_pieces(const struct vae_prior_pass *p) { return p->exact && !p->training; }
+
+/* Sets the cells of each slot that are held at once: all, but of those made in pieces, and none of
+ * inputs that are lent (set_input). */
+static void plan_cells(size_t most[VAE_MAX_SLOTS], const struct vae_net *net, int part,
+                       size_t columns)
+{
+	size_t piece = vae_max(STEP_CELLS, columns);
+	for (int i = 0; i < net->slots; i++)
+		most[i] = SIZE_MAX;
+	if (part == VAE_H_A)
+		return;
+	for (int i = net->layers - (part == VAE_H_S ? GUESS_LAYERS : 1); i < net->layers; i++)
+		most[net->layer[i].dst] = piece;
+	if (part == VAE_H_S)
+		return;
+	most[net->layer[0].dst] = piece;
+	for (int i = 0; i < net->inputs; i++)
+		most[net->input[i]] = 0;
+}
+
+static int run_reserve(const struct vae_prior_pass *p, struct vae_run *run, int part,
+                       struct vae_error *error)
+{
+	const struct vae_net *net = &p->prior->nets->net[part];
+	size_t rows = vae_max(p->rows, p->most_rows), columns = vae_max(p->columns, p->most_columns),
+		   most[VAE_MAX_SLOTS];
+	if (!in_pieces(p))
+		return vae_run_init(run, net, 4, rows, columns, p->training, error);
+	plan_cells(most, net, part, columns);
+	return vae_run_init_part(run, net, 4, rows, columns, most, error);
+}
+
 /* Returns a network's memory, ready for its inputs, or NULL with *error filled. */
 static struct vae_run *run_of(const struct vae_prior_pass *p, int part, struct vae_error *error)
 {
 	struct vae_run *run = &p->run[part];
-	if (!run->net &&
-	    vae_run_init(run, &p->prior->nets->net[part], 4, vae_max(p->rows, p->most_rows),
-	                 vae_max(p->columns, p->most_columns), p->training, error))
+	if (!run->net && run_reserve(p, run, part, error))
 		return NULL;
 	vae_run_shrink(run, 4, p->rows, p->columns);
 	return run;
@@ -227,10 +262,6 @@ static int decode_rows(const struct vae_prior_pass *p, int step, size_t from, si
 	return decode(p, &g, error);
 }
 
-/* Returns whether wide arrays, which nobody needs later, are made some rows at a time, and only as
- * far as a step reads them. They stay in the cache, and take little memory. */
-static bool in_pieces(const struct vae_prior_pass *p) { return p->exact && !p->training; }
-
 /* Returns how many rows to work on at a time. */
 static size_t rows_at_once(const struct vae_prior_pass *p)
 {
@@ -272,8 +303,6 @@ static void run_head(const struct vae_prior_pass *p, struct vae_run *run, int co
 		                         p->prior->at);
 	}
 }
-
-#define GUESS_LAYERS 2 /* at the end of h_s: they make the guess */
 
 /* Decodes the first step of y from the guess of h_s. */
 static int decode_first(const struct vae_prior_pass *p, struct vae_run *h_s,
