@@ -108,8 +108,10 @@ static void put(const struct vae_gemm *g, ivec sum, size_t i, size_t j, size_t c
 	vec_put(g->c + i * g->c_row + j, v, count);
 }
 
-/* Stores the outputs of a whole tile, which stay in their registers from step to step. */
-INLINE void put_tile(const struct vae_gemm *g, ivec sum[ROWS][VECTORS], size_t i, size_t j)
+/* Stores the outputs of a tile whose columns all exist; they stay in their registers from step to
+ * step. */
+INLINE void put_tile(const struct vae_gemm *g, const size_t rows, ivec sum[ROWS][VECTORS], size_t i,
+                     size_t j)
 {
 	vec out[ROWS][VECTORS];
 	size_t row = g->residual_row;
@@ -117,13 +119,13 @@ INLINE void put_tile(const struct vae_gemm *g, ivec sum[ROWS][VECTORS], size_t i
 	for (size_t v = 0; v < VECTORS; v++) {
 		vec unit = vec_load(g->unit + j + v * LANES), bias = vec_load(g->bias + j + v * LANES);
 		UNROLL
-		for (size_t r = 0; r < ROWS; r++)
+		for (size_t r = 0; r < rows; r++)
 			out[r][v] = output(sum[r][v], unit, bias);
 	}
 	if (g->slope != 1) {
 		vec slope = vec_all(g->slope);
 		UNROLL
-		for (size_t r = 0; r < ROWS; r++)
+		for (size_t r = 0; r < rows; r++)
 			UNROLL
 		for (size_t v = 0; v < VECTORS; v++)
 			out[r][v] = activate(out[r][v], slope);
@@ -131,7 +133,7 @@ INLINE void put_tile(const struct vae_gemm *g, ivec sum[ROWS][VECTORS], size_t i
 	if (g->residual) {
 		const float *residual = g->residual + i * row + j;
 		UNROLL
-		for (size_t r = 0; r < ROWS; r++)
+		for (size_t r = 0; r < rows; r++)
 			UNROLL
 		for (size_t v = 0; v < VECTORS; v++)
 			out[r][v] = vec_add(out[r][v], vec_load(residual + r * row + v * LANES));
@@ -139,21 +141,22 @@ INLINE void put_tile(const struct vae_gemm *g, ivec sum[ROWS][VECTORS], size_t i
 	row = g->c_row;
 	float *c = g->c + i * row + j;
 	UNROLL
-	for (size_t r = 0; r < ROWS; r++)
+	for (size_t r = 0; r < rows; r++)
 		UNROLL
 	for (size_t v = 0; v < VECTORS; v++)
 		vec_store(c + r * row + v * LANES, out[r][v]);
 }
 
-/* Computes the tile at (i, j), ROWS x vectors LANES outputs. ahead: its part of the next strip of
- * b, to be prefetched. whole: all of its outputs exist. vectors and whole are constants where this
- * is inlined. */
-INLINE void tile(const struct vae_gemm *g, const size_t vectors, const bool whole, const int16_t *a,
-                 const int16_t *b, const int16_t *ahead, size_t i, size_t j)
+/* Computes the tile at (i, j), rows x vectors LANES outputs. ahead: its part of the next strip of
+ * b, to be prefetched. whole: all of its columns exist. rows, vectors and whole are constants where
+ * this is inlined. */
+INLINE void tile(const struct vae_gemm *g, const size_t rows, const size_t vectors,
+                 const bool whole, const int16_t *a, const int16_t *b, const int16_t *ahead,
+                 size_t i, size_t j)
 {
 	ivec sum[ROWS][VECTORS];
 	UNROLL
-	for (size_t r = 0; r < ROWS; r++)
+	for (size_t r = 0; r < rows; r++)
 		UNROLL
 	for (size_t v = 0; v < vectors; v++)
 		sum[r][v] = ivec_zero();
@@ -162,7 +165,7 @@ INLINE void tile(const struct vae_gemm *g, const size_t vectors, const bool whol
 	size_t a_row = 2 * pairs_up(g);
 	const int16_t *row[(ROWS + 2) / 3];
 	UNROLL
-	for (size_t r = 0; r < ROWS; r += 3)
+	for (size_t r = 0; r < rows; r += 3)
 		row[r / 3] = a + r * a_row;
 	for (size_t p = 0; p < (g->k + 1) / 2; p++) {
 		ivec y[VECTORS];
@@ -173,38 +176,60 @@ INLINE void tile(const struct vae_gemm *g, const size_t vectors, const bool whol
 		__builtin_prefetch(ahead, 0, 2);
 		ahead += 2 * VAE_PANEL * ROWS / BLOCK_ROWS;
 		UNROLL
-		for (size_t r = 0; r < ROWS; r++) {
+		for (size_t r = 0; r < rows; r++) {
 			ivec x = ivec_pair(row[r / 3] + r % 3 * a_row);
 			UNROLL
 			for (size_t v = 0; v < vectors; v++)
 				sum[r][v] = ivec_dot(sum[r][v], x, y[v]);
 		}
 		UNROLL
-		for (size_t r = 0; r < ROWS; r += 3)
+		for (size_t r = 0; r < rows; r += 3)
 			row[r / 3] += 2;
 	}
 
 	if (whole)
-		put_tile(g, sum, i, j);
+		put_tile(g, rows, sum, i, j);
 	else
 		UNROLL
-	for (size_t r = 0; r < ROWS; r++)
+	for (size_t r = 0; r < rows; r++)
 		UNROLL
 	for (size_t v = 0; v < vectors; v++)
 		if (i + r < g->m && j + v * LANES < g->n)
 			put(g, sum[r][v], i + r, j + v * LANES, vae_min(g->n - j - v * LANES, LANES));
 }
 
-#define TILE(name, vectors, whole)                                                               \
+typedef void some_tile(const struct vae_gemm *g, const int16_t *a, const int16_t *b,
+                       const int16_t *ahead, size_t i, size_t j);
+#define TILE(name, rows, vectors, whole)                                                         \
 	static __attribute__((noinline)) void name(const struct vae_gemm *g, const int16_t *a,       \
 	                                           const int16_t *b, const int16_t *ahead, size_t i, \
 	                                           size_t j)                                         \
 	{                                                                                            \
-		tile(g, vectors, whole, a, b, ahead, i, j);                                              \
+		tile(g, rows, vectors, whole, a, b, ahead, i, j);                                        \
 	}
-TILE(whole_tile, VECTORS, true)
-TILE(edge_tile, VECTORS, false)
-TILE(narrow_tile, 1, false)
+#define WHOLE(rows) TILE(whole_##rows, rows, VECTORS, true)
+WHOLE(1)
+WHOLE(2)
+WHOLE(3)
+WHOLE(4)
+WHOLE(5)
+WHOLE(6)
+#if ROWS > 6
+WHOLE(7)
+WHOLE(8)
+WHOLE(9)
+WHOLE(10)
+WHOLE(11)
+WHOLE(12)
+#endif
+static some_tile *const whole_tiles[ROWS] = {
+	whole_1, whole_2, whole_3, whole_4,  whole_5,  whole_6,
+#if ROWS > 6
+	whole_7, whole_8, whole_9, whole_10, whole_11, whole_12,
+#endif
+};
+TILE(edge_tile, ROWS, VECTORS, false)
+TILE(narrow_tile, ROWS, 1, false)
 
 static void gemm(const struct vae_gemm *g)
 {
@@ -217,9 +242,9 @@ static void gemm(const struct vae_gemm *g)
 		for (size_t j = 0; j < g->n; j += WIDTH) {
 			const int16_t *b = strip(g, j), *next = j + WIDTH < g->n ? strip(g, j + WIDTH) : b;
 			for (size_t i = 0; i < rows; i += ROWS)
-				(i + ROWS <= rows && j + WIDTH <= g->n ? whole_tile
-				 : g->n - j > LANES                    ? edge_tile
-				                                       : narrow_tile)(
+				(j + WIDTH <= g->n  ? whole_tiles[vae_min(rows - i, ROWS) - 1]
+				 : g->n - j > LANES ? edge_tile
+				                    : narrow_tile)(
 					g, packed + i * 2 * pairs_up(g), b,
 					next + i * (g->k + 1) / 2 * 2 * VAE_PANEL / BLOCK_ROWS, i0 + i, j);
 		}
