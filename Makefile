@@ -11,6 +11,7 @@
 #   make deb          Debian packages, into build/deb/
 #   make dist         a tarball of the last commit, into build/
 #   make clean
+#   make help         these lines
 #
 # More checks:
 #   make check-sanitize   make check under ASan and UBSan
@@ -393,12 +394,14 @@ dist:
 	@mkdir -p build
 	git archive --prefix=vae-tools-$(VERSION)/ --format=tar.gz HEAD > build/dist.new
 	mv build/dist.new build/vae-tools-$(VERSION).tar.gz
+help:
+	@sed -n '/^[^#]/q; s/^#\( \|$$\)//p' $(firstword $(MAKEFILE_LIST))
 clean:
 	rm -rf build
 
 -include $(wildcard $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(UNIT:=.d) $(BENCH:=.d))
 FORCE:
-.PHONY: all unit bench bench-bounds bench-train benches deps demo-deps demo check check-fresh \
+.PHONY: all help unit bench bench-bounds bench-train benches deps demo-deps demo check check-fresh \
 	check-sanitize check-builds check-cross check-mpi check-valgrind fuzz fuzz-targets fuzz-run \
 	mutations faults install uninstall deb check-deb dist clean FORCE
 .DELETE_ON_ERROR:

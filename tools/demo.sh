@@ -65,11 +65,11 @@ measure() { # file, column
 		$f == file { print $n; exit }' "$out/measures.tsv"
 }
 row() { # name, coded file, decoded file
-	printf '%-24s %9d %8.4f %9.2f %9.4f\n' "$1" "$(size "$2")" \
+	printf '%-24s %9d %8.4f %13.1f %9.2f %9.4f\n' "$1" "$(size "$2")" \
 		"$(awk -v b="$(size "$2")" -v p="$pixels" 'BEGIN { print 8 * b / p }')" \
-		"$(measure "$3" psnr_db)" "$(measure "$3" ms_ssim)"
+		"$(measure "$3" ssimulacra2)" "$(measure "$3" psnr_db)" "$(measure "$3" ms_ssim)"
 }
-printf '\n%-24s %9s %8s %9s %9s\n' '' bytes bpp 'PSNR/dB' MS-SSIM
+printf '\n%-24s %9s %8s %13s %9s %9s\n' '' bytes bpp 'SSIMULACRA 2' 'PSNR/dB' MS-SSIM
 row "vae-tools -q $quality" "$out/photo.lat" "$out/vae.ppm"
 row "cwebp -q $webp_quality" "$out/photo.webp" "$out/webp.ppm"
 row "cjpeg -quality $jpeg_quality" "$out/photo.jpg" "$out/jpeg.ppm"
