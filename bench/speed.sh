@@ -247,7 +247,7 @@ enter '/bin/true (what a process costs)' /bin/true
 race 20
 table 0
 
-printf '\nvae-stat -r, 1088x1920: PSNR and MS-SSIM\n'
+printf '\nvae-stat -r, 1088x1920: PSNR, MS-SSIM and SSIMULACRA 2\n'
 bash -c "$decode '$work/large.lat' >'$work/large-out.ppm'"
 enter 'vae-stat -T1 -r' "vae-stat -T1 -r '$work/large.ppm' '$work/large-out.ppm'"
 race
