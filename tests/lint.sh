@@ -48,8 +48,8 @@ none "so have the Makefile, comments of scripts, and text of manuals and READMEs
 	}
 	long . Makefile
 	# A test's name and a string that begins a line may be longer: they would not be found again.
-	long "^[ \t]*[^@'\"\$ \t]" .ci/run models/Makefile tools/topnm $(scripts | grep -v /vae.bats) $(pythons)
-	long '^[ \t]*#' bench/*.gp tools/vae tests/cli/vae.bats
+	long "^[ \t]*[^@'\"\$ \t]" .ci/run models/Makefile tools/topnm tools/vae $(scripts) $(pythons)
+	long '^[ \t]*#' bench/*.gp
 	long '^[^.$]' man/*.[1-8]
 	long '^[^|> ]' README.md ./*/README.md ./*/*/README.md
 )"

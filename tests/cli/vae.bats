@@ -47,7 +47,9 @@ says() { one_error vae "$@"; }
 	assert [ "$(vae --strip -c --max-size 300 "$X/rgb.png" | wc -c)" -le 300 ]
 	vae --strip -o - "$X/rgb.png" | vae -d -o - - | cmp - "$X/rgb.out"
 	run --separate-stderr -0 vae -vo v.lat --strip "$X/rgb.png"
-	assert_equal "$stderr" "vae: $X/rgb.png: $(size "$X/rgb.png") bytes have become $(size v.lat) ($(awk "BEGIN { printf \"%.1f\", 100 * $(size v.lat) / $(size "$X/rgb.png") }") %): v.lat"
+	share=$(awk "BEGIN { printf \"%.1f\", 100 * $(size v.lat) / $(size "$X/rgb.png") }")
+	assert_equal "$stderr" \
+		"vae: $X/rgb.png: $(size "$X/rgb.png") bytes have become $(size v.lat) ($share %): v.lat"
 	quiet vae -t "$X/rgb.lat"
 	run --separate-stderr -1 vae -tv "$X/rgb.lat" "$X/rgb.ppm"
 	assert_equal "$(cut -d ' ' -f 1 <<<"$stderr" | sort -u)" vae:
@@ -113,8 +115,9 @@ says() { one_error vae "$@"; }
 	assert_equal "$(cat photo.lat)" mine
 	cmp photo.png "$X/rgb.png"
 	only photo.png photo.lat link.lat cut.lat alpha.lat two.lat two.pnm
-	for wrong in "-o a -o" "--nosuch" "-o x.lat photo.png alpha.lat" "-j two photo.png" "-j 0 photo.png" "-c -j 2 photo.png" \
-		"--thumbnail 9 photo.png" "--quiet=5 photo.png" "-f -q many photo.png photo.png" "-f --max-size 0 photo.png" \
+	for wrong in "-o a -o" "--nosuch" "-o x.lat photo.png alpha.lat" "-j two photo.png" "-j 0 photo.png" \
+		"-c -j 2 photo.png" "--thumbnail 9 photo.png" "--quiet=5 photo.png" \
+		"-f -q many photo.png photo.png" "-f --max-size 0 photo.png" \
 		"-f --lossless -q 40 photo.png" "-d -f -T 2000 cut.lat"; do
 		# shellcheck disable=SC2086 # words
 		run --separate-stderr -2 vae $wrong
@@ -167,7 +170,8 @@ says() { one_error vae "$@"; }
 		run -2 script -qec "$command" /dev/null
 		assert_output --partial "vae: standard input is a terminal; name a FILE"
 	done
-	for command in "vae -c '$X/rgb.png'" "vae -dc '$X/rgb.lat'" "vae -o - '$X/rgb.png'" "vae -d - <'$X/rgb.lat'"; do
+	for command in "vae -c '$X/rgb.png'" "vae -dc '$X/rgb.lat'" "vae -o - '$X/rgb.png'" \
+		"vae -d - <'$X/rgb.lat'"; do
 		run -2 script -qec "$command" /dev/null
 		assert_output --partial "vae: standard output is a terminal; -f writes to it"
 	done
@@ -223,10 +227,15 @@ says() { one_error vae "$@"; }
 
 @test "colour profile, Exif and XMP come back" {
 	needs_program exiftool
-	perl -e 'print pack("N", 240), "\0" x 8, "mntrRGB XYZ ", "\0" x 12, "acsp", "\0" x 88, pack("N", 0), "\1" x 108' >p.icc
+	perl -e 'print pack("N", 240), "\0" x 8, "mntrRGB XYZ ", "\0" x 12, "acsp", "\0" x 88, pack("N", 0),
+		"\1" x 108' >p.icc
 	cp "$X/rgb.jpg" photo.jpg
-	exiftool -q -overwrite_original -Orientation#=6 -GPSLatitude=47 -GPSLatitudeRef=N -XMP:Title=hello "-ICC_Profile<=p.icc" photo.jpg
-	tags() { exiftool -s3 -n -Orientation -GPSLatitude -XMP:Title "$1" && exiftool -b -ICC_Profile "$1" | md5sum; }
+	exiftool -q -overwrite_original -Orientation#=6 -GPSLatitude=47 -GPSLatitudeRef=N -XMP:Title=hello \
+		"-ICC_Profile<=p.icc" photo.jpg
+	tags() {
+		exiftool -s3 -n -Orientation -GPSLatitude -XMP:Title "$1" &&
+			exiftool -b -ICC_Profile "$1" | md5sum
+	}
 	tags photo.jpg >wanted
 	assert_equal "$(wc -l <wanted)" 4
 	quiet vae photo.jpg
@@ -235,7 +244,8 @@ says() { one_error vae "$@"; }
 	quiet vae --max-size 1300 -o fits.lat photo.jpg
 	at_least 1300 "$(size fits.lat)"
 	at_least "$(size fits.lat)" 1000
-	says "photo.jpg: its metadata alone take * bytes, more than 100; --strip drops them" vae --max-size 0.1k -o no.lat photo.jpg
+	says "photo.jpg: its metadata alone take * bytes, more than 100; --strip drops them" \
+		vae --max-size 0.1k -o no.lat photo.jpg
 	for ending in png jpg tif; do
 		quiet vae -d -o back.$ending photo.lat
 		tags back.$ending | diff wanted -
@@ -253,20 +263,24 @@ says() { one_error vae "$@"; }
 		exiftool -q -ICC_Profile:all= -o plain.jpg photo.jpg 2>/dev/null
 		cjxl plain.jpg x.jxl 2>/dev/null
 		run --separate-stderr -0 vae x.jxl
-		assert_equal "$stderr" "vae: x.jxl: its Exif or XMP is compressed, and stays behind: exiftool needs the Perl module IO::Uncompress::Brotli"
+		assert_equal "$stderr" \
+			"vae: x.jxl: its Exif or XMP is compressed, and stays behind: exiftool needs the Perl module IO::Uncompress::Brotli"
 	fi
 	# without exiftool it is said, once
 	mkdir bin
-	for program in sh awk basename cat chmod command dirname grep gzip head jpegtopnm ln mkdir mktemp mv od pamfile readlink rm sed tail touch tr wc; do
+	for program in sh awk basename cat chmod command dirname grep gzip head jpegtopnm \
+		ln mkdir mktemp mv od pamfile readlink rm sed tail touch tr wc; do
 		! command -v $program >/dev/null || ln -s "$(command -v $program)" bin
 	done
 	cp photo.jpg other.jpg
 	run --separate-stderr -0 env PATH="$PWD/bin" "$B/vae" -f photo.jpg other.jpg
-	assert_equal "$stderr" "vae: colour profiles, Exif and XMP stay behind: there is no exiftool (Debian package libimage-exiftool-perl)"
+	assert_equal "$stderr" \
+		"vae: colour profiles, Exif and XMP stay behind: there is no exiftool (Debian package libimage-exiftool-perl)"
 }
 
 # A picture of text and flat areas, such as screens show.
-screen() { printf '%s\n' "$1" "$1" "$1" "$1" "$1" | pbmtext | pnmenlarge 2 | pgmtoppm rgb:10/40/a0-rgb:f8/f8/f8; }
+screen() { printf '%s\n' "$1" "$1" "$1" "$1" "$1" | pbmtext | pnmenlarge 2 |
+	pgmtoppm rgb:10/40/a0-rgb:f8/f8/f8; }
 
 @test "graphics are kept exact where that is smaller, photographs are not" {
 	screen "several lines of text" >text.ppm
@@ -283,20 +297,28 @@ screen() { printf '%s\n' "$1" "$1" "$1" "$1" "$1" | pbmtext | pnmenlarge 2 | pgm
 	quiet vae huge.ppm
 	vae-enc huge.ppm | vae-quant >lossy.lat
 	vae-enc --lossless huge.ppm | vae-quant >exact.lat
-	if [ "$(size exact.lat)" -le "$(size lossy.lat)" ]; then cmp huge.lat exact.lat; else cmp huge.lat lossy.lat; fi
+	if [ "$(size exact.lat)" -le "$(size lossy.lat)" ]; then
+		cmp huge.lat exact.lat
+	else
+		cmp huge.lat lossy.lat
+	fi
 }
 
 # Thirty pictures as folders have them, in the folder "in".
 make_folder() {
 	local i
-	perl -e 'print pack("N", 240), "\0" x 8, "mntrRGB XYZ ", "\0" x 12, "acsp", "\0" x 88, pack("N", 0), "\1" x 108' >p.icc
+	perl -e 'print pack("N", 240), "\0" x 8, "mntrRGB XYZ ", "\0" x 12, "acsp", "\0" x 88, pack("N", 0),
+		"\1" x 108' >p.icc
 	mkdir in
 	for i in 1 2 3 4 5 6 7 8; do
 		pamcut -left $i -width 40 "$X/rgb.ppm" | pnmtojpeg -quality 90 >"in/holiday $i.jpg"
 		pamcut -left $i -width 39 "$X/rgb.ppm" | pamtopng >"in/picture $i.png"
 	done
-	exiftool -q -overwrite_original "-ICC_Profile<=p.icc" -GPSLatitude=47 -GPSLatitudeRef=N -XMP:Title=hello in/*.jpg "in/picture 1.png"
-	for i in 1 2 3 4 5 6 7 8; do printf '%s\n' -q -overwrite_original "-Orientation#=$i" "in/holiday $i.jpg" -execute; done | exiftool -@ -
+	exiftool -q -overwrite_original "-ICC_Profile<=p.icc" -GPSLatitude=47 -GPSLatitudeRef=N -XMP:Title=hello \
+		in/*.jpg "in/picture 1.png"
+	for i in 1 2 3 4 5 6 7 8; do
+		printf '%s\n' -q -overwrite_original "-Orientation#=$i" "in/holiday $i.jpg" -execute
+	done | exiftool -@ -
 	for i in 1 2 3; do
 		pamcut -left $i -width 33 "$X/grey.pgm" | pamtopng >"in/grey $i.png"
 		pngtopam -alphapam "$X/alpha.png" | pamcut -left $i -width 33 | pamtopng >"in/alpha $i.png"
@@ -328,7 +350,10 @@ make_folder() {
 		"$ROOT/tools/topnm" "out/${name%.*}.png" >y.pam
 		[ "$name" = fax.pbm ] || assert_equal "$name: $(kinds y.pam)" "$name: $(kinds x.pam)"
 		case $name in
-		alpha*) pamchannel -infile x.pam -tupletype GRAYSCALE 3 | cmp - <(pamchannel -infile y.pam -tupletype GRAYSCALE 3) ;;
+		alpha*)
+			pamchannel -infile x.pam -tupletype GRAYSCALE 3 |
+				cmp - <(pamchannel -infile y.pam -tupletype GRAYSCALE 3)
+			;;
 		[Ss]creen* | fax*) assert_equal "$(psnr y.pam x.pam)" inf ;; # kept exact
 		*) at_least "$(psnr y.pam x.pam)" 15 ;;
 		esac
@@ -339,7 +364,9 @@ make_folder() {
 	}
 	assert_equal "$(tags in -ext '*' . | grep -c '47.*hello')" 9
 	diff <(tags in -ext '*' .) <(tags out -ext png .)
-	for file in "in/holiday 3.jpg" "out/holiday 3.png" "out/picture 1.png"; do exiftool -b -ICC_Profile "$file" | cmp - p.icc; done
+	for file in "in/holiday 3.jpg" "out/holiday 3.png" "out/picture 1.png"; do
+		exiftool -b -ICC_Profile "$file" | cmp - p.icc
+	done
 }
 
 # "make bench-bounds" sets LIST_MS to 2000.
