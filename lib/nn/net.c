@@ -358,7 +358,14 @@ static void linear_cells(const struct pass *p, size_t cell, size_t apart, size_t
 		multiply(p, g);
 }
 
-static void linear_forward(const struct pass *p) { linear_cells(p, 0, 1, p->rows, 0, p->out); }
+static void linear_forward(const struct pass *p)
+{
+	const size_t *spare = p->run->spare[p->layer->dst];
+	if (p->end - p->from == 1)
+		linear_cells(p, spare[0], 1, p->rows - spare[0] - spare[1], 0, p->out);
+	else
+		linear_cells(p, 0, 1, p->rows, 0, p->out);
+}
 
 /* Adds dW += x^T dy, dbias += column sums of dy. */
 static void linear_weights(const struct pass *p, const float *dy)

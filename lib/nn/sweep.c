@@ -47,6 +47,7 @@ struct vae_sweep {
 	struct vae_rect area;
 	ptrdiff_t rows[VAE_MAX_SLOTS];  /* of the picture, at the slot's level */
 	struct front start;             /* first rows that the area needs */
+	size_t reach[VAE_MAX_SLOTS];    /* columns of a slot on each side that a strip needs */
 	size_t margin[VAE_LEVELS];      /* cells on each side that a strip computes at a level */
 	size_t capacity[VAE_MAX_SLOTS]; /* rows of a slot's window */
 	bool kept[VAE_MAX_SLOTS];       /* whether the next step needs some of them again */
@@ -153,7 +154,7 @@ static ptrdiff_t first_kept(const struct vae_sweep *s, int slot, const struct fr
 static void plan_margins(struct vae_sweep *s)
 {
 	const struct vae_net *net = s->net;
-	size_t reach[VAE_MAX_SLOTS] = {0};
+	size_t *reach = s->reach;
 	for (int i = 0; i < net->slots; i++)
 		s->start.row[i] = s->rows[i];
 	s->start.row[output_of(s)] =
@@ -269,6 +270,17 @@ static void widen(const struct vae_sweep *s, size_t margin, size_t *first, size_
 	*end = vae_min(*end + margin, quotient_up(s->width_px, VAE_CELL_PX));
 }
 
+/* Finds the columns of a slot that are in the margin of its level, but not within its own reach. */
+static void find_spare(struct strip *t, const struct vae_sweep *s, int slot)
+{
+	int level = level_of(s, slot);
+	size_t left = t->run.left[level], columns = t->run.columns[level],
+		   first = (t->column * VAE_CELL_PX >> level) - left,
+		   end = vae_min(((t->column + t->columns) * VAE_CELL_PX >> level) - left, columns);
+	t->run.spare[slot][0] = first - vae_min(first, s->reach[slot]);
+	t->run.spare[slot][1] = columns - vae_min(columns, end + s->reach[slot]);
+}
+
 static int strip_init(struct strip *t, const struct vae_sweep *s, size_t column, size_t columns,
                       struct vae_error *error)
 {
@@ -285,8 +297,10 @@ static int strip_init(struct strip *t, const struct vae_sweep *s, size_t column,
 			t->run.left[level];
 	}
 	t->done = s->start;
-	for (int i = 0; i < s->net->slots; i++)
+	for (int i = 0; i < s->net->slots; i++) {
 		t->run.first[i] = (size_t)s->start.row[i];
+		find_spare(t, s, i);
+	}
 	return strip_reserve(t, s, error);
 }
 
