@@ -34,7 +34,8 @@ struct dequantiser {
 	size_t threads;              /* their number */
 };
 
-/* A lost slice: y of zeros, or grey; no exact cells where it is mixed; opaque. */
+/* Fills a lost slice: y with 0, or exact samples with grey; no cell of a mixed picture is exact;
+ * alpha is opaque. */
 static void blank(const struct dequantiser *d, const struct vae_rect *cells,
                   const struct vae_rect *px, float *y, uint16_t *samples)
 {

@@ -24,13 +24,13 @@ struct quantisation {
 	struct vae_symbols *symbols;     /* one for each thread */
 };
 
-/* Samples of a row of pixels of the picture. */
+/* Returns the samples beside y of a row of pixels. */
 static size_t samples_line(const struct quantisation *q)
 {
 	return q->codes->head.geometry.width * (size_t)vae_exact_samples(&q->codes->head);
 }
 
-/* The first sample of a slice, NULL where there is none. */
+/* Returns the first sample of a slice, or NULL if there is none. */
 static uint16_t *corner_of(const struct quantisation *q, const struct vae_rect *p)
 {
 	const struct vae_head *head = &q->codes->head;
@@ -62,7 +62,7 @@ static int round_slice(struct vae_symbols *symbols, const struct quantisation *q
 	return rc;
 }
 
-/* Whatever a slice has beside its symbols. */
+/* Appends what a slice has beside its symbols. */
 static int put_samples(struct vae_buffer *buffer, const struct quantisation *q,
                        const struct vae_rect *p, size_t i, struct vae_error *error)
 {

@@ -51,7 +51,7 @@ static void share_z(const struct estimate *e, const struct vae_symbols *s, size_
 			bits / (double)(rows * columns);
 }
 
-/* The cells of a slice of any codes. */
+/* Reads the cells of a slice, also of exact codes, whose cells are all exact. */
 static int cells_of(struct vae_cells *cells, const struct vae_codes *c, size_t i,
                     struct vae_error *error)
 {
@@ -69,7 +69,7 @@ static int cells_of(struct vae_cells *cells, const struct vae_codes *c, size_t i
 	          : 0;
 }
 
-/* What the exact cells of a slice take, in equal shares. */
+/* Divides the bytes that exact cells take evenly among those of the slice. */
 static void share_exact(const struct estimate *e, const struct vae_rect *p,
                         const struct vae_cells *cells)
 {

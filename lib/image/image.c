@@ -87,8 +87,8 @@ int vae_image_alloc(uint16_t **colour, uint16_t **alpha, const struct vae_geomet
 	return rc;
 }
 
-/* As vae_image_new, with undefined samples. Their memory is not touched: a page takes memory only
- * once it is written. */
+/* Does what vae_image_new does, with undefined samples. Their memory is not touched: a page takes
+ * memory only once it is written. */
 static int new_raw(struct vae_image **image, const struct vae_geometry *geometry,
                    uint64_t max_pixels, struct vae_error *error)
 {

@@ -75,8 +75,7 @@ double vae_objective_distortion(struct vae_objective *o, const struct vae_weight
  * at the quality whose price of 255^2 MSE is lambda. */
 double vae_metric_weight(int loss, double lambda);
 
-/* The two kinds, called by vae_objective_pass; they overwrite zeroed sums with those of this pass.
- */
+/* Run a pass of each kind for vae_objective_pass; they overwrite zeroed sums with its own. */
 void vae_objective_photo(struct vae_objective *o, const struct vae_weights *weights,
                          uint16_t quality, bool training, double weight, float *gradient,
                          struct vae_objective_sums *sums);

@@ -504,7 +504,7 @@ static int take_param(struct vae_weights *w, const struct vae_param *p, const st
 	return take_floats(w->value + p->offset, t, r, error);
 }
 
-/* The map to means, and the synthesis's gains in front of it, which it has for itself. */
+/* Reads the map to means, with its own copy of the synthesis's gains, which come first. */
 static int take_means(struct vae_model *m, const struct reader *r, struct vae_error *error)
 {
 	const struct vae_tensors *l = &m->file->tensors;

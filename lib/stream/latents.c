@@ -338,7 +338,8 @@ static int read_map(struct file_rows *r, struct vae_error *error)
 	return result;
 }
 
-/* A row of cells of a mixed picture: the map, then what there is of each pixel. */
+/* Reads a row of cells of a mixed picture: the map, then the samples of each pixel that are stored.
+ */
 static int read_mixed(struct file_rows *r, uint16_t *samples, struct vae_error *error)
 {
 	const struct vae_head *head = &r->rows.head;

@@ -694,8 +694,7 @@ static int write_checkpoint(const struct vae_trainer *t, struct vae_error *error
 	                            error);
 }
 
-/* If the ranks differ, by an error of a machine or the network, their state is not worth keeping.
- */
+/* Writes the checkpoint unless the ranks differ, by an error of a machine or the network. */
 static int save_checkpoint(const struct vae_trainer *t, struct vae_error *error)
 {
 	const struct vae_cluster *c = t->options.cluster;
