@@ -175,8 +175,7 @@ static void run_copy(void *context)
 	memcpy(c->to, c->from, c->bytes);
 }
 
-/* Measures GB/s, counting each necessary read and write once: x and y; backward x, dy and dx twice.
- */
+/* Measures GB/s, counting each necessary read and write once: x and y; backward x, dy, dx twice. */
 static void depthwise(const struct vae_kernels *kernels, size_t side, size_t channels, size_t taps)
 {
 	size_t n = side * side * channels;

@@ -361,8 +361,7 @@ int vae_codes_write(const struct vae_codes *codes, FILE *file, int level, struct
 /* Does the same into memory, which the caller frees. */
 int vae_codes_pack(char **bytes, size_t *count, const struct vae_codes *codes, int level,
                    struct vae_error *error);
-/* Reads the first image's codes from memory. VAE_EDATA: malformed, truncated or damaged, or none.
- */
+/* Reads the first image's codes from memory. VAE_EDATA: malformed, truncated, damaged, or none. */
 int vae_codes_unpack(struct vae_codes **codes, const void *bytes, size_t count, uint64_t max_pixels,
                      struct vae_error *error);
 /* Returns the bytes of the image before zstd packs them: the header, and slices with their lengths

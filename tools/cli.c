@@ -55,8 +55,7 @@ static struct {
 
 static int line_length; /* characters of cli_line on the terminal's line now */
 
-/* Returns to the start of the line, for a text of `wanted` characters; wipes a longer line first.
- */
+/* Returns to the start of the line for a text of `wanted` characters; wipes a longer one first. */
 static void clear_line(int wanted)
 {
 	if (line_length > wanted)
@@ -313,8 +312,7 @@ const char *cli_text(void)
 	return optarg;
 }
 
-/* Parses a number as strtod does, without anything before or behind, hexadecimal digits or words.
- */
+/* Parses a number as strtod does, but no blanks, hexadecimal digits, words, or what follows. */
 static bool parse_real(const char *text, size_t length, double *value)
 {
 	char copy[64], *end;

@@ -59,8 +59,7 @@ int cli_next(void);
 const char *cli_text(void);
 double cli_real(double low, double high);
 uint64_t cli_whole(uint64_t low, uint64_t high);
-/* Returns a whole number within [low, high], at most 2^53; it may end with k or M: 1.5M is 1500000.
- */
+/* Returns a whole number within [low, high], at most 2^53; with k or M: 1.5M is 1500000. */
 uint64_t cli_amount(uint64_t low, uint64_t high);
 void cli_range(double *low, double *high);
 void cli_window(struct vae_rect *window);

@@ -14,8 +14,7 @@
 #include "foreign.h"
 #include "output.h"
 
-/* The operands, concatenated as by cat(1). A file is opened when the one before it has been read.
- */
+/* The operands, concatenated as by cat(1). A file is opened when the one before has been read. */
 struct input {
 	FILE *file;     /* the stream; ftello tells its position */
 	uint64_t items; /* items read completely: calls of input_mark */
@@ -40,8 +39,7 @@ void input_mark(struct input *in);
 /* Prints one line on stderr: the operand's name, the fault, and its byte offset if known. If an
  * operand is of the wrong kind, or of a foreign one, says so instead. */
 void input_report(const struct input *in, const struct vae_error *error);
-/* Returns the current item's operand for messages, and as a path, which is NULL for standard input.
- */
+/* Return the current item's operand: for messages; as a path, NULL for standard input. */
 const char *input_name(const struct input *in);
 const char *input_path(const struct input *in);
 /* Returns VAE_EDATA if the next item is of another kind that the suite knows: "these are codes;
@@ -52,8 +50,7 @@ int input_expect(struct input *in, enum vae_kind wanted, struct vae_error *error
 int input_unknown(const struct input *in, const char *text, struct vae_error *error);
 void input_close(struct input *in);
 
-/* Starts a filter: opens its operands, and an output for binary data. On failure neither is open.
- */
+/* Starts a filter: opens its operands, and a binary output. On failure neither is open. */
 int inout_open(struct input *in, struct output *out, const struct cli_common *common,
                struct vae_error *error);
 /* Ends a filter that has read nothing: reports the error, releases both, and returns the status. */

@@ -59,8 +59,7 @@ void report_flag(struct report *r, const char *key, bool value)
 	f->count = value;
 }
 
-/* Returns the length in bytes of the well-formed UTF-8 sequence at s, or 0 (RFC 3629, section 4).
- */
+/* Returns the bytes of the well-formed UTF-8 sequence at s, or 0 (RFC 3629, section 4). */
 static int utf8_length(const unsigned char *s)
 {
 	int length = s[0] < 0x80   ? 1

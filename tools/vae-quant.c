@@ -225,8 +225,7 @@ struct editing {
 	FILE *out;
 };
 
-/* Copies metadata, except those of a kind that is replaced and those without an image before them.
- */
+/* Copies metadata, except of a kind that is replaced, and those that no image precedes. */
 static int pass_on(void *context, const struct vae_codes_metadata *m, struct vae_error *error)
 {
 	struct editing *e = context;

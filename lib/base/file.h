@@ -20,12 +20,10 @@ struct vae_file {
 int vae_file_open(struct vae_file *file, const char *path, struct vae_error *error);
 /* Makes one of bytes in memory, which must outlive it. */
 struct vae_file vae_file_memory(const void *bytes, size_t count);
-/* Reads `size` bytes from `offset` on. VAE_EIO: reading failed; VAE_EDATA: the file ends earlier.
- */
+/* Reads `size` bytes from `offset` on. VAE_EIO: reading failed; VAE_EDATA: the file is shorter. */
 int vae_file_read(const struct vae_file *file, void *bytes, size_t size, uint64_t offset,
                   struct vae_error *error);
-/* Returns VAE_EDATA if the file's size or time of last change differs from those at vae_file_open.
- */
+/* Returns VAE_EDATA if the file's size or time of last change is not that of vae_file_open. */
 int vae_file_unchanged(const struct vae_file *file, struct vae_error *error);
 void vae_file_close(struct vae_file *file);
 

@@ -19,8 +19,7 @@ static int folder_length(const char *path)
 /* Formats the entry in /proc through which a nameless file can be linked. */
 static void proc_path(char path[40], int fd) { snprintf(path, 40, "/proc/self/fd/%d", fd); }
 
-/* Opens a nameless file in the target's folder, or returns -1 if the file system has no such files.
- */
+/* Opens a nameless file in the target's folder; -1 if the file system has no such files. */
 static int open_nameless(const char *target)
 {
 	char *folder, entry[40];

@@ -18,8 +18,7 @@
 #include "base/memory.h"
 #include "stream/geometry.h"
 
-/* Appends the samples of a slice: the picture's from its corner on, `stride` samples between rows.
- */
+/* Appends the samples of a slice: those from its corner on, `stride` samples between rows. */
 int vae_beside_encode(struct vae_buffer *buffer, const struct vae_codes *codes, size_t slice,
                       uint16_t *corner, size_t stride, struct vae_error *error);
 /* Decodes them. VAE_EDATA if they are damaged; the error names the slice. */
@@ -35,8 +34,7 @@ struct vae_cells {
 	uint8_t exact[VAE_SLICE_CELLS * VAE_SLICE_CELLS];      /* 0 or 1 */
 	uint8_t known_zero[VAE_SLICE_CELLS * VAE_SLICE_CELLS]; /* 1 if the symbols are known to be 0 */
 };
-/* Fills everything except sizes from the samples of a slice of a mixed picture, whose shape is p's.
- */
+/* Fills all but the sizes from the samples of a slice of a mixed picture, whose shape is p's. */
 void vae_cells_take(struct vae_cells *cells, const struct vae_head *head, const struct vae_rect *p,
                     const uint16_t *corner, size_t stride);
 /* Reads only the map; codes without one have no exact cells. The codes are not exact ones. */

@@ -38,8 +38,7 @@
 #define MIN_BAND    16
 /* rows of windows: the first ten rows of samples in a piece of work give none */
 #define MIN_PIECE   16
-/* planes hold samples - 0.5: around the middle, variances E[x^2] - E[x]^2 lose less to cancellation
- */
+/* planes hold samples - 0.5: around the middle, E[x^2] - E[x]^2 loses less to cancellation */
 #define BLACK       -0.5f
 
 /* One scale of both pictures: rows first to first + count - 1. A row has a line of floats for every

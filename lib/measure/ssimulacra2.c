@@ -76,8 +76,7 @@ void vae_s2_taps(float tap[VAE_S2_REACH + 1])
 		r[i] = sign * p[i] * p[i] / sin(omega);
 		rho[i] = exp(-variance / 2 * omega * omega) / radius;
 	}
-	/* p b = 1, r b = radius^2 - variance, z b = z rho, where z is across both p and r and z[2] = 1
-	 */
+	/* p b = 1, r b = radius^2 - variance, z b = z rho, where z is across p and r and z[2] = 1 */
 	double d = p[0] * r[1] - r[0] * p[1];
 	double z[3] = {(p[1] * r[2] - r[1] * p[2]) / d, (p[2] * r[0] - r[2] * p[0]) / d, 1};
 	double target = z[0] * rho[0] + z[1] * rho[1] + rho[2], second = radius * radius - variance;

@@ -1,5 +1,4 @@
-/* model.c - a model from a file: loads it, prepares its parts when they are needed, reports on it.
- */
+/* model.c - a model from a file: loads it, prepares parts when they are needed, reports on it. */
 #include "model/model.h"
 #include "base/bytes.h"
 #include "base/cpu.h"

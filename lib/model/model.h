@@ -29,8 +29,7 @@ struct vae_model {
 	/* Of the prepared parts: value holds vectors and tables, packed the matrices. */
 	struct vae_weights weights;
 	struct vae_cdfs cdfs; /* with VAE_H_S */
-	/* With VAE_SYNTHESIS: VAE_SIGMOID_KNOTS values of 1 / (1 + e^-v); mlp only, else NULL; owned.
-	 */
+	/* With VAE_SYNTHESIS: VAE_SIGMOID_KNOTS values of 1 / (1 + e^-v); mlp, else NULL; owned. */
 	float *sigmoid;
 	/* With VAE_H_A: knots x y, the cost in bits of a squared error of 1 in a symbol (prior/rdo.h);
 	 * NULL if the model has none; owned. */

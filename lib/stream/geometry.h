@@ -26,8 +26,7 @@ static inline uint32_t vae_cells(uint32_t extent, int shift)
 	return (uint32_t)(((uint64_t)extent + ((uint64_t)1 << shift) - 1) >> shift);
 }
 
-/* Side of a slice in cells of y, at most; a multiple of 4, the side of a cell of z in cells of y.
- */
+/* The largest side of a slice in cells of y: a multiple of 4, which a cell of z has. */
 #define VAE_SLICE_CELLS 64
 
 /* Returns the number of slices of y. Slices are numbered row by row; each is a square of

@@ -98,8 +98,7 @@ static const struct {
 /* What headers say of EXACT. */
 enum exact { NO_CELLS, SOME_CELLS, ALL_CELLS };
 
-/* Returns whether a header has the key: all have the picture's own keys, those with a y its keys.
- */
+/* Returns whether a header has the key: all have the picture's keys, those with a y its keys. */
 static bool belongs(enum key key, enum exact exact)
 {
 	return (key >= WIDTH && key <= MAXVAL) ||
@@ -338,8 +337,7 @@ static int read_map(struct file_rows *r, struct vae_error *error)
 	return result;
 }
 
-/* Reads a row of cells of a mixed picture: the map, then the samples of each pixel that are stored.
- */
+/* Reads a row of cells of a mixed picture: the map, then the stored samples of each pixel. */
 static int read_mixed(struct file_rows *r, uint16_t *samples, struct vae_error *error)
 {
 	const struct vae_head *head = &r->rows.head;

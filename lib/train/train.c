@@ -1,5 +1,4 @@
-/* train.c - vae_trainer: the loop that draws samples, gathers gradients, steps, reports and saves.
- */
+/* train.c - vae_trainer: the loop that draws samples, sums gradients, steps, reports and saves. */
 #include "vae_train.h"
 #include "base/cpu.h"
 #include "base/memory.h"
@@ -546,8 +545,7 @@ static double schedule(const struct vae_trainer *t, double seconds)
 	return o->lr * left * fmin(1, (step + 1) / (double)(o->warmup + 1));
 }
 
-/* Sums the gradients of all workers of all ranks in t->gradient[0], and stores the norm in *norm.
- */
+/* Sums the gradients of all workers of all ranks in t->gradient[0]; *norm is their norm. */
 static int gather(struct vae_trainer *t, double *norm, struct vae_error *error)
 {
 	*norm = vae_optimiser_gather(&t->optimiser, t->gradient, t->workers);

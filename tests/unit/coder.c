@@ -206,8 +206,7 @@ static void draw(uint64_t seed, size_t count, bool wild)
 	}
 }
 
-/* Decodes in pieces of the given size. Returns whether all symbols are right and the end is clean.
- */
+/* Decodes in pieces of the given size. Returns whether all symbols and the end are right. */
 static bool comes_back(const struct vae_cdfs *cdfs, const uint8_t *data, size_t bytes, size_t count,
                        size_t piece)
 {

@@ -278,8 +278,7 @@ static void test_damage(void)
 	ok(read_text(&x, "", &e) == 0 && read_text(&x, " \n ", &e) == 0, "nothing is a clean end");
 }
 
-/* Reads every prefix of every kind of file: the empty one is a clean end, all others are truncated.
- */
+/* Reads every prefix of every kind of file: the empty one is a clean end, others are truncated. */
 static void test_truncation(void)
 {
 	static char plain[][60] = {"P1\n5 2\n01010\n11111", "P2\n2 2\n255\n1 2 30 40\n",

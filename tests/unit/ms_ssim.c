@@ -45,8 +45,7 @@ static double loss_of(struct pair *p, double weight)
 /* A sample of 16 bits, so that a picture can hold it. */
 static float sample(double v) { return (float)(rint(fmin(fmax(v, 0), 1) * 65535) / 65535 - 0.5); }
 
-/* Edges, slopes and fine texture, and what a coder might make of them: less contrast, some noise.
- */
+/* Edges, slopes and fine texture, and as a coder might leave them: less contrast, some noise. */
 static void paint(struct pair *p)
 {
 	for (size_t k = 0; k < p->n; k++) {

@@ -125,8 +125,7 @@ static void whole(const struct vae_model *m, int part, size_t height, size_t wid
 	vae_run_clear(&run);
 }
 
-/* Returns whether `got` equals `expected` within an area and is untouched (0xff bytes) elsewhere.
- */
+/* Returns whether `got` equals `expected` within an area, and is 0xff bytes elsewhere. */
 static bool area_only(const struct side *expected, const float *got, const struct vae_rect *a)
 {
 	static const uint8_t untouched[256] = {[0 ... 255] = 0xff};

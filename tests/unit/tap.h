@@ -1,5 +1,4 @@
-/* tap.h - the Test Anything Protocol in one header: ok(condition, "what"), then return tap_done().
- */
+/* tap.h - the Test Anything Protocol: ok(condition, "what") ..., then return tap_done(). */
 #ifndef TAP_H
 #define TAP_H
 

@@ -832,8 +832,7 @@ static void check_plain(void)
 	vae_image_free(image);
 }
 
-/* Each kind of change keeps samples within bounds, and the same random numbers give the same patch.
- */
+/* Each kind of change keeps samples within bounds; equal random numbers give equal patches. */
 static void check_recolour(void)
 {
 	enum { PIXELS = 500, PATCHES = 200 };

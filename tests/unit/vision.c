@@ -129,8 +129,7 @@ static double plain_sum(const double *x, const double *y, size_t rows, size_t co
 
 /* ---- pictures -------------------------------------------------------------------------------- */
 
-/* Paints edges, slopes and fine texture, and a coder's approximation of them. Samples of 16 bits.
- */
+/* Paints edges, slopes and fine texture in 16 bits, and a coder's approximation of them. */
 static void paint(double *x, double *y, size_t rows, size_t columns, double noise)
 {
 	for (size_t k = 0; k < rows * columns * 3; k++) {
