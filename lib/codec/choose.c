@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/minmax.h"
 #include "exact/exact.h"
+#include "exact/map.h"
 #include "loss/objective.h"
 #include "nn/sweep.h"
 
@@ -15,16 +16,29 @@ enum {
 	FEW_COLOURS = 8,   /* colours of a cell that is worth a trial whatever its pixels are like */
 	MOST_COLOURS = 64, /* limit of counted colours */
 	TABLE = 256,       /* entries of a table of colours by hash */
-	MARGIN = 2         /* cells around those on trial */
+	MARGIN = 2,        /* cells around those on trial */
+	MOST_PASSES = 8
 };
-#define GLANCE_SHARE 0.5   /* of a cell's pixels like the left or upper one, for a closer look */
-#define FREE_SHARE   0.75  /* of a cell's pixels predicted by their neighbours, for a trial */
-#define DRAWN_SHARE  0.03  /* of a region's cells that have edges, for a trial; in 37 of 40 */
-						   /* photographs held out of training fewer have */
-#define FLAT_SHARE   0.5   /* or that are flat, or have edges */
-#define EDGE         0.125 /* of black to white: the least range of a cell that has edges */
-#define SIDE_BITS    8.0   /* that a cell saves for each of its four neighbours of the same kind */
-#define LEAST_GAIN   400.0 /* bits that exact cells of a region must save */
+/* Shares of a cell's pixels: equal to the left or upper one, for a closer look; predicted by their
+ * neighbours, for a trial. */
+#define GLANCE_SHARE   0.5
+#define FREE_SHARE     0.75
+/* Shares of a region's cells, for a trial: those that have edges, which are fewer in 37 of 40
+ * photographs held out of training; those that are flat or have edges. */
+#define DRAWN_SHARE    0.03
+#define FLAT_SHARE     0.5
+#define EDGE           0.125 /* of black to white: the least range of a cell that has edges */
+#define LEAST_GAIN     200.0 /* bits that exact cells of a region must save */
+/* A region is narrow if its samples span less than this part of black to white. */
+#define NARROW         (1.0 / 128)
+/* What a drawing, or a narrow region, may cost more if all of it is exact, from FULL_QUALITY on;
+ * the factor rises from 1 at quality 0. Of 51 drawings and 7 screens to train on, at quality 30, 6
+ * that need a larger factor than 5 take more than 1.25 times the bytes of AVIF at equal PSNR; none
+ * that needs more than 10. */
+#define DRAWING_FACTOR 10.0
+#define FULL_QUALITY   30.0
+
+enum suspicion { NONE, DRAWN, FLAT }; /* by how sure it is that a cell is cheap */
 
 /* ---- a glance -------------------------------------------------------------------------------- */
 
@@ -35,6 +49,7 @@ struct look {
 	unsigned pixels, free;
 	unsigned colours; /* up to MOST_COLOURS + 1 */
 	uint16_t low[3], high[3];
+	bool weigh;           /* whether residual_bits are wanted: set before */
 	double residual_bits; /* of the other pixels, roughly */
 	uint64_t colour[TABLE];
 };
@@ -78,7 +93,7 @@ static void look_at(struct look *l, const struct vae_region *r, const uint16_t *
 		colour |= (uint64_t)p[i] << 16 * i;
 		l->low[i] = l->pixels ? vae_min(l->low[i], p[i]) : p[i];
 		l->high[i] = vae_max(l->high[i], p[i]);
-		bits += log2(1 + 2 * miss) + 0.5;
+		bits += l->weigh ? log2(1 + 2 * miss) + 0.5 : 0;
 		size |= miss;
 	}
 	bool told = !size || same(p, w, r->colours) || same(p, n, r->colours);
@@ -88,11 +103,13 @@ static void look_at(struct look *l, const struct vae_region *r, const uint16_t *
 	count_colour(l, colour);
 }
 
-static void look_at_cell(struct look *l, const struct vae_region *r, size_t row, size_t column)
+static void look_at_cell(struct look *l, const struct vae_region *r, size_t row, size_t column,
+                         bool weigh)
 {
 	size_t bottom = vae_min(row + VAE_CELL_PX, r->rows),
 		   right = vae_min(column + VAE_CELL_PX, r->columns);
 	memset(l, 0, sizeof *l);
+	l->weigh = weigh;
 	for (size_t y = row; y < bottom; y++)
 		for (size_t x = column; x < right; x++)
 			look_at(l, r, r->colour + y * r->stride + x * r->colours, x > 0, y > 0);
@@ -103,29 +120,13 @@ static void look_at_cell(struct look *l, const struct vae_region *r, size_t row,
 static double bits_of(const struct look *l)
 {
 	double others = l->pixels - l->free, p = (others + 0.5) / (l->pixels + 1);
-	double flags = -l->pixels * (p * log2(p) + (1 - p) * log2(1 - p)) / 2;
+	double flags = -(double)l->pixels * (p * log2(p) + (1 - p) * log2(1 - p)) / 2;
 	double palette = others * (log2(l->colours) + 1);
 	return flags +
 	       (l->colours <= MOST_COLOURS && palette < l->residual_bits ? palette : l->residual_bits);
 }
 
 /* ---- a trial --------------------------------------------------------------------------------- */
-
-struct chooser {
-	const struct vae_model *model;
-	double quality;
-	const struct vae_region *region;
-	size_t rows, columns;  /* of cells */
-	struct vae_rect trial; /* in cells: encoded on trial */
-	uint8_t *tried;        /* [rows x columns] cells that may become exact; owned, as the others */
-	double *exact;         /* bits of each if it is exact, roughly */
-	double *modelled; /* bits, and the price of the error, of each on trial if it is not exact */
-};
-
-static double gain(const struct chooser *c, size_t cell)
-{
-	return c->modelled[cell] - c->exact[cell];
-}
 
 /* Returns whether a cell may be worth a closer look, by every fourth row of its pixels. */
 static bool glance(const struct vae_region *r, size_t row, size_t column)
@@ -153,8 +154,6 @@ static bool glance(const struct vae_region *r, size_t row, size_t column)
 	return colours <= FEW_COLOURS || (double)told >= GLANCE_SHARE * (double)pixels;
 }
 
-enum suspicion { NONE, FLAT, DRAWN };
-
 /* Returns whether a cell is worth a trial: by itself, if it has edges, as text and drawings do; or
  * because most of the region is flat like it. */
 static enum suspicion suspicion_of(const struct vae_region *r, size_t row, size_t column)
@@ -163,7 +162,7 @@ static enum suspicion suspicion_of(const struct vae_region *r, size_t row, size_
 	unsigned range = 0;
 	if (!glance(r, row, column))
 		return NONE;
-	look_at_cell(&look, r, row, column);
+	look_at_cell(&look, r, row, column, false);
 	if (look.colours > FEW_COLOURS && look.free < FREE_SHARE * look.pixels)
 		return NONE;
 	for (unsigned i = 0; i < r->colours; i++)
@@ -171,50 +170,68 @@ static enum suspicion suspicion_of(const struct vae_region *r, size_t row, size_
 	return range >= EDGE * r->maxval ? DRAWN : FLAT;
 }
 
-/* Marks a cell and its neighbours. */
-static void mark(struct chooser *c, size_t row, size_t column)
+/* The cells of a region. Arrays have rows x columns elements; owned. */
+struct chooser {
+	const struct vae_model *model;
+	double quality;
+	const struct vae_region *region;
+	size_t rows, columns;  /* of cells */
+	struct vae_rect trial; /* in cells: encoded on trial; no other cell becomes exact */
+	/* What counts as 1 where errors are priced: black to white, or what samples of a narrow region
+	 * span. */
+	double span;
+	bool drawing;    /* most of the region's cells are suspects, or it is narrow */
+	uint8_t *kind;   /* enum suspicion */
+	double *exact;   /* bits of a cell's samples if it is exact, roughly */
+	double *latents; /* bits of a cell's latents */
+	double *miss;    /* price of the error that the model leaves in a cell */
+	uint8_t *open;   /* cells that are not exact, of those around a cell and itself */
+};
+
+/* Returns what the samples of a narrow region span, at least 1; black to white of any other. */
+static unsigned span_of(const struct vae_region *r)
 {
-	struct vae_rect near =
-		vae_rect_widened((struct vae_rect){row, column, 1, 1}, 1, c->rows, c->columns);
-	for (size_t y = near.row; y < near.row + near.rows; y++)
-		memset(c->tried + y * c->columns + near.column, 1, near.columns);
+	unsigned low = UINT16_MAX, high = 0;
+	for (size_t row = 0; row < r->rows; row++)
+		for (size_t i = 0; i < r->columns * r->colours; i++) {
+			uint16_t sample = r->colour[row * r->stride + i];
+			low = vae_min(low, sample);
+			high = vae_max(high, sample);
+			if ((double)(high - low) >= NARROW * r->maxval)
+				return r->maxval;
+		}
+	return vae_max(high - low, 1);
 }
 
-/* Marks the cells that may be better exact, with their neighbours, and finds the rectangle around
- * them: without rows if they are too few. */
+/* Finds what kinds cells are, and which are on trial: all of a drawing, else those around suspects;
+ * none, without rows, if these are too few. */
 static void suspect(struct chooser *c)
 {
-	size_t top = c->rows, left = c->columns, bottom = 0, right = 0, count[DRAWN + 1] = {0},
-		   cells = c->rows * c->columns;
-	struct look look;
+	size_t top = c->rows, left = c->columns, bottom = 0, right = 0, count[FLAT + 1] = {0};
 	for (size_t row = 0; row < c->rows; row++)
 		for (size_t column = 0; column < c->columns; column++) {
 			enum suspicion kind = suspicion_of(c->region, row * VAE_CELL_PX, column * VAE_CELL_PX);
+			c->kind[row * c->columns + column] = (uint8_t)kind;
 			count[kind]++;
 			if (kind == NONE)
 				continue;
-			mark(c, row, column);
 			top = vae_min(top, row);
 			left = vae_min(left, column);
 			bottom = vae_max(bottom, row + 1);
 			right = vae_max(right, column + 1);
 		}
-	double drawn = (double)count[DRAWN], flat = (double)count[FLAT];
-	if (!count[DRAWN] && !count[FLAT])
-		return;
-	if (drawn < DRAWN_SHARE * (double)cells && drawn + flat < FLAT_SHARE * (double)cells)
-		return;
-	c->trial = vae_rect_widened((struct vae_rect){top, left, bottom - top, right - left}, MARGIN,
-	                            c->rows, c->columns);
-	for (size_t i = 0; i < c->rows * c->columns; i++)
-		if (c->tried[i]) {
-			look_at_cell(&look, c->region, i / c->columns * VAE_CELL_PX,
-			             i % c->columns * VAE_CELL_PX);
-			c->exact[i] = bits_of(&look);
-		}
+	double drawn = (double)count[DRAWN], flat = (double)count[FLAT],
+		   cells = (double)(c->rows * c->columns);
+	c->span = span_of(c->region);
+	c->drawing = drawn + flat >= FLAT_SHARE * cells || c->span < c->region->maxval;
+	if (c->drawing)
+		c->trial = (struct vae_rect){0, 0, c->rows, c->columns};
+	else if (drawn >= DRAWN_SHARE * cells)
+		c->trial = vae_rect_widened((struct vae_rect){top, left, bottom - top, right - left},
+		                            MARGIN, c->rows, c->columns);
 }
 
-/* Computes the bits of cells if they, and no others, are exact. */
+/* Computes the bits of cells if they, and no others, are exact, with the map. */
 static int code_cells(double *bits, const struct chooser *c, const uint8_t *cells,
                       struct vae_error *error)
 {
@@ -228,20 +245,10 @@ static int code_cells(double *bits, const struct chooser *c, const uint8_t *cell
 	for (unsigned i = 0; i < r->colours; i++)
 		tile.plane[i] = (struct vae_exact_plane){(uint16_t *)r->colour + i, r->colours, r->stride};
 	int rc = vae_exact_encode(&coded, &tile, error);
+	if (!rc)
+		rc = vae_exact_map_encode(&coded, cells, c->rows, c->columns, error);
 	*bits = 8.0 * (double)coded.size;
 	vae_buffer_clear(&coded);
-	return rc;
-}
-
-/* Scales the estimated bits of exact cells to the size of those coded on trial. */
-static int scale_exact(struct chooser *c, struct vae_error *error)
-{
-	double bits, sum = 1;
-	int rc = code_cells(&bits, c, c->tried, error);
-	for (size_t i = 0; i < c->rows * c->columns; i++)
-		sum += c->tried[i] ? c->exact[i] : 0;
-	for (size_t i = 0; i < c->rows * c->columns && !rc; i++)
-		c->exact[i] *= bits / sum;
 	return rc;
 }
 
@@ -264,9 +271,10 @@ static int cut(struct vae_image **image, const struct vae_region *r, struct vae_
 	return rc;
 }
 
-/* Returns the squared error that the model leaves in a cell, for samples of 0 to 1. */
-static double error_of(const struct vae_image *a, const struct vae_image *b, size_t row,
-                       size_t column)
+/* Returns the squared error that the model leaves in a cell, for samples of 0 to 1 within `span`.
+ */
+static double error_of(const struct vae_image *a, const struct vae_image *b, double span,
+                       size_t row, size_t column)
 {
 	const struct vae_geometry *g = &a->geometry;
 	size_t colours = (size_t)vae_colours(g->tuple), line = g->width * colours;
@@ -275,7 +283,7 @@ static double error_of(const struct vae_image *a, const struct vae_image *b, siz
 	double sum = 0;
 	for (size_t y = row * VAE_CELL_PX; y < bottom; y++)
 		for (size_t x = column * VAE_CELL_PX * colours; x < right; x++) {
-			double d = ((double)a->colour[y * line + x] - b->colour[y * line + x]) / g->maxval;
+			double d = ((double)a->colour[y * line + x] - b->colour[y * line + x]) / span;
 			sum += d * d;
 		}
 	return sum / (double)colours;
@@ -298,7 +306,7 @@ static int try_model(struct vae_image **decoded, double *bits, const struct choo
 	return rc;
 }
 
-/* Computes the cost of the cells on trial under the model. */
+/* Computes what the cells on trial cost under the model. */
 static int weigh(struct chooser *c, struct vae_error *error)
 {
 	const struct vae_rect cells = c->trial;
@@ -314,7 +322,8 @@ static int weigh(struct chooser *c, struct vae_error *error)
 	for (size_t i = 0; i < cells.rows * cells.columns && !rc; i++) {
 		size_t row = i / cells.columns, column = i % cells.columns,
 			   at = (cells.row + row) * c->columns + cells.column + column;
-		c->modelled[at] = bits[i] + price * error_of(image, decoded, row, column);
+		c->latents[at] = bits[i];
+		c->miss[at] = price * error_of(image, decoded, c->span, row, column);
 	}
 	vae_image_free(image);
 	vae_image_free(decoded);
@@ -324,59 +333,128 @@ static int weigh(struct chooser *c, struct vae_error *error)
 
 /* ---- the map --------------------------------------------------------------------------------- */
 
-/* Returns how many more of a cell's four neighbours are exact than not. */
-static int balance(const struct chooser *c, const uint8_t *cells, size_t row, size_t column)
+static bool on_trial(const struct chooser *c, size_t cell)
 {
-	const uint8_t *here = cells + row * c->columns + column;
-	int sum = 0;
-	sum += !row ? 0 : *(here - c->columns) ? 1 : -1;
-	sum += row + 1 == c->rows ? 0 : here[c->columns] ? 1 : -1;
-	sum += !column ? 0 : here[-1] ? 1 : -1;
-	sum += column + 1 == c->columns ? 0 : here[1] ? 1 : -1;
-	return sum;
+	return vae_rect_holds(&c->trial, cell / c->columns, cell % c->columns);
 }
 
-/* Makes a cell exact if that saves bits; cells that differ from their neighbours cost some. */
-static void draw_map(uint8_t *cells, const struct chooser *c)
+/* Makes all cells exact that are on trial, or the suspects among them. */
+static void start_map(uint8_t *cells, const struct chooser *c, enum suspicion least)
 {
 	for (size_t i = 0; i < c->rows * c->columns; i++)
-		cells[i] = c->tried[i] && gain(c, i) > 0;
-	for (int pass = 0; pass < 2; pass++)
-		for (size_t row = 0; row < c->rows; row++)
-			for (size_t column = 0; column < c->columns; column++) {
-				size_t i = row * c->columns + column;
-				cells[i] =
-					c->tried[i] && gain(c, i) + SIDE_BITS * balance(c, cells, row, column) > 0;
-			}
+		cells[i] = on_trial(c, i) && c->kind[i] >= least;
 }
 
-/* Computes the cost of all cells on trial with this map. */
-static int cost_of(double *cost, const struct chooser *c, const uint8_t *cells,
-                   struct vae_error *error)
+/* Computes the bits of all cells on trial if they are exact, and those of each, roughly, whose sum
+ * that is. */
+static int estimate(double *bits, struct chooser *c, const uint8_t *all, struct vae_error *error)
 {
-	int rc = code_cells(cost, c, cells, error);
+	double sum = 1;
+	struct look look;
 	for (size_t i = 0; i < c->rows * c->columns; i++)
-		*cost += cells[i] ? 0 : c->modelled[i];
+		if (on_trial(c, i)) {
+			look_at_cell(&look, c->region, i / c->columns * VAE_CELL_PX,
+			             i % c->columns * VAE_CELL_PX, true);
+			sum += c->exact[i] = bits_of(&look);
+		}
+	int rc = code_cells(bits, c, all, error);
+	for (size_t i = 0; i < c->rows * c->columns; i++)
+		c->exact[i] *= *bits / sum;
 	return rc;
 }
 
-/* Chooses the map. Cells depend on each other more than their own figures tell: the map is compared
- * with none and with all cells on trial. */
-static int settle(uint8_t *cells, struct chooser *c, struct vae_error *error)
+static struct vae_rect around(const struct chooser *c, size_t cell)
 {
-	double some, all, none = 0;
-	int rc;
+	struct vae_rect one = {cell / c->columns, cell % c->columns, 1, 1};
+	return vae_rect_widened(one, 1, c->rows, c->columns);
+}
+
+/* Counts the cells that are not exact around each one. */
+static void count_open(struct chooser *c, const uint8_t *cells)
+{
+	for (size_t i = 0; i < c->rows * c->columns; i++) {
+		struct vae_rect near = around(c, i);
+		c->open[i] = 0;
+		for (size_t y = near.row; y < near.row + near.rows; y++)
+			for (size_t x = near.column; x < near.column + near.columns; x++)
+				c->open[i] = (uint8_t)(c->open[i] + !cells[y * c->columns + x]);
+	}
+}
+
+/* Turns a cell if that is cheaper. Latents are coded unless no cell around them is open. */
+static bool turn(uint8_t *cells, struct chooser *c, size_t cell)
+{
+	struct vae_rect near = around(c, cell);
+	double open = c->miss[cell];
+	for (size_t y = near.row; y < near.row + near.rows; y++)
+		for (size_t x = near.column; x < near.column + near.columns; x++) {
+			size_t i = y * c->columns + x;
+			open += c->open[i] == !cells[cell] ? c->latents[i] : 0;
+		}
+	bool exact = c->exact[cell] < open;
+	if (exact == cells[cell])
+		return false;
+	for (size_t y = near.row; y < near.row + near.rows; y++)
+		for (size_t x = near.column; x < near.column + near.columns; x++)
+			c->open[y * c->columns + x] = (uint8_t)(c->open[y * c->columns + x] + (exact ? -1 : 1));
+	cells[cell] = exact;
+	return true;
+}
+
+/* Turns cells until no one of them is cheaper when it is turned. */
+static void draw_map(uint8_t *cells, struct chooser *c)
+{
+	bool more = true;
+	count_open(c, cells);
+	for (int pass = 0; pass < MOST_PASSES && more; pass++) {
+		more = false;
+		for (size_t i = 0; i < c->rows * c->columns; i++)
+			more |= on_trial(c, i) && turn(cells, c, i);
+	}
+}
+
+/* Adds what the model costs in the cells on trial with this map. */
+static double modelled(struct chooser *c, const uint8_t *cells)
+{
+	double sum = 0;
+	count_open(c, cells);
 	for (size_t i = 0; i < c->rows * c->columns; i++)
-		none += c->modelled[i];
+		sum += (c->open[i] ? c->latents[i] : 0) + (cells[i] ? 0 : c->miss[i]);
+	return sum;
+}
+
+/* Draws a map out of the cells that are at least of this kind. Replaces the best one if it is
+ * cheaper. */
+static int try_map(uint8_t *best, double *least, uint8_t *cells, struct chooser *c,
+                   enum suspicion kind, struct vae_error *error)
+{
+	double bits;
+	start_map(cells, c, kind);
 	draw_map(cells, c);
-	for (size_t row = 0; row < c->trial.rows; row++)
-		memset(c->tried + (c->trial.row + row) * c->columns + c->trial.column, 1, c->trial.columns);
-	if ((rc = cost_of(&some, c, cells, error)) || (rc = cost_of(&all, c, c->tried, error)))
+	int rc = code_cells(&bits, c, cells, error);
+	bits += modelled(c, cells);
+	if (!rc && bits < *least) {
+		*least = bits;
+		memcpy(best, cells, c->rows * c->columns);
+	}
+	return rc;
+}
+
+/* Chooses the cheapest of several maps: none; what grows out of all cells on trial, out of
+ * suspects, and out of flat ones; and all, which may cost more in drawings. */
+static int settle(uint8_t *best, uint8_t *cells, struct chooser *c, struct vae_error *error)
+{
+	double all, least = modelled(c, best) - LEAST_GAIN;
+	start_map(cells, c, NONE);
+	int rc = estimate(&all, c, cells, error);
+	for (enum suspicion kind = NONE; kind <= FLAT && !rc; kind++)
+		rc = try_map(best, &least, cells, c, kind, error);
+	if (rc)
 		return rc;
-	if (all < some)
-		memcpy(cells, c->tried, c->rows * c->columns);
-	if ((all < some ? all : some) > none - LEAST_GAIN)
-		memset(cells, 0, c->rows * c->columns);
+	start_map(cells, c, NONE);
+	double factor = pow(DRAWING_FACTOR, fmin(c->quality / FULL_QUALITY, 1));
+	if (all + modelled(c, cells) < least * (c->drawing ? factor : 1))
+		memcpy(best, cells, c->rows * c->columns);
 	return 0;
 }
 
@@ -384,19 +462,26 @@ int vae_choose_cells(uint8_t *cells, const struct vae_model *model, double quali
                      const struct vae_region *region, struct vae_error *error)
 {
 	struct chooser c = {.model = model, .quality = quality, .region = region};
+	uint8_t *room = NULL;
 	c.rows = (region->rows + VAE_CELL_PX - 1) / VAE_CELL_PX;
 	c.columns = (region->columns + VAE_CELL_PX - 1) / VAE_CELL_PX;
 	size_t count = c.rows * c.columns;
 	memset(cells, 0, count);
-	int rc = vae_alloc(&c.tried, count, sizeof *c.tried, error);
-	if (!rc && !(rc = vae_alloc(&c.exact, count, sizeof *c.exact, error)))
-		rc = vae_alloc(&c.modelled, count, sizeof *c.modelled, error);
+	int rc = vae_alloc(&c.kind, count, sizeof *c.kind, error);
+	if (!rc && !(rc = vae_alloc(&c.exact, count, sizeof *c.exact, error)) &&
+	    !(rc = vae_alloc(&c.latents, count, sizeof *c.latents, error)) &&
+	    !(rc = vae_alloc(&c.miss, count, sizeof *c.miss, error)) &&
+	    !(rc = vae_alloc(&c.open, count, sizeof *c.open, error)))
+		rc = vae_alloc(&room, count, sizeof *room, error);
 	if (!rc)
 		suspect(&c);
-	if (c.trial.rows && !(rc = scale_exact(&c, error)) && !(rc = weigh(&c, error)))
-		rc = settle(cells, &c, error);
-	free(c.tried);
+	if (c.trial.rows && !(rc = weigh(&c, error)))
+		rc = settle(cells, room, &c, error);
+	free(room);
+	free(c.kind);
 	free(c.exact);
-	free(c.modelled);
+	free(c.latents);
+	free(c.miss);
+	free(c.open);
 	return rc;
 }

@@ -26,7 +26,7 @@ drawing() {
 }
 
 @test "text beside a photograph: its cells are exact, on every road" {
-	vae-enc -q 20 "$GOLDEN/drawn.ppm" >latents
+	vae-enc -q 5 "$GOLDEN/drawn.ppm" >latents
 	mixed latents
 	vae-quant latents >x.lat
 	vae-stat --map x.lat >map.pbm
@@ -60,12 +60,50 @@ drawing() {
 	assert_output --partial '"exact_cells": 0,'
 }
 
+@test "a flat ground around a photograph is exact, and takes next to nothing" {
+	photo 48 48 >photo.ppm
+	ppmmake '#d8e0f0' 480 320 | pnmpaste photo.ppm 200 120 >framed.ppm
+	vae-enc -q 5 framed.ppm | vae-quant >auto.lat
+	vae-enc -q 5 photo.ppm | vae-quant >photo.lat
+	vae-stat --map auto.lat >map.pbm
+	assert_equal "$(kinds map.pbm)" "PBM RAW 30 20 1 1 BLACKANDWHITE"
+	cells=$(pnminvert map.pbm | pamsumm -sum -brief)
+	[ "$cells" -ge 580 ] || fail "$cells cells"
+	[ "$(size auto.lat)" -le $(($(size photo.lat) + 120)) ] ||
+		fail "$(size auto.lat) bytes, $(size photo.lat) of the photograph"
+}
+
+@test "a drawing with soft edges is exact even where the model is cheaper" {
+	script=$(for i in 1 2 3 4 5 6 7 8 9; do
+		echo "setcolor rgb:$i$i/$((9 - i))0/f$i"
+		echo "; circle $((i * 90)) $((50 * i + 30)) $((i * 23))"
+		echo "; circle $((i * 90)) $((50 * i + 30)) $((i * 22));"
+	done)
+	ppmmake white 1000 600 | ppmdraw -script "$script" | pamscale -quiet 0.4 >soft.ppm
+	vae-enc -q 30 soft.ppm | vae-quant >auto.lat
+	vae-dec auto.lat | cmp - soft.ppm
+	vae-enc -q 30 --exact none soft.ppm | vae-quant >none.lat
+	[ "$(size none.lat)" -lt "$(size auto.lat)" ]
+}
+
 @test "a photograph has no exact cells: latents and codes are those of --exact none" {
 	export VAE_MODEL_PATH=$ROOT/models VAE_MODEL=photo
 	photo 70 50 >photo.ppm
 	vae-enc -q 70 photo.ppm >latents
 	vae-enc -q 70 --exact none photo.ppm | cmp - latents
 	head -n 1 latents | cmp - <(echo VAELATENTS 1)
+}
+
+@test "16 bits of which samples use 0 to 400: lossless is exact, auto within a hundredth of that" {
+	photo 70 50 | pamdepth 400 | perl -pe 's/^400$/65535/ if $. == 3' >dim.ppm
+	assert_equal "$(kinds dim.ppm)" "PPM RAW 70 50 3 65535 RGB"
+	vae-enc --lossless dim.ppm | vae-quant | vae-dec | cmp - dim.ppm
+	vae-enc -q 90 dim.ppm | vae-quant | vae-dec >out.ppm
+	pamarith -difference dim.ppm out.ppm >difference
+	[ "$(pamsumm -max -brief difference)" -le 4 ]
+	vae-enc -q 90 --exact none dim.ppm | vae-quant | vae-dec >out.ppm
+	pamarith -difference dim.ppm out.ppm >difference
+	[ "$(pamsumm -max -brief difference)" -gt 4 ] # so it is the exact cells' doing
 }
 
 @test "flat colours are exact in 90 bytes, and need no model" {
@@ -85,7 +123,7 @@ drawing() {
 	pgmramp -lr 128 48 >ramp.pgm
 	pamstack -tupletype RGB_ALPHA both.ppm ramp.pgm >both.pam
 	for file in both.pgm deep.ppm both.pam; do
-		vae-enc -q 20 "$file" >latents
+		vae-enc -q 5 "$file" >latents
 		mixed latents
 		vae-quant latents >x.lat
 		vae-dec x.lat >out
@@ -119,7 +157,7 @@ drawing() {
 }
 
 @test "--refine and targets take exact cells into account" {
-	vae-enc -q 20 --refine 2 "$GOLDEN/drawn.ppm" | vae-quant >x.lat
+	vae-enc -q 5 --refine 2 "$GOLDEN/drawn.ppm" | vae-quant >x.lat
 	vae-stat --map x.lat >map.pbm
 	vae-dec x.lat >out.ppm
 	exact_where_black map.pbm "$GOLDEN/drawn.ppm" out.ppm
@@ -138,7 +176,7 @@ drawing() {
 }
 
 @test "latents of version 2 that lie are refused" {
-	vae-enc -q 20 "$GOLDEN/drawn.ppm" >latents
+	vae-enc -q 5 "$GOLDEN/drawn.ppm" >latents
 	for edit in 's/EXACT cells\n/EXACT all\n/' 's/EXACT cells\n/EXACT some\n/' 's/EXACT cells\n//' \
 		's/VAELATENTS 2/VAELATENTS 1/' 's/ROWS 4/ROWS 2/' \
 		's/CHANNELS \d+\n//'; do
