@@ -160,8 +160,29 @@ says() { one_error vae "$@"; }
 	quiet vae --strip -o in.lat <(cat "$X/rgb.png")
 	cmp in.lat "$X/rgb.lat"
 	says "/dev/null: empty file" vae -c /dev/null
+	vae --strip -j 4 <"$X/rgb.png" | cmp - "$X/rgb.lat"
+	run --separate-stderr -2 vae -j 2 - "$X/rgb.png"
+	quiet vae -f --strip -o closed.lat "$X/rgb.png" <&-
+	cmp closed.lat "$X/rgb.lat"
 	quiet vae --rm -d -f -o back.ppm <(cat "$X/rgb.lat")
 	cmp back.ppm "$X/rgb.out"
+}
+
+@test "a signal ends all programs, and leaves nothing" {
+	local jobs signal
+	pnmtile 2000 1500 "$X/rgb.ppm" >a.ppm
+	cp a.ppm b.ppm
+	mkdir T
+	for jobs in 1 2; do
+		for signal in INT TERM HUP; do
+			TMPDIR=$PWD/T plainly vae --lossless -f -j $jobs a.ppm b.ppm &
+			wait_for compgen -G 'T/vae.*/words' >/dev/null
+			kill -$signal $!
+			ends $((128 + $(kill -l $signal))) $!
+			assert_equal "$(find T -mindepth 1)" ""
+			only a.ppm b.ppm T
+		done
+	done
 }
 
 @test "a terminal is no place for pictures, nor a source of them" {
@@ -269,7 +290,7 @@ says() { one_error vae "$@"; }
 	# without exiftool it is said, once
 	mkdir bin
 	for program in sh awk basename cat chmod command dirname grep gzip head jpegtopnm \
-		ln mkdir mktemp mv od pamfile readlink rm sed tail touch tr wc; do
+		ln mkdir mkfifo mktemp mv od pamfile readlink rm sed tail touch tr wc; do
 		! command -v $program >/dev/null || ln -s "$(command -v $program)" bin
 	done
 	cp photo.jpg other.jpg
