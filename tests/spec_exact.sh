@@ -1,5 +1,5 @@
 #!/bin/bash
-# The format in lib/exact's headers, proven by a second decoder that was written from them
+# The form of exact samples in vae-codes(5), proven by a second decoder that was written from it
 # (tests/spec/exact.py).
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1

@@ -1,8 +1,8 @@
 /* beside.h - the exact samples in a slice's payload, beside the symbols of y.
  *
  * Exact picture: one tile of all its samples, colours and alpha. Otherwise, in this order:
- *  - mixed picture: the map of cells: a number (exact/exact.h), 0 if no cell is exact, 1 if all
- *    are, else the size of the coded map (exact/map.h), which follows; then, unless it was 0,
+ *  - mixed picture: the map of cells: a number, 0 if no cell is exact, 1 if all are,
+ *    else the size of the coded map (exact/map.h), which follows; then, unless it was 0,
  *    the size of a tile as a number, and the tile of the exact cells' colours;
  *  - alpha: its samples unchanged or, if it is coded, the size of a tile as a number, and the tile.
  *

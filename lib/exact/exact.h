@@ -7,16 +7,8 @@
  * exact; nothing is known, or written, of the others. Tiles are independent. The stream stores
  * a tile's length and guards against damage: a damaged tile gives VAE_EDATA or wrong samples.
  *
- * FORMAT. A number is unsigned LEB128: 7 bits a byte, lowest first, bit 7 set in all bytes but the
- * last; below 2^28. A tile of 1 or 3 planes is a part; one of 2 or 4 is the bytes of its first part
- * as a number, the part of its colours, and that of its alpha. The first byte of a part, mod 4, is
- * its mode:
- *     0  samples as they are, in raster order of exact pixels, the planes of a pixel in turn, each
- *        in as many bits as maxval has; the lowest bit first, bytes filled from their lowest bit
- *        on, the last one with 0
- *     1  photo.h
- *     2  graphic.h
- * A decoder needs the tile's shape and map from elsewhere.
+ * vae-codes(5) has the form of a tile, and of all that stands in it. A decoder needs the tile's
+ * shape and map from elsewhere.
  */
 #ifndef VAE_EXACT_EXACT_H
 #define VAE_EXACT_EXACT_H

@@ -1,8 +1,5 @@
 /* levels.h - samples that use few values, such as 8 bits stretched to 16, become the numbers of
- * these values.
- *
- * In a part: the number of levels as a number, 0: samples are unchanged; then the lowest level, and
- * for each further one its distance from the one before, minus 1. */
+ * these values. vae-codes(5) has their form. */
 #ifndef VAE_EXACT_LEVELS_H
 #define VAE_EXACT_LEVELS_H
 

@@ -1,9 +1,5 @@
-/* map.h - the map of a tile's cells: which are exact.
- *
- * FORMAT. A chunk of rans.h of one state: a bit for each cell, row by row, 1 where it is exact, in
- * the odds of its neighbours left, above, above and left, above and right: number w + 2 n + 4 nw +
- * 8 ne, 0 outside of the map. Odds are those of mix.h; they count up to 60 uses.
- */
+/* map.h - the map of a tile's cells: which are exact. vae-codes(5) has the form: a bit for each
+ * cell in the odds of its neighbours. */
 #ifndef VAE_EXACT_MAP_H
 #define VAE_EXACT_MAP_H
 

@@ -1,22 +1,8 @@
 /* mix.h - probabilities of bits that adapt, and their mixing in the logistic domain (Mahoney 2005).
- * Integers; >> rounds down.
+ * Integers; >> rounds down. vae-codes(5) has the rules.
  *
- * Odds are the probability of a 1, times 65536, at first 32768, and how often they were moved, at
- * first 0. A bit of probability `one` is an event of rans.h: a 0 is [0, zero), a 1 [zero, 32768),
- * zero = (65536 - one) >> 1. After it, one += ((aim - one) x (step(uses) >> 1)) >> 15, limited to
- * 32 .. 65504, where aim is 65535 or 0 and step(n) = 131072 / (2 n + 3), rounded down; then uses
- * grow by 1 up to a limit that the caller gives.
- *
- * The logistic domain holds x = 256 ln(p / (1 - p)), limited to +-2047, by two tables. squash: for
- * i = 0 to 4095, j = i >> 6, f = i mod 64, the probability of x = i - 2048 is (l(j) (64 - f) + l(j
- * + 1) f) >> 5, limited to 32 .. 65504; l(0) to l(32) are in mix.c, l(64 - j) = 32768 - l(j).
- * stretch: the x of probability p is that of the least i with squash >= 16 (p >> 4) + 8, at least
- * -2047; 2047 where there is none.
- *
- * A mixer has five weights, at first 19660 each (65536 is 1). A mixed bit has the probability of x
- * = (sum of (weight >> 4) x stretch(odds)) >> 12, limited to +-2047. After it, miss = 65536 bit -
- * that probability; weight += (stretch(odds) x (miss >> 4) + 512) >> 10, with the stretch from
- * before, limited to +-524288; and each odds move as above.
+ * The logistic domain holds x = 256 ln(p / (1 - p)), limited to +-2047, by two tables: squash makes
+ * probabilities of it, stretch the reverse.
  */
 #ifndef VAE_EXACT_MIX_H
 #define VAE_EXACT_MIX_H

@@ -1,16 +1,9 @@
 /* rans.h - the entropy coder of exact samples: rANS (Duda 2013) over probabilities of 15 bits that
- * the caller adapts.
+ * the caller adapts. vae-codes(5) has the form.
  *
  * An event is an interval [start, start + count) of 0 to 32767, count being its probability times
  * 32768. Each event goes through one of up to four states, which the caller names; independent
  * states let the processor overlap events.
- *
- * Decoding an event: slot = state mod 2^15 lies in exactly one interval; then
- *     state = count x floor(state / 2^15) + slot - start, and where state < 2^16: state = 2^16 x
- *     state + the next word.
- *
- * Coded form of a chunk of events: the states, 4 bytes each, then words of 2 bytes in the order in
- * which they are read; all little-endian. After a chunk's last event each state is 2^16.
  *
  * rANS decodes first what was encoded last. The encoder therefore keeps the events of a chunk (4
  * bytes each) and walks them backwards at its end. Where chunks end is agreed on by the callers.

@@ -1,5 +1,5 @@
-/* walk.c - the walk over a plane of a strip, as natural.h describes it. Every loop over k is over
- * independent lanes. */
+/* walk.c - the walk over a plane of a strip, as vae-codes(5) describes it. Every loop over k is
+ * over independent lanes. */
 #include "exact/walk.h"
 
 #if defined VAE_ISA_avx512

@@ -1,8 +1,8 @@
-"""A second decoder of exact samples, written from the headers of lib/exact alone.
+"""A second decoder of exact samples, by vae-codes(5) alone.
 
     python3 exact.py CASES    where build/tests/exact CASES wrote them: prints TAP
 
-Its use is to show that the headers say everything; it is slow.
+Its use is to show that the page says everything; it is slow.
 """
 import struct, sys
 
@@ -13,7 +13,7 @@ def median(a, b, c): return sorted((a, b, c))[1]
 
 class Damaged(Exception): pass
 
-# ---- rans.h and numbers ----
+# ---- the coder of exact samples, and numbers ----
 
 class Bytes:
     def __init__(b, data): b.data, b.at = data, 0
@@ -63,7 +63,7 @@ def stored(b, w, h, planes, maxval, exact, out):
                 out[p][y][x] = n >> k & (1 << bits) - 1
                 k += bits
 
-# ---- natural.h and photo.h ----
+# ---- mode natural ----
 
 THRESHOLD = [1, 2, 3, 4, 6, 8, 10, 13, 16, 20, 24, 29, 36, 44, 57, 68, 81, 96, 114, 136, 162, 193,
              230, 273, 325, 387, 460, 548, 652, 776, 923]
@@ -99,10 +99,10 @@ class Strip:
         s.p, s.left, s.width = p, left, width
         s.v = [[None] * width for _ in range(rows)]
     def at(s, x, y):
+        if s.p.low == s.p.high: return (0, 0)
         if y < 0:
             line = s.p.above[-1 - y]
             return line[limit(s.left + x, 0, len(line) - 1)]
-        if s.p.low == s.p.high: return (0, 0)
         if x < 0: return s.at(0, y - 1)
         return s.v[y][min(x, s.width - 1)]
 
@@ -272,7 +272,7 @@ def photo(b, mode, w, h, planes, maxval, exact, out):
             left = right
     if events and pixels: f.r.end()
 
-# ---- mix.h ----
+# ---- odds and mixed bits ----
 
 HALF = [11, 14, 18, 23, 30, 38, 49, 63, 81, 104, 133, 171, 219, 281, 360, 461, 589, 753, 961, 1223,
         1554, 1969, 2486, 3124, 3906, 4851, 5978, 7297, 8813, 10513, 12371, 14347, 16384]
@@ -307,7 +307,7 @@ def mixed_bit(r, weight, odds):
         odds[i].move(bit, 33)
     return bit
 
-# ---- graphic.h ----
+# ---- mode graphic ----
 
 def m(h, *xs):
     for x in xs:
@@ -444,7 +444,7 @@ def graphic(b, w, h, planes, maxval, exact, out):
             for p in range(planes): out[p][y][x] = colour >> 16 * p & 65535
     g.r.end()
 
-# ---- exact.h ----
+# ---- tiles ----
 
 def part(data, *shape):
     b = Bytes(data)
@@ -467,7 +467,7 @@ def tile(data, w, h, planes, maxval, cells):
     else: part(data, w, h, planes, maxval, exact, out)
     return out
 
-# ---- map.h ----
+# ---- the map of cells ----
 
 def cells(data, rows, columns):
     r, odds, out = Rans(Bytes(data)), [Odds() for _ in range(16)], []

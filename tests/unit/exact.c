@@ -53,7 +53,7 @@ static bool exact(const struct picture *p, uint32_t x, uint32_t y)
 	return !p->tile.cells || p->cells[y / 16 * ((p->tile.width + 15) / 16) + x / 16];
 }
 
-enum content { NOISE, SMOOTH, FLAT, BLOCKS, TEXT, SHADES, GREY, STRETCHED, CONTENTS };
+enum content { NOISE, SMOOTH, FLAT, BLOCKS, TEXT, SHADES, GREY, STRETCHED, TINTED, CONTENTS };
 
 /* A sample of 0 to 1. */
 static double content_at(enum content content, struct vae_random *r, unsigned plane, uint32_t x,
@@ -73,6 +73,8 @@ static double content_at(enum content content, struct vae_random *r, unsigned pl
 		                             : ((x * (plane + 2) + 3 * y) % 90) / 90.0;
 	case STRETCHED: /* few values, far apart */
 		return (int)(64 * (wave + 0.02 * vae_random_normal(r))) / 64.0;
+	case TINTED: /* the second plane has a single value */
+		return plane == 1 ? 0.4 : wave + 0.02 * vae_random_normal(r);
 	case GREY: return wave + 0.02 * vae_random_normal(r);
 	default: return 0.3 + 0.2 * plane;
 	}
@@ -363,6 +365,7 @@ static int write_cases(const char *name)
 		{80, 61, 3, 4095, SHADES, 60},   {40, 33, 4, 255, GREY, 100},
 		{20, 20, 4, 255, FLAT, 100},     {50, 40, 3, 65535, STRETCHED, 100},
 		{20, 20, 3, 5, NOISE, 100},      {258, 256, 1, 255, SMOOTH, 100},
+		{45, 40, 3, 255, TINTED, 100},   {45, 40, 3, 4095, TINTED, 70},
 	};
 	FILE *file = fopen(name, "wb");
 	bool good = file;
