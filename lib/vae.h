@@ -595,6 +595,7 @@ struct vae_compress_options {
 	double quality; /* 0 (smallest file) to 100, default VAE_QUALITY_DEFAULT; unused if lossless */
 	bool lossless;  /* keeps every sample; needs no model */
 	bool keep_invisible;    /* keeps colours where alpha is 0; else vae_image_rows_fill */
+	bool no_exact;          /* vae_encode_rows, without exact cells; else vae_encode_mixed_rows */
 	int effort;             /* as in vae_quantise */
 	int threads;            /* 1 to 1024; 0: as many as OpenMP would give the caller */
 	vae_progress *progress; /* NULL: none */

@@ -67,8 +67,9 @@ _Found = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(_Metadat
 
 class _CompressOptions(ctypes.Structure):
     _fields_ = [("quality", ctypes.c_double), ("lossless", ctypes.c_bool),
-                ("keep_invisible", ctypes.c_bool), ("effort", ctypes.c_int),
-                ("threads", ctypes.c_int), ("progress", _Progress), ("context", ctypes.c_void_p),
+                ("keep_invisible", ctypes.c_bool), ("no_exact", ctypes.c_bool),
+                ("effort", ctypes.c_int), ("threads", ctypes.c_int), ("progress", _Progress),
+                ("context", ctypes.c_void_p),
                 ("metadata", ctypes.POINTER(_Metadata)), ("metadata_count", ctypes.c_int)]
 
 
@@ -223,14 +224,16 @@ def _pixels_of(array, maxval):
                    array.ctypes.data), array
 
 
-def compress(pixels, quality=55, *, lossless=False, model=None, maxval=None, effort=None,
-             keep_invisible=False, threads=0, progress=None, icc=None, exif=None, xmp=None):
+def compress(pixels, quality=55, *, lossless=False, exact="auto", model=None, maxval=None,
+             effort=None, keep_invisible=False, threads=0, progress=None, icc=None, exif=None,
+             xmp=None):
     """Returns the bytes of a .lat file.
 
-    maxval: white, where it is not the greatest number of the array's type. model: a Model. effort: 0
-    to 9. threads: 0 for one for each core. progress: a function that is given the share done, 0 to 1;
-    where it returns False, the call ends with VaeError. icc, exif, xmp: bytes that travel with the
-    picture; Exif begins with its TIFF header."""
+    exact: "auto" keeps text and drawings as they are, "none" leaves all pixels to the model. maxval:
+    white, where it is not the greatest number of the array's type. model: a Model. effort: 0 to 9.
+    threads: 0 for one for each core. progress: a function that is given the share done, 0 to 1; where
+    it returns False, the call ends with VaeError. icc, exif, xmp: bytes that travel with the picture;
+    Exif begins with its TIFF header."""
     shape, kept = _pixels_of(pixels, 0 if maxval is None else maxval)
     given = [(_KINDS[kind], _memory(data))
              for kind, data in (("icc", icc), ("exif", exif), ("xmp", xmp)) if data is not None]
@@ -240,6 +243,9 @@ def compress(pixels, quality=55, *, lossless=False, model=None, maxval=None, eff
     options = _CompressOptions()
     _lib.vae_compress_defaults(ctypes.byref(options))
     options.quality, options.lossless, options.keep_invisible = quality, lossless, keep_invisible
+    if exact not in ("auto", "none"):
+        raise ValueError("exact is auto or none, not %r" % (exact,))
+    options.no_exact = exact == "none"
     options.effort = options.effort if effort is None else effort
     options.threads, options.progress = threads, callback.pointer
     options.metadata, options.metadata_count = metadata, len(given)

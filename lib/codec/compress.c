@@ -195,10 +195,11 @@ static int encode(struct vae_codes **codes, const struct vae_model *model,
 	int rc = 0;
 	if (!o->lossless && !o->keep_invisible)
 		rc = vae_image_rows_fill(&filled, image, error);
+	struct vae_image_rows *from = filled ? filled : image;
 	if (!rc)
-		rc = o->lossless ? vae_encode_exact_rows(&latents, image, error)
-		                 : vae_encode_mixed_rows(&latents, model, filled ? filled : image,
-		                                         o->quality, NULL, error);
+		rc = o->lossless   ? vae_encode_exact_rows(&latents, from, error)
+		     : o->no_exact ? vae_encode_rows(&latents, model, from, o->quality, error)
+		                   : vae_encode_mixed_rows(&latents, model, from, o->quality, NULL, error);
 	if (!rc) {
 		struct watched_rows w = {
 			.rows = {.head = latents->head, .read = read_watched}, .from = latents, .options = o};

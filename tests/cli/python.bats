@@ -43,7 +43,17 @@ END
 	vae-enc --lossless deep.pgm | vae-quant >exact.lat
 	vae-dec x.lat >back.ppm
 	vae-dec --reduce 8 x.lat >small.ppm
+	ppmmake red 40 30 >flat.ppm
+	vae-enc flat.ppm | vae-quant >flat.lat
+	vae-enc --exact none flat.ppm | vae-quant >modelled.lat
+	differ flat.lat modelled.lat
 	quiet py '
+flat = pnm("flat.ppm")
+assert vae.compress(flat) == vae.compress(flat, exact="auto") == open("flat.lat", "rb").read()
+assert vae.compress(flat, exact="none") == open("modelled.lat", "rb").read()
+try: vae.compress(flat, exact="all")
+except ValueError: pass
+else: raise AssertionError("exact=all is accepted")
 assert vae.compress(pnm("x.ppm"), 30) == open("x.lat", "rb").read()
 deep = pnm("deep.pgm")
 assert vae.compress(deep.astype(numpy.uint16)) == vae.compress(deep) == open("deep.lat", "rb").read()
