@@ -315,7 +315,8 @@ static void give_beside(struct decoder *d, uint16_t *alpha)
 			block.column = left;
 			block.columns = vae_min(d->reduce, right - left);
 			give_pixel(d, &block, colour, alpha);
-			alpha += alpha ? 1 : 0;
+			if (alpha)
+				alpha++;
 		}
 	}
 	vae_alpha_queue_take(&d->alpha, last - d->alpha_top, NULL);

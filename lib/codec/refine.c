@@ -214,7 +214,8 @@ static int refiner_read(struct vae_latents_rows *rows, uint32_t count, float *y,
 			memcpy(y + given * line, r->y + (rows->row - r->top) * line, n * line * sizeof *y);
 		lines = vae_alpha_rows(&rows->head, rows->row, n);
 		vae_alpha_queue_take(&r->alpha, lines, y ? alpha : NULL);
-		alpha += alpha ? lines * r->alpha.width : 0;
+		if (alpha)
+			alpha += lines * r->alpha.width;
 		given += n;
 		rows->row += (uint32_t)n;
 		if (rows->row == r->refined)
