@@ -173,6 +173,7 @@ says() { one_error vae "$@"; }
 	pnmtile 2000 1500 "$X/rgb.ppm" >a.ppm
 	cp a.ppm b.ppm
 	mkdir T
+	mkfifo pipe.fifo
 	for jobs in 1 2; do
 		for signal in INT TERM HUP; do
 			TMPDIR=$PWD/T plainly vae --lossless -f -j $jobs a.ppm b.ppm &
@@ -180,8 +181,16 @@ says() { one_error vae "$@"; }
 			kill -$signal $!
 			ends $((128 + $(kill -l $signal))) $!
 			assert_equal "$(find T -mindepth 1)" ""
-			only a.ppm b.ppm T
+			only a.ppm b.ppm pipe.fifo T
 		done
+	done
+	for signal in INT TERM HUP; do # what it reads does not end
+		(exec 7<>pipe.fifo && TMPDIR=$PWD/T plainly vae -t - <&7) &
+		wait_for compgen -G 'T/vae.*/words' >/dev/null
+		sleep 0.2
+		kill -$signal $!
+		ends $((128 + $(kill -l $signal))) $!
+		assert_equal "$(find T -mindepth 1)" ""
 	done
 }
 
