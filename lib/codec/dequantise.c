@@ -27,6 +27,7 @@ struct dequantiser {
 	size_t top, bottom;     /* rows of cells in y and samples, none at first */
 	uint32_t band;          /* rows allocated: a multiple of a slice's, or all */
 	float *y;
+	float *at; /* where the band is: y, or the caller's array, which has room for all of it */
 	uint16_t *samples; /* beside y */
 	/* Of the band, [their number], owned with a reader, whose payloads they hold */
 	struct vae_slice *slice;
@@ -66,7 +67,7 @@ static int dequantise_slice(void *context, size_t piece, int thread, struct vae_
 		   width = c->head.geometry.width * each;
 	if (!vae_rect_holds(&d->wanted, row, column))
 		return 0;
-	float *y = d->y + (p.row - d->top) * stride + p.column * c->head.channels;
+	float *y = d->at + (p.row - d->top) * stride + p.column * c->head.channels;
 	uint16_t *samples = each ? d->samples + (px.row - above.row) * width + px.column * each : NULL;
 	if (d->draws)
 		return vae_slice_draw(&d->symbols[thread], c, d->model, i, d->seed, d->number, y, stride,
@@ -114,8 +115,10 @@ static void drop_symbols(struct dequantiser *d)
 	d->threads = 0;
 }
 
-/* Decodes the band that contains row `row`. */
-static int load_band(struct dequantiser *d, size_t row, struct vae_error *error)
+/* Decodes the band that contains row `row`; into y, which has room for `count` rows from this one
+ * on, if that is all of it. */
+static int load_band(struct dequantiser *d, size_t row, float *y, size_t count,
+                     struct vae_error *error)
 {
 	size_t across = vae_cells(d->codes->head.columns, 6), first = row / VAE_SLICE_CELLS * across;
 	size_t top = row / VAE_SLICE_CELLS * VAE_SLICE_CELLS,
@@ -126,6 +129,7 @@ static int load_band(struct dequantiser *d, size_t row, struct vae_error *error)
 		return rc;
 	d->top = top;
 	d->bottom = bottom;
+	d->at = row == top && count >= bottom - top ? y : d->y;
 	if (d->threads < (size_t)omp_get_max_threads()) {
 		drop_symbols(d);
 		rc = vae_symbols_new(&d->symbols, &d->threads, error);
@@ -153,9 +157,11 @@ static int dequantiser_read(struct vae_latents_rows *rows, uint32_t count, float
 	size_t line = (size_t)rows->head.columns * rows->head.channels;
 	int rc;
 	for (; y && count; count--, rows->row++) {
-		if (rows->row >= d->bottom && (rc = load_band(d, rows->row, error)))
+		if (rows->row >= d->bottom && (rc = load_band(d, rows->row, y, count, error)))
 			return rc;
-		memcpy(y, d->y + (rows->row - d->top) * line, line * sizeof *y);
+		const float *from = d->at + (rows->row - d->top) * line;
+		if (from != y)
+			memcpy(y, from, line * sizeof *y);
 		y += line;
 		size_t beside = vae_row_samples(&rows->head, rows->row),
 			   above = pixel_rows(rows, d->top, rows->row - d->top) * rows->head.geometry.width *
