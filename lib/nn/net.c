@@ -360,11 +360,10 @@ static void linear_cells(const struct pass *p, size_t cell, size_t apart, size_t
 
 static void linear_forward(const struct pass *p)
 {
-	const size_t *spare = p->run->spare[p->layer->dst];
-	if (p->end - p->from == 1)
-		linear_cells(p, spare[0], 1, p->rows - spare[0] - spare[1], 0, p->out);
-	else
-		linear_cells(p, 0, 1, p->rows, 0, p->out);
+	bool narrow = p->run->spare && p->end - p->from == 1;
+	size_t left = narrow ? p->run->spare[p->layer->dst][0] : 0,
+		   right = narrow ? p->run->spare[p->layer->dst][1] : 0;
+	linear_cells(p, left, 1, p->rows - left - right, 0, p->out);
 }
 
 /* Adds dW += x^T dy, dbias += column sums of dy. */

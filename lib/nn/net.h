@@ -160,9 +160,9 @@ struct vae_run {
 	/* Held, and the picture's column of the first: a whole cell's, and no farther left than finer
 	 * levels'. */
 	size_t columns[VAE_LEVELS], left[VAE_LEVELS];
-	/* Columns of a slot at the left and the right on which no output depends. A product may leave
-	 * them undefined. */
-	size_t spare[VAE_MAX_SLOTS][2];
+	/* [VAE_MAX_SLOTS] columns of a slot at the left and the right on which no output depends: a
+	 * product may leave them undefined. Borrowed; NULL: there are none. */
+	const size_t (*spare)[2];
 	size_t first[VAE_MAX_SLOTS]; /* the picture's row at the start of value */
 	float *value[VAE_MAX_SLOTS];
 	float *gradient[VAE_MAX_SLOTS]; /* training only; NULL if nothing before the slot is trained */

@@ -34,8 +34,9 @@ struct end {
 
 /* Columns of cells, and the memory that moves down them. */
 struct strip {
-	size_t column, columns; /* of stored cells */
-	struct vae_run run;     /* the windows of the slots */
+	size_t column, columns;         /* of stored cells */
+	struct vae_run run;             /* the windows of the slots */
+	size_t spare[VAE_MAX_SLOTS][2]; /* run.spare */
 	struct front done;
 	float *inside; /* rows of cells to be stored, without their margin; NULL if they have none */
 };
@@ -277,8 +278,8 @@ static void find_spare(struct strip *t, const struct vae_sweep *s, int slot)
 	size_t left = t->run.left[level], columns = t->run.columns[level],
 		   first = (t->column * VAE_CELL_PX >> level) - left,
 		   end = vae_min(((t->column + t->columns) * VAE_CELL_PX >> level) - left, columns);
-	t->run.spare[slot][0] = first - vae_min(first, s->reach[slot]);
-	t->run.spare[slot][1] = columns - vae_min(columns, end + s->reach[slot]);
+	t->spare[slot][0] = first - vae_min(first, s->reach[slot]);
+	t->spare[slot][1] = columns - vae_min(columns, end + s->reach[slot]);
 }
 
 static int strip_init(struct strip *t, const struct vae_sweep *s, size_t column, size_t columns,
@@ -297,6 +298,7 @@ static int strip_init(struct strip *t, const struct vae_sweep *s, size_t column,
 			t->run.left[level];
 	}
 	t->done = s->start;
+	t->run.spare = t->spare;
 	for (int i = 0; i < s->net->slots; i++) {
 		t->run.first[i] = (size_t)s->start.row[i];
 		find_spare(t, s, i);
