@@ -28,6 +28,7 @@ enum {
 #define DRAWN_SHARE    0.03
 #define FLAT_SHARE     0.5
 #define EDGE           0.125 /* of black to white: the least range of a cell that has edges */
+#define SIDE_BITS      2.0 /* of the map, for each neighbour of a cell that is of the other kind */
 #define LEAST_GAIN     200.0 /* bits that exact cells of a region must save */
 /* A region is narrow if its samples span less than this part of black to white. */
 #define NARROW         (1.0 / 128)
@@ -391,7 +392,8 @@ static bool turn(uint8_t *cells, struct chooser *c, size_t cell)
 			size_t i = y * c->columns + x;
 			open += c->open[i] == !cells[cell] ? c->latents[i] : 0;
 		}
-	bool exact = c->exact[cell] < open;
+	double others = (double)(near.rows * near.columns) - 1, opened = c->open[cell] - !cells[cell];
+	bool exact = c->exact[cell] < open + SIDE_BITS * (others - 2 * opened);
 	if (exact == cells[cell])
 		return false;
 	for (size_t y = near.row; y < near.row + near.rows; y++)
