@@ -17,9 +17,9 @@ struct vae_region {
 /* Sets cells[], one for each cell of the region, row by row, to 1 if exact samples cost less than
  * the photo model's result at a quality of 0 to 100: its bits, and lambda 255^2 times its squared
  * error. First glances at each cell. Suspects are flat, repeat themselves or have few colours; they
- * are encoded on trial, with their surroundings. If most cells are such, the region is a drawing:
- * all of it is, and becomes exact, if that costs at most ten times what the cheapest map does, and
- * less at qualities below 30. */
+ * are encoded on trial, with their surroundings. If most cells are such, all
+ * are. If the others are no photograph either, the region is a drawing: all of it becomes exact if
+ * that costs at most ten times what the cheapest map does, and less at qualities below 30. */
 int vae_choose_cells(uint8_t *cells, const struct vae_model *model, double quality,
                      const struct vae_region *region, struct vae_error *error);
 

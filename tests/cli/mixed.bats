@@ -73,6 +73,16 @@ drawing() {
 		fail "$(size auto.lat) bytes, $(size photo.lat) of the photograph"
 }
 
+@test "a photograph on a flat ground stays with the model" {
+	pngtopnm "$DATA/photo.png" | pamcut -left 256 -top 128 -width 192 -height 128 >photo.ppm
+	ppmmake white 400 300 | pnmpaste photo.ppm 100 80 >framed.ppm
+	vae-enc -q 20 framed.ppm | vae-quant >auto.lat
+	vae-enc --lossless framed.ppm | vae-quant >lossless.lat
+	[ $((2 * $(size auto.lat))) -le "$(size lossless.lat)" ] || fail "$(size auto.lat) bytes"
+	vae-stat --map auto.lat | pnminvert | pamsumm -sum -brief >cells
+	[ "$(cat cells)" -ge 250 ] || fail "$(cat cells) cells"
+}
+
 @test "a drawing with soft edges is exact even where the model is cheaper" {
 	script=$(for i in 1 2 3 4 5 6 7 8 9; do
 		echo "setcolor rgb:$i$i/$((9 - i))0/f$i"
