@@ -21,7 +21,8 @@
 #   make check-mpi        training on two ranks, built in build/mpi
 #   make check-valgrind   the programs under valgrind
 #   make check-deb        lintian, installation, use and purge of the packages
-#   make faults           every allocation made to fail, which takes an hour
+#   make faults           every allocation made to fail, which takes an hour; RUNS=N: N of each
+#                         command's
 #   make fuzz-run         FUZZ_SECONDS=60: libFuzzer (clang) on every reader
 #   make mutations        100,000 damaged codes (tests/fuzz/README.md)
 #
@@ -322,7 +323,7 @@ mutations: $(B)/tests/mutations
 
 # Hours under a sanitizer: make faults B=build/asan, after make check-sanitize.
 faults: all $(B)/tests/exhaust $(B)/tests/shim.so
-	@PATH="$(abspath $(B)):$$PATH" B=$(B) $(B)/tests/exhaust 0
+	@PATH="$(abspath $(B)):$$PATH" B=$(B) $(B)/tests/exhaust $(or $(RUNS),0)
 
 # Debian's cross compilers and emulators; libraries of the other machines are unpacked under build/,
 # not installed.
