@@ -167,7 +167,7 @@ static void search(size_t *place, uint32_t *which, const struct vae_salvage *s, 
 	*which = slices;
 	/* In an overlong frame the slices of another image would match, too. */
 	bool possible = size(s) - at <= SEARCH_BYTES && !vae_frames_overlong(&s->frames);
-	for (*place = possible ? at + 1 : size(s); *place < size(s); ++*place) {
+	for (*place = possible && at < size(s) ? at + 1 : size(s); *place < size(s); ++*place) {
 		uint32_t count = count_to_end(s, *place, slices - i - 1, &budget);
 		if (count && good_slice(s, slices - count, *place, &budget))
 			*which = slices - count;
