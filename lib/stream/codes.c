@@ -441,8 +441,8 @@ static int write_slice(struct writer *w, const struct vae_slice *s, size_t alpha
 	int result = feed(w, head, sizeof head, upto, error);
 	if (!result && alpha)
 		result = feed(w, s->payload, alpha, upto, error);
-	return result ? result
-	              : feed(w, s->payload + alpha, s->bytes - alpha, last ? ZSTD_e_end : upto, error);
+	const uint8_t *symbols = alpha ? s->payload + alpha : s->payload; /* NULL if there are none */
+	return result ? result : feed(w, symbols, s->bytes - alpha, last ? ZSTD_e_end : upto, error);
 }
 
 /* Writes the frame of codes that have been checked. */
