@@ -1,7 +1,6 @@
 /* vae-stat - measures images, latents, codes and models; it recognises the kind. */
 #include "stat.h"
 
-#include <malloc.h>
 #include <stdlib.h>
 
 enum {
@@ -162,9 +161,6 @@ int main(int argc, char **argv)
 	struct output out = {0};
 	bool good, pictures;
 
-	/* Large blocks return to the system one by one; otherwise 100 MB remain while codes are packed
-	 * again */
-	mallopt(M_MMAP_THRESHOLD, 1 << 20);
 	parse_options(&o, argc, argv);
 	pictures = makes_pictures(&o);
 	if (output_open(&out, o.common.output, pictures && !o.common.force, &error) ||
