@@ -466,7 +466,7 @@ int vae_refine_rows(struct vae_latents_rows **latents, const struct vae_model *m
 
 /* Encodes as vae_encode_rows does, or as vae_refine_rows if refine is not NULL, with exact cells:
  * those of 16 x 16 pixels whose samples take fewer bits than y would, with lambda 255^2 times its
- * squared error (text, drawings, flat areas; vae(7)), or all cells of a drawing up to ten times
+ * squared error (text, drawings, flat areas; vae(7)), or all cells of a drawing up to four times
  * that. vae_quantise drops the map of a picture
  * without exact cells; if all cells are exact, it makes the codes of vae_encode_exact_rows. The
  * latents of pictures of more than about a million pixels always have a map. No cell is exact if
