@@ -46,6 +46,7 @@ pipe() (
 	cd "$work" && env -i PATH=/usr/bin:/bin HOME="$work" bash -euo pipefail -c '
 		pngtopnm "$1" >in.ppm
 		pngtopnm "$1" | vae-enc -m photo | vae-quant >x.lat
+		vae-enc -m photo -q 50 in.ppm | vae-quant >page.lat
 		vae-dec <x.lat | pnmtopng >y.png
 		vae-enc in.ppm | vae-quant | vae-dec | vae-stat -r in.ppm
 		vae-dec -m mnist --sample 2 --seed 7 >digits.pgm
@@ -75,7 +76,7 @@ library() (
 	cd "$work" || return 1
 	# shellcheck disable=SC2046 # lists of flags
 	${CC:-cc} page.c $(pkg-config --cflags --libs vae) -o page && env -i HOME="$work" ./page <in.ppm |
-		cmp - x.lat
+		cmp - page.lat
 )
 check "a program compiles against libvae-dev, and does what the others do" library
 module() (
