@@ -70,7 +70,7 @@ fi
 # The options of a help text, and those that a manual has as items, one a line, with the argument:
 # "-o", "--output FILE".
 help_forms() { "$B/$1" --help 2>&1 | sed -nE 's/^ +(-.*)/\1/p' | forms; }
-page_forms() { mandoc -T ascii "$1" | sed 's/.\x08//g' | sed -nE 's/^ {5}(-.*)/\1/p' | forms; }
+page_forms() { mandoc -T ascii "$1" | sed -nE 's/.\x08//g; s/^ {5}(-.*)/\1/p' | forms; }
 forms() { sed -E 's/ {2,}.*//; s/,$//; s/, -/\n-/g; s/ \| /|/g' | sort -u; }
 # The long options of a help text; those that a manual lists as items (.It Fl o , Fl -output Ar
 # FILE).
