@@ -260,8 +260,8 @@ peak_gflops=${peak_gflops:-0}
 printf '    between registers: %s GFLOP/s (build/bench/kernels)\n' "$peak_gflops"
 for threads in 1 2; do
 	"$B/bench/networks" "$file" 1920 1088 $threads | awk -v threads=$threads -v peak="$peak_gflops" \
-		'{ printf "    %d thread%s %s %5.1f %% of the peak a thread\n", threads, (threads > 1 ? "s" : " "), $0,
-			(peak > 0 ? 100 * $6 / threads / peak : 0) }'
+		'{ printf "    %d thread%s %s %5.1f %% of the peak a thread\n",
+			threads, (threads > 1 ? "s" : " "), $0, (peak > 0 ? 100 * $6 / threads / peak : 0) }'
 done
 
 printf '\nKernels: GFLOP/s and share of the peak, 4096 cells (build/bench/kernels)\n'
