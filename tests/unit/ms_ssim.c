@@ -194,7 +194,7 @@ static void check_gradient(struct pair *p, const char *what)
 			   c = t % 3;
 		double slope =
 			(plain_loss(p, c, pixel, h) - plain_loss(p, c, pixel, -h)) / (2 * h) * weight / 3;
-		worst = fmax(worst, fabs(slope - p->gradient[3 * pixel + c]));
+		worsen(&worst, fabs(slope - p->gradient[3 * pixel + c]));
 	}
 	double size = sqrt(square / (double)p->n);
 	ok(worst < 0.003 * size, "%s, %zu x %zu: the gradient's error is %.2g of its size", what,
@@ -232,7 +232,7 @@ static void check_extremes(struct pair *p)
 	memcpy(p->y, p->x, p->n * sizeof *p->y);
 	loss = loss_of(p, 1);
 	for (size_t k = 0; k < p->n; k++)
-		worst = fmax(worst, fabsf(p->gradient[k]));
+		worsen(&worst, fabsf(p->gradient[k]));
 	ok(fabs(loss) < 1e-6 && worst < 1e-8,
 	   "of a picture against itself it is %.2g, the gradient at most %.2g", loss, worst);
 
@@ -241,7 +241,7 @@ static void check_extremes(struct pair *p)
 	loss = loss_of(p, 1);
 	worst = 0;
 	for (size_t k = 0; k < p->n; k++) {
-		worst = isfinite(p->gradient[k]) ? fmax(worst, fabsf(p->gradient[k])) : INFINITY;
+		worsen(&worst, fabsf(p->gradient[k]));
 		square += p->gradient[k] * (p->x[k] - p->y[k]);
 	}
 	ok(loss > 0.9 && loss <= 1 && isfinite(worst) && square < 0,

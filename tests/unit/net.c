@@ -177,7 +177,7 @@ static void check_power(void)
 	for (int i = -3100; i <= 3100; i++) {
 		float v = (float)i / 100 + 0.0037f, t = v < -30 ? -30 : v > 30 ? 30 : v;
 		vae_position_power(&v, 1);
-		worst = fmax(worst, fabs(v / exp2(t) - 1));
+		worsen(&worst, fabs(v / exp2(t) - 1));
 	}
 	float nan = NAN;
 	vae_position_power(&nan, 1);

@@ -19,8 +19,8 @@ static void test_bits(const struct vae_choice *c)
 	bool alike = true;
 	for (int i = 0; i < VAE_SCALES; i++)
 		for (int32_t v = 0; v <= VAE_SYMBOL_LIMIT; v += v < cdfs.bound[i] + 3 ? 1 : v) {
-			worst = fmax(worst, fabs(vae_choice_bits(c, (uint8_t)i, v) / 2048.0 -
-			                         vae_coder_bits(&cdfs, (uint8_t)i, v)));
+			worsen(&worst, fabs(vae_choice_bits(c, (uint8_t)i, v) / 2048.0 -
+			                    vae_coder_bits(&cdfs, (uint8_t)i, v)));
 			alike &= v <= cdfs.bound[i] ||
 			         vae_choice_bits(c, (uint8_t)i, v) == vae_choice_bits(c, (uint8_t)i, -v);
 		}

@@ -2,6 +2,7 @@
 #ifndef TAP_H
 #define TAP_H
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -17,6 +18,13 @@ __attribute__((format(printf, 2, 3), unused)) static int ok(int good, const char
 	va_end(args);
 	tap_failed += !good;
 	return good;
+}
+
+/* Raises *worst to an error that is larger. NaN counts as infinity, where fmax would drop it. */
+static inline void worsen(double *worst, double error)
+{
+	if (!(error <= *worst))
+		*worst = isnan(error) ? INFINITY : error;
 }
 
 /* Reports a check that is skipped because this CPU lacks an instruction set (tests/skips.sh lists

@@ -187,7 +187,7 @@ static void check_sensitivity(void)
 				sum += sign * slope[i] / 0.01;
 				y[i] = o.rate.quantised[i];
 			}
-		worst = fmax(worst, fabs(log(row[c] / (PIXELS * sum / 4 / CELLS))));
+		worsen(&worst, fabs(log(row[c] / (PIXELS * sum / 4 / CELLS))));
 	}
 	ok(worst < 0.25, "sensitivities are second derivatives, to %.3f of themselves", worst);
 	vae_sensitivity_row(again, 1, &o, &w, &data, 3, NULL);
@@ -239,7 +239,7 @@ static void check_means(void)
 	vae_means_fit(fitted, moment, 2, Y);
 	double worst = 0;
 	for (int i = 0; i < WEIGHTS; i++)
-		worst = fmax(worst, fabs((double)fitted[i] - map[i]));
+		worsen(&worst, fabs((double)fitted[i] - map[i]));
 	ok(worst < 2e-3, "a linear map to means is found, to %.2g", worst);
 	vae_means_clear(&means);
 	vae_run_clear(&run);
@@ -417,8 +417,8 @@ static void check_eigen(void)
 				image += kept[j * N + k] * vectors[i * N + k];
 				product += vectors[i * N + k] * vectors[j * N + k];
 			}
-			worst = fmax(worst, fmax(fabs(image - values[i] * vectors[i * N + j]),
-			                         fabs(product - (i == j))));
+			worsen(&worst, fabs(image - values[i] * vectors[i * N + j]));
+			worsen(&worst, fabs(product - (i == j)));
 		}
 	}
 	ok(!result && descending && worst < 1e-12, "eigenvectors: residual %g", worst);
@@ -659,10 +659,10 @@ static void check_muon(const struct vae_bf16 *bf16)
 		}
 		for (int i = 0; i < TOTAL; i++)
 			loss[run] += (double)(value[run][i] - goal[i]) * (value[run][i] - goal[i]);
-		float apart = 0; /* a + (w - a) is not always w */
+		double apart = 0; /* a + (w - a) is not always w */
 		for (int i = 0; i < TOTAL; i++)
-			apart = fmaxf(apart, fabsf(o.average[i] - value[run][i]));
-		ok(apart < 1e-7f, "an average of decay 0 is the weights, but for %.2g", (double)apart);
+			worsen(&apart, fabsf(o.average[i] - value[run][i]));
+		ok(apart < 1e-7, "an average of decay 0 is the weights, but for %.2g", apart);
 		vae_optimiser_clear(&o);
 	}
 	omp_set_num_threads(1);
@@ -746,9 +746,9 @@ static double patch_distance(const struct vae_image *image, const float *patch, 
 			for (int x = 0; x < size; x++) {
 				int u = turn & 1 ? size - 1 - x : x, v = turn & 2 ? size - 1 - y : y;
 				for (int c = 0; c < 3; c++)
-					worst = fmax(worst, fabs(patch[(y * size + x) * 3 + c] -
-					                         area_mean(image, (turn & 4 ? v : u) * side,
-					                                   (turn & 4 ? u : v) * side, side, c)));
+					worsen(&worst, fabs(patch[(y * size + x) * 3 + c] -
+					                    area_mean(image, (turn & 4 ? v : u) * side,
+					                              (turn & 4 ? u : v) * side, side, c)));
 			}
 		best = fmin(best, worst);
 	}
@@ -769,7 +769,7 @@ static void check_reduction(uint32_t side, uint32_t size)
 	data.picture[0].least = factor;
 	for (int n = 0; n < 12; n++) {
 		vae_data_patch(&data, &rnd, size, 0, patch);
-		worst = fmax(worst, patch_distance(image, patch, (int)size, (double)side / size));
+		worsen(&worst, patch_distance(image, patch, (int)size, (double)side / size));
 	}
 	ok(worst < 2e-6, "from %u to %u pixels a side each is the mean of its area, but for %.2g", side,
 	   size, worst);
@@ -800,9 +800,9 @@ static void check_factors(void)
 		double slope =
 			fmax(fabsf(patch[63 * 3] - patch[0]), fabsf(patch[63 * 3 + 1] - patch[1])) * 255 / 63;
 		least = fmin(least, 1 / slope);
-		most = fmax(most, 1 / slope);
+		worsen(&most, 1 / slope);
 		for (size_t k = 2; k < 64 * 64 * 3; k += 3)
-			flat = fmax(flat, fabs(patch[k] + 0.5 - 200 / 255.0));
+			worsen(&flat, fabs(patch[k] + 0.5 - 200 / 255.0));
 	}
 	ok(least > 0.63 && least < 0.65 && most > 0.78 && most < 0.81,
 	   "factors are %.4f to %.4f, where 0.64 still fits the picture", least, most);

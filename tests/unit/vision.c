@@ -277,7 +277,7 @@ static void check_loss(size_t rows, size_t columns, double noise)
 		y[at] = keep - h;
 		slope = (slope - plain_sum(x, y, rows, columns, 0.01)) / (2 * h) * weight;
 		y[at] = keep;
-		worst = fmax(worst, fabs(slope - gradient[at]));
+		worsen(&worst, fabs(slope - gradient[at]));
 	}
 	ok(worst < 0.02 * size, "its gradient is off by %.2g of its size", worst / size);
 	float *once = gradient, before = once[n / 2];
@@ -287,7 +287,7 @@ static void check_loss(size_t rows, size_t columns, double noise)
 	memset(gradient, 0, n * sizeof *gradient);
 	double same = vae_vision_loss(fx, fx, rows, columns, weight, gradient, room), most = 0;
 	for (size_t k = 0; k < n; k++)
-		most = fmax(most, isfinite(gradient[k]) ? fabsf(gradient[k]) : INFINITY);
+		worsen(&most, fabsf(gradient[k]));
 	ok(same < 1e-2 && isfinite(most),
 	   "of a picture against itself it is %.2g, and the gradient is finite", same);
 	for (size_t k = 0; k < n; k++)
@@ -296,7 +296,7 @@ static void check_loss(size_t rows, size_t columns, double noise)
 	double wild = vae_vision_loss(fx, fy, rows, columns, weight, gradient, room);
 	most = 0;
 	for (size_t k = 0; k < n; k++)
-		most = fmax(most, isfinite(gradient[k]) ? fabsf(gradient[k]) : INFINITY);
+		worsen(&most, fabsf(gradient[k]));
 	ok(wild > 2 * got && isfinite(wild) && isfinite(most),
 	   "samples far beyond black and white: %.1f, and the gradient is finite", wild);
 	free(fx);
