@@ -253,7 +253,7 @@ static void check_loss(size_t rows, size_t columns, double noise)
 	size_t n = 3 * rows * columns;
 	float *fx, *fy, *gradient, *room;
 	struct vae_error e;
-	const double weight = 3, h = 2e-3;
+	const double weight = 3, h = 3e-5;
 	double square = 0, worst = 0;
 	if (vae_alloc(&fx, n, sizeof *fx, &e) || vae_alloc(&fy, n, sizeof *fy, &e) ||
 	    vae_alloc(&gradient, n, sizeof *gradient, &e) ||
