@@ -142,11 +142,6 @@ static int check_options(const struct vae_train_options *o, struct vae_error *er
 		return vae_fail(error, VAE_EARG, "batch %d is not 1 to 65536", o->batch);
 	if (o->patch < 64 || o->patch > 4096 || o->patch % 64)
 		return vae_fail(error, VAE_EARG, "patch %d is not a multiple of 64, 64 to 4096", o->patch);
-	if (o->loss == VAE_LOSS_MS_SSIM && o->patch < VAE_MS_SSIM_PATCH)
-		return vae_fail(error, VAE_EARG,
-		                "patch %d is too small for ms-ssim, whose five scales take more than 160 "
-		                "pixels a side: %d at least",
-		                o->patch, VAE_MS_SSIM_PATCH);
 	if (!(o->reduce_min >= VAE_REDUCE_LEAST && o->reduce_min <= o->reduce_max &&
 	      o->reduce_max <= 1))
 		return vae_fail(error, VAE_EARG, "reduction by %g to %g is not within %g to 1",
@@ -205,6 +200,27 @@ static int choose_arith(struct vae_arch *arch, const struct vae_train_options *o
 	return 0;
 }
 
+/* Checks what depends on the kind of the network and on the loss, once they are known. */
+static int check_network(const struct vae_train_options *o, bool photo, struct vae_error *error)
+{
+	if (photo && o->loss == VAE_LOSS_BCE)
+		return vae_fail(error, VAE_EARG, "a photo network is trained on mse, ms-ssim or vision");
+	if (!photo && has_metric(o->loss))
+		return vae_fail(error, VAE_EARG, "a dense network is trained on bce or mse");
+	if (o->loss == VAE_LOSS_MS_SSIM && o->patch < VAE_MS_SSIM_PATCH)
+		return vae_fail(error, VAE_EARG,
+		                "patch %d is too small for ms-ssim, whose five scales take more than 160 "
+		                "pixels a side: %d at least",
+		                o->patch, VAE_MS_SSIM_PATCH);
+	if (!photo && (o->reduce_min < 1 || o->recolour > 0))
+		return vae_fail(error, VAE_EARG,
+		                "a dense network takes pictures as they stand, not %s",
+		                o->reduce_min < 1 ? "reduced" : "recoloured");
+	if (!photo && o->lambda_max > 0)
+		return vae_fail(error, VAE_EARG, "a dense network has no lambda");
+	return 0;
+}
+
 /* Chooses the architecture: the checkpoint's, else the initial model's, else the options'. */
 static int choose_arch(struct vae_trainer *t, const struct vae_checkpoint_head *head,
                        const struct vae_model *init, struct vae_error *error)
@@ -221,8 +237,9 @@ static int choose_arch(struct vae_trainer *t, const struct vae_checkpoint_head *
 	     (vae_arch_change(&arch, o->grow, error) ||
 	      vae_grow_check(&init->nets->arch, &arch, error))))
 		return VAE_EARG;
-	if (choose_arith(&arch, o, init && !head, error))
-		return VAE_EARG;
+	int rc = choose_arith(&arch, o, init && !head, error);
+	if (rc)
+		return rc;
 	if (!head && !init && o->lambda_max > 0) {
 		arch.lambda_min = o->lambda_min;
 		arch.lambda_max = o->lambda_max;
@@ -234,6 +251,9 @@ static int choose_arch(struct vae_trainer *t, const struct vae_checkpoint_head *
 	bool photo = arch.kind == VAE_ARCH_PHOTO;
 	if (t->options.loss == VAE_LOSS_DEFAULT)
 		t->options.loss = default_loss(head, init, photo);
+	if (!has_metric(o->loss) && o->share >= 0)
+		return vae_fail(error, VAE_EARG, "share %g: loss %s has no metric that takes a share",
+		                o->share, loss_name[o->loss]);
 	if (!has_metric(t->options.loss))
 		t->options.share = 0;
 	else if (t->options.share < 0)
@@ -242,14 +262,8 @@ static int choose_arch(struct vae_trainer *t, const struct vae_checkpoint_head *
 		t->options.batch = photo ? 8 : 128;
 	if (t->options.clip < 0)
 		t->options.clip = photo ? 1 : 0;
-	if (photo && t->options.loss == VAE_LOSS_BCE)
-		return vae_fail(error, VAE_EARG, "a photo network is trained on mse, ms-ssim or vision");
-	if (!photo && has_metric(t->options.loss))
-		return vae_fail(error, VAE_EARG, "a dense network is trained on bce or mse");
-	if (!photo && t->options.reduce_min < 1)
-		return vae_fail(error, VAE_EARG,
-		                "a dense network takes pictures as they stand, not reduced");
-	return vae_nets_new(&t->nets, &arch, error);
+	rc = check_network(o, photo, error);
+	return rc ? rc : vae_nets_new(&t->nets, &arch, error);
 }
 
 /* Looks for the checkpoint on rank 0 and tells all ranks the result: 1, 0 for none, or an error. */

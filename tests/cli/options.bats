@@ -325,6 +325,11 @@ completes() {
 	fails 2 "bce or mse" vae-train --steps 1 --arch mlp --loss ms-ssim -o m "$X"
 	fails 2 "more than 160 pixels a side: 192 at least" vae-train --steps 1 --arch photo --loss ms-ssim \
 		--patch 128 -o m "$X"
+	# what would have no effect
+	fails 2 "share 0.5: loss mse has no metric" vae-train --steps 1 --share 0.5 -o m "$X"
+	fails 2 "share 0.5: loss bce has no metric" vae-train --steps 1 --arch mlp --share 0.5 -o m "$X"
+	fails 2 "not recoloured" vae-train --steps 1 --arch mlp --recolour 0.5 -o m "$X"
+	fails 2 "no lambda" vae-train --steps 1 --arch mlp --lambda 0.1:0.2 -o m "$X"
 	# a model of it could not be read
 	fails 2 "lambda=1e-09:1 is not MIN:MAX between" vae-train --steps 1 --lambda 1e-9:1 -o m "$X"
 	assert_not_exist m

@@ -252,6 +252,11 @@ has_bf16() { grep -q avx512_bf16 /proc/cpuinfo; }
 	vae-train --checkpoint ckpt2 --resume --batch 1 --patch 192 --seed 3 -T 1 --steps $((last + 1)) \
 		--quiet -o more "$X/photo.ppm"
 	vae-stat --json more | json_is '$j->[0]{loss} eq "ms-ssim"'
+	# which needs its patches also if it is not named
+	fails 2 "patch 128 is too small for ms-ssim" vae-train --init ./whole --patch 128 --steps 1 -o none \
+		"$X/photo.ppm"
+	fails 2 "patch 128 is too small for ms-ssim" vae-train --checkpoint ckpt2 --resume --patch 128 \
+		--steps 200 -o none "$X/photo.ppm"
 	vae-enc -v -m ./whole --refine 8 -o y "$X/photo.ppm" 2>log # descends on the same loss
 	assert_equal "$(grep -cE 'step [08]: .* dB, MS-SSIM 0[.0-9]+, loss' log)" 2
 	sed -n 's/.*step [08]: .* loss //p' log | awk 'NR == 1 { first = $1 } END { exit !($1 < first) }' ||
