@@ -556,7 +556,7 @@ static double schedule(const struct vae_trainer *t, double seconds)
 		done = fmax(done, seconds / (60 * o->minutes));
 	if (o->decay > 0 && done > 1 - o->decay)
 		left = fmax(0.01, (1 - done) / o->decay);
-	return o->lr * left * fmin(1, (step + 1) / (double)(o->warmup + 1));
+	return o->lr * left * fmin(1, (step + 1) / ((double)o->warmup + 1));
 }
 
 /* Sums the gradients of all workers of all ranks in t->gradient[0]; *norm is their norm. */

@@ -345,6 +345,8 @@ has_bf16() { grep -q avx512_bf16 /proc/cpuinfo; }
 	done
 	mlp_run --steps 20 --loss bce --quiet -o a
 	same_weights a "$X/mlp.safetensors"
+	mlp_run --steps 1 --warmup 18446744073709551615 --log log.tsv --quiet -o a # 2^64 - 1
+	assert_equal "$(column lr <log.tsv)" 5.42e-23
 	fresh_photo_run --steps 1 --lambda 0.001:0.1 --quiet -o a
 	assert_equal "$(vae-stat --tsv a | column architecture | head -n 1 | grep -o 'lambda=.*')" \
 		"lambda=0.001:0.1"
