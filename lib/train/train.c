@@ -25,6 +25,7 @@
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #define HALT_SKIPS      50     /* steps in a row without a finite gradient that mean divergence */
@@ -395,15 +396,32 @@ static int choose_products(struct vae_trainer *t, struct vae_error *error)
 	return 0;
 }
 
+/* Returns whether the file's last line broke off, as on a full disk; false if it cannot be read. */
+static bool breaks_off(const char *path)
+{
+	FILE *file = fopen(path, "rb");
+	bool broken = file && !fseek(file, -1, SEEK_END) && fgetc(file) != '\n';
+	if (file)
+		fclose(file);
+	return broken;
+}
+
+/* Opens the log and writes the names of its columns, unless lines of an earlier run are there to
+ * append to. */
 static int open_log(struct vae_trainer *t, bool append, struct vae_error *error)
 {
+	struct stat st;
 	t->log = fopen(t->options.log, append ? "a" : "w");
-	bool good = t->log;
-	if (good && !append)
+	bool good = t->log && !fstat(fileno(t->log), &st);
+	if (good && S_ISREG(st.st_mode) && st.st_size > 0) {
+		if (breaks_off(t->options.log))
+			good = fputc('\n', t->log) != EOF && !fflush(t->log);
+	} else if (good) {
 		good = fputs("step\tminutes\tset\tloss\tbpp\tz_bpp\tpsnr\telbo\tkl\tlr\tgradient_"
 		             "norm\timages_per_second\tskipped\tms_ssim\tssimulacra2\n",
 		             t->log) >= 0 &&
 		       !fflush(t->log);
+	}
 	return good ? 0 : vae_fail_errno(error, "log %s", t->options.log);
 }
 
