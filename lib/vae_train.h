@@ -136,7 +136,7 @@ struct vae_trainer; /* weights, moments and pictures; opaque; used by one thread
 void vae_train_defaults(struct vae_train_options *options);
 /* Makes a trainer. Copies options, but not their strings. Loads init, or the checkpoint if resume
  * finds one (VAE_EDATA: damaged), and opens the log. If a log or checkpoint cannot be written, this
- * function or vae_trainer_run fails. */
+ * function fails, or vae_trainer_run where the disk is full later. */
 int vae_trainer_new(struct vae_trainer **trainer, const struct vae_train_options *options,
                     struct vae_error *error);
 /* Uses of a picture. Random reduction removes what lossy compression left in it, and shows its

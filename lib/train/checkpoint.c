@@ -74,6 +74,22 @@ static bool read_arrays(FILE *file, float *value, struct vae_optimiser *o)
 	return good && fgetc(file) == EOF;
 }
 
+static int begin(struct vae_replacement *r, const char *path, struct vae_error *error)
+{
+	struct vae_error why;
+	int rc = vae_replace_begin(r, path, &why);
+	return rc ? vae_fail(error, VAE_EIO, "checkpoint %s: %s", path, why.text) : 0;
+}
+
+int vae_checkpoint_check(const char *path, struct vae_error *error)
+{
+	struct vae_replacement r;
+	int rc = begin(&r, path, error);
+	if (!rc)
+		vae_replace_abandon(&r);
+	return rc;
+}
+
 int vae_checkpoint_write(const char *path, const struct vae_checkpoint_head *head,
                          const float *value, const struct vae_optimiser *o, struct vae_error *error)
 {
@@ -83,9 +99,9 @@ int vae_checkpoint_write(const char *path, const struct vae_checkpoint_head *hea
 	memcpy(h.magic, magic, sizeof magic);
 	h.hash = vae_checkpoint_hash(value, o);
 	h.head_hash = hash_head(&h);
-	int rc = vae_replace_begin(&r, path, &why);
+	int rc = begin(&r, path, error);
 	if (rc)
-		return vae_fail(error, VAE_EIO, "checkpoint %s: %s", path, why.text);
+		return rc;
 	if (fwrite(&h, sizeof h, 1, r.file) != 1 || !write_arrays(r.file, value, o)) {
 		vae_replace_abandon(&r);
 		return vae_fail_errno(error, "checkpoint %s", path);

@@ -22,6 +22,8 @@ struct vae_checkpoint_head {
 
 /* Returns the hash of everything behind the head. */
 uint64_t vae_checkpoint_hash(const float *value, const struct vae_optimiser *o);
+/* Checks that a file can be made beside PATH and take its place; leaves nothing. */
+int vae_checkpoint_check(const char *path, struct vae_error *error);
 /* Writes the checkpoint and replaces PATH once it is complete and on its disk (base/replace.h).
  * Sets magic, hash and head_hash itself. */
 int vae_checkpoint_write(const char *path, const struct vae_checkpoint_head *head,

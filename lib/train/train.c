@@ -454,7 +454,9 @@ int vae_trainer_new(struct vae_trainer **out, const struct vae_train_options *op
 		goto out;
 	if ((rc = choose_products(t, error)))
 		goto out;
-	if (options->log && leads(options))
+	if (options->checkpoint && leads(options))
+		rc = vae_checkpoint_check(options->checkpoint, error);
+	if (!rc && options->log && leads(options))
 		rc = open_log(t, head, error);
 out:
 	if (rc)

@@ -551,6 +551,16 @@ long_run() {
 	same_weights resumed whole
 }
 
+@test "a checkpoint that cannot be written is refused before the training, not at its first writing" {
+	local bad
+	mkfifo fifo
+	for bad in no/such/ckpt . fifo /dev/null; do
+		fails 1 "checkpoint $bad: " mlp_run --steps 1 --checkpoint $bad --log log.tsv -o out
+		assert_not_exist log.tsv
+	done
+	only fifo
+}
+
 @test "INT and TERM write the checkpoint and leave in good order" {
 	local signal at
 	for signal in INT TERM; do
