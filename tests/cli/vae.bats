@@ -62,6 +62,26 @@ says() { one_error vae "$@"; }
 	assert_equal "$(vae -V)" "$(vae-enc -V | sed 's/vae-enc/vae/')"
 }
 
+@test "numbers with zeros before them are decimal, and -t and -l go before -d" {
+	local i
+	for i in 1 2 3 4 5 6 7 8 9; do cp "$X/grey.pgm" $i.pgm; done
+	quiet vae -j 08 ./*.pgm
+	assert_equal "$(find . -name '*.lat' | wc -l)" 9
+	photo 72 40 >wide.ppm
+	vae -o wide.lat wide.ppm
+	quiet vae -d --thumbnail 09 -o thumb.png wide.lat
+	assert_equal "$(pngtopnm thumb.png | kinds -)" "PPM RAW 9 5 3 255 RGB"
+	for wrong in "-j 99999999999999999999" "-d --thumbnail 99999999999999999999" "-j 00"; do
+		# shellcheck disable=SC2086 # words
+		run --separate-stderr -2 vae $wrong wide.lat
+		assert_regex "${stderr_lines[0]}" "^vae: --?(jobs|j|thumbnail): .* (too large|less than 1)$"
+	done
+	quiet vae -td wide.lat
+	run -0 vae -ld wide.lat
+	assert_output --partial tiny
+	assert_not_exists wide.png
+}
+
 @test "several files, whatever their names, by several jobs" {
 	odd=$'odd \'"$(touch no)`touch no`;\n*.png'
 	cp "$X/rgb.png" "$odd"
