@@ -174,6 +174,17 @@ says() { one_error vae "$@"; }
 	assert [ -L /dev/fd ]
 	vae -f --strip -o /dev/stdout "$X/rgb.png" >out
 	cmp out "$X/rgb.lat"
+	# a descriptor is written where it stands, and one of a file is not cut
+	{ echo before && echo before >&3 && vae --strip -o /dev/fd/3 "$X/rgb.png" && echo behind >&3 &&
+		vae --strip -o /dev/fd/1 "$X/rgb.png" && echo behind; } 3>three >out
+	for file in three out; do { echo before && cat "$X/rgb.lat" && echo behind; } | cmp - $file; done
+	vae --strip -o /dev/stderr "$X/rgb.png" 2>err
+	cmp err "$X/rgb.lat"
+	says "/dev/fd/4: cannot be written: Bad file descriptor" vae -o /dev/fd/4 "$X/rgb.png" 4>&-
+	for file in /dev/stdin /dev/fd/0; do
+		vae --strip $file <"$X/rgb.png" | cmp - "$X/rgb.lat"
+		vae -dc -- $file <"$X/rgb.lat" | cmp - "$X/rgb.out"
+	done
 	vae -d -o /dev/stdout "$X/rgb.lat" | cmp - "$X/rgb.out"
 	quiet unprivileged vae -d -o /dev/null "$X/rgb.lat"
 	assert [ -c /dev/null ]
