@@ -78,6 +78,40 @@ few_programs() {
 	quiet topnm one.gif
 }
 
+@test "a TIFF file of several pages: the first, with its alpha, and a note" {
+	tiffs() { # two TIFF files as two pages: the last offset of the first, which is 0, is set to the second
+		perl -0777 -e 'my @f = map { open F, "<:raw", $_ or die; local $/; <F> } @ARGV;
+			my ($one, $two) = @f;
+			die "byte order" if substr($one, 0, 2) ne "II" || substr($two, 0, 2) ne "II";
+			$one .= "\0" if length($one) % 2;
+			my $base = length $one;
+			my %size = (1, 1, 2, 1, 3, 2, 4, 4, 5, 8, 6, 1, 7, 1, 8, 2, 9, 4, 10, 8, 11, 4, 12, 8);
+			my $at = unpack "V", substr $two, 4, 4;
+			my $n = unpack "v", substr $two, $at, 2;
+			for my $i (0 .. $n - 1) {
+				my ($tag, $type, $count, $value) = unpack "v v V V", substr $two, $at + 2 + 12 * $i, 12;
+				my $far = $size{$type} * $count > 4;
+				if ($tag == 273 && $far) {
+					my @strips = map { $_ + $base } unpack "V$count", substr $two, $value, 4 * $count;
+					substr($two, $value, 4 * $count) = pack "V*", @strips;
+				}
+				substr($two, $at + 2 + 12 * $i + 8, 4) = pack "V", $value + $base if $far || $tag == 273;
+			}
+			my $first = unpack "V", substr $one, 4, 4;
+			my $m = unpack "v", substr $one, $first, 2;
+			substr($one, $first + 2 + 12 * $m, 4) = pack "V", $base + $at;
+			binmode STDOUT; print $one . $two' "$@"
+	}
+	pamtotiff "$X/alpha.pam" >alpha.tif
+	pamtotiff "$X/grey.pgm" >grey.tif
+	tiffs alpha.tif grey.tif >two.tif
+	assert_equal "$(tifftopnm -quiet two.tif | kinds - | wc -l)" 2
+	run --separate-stderr -0 topnm two.tif
+	assert_equal "$stderr" "topnm: two.tif: 2 pages, of which only the first is converted"
+	topnm two.tif 2>words | cmp - "$X/alpha.pam"
+	quiet topnm alpha.tif
+}
+
 @test "HEIC, AVIF, JPEG XL: converted with alpha, or named with the package of a converter" {
 	for pair in heif-convert:heic:HEIC:libheif-examples avifdec:avif:AVIF:libavif-bin \
 		"djxl:jxl:JPEG XL:libjxl-tools"; do
