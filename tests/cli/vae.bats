@@ -339,6 +339,18 @@ says() { one_error vae "$@"; }
 		"vae: colour profiles, Exif and XMP stay behind: there is no exiftool (Debian package libimage-exiftool-perl)"
 }
 
+@test "a TIFF file that the converter turns is not turned again by its Exif" {
+	needs_program exiftool
+	pamtotiff -lzw -quiet "$X/rgb.ppm" >photo.tif
+	exiftool -q -overwrite_original -Orientation#=6 -GPSLatitude=47 -GPSLatitudeRef=N photo.tif
+	quiet vae photo.tif
+	assert_equal "$(vae -dc photo.lat | kinds -)" "PPM RAW 40 48 3 255 RGB"
+	for ending in png jpg tif; do
+		quiet vae -d -o back.$ending photo.lat
+		assert_equal "$(exiftool -s3 -n -Orientation -GPSLatitude back.$ending | xargs)" "1 47"
+	done
+}
+
 # A picture of text and flat areas, such as screens show.
 screen() { printf '%s\n' "$1" "$1" "$1" "$1" "$1" | pbmtext | pnmenlarge 2 |
 	pgmtoppm rgb:10/40/a0-rgb:f8/f8/f8; }
