@@ -351,6 +351,22 @@ says() { one_error vae "$@"; }
 	done
 }
 
+@test "no name of a folder or a file is a format of exiftool, or an option" {
+	needs_program exiftool
+	mkdir -- 'T%f %d' -T
+	pamtotiff -lzw -quiet "$X/rgb.ppm" >'50%d.tif'
+	exiftool -q -overwrite_original -GPSLatitude=47 -GPSLatitudeRef=N -XMP:Title=hello '50%d.tif'
+	for folder in . 'T%f %d' -T; do
+		quiet env TMPDIR="$folder" vae -f '50%d.tif'
+		for ending in png tif; do
+			quiet env TMPDIR="$folder" vae -d -f -o back.$ending '50%d.lat'
+			assert_equal "$(exiftool -s3 -n -GPSLatitude -XMP:Title back.$ending | xargs)" "47 hello"
+		done
+	done
+	assert_equal "$(find . -mindepth 1 | sort | xargs -d '\n')" \
+		"./-T ./50%d.lat ./50%d.tif ./T%f %d ./back.png ./back.tif"
+}
+
 # A picture of text and flat areas, such as screens show.
 screen() { printf '%s\n' "$1" "$1" "$1" "$1" "$1" | pbmtext | pnmenlarge 2 |
 	pgmtoppm rgb:10/40/a0-rgb:f8/f8/f8; }
