@@ -77,24 +77,41 @@ int(vae_reserve)(void *pointer_to_pointer, size_t *room, size_t count, size_t ke
 	return 0;
 }
 
+/* Returns the start of a buffer's allocation. */
+static uint8_t *base_of(const struct vae_buffer *buffer)
+{
+	return buffer->dropped ? buffer->data - buffer->dropped : buffer->data;
+}
+
+/* Makes room for `wanted` bytes. What was dropped is used again once it is as large as the rest. */
+static int grow(struct vae_buffer *buffer, size_t wanted, struct vae_error *error)
+{
+	if (buffer->dropped && buffer->dropped >= buffer->size) {
+		uint8_t *base = base_of(buffer);
+		memmove(base, buffer->data, buffer->size);
+		*buffer = (struct vae_buffer){base, buffer->size, buffer->capacity + buffer->dropped, 0};
+	}
+	size_t capacity = buffer->capacity < 256 ? 256 : buffer->capacity;
+	if (wanted <= buffer->capacity)
+		return 0;
+	while (capacity < wanted)
+		capacity += capacity / 2;
+	uint8_t *base = realloc(base_of(buffer), buffer->dropped + capacity);
+	if (!base)
+		return vae_fail(error, VAE_EMEM, "out of memory: %zu bytes", buffer->dropped + capacity);
+	buffer->data = base + buffer->dropped;
+	buffer->capacity = capacity;
+	return 0;
+}
+
 uint8_t *vae_buffer_extend(struct vae_buffer *buffer, size_t size, struct vae_error *error)
 {
-	if (size > SIZE_MAX / 2 - buffer->size) {
+	if (size > SIZE_MAX / 4 - buffer->size) {
 		vae_fail(error, VAE_EMEM, "out of memory: %zu bytes", size);
 		return NULL;
 	}
-	if (buffer->size + size > buffer->capacity) {
-		size_t capacity = buffer->capacity ? buffer->capacity : 256;
-		while (capacity < buffer->size + size)
-			capacity += capacity / 2;
-		uint8_t *data = realloc(buffer->data, capacity);
-		if (!data) {
-			vae_fail(error, VAE_EMEM, "out of memory: %zu bytes", capacity);
-			return NULL;
-		}
-		buffer->data = data;
-		buffer->capacity = capacity;
-	}
+	if (buffer->size + size > buffer->capacity && grow(buffer, buffer->size + size, error))
+		return NULL;
 	uint8_t *start = buffer->data + buffer->size;
 	buffer->size += size;
 	return start;
@@ -111,8 +128,18 @@ int vae_buffer_append(struct vae_buffer *buffer, const void *data, size_t size,
 	return 0;
 }
 
+void vae_buffer_drop(struct vae_buffer *buffer, size_t bytes)
+{
+	if (!bytes)
+		return;
+	buffer->data += bytes;
+	buffer->size -= bytes;
+	buffer->capacity -= bytes;
+	buffer->dropped += bytes;
+}
+
 void vae_buffer_clear(struct vae_buffer *buffer)
 {
-	free(buffer->data);
+	free(base_of(buffer));
 	memset(buffer, 0, sizeof *buffer);
 }

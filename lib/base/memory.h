@@ -44,14 +44,18 @@ int vae_multiply(size_t *product, size_t a, size_t b, size_t c, struct vae_error
 
 /* A growing byte string. Starts as zeros; vae_buffer_clear releases it. */
 struct vae_buffer {
-	uint8_t *data;   /* owned */
+	uint8_t *data;   /* owned; the allocation begins `dropped` bytes before */
 	size_t size;     /* bytes used */
-	size_t capacity; /* bytes held */
+	size_t capacity; /* bytes held, from data on */
+	size_t dropped;  /* bytes that vae_buffer_drop left before data */
 };
 /* Appends size uninitialised bytes and returns their address, or NULL with *error filled. */
 uint8_t *vae_buffer_extend(struct vae_buffer *buffer, size_t size, struct vae_error *error);
 int vae_buffer_append(struct vae_buffer *buffer, const void *data, size_t size,
                       struct vae_error *error);
+/* Drops bytes, at most buffer->size, from the front. The others keep their addresses until the next
+ * extension, so that dropping takes time in proportion to what was appended, however often. */
+void vae_buffer_drop(struct vae_buffer *buffer, size_t bytes);
 void vae_buffer_clear(struct vae_buffer *buffer);
 
 #endif

@@ -219,7 +219,7 @@ static int pack(uint8_t **bytes, size_t *count, const struct vae_codes *codes,
 	int rc = vae_codes_pack(&frame, &size, codes, VAE_LEVEL_DEFAULT, error);
 	if (rc)
 		return rc;
-	struct vae_buffer all = {(uint8_t *)frame, size, size};
+	struct vae_buffer all = {.data = (uint8_t *)frame, .size = size, .capacity = size};
 	for (int i = 0; i < o->metadata_count && !rc; i++)
 		rc = vae_metadata_append(&all, &o->metadata[i], error);
 	if (rc) {

@@ -45,10 +45,7 @@ static int have(struct vae_frames *f, size_t n, struct vae_error *error)
 
 static void consume(struct vae_frames *f, size_t bytes)
 {
-	if (!bytes)
-		return;
-	f->input.size -= bytes;
-	memmove(f->input.data, f->input.data + bytes, f->input.size);
+	vae_buffer_drop(&f->input, bytes);
 	f->base += (int64_t)bytes;
 }
 
@@ -342,6 +339,21 @@ static int take_broken(struct vae_frames *f, struct vae_error *error)
 	return 0;
 }
 
+/* Returns the number of places whose content begins at or before this byte of content. */
+static size_t places_before(const struct vae_frames *f, uint64_t content)
+{
+	const struct place *p = (const void *)f->places.data;
+	size_t low = 0, high = f->places.size / sizeof *p;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (p[middle].content <= content)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
 int vae_frames_grow(struct vae_frames *f, struct vae_error *error)
 {
 	struct place place = {f->dropped + f->content.size, 0, f->base + (int64_t)f->next + HEAD_BYTES};
@@ -360,32 +372,24 @@ int vae_frames_grow(struct vae_frames *f, struct vae_error *error)
 
 void vae_frames_drop(struct vae_frames *f, size_t bytes)
 {
-	const struct place *p = (const void *)f->places.data;
-	size_t n = f->places.size / sizeof *p, gone = 0;
 	if (!bytes)
 		return;
-	f->content.size -= bytes;
-	memmove(f->content.data, f->content.data + bytes, f->content.size);
+	vae_buffer_drop(&f->content, bytes);
 	f->dropped += bytes;
-	while (gone + 1 < n && p[gone + 1].content <= f->dropped)
-		gone++;
-	if (gone) {
-		f->places.size -= gone * sizeof *p;
-		memmove(f->places.data, p + gone, f->places.size);
-	}
+	size_t n = places_before(f, f->dropped);
+	if (n > 1)
+		vae_buffer_drop(&f->places, (n - 1) * sizeof(struct place));
 }
 
 int64_t vae_frames_offset(const struct vae_frames *f, size_t place)
 {
-	const struct place *p = (const void *)f->places.data;
-	size_t n = f->places.size / sizeof *p, i = 0;
 	uint64_t content = f->dropped + place;
-	while (i + 1 < n && p[i + 1].content <= content)
-		i++;
-	if (!n || content < p[i].content)
+	size_t n = places_before(f, content);
+	if (!n)
 		return f->base + (int64_t)f->next;
-	uint64_t ahead = content - p[i].content;
-	return p[i].input + (int64_t)(ahead < p[i].bytes ? ahead : p[i].bytes);
+	const struct place *p = (const struct place *)(const void *)f->places.data + n - 1;
+	uint64_t ahead = content - p->content;
+	return p->input + (int64_t)(ahead < p->bytes ? ahead : p->bytes);
 }
 
 int vae_frames_open(struct vae_frames *f, int64_t *at, uint64_t *skipped, struct vae_error *error)

@@ -141,6 +141,14 @@ changed() {
 	bomb "hostile.lat: *" vae-quant -T 1 -t hostile.lat
 }
 
+# One frame that claims more than there is, so that all is held, then a million that are empty.
+@test "salvage: time grows with the bytes, not with their square" {
+	perl -e 'print pack("V*", 0x184d2a50, 0x7fffffff), pack("V*", 0x184d2a50, 0) x 1000000' >hostile.lat
+	# shellcheck disable=SC2046
+	run --separate-stderr -1 "$B/tests/measure" $(bounds) vae-dec -T 1 --salvage -o out hostile.lat
+	assert_regex "$stderr" "skipped 8 bytes of junk.*nothing could be salvaged"
+}
+
 # model [BYTES]: a model file with the header on stdin and so many bytes of tensors
 model() { perl -0777 -e 'binmode STDOUT; $j = <STDIN>;
 	print pack("Q<", length $j), $j, "\0" x ($ARGV[0] // 0)' "$@" >hostile.safetensors; }

@@ -760,8 +760,37 @@ static void test_kind(void)
 	}
 }
 
+/* A buffer that is a queue, too: bytes come out as they went in, and dropping moves none. */
+static void test_buffer(void)
+{
+	struct vae_buffer b = {0};
+	struct vae_error e;
+	size_t in = 0, out = 0;
+	bool good = true, still = true;
+	for (size_t round = 0; round < 2000; round++) {
+		size_t n = round * 7919 % 300;
+		uint8_t *p = vae_buffer_extend(&b, n, &e);
+		for (size_t i = 0; p && i < n; i++)
+			p[i] = (uint8_t)(in++ * 31 >> 3);
+		n = round % 100 == 99 ? b.size : round * 104729 % (b.size + 1) / 2;
+		for (size_t i = 0; i < n; i++)
+			good = good && b.data[i] == (uint8_t)(out++ * 31 >> 3);
+		const uint8_t *next = b.data + n;
+		vae_buffer_drop(&b, n);
+		still = still && b.data == next;
+		good = good && b.size == in - out;
+	}
+	ok(good, "a buffer gives %zu bytes back in order, of %zu", out, in);
+	ok(still, "bytes stay where they are if others before them are dropped");
+	ok(b.capacity + b.dropped < 20000, "what was dropped is used again: %zu bytes are held",
+	   b.capacity + b.dropped);
+	vae_buffer_clear(&b);
+	ok(!b.data && !b.dropped, "a buffer is cleared");
+}
+
 int main(void)
 {
+	test_buffer();
 	test_shapes();
 	test_latents();
 	test_codes();
