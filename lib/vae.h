@@ -42,6 +42,9 @@
  *    vae_image_rows_write). Environment variables are read when models are searched and, once,
  *    when the kernels for this CPU are chosen (VAE_CPU): do not change them meanwhile. A VAE_CPU
  *    that names no kernels is VAE_EARG from functions that load a model, train or compare.
+ *  - A child of fork may use the library, its models and other objects, if no other thread was in a
+ *    call at the time. To allow that, OpenMP's threads of a thread that forks end before, and start
+ *    again when they are needed.
  *  - Encoding, decoding and training use as many threads as OpenMP gives the caller
  *    (omp_set_num_threads). The numbers of threads and of ranks influence the bits of a training
  *    run, and nothing else.

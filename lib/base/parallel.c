@@ -1,8 +1,19 @@
 #include "base/parallel.h"
 
 #include <omp.h>
+#include <pthread.h>
 
 #include "base/cpu.h"
+
+/* Ends OpenMP's threads of the thread that forks. The child has none of them, and libgomp would
+ * wait for them forever; both processes start new ones when they need them. */
+static void before_fork(void) { omp_pause_resource_all(omp_pause_soft); }
+
+__attribute__((constructor)) static void watch_forks(void)
+{
+	/* If memory for this is lacking, forks are as libgomp leaves them. */
+	pthread_atfork(before_fork, NULL, NULL);
+}
 
 int vae_parallel(size_t count, vae_piece *piece, void *context, struct vae_error *error)
 {

@@ -6,6 +6,8 @@
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define WIDTH  70
 #define HEIGHT 50
@@ -377,6 +379,36 @@ static void check_memory(const struct vae_model *m)
 	free(p.samples);
 }
 
+/* A child of fork compresses, too, though OpenMP had threads before; then so does the parent. */
+static void check_fork(const struct vae_model *m)
+{
+	struct vae_pixels p = picture_of(1100, 1100, 3, 8, 255, 0);
+	struct vae_compress_options o;
+	uint8_t *bytes = NULL, *again = NULL;
+	size_t count = 0, count_again = 0;
+	int status = -1;
+	vae_compress_defaults(&o);
+	o.threads = 3;
+	o.no_exact = true;
+	bool good = !vae_compress(&bytes, &count, m, &p, &o, &error);
+	fflush(stdout);
+	pid_t child = good ? fork() : -1;
+	if (!child) {
+		alarm(120);
+		good = !vae_compress(&again, &count_again, m, &p, &o, &error) && count_again == count &&
+		       !memcmp(again, bytes, count);
+		_exit(!good);
+	}
+	good = child > 0 && waitpid(child, &status, 0) == child && !status;
+	ok(good, "a child of fork compresses to the same bytes: status %d", status);
+	ok(!vae_compress(&again, &count_again, m, &p, &o, &error) && count_again == count &&
+	       !memcmp(again, bytes, count),
+	   "and so does its parent, afterwards (%s)", error.text);
+	free(again);
+	free(bytes);
+	free(p.samples);
+}
+
 int main(void)
 {
 	struct vae_model *m;
@@ -396,6 +428,7 @@ int main(void)
 	check_bands(m);
 	check_refusals(m);
 	check_memory(m);
+	check_fork(m);
 	vae_model_free(m);
 	return tap_done();
 }
