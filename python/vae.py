@@ -9,6 +9,7 @@ transparent. Functions may be called by several threads at once. What fails rais
 """
 import collections
 import ctypes
+import operator
 import os
 import threading
 
@@ -25,6 +26,9 @@ class VaeError(Exception):
     def __init__(self, text, code):
         super().__init__(text)
         self.code = code
+
+    def __reduce__(self):  # how pools of processes hand it on
+        return VaeError, (str(self), self.code)
 
 
 # ---- the C interface, as vae.h has it ---------------------------------------------------------
@@ -129,20 +133,43 @@ def _memory(data):
     return array.ctypes.data, view.nbytes, array
 
 
-class _Callback:
-    """A function of the caller's for the library to call, and what it raised, which must not pass
-    through C."""
+_INT, _UINT16, _UINT64 = range(-1 << 31, 1 << 31), range(1 << 16), range(1 << 64)
 
-    def __init__(self, function):
-        self.function, self.raised = function, None
-        self.pointer = _Progress(self.call) if function else _Progress()
+
+def _number(name, value, kind):
+    """An integer of the caller's; ctypes would drop the bits that its C type does not have."""
+    number = operator.index(value)
+    if number not in kind:
+        raise ValueError("%s is %d: %d to %d are possible" % (name, number, kind[0], kind[-1]))
+    return number
+
+
+class _Callbacks:
+    """What the library calls: the caller's progress, and a dict that is given metadata; and what
+    they raised, which must not pass through C."""
+
+    def __init__(self, progress, metadata=None):
+        self.function, self.metadata, self.raised = progress, metadata, None
+        self.progress = _Progress(self.call) if progress is not None else _Progress()
+        self.found = _Found(self.keep) if metadata is not None else _Found()
 
     def call(self, _, share):
         try:
-            return self.function(share) is not False
+            answer = self.function(share)
+            return not isinstance(answer, (bool, numpy.bool_)) or bool(answer)
         except BaseException as raised:  # KeyboardInterrupt, too
             self.raised = raised
             return False
+
+    def keep(self, _, item, __):
+        try:
+            m = item.contents
+            if not m.damaged:
+                self.metadata[_NAMES.get(m.kind, "unknown")] = ctypes.string_at(m.data, m.bytes)
+            return 0
+        except BaseException as raised:
+            self.raised = raised
+            return _ESTOP
 
     def run(self, name, *arguments):
         try:
@@ -159,19 +186,29 @@ class _Callback:
 class Model:
     """A model, by its name or path (None: $VAE_MODEL, or else "photo"), or of the bytes of its file.
 
-    May be used by several threads at once."""
+    May be used by several threads at once. Its copies are itself."""
+
+    _handle = None
 
     def __init__(self, name=None, data=None):
         self._handle = ctypes.c_void_p()
         if data is None:
-            _call("model_find", ctypes.byref(self._handle),
-                  None if name is None else os.fsencode(name))
+            name = None if name is None else os.fsencode(name)
+            if name is not None and b"\0" in name:
+                raise ValueError("a model's name has a null byte: %r" % name)
+            _call("model_find", ctypes.byref(self._handle), name)
         else:
             address, size, self._kept = _memory(data)
             _call("model_load_memory", ctypes.byref(self._handle), address, size)
 
     def __del__(self, free=_lib.vae_model_free):  # _lib may be gone when Python ends
         free(self._handle)
+
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, _):
+        return self
 
     @property
     def id(self):
@@ -200,6 +237,12 @@ def _default_model():
         if _default is None:
             _default = Model()
         return _default
+
+
+def _handle_of(model):
+    if model is not None and not isinstance(model, Model):
+        raise TypeError("model is a vae.Model or None, not %r" % (model,))
+    return model._handle if model is not None else None
 
 
 # ---- arrays and bytes -------------------------------------------------------------------------
@@ -234,26 +277,27 @@ def compress(pixels, quality=55, *, lossless=False, exact="auto", model=None, ma
     threads: 0 for one for each core. progress: a function that is given the share done, 0 to 1; where
     it returns False, the call ends with VaeError. icc, exif, xmp: bytes that travel with the picture;
     Exif begins with its TIFF header."""
-    shape, kept = _pixels_of(pixels, 0 if maxval is None else maxval)
+    shape, kept = _pixels_of(pixels, 0 if maxval is None else _number("maxval", maxval, _UINT16))
     given = [(_KINDS[kind], _memory(data))
              for kind, data in (("icc", icc), ("exif", exif), ("xmp", xmp)) if data is not None]
     metadata = (_Metadata * max(len(given), 1))(
         *[_Metadata(kind, address, size, False) for kind, (address, size, _) in given])
-    callback = _Callback(progress)
+    callbacks = _Callbacks(progress)
     options = _CompressOptions()
     _lib.vae_compress_defaults(ctypes.byref(options))
     options.quality, options.lossless, options.keep_invisible = quality, lossless, keep_invisible
     if exact not in ("auto", "none"):
         raise ValueError("exact is auto or none, not %r" % (exact,))
     options.no_exact = exact == "none"
-    options.effort = options.effort if effort is None else effort
-    options.threads, options.progress = threads, callback.pointer
+    if effort is not None:
+        options.effort = _number("effort", effort, _INT)
+    options.threads, options.progress = _number("threads", threads, _INT), callbacks.progress
     options.metadata, options.metadata_count = metadata, len(given)
     if model is None and not lossless:
         model = _default_model()
     result, count = ctypes.c_void_p(), ctypes.c_size_t()
-    callback.run("compress", ctypes.byref(result), ctypes.byref(count),
-                 model._handle if model else None, ctypes.byref(shape), ctypes.byref(options))
+    callbacks.run("compress", ctypes.byref(result), ctypes.byref(count), _handle_of(model),
+                  ctypes.byref(shape), ctypes.byref(options))
     del kept
     try:
         return ctypes.string_at(result, count.value)
@@ -277,7 +321,8 @@ def describe(data, max_pixels=0):
     """Returns the Info of codes, without decoding them."""
     address, size, kept = _memory(data)
     head, shape = _Head(), _Pixels()
-    _call("codes_describe", ctypes.byref(head), ctypes.byref(shape), address, size, max_pixels)
+    _call("codes_describe", ctypes.byref(head), ctypes.byref(shape), address, size,
+          _number("max_pixels", max_pixels, _UINT64))
     del kept
     lossy = head.channels > 0
     return Info(shape.width, shape.height, shape.channels, shape.bits, shape.maxval,
@@ -293,22 +338,17 @@ def decompress(data, *, model=None, reduce=1, threads=0, max_pixels=0, progress=
     size. max_pixels: larger pictures raise VaeError; 0 for 2^28. metadata: a dict, which is given
     what travels with the picture, as "icc", "exif" and "xmp". threads, progress: as in compress."""
     info = describe(data, max_pixels)
+    reduce = _number("reduce", reduce, _INT)
     height, width = -(-info.height // max(reduce, 1)), -(-info.width // max(reduce, 1))
     array = numpy.empty((height, width, info.channels),
                         numpy.uint8 if info.bits == 8 else numpy.uint16)
     shape = _Pixels(width, height, info.channels, info.bits, 0, array.strides[0], array.ctypes.data)
-
-    def found(_, item, __):
-        m = item.contents
-        if metadata is not None and not m.damaged:
-            metadata[_NAMES.get(m.kind, "unknown")] = ctypes.string_at(m.data, m.bytes)
-        return 0
-
-    callback, tap = _Callback(progress), _Found(found)
-    options = _DecompressOptions(threads=threads, reduce=reduce, max_pixels=max_pixels,
-                                 progress=callback.pointer, metadata=tap)
+    callbacks = _Callbacks(progress, metadata)
+    options = _DecompressOptions(threads=_number("threads", threads, _INT), reduce=reduce,
+                                 max_pixels=max_pixels, progress=callbacks.progress,
+                                 metadata=callbacks.found)
     address, size, kept = _memory(data)
-    callback.run("decompress", ctypes.byref(shape), model._handle if model else None, address, size,
-                 ctypes.byref(options))
+    callbacks.run("decompress", ctypes.byref(shape), _handle_of(model), address, size,
+                  ctypes.byref(options))
     del kept
     return array[:, :, 0] if info.channels == 1 else array

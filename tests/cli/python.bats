@@ -161,6 +161,49 @@ assert raises(vae.VaeError, vae.compress, x, progress=lambda share: False).code 
 def interrupt(share):
     raise KeyboardInterrupt
 raises(KeyboardInterrupt, vae.decompress, data, progress=interrupt)
+for code, argument in ((vae.compress, x), (vae.decompress, data)):
+    raises(TypeError, code, argument, progress=3)
+    raises(TypeError, code, argument, model="photo")
+raises(TypeError, vae.decompress, vae.compress(x, xmp=b"<x/>"), metadata=[])
+assert raises(vae.VaeError, vae.compress, x, progress=lambda share: numpy.bool_(False)).code == -7
+raises(ValueError, vae.Model, "photo\0")
+'
+}
+
+# What ctypes would cut to fit is refused; it took 65791 for 255, and -1 for 2^64 - 1.
+@test "numbers that their C types do not hold raise" {
+	needs_numpy
+	quiet py '
+x = numpy.zeros((20, 20, 3), numpy.uint8)
+data = vae.compress(x)
+for code, name, values in ((vae.compress, "maxval", (65536 + 255, 65536, -1)),
+        (vae.compress, "effort", (2**32 + 1, -2**31 - 1)), (vae.compress, "threads", (2**32, -2**40)),
+        (vae.decompress, "threads", (2**32,)), (vae.decompress, "reduce", (2**32, 2**32 + 8)),
+        (vae.decompress, "max_pixels", (-1, 2**64)), (vae.describe, "max_pixels", (-1, 2**64))):
+    for value in values:
+        try:
+            code(data if code is not vae.compress else x, **{name: value})
+        except ValueError as error:
+            assert str(error).startswith("%s is %d: " % (name, value)), error
+        else:
+            raise AssertionError("%s=%d is accepted" % (name, value))
+assert vae.decompress(data, threads=numpy.int64(1), max_pixels=2**64 - 1).shape == x.shape
+'
+}
+
+# A copy that freed the same model again was a use of freed memory.
+@test "models and errors are copied, errors pickled" {
+	needs_numpy
+	quiet py '
+import copy, pickle
+model = vae.Model("tiny")
+for again in (copy.copy(model), copy.deepcopy([model])[0]):
+    assert again is model
+del again, model
+vae.Model.__new__(vae.Model)
+for error in (vae.VaeError("damaged", -3),):
+    for again in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert type(again) is vae.VaeError and str(again) == "damaged" and again.code == -3
 '
 }
 
