@@ -23,6 +23,7 @@ tab=$(printf '\t')
 newline='
 '
 home=${0%/*}
+pnm='' scratch='' # not those of the environment
 
 # Prints its arguments as one line, with control characters replaced: names of files may hold escape
 # sequences.
@@ -111,7 +112,7 @@ whole() { [ ! -e "$scratch/broken" ]; }
 
 # Sets $pnm to a file that has the picture $1 as PNM or PAM.
 convert() {
-	[ ! "${pnm-}" ] || return 0
+	[ ! "$pnm" ] || return 0
 	format=$(topnm --format "$1") || exit 1
 	pnm=$1
 	[ "$format" != PNM ] || return 0
@@ -140,7 +141,7 @@ measure() {
 		IFS= read -r row <"$state/$base.tsv"
 	fi
 	case $row in "$(escaped "${1##*/}")$tab"*) return 1 ;; esac
-	[ "${scratch-}" ] || open_scratch
+	[ "$scratch" ] || open_scratch
 	convert "$1"
 	quality=$(vae_stat "$target") || exit 1
 	quality=$(printf '%s\n' "$quality" | awk -F '\t' '

@@ -339,6 +339,18 @@ stopped() {
 	assert_not_exists .vae-batch/a.lat.tsv
 }
 
+@test "variables of the environment with the names of batch.sh's own change nothing" {
+	cp "$X/a.ppm" "$X/d.pgm" .
+	batch -s codes >log
+	mkdir wanted
+	mv ./*.lat wanted
+	rm -r .vae-batch
+	env pnm="$X/d.pgm" format=PNM scratch=/ run=/ picture=/ target=/ state=/ row=/ \
+		make --no-print-directory -s -f "$ROOT/tools/batch.mk" summary >log
+	for file in a d; do cmp $file.lat wanted/$file.lat; done
+	assert_equal "$(files)" "a.ppm d.pgm"
+}
+
 @test "summary: goes on after an interruption as if there had been none" {
 	cp "$X/a.ppm" "$X/b.png" .
 	batch summary >log
