@@ -33,6 +33,7 @@ line() {
 	printf '%s\n' "$shown"
 }
 fail() { line "batch.mk: $*" >&2; exit 1; }
+full() { fail "${state#./}: cannot be written; is the disk full?"; }
 say() { [ "$VAE_QUIET" ] || line "$*"; }
 
 # Prints a name in a form that no program takes for an option; names are kept in this form.
@@ -52,8 +53,12 @@ begin() {
 	base=${target##*/}
 	state=${target%/*}/.vae-batch
 	[ ! -d "$target" ] || fail "${target#./}: is a folder"
+	[ ! -e "$target" ] || [ -f "$target" ] || fail "${target#./}: is not a file"
 	[ ! -L "$state" ] || fail "${state#./}: is a symbolic link"
 	[ -d "$state" ] || mkdir -p "$state" || exit 1
+	for file in "$state/$base.made" "$state/$base.tsv"; do # a pipe would be waited for
+		[ ! -e "$file" ] || [ -f "$file" ] || fail "${file#./}: is not a file"
+	done
 }
 
 # Makes the folder $scratch, which is removed when this shell ends.
@@ -77,7 +82,10 @@ current() {
 	[ "$old_settings" = "$settings" ] && [ "$old_source" = "${1##*/}" ]
 }
 
-record() { printf '%s\n%s\n' "$1" "$2" >"$scratch/made" && mv -f "$scratch/made" "$state/$base.made"; }
+record() {
+	{ printf '%s\n%s\n' "$1" "$2" >"$scratch/made"; } 2>/dev/null || full
+	mv -f "$scratch/made" "$state/$base.made"
+}
 
 # Renames $scratch/result, made from the file $1. Meanwhile its settings are recorded as unknown.
 finish() { record '?' '?' && mv -f "$scratch/result" "$target" && record "$settings" "${1##*/}"; }
@@ -157,7 +165,8 @@ measure() {
 			printf "%d\t%d\t%d\t%.4f\t%s\t%s\n", pixels, picture, codes, 8 * codes / pixels, psnr, quality
 		}' "$scratch/report" >"$scratch/row" || exit 1
 	row=$(escaped "${1##*/}")$tab$(cat "$scratch/row")
-	printf '%s\n' "$row" >"$scratch/tsv" && mv -f "$scratch/tsv" "$state/$base.tsv" || exit 1
+	{ printf '%s\n' "$row" >"$scratch/tsv"; } 2>/dev/null || full
+	mv -f "$scratch/tsv" "$state/$base.tsv" || exit 1
 }
 
 # Prints a name as a field of a table, as vae-stat --tsv does.
@@ -235,7 +244,10 @@ find_picture() {
 # ---- a folder ------------------------------------------------------------------------------------
 
 # Records that a picture cannot be processed, and why.
-refuse() { { line "$1"; line "$2"; } >>"$run/refused"; }
+refuse() { { line "$1" && line "$2"; } 2>/dev/null >>"$run/refused" || full; }
+
+# Adds the name $1 to the list $run/$2.
+add() { printf '%s\n' "$1" 2>/dev/null >>"$run/$2" || full; }
 
 # Sorts the files: those with a converter into $run/pictures, those without into $run/left_out, and
 # both, except formats that no program converts, into $run/convertible.
@@ -256,11 +268,11 @@ scan() {
 			continue
 			;;
 		esac
-		if has_extension "$file" "$extensions"; then printf '%s\n' "$file" >>"$run/convertible"; fi
+		if has_extension "$file" "$extensions"; then add "$file" convertible; fi
 		if has_extension "$file" "$all" && ! has_extension "$file" "$usable"; then
-			printf '%s\n' "$file" >>"$run/left_out"
+			add "$file" left_out
 		else
-			printf '%s\n' "$file" >>"$run/pictures"
+			add "$file" pictures
 		fi
 	done
 }
@@ -269,7 +281,7 @@ scan() {
 # a.lat, but a.jpg.lat where there is an a.png, too, or a picture of the name a.
 number() {
 	sort -u "$run/convertible" | sed 's/\.[^./]*$//' | uniq -d >"$run/shared"
-	sort -u "$run/pictures" >"$run/sorted"
+	sort -u "$run/pictures" >"$run/sorted" || exit 1
 	count=0
 	while IFS= read -r file; do
 		count=$((count + 1))
@@ -278,7 +290,7 @@ number() {
 		if [ "$extension" ]; then stem=${file%.*}; fi
 		if [ -f "$stem" ] && has_extension "$stem" "$extensions"; then stem=$file; fi
 		if [ -s "$run/shared" ] && grep -Fqx -e "$stem" "$run/shared"; then stem=$file; fi
-		printf '%s\n%s\n' "$file" "$stem.lat" >"$run/$count"
+		printf '%s\n%s\n' "$file" "$stem.lat" 2>/dev/null >"$run/$count" || full
 	done <"$run/sorted"
 }
 
@@ -310,7 +322,7 @@ run_jobs() {
 		while [ $((n += 1)) -le "$count" ]; do printf ' %d' "$n"; done
 		# shellcheck disable=SC2016 # make's own
 		printf '\nall: $(jobs)\n$(jobs):\n\t@sh "$$VAE_BATCH" job $@\n.PHONY: all $(jobs)\n'
-	} >"$run/makefile"
+	} 2>/dev/null >"$run/makefile" || full
 	VAE_BATCH=$0 VAE_RUN=$run VAE_COUNT=$count VAE_VERB=$1
 	export VAE_BATCH VAE_RUN VAE_COUNT VAE_VERB
 	"$VAE_MAKE" --no-print-directory -k -r -f "$run/makefile" all
@@ -346,7 +358,7 @@ job_work() {
 	else
 		row=$size
 	fi
-	printf '%s\t%s\n' "$(escaped "${picture#./}")" "$row" >"$1" || exit 1
+	{ printf '%s\t%s\n' "$(escaped "${picture#./}")" "$row" >"$1"; } 2>/dev/null || full
 	[ ! "$work" ] || echo "$text"
 }
 
@@ -356,11 +368,12 @@ collect() {
 	while [ $((n += 1)) -le "$count" ]; do
 		if [ -s "$run/$n.row" ]; then
 			IFS= read -r row <"$run/$n.row"
-			printf '%s\n' "$row"
+			printf '%s\n' "$row" 2>/dev/null || full
 			continue
 		fi
 		IFS= read -r file <"$run/$n"
 		reason="was not done"
+		[ ! -e "$run/$n.words" ] || reason="failed without a message; is the disk full?"
 		[ ! -s "$run/$n.words" ] || IFS= read -r reason <"$run/$n.words"
 		reason=${reason#batch.mk: }
 		reason=${reason#topnm: }
@@ -371,8 +384,7 @@ collect() {
 # Writes summary.tsv, if it changes, and prints its sums.
 tabulate() {
 	{ printf 'file\tpixels\tpicture_bytes\tbytes\tbpp\tpsnr_db\tquality\n' &&
-		cat "$run/rows"; } >"$run/table" || exit 1
-	[ ! -d summary.tsv ] || fail "summary.tsv: is a folder"
+		cat "$run/rows"; } 2>/dev/null >"$run/table" || full
 	cmp -s "$run/table" summary.tsv || mv -f "$run/table" summary.tsv || exit 1
 	: >"$run/made" && mv -f "$run/made" "$state/summary.tsv.made"
 	awk -F '\t' '
