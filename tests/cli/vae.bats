@@ -145,6 +145,24 @@ says() { one_error vae "$@"; }
 	done
 }
 
+@test "each failure has its reason, and the name that the user gave" {
+	for command in "$X/rgb.png" "-d $X/rgb.lat" "-d --thumbnail 9 $X/rgb.lat"; do
+		run -1 shell "trap '' XFSZ; ulimit -f 0; TMPDIR=. vae -o x.png $command 2>&1 | cat"
+		assert_output "vae: ${command##* }: no room for temporary files in . (TMPDIR)"
+	done
+	says "standard input: cannot be copied to /tmp (TMPDIR): Is a directory" env TMPDIR=/tmp vae -c - <.
+	perl -MIO::Socket::UNIX -e 'IO::Socket::UNIX->new(Local => "socket.png", Listen => 1) or die'
+	says "socket.png: cannot be copied to * (TMPDIR): No such device or address" vae -c socket.png
+	says "socket.png: cannot be copied to * (TMPDIR): No such device or address" vae -dc socket.png
+	head -c 900 "$X/rgb.png" >$'esc\033.png'
+	says "esc[?].png: pngtopam: *" vae $'esc\033.png'
+	says "standard input: pngtopam: *" vae <$'esc\033.png'
+	says "standard input: not a picture of a known format" vae -c < <(printf 'text text text text text text text')
+	GZIP=-9 quiet vae --strip -o rgb.lat "$X/rgb.png"
+	rm rgb.lat
+	only $'esc\033.png' socket.png
+}
+
 @test "no operand replaces the result of another" {
 	cp "$X/rgb.png" a.png
 	cp "$X/grey.pgm" a.pgm
