@@ -177,6 +177,12 @@ says() { one_error vae "$@"; }
 	mkdir c
 	cp a.pgm c
 	quiet vae -f a.pgm c/a.pgm
+	ln -s . c/here
+	cp "$X/rgb.png" c/a.png
+	for operands in "./a.pgm $PWD/a.png" "c/a.pgm c/here/a.png" "c/a.pgm c//../c/here/a.png"; do
+		# shellcheck disable=SC2086 # words
+		says "${operands#* }: its result * is that of an earlier FILE" vae -f $operands
+	done
 	assert_equal "$(vae -f -c a.pgm a.png | vae-dec | kinds - | cut -d ' ' -f 1 | xargs)" "PGM PPM"
 }
 
