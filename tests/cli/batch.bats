@@ -353,14 +353,15 @@ stopped() {
 
 @test "a full disk is named, and so is a pipe in place of a file" {
 	cp "$X/a.ppm" .
-	run -2 shell "trap '' XFSZ; ulimit -f 0; make --no-print-directory -s -f '$ROOT/tools/batch.mk' summary 2>&1 | cat"
+	mk=$ROOT/tools/batch.mk
+	run -2 shell "trap '' XFSZ; ulimit -f 0; make --no-print-directory -s -f '$mk' summary 2>&1 | cat"
 	assert_line --index 0 "batch.mk: .vae-batch: cannot be written; is the disk full?"
 	refute_output --partial "I/O error"
 	batch -s summary >log
 	for file in a.lat summary.tsv .vae-batch/a.lat.made .vae-batch/a.lat.tsv; do
 		rm $file
 		mkfifo $file
-		run -2 timeout 60 make --no-print-directory -s -f "$ROOT/tools/batch.mk" summary
+		run -2 timeout 60 make --no-print-directory -s -f "$mk" summary
 		assert_output --partial "$file: is not a file"
 		rm $file
 		batch -s summary >log

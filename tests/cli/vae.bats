@@ -157,7 +157,8 @@ says() { one_error vae "$@"; }
 	head -c 900 "$X/rgb.png" >$'esc\033.png'
 	says "esc[?].png: pngtopam: *" vae $'esc\033.png'
 	says "standard input: pngtopam: *" vae <$'esc\033.png'
-	says "standard input: not a picture of a known format" vae -c < <(printf 'text text text text text text text')
+	says "standard input: not a picture of a known format" \
+		vae -c < <(printf 'text text text text text')
 	GZIP=-9 quiet vae --strip -o rgb.lat "$X/rgb.png"
 	rm rgb.lat
 	only $'esc\033.png' socket.png
@@ -271,6 +272,19 @@ says() { one_error vae "$@"; }
 	run --separate-stderr -0 vae few.pgm
 	assert_regex "$stderr" "vae: few.pgm: 15 bytes have become [0-9]+: this file is better kept as it is"
 	quiet vae -f --quiet few.pgm
+}
+
+@test "--max-pixels is the limit of all that vae does" {
+	cp "$X/rgb.png" "$X/rgb.lat" .
+	for command in "-o x.lat rgb.png" "-o x.lat --lossless rgb.png" "-d -o x.png rgb.lat" \
+		"-d --thumbnail 9 -o x.png rgb.lat" "-t rgb.lat" "-l rgb.lat"; do
+		# shellcheck disable=SC2086 # words
+		says "rgb.*: a picture of 48 x 40 pixels exceeds the limit of 1919 pixels*" \
+			vae -f --max-pixels 1919 $command
+		# shellcheck disable=SC2086 # words
+		quiet vae -f --max-pixels 1920 $command
+	done
+	run --separate-stderr -2 vae --max-pixels many -o y.lat rgb.png
 }
 
 @test "--lossless keeps every sample" {
