@@ -214,8 +214,7 @@ static int check_network(const struct vae_train_options *o, bool photo, struct v
 		                "pixels a side: %d at least",
 		                o->patch, VAE_MS_SSIM_PATCH);
 	if (!photo && (o->reduce_min < 1 || o->recolour > 0))
-		return vae_fail(error, VAE_EARG,
-		                "a dense network takes pictures as they stand, not %s",
+		return vae_fail(error, VAE_EARG, "a dense network takes pictures as they stand, not %s",
 		                o->reduce_min < 1 ? "reduced" : "recoloured");
 	if (!photo && o->lambda_max > 0)
 		return vae_fail(error, VAE_EARG, "a dense network has no lambda");
