@@ -87,7 +87,7 @@ struct vae_train_options {
 	/* Share of the training patches that get random colours, 0 to 1, default 0; photo only. */
 	double recolour;
 	/* The synthesis learns alone, from latents rounded as vae-quant rounds them; needs init, of a
-	 * photo model, and cannot be resumed. */
+	 * photo model, also to resume. */
 	bool synthesis;
 	int precision; /* VAE_PRECISION_* */
 	uint64_t seed; /* of all random sequences, default 1; a resumed run keeps its own */

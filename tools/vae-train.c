@@ -267,8 +267,8 @@ static void parse_options(struct options *o, int argc, char **argv)
 	}
 	if (o->train.grow && !o->init)
 		cli_usage("--grow needs --init MODEL");
-	if (o->train.synthesis && (!o->init || o->train.grow || o->train.resume))
-		cli_usage("--synthesis needs --init MODEL, and goes with neither --grow nor --resume");
+	if (o->train.synthesis && (!o->init || o->train.grow))
+		cli_usage("--synthesis needs --init MODEL, and cannot be combined with --grow");
 	if (o->init && (arch || sized))
 		cli_usage("--arch, --lambda and sizes cannot be combined with --init");
 	finish_arch(o, arch ? arch : "photo", size);

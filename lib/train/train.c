@@ -160,9 +160,8 @@ static int check_options(const struct vae_train_options *o, struct vae_error *er
 		return vae_fail(error, VAE_EARG, "share %g is not above 0 to 1", o->share);
 	if (!(o->recolour >= 0 && o->recolour <= 1))
 		return vae_fail(error, VAE_EARG, "recolour %g is not 0 to 1", o->recolour);
-	if (o->synthesis && (!o->init || o->grow || o->resume))
-		return vae_fail(error, VAE_EARG,
-		                "a synthesis learns alone from an initial model as it is, in one run");
+	if (o->synthesis && (!o->init || o->grow))
+		return vae_fail(error, VAE_EARG, "a synthesis learns alone from an initial model as it is");
 	if (o->grow && !o->init)
 		return vae_fail(error, VAE_EARG, "only an initial model can grow");
 	if (o->int16 && (!o->init || o->grow || o->resume))
@@ -362,13 +361,22 @@ static int new_workers(struct vae_trainer *t, struct vae_error *error)
 	return 0;
 }
 
-/* Prepares the initial model's parts that rounding needs, for training of the synthesis alone. */
+/* Prepares the initial model's parts that rounding needs, for training of the synthesis alone. A
+ * checkpoint must be of the same network, apart from the numbers of its products. */
 static int load_rounding(const struct vae_trainer *t, struct vae_error *error)
 {
+	char line[VAE_ARCH_TEXT], of_init[VAE_ARCH_TEXT];
 	if (!t->options.synthesis)
 		return 0;
 	if (!is_photo(t))
 		return vae_fail(error, VAE_EARG, "a dense network has no synthesis that learns alone");
+	struct vae_arch arch = t->init->nets->arch;
+	arch.arith = t->nets->arch.arith;
+	vae_arch_format(&arch, of_init);
+	vae_arch_format(&t->nets->arch, line);
+	if (strcmp(line, of_init) != 0)
+		return vae_fail(error, VAE_EARG, "checkpoint %s: of another architecture than model %s",
+		                t->options.checkpoint, t->options.init);
 	int rc = vae_model_prepare(t->init, 1u << VAE_H_A | 1u << VAE_H_S, error);
 	return rc || t->init->sensitivity
 	           ? rc
@@ -442,9 +450,10 @@ int vae_trainer_new(struct vae_trainer **out, const struct vae_train_options *op
 			goto out;
 		head = rc ? &found : NULL;
 	}
-	if (!head && options->init && (rc = vae_model_load(&t->init, options->init, error)))
+	if ((!head || options->synthesis) && options->init &&
+	    (rc = vae_model_load(&t->init, options->init, error)))
 		goto out;
-	if ((rc = choose_arch(t, head, t->init, error)))
+	if ((rc = choose_arch(t, head, head ? NULL : t->init, error)))
 		goto out;
 	t->data.channels = t->validation.channels = is_photo(t) ? 3 : 1;
 	if ((rc = vae_weights_init(&t->weights, &t->nets->params, true, error)) ||

@@ -223,6 +223,14 @@ has_bf16() { grep -q avx512_bf16 /proc/cpuinfo; }
 	tensors "$DATA/tiny.safetensors" 'dec\.(?!means)' >before
 	tensors a 'dec\.(?!means)' >after
 	differ after before
+	# in two runs, of which the second knows the model by which latents are rounded
+	alone -T 1 --steps 2 --decay 0 --checkpoint ckpt -o b
+	alone -T 1 --decay 0 --checkpoint ckpt --resume -o b
+	alone -T 1 --decay 0 -o a
+	same_weights a b
+	fails 2 "checkpoint ckpt: of another architecture than model" vae-train --synthesis \
+		--init "$X/fresh.safetensors" --checkpoint ckpt --resume --steps 4 -o none "$X/photo.ppm"
+	fails 2 "cannot be combined with --grow" alone --grow dec_blocks=2 -o none
 	fails 2 "--synthesis needs --init" vae-train --synthesis --steps 1 -o none "$X/photo.ppm"
 	fails 2 "dense" vae-train --init mnist --synthesis --steps 1 -o none "$X/photo.ppm"
 }
