@@ -9,18 +9,23 @@
 # order. The logarithm of the rate is interpolated over the metric by PCHIP (Fritsch and Butland's
 # harmonic-mean slopes, one-sided three-point slopes at the ends) and averaged over the common
 # range, of which low and high choose a band: they are values of the metric. MS-SSIM is taken as -10
-# log10(1 - MS-SSIM), Butteraugli's distance d as -d.
+# log10(1 - MS-SSIM), Butteraugli's distance d as -d. A point whose rate or metric is no finite
+# number is left out: of equal pictures PSNR is infinite, and so is MS-SSIM of 1 in decibels.
 #
 # With a column image: over the pictures that both codecs have, the delta of the curves of means;
 # with by=picture the mean of the deltas of each picture, and how many pictures it is of. A picture
 # counts where its curves have half of the band in common.
 BEGIN { FS = ","; if (metric == "") metric = "psnr"; steps = 2000; banded = low != "" && high != "" }
+{ sub(/\r$/, "") }
 FNR == 1 {
 	split("", at)
 	for (i = 1; i <= NF; i++) at[$i] = i
+	if (metric in at) measured = 1
 	next
 }
-!(metric in at) || $at["bpp"] + 0 <= 0 || ($1 != test && $1 != anchor) || $at[metric] !~ /[0-9]/ { next }
+$1 != test && $1 != anchor { next }
+{ found[$1] = 1 }
+!(metric in at) || !number($at["bpp"]) || $at["bpp"] + 0 <= 0 || !number($at[metric]) || !finite(scaled($at[metric])) { next }
 {
 	picture = "image" in at ? $at["image"] : ""
 	has[$1, picture] = 1
@@ -31,8 +36,12 @@ FNR == 1 {
 	R[c, i] = $at["bpp"]
 	V[c, i] = $at[metric]
 }
+# Neither -, nan nor inf, which awks convert in different ways, nor 1e999.
+function number(text) { return text ~ /[0-9]/ && finite(text + 0) }
+function finite(v) { return v > -1e300 && v < 1e300 }
 function scaled(v) {
-	return metric == "msssim" ? -10 * log(1 - v) / log(10) : metric == "butteraugli" ? -v : v + 0
+	if (metric == "msssim") return v < 1 ? -10 * log(1 - v) / log(10) : 1e300
+	return metric == "butteraugli" ? -v : v + 0
 }
 # Points in order, each value once: of equal ones the cheapest.
 function sort_curve(c,   i, j, t, m) {
@@ -116,6 +125,11 @@ function give_up(why) { print "bdrate.awk: " why > "/dev/stderr"; exit 1 }
 END {
 	for (picture in pictures)
 		if ((test, picture) in has && (anchor, picture) in has) { common[picture] = 1; commons++ }
+	if (!measured) give_up("no table has the column " metric)
+	for (i = 1; i <= 2; i++) {
+		codec = i == 1 ? test : anchor
+		if (!(codec in found)) give_up("no table has the codec " codec)
+	}
 	if (!commons) give_up("fewer than two points")
 	if (by != "picture") {
 		problem = "" in common && commons == 1 ? compare(own_curve(test, ""), own_curve(anchor, "")) : \

@@ -122,10 +122,18 @@ bd_rates() {
 	assert_equal "$(bd_rates three ours)" "-46.86 -46.95"
 	assert_equal "$(bd_rates ours ours)" "0.00 0.00"
 	run -1 bd_rates ours webp
-	assert_output --partial "fewer than two points"
+	assert_output "bdrate.awk: no table has the codec webp"
 	printf 'low,%s\n' 0,0.1,10,0.5 1,0.2,12,0.6 >>curves.csv
 	run -1 bd_rates ours low
 	assert_output --partial "do not overlap"
+	# what is no point of a curve: equal pictures, 1 in five digits, a failed encoder
+	local expected
+	expected=$(bd_rates ours jpeg)
+	printf 'ours,%s\r\n' 100,24,inf,1.00000 101,24,nan,- 102,nan,41,0.995 103,inf,41,0.995 \
+		104,0,41,0.995 >>curves.csv
+	assert_equal "$(bd_rates ours jpeg)" "$expected"
+	run -1 awk -f "$ROOT/bench/bdrate.awk" -v test=ours -v anchor=jpeg -v metric=ms_ssim curves.csv
+	assert_output "bdrate.awk: no table has the column ms_ssim"
 }
 
 @test "bdrate.awk: of Butteraugli's distance less is better" {
