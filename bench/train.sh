@@ -2,7 +2,8 @@
 # train.sh - the trainer's use of this machine, with a shipped network: batches of 8 patches of 256
 # x 256.
 #
-#   make bench-train [MODEL=NAME|FILE] [N=ROUNDS] [SECONDS_A_RUN=8] [THREADS=N]
+#   make bench-train [MODEL=NAME|FILE] [N=ROUNDS] [SECONDS_A_RUN=8] [SECONDS_A_PRODUCT=0.02]
+#       [THREADS=N]
 #
 # In turns, N times (default 3): the matrix products of build/bench/kernels on all threads at once
 # (the mean of its forward figures over all shapes, summed over the threads), then training in
@@ -19,6 +20,7 @@ PATH=$B:$PATH
 N=${N:-3}
 model=${MODEL:-photo}
 seconds=${SECONDS_A_RUN:-8}
+product_seconds=${SECONDS_A_PRODUCT:-0.02}
 threads=${THREADS:-$(nproc)}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -31,7 +33,7 @@ median() {
 products() {
 	local i
 	for ((i = 0; i < threads; i++)); do
-		"$B/bench/kernels" 0.02 "$1" >"$work/products$i" &
+		"$B/bench/kernels" "$product_seconds" "$1" >"$work/products$i" &
 	done
 	wait
 	awk '$2 ~ /^[0-9]+$/ && $4 ~ /^[0-9]+$/ { s[FILENAME] += $5; n[FILENAME]++ } END {
@@ -64,7 +66,9 @@ for ((round = 0; round < N; round++)); do
 	done
 done
 
-kmac=$(vae-stat "$work/model" | awk '/coder kmac pixel/ { s += $NF } END { print s }')
+kmac=$(vae-stat --brief --tsv "$work/model" | awk -F'\t' '
+	NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i }
+	NR == 2 { print $at["encoder_kmac_pixel"] + $at["decoder_kmac_pixel"] }')
 echo "$model, $kmac kMAC/pixel forward, $threads threads, medians of $N rounds"
 printf '%-8s %9s %18s %18s %7s\n' precision images/s "training GMAC/s" "products GMAC/s" share
 for kind in "${kinds[@]}"; do

@@ -218,3 +218,14 @@ bd_rates() {
 	sed -i /ours/d table.csv
 	run -1 "$ROOT/bench/qualities.sh" table.csv
 }
+
+@test "train.sh: the rate of training beside that of the products it is made of" {
+	[ -x "$B/bench/kernels" ] || skip "no build/bench/kernels: make benches"
+	MODEL=$DATA/tiny.safetensors N=1 THREADS=1 SECONDS_A_RUN=0.1 SECONDS_A_PRODUCT=0.001 \
+		"$ROOT/bench/train.sh" >rates
+	grep -q ', 0\.947219 kMAC/pixel forward, 1 threads, medians of 1 rounds$' rates
+	# images/s of 256 x 256 pixels, three passes each
+	awk '$1 == "float32" { lines++; made = 3 * 947.219 * 65536 * $2 / 1e9
+		bad += (made - $3) ^ 2 > 0.1 || !($4 > 0) || (100 * $3 / $4 - $5) ^ 2 > 1 }
+		END { exit bad || lines != 1 }' rates || { cat rates | fail; }
+}
