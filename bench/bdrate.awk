@@ -25,7 +25,8 @@ FNR == 1 {
 }
 $1 != test && $1 != anchor { next }
 { found[$1] = 1 }
-!(metric in at) || !number($at["bpp"]) || $at["bpp"] + 0 <= 0 || !number($at[metric]) || !finite(scaled($at[metric])) { next }
+!(metric in at) || !number($at["bpp"]) || $at["bpp"] + 0 <= 0 { next }
+!number($at[metric]) || !finite(scaled($at[metric])) { next }
 {
 	picture = "image" in at ? $at["image"] : ""
 	has[$1, picture] = 1
