@@ -15,6 +15,7 @@ anchors=${3:-}
 table=$(mktemp)
 trap 'rm -f "$table"' EXIT
 each=
+[ -z "$anchors" ] || [ -r "$anchors" ] || { echo "kodak.sh: $anchors: cannot be read" >&2 && exit 1; }
 [ -z "$anchors" ] || ! head -n 1 "$anchors" | grep -q '^codec,q,image,' || each=yes
 
 CODECS=ours MODEL=$model EACH=$each "$bench/rd.sh" "$folder" | tee "$table"

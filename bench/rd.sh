@@ -7,12 +7,12 @@
 #   EACH=yes bench/rd.sh FOLDER > each.csv      # a line for each image, named after q
 #
 # Counts whole files, written by each codec's own programs. PSNR, MS-SSIM and SSIMULACRA 2 are means
-# of the images' own, by vae-stat; - stands for a measure that an image is too small for.
-# BUTTERAUGLI=yes adds a column of its 3-norm, by bench/butteraugli, which takes longer than
-# everything else. CODECS (default: those of jpeg420 webp jxl heic_444 avif_s6_444 that are
-# installed) chooses; ours is this suite with MODEL, at QUALITIES (default 0 to 100 in steps of 10),
-# with the options ENC of vae-enc and QUANT of vae-quant. JOBS images at a time (default: the number
-# of cores).
+# of the images' own, by vae-stat; - stands for a measure that an image is too small for, inf for
+# PSNR where an image is equal. BUTTERAUGLI=yes adds a column of its 3-norm, by bench/butteraugli,
+# which takes longer than everything else. CODECS (default: those of jpeg420 webp jxl heic_444
+# avif_s6_444 that are installed) chooses; ours is this suite with MODEL, at QUALITIES (default 0 to
+# 100 in steps of 10), with the options ENC of vae-enc and QUANT of vae-quant. JOBS images at a time
+# (default: the number of cores).
 set -euo pipefail
 export LC_ALL=C
 bench=$(cd "$(dirname "$0")" && pwd)
@@ -41,7 +41,7 @@ encode() {
 	jxl) cjxl --quiet -d "$2" -e 7 "$3" "$5" ;;
 	heic_444) heif-enc -q "$2" -p chroma=444 -p preset=slow -o "$5" "$3" ;;
 	avif_s6_444) avifenc -j 1 -s 6 -y 444 --min "$2" --max "$2" -a end-usage=q -a cq-level="$2" "$3" "$5" ;;
-	esac >/dev/null 2>&1
+	esac >/dev/null
 }
 decode() {
 	case $1 in
@@ -51,17 +51,18 @@ decode() {
 	jxl) djxl --quiet "$2" "$3" ;;
 	heic_444) heif-convert "$2" "$3.png" && pngtopnm "$3.png" >"$3" ;;
 	avif_s6_444) avifdec -j 1 "$2" "$3.png" && pngtopnm "$3.png" >"$3" ;;
-	esac >/dev/null 2>&1
+	esac >/dev/null
 }
 
 # one CODEC Q IMAGE.png: bpp, psnr, msssim, ssimulacra2, IMAGE.png and the 3-norm, with tabs between
 one() {
 	local name distance=
+	set -o pipefail
 	name=$work/$1-$2-$(basename "$3" .png)
-	pngtopnm "$3" | ppmtoppm >"$name.in.ppm"
-	if ! encode "$1" "$2" "$3" "$name.in.ppm" "$name.${1%%_*}" ||
-		! decode "$1" "$name.${1%%_*}" "$name.out.ppm"; then
-		echo "rd.sh: $1 at $2 fails on $3" >&2
+	if ! { pngtopnm "$3" | ppmtoppm >"$name.in.ppm" &&
+		encode "$1" "$2" "$3" "$name.in.ppm" "$name.${1%%_*}" &&
+		decode "$1" "$name.${1%%_*}" "$name.out.ppm"; } 2>"$name.words"; then
+		echo "rd.sh: $1 at $2 fails on $3: $(head -n 1 "$name.words")" >&2
 		return 1
 	fi
 	if [ "$BUTTERAUGLI" ]; then
@@ -84,16 +85,26 @@ table() {
 	awk -F'\t' -v codec="$1" -v q="$2" -v each="${EACH:-}" '
 		function rounded(sum, n, digits) { return n ? sprintf("%." digits "f", sum / n) : "-" }
 		function measures(n, ssim, score) {
-			return rounded(p, n, 3) "," rounded(s, ssim, 5) "," rounded(e, score, 3) \
+			return (infinite ? "inf" : rounded(p, n, 3)) "," rounded(s, ssim, 5) "," rounded(e, score, 3) \
 				($6 == "" ? "" : "," rounded(d, n, 4)) }
-		{ images++; b += $1; p += $2; d += $6 }
+		{ images++; b += $1; d += $6 }
+		$2 == "inf" { infinite++ }
+		{ p += $2 == "inf" ? 0 : $2 }
 		$3 ~ /^-?[0-9]/ { similar++; s += $3 }
 		$4 ~ /^-?[0-9]/ { scored++; e += $4 }
 		each { gsub(/,/, "_", $5);
 		print codec "," q "," $5 "," rounded(b, 1, 5) "," measures(1, similar, scored);
-		images = b = p = s = e = d = similar = scored = 0 }
+		images = b = p = s = e = d = infinite = similar = scored = 0 }
 		END { if (images) print codec "," q "," rounded(b, images, 4) "," measures(images, similar, scored) }'
 }
+
+for codec in ${CODECS:-}; do
+	[ "${needs[$codec]:-}" ] || { echo "rd.sh: CODECS: $codec is none of ${!needs[*]}" >&2 && exit 1; }
+	command -v "${needs[$codec]}" >/dev/null ||
+		{ echo "rd.sh: CODECS: $codec needs ${needs[$codec]}, which is not installed" >&2 && exit 1; }
+done
+[ -n "$(find -L "$folder" -maxdepth 1 -name '*.png' -print -quit 2>/dev/null)" ] ||
+	{ echo "rd.sh: $folder: no PNG images" >&2 && exit 1; }
 
 echo "codec,q,${EACH:+image,}bpp,psnr,msssim,ssimulacra2${BUTTERAUGLI:+,butteraugli}"
 for codec in ${CODECS:-jpeg420 webp jxl heic_444 avif_s6_444}; do

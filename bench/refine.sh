@@ -1,7 +1,7 @@
 #!/bin/bash
 # refine.sh - the gain of vae-enc --refine N over a folder of PNG images: BD-rate against N = 0 by
 # PSNR, MS-SSIM and SSIMULACRA 2, and the seconds of one thread for the first image at the middle
-# quality.
+# quality; - stands for a measure that there is no curve of.
 #
 #   bench/refine.sh MODEL FOLDER [N...]        N: default 30 100 300
 #
@@ -26,7 +26,8 @@ TIMEFORMAT=%U
 table() { CODECS=ours MODEL=$model ENC=${1:+--refine $1} "$bench/rd.sh" "$folder" |
 	sed "s/^ours,/refine${1:-0},/"; }
 # rate N METRIC
-rate() { awk -f "$bench/bdrate.awk" -v test="refine$1" -v anchor=refine0 -v metric="$2" "$work/both.csv"; }
+rate() { awk -f "$bench/bdrate.awk" -v test="refine$1" -v anchor=refine0 -v metric="$2" "$work/both.csv" \
+	2>/dev/null || echo -; }
 # seconds N
 seconds() { { time vae-enc -m "$model" -q "${quality[${#quality[@]} / 2]}" --refine "$1" "$work/first.ppm" \
 	>"$work/latents"; } 2>&1; }

@@ -207,6 +207,32 @@ bd_rates() {
 		END { exit bad || rows != 2 }' each.csv means.csv || { cat each.csv means.csv | fail; }
 }
 
+@test "rd.sh: a failure is one line for each image, with the reason" {
+	mkdir pictures none
+	photo 96 64 | pnmtopng >pictures/a.png
+	export CODECS=ours MODEL=$DATA/tiny.safetensors QUALITIES=20 JOBS=1
+	says() {
+		local message=$1
+		shift
+		run --separate-stderr "$@"
+		[ "$status" != 0 ]
+		# shellcheck disable=SC2154 # stderr is bats' own
+		if [[ $stderr != $message ]]; then fail "another message: $stderr"; fi
+	}
+	rd=$ROOT/bench/rd.sh
+	says "rd.sh: ours at 20 fails on pictures/a.png: vae-*: no model 'typo'*" env MODEL=typo "$rd" pictures
+	says "rd.sh: ours at 200 fails on pictures/a.png: vae-enc: --quality: '200' *" \
+		env QUALITIES=200 "$rd" pictures
+	says "rd.sh: CODECS: mine is none of *ours*" env CODECS="ours mine" "$rd" pictures
+	says "rd.sh: none: no PNG images" "$rd" none
+	says "rd.sh: no/such: no PNG images" "$rd" no/such
+	head -c 3000 pictures/a.png >none/broken.png
+	says "rd.sh: ours at 20 fails on none/broken.png: pngtopnm: *" "$rd" none
+	# before a table that takes hours
+	says "kodak.sh: no.csv: cannot be read" "$ROOT/bench/kodak.sh" "$MODEL" pictures no.csv
+	assert_output ""
+}
+
 @test "qualities.sh: settings of equal score, between points and beyond them" {
 	printf '%s\n' codec,q,bpp,psnr,msssim,ssimulacra2 ours,20,0.1,30,0.9,40 ours,50,0.4,35,0.95,65 \
 		ours,80,1,40,0.99,85 \
