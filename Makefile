@@ -33,6 +33,9 @@
 #                         1,000 files listed in 2 s
 MAKEFLAGS += --no-builtin-rules
 PREFIX ?= /usr/local
+ifneq ($(words $(PREFIX)/),1)
+$(error PREFIX is '$(PREFIX)', of several words: only DESTDIR may have spaces)
+endif
 override PREFIX := $(abspath $(PREFIX))
 LIBDIR ?= lib
 CFLAGS ?= -O2 -g
@@ -336,23 +339,28 @@ check-builds:
 
 # ---- where it goes -------------------------------------------------------------------------------
 
-DEST = $(DESTDIR)$(PREFIX)
-SHARE = $(DEST)/share/vae-tools
-COMPLETIONS = $(DEST)/share/bash-completion/completions
-MIME = $(DEST)/share/mime/packages
-THUMBNAILERS = $(DEST)/share/thumbnailers
+# DESTDIR may have spaces; what lies below the prefix has none.
+DEST = '$(DESTDIR)$(PREFIX)'
+SHARE = share/vae-tools
+COMPLETIONS = share/bash-completion/completions
+MIME = share/mime/packages
+THUMBNAILERS = share/thumbnailers
 # Where a Python below the prefix looks for modules, or else Debian's name.
 PYTHONDIR ?= $(or $(shell python3 -c 'import sys; print(next(p[len("$(PREFIX)/"):] for p in sys.path \
 	if p.startswith("$(PREFIX)/lib/python") and p.endswith("-packages")))' 2>/dev/null),\
 	lib/python3/dist-packages)
+ifneq ($(filter /%,$(LIBDIR) $(PYTHONDIR)),)
+$(error $(filter /%,$(LIBDIR) $(PYTHONDIR)): LIBDIR and PYTHONDIR lie below PREFIX, as lib does)
+endif
 NAMES := $(TOOL_SRC:tools/%.c=%) vae
 MAN := $(wildcard man/*.[1-8])
 MODELS := $(wildcard models/*.safetensors)
 
+FOLDERS = bin include $(PYTHONDIR) $(SHARE)/models $(LIBDIR)/pkgconfig $(LIBDIR)/cmake/vae $(COMPLETIONS) \
+	$(MIME) $(THUMBNAILERS)
+
 install: all
-	install -d $(DEST)/bin $(DEST)/include $(DEST)/$(PYTHONDIR) $(SHARE)/models
-	install -d $(DEST)/$(LIBDIR)/pkgconfig $(DEST)/$(LIBDIR)/cmake/vae
-	install -d $(COMPLETIONS) $(MIME) $(THUMBNAILERS)
+	install -d $(FOLDERS:%=$(DEST)/%)
 	install $(TOOLS) $(B)/vae $(DEST)/bin
 	install -m 644 $(B)/libvae.a $(DEST)/$(LIBDIR)
 	set -e; for so in $(SHARED); do install -m 644 $(B)/$(SO) $(DEST)/$(LIBDIR); \
@@ -361,29 +369,28 @@ install: all
 	install -m 644 $(filter %.pc,$(BESIDE)) $(DEST)/$(LIBDIR)/pkgconfig
 	install -m 644 lib/vae.h lib/vae_train.h $(DEST)/include
 	install -m 644 $(B)/python/vae.py $(DEST)/$(PYTHONDIR)
-	install -m 644 tools/completion.bash $(COMPLETIONS)/vae
-	set -e; for p in $(filter-out vae,$(NAMES)); do ln -sf vae $(COMPLETIONS)/$$p; done
-	install -m 644 tools/batch.mk tools/metadata.subr tools/vae.magic $(SHARE)
-	install -m 644 packaging/vae-tools.xml $(MIME)
-	install -m 644 packaging/vae-tools.thumbnailer $(THUMBNAILERS)
-	install tools/batch.sh tools/topnm $(SHARE)
-	set -e; for m in $(MODELS); do install -m 644 $$m $(SHARE)/models; done
+	install -m 644 tools/completion.bash $(DEST)/$(COMPLETIONS)/vae
+	set -e; for p in $(filter-out vae,$(NAMES)); do ln -sf vae $(DEST)/$(COMPLETIONS)/$$p; done
+	install -m 644 tools/batch.mk tools/metadata.subr tools/vae.magic $(DEST)/$(SHARE)
+	install -m 644 packaging/vae-tools.xml $(DEST)/$(MIME)
+	install -m 644 packaging/vae-tools.thumbnailer $(DEST)/$(THUMBNAILERS)
+	install tools/batch.sh tools/topnm $(DEST)/$(SHARE)
+	set -e; for m in $(MODELS); do install -m 644 $$m $(DEST)/$(SHARE)/models; done
 	set -e; for m in $(MAN); do install -D -m 644 $$m $(DEST)/share/man/man$${m##*.}/$${m##*/}; done
 # Removes only what install put there: users may keep models of their own in the folder.
+INSTALLED = $(NAMES:%=bin/%) $(NAMES:%=$(COMPLETIONS)/%) \
+	$(PYTHONDIR)/vae.py $(PYTHONDIR)/__pycache__/vae.*.pyc \
+	$(addprefix $(LIBDIR)/,libvae.a libvae.so $(SONAME) $(SO)) \
+	$(patsubst $(B)/%,$(LIBDIR)/pkgconfig/%,$(filter %.pc,$(BESIDE))) \
+	$(patsubst $(B)/%,$(LIBDIR)/cmake/vae/%,$(filter %.cmake,$(BESIDE))) \
+	include/vae.h include/vae_train.h \
+	$(foreach m,$(MAN),share/man/man$(subst .,,$(suffix $m))/$(notdir $m)) \
+	$(MIME)/vae-tools.xml $(THUMBNAILERS)/vae-tools.thumbnailer \
+	$(addprefix $(SHARE)/,batch.mk batch.sh metadata.subr topnm vae.magic) $(MODELS:%=$(SHARE)/%)
 uninstall:
-	rm -f $(NAMES:%=$(DEST)/bin/%) $(NAMES:%=$(COMPLETIONS)/%)
-	rm -f $(DEST)/$(PYTHONDIR)/vae.py $(DEST)/$(PYTHONDIR)/__pycache__/vae.*.pyc
-	rm -f $(addprefix $(DEST)/$(LIBDIR)/,libvae.a libvae.so $(SONAME) $(SO))
-	rm -f $(patsubst $(B)/%,$(DEST)/$(LIBDIR)/pkgconfig/%,$(filter %.pc,$(BESIDE)))
-	rm -f $(patsubst $(B)/%,$(DEST)/$(LIBDIR)/cmake/vae/%,$(filter %.cmake,$(BESIDE)))
-	rm -f $(DEST)/include/vae.h $(DEST)/include/vae_train.h
-	rm -f $(foreach m,$(MAN),$(DEST)/share/man/man$(subst .,,$(suffix $m))/$(notdir $m))
-	rm -f $(MIME)/vae-tools.xml $(THUMBNAILERS)/vae-tools.thumbnailer
-	rm -f $(addprefix $(SHARE)/,batch.mk batch.sh metadata.subr topnm vae.magic)
-	rm -f $(MODELS:models/%=$(SHARE)/models/%)
-	[ ! -d $(SHARE)/models ] || rmdir --ignore-fail-on-non-empty $(SHARE)/models
-	[ ! -d $(SHARE) ] || rmdir --ignore-fail-on-non-empty $(SHARE)
-	[ ! -d $(DEST)/$(LIBDIR)/cmake/vae ] || rmdir --ignore-fail-on-non-empty $(DEST)/$(LIBDIR)/cmake/vae
+	set -e; [ -d $(DEST) ] || exit 0; cd $(DEST); rm -f $(INSTALLED); \
+		for d in $(SHARE)/models $(SHARE) $(LIBDIR)/cmake/vae; do \
+			[ ! -d $$d ] || rmdir --ignore-fail-on-non-empty $$d; done
 # Builds Debian packages in B/deb; checks them with lintian, and their installation, use and purge
 # (as root).
 deb:

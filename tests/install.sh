@@ -20,10 +20,10 @@ prefix=$(cat "$B/prefix")
 # Installs under DESTDIR with the prefix of the build, so that nothing is built again, then moves
 # the tree: the compiled-in prefix and build/../models are gone, and models must be found beside the
 # programs.
-check "make install DESTDIR=" make_ install DESTDIR="$tmp/stage" PREFIX="$prefix"
-mv "$tmp/stage$prefix" "$tmp/moved"
+check "make install DESTDIR=" make_ install DESTDIR="$tmp/a  stage" PREFIX="$prefix"
+mv "$tmp/a  stage$prefix" "$tmp/moved"
 python_folder=$(cd "$tmp/moved" && find . -name vae.py -printf '%h')
-check "nothing outside the prefix" test -z "$(find "$tmp/stage" ! -type d 2>/dev/null)"
+check "nothing outside the prefix" test -z "$(find "$tmp/a  stage" ! -type d 2>/dev/null)"
 for source in tools/vae-*.c tools/vae; do
 	program=$(basename "$source" .c)
 	check "$program is installed and says its version" "$tmp/moved/bin/$program" --version
@@ -221,11 +221,11 @@ check "vae.pc carries the version" grep -qx "Version: $version" "$tmp/moved/lib/
 check "libvae.so is version $version" test "$(readlink -f "$tmp/moved/lib/libvae.so")" = \
 	"$(readlink -f "$tmp/moved")/lib/libvae.so.$version"
 
-mv "$tmp/moved" "$tmp/stage$prefix"
-check "make uninstall" make_ uninstall DESTDIR="$tmp/stage" PREFIX="$prefix"
-check "uninstall leaves no file" test -z "$(find "$tmp/stage" ! -type d)"
-check "uninstall leaves no folder of its own" test ! -e "$tmp/stage$prefix/share/vae-tools" \
-	-a ! -e "$tmp/stage$prefix/lib/cmake/vae"
+mv "$tmp/moved" "$tmp/a  stage$prefix"
+check "make uninstall" make_ uninstall DESTDIR="$tmp/a  stage" PREFIX="$prefix"
+check "uninstall leaves no file" test -z "$(find "$tmp/a  stage" ! -type d)"
+check "uninstall leaves no folder of its own" test ! -e "$tmp/a  stage$prefix/share/vae-tools" \
+	-a ! -e "$tmp/a  stage$prefix/lib/cmake/vae"
 
 # A tree with other files in the same folders is unchanged afterwards.
 populate() (
@@ -247,6 +247,13 @@ check "make install beside others' files" make_ install DESTDIR="$tmp/full" PREF
 check "make uninstall beside others' files" make_ uninstall DESTDIR="$tmp/full" PREFIX="$prefix"
 check "others' files stay, and nothing else" diff "$tmp/before" <(listing "$tmp/full")
 check "make uninstall where nothing is installed" make_ uninstall DESTDIR="$tmp/nothing" PREFIX="$prefix"
+
+# What make cannot keep apart, or would put outside of DESTDIR, is refused before anything is done.
+refuses() { ! make_ -n "$@" >"$tmp/plan" 2>&1 && grep -q "$words" "$tmp/plan" &&
+	! grep -q '^install' "$tmp/plan"; }
+words='only DESTDIR may have spaces' check "a PREFIX of two words" refuses install PREFIX="$tmp/a b"
+words='lie below PREFIX' check "a LIBDIR of the root" refuses uninstall LIBDIR=/usr/lib
+words='lie below PREFIX' check "a PYTHONDIR of the root" refuses install PYTHONDIR=/usr/lib/python3
 
 # Another prefix rebuilds only what contains it.
 make_ -n all PREFIX="$tmp/other" >"$tmp/plan" 2>&1
