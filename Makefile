@@ -62,7 +62,7 @@ USER_CFLAGS = $(patsubst -Ofast,-O3,$(CFLAGS))
 USER_LDFLAGS = $(patsubst -Ofast,-O3,$(LDFLAGS))
 # What only vae.h declares is seen outside libvae.so: that header says so.
 SHARE_FLAGS = -fPIC -fvisibility=hidden
-ALL_CFLAGS = $(WARN) $(USER_CFLAGS) $(EXACT) $(SHARE_FLAGS) -Ilib -D_GNU_SOURCE $(PKG_CFLAGS)
+ALL_CFLAGS = $(WARN) $(CPPFLAGS) $(USER_CFLAGS) $(EXACT) $(SHARE_FLAGS) -Ilib -D_GNU_SOURCE $(PKG_CFLAGS)
 LIBS = $(PKG_LIBS) -lm -ldl
 # MPI=1: only vae-train uses MPI.
 ifneq ($(filter-out 0 no,$(MPI)),)

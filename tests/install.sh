@@ -255,6 +255,11 @@ words='only DESTDIR may have spaces' check "a PREFIX of two words" refuses insta
 words='lie below PREFIX' check "a LIBDIR of the root" refuses uninstall LIBDIR=/usr/lib
 words='lie below PREFIX' check "a PYTHONDIR of the root" refuses install PYTHONDIR=/usr/lib/python3
 
+# Packagers give flags of the preprocessor (Debian: _FORTIFY_SOURCE) apart from those of the compiler.
+flags_arrive() { grep -q -e ' -DCPP .*-DC ' \
+	<<<"$(make_ -n V=1 B="$tmp/b" CPPFLAGS=-DCPP CFLAGS=-DC "$tmp/b/obj/lib/base/bytes.o")"; }
+check "CPPFLAGS and CFLAGS are used" flags_arrive
+
 # Another prefix rebuilds only what contains it.
 make_ -n all PREFIX="$tmp/other" >"$tmp/plan" 2>&1
 cp "$B/prefix" "$tmp/prefix.seen"
