@@ -207,6 +207,7 @@ $(PC)
 Name: libvae
 Description: Learned image compression with a variational autoencoder
 Libs: -L$${libdir} -lvae
+Libs.private: $(PKG_LIBS) -fopenmp -lm -ldl
 endef
 define VAE_STATIC_PC
 $(PC)

@@ -86,9 +86,10 @@ int main(void)
 	       vae_model_find(&model, "/no/such/model", &e) != VAE_EIO;
 }
 END
-# flags PACKAGE: what pkg-config says for the tree that was moved
+# flags PACKAGE: what pkg-config says for the tree that was moved; an option may precede the name
+# shellcheck disable=SC2086 # both words
 flags() { PKG_CONFIG_PATH=$tmp/moved/lib/pkgconfig pkg-config --define-variable=prefix="$tmp/moved" \
-	--cflags --libs "$1"; }
+	--cflags --libs $1; }
 export LD_LIBRARY_PATH=$tmp/moved/lib # which the loader would know, were it installed in earnest
 # user PACKAGE
 user() {
@@ -102,6 +103,14 @@ check "a program compiles against vae.pc" user vae
 check "it is linked with the shared library" grep -q 'NEEDED *libvae\.so\.0$' <(objdump -p "$tmp/user")
 check "a program compiles against vae-static.pc" user vae-static
 none "it needs no shared library" "$(objdump -p "$tmp/user" | grep libvae)"
+# flags --static names all that libvae.a needs, for programs without shared libraries.
+alone() {
+	local flags
+	flags=$(flags "--static vae" | sed 's/-lvae /-l:libvae.a /')
+	# shellcheck disable=SC2086 # lists of flags
+	$CC $sanitize "$tmp/user.c" $flags -o "$tmp/user" && "$tmp/user"
+}
+check "pkg-config --static vae names the libraries of the archive" alone
 cat >"$tmp/user.c" <<'END'
 #include <vae_train.h>
 int main(void)
@@ -249,11 +258,15 @@ check "others' files stay, and nothing else" diff "$tmp/before" <(listing "$tmp/
 check "make uninstall where nothing is installed" make_ uninstall DESTDIR="$tmp/nothing" PREFIX="$prefix"
 
 # What make cannot keep apart, or would put outside of DESTDIR, is refused before anything is done.
-refuses() { ! make_ -n "$@" >"$tmp/plan" 2>&1 && grep -q "$words" "$tmp/plan" &&
-	! grep -q '^install' "$tmp/plan"; }
-words='only DESTDIR may have spaces' check "a PREFIX of two words" refuses install PREFIX="$tmp/a b"
-words='lie below PREFIX' check "a LIBDIR of the root" refuses uninstall LIBDIR=/usr/lib
-words='lie below PREFIX' check "a PYTHONDIR of the root" refuses install PYTHONDIR=/usr/lib/python3
+# refuses WORDS ARGUMENT...
+refuses() {
+	local words=$1
+	shift
+	! make_ -n "$@" >"$tmp/plan" 2>&1 && grep -q "$words" "$tmp/plan" && ! grep -q '^install' "$tmp/plan"
+}
+check "a PREFIX of two words" refuses 'only DESTDIR may have spaces' install PREFIX="$tmp/a b"
+check "a LIBDIR of the root" refuses 'lie below PREFIX' uninstall LIBDIR=/usr/lib
+check "a PYTHONDIR of the root" refuses 'lie below PREFIX' install PYTHONDIR=/usr/lib/python3
 
 # Packagers give flags of the preprocessor (Debian: _FORTIFY_SOURCE) apart from those of the compiler.
 flags_arrive() { grep -q -e ' -DCPP .*-DC ' \
