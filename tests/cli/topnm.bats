@@ -78,6 +78,31 @@ few_programs() {
 	quiet topnm one.gif
 }
 
+@test "a TIFF file of 16 bits keeps them, and one on its side is turned" {
+	pamdepth 65535 "$X/alpha.pam" 2>/dev/null | pamfunc -subtractor 99 >deep.pam
+	pamchannel -infile deep.pam -tupletype RGB 0 1 2 | pamtopnm >deep.ppm
+	ppmtopgm deep.ppm >deep.pgm
+	for file in deep.pam deep.ppm deep.pgm; do
+		pamtotiff -truecolor $file >x.tif
+		quiet topnm x.tif
+		topnm x.tif | cmp - $file
+	done
+	# tifftopnm makes other colours of CMYK with 16 bits; and row by row it makes alpha of nothing
+	perl -e 'my @tags = ([256, 4, 1, 4], [257, 4, 1, 4], [258, 3, 4, 122], [259, 3, 1, 1], [262, 3, 1, 5],
+		[273, 4, 1, 130], [277, 3, 1, 4], [278, 4, 1, 4], [279, 4, 1, 128]);
+		print pack("A2 v V v (v v V V)9 V v4 a128", "II", 42, 8, 9, (map { @$_ } @tags), 0, (16) x 4, "")' >ink.tif
+	says "ink.tif: CMYK of 16 bits, which tifftopnm converts to other colours" topnm ink.tif
+	needs_program exiftool
+	pamtotiff -truecolor "$X/rgb.ppm" >x.tif
+	for turn in 2:leftright 3:leftright,topbottom 4:topbottom 5:transpose 6:transpose,leftright \
+		7:transpose,leftright,topbottom 8:transpose,topbottom; do
+		exiftool -q -overwrite_original -Orientation#=${turn%:*} x.tif
+		quiet topnm x.tif
+		pamflip -xform=${turn#*:} "$X/rgb.ppm" >wanted
+		topnm x.tif | cmp - wanted
+	done
+}
+
 @test "a TIFF file of several pages: the first, with its alpha, and a note" {
 	tiffs() { # two TIFF files as two pages: the last offset of the first, which is 0, is set to the second
 		perl -0777 -e 'my @f = map { open F, "<:raw", $_ or die; local $/; <F> } @ARGV;
