@@ -296,6 +296,19 @@ says() { one_error vae "$@"; }
 	assert_equal "$(pngtopam -alphapam thumb.png | kinds -)" "PAM RAW 16 13 4 255 RGB_ALPHA"
 }
 
+@test "thumbnails are turned as each orientation says" {
+	needs_program exiftool
+	cp "$X/rgb.jpg" photo.jpg
+	for turn in 1: 2:leftright 3:leftright,topbottom 4:topbottom 5:transpose 6:transpose,leftright \
+		7:transpose,leftright,topbottom 8:transpose,topbottom; do
+		exiftool -q -overwrite_original -Orientation#=${turn%:*} photo.jpg
+		quiet vae -f photo.jpg
+		quiet vae -d -f --thumbnail 24 -o thumb.png photo.lat
+		vae -dc photo.lat | pamscale -xyfit 24 24 | pamflip -xform="${turn#*:}" >wanted
+		pngtopnm thumb.png | cmp - wanted
+	done
+}
+
 @test "thumbnails, as file managers ask for them" {
 	photo 300 200 | vae -o large.lat -
 	quiet vae -d -f --quiet --thumbnail 32 -o thumb.XYZ large.lat
