@@ -459,7 +459,10 @@ decoded() {
 	open_scratch
 	case $target in
 	*.png)
-		{ vae_dec "$lat" || broken; } | pamtopng >"$scratch/result" && whole &&
+		vae_dec "$lat" >"$scratch/decoded" || exit 1
+		[ "$(pamfile -allimages -machine "$scratch/decoded" | wc -l)" -eq 1 ] ||
+			fail "${lat#./}: holds several images, which only .dec.ppm keeps"
+		with_depth "$scratch/decoded" pamtopng >"$scratch/result" &&
 			put_metadata "$lat" png "$scratch/result" "$scratch/m" "${lat#./}" "${VAE_BINDIR}vae-stat"
 		;;
 	*) vae_dec "$lat" >"$scratch/result" ;;

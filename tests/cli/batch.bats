@@ -56,6 +56,13 @@ hostile=('x`{touch,pwned}`' 'x`touch pwned`' 'a&touch pwned&' '$(touch pwned)' '
 	assert_equal "$(pngtopam -alphapam m.dec.png | kinds -)" "PAM RAW 48 40 4 255 RGB_ALPHA"
 	run -0 batch a.dec.png
 	assert_output "a.lat is up to date"$'\n'"a.dec.png is up to date"
+	pamdepth 1023 d.pgm >deep.pgm
+	batch -s deep.dec.png
+	assert_equal "$(pngtopnm deep.dec.png | kinds -)" "PGM RAW 48 40 1 65535 GRAYSCALE"
+	cat a.ppm d.pgm >two.pnm
+	run -2 batch -s two.dec.png
+	assert_output --partial "batch.mk: two.lat: holds several images, which only .dec.ppm keeps"
+	assert_not_exists two.dec.png
 }
 
 @test "the colour profile, Exif and XMP come back" {

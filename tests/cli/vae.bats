@@ -296,6 +296,25 @@ says() { one_error vae "$@"; }
 	assert_equal "$(pngtopam -alphapam thumb.png | kinds -)" "PAM RAW 16 13 4 255 RGB_ALPHA"
 }
 
+@test "every depth and kind has a PNG file, and a TIFF file or an error" {
+	pamdepth 1023 "$X/grey.pgm" >deep.pgm
+	pamdepth 5 "$X/rgb.ppm" >flat.ppm
+	for file in deep.pgm flat.ppm; do
+		vae --lossless -f --quiet -o x.lat $file
+		for ending in png tif; do
+			quiet vae -d -f -o x.$ending x.lat
+			"$ROOT/tools/topnm" x.$ending | pamdepth "$(kinds $file | cut -d ' ' -f 6)" | cmp - $file
+		done
+		quiet vae -d -f --thumbnail 16 -o thumb.png x.lat
+	done
+	pamstack -tupletype GRAYSCALE_ALPHA "$X/grey.pgm" "$X/grey.pgm" >alpha.pam
+	vae --lossless -o alpha.lat alpha.pam
+	says "alpha.lat: is grey with transparency, of which pamtotiff writes no tif; png has it" \
+		vae -d -f -o x.tif alpha.lat
+	quiet vae -d -o alpha.png alpha.lat
+	pngtopam -alphapam alpha.png | cmp - alpha.pam
+}
+
 @test "thumbnails are turned as each orientation says" {
 	needs_program exiftool
 	cp "$X/rgb.jpg" photo.jpg
