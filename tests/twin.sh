@@ -43,7 +43,41 @@ check "four steps: outputs, loss, gradients" gradients "$scratch/four.safetensor
 check "a bound that float32 cannot meet is not met" disagree "$tiny" --quality 40000 --bound 1e-9
 check "the twin trains" twin train "$tiny" "$scratch/photo.ppm" "$scratch/twin.safetensors" --steps 3 \
 	--patch 64 --batch 2 --reduce 0.5:0.9
-check "and writes a model whose id is right" "$B/vae-stat" "$scratch/twin.safetensors"
+# refuses MESSAGE ARGUMENT...: training ends at once, with MESSAGE in the last line
+refuses() {
+	local words
+	words=$(OMP_NUM_THREADS=1 twin train "${@:2}" --steps 1 --patch 64 --batch 1 2>&1 >/dev/null) && return 1
+	[[ ${words##*$'\n'} == vae-train-torch*": "*"$1"* && $words != *Traceback* ]]
+}
+data="$scratch/photo.ppm"
+check "an output that cannot be written is refused before the training" \
+	refuses "no/such/out.new: No such file" "$tiny" "$data" no/such/out
+check "so are a missing file" refuses "no.ppm: No such file" "$tiny" no.ppm "$scratch/none"
+check "what is no model" refuses "photo.ppm: not a model" "$data" "$data" "$scratch/none"
+check "a loss that is not here" refuses "of the loss ms-ssim" models/photo-ms-1.safetensors "$data" \
+	"$scratch/none"
+check "and numbers that are none" refuses "nan is not a number" "$tiny" "$data" "$scratch/none" --lr nan
+check "of all of which nothing is left" test ! -e "$scratch/none" -a ! -e "$scratch/none.new"
+own() {
+	local root=$PWD
+	cp "$tiny" "$scratch/photo-own.safetensors"
+	(cd "$scratch" && "$python" "$root/tools/vae-train-torch" train photo-own.safetensors photo.ppm own \
+		--steps 1 --patch 64 --batch 1)
+}
+check "a model whose name begins with photo is a model" own
+# lambda 0.0015 to 0.1 at 18 % to 76 % of the scale: three of four there, and its share of the fourth
+qualities() {
+	"$python" - <<-'END'
+		import importlib.machinery, torch
+		twin = importlib.machinery.SourceFileLoader("twin", "tools/vae-train-torch").load_module()
+		trainer = twin.Trainer(*twin.read_model("models/photo-3.safetensors"), torch.device("cpu"), False)
+		q = trainer.draw_quality(100000, torch.Generator().manual_seed(1)) / twin.ONE
+		middle = float(((q >= 0.1807) & (q <= 0.7550)).double().mean())
+		assert 0.885 < middle < 0.902 and q.min() < 0.001 and q.max() > 0.999, middle
+	END
+}
+check "qualities are drawn as vae-train draws them" qualities
+check "the twin writes a model whose id is right" "$B/vae-stat" "$scratch/twin.safetensors"
 check "that vae-train goes on from" "$B/vae-train" --init "$scratch/twin.safetensors" --steps 1 --patch 64 \
 	--batch 1 --quiet -o "$scratch/next" "$scratch/photo.ppm"
 eye="$scratch/eye.safetensors"
