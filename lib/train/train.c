@@ -27,11 +27,13 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #define HALT_SKIPS      50     /* steps in a row without a finite gradient that mean divergence */
 #define OFTEN_LOW       0.0015 /* lambda: about 0.15 bpp */
 #define OFTEN_HIGH      0.1    /* about 1.5 bpp */
 #define VALID_QUALITIES 5      /* qualities of validation, evenly spaced from 0 to 100 */
+#define LOG_LINE        4096   /* bytes that a line of the log never has */
 
 struct worker {
 	struct vae_objective objective;
@@ -403,14 +405,20 @@ static int choose_products(struct vae_trainer *t, struct vae_error *error)
 	return 0;
 }
 
-/* Returns whether the file's last line broke off, as on a full disk; false if it cannot be read. */
-static bool breaks_off(const char *path)
+/* Returns the bytes of the file's whole lines: a full disk may have broken the last one off.
+ * Returns size if that is not to be seen. */
+static off_t whole_lines(const char *path, off_t size)
 {
+	char end[LOG_LINE];
+	size_t n = size < LOG_LINE ? (size_t)size : LOG_LINE;
 	FILE *file = fopen(path, "rb");
-	bool broken = file && !fseek(file, -1, SEEK_END) && fgetc(file) != '\n';
+	bool good = file && !fseek(file, -(long)n, SEEK_END) && fread(end, 1, n, file) == n;
 	if (file)
 		fclose(file);
-	return broken;
+	for (size_t i = n; good && i > 0; i--)
+		if (end[i - 1] == '\n')
+			return size - (off_t)(n - i);
+	return good && n < LOG_LINE ? 0 : size;
 }
 
 /* Opens the log and writes the names of its columns, unless lines of an earlier run are there to
@@ -418,17 +426,18 @@ static bool breaks_off(const char *path)
 static int open_log(struct vae_trainer *t, bool append, struct vae_error *error)
 {
 	struct stat st;
+	off_t lines = 0;
 	t->log = fopen(t->options.log, append ? "a" : "w");
 	bool good = t->log && !fstat(fileno(t->log), &st);
 	if (good && S_ISREG(st.st_mode) && st.st_size > 0) {
-		if (breaks_off(t->options.log))
-			good = fputc('\n', t->log) != EOF && !fflush(t->log);
-	} else if (good) {
+		lines = whole_lines(t->options.log, st.st_size);
+		good = lines == st.st_size || !ftruncate(fileno(t->log), lines);
+	}
+	if (good && !lines)
 		good = fputs("step\tminutes\tset\tloss\tbpp\tz_bpp\tpsnr\telbo\tkl\tlr\tgradient_"
 		             "norm\timages_per_second\tskipped\tms_ssim\tssimulacra2\n",
 		             t->log) >= 0 &&
 		       !fflush(t->log);
-	}
 	return good ? 0 : vae_fail_errno(error, "log %s", t->options.log);
 }
 

@@ -602,13 +602,16 @@ long_run() {
 	mlp_run --steps 9 --decay 0 --checkpoint ckpt --resume --log log.tsv --quiet -o a
 	assert_equal "$(grep -c ^step log.tsv)" 1
 	assert_equal "$(column step <log.tsv | xargs)" "5 9"
-	# names of columns once, in any file, and no line behind one that broke off
+	# names of columns once, in any file, and nothing of a line that broke off
 	mlp_run --steps 11 --decay 0 --checkpoint ckpt --resume --log new.tsv --quiet -o a
 	head -n 1 log.tsv | cmp - <(head -n 1 new.tsv)
 	assert_equal "$(column step <new.tsv)" 11
 	truncate -s -9 new.tsv
 	mlp_run --steps 12 --decay 0 --checkpoint ckpt --resume --log new.tsv --quiet -o a
-	assert_equal "$(column step <new.tsv | xargs)" "11 12"
+	assert_equal "$(column step <new.tsv | xargs)" 12
+	printf 'step\tmin' >new.tsv
+	mlp_run --steps 12 --decay 0 --checkpoint ckpt --resume --log new.tsv --quiet -o a
+	cmp new.tsv <(head -n 1 log.tsv)
 	mlp_run --steps 13 --decay 0 --checkpoint ckpt --resume --log /dev/stdout --quiet -o a |
 		cat >piped
 	assert_equal "$(column step <piped)" 13
