@@ -12,12 +12,17 @@ photos=${1:?usage: heldout.sh PHOTOS HELDOUT.txt OUT}
 heldout=${2:?usage: heldout.sh PHOTOS HELDOUT.txt OUT}
 out=${3:?usage: heldout.sh PHOTOS HELDOUT.txt OUT}
 
+for read in "$photos" "$heldout"; do
+	[ -r "$read" ] || { echo "heldout.sh: $read: cannot be read" >&2 && exit 1; }
+done
 mkdir -p "$out"
+trap 'rm -f "$out/.ppm"' EXIT
 find -L "$photos" -type f | LC_ALL=C sort | while IFS= read -r file; do
 	name=${file##*/}
 	grep -qxF -e "$name" "$heldout" || continue
 	case $name in
-	*.[jJ][pP]*[gG]) djpeg -scale 1/2 "$file" | pnmtopng >"$out/${name%.*}.png" ;;
+	*.[jJ][pP]*[gG]) djpeg -scale 1/2 -outfile "$out/.ppm" "$file"
+		pnmtopng "$out/.ppm" >"$out/${name%.*}.png" ;;
 	*.[pP][nN][gG]) cp "$file" "$out/$name" ;;
 	*) dwebp -quiet "$file" -o "$out/${name%.*}.png" ;;
 	esac

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# The benches' pages and figures, from few and small pictures: that they come out whole, and need
-# nothing but themselves.
+# The benches' pages and figures, and streams of folders, from few and small pictures: that they come
+# out whole, and need nothing but themselves.
 load helper
 
 @test "report.sh: one page, with all that it shows inside" {
@@ -254,4 +254,35 @@ bd_rates() {
 	awk '$1 == "float32" { lines++; made = 3 * 947.219 * 65536 * $2 / 1e9
 		bad += (made - $3) ^ 2 > 0.1 || !($4 > 0) || (100 * $3 / $4 - $5) ^ 2 > 1 }
 		END { exit bad || lines != 1 }' rates || { cat rates | fail; }
+}
+
+@test "stream.sh: a folder as one stream; what cannot be decoded is named and left out" {
+	mkdir folder
+	photo 32 32 | cjpeg >folder/a.jpg
+	echo junk >folder/b.jpg
+	head -c 500 folder/a.jpg >folder/c.JPG
+	photo 40 32 | pnmtopng >folder/d.png
+	echo junk >folder/e.png
+	photo 48 32 | cjpeg >'folder/f g.jpeg'
+	run --separate-stderr -0 "$ROOT/models/stream.sh" folder
+	"$ROOT/models/stream.sh" folder 2>/dev/null | vae-stat --tsv | column width | xargs >widths
+	assert_equal "$(cat widths)" "32 40 48"
+	# shellcheck disable=SC2154 # stderr is bats' own
+	assert_equal "$(cut -d : -f 1-3 <<<"$stderr")" "stream.sh: folder/b.jpg: left out
+stream.sh: folder/c.JPG: left out
+stream.sh: folder/e.png: left out"
+	ONLY=lossless "$ROOT/models/stream.sh" folder 2>/dev/null | vae-stat --tsv | column width >widths
+	assert_equal "$(cat widths)" 40
+	echo a.jpg >heldout
+	"$ROOT/models/stream.sh" folder heldout 2>/dev/null | vae-stat --tsv | column width | xargs >widths
+	assert_equal "$(cat widths)" "40 48"
+	"$ROOT/models/heldout.sh" folder heldout out
+	assert_equal "$(ls -A out)" a.png
+	# held-out pictures must not come in by a misspelt list
+	run --separate-stderr -1 "$ROOT/models/stream.sh" folder helduot
+	assert_equal "$output$stderr" "stream.sh: helduot: cannot be read"
+	run --separate-stderr -1 "$ROOT/models/heldout.sh" folder helduot out
+	assert_equal "$output$stderr" "heldout.sh: helduot: cannot be read"
+	run --separate-stderr -1 "$ROOT/models/stream.sh" no/such
+	assert_equal "$output$stderr" "stream.sh: no/such: not a folder"
 }
