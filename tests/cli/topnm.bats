@@ -90,7 +90,8 @@ few_programs() {
 	# tifftopnm makes other colours of CMYK with 16 bits; and row by row it makes alpha of nothing
 	perl -e 'my @tags = ([256, 4, 1, 4], [257, 4, 1, 4], [258, 3, 4, 122], [259, 3, 1, 1], [262, 3, 1, 5],
 		[273, 4, 1, 130], [277, 3, 1, 4], [278, 4, 1, 4], [279, 4, 1, 128]);
-		print pack("A2 v V v (v v V V)9 V v4 a128", "II", 42, 8, 9, (map { @$_ } @tags), 0, (16) x 4, "")' >ink.tif
+		print pack("A2 v V v (v v V V)9 V v4 a128", "II", 42, 8, 9, (map { @$_ } @tags), 0, (16) x 4,
+			"")' >ink.tif
 	says "ink.tif: CMYK of 16 bits, which tifftopnm converts to other colours" topnm ink.tif
 	needs_program exiftool
 	pamtotiff -truecolor "$X/rgb.ppm" >x.tif
