@@ -136,7 +136,7 @@ encode() {
 	convert "$1"
 	case " $VAE_QUANTFLAGS " in
 	*' --strip '*) ;;
-	*) take_metadata "$1" "$format" "$scratch/m" "${1#./}" ;;
+	*) take_metadata "$1" "$format" "$scratch/m" "${1#./}" "${VAE_BINDIR}vae-quant" ;;
 	esac
 	{ vae_enc "$pnm" || broken; } | vae_quant >"$scratch/result" && whole && finish "$1" || exit 1
 }

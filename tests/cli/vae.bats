@@ -409,6 +409,22 @@ says() { one_error vae "$@"; }
 		"vae: colour profiles, Exif and XMP stay behind: there is no exiftool (Debian package libimage-exiftool-perl)"
 }
 
+@test "metadata that codes cannot carry stay behind, with a note" {
+	needs_program exiftool
+	perl -e 'print pack("N", 240), "\0" x 8, "mntrRGB XYZ ", "\0" x 12, "none", "\0" x 88, pack("N", 0),
+		"\1" x 108' >bad.icc
+	perl -e 'print "<x:xmpmeta xmlns:x=\"adobe:ns:meta/\">", " " x (1 << 24), "</x:xmpmeta>"' >large.xmp
+	for part in ICC_Profile=bad.icc:'not ICC metadata' XMP=large.xmp:'1677* bytes of XMP are more than 16777216'; do
+		cp "$X/rgb.png" photo.png
+		name=${part%%:*}
+		exiftool -q -q -m -overwrite_original "-${name%=*}<=${name#*=}" -GPSLatitude=47 -GPSLatitudeRef=N \
+			photo.png
+		run --separate-stderr -0 vae -f --max-size 2000 photo.png
+		[[ $stderr = "vae: photo.png: metadata that stay behind: "${part#*:} ]] || fail "$stderr"
+		vae-stat --exif exif.$name photo.lat
+	done
+}
+
 @test "a TIFF file that the converter turns is not turned again by its Exif" {
 	needs_program exiftool
 	pamtotiff -lzw -quiet "$X/rgb.ppm" >photo.tif
