@@ -39,15 +39,17 @@ endif
 override PREFIX := $(abspath $(PREFIX))
 LIBDIR ?= lib
 CFLAGS ?= -O2 -g
+PKG_CONFIG ?= pkg-config
 B ?= build
 JOBS ?= $(shell nproc 2>/dev/null || echo 1)
 
 VERSION := $(shell sed -n 's/^.define VAE_VERSION "\(.*\)"/\1/p' lib/vae.h)
 PKGS = libzstd jansson libxxhash
-HAVE_PKGS := $(shell pkg-config --exists $(PKGS) 2>/dev/null && echo yes)
-PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null; pkg-config --cflags netpbm 2>/dev/null)
-PKG_LIBS := $(shell pkg-config --libs netpbm 2>/dev/null || echo -lnetpbm) \
-	$(shell pkg-config --libs $(PKGS) 2>/dev/null)
+HAVE_PKGS := $(shell $(PKG_CONFIG) --exists $(PKGS) 2>/dev/null && echo yes)
+PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null; \
+	$(PKG_CONFIG) --cflags netpbm 2>/dev/null)
+PKG_LIBS := $(shell $(PKG_CONFIG) --libs netpbm 2>/dev/null || echo -lnetpbm) \
+	$(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null)
 
 # Flags of exact arithmetic come after the user's CFLAGS, at compile and at link: no contraction, no
 # reassociation. (With -fno-unsafe-math-optimizations alone, clang keeps floating-point traps and does
@@ -67,10 +69,10 @@ LIBS = $(PKG_LIBS) -lm -ldl
 # MPI=1: only vae-train uses MPI.
 ifneq ($(filter-out 0 no,$(MPI)),)
 MPI_PKG := $(firstword $(foreach name,mpi-c ompi-c ompi mpich,\
-	$(shell pkg-config --exists $(name) 2>/dev/null && echo $(name))))
+	$(shell $(PKG_CONFIG) --exists $(name) 2>/dev/null && echo $(name))))
 MPI_CFLAGS := -DVAE_MPI \
-	$(if $(MPI_PKG),$(shell pkg-config --cflags $(MPI_PKG)),$(shell mpicc --showme:compile 2>/dev/null))
-MPI_LIBS := $(if $(MPI_PKG),$(shell pkg-config --libs $(MPI_PKG)),$(shell mpicc --showme:link 2>/dev/null))
+	$(if $(MPI_PKG),$(shell $(PKG_CONFIG) --cflags $(MPI_PKG)),$(shell mpicc --showme:compile 2>/dev/null))
+MPI_LIBS := $(if $(MPI_PKG),$(shell $(PKG_CONFIG) --libs $(MPI_PKG)),$(shell mpicc --showme:link 2>/dev/null))
 MPI_DEPS = mpicc:libopenmpi-dev mpirun:openmpi-bin
 endif
 # Prints a word for each command; V=1 prints the commands.
@@ -214,7 +216,7 @@ $(PC)
 Name: libvae, static
 Description: Learned image compression with a variational autoencoder, the archive, which has training too
 Requires: $(PKGS)
-Libs: -L$${libdir} -l:libvae.a $(shell pkg-config --libs netpbm 2>/dev/null || echo -lnetpbm) \
+Libs: -L$${libdir} -l:libvae.a $(shell $(PKG_CONFIG) --libs netpbm 2>/dev/null || echo -lnetpbm) \
 	-fopenmp -lm -ldl
 endef
 $(B)/vae.pc: export TEXT = $(VAE_PC)
@@ -223,7 +225,8 @@ $(B)/vae.pc $(B)/vae-static.pc: $(B)/prefix $(B)/libdir $(B)/flags lib/vae.h
 	@printf '%s\n' "$$TEXT" > $@
 
 # For CMake, which computes the prefix from this file's own folder.
-NETPBM := $(patsubst -l%,%,$(filter -l%,$(shell pkg-config --libs netpbm 2>/dev/null || echo -lnetpbm)))
+NETPBM := $(patsubst -l%,%,$(filter -l%,$(shell $(PKG_CONFIG) --libs netpbm 2>/dev/null || \
+	echo -lnetpbm)))
 UP := $(shell echo $(LIBDIR)/cmake/vae | sed 's|[^/][^/]*|..|g')
 $(B)/vae-config%: packaging/vae-config%.in $(B)/libdir $(B)/flags lib/vae.h
 	@sed -e 's|@VERSION@|$(VERSION)|; s|@SONAME@|$(SONAME)|; s|@UP@|$(UP)|' \
@@ -249,7 +252,7 @@ $(B)/flags: export TEXT = $(FLAGS)
 $(B)/prefix: export TEXT = $(PREFIX)
 $(B)/libdir: export TEXT = $(LIBDIR)
 $(B)/flags:
-	$(if $(HAVE_PKGS),,$(error pkg-config does not know all of $(PKGS): try "make deps"))
+	$(if $(HAVE_PKGS),,$(error $(PKG_CONFIG) does not know all of $(PKGS): try "make deps"))
 	@mkdir -p $(@D) && printf '%s\n' "$$TEXT" > $@
 $(B)/prefix $(B)/libdir:
 	@mkdir -p $(@D) && printf '%s\n' "$$TEXT" > $@

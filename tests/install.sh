@@ -272,6 +272,13 @@ check "a PYTHONDIR of the root" refuses 'lie below PREFIX' install PYTHONDIR=/us
 flags_arrive() { grep -q -e ' -DCPP .*-DC ' \
 	<<<"$(make_ -n V=1 B="$tmp/b" CPPFLAGS=-DCPP CFLAGS=-DC "$tmp/b/obj/lib/base/bytes.o")"; }
 check "CPPFLAGS and CFLAGS are used" flags_arrive
+# Cross compilers come with a pkg-config of their own (Debian: aarch64-linux-gnu-pkg-config).
+# shellcheck disable=SC2016 # the script's own
+printf '#!/bin/sh\ncase $1 in --exists) ;; *) echo -DOF_ANOTHER ;; esac\n' >"$tmp/other-pkg-config"
+chmod +x "$tmp/other-pkg-config"
+other_libraries() { grep -q -e -DOF_ANOTHER <<<"$(make_ -n V=1 B="$tmp/b" \
+	PKG_CONFIG="$tmp/other-pkg-config" "$tmp/b/obj/lib/base/bytes.o")"; }
+check "PKG_CONFIG is used" other_libraries
 
 # Another prefix rebuilds only what contains it.
 make_ -n all PREFIX="$tmp/other" >"$tmp/plan" 2>&1

@@ -17,7 +17,7 @@ if [ "${1-}" = demo ]; then
 	shift
 fi
 
-has_package() { pkg-config --exists "$1" 2>/dev/null; }
+has_package() { "${PKG_CONFIG:-pkg-config}" --exists "$1" 2>/dev/null; }
 has_header() { printf '#include <%s>\n' "$1" | $CC -fopenmp -E - >/dev/null 2>&1; }
 has_numpy() { python3 -c 'import numpy' 2>/dev/null || /usr/bin/python3 -c 'import numpy' 2>/dev/null; }
 has_bats_library() { [ -e "/usr/lib/bats/$1/load.bash" ] ||
@@ -44,7 +44,7 @@ missing_always() {
 	command -v "${CC%% *}" >/dev/null || compiler_package
 	has_header stdio.h || echo libc6-dev
 	has_header omp.h || openmp_package
-	command -v pkg-config >/dev/null || echo pkg-config
+	command -v "${PKG_CONFIG:-pkg-config}" >/dev/null || echo pkg-config
 	has_package netpbm || has_header netpbm/pam.h || echo libnetpbm-dev
 	has_package libzstd || echo libzstd-dev
 	has_package jansson || echo libjansson-dev
