@@ -93,6 +93,11 @@ few_programs() {
 		print pack("A2 v V v (v v V V)9 V v4 a128", "II", 42, 8, 9, (map { @$_ } @tags), 0, (16) x 4,
 			"")' >ink.tif
 	says "ink.tif: CMYK of 16 bits, which tifftopnm converts to other colours" topnm ink.tif
+	# nor does it know floating point
+	perl -e 'my @tags = ([256, 4, 1, 4], [257, 4, 1, 4], [258, 3, 1, 32], [259, 3, 1, 1], [262, 3, 1, 1],
+		[273, 4, 1, 134], [277, 3, 1, 1], [278, 4, 1, 4], [279, 4, 1, 64], [339, 3, 1, 3]);
+		print pack("A2 v V v (v v V V)10 V a64", "II", 42, 8, 10, (map { @$_ } @tags), 0, "")' >float.tif
+	says "float.tif: samples of floating point, *: tifftopnm cannot read them" topnm float.tif
 	needs_program exiftool
 	pamtotiff -truecolor "$X/rgb.ppm" >x.tif
 	for turn in 2:leftright 3:leftright,topbottom 4:topbottom 5:transpose 6:transpose,leftright \
@@ -201,6 +206,16 @@ few_programs() {
 		says "*: cat: *No space left*" shell "'$ROOT/tools/topnm' '$file' >/dev/full"
 	done
 	assert_equal "$(ls tmp)" ""
+}
+
+@test "a reader that goes away is no failure of the picture" {
+	pamscale 20 "$X/rgb.ppm" >rgb.ppm
+	ppmtobmp rgb.ppm >x.bmp
+	pamtopng rgb.ppm >x.png
+	for file in rgb.ppm x.bmp x.png; do
+		run --separate-stderr -141 shell "exec '$ROOT/tools/topnm' $file | head -c 1"
+		assert_equal "$stderr" ""
+	done
 }
 
 @test "usage" {
