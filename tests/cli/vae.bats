@@ -414,7 +414,8 @@ says() { one_error vae "$@"; }
 	perl -e 'print pack("N", 240), "\0" x 8, "mntrRGB XYZ ", "\0" x 12, "none", "\0" x 88, pack("N", 0),
 		"\1" x 108' >bad.icc
 	perl -e 'print "<x:xmpmeta xmlns:x=\"adobe:ns:meta/\">", " " x (1 << 24), "</x:xmpmeta>"' >large.xmp
-	for part in ICC_Profile=bad.icc:'not ICC metadata' XMP=large.xmp:'1677* bytes of XMP are more than 16777216'; do
+	for part in ICC_Profile=bad.icc:'not ICC metadata' \
+		XMP=large.xmp:'1677* bytes of XMP are more than 16777216'; do
 		cp "$X/rgb.png" photo.png
 		name=${part%%:*}
 		exiftool -q -q -m -overwrite_original "-${name%=*}<=${name#*=}" -GPSLatitude=47 -GPSLatitudeRef=N \
