@@ -121,7 +121,11 @@ says() { one_error vae "$@"; }
 	says "standard output: cannot be written: No space left on device" shell 'vae -c photo.png >/dev/full'
 	mkdir locked && chmod 555 locked
 	says "locked/x.lat: its folder is not writable" unprivileged vae -o locked/x.lat photo.png
-	rmdir locked
+	chmod 755 locked && cp photo.png locked && chmod 555 locked
+	says "locked/photo.png: cannot be removed: Permission denied" \
+		unprivileged vae --rm -o x.lat locked/photo.png
+	chmod 755 locked
+	rm -r locked x.lat
 	says "no model 'none'*" vae -f -m none photo.png photo.png
 	says "photo.lat: not codes: no zstd frame begins here (byte 0)" vae -t photo.lat
 	head -c -20 "$X/rgb.lat" >cut.lat
