@@ -159,6 +159,20 @@ few_programs() {
 	done
 }
 
+@test "an AVIF file is turned and mirrored as it says" {
+	needs_program avifenc
+	needs_program avifdec
+	pamtopng "$X/rgb.ppm" >x.png
+	for flips in "--irot 1:transpose,topbottom" "--irot 2:leftright,topbottom" \
+		"--irot 3:transpose,leftright" "--imir 0:topbottom" "--imir 1:leftright" \
+		"--irot 1 --imir 1:transpose,topbottom,leftright"; do
+		# shellcheck disable=SC2086 # words
+		avifenc -l ${flips%:*} x.png x.avif >log 2>&1
+		topnm x.avif >turned
+		pamflip -xform="${flips#*:}" "$X/rgb.ppm" | cmp - turned
+	done
+}
+
 @test "a format without converter is named, and the others work" {
 	few_programs
 	cwebp -quiet "$X/rgb.ppm" -o x.webp
