@@ -28,6 +28,9 @@ struct vae_salvage {
 	int64_t start;   /* of the last image */
 	int64_t *offset; /* [offsets] of the image's slices; owned */
 	size_t offsets;
+	/* The content's size when the lengths of all slices from the last bad one on led to its end, or
+	 * 0: as long as there is no more content, they lead there from every later slice, too. */
+	size_t chained;
 	/* Of this frame: whether damage was reported, and whether an image, or a part, was read. */
 	bool said, had;
 };
@@ -144,7 +147,7 @@ static size_t good_slice(const struct vae_salvage *s, uint32_t i, size_t at, uin
 
 /* Returns whether bad slice i probably has its right length: the image ends after it, or the next
  * slice is good, or their lengths lead to the end. */
-static bool length_is_right(const struct vae_salvage *s, uint32_t i, size_t at)
+static bool length_is_right(struct vae_salvage *s, uint32_t i, size_t at)
 {
 	uint32_t others = s->codes->slices - i - 1;
 	uint64_t budget = UINT64_MAX;
@@ -152,9 +155,12 @@ static bool length_is_right(const struct vae_salvage *s, uint32_t i, size_t at)
 	if (!bytes || bytes > size(s) - at)
 		return false;
 	at += bytes;
-	return others
-	           ? good_slice(s, i + 1, at, &budget) || count_to_end(s, at, others, &budget) == others
-	           : image_ends(s, at);
+	if (!others)
+		return image_ends(s, at);
+	if (s->chained == size(s) || good_slice(s, i + 1, at, &budget))
+		return true;
+	s->chained = count_to_end(s, at, others, &budget) == others ? size(s) : 0;
+	return s->chained;
 }
 
 /* Searches for a good slice behind `at` other than bad slice i, and for the next image: sets *place
@@ -189,6 +195,7 @@ static int resume(size_t *at, uint32_t *next, struct vae_salvage *s, uint32_t i,
 		*at += length_at(s, i, *at);
 		*next = i + 1;
 	} else {
+		s->chained = 0;
 		search(at, next, s, i, *at);
 	}
 	return 0;
@@ -302,6 +309,7 @@ static int read_image(struct vae_codes **codes, struct vae_salvage *s, struct va
 	s->image++;
 	s->start = vae_frames_offset(&s->frames, 0);
 	s->room = vae_codes_payload_room(s->max_pixels);
+	s->chained = 0;
 	if (!(rc = vae_codes_header_get(s->codes, content(s, 0), s->start, s->max_pixels, &why)) &&
 	    !(rc = vae_codes_slices_new(s->codes, &why)) &&
 	    !(rc = vae_reserve(&s->offset, &s->offsets, s->codes->slices, 0, sizeof *s->offset, &why)))

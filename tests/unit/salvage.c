@@ -2,6 +2,8 @@
  * costs only the slice that it hit. */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <zstd.h>
 
 #include "base/random.h"
 #include "tap.h"
@@ -218,8 +220,53 @@ static void run(unsigned alphabet)
 	free(s.bytes);
 }
 
+enum { NARROW_SLICES = 1 << 17, HEADER_BYTES = 34, NARROW_SLICE_BYTES = 4 + 4 + 1 };
+
+/* Packs a picture of one column of pixels, each of whose slices has a wrong byte behind its right
+ * length. The caller frees the frame. */
+static char *narrow(size_t *size)
+{
+	struct vae_codes *c = make_codes(1, NARROW_SLICES << 10, 2, 1, 4);
+	size_t room = HEADER_BYTES + (size_t)NARROW_SLICES * NARROW_SLICE_BYTES, count;
+	char *packed = NULL, *content = malloc(room), *frame = malloc(ZSTD_compressBound(room));
+	if (vae_codes_pack(&packed, &count, c, 3, &error) ||
+	    ZSTD_decompress(content, room, packed, count) != room)
+		memset(content, 0, room);
+	for (size_t i = 0; i < NARROW_SLICES; i++)
+		content[HEADER_BYTES + (i + 1) * NARROW_SLICE_BYTES - 1] ^= 1;
+	*size = ZSTD_compress(frame, ZSTD_compressBound(room), content, room, 3);
+	vae_codes_free(c);
+	free(content);
+	free(packed);
+	return frame;
+}
+
+/* Time grows with the number of bad slices, not with its square, which took 16 s. */
+static void test_many(void)
+{
+	struct found f = {0};
+	struct vae_salvage *salvage = NULL;
+	struct vae_codes *c = NULL;
+	size_t size;
+	char *frame = narrow(&size);
+	FILE *file = fmemopen(frame, size, "rb");
+	clock_t start = clock();
+	int rc = vae_salvage_new(&salvage, file, 0, count_damage, &f, &error);
+	if (!rc)
+		rc = vae_salvage_read(&c, salvage, &error);
+	double seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
+	ok(rc == 1 && c->slices == NARROW_SLICES && f.lost == NARROW_SLICES && !f.wrong,
+	   "%u bad slices in %zu bytes", f.lost, size);
+	ok(seconds < 5, "took %.2f s", seconds);
+	vae_codes_free(c);
+	vae_salvage_free(salvage);
+	fclose(file);
+	free(frame);
+}
+
 int main(void)
 {
+	test_many();
 	run(256);
 	run(5);
 	return tap_done();
