@@ -3,12 +3,23 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define MODEL_BYTES ((int64_t)1 << 30) /* largest model that is read from a pipe */
+
+/* Returns the share of the metric in the distortion; NaN if the model has none. */
+static double share_of(const struct vae_model *model)
+{
+	const char *text = vae_model_metadata(model, "share");
+	char *end;
+	double share = text && *text ? strtod(text, &end) : NAN;
+
+	return text && *text && !*end && share > 0 && share <= 1 ? share : NAN;
+}
 
 static void report_model(struct run *run, const struct vae_model *model, const char *name)
 {
@@ -41,6 +52,7 @@ static void report_model(struct run *run, const struct vae_model *model, const c
 	report_real(r, "decoder_kmac_pixel", cost[1], 3);
 	report_text(r, "licence", vae_model_metadata(model, "licence"));
 	report_text(r, "loss", vae_model_metadata(model, "loss"));
+	report_real(r, "share", share_of(model), 3);
 	report_text(r, "training", vae_model_metadata(model, "training"));
 	report_put(r);
 	for (int i = 0; i < parts; i++) {

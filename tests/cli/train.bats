@@ -134,7 +134,8 @@ has_bf16() { grep -q avx512_bf16 /proc/cpuinfo; }
 	assert_equal "$(grep -cE 'step [08]: .* dB, SSIMULACRA 2 -?[0-9.]+, loss' log)" 2
 	sed -n 's/.*step [08]: .* loss //p' log | awk 'NR == 1 { first = $1 } END { exit !($1 < first) }' ||
 		{ cat log | fail; }
-	grep -aqF '"share":"0.6"' whole
+	vae-stat --json whole | json_is '$j->[0]{share} == 0.6'
+	vae-stat --json "$DATA/tiny.safetensors" | json_is 'exists $j->[0]{share} && !defined $j->[0]{share}'
 	vae-train --init ./whole --batch 1 --patch 64 --seed 3 -T 1 --steps 1 --quiet -o more "$X/photo.ppm"
 	grep -aqF '"share":"0.6"' more
 	fails 2 "--grow needs --init MODEL" vae-train --grow dec_blocks=3 --steps 1 -o none "$X/photo.ppm"
