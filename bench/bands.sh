@@ -7,7 +7,8 @@
 # The tables are of the same images and have a line for each: codec,q,image,bpp and measures, as
 # EACH=yes bench/rd.sh writes. Prints for the codec TEST (ours) against each codec of PEERS.csv: the
 # mean of the images' own BD-rates in per cent, the number of images if not all, and the BD-rate of
-# the mean curves. An image counts in a band if both curves cover more than half of it; - is none.
+# the mean curves. An image counts in a band if half of it, or more, is common to both curves; - is
+# none.
 # BANDS (20-40 40-55 55-65 65-75 75-82 82-90) are of scores.
 set -euo pipefail
 export LC_ALL=C

@@ -541,10 +541,12 @@ static int run(struct vae_trainer *trainer, const struct options *o,
 	                      .verbose = o->common.verbose};
 	struct vae_error error = {0};
 	bool leads = !t->cluster || t->cluster->rank == 0,
-		 resumed = t->resume && !access(t->checkpoint, F_OK);
+		 saved = t->checkpoint && !access(t->checkpoint, F_OK), resumed = t->resume && saved;
 	bool fresh = !t->init && !resumed && !strncmp(t->arch, "photo", 5);
 	int status;
 
+	if (saved && !resumed && leads)
+		cli_note("%s exists and will be replaced; --resume would continue from it", t->checkpoint);
 	watch_signals();
 	progress_name(&watch.start, fresh ? "principal components, first steps" : "first steps",
 	              o->common.quiet);

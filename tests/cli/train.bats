@@ -528,6 +528,15 @@ tensors() {
 	done
 }
 
+@test "a run that is started again without --resume says that it replaces the checkpoint" {
+	run --separate-stderr -0 mlp_run --steps 2 --checkpoint ckpt -o a
+	refute_regex "$stderr" "resume"
+	run --separate-stderr -0 mlp_run --steps 2 --checkpoint ckpt -o a
+	assert_regex "$stderr" "^vae-train: ckpt exists and will be replaced; --resume would continue from it"
+	run --separate-stderr -0 mlp_run --steps 3 --checkpoint ckpt --resume -o a
+	refute_regex "$stderr" "resume"
+}
+
 # background COMMAND...: vae-train with its signals as they are by default; pid is left in $pid
 background() {
 	plainly "$@" 3>&- 2>err &
