@@ -422,7 +422,7 @@ static off_t whole_lines(const char *path, off_t size)
 }
 
 /* Opens the log and writes the names of its columns, unless lines of an earlier run are there to
- * append to. */
+ * append to, or may be: on a device. */
 static int open_log(struct vae_trainer *t, bool append, struct vae_error *error)
 {
 	struct stat st;
@@ -433,7 +433,7 @@ static int open_log(struct vae_trainer *t, bool append, struct vae_error *error)
 		lines = whole_lines(t->options.log, st.st_size);
 		good = lines == st.st_size || !ftruncate(fileno(t->log), lines);
 	}
-	if (good && !lines)
+	if (good && !lines && !(append && S_ISCHR(st.st_mode)))
 		good = fputs("step\tminutes\tset\tloss\tbpp\tz_bpp\tpsnr\telbo\tkl\tlr\tgradient_"
 		             "norm\timages_per_second\tskipped\tms_ssim\tssimulacra2\n",
 		             t->log) >= 0 &&
