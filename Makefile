@@ -221,14 +221,14 @@ Libs: -L$${libdir} -l:libvae.a $(shell $(PKG_CONFIG) --libs netpbm 2>/dev/null |
 endef
 $(B)/vae.pc: export TEXT = $(VAE_PC)
 $(B)/vae-static.pc: export TEXT = $(VAE_STATIC_PC)
-$(B)/vae.pc $(B)/vae-static.pc: $(B)/prefix $(B)/libdir $(B)/flags lib/vae.h
+$(B)/vae.pc $(B)/vae-static.pc: $(B)/prefix $(B)/libdir $(B)/flags lib/vae.h Makefile
 	@printf '%s\n' "$$TEXT" > $@
 
 # For CMake, which computes the prefix from this file's own folder.
 NETPBM := $(patsubst -l%,%,$(filter -l%,$(shell $(PKG_CONFIG) --libs netpbm 2>/dev/null || \
 	echo -lnetpbm)))
 UP := $(shell echo $(LIBDIR)/cmake/vae | sed 's|[^/][^/]*|..|g')
-$(B)/vae-config%: packaging/vae-config%.in $(B)/libdir $(B)/flags lib/vae.h
+$(B)/vae-config%: packaging/vae-config%.in $(B)/libdir $(B)/flags lib/vae.h Makefile
 	@sed -e 's|@VERSION@|$(VERSION)|; s|@SONAME@|$(SONAME)|; s|@UP@|$(UP)|' \
 		-e 's|@NETPBM@|$(NETPBM)|; s|@PKGS@|$(PKGS)|' $< > $@
 
