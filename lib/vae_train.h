@@ -120,7 +120,9 @@ struct vae_train_progress {
 	double ms_ssim;    /* -10 log10(1 - MS-SSIM) if that is the loss, else NaN */
 	/* The score of the mean of the patches' weighted sums, if vision is the loss, else NaN. */
 	double ssimulacra2;
-	double elbo, kl;          /* mlp: negative ELBO and its KL part, nats a picture */
+	/* mlp: negative ELBO and its KL part, nats a picture; with mse without the Gaussian's constant,
+	 * log(2 pi) / 2 a pixel. */
+	double elbo, kl;
 	double images_per_second; /* samples (patches) trained on; 0 if valid */
 	/* To the end of the run, by the limit that comes first; infinity if unknown. */
 	double seconds_left;

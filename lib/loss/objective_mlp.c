@@ -3,8 +3,8 @@
 #include <math.h>
 #include <string.h>
 
-/* Returns -log p(x|z) of one picture given the logits, and stores its gradient in them. Bernoulli:
- * softplus(l) - x l. MSE: a unit-variance Gaussian around sigmoid(l). */
+/* Returns -log p(x|z) given the logits, and stores its gradient. Bernoulli: softplus(l) - x l. MSE:
+ * a unit-variance Gaussian around sigmoid(l), without its constant of log(2 pi) / 2 a pixel. */
 static double likelihood(int loss, const float *logit, const float *x, size_t n, float weight,
                          float *gradient)
 {
