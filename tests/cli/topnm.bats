@@ -66,6 +66,19 @@ few_programs() {
 	assert_equal "$(topnm grey.jpg | kinds -)" "PGM RAW 48 40 1 255 GRAYSCALE"
 }
 
+@test "a BMP file with transparency, which its converter does not read: a note" {
+	bmp() { # a BMP file of 2 x 1 pixels of 32 bits, with the mask $1 of alpha
+		perl -e 'print pack("A2 V3 V l2 v2 V2 l2 V2 V4 A4 x48 V2", "BM", 130, 0, 122, 108, 2, 1, 1, 32, 3, 8,
+			2835, 2835, 0, 0, 0xff0000, 0xff00, 0xff, hex shift, "BGRs", 0x40102030, 0x80405060)' "$1"
+	}
+	bmp ff000000 >alpha.bmp
+	bmp 0 >opaque.bmp
+	run --separate-stderr -0 topnm alpha.bmp
+	assert_equal "$stderr" "topnm: alpha.bmp: its transparency stays behind: bmptopnm does not read it"
+	quiet topnm opaque.bmp
+	topnm opaque.bmp | cmp - <(printf 'P6\n2 1\n255\n\020\040\060\100\120\140')
+}
+
 @test "an animation: the first image, and a note" {
 	ppmtogif -sort "$X/grey.pgm" >one.gif
 	giftopnm one.gif >wanted
