@@ -57,6 +57,7 @@ missing_tests() {
 	command -v zstd >/dev/null || echo zstd
 	command -v file >/dev/null || echo file
 	command -v exiftool >/dev/null || echo libimage-exiftool-perl
+	command -v avifenc >/dev/null || echo libavif-bin
 	command -v script >/dev/null || echo bsdutils
 	python3 -c 'from math import nextafter' 2>/dev/null || echo python3
 	has_numpy || echo python3-numpy

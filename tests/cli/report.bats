@@ -42,7 +42,7 @@ load helper
 }
 
 @test "strips.sh: a row for each picture, a column for each codec" {
-	command -v avifenc >/dev/null || skip "optional: no avifenc"
+	needs_program avifenc
 	photo 192 128 | pnmtopng >a.png
 	photo 192 128 | pamflip -leftright | pnmtopng >b.png
 	export MODEL=$DATA/tiny.safetensors CROP=64
