@@ -16,9 +16,12 @@ static double share_of(const struct vae_model *model)
 {
 	const char *text = vae_model_metadata(model, "share");
 	char *end;
-	double share = text && *text ? strtod(text, &end) : NAN;
+	double share;
 
-	return text && *text && !*end && share > 0 && share <= 1 ? share : NAN;
+	if (!text)
+		return NAN;
+	share = strtod(text, &end);
+	return !*end && share > 0 && share <= 1 ? share : NAN;
 }
 
 static void report_model(struct run *run, const struct vae_model *model, const char *name)
