@@ -168,6 +168,14 @@ void vae_pack_int16(float *packed, const float *source, size_t k, size_t n)
 			}
 }
 
+double vae_int16_unit(double sum, double largest, size_t k)
+{
+	/* each magnitude is rounded up by a half at most, and by what rounding of 1 / unit adds */
+	double by_size = largest / INT16_MAX, by_sum = sum / (VAE_INT16_SUM - (double)k / 2 - 1),
+		   unit = by_size > by_sum ? by_size : by_sum;
+	return unit > 0x1p-100 ? unit : 1;
+}
+
 void vae_pack(float *packed, const float *source, size_t k, size_t n, size_t row, size_t step)
 {
 	for (size_t j = 0; j < n; j += VAE_PANEL)

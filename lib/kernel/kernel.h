@@ -42,7 +42,7 @@ struct vae_gemm {
 	size_t c_row;
 	/* VAE_GEMM_ROOM, 64-byte aligned, for this call alone; undefined before and after. */
 	float *room;
-	float factor;      /* struct vae_int16 only */
+	float factor;      /* struct vae_int16 only; 0: each row has its own */
 	const float *unit; /* n, likewise */
 };
 
@@ -77,12 +77,21 @@ struct vae_bf16 {
  *
  *     c[i][j] = act((float)sum unit[j] + bias[j]) + residual[i][j],  sum = q(a[i][0]) b[0][j] + ...
  *
+ * With factor 0 row i has its own, MOST / m, where m is the largest magnitude of a[i], from 2^-100
+ * to 2^100 (NaN does not count), and (float)sum unit[j] is multiplied by m / MOST.
+ *
  * The sum is exact: the sum of a column's magnitudes, times MOST, fits 32 bits. All other
  * operations are single rounded ones. a_step is 1, bias not NULL, k at most VAE_INT16_STEPS. b:
- * packed by pack, where p and p + 1 of a column share the place of a float. */
+ * packed by pack or round, where p and p + 1 of a column share the place of a float. */
 #define VAE_INT16_MOST  16383
 #define VAE_INT16_SUM   (0x7fffffff / VAE_INT16_MOST)
 #define VAE_INT16_STEPS 4096
+/* A k x n matrix of finite numbers, row by row or packed: number (p, j) is
+ * number[j / VAE_PANEL * panel + p * row + j % VAE_PANEL]. */
+struct vae_matrix {
+	const float *number;
+	size_t k, n, panel, row;
+};
 enum vae_int16_kind { /* instructions: as enum vae_isa, then those with VNNI */
 	                  VAE_INT16_SCALAR,
 	                  VAE_INT16_NEON,
@@ -99,7 +108,14 @@ struct vae_int16 {
 	 * takes vae_packed_size((k + 1) / 2, n) floats. Returns whether the sum of each column's
 	 * magnitudes is at most VAE_INT16_SUM. */
 	bool (*pack)(float *packed, const uint8_t *source, size_t k, size_t n);
+	/* Rounds a matrix to such integers and packs them. 1 of column j is worth unit[j],
+	 * vae_int16_unit of the column; unit has room for whole panels. */
+	void (*round)(float *packed, float *unit, const struct vae_matrix *m);
 };
+/* Returns the least unit by which a column of k numbers, with this sum of magnitudes and this
+ * largest one, can be rounded to integers of 16 bits whose magnitudes sum up to VAE_INT16_SUM; 1 if
+ * it is below 2^-100. */
+double vae_int16_unit(double sum, double largest, size_t k);
 
 /* ---- depthwise convolution ------------------------------------------------------------------- */
 

@@ -385,6 +385,7 @@ static int not_finite(const struct vae_tensor *t, size_t number, struct vae_erro
 struct reader {
 	const struct vae_model_file *file;
 	uint8_t *bytes; /* room for the largest tensor; owned */
+	float *matrix;  /* room for the largest rounded one, packed, or NULL; owned */
 };
 
 static int reader_init(struct reader *r, const struct vae_model_file *file, struct vae_error *error)
@@ -393,8 +394,25 @@ static int reader_init(struct reader *r, const struct vae_model_file *file, stru
 	for (const struct vae_tensor *t = file->tensors.tensor;
 	     t < file->tensors.tensor + file->tensors.count; t++)
 		most = t->end - t->begin > most ? t->end - t->begin : most;
-	r->file = file;
+	*r = (struct reader){.file = file};
 	return vae_alloc_raw(&r->bytes, (size_t)most, 1, error);
+}
+
+/* Makes room for a model's largest rounded matrix. */
+static int reader_reserve(struct reader *r, const struct vae_params *params,
+                          struct vae_error *error)
+{
+	size_t most = 0;
+	for (const struct vae_param *p = params->list; p < params->list + params->count; p++)
+		if (p->rounded && vae_packed_size(p->rows, p->columns) > most)
+			most = vae_packed_size(p->rows, p->columns);
+	return r->matrix || !most ? 0 : vae_alloc_raw(&r->matrix, most, sizeof(float), error);
+}
+
+static void reader_clear(struct reader *r)
+{
+	free(r->bytes);
+	free(r->matrix);
 }
 
 /* Reads a tensor into r->bytes. */
@@ -494,10 +512,23 @@ static int take_sensitivity(struct vae_model *m, const struct reader *r, struct 
 	return rc;
 }
 
+/* Reads a matrix and rounds it. */
+static int take_rounded(float *packed, const struct vae_tensor *t, const struct reader *r,
+                        struct vae_error *error)
+{
+	size_t k = t->shape[0], n = t->shape[1];
+	int rc = take_matrix(r->matrix, t, r, error);
+	if (!rc)
+		vae_round_param(packed, &(struct vae_matrix){r->matrix, k, n, k * VAE_PANEL, VAE_PANEL});
+	return rc;
+}
+
 /* Takes a parameter over to where weights have it. */
 static int take_param(struct vae_weights *w, const struct vae_param *p, const struct vae_tensor *t,
                       const struct reader *r, struct vae_error *error)
 {
+	if (p->rounded)
+		return take_rounded(w->packed + p->packed, t, r, error);
 	if (p->matrix)
 		return take_matrix(w->packed + p->packed, t, r, error);
 	return take_floats(w->value + p->offset, t, r, error);
@@ -532,10 +563,10 @@ static int part_of(const char *name)
 	return VAE_H_S;
 }
 
-static int take_part(struct vae_model *m, int part, const struct reader *r, struct vae_error *error)
+static int take_part(struct vae_model *m, int part, struct reader *r, struct vae_error *error)
 {
 	const struct vae_params *params = &m->nets->params;
-	int rc = 0;
+	int rc = part == VAE_ANALYSIS || part == VAE_H_A ? reader_reserve(r, params, error) : 0;
 	for (int i = 0; !rc && i < params->count; i++)
 		if (part_of(params->list[i].name) == part)
 			rc = take_param(&m->weights, &params->list[i], &m->file->tensors.tensor[i], r, error);
@@ -570,7 +601,7 @@ static int take_parts(struct vae_model *m, unsigned parts, struct vae_error *err
 		if (!rc)
 			atomic_fetch_or_explicit(&f->ready, part, memory_order_release);
 	}
-	free(r.bytes);
+	reader_clear(&r);
 	return rc;
 }
 
@@ -605,7 +636,7 @@ int vae_model_values(const struct vae_model *model, float *values, struct vae_er
 		rc = take_floats(values + model->nets->params.list[i].offset, t, &r, error);
 	if (!rc)
 		rc = vae_file_unchanged(&f->file, error);
-	free(r.bytes);
+	reader_clear(&r);
 	return rc ? blame(model->path, error, rc) : 0;
 }
 
@@ -622,7 +653,7 @@ int vae_model_means(const struct vae_model *model, float *means, struct vae_erro
 		rc = take_floats(means + t->count, t + 1, &r, error);
 	if (!rc)
 		rc = vae_file_unchanged(&f->file, error);
-	free(r.bytes);
+	reader_clear(&r);
 	return rc ? blame(model->path, error, rc) : 0;
 }
 

@@ -58,7 +58,10 @@ static int add_param(struct vae_builder *b, const char *name, const char *suffix
 	if (matrix) {
 		param->packed = p->packed_total;
 		param->packed_t = p->packed_t_total;
-		p->packed_total += vae_packed_size(b->integer ? (rows + 1) / 2 : rows, columns);
+		param->rounded = b->rounded;
+		p->packed_total += b->rounded
+		                       ? vae_rounded_size(rows, columns)
+		                       : vae_packed_size(b->integer ? (rows + 1) / 2 : rows, columns);
 		p->packed_t_total += vae_packed_size(columns, rows);
 	}
 	return p->count++;

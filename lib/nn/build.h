@@ -11,6 +11,7 @@ struct vae_builder {
 	struct vae_net *net;
 	size_t knots;  /* of the tables of integer products */
 	bool integer;  /* whether new layers are integer: see struct vae_layer */
+	bool rounded;  /* whether new matrices are: see struct vae_param */
 	bool overflow; /* a table was too small: checked once at the end */
 };
 

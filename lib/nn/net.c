@@ -41,17 +41,19 @@ void vae_weights_pack(struct vae_weights *weights, const struct vae_params *para
 #pragma omp parallel for schedule(dynamic)
 	for (int i = 0; i < params->count; i++) {
 		const struct vae_param *p = &params->list[i];
+		const float *value = weights->value + p->offset;
+		float *packed = weights->packed + p->packed;
 		if (!p->matrix)
 			continue;
 		if (p->unit >= 0)
-			vae_pack_int16(weights->packed + p->packed, weights->value + p->offset, p->rows,
-			               p->columns);
+			vae_pack_int16(packed, value, p->rows, p->columns);
+		else if (p->rounded)
+			vae_round_param(
+				packed, &(struct vae_matrix){value, p->rows, p->columns, VAE_PANEL, p->columns});
 		else
-			pack(weights->packed + p->packed, weights->value + p->offset, p->rows, p->columns,
-			     p->columns, 1);
+			pack(packed, value, p->rows, p->columns, p->columns, 1);
 		if (weights->packed_t)
-			pack(weights->packed_t + p->packed_t, weights->value + p->offset, p->columns, p->rows,
-			     1, p->columns);
+			pack(weights->packed_t + p->packed_t, value, p->columns, p->rows, 1, p->columns);
 	}
 }
 
@@ -314,8 +316,8 @@ static void multiply(const struct pass *p, struct vae_gemm g)
 	(p->weights->bf16 ? p->weights->bf16->gemm : p->kernels->gemm)(&g);
 }
 
-/* Computes an integer product for channels from `first` on. 1 in its sum is worth a weight's unit
- * over the factor of the inputs. */
+/* Computes the product of a model's integers for channels from `first` on. 1 in its sum is worth a
+ * weight's unit over the factor of the inputs. */
 static void multiply_integers(const struct pass *p, struct vae_gemm g, size_t first)
 {
 	const struct vae_param *weight = param(p, p->layer->weight);
@@ -330,21 +332,30 @@ static void multiply_integers(const struct pass *p, struct vae_gemm g, size_t fi
 	vae_int16()->gemm(&g);
 }
 
+/* Does it for a rounded matrix, whose units come before its integers. */
+static void multiply_rounded(const struct pass *p, struct vae_gemm g, const float *unit)
+{
+	g.b += vae_packed_size(1, p->out);
+	g.unit = unit;
+	vae_int16()->gemm(&g);
+}
+
 /* Computes channels [first, first + n) of `cells` cells of a linear layer, which are `apart` cells
  * apart, from cell `cell` of the rows on. first is a multiple of VAE_PANEL. */
 static void linear_cells(const struct pass *p, size_t cell, size_t apart, size_t count,
                          size_t first, size_t n)
 {
 	const struct vae_layer *l = p->layer;
-	size_t steps = l->integer ? (p->in + 1) / 2 : p->in, at = cell * p->out + first;
+	const struct vae_param *w = param(p, l->weight);
+	size_t steps = l->integer || w->rounded ? (p->in + 1) / 2 : p->in, at = cell * p->out + first;
+	const float *packed = p->weights->packed + w->packed;
 	struct vae_gemm g = {.m = count,
 	                     .n = n,
 	                     .k = p->in,
 	                     .a = value(p, l->src) + cell * p->in,
 	                     .a_row = apart * p->in,
 	                     .a_step = 1,
-	                     .b = p->weights->packed + param(p, l->weight)->packed +
-	                          vae_packed_size(steps, first),
+	                     .b = packed + vae_packed_size(steps, first),
 	                     .bias = param_value(p, l->bias) + first,
 	                     .slope = l->slope,
 	                     .residual = l->aux >= 0 ? value(p, l->aux) + at : NULL,
@@ -354,6 +365,8 @@ static void linear_cells(const struct pass *p, size_t cell, size_t apart, size_t
 	                     .room = p->run->room};
 	if (l->integer)
 		multiply_integers(p, g, first);
+	else if (w->rounded)
+		multiply_rounded(p, g, packed + first);
 	else
 		multiply(p, g);
 }

@@ -37,6 +37,10 @@ struct vae_param {
 	/* Matrix of integers, else -1: the parameters of the inputs' factor, a table over quality like
 	 * a gain's, and of the worth of 1, by column. */
 	int factor, unit;
+	/* Matrix of an encoder whose model is one of integers: forward passes round it, and each cell's
+	 * inputs, to integers. Its packed form is vae_packed_size(1, columns) units, then the integers.
+	 */
+	bool rounded;
 };
 struct vae_params {
 	int count;
@@ -44,6 +48,16 @@ struct vae_params {
 	size_t total; /* floats of the flat array, padding included */
 	size_t packed_total, packed_t_total;
 };
+/* Returns the floats of a rounded matrix's packed form. */
+static inline size_t vae_rounded_size(size_t rows, size_t columns)
+{
+	return vae_packed_size(1 + (rows + 1) / 2, columns);
+}
+/* Rounds a matrix to its packed form. */
+static inline void vae_round_param(float *packed, const struct vae_matrix *m)
+{
+	vae_int16()->round(packed + vae_packed_size(1, m->n), packed, m);
+}
 /* Returns the index of a parameter by name, or -1. */
 int vae_param_find(const struct vae_params *params, const char *name);
 /* Returns where an existing parameter starts in the flat array, in floats. */

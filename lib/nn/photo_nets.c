@@ -129,7 +129,9 @@ void vae_build_photo(struct vae_nets *nets, struct vae_builder *b)
 		b->net->name = parts[i].name;
 		b->net->decoder = parts[i].decoder;
 		b->net->input_gradient = i != VAE_ANALYSIS;
-		b->integer = parts[i].decoder && nets->arch.arith == VAE_ARITH_INT16;
+		bool int16 = nets->arch.arith == VAE_ARITH_INT16;
+		b->integer = int16 && parts[i].decoder;
+		b->rounded = int16 && !parts[i].decoder;
 		parts[i].build(b, &nets->arch);
 	}
 	/* The density of z: for each channel a Gaussian whose mean is moved by two neighbours and whose

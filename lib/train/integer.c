@@ -62,8 +62,7 @@ static int survey_knot(void *context, size_t knot, int thread, struct vae_error 
 	return 0;
 }
 
-/* Rounds one weight. The worth of 1 is chosen column by column, so that the magnitudes of its
- * integers, rounded up by a half each, have a sum of VAE_INT16_SUM at most. */
+/* Rounds one weight, column by column. */
 static void round_matrix(const struct vae_nets *nets, const struct vae_param *p, float *value,
                          const float *from)
 {
@@ -74,8 +73,7 @@ static void round_matrix(const struct vae_nets *nets, const struct vae_param *p,
 			sum += fabs((double)from[i * p->columns + j]);
 			largest = fmax(largest, fabs((double)from[i * p->columns + j]));
 		}
-		double worth = fmax(largest / INT16_MAX, sum / (VAE_INT16_SUM - (double)p->rows / 2));
-		worth = worth > 0 ? worth : 1;
+		double worth = vae_int16_unit(sum, largest, p->rows);
 		for (size_t i = 0; i < p->rows; i++)
 			value[p->offset + i * p->columns + j] = (float)rint(from[i * p->columns + j] / worth);
 		unit[j] = (float)worth;

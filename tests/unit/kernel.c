@@ -394,17 +394,30 @@ static int64_t plain_integer(float v, float factor)
 	return lrintf(x);
 }
 
+/* The largest magnitude of a row, within the bounds of kernel.h; NaN is not greater. */
+static float plain_largest(const float *a, size_t k)
+{
+	float most = 0x1p-100f;
+	for (size_t p = 0; p < k; p++)
+		most = fabsf(a[p]) > most ? fabsf(a[p]) : most;
+	return most < 0x1p100f ? most : 0x1p100f;
+}
+
 static void plain_int16(const struct vae_gemm *g, const int16_t *b)
 {
 	static int64_t a[VAE_INT16_STEPS];
 	for (size_t i = 0; i < g->m; i++) {
+		float most = plain_largest(g->a + i * g->a_row, g->k), scale = most / VAE_INT16_MOST,
+			  factor = g->factor == 0 ? VAE_INT16_MOST / most : g->factor;
 		for (size_t p = 0; p < g->k; p++)
-			a[p] = plain_integer(g->a[i * g->a_row + p], g->factor);
+			a[p] = plain_integer(g->a[i * g->a_row + p], factor);
 		for (size_t j = 0; j < g->n; j++) {
 			int64_t sum = 0;
 			for (size_t p = 0; p < g->k; p++)
 				sum += a[p] * b[p * g->n + j];
-			float product = (float)sum * g->unit[j], v = activate(product + g->bias[j], g->slope);
+			float product = (float)sum * g->unit[j];
+			product = g->factor == 0 ? product * scale : product;
+			float v = activate(product + g->bias[j], g->slope);
 			g->c[i * g->c_row + j] = g->residual ? v + g->residual[i * g->residual_row + j] : v;
 		}
 	}
@@ -425,8 +438,9 @@ static void random_integers(int16_t *b, size_t k, size_t n)
 	}
 }
 
+/* own: rows have their own factors; special: an input is not finite. */
 static bool int16_case_agrees(const struct vae_int16 *products, size_t m, size_t n, size_t k,
-                              bool leaky, bool residual, bool special)
+                              bool leaky, bool residual, bool own, bool special)
 {
 	size_t a_row = k + below(9), c_row = n + below(9), size = vae_packed_size((k + 1) / 2, n);
 	struct array a = array_random(m ? (m - 1) * a_row + k : 0), bias = array_random(n),
@@ -454,7 +468,7 @@ static bool int16_case_agrees(const struct vae_int16 *products, size_t m, size_t
 	g.slope = leaky ? 0.125f : 1;
 	g.residual_row = g.c_row = c_row;
 	g.room = work.data;
-	g.factor = (float)(8 << below(14));
+	g.factor = own ? 0 : (float)(8 << below(14));
 	g.unit = unit.data;
 	g.c = expected.data;
 	g.residual = residual ? g.c : NULL;
@@ -473,6 +487,71 @@ static bool int16_case_agrees(const struct vae_int16 *products, size_t m, size_t
 	return good;
 }
 
+/* Whether a column of integers is a column of numbers, each rounded, and as fine as it can be. */
+static bool column_is_rounded(const float *packed, float unit, const struct vae_matrix *m, size_t j)
+{
+	const int16_t *pairs = (const void *)packed;
+	double sum = 0, largest = 0;
+	uint64_t integers = 0;
+	bool good = true;
+	for (size_t p = 0; p < m->k; p++) {
+		double v = (double)m->number[p * m->row + j];
+		sum += fabs(v);
+		largest = fmax(largest, fabs(v));
+	}
+	good &= unit == (float)vae_int16_unit(sum, largest, m->k);
+	for (size_t p = 0; p < m->k; p++) {
+		int16_t q = pairs[(j / 32 * 32 * ((m->k + 1) / 2) + p / 2 * 32 + j % 32) * 2 + p % 2];
+		double exact = (double)m->number[p * m->row + j] / (double)unit;
+		good &= fabs((double)q - exact) < 0.505;
+		integers += (uint64_t)abs(q);
+	}
+	return good && integers <= VAE_INT16_SUM &&
+	       (largest < 1e-20 || (double)integers > 0.99 * VAE_INT16_SUM - (double)m->k ||
+	        largest / (double)unit > INT16_MAX - 1);
+}
+
+static void test_rounding(const struct vae_int16 *products)
+{
+	int wrong = 0;
+	for (int i = 0; i < 60; i++) {
+		size_t k = below(i % 8 ? 60 : 800), n = 1 + below(100);
+		size_t size = vae_packed_size((k + 1) / 2, n), units = vae_packed_size(1, n);
+		struct array source = array_random(k * n);
+		for (size_t p = 0; p < k; p++) { /* columns of 0, of tiny numbers, of one large one */
+			source.data[p * n] = 0;
+			if (n > 1)
+				source.data[p * n + 1] *= 0x1p-120f;
+			if (n > 2)
+				source.data[p * n + 2] *= p == k / 2 ? 1e20f : 1e10f;
+		}
+		struct vae_matrix rows = {source.data, k, n, 32, n};
+		float *whole = aligned_alloc(64, (vae_packed_size(k, n) + 16) * sizeof *whole);
+		float *packed[2], *unit[2];
+		vae_pack(whole, source.data, k, n, n, 1);
+		for (int panels = 0; panels < 2; panels++) {
+			packed[panels] = aligned_alloc(64, (size + 16) * sizeof *whole);
+			unit[panels] = aligned_alloc(64, (units + 16) * sizeof *whole);
+			packed[panels][size] = unit[panels][units] = canary;
+			products->round(packed[panels], unit[panels],
+			                panels ? &(struct vae_matrix){whole, k, n, k * 32, 32} : &rows);
+			wrong += packed[panels][size] != canary || unit[panels][units] != canary;
+		}
+		wrong += memcmp(packed[0], packed[1], size * sizeof *whole) != 0;
+		wrong += memcmp(unit[0], unit[1], units * sizeof *whole) != 0;
+		for (size_t j = 0; j < n; j++)
+			wrong += !column_is_rounded(packed[0], unit[0][j], &rows, j);
+		for (int panels = 0; panels < 2; panels++) {
+			free(packed[panels]);
+			free(unit[panels]);
+		}
+		free(whole);
+		array_free(&source);
+	}
+	ok(!wrong, "%s: matrices are rounded by column, as finely as their sums allow",
+	   vae_int16_name(products->kind));
+}
+
 static void test_int16(const struct vae_int16 *products)
 {
 	const char *name = vae_int16_name(products->kind);
@@ -480,10 +559,12 @@ static void test_int16(const struct vae_int16 *products)
 	for (int i = 0; i < 120; i++) {
 		size_t m = below(i % 8 ? 40 : 200), n = below(i % 8 ? 70 : 400),
 			   k = below(i % 16 ? 90 : 700);
-		wrong += !int16_case_agrees(products, m, n, k, i % 2, i % 3 == 0, i % 5 == 0);
+		wrong += !int16_case_agrees(products, m, n, k, i % 2, i % 3 == 0, i % 7 > 3, i % 5 == 0);
 	}
-	wrong += !int16_case_agrees(products, 30, 40, VAE_INT16_STEPS, true, false, false);
-	wrong += !int16_case_agrees(products, 25, 33, 0, true, true, false);
+	wrong += !int16_case_agrees(products, 30, 40, VAE_INT16_STEPS, true, false, false, false);
+	wrong += !int16_case_agrees(products, 30, 40, VAE_INT16_STEPS, true, false, true, false);
+	wrong += !int16_case_agrees(products, 25, 33, 0, true, true, false, false);
+	wrong += !int16_case_agrees(products, 25, 33, 0, true, true, true, false);
 	ok(!wrong, "%s: integer products are the plain sums, bit for bit", name);
 
 	/* One more than a column may sum up to, by any sign and in any row. */
@@ -1095,10 +1176,12 @@ int main(void)
 	}
 	for (int kind = 0; kind < VAE_INT16_KINDS; kind++) {
 		const struct vae_int16 *products = vae_int16_for((enum vae_int16_kind)kind);
-		if (products)
-			test_int16(products);
-		else
+		if (!products) {
 			tap_lacks("integer products", vae_int16_name((enum vae_int16_kind)kind));
+			continue;
+		}
+		test_int16(products);
+		test_rounding(products);
 	}
 	for (int isa = 0; isa < VAE_ISA_COUNT; isa++) {
 		const struct vae_kernels *kernels = vae_kernels_for((enum vae_isa)isa);

@@ -136,11 +136,17 @@ static bool same_values(const struct vae_model *m, const float *loaded, const fl
 static bool packed_as(const struct vae_model *m, float *room, const struct vae_param *p,
                       const float *values)
 {
-	size_t floats = vae_packed_size(p->unit >= 0 ? (p->rows + 1) / 2 : p->rows, p->columns);
+	size_t rows = p->rounded     ? 1 + (p->rows + 1) / 2
+	              : p->unit >= 0 ? (p->rows + 1) / 2
+	                             : p->rows,
+		   floats = vae_packed_size(rows, p->columns);
 	if (!p->matrix)
 		return true;
 	if (p->unit >= 0)
 		vae_pack_int16(room, values + p->offset, p->rows, p->columns);
+	else if (p->rounded)
+		vae_round_param(room, &(struct vae_matrix){values + p->offset, p->rows, p->columns,
+		                                           VAE_PANEL, p->columns});
 	else
 		vae_pack(room, values + p->offset, p->rows, p->columns, p->columns, 1);
 	return !memcmp(room, m->weights.packed + p->packed, floats * sizeof *room);
