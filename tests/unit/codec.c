@@ -1,6 +1,7 @@
 /* codec.c - everything from pictures to codes and back: the same bytes for every cut, thread count
  * and instruction set. */
 #include <omp.h>
+#include <sched.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -483,8 +484,23 @@ static int odd_fails(void *context, size_t i, int thread, struct vae_error *e)
 	return i & 1 ? vae_fail(e, VAE_EDATA, "piece %zu", i) : 0;
 }
 
+/* Fails in a thread that may not run where the process may. */
+static int may_run_anywhere(void *context, size_t i, int thread, struct vae_error *e)
+{
+	cpu_set_t mine;
+	(void)i;
+	usleep(1000);
+	return sched_getaffinity(0, sizeof mine, &mine) || !CPU_EQUAL(&mine, (cpu_set_t *)context)
+	           ? vae_fail(e, VAE_EDATA, "thread %d is bound", thread)
+	           : 0;
+}
+
 static void test_parallel(void)
 {
+	cpu_set_t all;
+	omp_set_num_threads(5);
+	ok(!sched_getaffinity(0, sizeof all, &all) && !vae_parallel(40, may_run_anywhere, &all, &error),
+	   "threads are not bound to processors");
 	for (int threads = 1; threads <= 4; threads += 3) {
 		omp_set_num_threads(threads);
 		memset(&error, 0, sizeof error);
