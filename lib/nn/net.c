@@ -340,6 +340,8 @@ static void multiply_rounded(const struct pass *p, struct vae_gemm g, const floa
 	vae_int16()->gemm(&g);
 }
 
+#define LEAST_SPARE 24 /* of so many columns one is worth leaving out */
+
 /* Computes channels [first, first + n) of `cells` cells of a linear layer, which are `apart` cells
  * apart, from cell `cell` of the rows on. first is a multiple of VAE_PANEL. */
 static void linear_cells(const struct pass *p, size_t cell, size_t apart, size_t count,
@@ -371,12 +373,19 @@ static void linear_cells(const struct pass *p, size_t cell, size_t apart, size_t
 		multiply(p, g);
 }
 
+/* Leaves out the columns on which no output depends, if there are so many that shorter products row
+ * by row cost less. */
 static void linear_forward(const struct pass *p)
 {
-	bool narrow = p->run->spare && p->end - p->from == 1;
-	size_t left = narrow ? p->run->spare[p->layer->dst][0] : 0,
-		   right = narrow ? p->run->spare[p->layer->dst][1] : 0;
-	linear_cells(p, left, 1, p->rows - left - right, 0, p->out);
+	const size_t *spare = p->run->spare ? p->run->spare[p->layer->dst] : NULL;
+	size_t rows = p->end - p->from, columns = p->rows / rows,
+		   left_out = spare ? spare[0] + spare[1] : 0;
+	if (!left_out || (rows > 1 && left_out * LEAST_SPARE < columns)) {
+		linear_cells(p, 0, 1, p->rows, 0, p->out);
+		return;
+	}
+	for (size_t row = 0; row < rows; row++)
+		linear_cells(p, row * columns + spare[0], 1, columns - left_out, 0, p->out);
 }
 
 /* Adds dW += x^T dy, dbias += column sums of dy. */
