@@ -4,12 +4,14 @@
 #include "base/cpu.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/parallel.h"
 #include "model/tensors.h"
 
 #include <errno.h>
 #include <jansson.h>
 #include <limits.h>
 #include <math.h>
+#include <omp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -384,30 +386,10 @@ static int not_finite(const struct vae_tensor *t, size_t number, struct vae_erro
 /* Memory into which tensors are read, one after another. */
 struct reader {
 	const struct vae_model_file *file;
-	uint8_t *bytes; /* room for the largest tensor; owned */
-	float *matrix;  /* room for the largest rounded one, packed, or NULL; owned */
+	uint8_t *bytes; /* of a tensor; owned, as is the next */
+	float *matrix;  /* of one that is rounded, packed */
+	size_t bytes_room, matrix_room;
 };
-
-static int reader_init(struct reader *r, const struct vae_model_file *file, struct vae_error *error)
-{
-	uint64_t most = 0;
-	for (const struct vae_tensor *t = file->tensors.tensor;
-	     t < file->tensors.tensor + file->tensors.count; t++)
-		most = t->end - t->begin > most ? t->end - t->begin : most;
-	*r = (struct reader){.file = file};
-	return vae_alloc_raw(&r->bytes, (size_t)most, 1, error);
-}
-
-/* Makes room for a model's largest rounded matrix. */
-static int reader_reserve(struct reader *r, const struct vae_params *params,
-                          struct vae_error *error)
-{
-	size_t most = 0;
-	for (const struct vae_param *p = params->list; p < params->list + params->count; p++)
-		if (p->rounded && vae_packed_size(p->rows, p->columns) > most)
-			most = vae_packed_size(p->rows, p->columns);
-	return r->matrix || !most ? 0 : vae_alloc_raw(&r->matrix, most, sizeof(float), error);
-}
 
 static void reader_clear(struct reader *r)
 {
@@ -415,15 +397,33 @@ static void reader_clear(struct reader *r)
 	free(r->matrix);
 }
 
-/* Reads a tensor into r->bytes. */
-static int fetch(const struct reader *r, const struct vae_tensor *t, struct vae_error *error)
+/* Makes a reader for each thread. */
+static int readers_new(struct reader **readers, size_t count, const struct vae_model_file *file,
+                       struct vae_error *error)
 {
-	return vae_file_read(&r->file->file, r->bytes, (size_t)(t->end - t->begin),
-	                     r->file->data + t->begin, error);
+	int rc = vae_alloc(readers, count, sizeof **readers, error);
+	for (size_t i = 0; !rc && i < count; i++)
+		(*readers)[i].file = file;
+	return rc;
+}
+
+static void readers_free(struct reader *readers, size_t count)
+{
+	for (size_t i = 0; readers && i < count; i++)
+		reader_clear(&readers[i]);
+	free(readers);
+}
+
+/* Reads a tensor into r->bytes. */
+static int fetch(struct reader *r, const struct vae_tensor *t, struct vae_error *error)
+{
+	size_t size = (size_t)(t->end - t->begin);
+	int rc = vae_reserve(&r->bytes, &r->bytes_room, size, 0, sizeof *r->bytes, error);
+	return rc ? rc : vae_file_read(&r->file->file, r->bytes, size, r->file->data + t->begin, error);
 }
 
 /* Reads a matrix directly into its packed form. */
-static int take_matrix(float *packed, const struct vae_tensor *t, const struct reader *r,
+static int take_matrix(float *packed, const struct vae_tensor *t, struct reader *r,
                        struct vae_error *error)
 {
 	size_t n = 0;
@@ -441,7 +441,7 @@ static int take_matrix(float *packed, const struct vae_tensor *t, const struct r
 	return not_finite(t, n, error);
 }
 
-static int take_floats(float *values, const struct vae_tensor *t, const struct reader *r,
+static int take_floats(float *values, const struct vae_tensor *t, struct reader *r,
                        struct vae_error *error)
 {
 	int rc = fetch(r, t, error);
@@ -450,7 +450,7 @@ static int take_floats(float *values, const struct vae_tensor *t, const struct r
 }
 
 /* Reads the integer tables, which follow the parameters. */
-static int take_scales(struct vae_model *m, const struct reader *r, struct vae_error *error)
+static int take_scales(struct vae_model *m, struct reader *r, struct vae_error *error)
 {
 	const struct vae_tensor *t = &m->file->tensors.tensor[m->nets->params.count];
 	int32_t bound[VAE_SCALES];
@@ -480,7 +480,7 @@ static int check_sigmoid(const float *knots, struct vae_error *error)
 }
 
 /* Reads mlp's logistic function, the last tensor. */
-static int take_sigmoid(struct vae_model *m, const struct reader *r, struct vae_error *error)
+static int take_sigmoid(struct vae_model *m, struct reader *r, struct vae_error *error)
 {
 	const struct vae_tensor *t = &m->file->tensors.tensor[m->nets->params.count + 2];
 	float *knots;
@@ -494,7 +494,7 @@ static int take_sigmoid(struct vae_model *m, const struct reader *r, struct vae_
 	return rc;
 }
 
-static int take_sensitivity(struct vae_model *m, const struct reader *r, struct vae_error *error)
+static int take_sensitivity(struct vae_model *m, struct reader *r, struct vae_error *error)
 {
 	const struct vae_tensor *t = &m->file->tensors.tensor[m->file->tensors.sensitivity];
 	float *table;
@@ -513,11 +513,14 @@ static int take_sensitivity(struct vae_model *m, const struct reader *r, struct 
 }
 
 /* Reads a matrix and rounds it. */
-static int take_rounded(float *packed, const struct vae_tensor *t, const struct reader *r,
+static int take_rounded(float *packed, const struct vae_tensor *t, struct reader *r,
                         struct vae_error *error)
 {
 	size_t k = t->shape[0], n = t->shape[1];
-	int rc = take_matrix(r->matrix, t, r, error);
+	int rc = vae_reserve(&r->matrix, &r->matrix_room, vae_packed_size(k, n), 0, sizeof *r->matrix,
+	                     error);
+	if (!rc)
+		rc = take_matrix(r->matrix, t, r, error);
 	if (!rc)
 		vae_round_param(packed, &(struct vae_matrix){r->matrix, k, n, k * VAE_PANEL, VAE_PANEL});
 	return rc;
@@ -525,7 +528,7 @@ static int take_rounded(float *packed, const struct vae_tensor *t, const struct 
 
 /* Takes a parameter over to where weights have it. */
 static int take_param(struct vae_weights *w, const struct vae_param *p, const struct vae_tensor *t,
-                      const struct reader *r, struct vae_error *error)
+                      struct reader *r, struct vae_error *error)
 {
 	if (p->rounded)
 		return take_rounded(w->packed + p->packed, t, r, error);
@@ -535,7 +538,7 @@ static int take_param(struct vae_weights *w, const struct vae_param *p, const st
 }
 
 /* Reads the map to means, with its own copy of the synthesis's gains, which come first. */
-static int take_means(struct vae_model *m, const struct reader *r, struct vae_error *error)
+static int take_means(struct vae_model *m, struct reader *r, struct vae_error *error)
 {
 	const struct vae_tensors *l = &m->file->tensors;
 	const struct vae_tensor *t[] = {
@@ -563,13 +566,29 @@ static int part_of(const char *name)
 	return VAE_H_S;
 }
 
+/* The parameters of a part, to be taken over by all threads. */
+struct share {
+	struct vae_model *model;
+	struct reader *reader; /* of each thread */
+	int count, param[VAE_MAX_PARAMS];
+};
+
+static int take_one(void *context, size_t i, int thread, struct vae_error *error)
+{
+	const struct share *s = context;
+	int k = s->param[i];
+	return take_param(&s->model->weights, &s->model->nets->params.list[k],
+	                  &s->model->file->tensors.tensor[k], &s->reader[thread], error);
+}
+
+/* r: of each thread. */
 static int take_part(struct vae_model *m, int part, struct reader *r, struct vae_error *error)
 {
-	const struct vae_params *params = &m->nets->params;
-	int rc = part == VAE_ANALYSIS || part == VAE_H_A ? reader_reserve(r, params, error) : 0;
-	for (int i = 0; !rc && i < params->count; i++)
-		if (part_of(params->list[i].name) == part)
-			rc = take_param(&m->weights, &params->list[i], &m->file->tensors.tensor[i], r, error);
+	struct share s = {.model = m, .reader = r};
+	for (int i = 0; i < m->nets->params.count; i++)
+		if (part_of(m->nets->params.list[i].name) == part)
+			s.param[s.count++] = i;
+	int rc = vae_parallel((size_t)s.count, take_one, &s, error);
 	if (!rc && part == VAE_H_S)
 		rc = take_scales(m, r, error);
 	if (!rc && part == VAE_H_A && m->file->tensors.sensitivity >= 0)
@@ -586,22 +605,21 @@ static int take_part(struct vae_model *m, int part, struct reader *r, struct vae
 static int take_parts(struct vae_model *m, unsigned parts, struct vae_error *error)
 {
 	struct vae_model_file *f = m->file;
-	struct reader r;
-	int rc = reader_init(&r, f, error);
-	if (rc)
-		return rc;
+	size_t threads = (size_t)omp_get_max_threads();
+	struct reader *r = NULL;
+	int rc = readers_new(&r, threads, f, error);
 	for (int i = 0; !rc && i <= VAE_PART_MEANS; i++) {
 		unsigned part = 1u << i;
 		if (!(parts & part & ~atomic_load_explicit(&f->ready, memory_order_relaxed)))
 			continue;
-		rc = take_part(m, i, &r, error);
+		rc = take_part(m, i, r, error);
 		int changed =
 			vae_file_unchanged(&f->file, error); /* a clearer message than the error of reading */
 		rc = changed ? changed : rc;
 		if (!rc)
 			atomic_fetch_or_explicit(&f->ready, part, memory_order_release);
 	}
-	reader_clear(&r);
+	readers_free(r, threads);
 	return rc;
 }
 
@@ -623,14 +641,12 @@ int vae_model_prepare(const struct vae_model *model, unsigned parts, struct vae_
 int vae_model_values(const struct vae_model *model, float *values, struct vae_error *error)
 {
 	const struct vae_model_file *f = model->file;
-	struct reader r;
+	struct reader r = {.file = f};
+	int rc = 0;
 	if (!f) {
 		memcpy(values, model->weights.value, model->nets->params.total * sizeof *values);
 		return 0;
 	}
-	int rc = reader_init(&r, f, error);
-	if (rc)
-		return rc;
 	const struct vae_tensor *t = f->tensors.tensor;
 	for (int i = 0; !rc && i < model->nets->params.count; i++, t++)
 		rc = take_floats(values + model->nets->params.list[i].offset, t, &r, error);
@@ -644,11 +660,8 @@ int vae_model_means(const struct vae_model *model, float *means, struct vae_erro
 {
 	const struct vae_model_file *f = model->file;
 	const struct vae_tensor *t = &f->tensors.tensor[f->tensors.means];
-	struct reader r;
-	int rc = reader_init(&r, f, error);
-	if (rc)
-		return rc;
-	rc = take_floats(means, t, &r, error);
+	struct reader r = {.file = f};
+	int rc = take_floats(means, t, &r, error);
 	if (!rc)
 		rc = take_floats(means + t->count, t + 1, &r, error);
 	if (!rc)
