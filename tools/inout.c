@@ -9,8 +9,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BUFFER_BYTES (1 << 16)
-
 double seconds_now(void)
 {
 	struct timespec t;
@@ -100,8 +98,9 @@ int input_open(struct input *in, char **name, int names, struct vae_error *error
 	*in =
 		(struct input){.name = names ? name : standard_input, .names = names ? names : 1, .fd = -1};
 	in->begin = calloc(in->names, sizeof *in->begin);
-	if (!in->begin || !(in->file = fopencookie(in, "r", functions)) ||
-	    setvbuf(in->file, NULL, _IOFBF, BUFFER_BYTES)) {
+	in->buffer = malloc(STREAM_BYTES);
+	if (!in->begin || !in->buffer || !(in->file = fopencookie(in, "r", functions)) ||
+	    setvbuf(in->file, in->buffer, _IOFBF, STREAM_BYTES)) {
 		input_close(in);
 		return fail(error, VAE_EMEM, "out of memory");
 	}
@@ -116,6 +115,7 @@ void input_close(struct input *in)
 		fclose(in->file);
 	if (in->fd >= 0)
 		close(in->fd);
+	free(in->buffer);
 	free(in->begin);
 	*in = (struct input){.fd = -1};
 }

@@ -25,6 +25,7 @@ struct input {
 	int opened;       /* operands opened so far; the last is being read */
 	int fd;           /* of the operand being read, or -1 */
 	int64_t position; /* bytes read from all operands */
+	char *buffer;     /* of file, owned */
 	int64_t *begin;   /* [names], position where each opened operand begins, owned */
 	int failure;      /* errno of an operand that could not be opened or read, or 0 */
 	unsigned char head[FOREIGN_BYTES]; /* first bytes of the operand being read */

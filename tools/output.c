@@ -212,6 +212,7 @@ static void output_clear(struct output *out)
 	if (out->place)
 		close(out->place);
 	unfinished = NULL;
+	free(out->buffer);
 	free(out->temporary);
 	free(out->target);
 	*out = (struct output){.name = out->name};
@@ -242,6 +243,17 @@ static FILE *open_path(struct output *out, const char *path)
 	return out->target ? open_unfinished(out, exists ? &status : NULL) : NULL;
 }
 
+/* Gives a file a larger buffer than stdio's, which is a page; glibc takes a size only together with
+ * memory. Without memory the smaller one stays. */
+static void enlarge_buffer(struct output *out)
+{
+	static char standard[STREAM_BYTES];
+	char *buffer = out->file == stdout ? standard : (out->buffer = malloc(STREAM_BYTES));
+
+	if (buffer)
+		setvbuf(out->file, buffer, _IOFBF, STREAM_BYTES);
+}
+
 int output_open(struct output *out, const char *path, bool binary, struct vae_error *error)
 {
 	if (path && !strcmp(path, "-"))
@@ -257,6 +269,8 @@ int output_open(struct output *out, const char *path, bool binary, struct vae_er
 		return fail(error, VAE_EIO, "%s is a terminal; -f writes binary data to it anyway",
 		            out->name);
 	}
+	if (binary)
+		enlarge_buffer(out);
 	return 0;
 }
 

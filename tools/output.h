@@ -18,10 +18,13 @@
 
 #include "vae.h"
 
+#define STREAM_BYTES (1 << 16) /* buffer of an operand, and of a binary output */
+
 struct output {
 	FILE *file;
 	const char *name; /* for diagnostics */
 	/* private */
+	char *buffer;    /* of file, owned, or NULL */
 	char *target;    /* name of the finished file, owned; NULL: file is written directly */
 	char *temporary; /* name of the unfinished file, owned, or NULL */
 	int place;       /* descriptor of a target that will be overwritten; 0: none */
