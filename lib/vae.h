@@ -506,7 +506,10 @@ int vae_dequantise(struct vae_latents **latents, const struct vae_model *model,
  *
  * For a size: the best quality whose file, as vae-quant writes it by default and with alpha, is no
  * larger. The search ends within 0.25 % of the size, or if the next quality is 0.025 higher. 100 if
- * that fits; VAE_EARG if even the file of quality 0 is larger.
+ * that fits; VAE_EARG if even the file of quality 0 is larger. A size may jump where more cells
+ * become exact. Where it jumps over the goal, qualities without exact cells are searched, too: then
+ * *mixed is false if only that fits, or if that looks better, by SSIMULACRA 2 or, of a picture with
+ * a side of less than 8 pixels, by PSNR. Else *mixed is that of the target.
  *
  * For a PSNR or a score: a quality whose decoded picture is within 0.1 dB or 0.3 of it, or above it
  * if no quality is so near; 0 if that has more. Neither need rise with quality: text and drawings
@@ -521,9 +524,9 @@ enum vae_target_kind {
 struct vae_target {
 	enum vae_target_kind kind; /* the unit of value */
 	double value;              /* bits a pixel, bytes, dB, or a score, above 0 */
-	bool mixed;                /* cells may be exact: vae_encode_mixed_rows */
+	bool mixed;                /* cells may be exact: vae_encode_mixed_rows, else vae_encode_rows */
 };
-int vae_target_quality(double *quality, const struct vae_model *model,
+int vae_target_quality(double *quality, bool *mixed, const struct vae_model *model,
                        const struct vae_image *image, const struct vae_target *target,
                        struct vae_error *error);
 

@@ -158,6 +158,7 @@ static int encode_to_target(const struct options *o, const struct input *in, str
                             const struct vae_model *model, struct vae_image_rows *pixels,
                             struct vae_error *error)
 {
+	struct options found = *o;
 	struct vae_image *image;
 	struct vae_image_rows *again = NULL;
 	struct progress progress;
@@ -167,10 +168,10 @@ static int encode_to_target(const struct options *o, const struct input *in, str
 	if (status)
 		return status;
 	progress_name(&progress, "searching the quality", o->common.quiet);
-	status = vae_target_quality(&quality, model, image, &o->target, error);
+	status = vae_target_quality(&quality, &found.mixed, model, image, &o->target, error);
 	progress_end(&progress);
 	if (!status && !(status = vae_image_rows_new(&again, image, error)))
-		status = encode(o, in, out, model, again, quality, start, error);
+		status = encode(&found, in, out, model, again, quality, start, error);
 	vae_image_rows_free(again);
 	vae_image_free(image);
 	return status;

@@ -43,6 +43,7 @@ static bool of_picture(enum vae_target_kind kind)
 struct trial {
 	long quality;
 	double value;
+	bool mixed; /* cells are exact, or all of the picture */
 };
 
 /* Computes the logarithm of the bytes of the file. */
@@ -109,12 +110,13 @@ static int try_quality(struct trial *trial, const struct search *s, long quality
 	if (rc)
 		return rc;
 	rc = vae_quantise(&codes, s->model, latents, VAE_METHOD_RANGE, VAE_EFFORT_DEFAULT, error);
+	bool mixed = latents->head.mixed || !latents->head.channels;
 	vae_latents_free(latents);
 	if (!rc)
 		rc = (of_picture(s->kind) ? measure_of : size_of)(&value, s, codes, error);
 	vae_codes_free(codes);
 	if (!rc)
-		*trial = (struct trial){quality, value};
+		*trial = (struct trial){quality, value, mixed};
 	return rc;
 }
 
@@ -130,7 +132,7 @@ static bool close_enough(const struct search *s, double value)
  * Regula falsi, since both measures are nearly straight lines over quality; an end that stays twice
  * counts for less (the Illinois rule), and no step is under a hundredth of the way from an end. If
  * no quality comes near: low for a size, high for a measure. */
-static int narrow(long *quality, const struct search *s, struct trial low, struct trial high,
+static int narrow(struct trial *found, const struct search *s, struct trial low, struct trial high,
                   struct vae_error *error)
 {
 	bool measure = of_picture(s->kind);
@@ -161,26 +163,73 @@ static int narrow(long *quality, const struct search *s, struct trial low, struc
 		}
 		last = side;
 	}
-	*quality = measure && !close_enough(s, low.value) ? high.quality : low.quality;
+	*found = measure && !close_enough(s, low.value) ? high : low;
 	return 0;
 }
 
-static int fit_size(long *quality, const struct search *s, struct vae_error *error)
+/* Finds the best quality whose file is no larger than the goal. *jumped: the search ended at a step
+ * of the size, where more cells become exact, or even quality 0 is too large for that reason. */
+static int fit_size_once(struct trial *found, bool *jumped, const struct search *s,
+                         struct vae_error *error)
 {
 	struct trial low, high;
+	*jumped = false;
 	int rc = try_quality(&high, s, VAE_QUALITY_ONE, error);
-	if (!rc && high.value <= s->goal) {
-		*quality = VAE_QUALITY_ONE;
-		return 0;
-	}
-	if (rc || (rc = try_quality(&low, s, 0, error)))
+	if (rc)
 		return rc;
+	*found = high;
+	if (high.value <= s->goal)
+		return 0;
+	if ((rc = try_quality(&low, s, 0, error)))
+		return rc;
+	*jumped = high.mixed;
 	if (low.value > s->goal)
 		return vae_fail(error, VAE_EARG,
 		                "the smallest file that the model can make of this picture has %.0f bytes, "
 		                "more than %.0f",
 		                exp(low.value), exp(s->goal));
-	return narrow(quality, s, low, high, error);
+	rc = narrow(found, s, low, high, error);
+	*jumped = *jumped && !close_enough(s, found->value);
+	return rc;
+}
+
+/* Sets *value to the score of the decoded picture, or to its PSNR if it is small. */
+static int judge(double *value, const struct search *s, long quality, struct vae_error *error)
+{
+	struct search one = *s;
+	struct trial trial;
+	const struct vae_geometry *g = &s->image->geometry;
+	one.kind =
+		g->width < VAE_S2_SIDE || g->height < VAE_S2_SIDE ? VAE_TARGET_PSNR : VAE_TARGET_SCORE;
+	int rc = try_quality(&trial, &one, quality, error);
+	if (!rc)
+		*value = trial.value;
+	return rc;
+}
+
+/* Finds the best quality whose file is no larger than the goal. If exact cells leave room that no
+ * quality fills, searches without them, too, and takes what looks better; clears s->mixed then. */
+static int fit_size(long *quality, struct search *s, struct vae_error *error)
+{
+	struct search plain = *s;
+	struct trial found = {0}, other;
+	double value, rival;
+	bool jumped, ignored;
+	plain.mixed = false;
+	int rc = fit_size_once(&found, &jumped, s, error);
+	bool fits = !rc;
+	*quality = found.quality;
+	if (!jumped || (rc && rc != VAE_EARG))
+		return rc;
+	rc = fit_size_once(&other, &ignored, &plain, error);
+	if (rc)
+		return fits && rc == VAE_EARG ? 0 : rc;
+	if (fits && ((rc = judge(&value, s, found.quality, error)) ||
+	             (rc = judge(&rival, &plain, other.quality, error)) || value >= rival))
+		return rc;
+	*quality = other.quality;
+	s->mixed = false;
+	return 0;
 }
 
 /* Sets *best to a trial that reaches the goal, or to the best one found, if that differs from the
@@ -227,7 +276,7 @@ static int out_of_reach(const struct search *s, const struct trial *best, struct
 	                best->value, quality, s->goal);
 }
 
-static int fit_measure(long *quality, const struct search *s, struct vae_error *error)
+static int fit_measure(long *quality, struct search *s, struct vae_error *error)
 {
 	struct trial low, high;
 	int rc = try_quality(&low, s, 0, error);
@@ -244,14 +293,13 @@ static int fit_measure(long *quality, const struct search *s, struct vae_error *
 	}
 	if (high.value < s->goal - s->bound)
 		return out_of_reach(s, &high, error);
-	if (high.value <= s->goal + s->close) {
-		*quality = high.quality;
-		return 0;
-	}
-	return narrow(quality, s, low, high, error);
+	if (high.value > s->goal + s->close && (rc = narrow(&high, s, low, high, error)))
+		return rc;
+	*quality = high.quality;
+	return 0;
 }
 
-int vae_target_quality(double *quality, const struct vae_model *model,
+int vae_target_quality(double *quality, bool *mixed, const struct vae_model *model,
                        const struct vae_image *image, const struct vae_target *target,
                        struct vae_error *error)
 {
@@ -274,7 +322,9 @@ int vae_target_quality(double *quality, const struct vae_model *model,
 	if (!of_picture(s.kind))
 		s.goal = log(floor(s.kind == VAE_TARGET_BPP ? s.goal * pixels / 8 : s.goal));
 	int rc = (of_picture(s.kind) ? fit_measure : fit_size)(&found, &s, error);
-	if (!rc)
+	if (!rc) {
 		*quality = (double)found * 100 / VAE_QUALITY_ONE;
+		*mixed = s.mixed;
+	}
 	return rc;
 }

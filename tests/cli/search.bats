@@ -101,6 +101,21 @@ fits() {
 	at_least "$(size x.lat)" 19800
 }
 
+@test "--max-size: exact cells that are too large, or leave room, do without" {
+	photo 128 96 | pnmquant -quiet 8 >x.ppm # exact from quality 20 on: 3483 bytes, 496 without
+	fits 2000 --max-size 2k -m photo
+	vae-enc -m photo --exact none --max-size 2k x.ppm | vae-quant | cmp - x.lat
+	vae-enc -m photo --max-size 4k x.ppm | vae-quant | vae-dec | cmp - x.ppm
+	photo 128 96 | ppmtopgm | pgmtopbm -threshold >x.ppm
+	local exact least
+	exact=$(vae-enc -m photo -q 0 x.ppm | vae-quant | wc -c)
+	least=$(vae-enc -m photo --exact none -q 0 x.ppm | vae-quant | wc -c)
+	lower "$least" "$exact"
+	vae-enc -m photo --max-size "$least" x.ppm | vae-quant >x.lat
+	[ "$(size x.lat)" -le "$least" ]
+	fails 1 "has $least bytes, more than $((least - 1))" vae-enc -m photo --max-size $((least - 1)) x.ppm
+}
+
 @test "targets: -v tells the time of the whole search, and the quality" {
 	photo 256 192 >x.ppm
 	local once
