@@ -22,7 +22,7 @@ case $only in all | lossy | lossless) ;; *) fail "ONLY=$only is neither lossy no
 [ -r "$heldout" ] || fail "$heldout: cannot be read"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-trap 'exit 1' HUP INT TERM
+trap 'exit 1' HUP INT QUIT USR1 USR2 PIPE ALRM TERM
 
 # given KIND PROGRAM [OPTION]...: $file decoded, if this kind is asked for
 given() {

@@ -65,9 +65,10 @@ begin() {
 open_scratch() {
 	scratch=$(mktemp -d "$state/tmp.XXXXXX") || exit 1
 	trap 'rm -rf "$scratch"' EXIT
-	trap 'exit 129' HUP
-	trap 'exit 130' INT
-	trap 'exit 143' TERM
+	for signal in HUP:129 INT:130 QUIT:131 USR1:138 USR2:140 PIPE:141 ALRM:142 TERM:143; do
+		# shellcheck disable=SC2064 # the number is that of now
+		trap "exit ${signal#*:}" "${signal%:*}"
+	done
 }
 
 # Succeeds if $target was made with $settings from the present file $1, or was written by others and

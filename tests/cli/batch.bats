@@ -384,7 +384,7 @@ stopped() {
 	ln -s "$B/vae-enc" "$B/vae-quant" "$B/vae-stat" slow
 	printf '#!/bin/sh\n: >started\nexec sleep 60\n' >slow/vae-dec
 	chmod +x slow/vae-dec
-	for signal in TERM INT; do
+	for signal in TERM INT QUIT PIPE; do
 		stopped $signal
 		wait_for eval '[ -z "$(find .vae-batch -name "tmp.*")" ]'
 	done

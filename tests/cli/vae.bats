@@ -235,7 +235,7 @@ says() { one_error vae "$@"; }
 	mkdir T
 	mkfifo pipe.fifo
 	for jobs in 1 2; do
-		for signal in INT TERM HUP TERM TERM TERM TERM TERM; do # which meets it at another place each time
+		for signal in INT TERM HUP QUIT PIPE USR1 TERM TERM; do # which meets it at another place each time
 			TMPDIR=$PWD/T plainly vae --lossless -f -j $jobs a.ppm b.ppm &
 			wait_for compgen -G 'T/vae.*/words' >/dev/null
 			kill -$signal $!
@@ -244,7 +244,7 @@ says() { one_error vae "$@"; }
 			only a.ppm b.ppm pipe.fifo T
 		done
 	done
-	for signal in INT TERM HUP; do # what it reads does not end
+	for signal in INT TERM HUP QUIT PIPE; do # what it reads does not end
 		(exec 7<>pipe.fifo && TMPDIR=$PWD/T plainly vae -t - <&7) &
 		wait_for compgen -G 'T/vae.*/words' >/dev/null
 		sleep 0.2
@@ -252,6 +252,15 @@ says() { one_error vae "$@"; }
 		ends $((128 + $(kill -l $signal))) $!
 		assert_equal "$(find T -mindepth 1)" ""
 	done
+}
+
+@test "whoever reads the lines may go away: nothing is left" {
+	cp "$X/rgb.ppm" a.ppm
+	cp a.ppm b.ppm
+	mkdir T
+	(TMPDIR=$PWD/T vae -v --strip a.ppm b.ppm || true) 2> >(exec 0<&-) # nobody reads
+	assert_equal "$(find T -mindepth 1)" ""
+	only a.ppm a.lat b.ppm b.lat T
 }
 
 @test "a terminal is no place for pictures, nor a source of them" {
