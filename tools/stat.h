@@ -37,6 +37,7 @@ struct run {
 	uint64_t references;
 	bool ran_out;             /* references ran out or are bad: reported once */
 	struct metadata metadata; /* metadata to be written to files */
+	const char *first;        /* name of the operand with the first image, for messages */
 	/* sums over all comparisons */
 	double mse, psnr, ms_ssim, ssimulacra2;
 	uint64_t compared;

@@ -273,10 +273,10 @@ int stat_codes(struct run *run, struct input *in, struct vae_error *error)
 	return status;
 }
 
-static const char *const no_metadata[METADATA_KINDS] = {
-	[VAE_METADATA_ICC] = "the first image carries no ICC profile",
-	[VAE_METADATA_EXIF] = "the first image carries no Exif metadata",
-	[VAE_METADATA_XMP] = "the first image carries no XMP packet",
+static const char *const kind_name[METADATA_KINDS] = {
+	[VAE_METADATA_ICC] = "ICC profile",
+	[VAE_METADATA_EXIF] = "Exif metadata",
+	[VAE_METADATA_XMP] = "XMP packet",
 };
 
 struct found {
@@ -306,10 +306,10 @@ static int pass_over(void *context, const struct vae_codes_metadata *m, struct v
 static int count_codes(struct run *run, const struct input *in, const struct vae_codes *codes,
                        struct vae_error *error)
 {
-	(void)in;
 	(void)codes;
 	(void)error;
-	run->codes++;
+	if (!run->codes++)
+		run->first = input_name(in);
 	return 0;
 }
 
@@ -318,19 +318,25 @@ int stat_metadata(struct run *run, struct input *in, struct vae_error *error)
 	return stat_each_codes(run, in, count_codes, error);
 }
 
-static int save(const char *path, const struct vae_codes_metadata *m, struct vae_error *error)
+/* Writes metadata to a file; reports what fails. */
+static bool save(const char *path, const struct vae_codes_metadata *m)
 {
+	struct vae_error error;
 	struct output out;
-	int status = output_open(&out, path, false, error);
+	int status = output_open(&out, path, false, &error);
 
-	if (status < 0)
-		return status;
+	if (status < 0) {
+		cli_error("%s", error.text);
+		return false;
+	}
 	if (fwrite(m->data, 1, m->bytes, out.file) == m->bytes)
-		status = output_close(&out, error);
+		status = output_close(&out, &error);
 	else
-		status = fail(error, VAE_EIO, "%s", strerror(errno));
+		status = fail(&error, VAE_EIO, "%s", strerror(errno));
+	if (status < 0)
+		cli_error("%s: %s", out.name, error.text);
 	output_abandon(&out);
-	return status < 0 ? fail(error, error->code, "%.100s: %.250s", path, error->text) : 0;
+	return !status;
 }
 
 bool stat_metadata_save(struct run *run)
@@ -339,12 +345,12 @@ bool stat_metadata_save(struct run *run)
 
 	for (int kind = VAE_METADATA_ICC; kind < METADATA_KINDS; kind++) {
 		const struct vae_codes_metadata *m = &run->metadata.of[kind];
-		struct vae_error error = {0};
 
-		if (!run->o->take[kind] || (m->bytes && !save(run->o->take[kind], m, &error)))
+		if (!run->o->take[kind])
 			continue;
-		cli_error("%s", m->bytes ? error.text : no_metadata[kind]);
-		good = false;
+		if (!m->bytes)
+			cli_error("%s: the first image carries no %s", run->first, kind_name[kind]);
+		good = m->bytes && save(run->o->take[kind], m) && good;
 	}
 	return good;
 }

@@ -72,13 +72,14 @@ static void parse_options(struct options *o, int argc, char **argv)
 		}
 	if (o->heatmap + o->planes + o->map > 1)
 		cli_usage("of --heatmap, --planes and --map only one may be given");
-	if (makes_pictures(o) && (o->references || o->layout != REPORT_PEOPLE))
-		cli_usage("--%s cannot be combined with --reference, --tsv or --json",
+	if (makes_pictures(o) && (o->references || o->brief || o->layout != REPORT_PEOPLE))
+		cli_usage("--%s cannot be combined with --reference, --brief, --tsv or --json",
 		          o->heatmap  ? "heatmap"
 		          : o->planes ? "planes"
 		                      : "map");
-	if (takes(o) && (o->references || makes_pictures(o) || o->layout != REPORT_PEOPLE))
-		cli_usage("--icc, --exif and --xmp cannot be combined with options of reports");
+	if (takes(o) && (o->references || makes_pictures(o) || o->brief || o->common.output ||
+	                 o->layout != REPORT_PEOPLE))
+		cli_usage("--icc, --exif and --xmp cannot be combined with --output or options of reports");
 }
 
 static const char nothing_known[] = "neither image, latents, codes nor a model";

@@ -83,9 +83,22 @@ carries() {
 	vae-quant --strip three.lat | cmp - <(cat "$X/a.lat" "$X/a.lat" "$X/b.lat")
 	vae-quant --xmp "$X/p.xmp" b.lat "$X/all.lat" >both.lat
 	carries both.lat XMP Exif XMP ICC Exif
-	fails 1 "the first image carries no ICC profile" vae-stat --icc icc --exif exif b.lat "$X/all.lat"
+	fails 1 "b.lat: the first image carries no ICC profile" vae-stat --icc icc --exif exif b.lat "$X/all.lat"
 	cmp exif "$X/p.exif"
 	assert_not_exists icc
+}
+
+@test "what cannot be written is told once, and -o is no file of metadata" {
+	run --separate-stderr -1 vae-stat --exif /dev/full "$X/all.lat"
+	assert_equal "$stderr" "vae-stat: /dev/full: No space left on device"
+	run --separate-stderr -1 vae-stat --exif no/such "$X/all.lat"
+	assert_equal "$stderr" "vae-stat: no/such: No such file or directory"
+	echo kept >kept
+	fails 2 "cannot be combined with --output" vae-stat --exif exif -o kept "$X/all.lat"
+	fails 2 "cannot be combined with --output or options of reports" vae-stat --exif exif --brief "$X/all.lat"
+	fails 2 "--map cannot be combined with --reference, --brief" vae-stat --map --brief "$X/all.lat"
+	assert_equal "$(cat kept)" kept
+	assert_not_exists exif
 }
 
 @test "damage to metadata is told, and touches no picture" {
