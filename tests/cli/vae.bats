@@ -111,6 +111,7 @@ says() { one_error vae "$@"; }
 	says "link.lat: exists already; -f writes over it" vae -o link.lat photo.png
 	says "photo.png: is the input itself" vae -f -o photo.png photo.png
 	says ".: is a folder" vae .
+	says "a FILE has an empty name" vae ''
 	says "photo.lat: has the ending of codes already; -d decodes it" vae -f photo.lat
 	says "photo.lat: *neither codes nor latents*" vae -d -o x.png photo.lat
 	says "x.gif: no format that vae writes*" vae -d -o x.gif "$X/rgb.lat"
@@ -252,6 +253,20 @@ says() { one_error vae "$@"; }
 		ends $((128 + $(kill -l $signal))) $!
 		assert_equal "$(find T -mindepth 1)" ""
 	done
+}
+
+@test "-h and -V tell that they cannot be written, and -o is not for -l or -t" {
+	local option
+	for option in -h -V; do
+		says "standard output: No space left on device" shell "vae $option >/dev/full"
+		says "standard output is closed" shell "vae $option >&-"
+	done
+	for option in list test; do
+		run --separate-stderr -2 vae --$option -o lines "$X/rgb.lat"
+		assert_equal "${stderr%%$'\n'*}" "vae: --output has no use with --$option"
+	done
+	vae -l -o - "$X/rgb.lat" | cmp - <(vae -l "$X/rgb.lat")
+	assert_not_exists lines
 }
 
 @test "whoever reads the lines may go away: nothing is left" {
