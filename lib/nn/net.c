@@ -1,4 +1,5 @@
 #include "nn/net.h"
+#include "base/cpu.h"
 #include "base/memory.h"
 #include "base/minmax.h"
 
@@ -34,26 +35,34 @@ int vae_weights_reserve(struct vae_weights *weights, const struct vae_params *pa
 	return 0;
 }
 
-void vae_weights_pack(struct vae_weights *weights, const struct vae_params *params)
+static void pack_param(struct vae_weights *weights, const struct vae_param *p)
 {
 	void (*pack)(float *, const float *, size_t, size_t, size_t, size_t) =
 		weights->bf16 ? weights->bf16->pack : vae_pack;
-#pragma omp parallel for schedule(dynamic)
-	for (int i = 0; i < params->count; i++) {
-		const struct vae_param *p = &params->list[i];
-		const float *value = weights->value + p->offset;
-		float *packed = weights->packed + p->packed;
-		if (!p->matrix)
-			continue;
-		if (p->unit >= 0)
-			vae_pack_int16(packed, value, p->rows, p->columns);
-		else if (p->rounded)
-			vae_round_param(
-				packed, &(struct vae_matrix){value, p->rows, p->columns, VAE_PANEL, p->columns});
-		else
-			pack(packed, value, p->rows, p->columns, p->columns, 1);
-		if (weights->packed_t)
-			pack(weights->packed_t + p->packed_t, value, p->columns, p->rows, 1, p->columns);
+	const float *value = weights->value + p->offset;
+	float *packed = weights->packed + p->packed;
+	if (!p->matrix)
+		return;
+	if (p->unit >= 0)
+		vae_pack_int16(packed, value, p->rows, p->columns);
+	else if (p->rounded)
+		vae_round_param(packed,
+		                &(struct vae_matrix){value, p->rows, p->columns, VAE_PANEL, p->columns});
+	else
+		pack(packed, value, p->rows, p->columns, p->columns, 1);
+	if (weights->packed_t)
+		pack(weights->packed_t + p->packed_t, value, p->columns, p->rows, 1, p->columns);
+}
+
+void vae_weights_pack(struct vae_weights *weights, const struct vae_params *params)
+{
+#pragma omp parallel
+	{
+		uint64_t state = vae_fp_enter();
+#pragma omp for schedule(dynamic)
+		for (int i = 0; i < params->count; i++)
+			pack_param(weights, &params->list[i]);
+		vae_fp_leave(state);
 	}
 }
 

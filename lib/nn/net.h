@@ -80,7 +80,8 @@ int vae_weights_init(struct vae_weights *weights, const struct vae_params *param
 /* For inference, undefined: memory is used only as far as it is written. */
 int vae_weights_reserve(struct vae_weights *weights, const struct vae_params *params,
                         struct vae_error *error);
-/* Packs the matrices after value changed; uses OpenMP threads. */
+/* Packs the matrices after value changed; uses OpenMP threads, each in the floating-point state
+ * that exact arithmetic needs. */
 void vae_weights_pack(struct vae_weights *weights, const struct vae_params *params);
 void vae_weights_clear(struct vae_weights *weights);
 

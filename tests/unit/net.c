@@ -4,6 +4,7 @@
 #include "nn/net.h"
 #include "tap.h"
 
+#include <fenv.h>
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
@@ -184,6 +185,43 @@ static void check_power(void)
 	ok(worst < 2e-7 && nan == 0x1p-30f, "powers of two, to %g of themselves", worst);
 }
 
+/* Sets the direction of rounding in each of OpenMP's threads, where vae_fp_enter sets it, too. */
+static void round_everywhere(int direction)
+{
+#if defined __x86_64__ || defined __aarch64__
+#pragma omp parallel
+	fesetround(direction);
+#else
+	(void)direction;
+#endif
+}
+
+/* Packs matrices in a floating-point state that a host may have left behind. */
+static void check_state(const struct vae_nets *nets)
+{
+	struct vae_error e;
+	struct vae_weights w;
+	const struct vae_params *p = &nets->params;
+	size_t bytes = p->packed_total * sizeof(float);
+	float *packed = malloc(bytes);
+	bool good = !vae_weights_init(&w, p, false, &e);
+	if (good) {
+		fill(w.value, p->total, 1);
+		vae_weights_pack(&w, p);
+		memcpy(packed, w.packed, bytes);
+		omp_set_num_threads(3);
+		round_everywhere(FE_UPWARD);
+		int state = fegetround();
+		vae_weights_pack(&w, p);
+		good = fegetround() == state && !memcmp(packed, w.packed, bytes);
+		round_everywhere(FE_TONEAREST);
+		omp_set_num_threads(1);
+		vae_weights_clear(&w);
+	}
+	ok(good, "matrices are packed alike in any floating-point state, which stays");
+	free(packed);
+}
+
 int main(void)
 {
 	struct vae_error e;
@@ -222,6 +260,11 @@ int main(void)
 	check(nets, VAE_SYNTHESIS, 0, 32, 32);
 	check(nets, VAE_SYNTHESIS, 0, 21, 37);
 	check(nets, VAE_SYNTHESIS, 0, 1, 1);
+	vae_nets_free(nets);
+	arch.arith = VAE_ARITH_INT16;
+	if (!ok(vae_nets_new(&nets, &arch, &e) == 0, "networks of integers"))
+		return tap_done();
+	check_state(nets);
 	vae_nets_free(nets);
 	vae_arch_parse(&arch, "mlp width=6 height=5 hidden1=12 hidden2=9 z=4", &e);
 	if (!ok(vae_nets_new(&nets, &arch, &e) == 0, "dense networks"))
