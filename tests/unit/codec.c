@@ -108,11 +108,15 @@ static uint64_t hash_in_child(const char *isa)
 	pid_t child = fork();
 	if (child == 0) {
 		setenv("VAE_CPU", isa, 1);
-		struct vae_model *photo = toy_new(TOY_PHOTO), *mlp = toy_new(TOY_MLP);
 		struct vae_image *x = picture(141, 77, 255, VAE_RGB),
 						 *d = picture(7, 9, 255, VAE_GRAYSCALE);
-		struct results t = run_pipeline(photo, x, 70), u = run_pipeline(mlp, d, 50);
-		h = t.rc || u.rc ? 0 : results_hash(&t) ^ results_hash(&u) << 1;
+		const char *text[] = {TOY_PHOTO, TOY_ODD, TOY_MLP};
+		int rc = 0;
+		for (int i = 0; i < 3 && !rc; i++) {
+			struct results t = run_pipeline(toy_new(text[i]), i < 2 ? x : d, 70);
+			rc = t.rc;
+			h = rc ? 0 : results_hash(&t) ^ h << 1;
+		}
 		_exit(write(ends[1], &h, sizeof h) != sizeof h);
 	}
 	close(ends[1]);

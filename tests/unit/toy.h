@@ -16,7 +16,11 @@
 /* four steps; contexts of another width than the hyperprior's */
 #define TOY_STEPS TOY_PHOTO " steps=4 ctx=20"
 #define TOY_INT16 TOY_STEPS " arith=int16"
-#define TOY_MLP   "mlp width=7 height=9 hidden1=12 hidden2=10 z=6 knots=3"
+/* integers; widths that fill no vector and no panel */
+#define TOY_ODD                                                                       \
+	"photo enc=17 enc_blocks=1 y=10 hyper=19 ctx=21 z=5 dec=23 dec_blocks=1 grid=49 " \
+	"grid_layers=1 ctx_blocks=1 knots=2 arith=int16"
+#define TOY_MLP "mlp width=7 height=9 hidden1=12 hidden2=10 z=6 knots=3"
 
 static float toy_between(struct vae_random *r, float low, float high)
 {
