@@ -29,6 +29,7 @@ static const struct command {
 } commands[] = {
 	{"vae-enc -T 1 -m tiny -o $O " G "alpha.pam " G "bits.pbm", false},
 	{"vae-enc -T 2 -m ./tests/data/tiny.safetensors -o $O $D/plain.ppm", false},
+	{"vae-enc -T 2 -m tiny-int16 -o $O " G "cell.ppm", false},
 	{"vae-enc -T 1 -m tiny --refine 1 -o $O " G "cell.ppm", false},
 	{"vae-enc -T 1 -m tiny --target-psnr 19.3 -o $O " G "rgb.ppm", false},
 	{"vae-enc -T 1 --lossless -o $O " G "alpha.pam " G "deep.ppm", false},
