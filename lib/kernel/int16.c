@@ -18,7 +18,7 @@ INLINE const int16_t *strip(const struct vae_gemm *g, size_t j)
 	return pairs + j / VAE_PANEL * VAE_PANEL * ((g->k + 1) / 2 * 2) + j % VAE_PANEL * 2;
 }
 
-/* Starts and ends the search for a row's largest magnitude. */
+/* The bounds of a row's largest magnitude: outside them its factor could not be computed. */
 #define LEAST_MAGNITUDE 0x1p-100f
 #define MOST_MAGNITUDE  0x1p100f
 
@@ -88,7 +88,7 @@ INLINE vec bounded(vec v, vec factor)
 	return vec_min(v, vec_all(VAE_INT16_MOST));
 }
 
-/* Returns a row's largest magnitude, and its bounds. */
+/* Returns a row's largest magnitude, within its bounds. */
 static float largest_of(const float *a, size_t k)
 {
 	vec m = vec_all(LEAST_MAGNITUDE);

@@ -341,7 +341,8 @@ static void multiply_integers(const struct pass *p, struct vae_gemm g, size_t fi
 	vae_int16()->gemm(&g);
 }
 
-/* Does it for a rounded matrix, whose units come before its integers. */
+/* Computes the product of a rounded matrix. unit: those of the product's channels; all units lie
+ * before the matrix's integers, to which g.b is moved. */
 static void multiply_rounded(const struct pass *p, struct vae_gemm g, const float *unit)
 {
 	g.b += vae_packed_size(1, p->out);
@@ -386,8 +387,9 @@ static void linear_cells(const struct pass *p, size_t cell, size_t apart, size_t
  * by row cost less. */
 static void linear_forward(const struct pass *p)
 {
-	const size_t *spare = p->run->spare ? p->run->spare[p->layer->dst] : NULL;
-	size_t rows = p->end - p->from, columns = p->rows / rows,
+	int dst = p->layer->dst;
+	const size_t *spare = p->run->spare ? p->run->spare[dst] : NULL;
+	size_t rows = p->end - p->from, columns = p->run->columns[p->run->net->slot[dst].level],
 		   left_out = spare ? spare[0] + spare[1] : 0;
 	if (!left_out || (rows > 1 && left_out * LEAST_SPARE < columns)) {
 		linear_cells(p, 0, 1, p->rows, 0, p->out);
