@@ -47,7 +47,8 @@
  *    again when they are needed.
  *  - Encoding, decoding and training use as many threads as OpenMP gives the caller
  *    (omp_set_num_threads). The numbers of threads and of ranks influence the bits of a training
- *    run, and nothing else.
+ *    run, and nothing else. On its first work here, a thread of OpenMP's moves to another of the
+ *    processors on which it may run, and then may run on all of them again.
  *  - No call takes more than 64 KB of stack, on the caller's thread or on OpenMP's, for which
  *    OMP_STACKSIZE=80k is enough.
  *  - The caller's locale has no influence: numbers are read and written as in the C locale, even
