@@ -488,23 +488,25 @@ static int odd_fails(void *context, size_t i, int thread, struct vae_error *e)
 	return i & 1 ? vae_fail(e, VAE_EDATA, "piece %zu", i) : 0;
 }
 
-/* Fails in a thread that may not run where the process may. */
-static int may_run_anywhere(void *context, size_t i, int thread, struct vae_error *e)
+/* Fails in a thread that may not run where it might before. context: sets, by thread. */
+static int may_run_as_before(void *context, size_t i, int thread, struct vae_error *e)
 {
-	cpu_set_t mine;
+	cpu_set_t mine, *before = context;
 	(void)i;
 	usleep(1000);
-	return sched_getaffinity(0, sizeof mine, &mine) || !CPU_EQUAL(&mine, (cpu_set_t *)context)
+	return sched_getaffinity(0, sizeof mine, &mine) || !CPU_EQUAL(&mine, &before[thread])
 	           ? vae_fail(e, VAE_EDATA, "thread %d is bound", thread)
 	           : 0;
 }
 
 static void test_parallel(void)
 {
-	cpu_set_t all;
-	omp_set_num_threads(5);
-	ok(!sched_getaffinity(0, sizeof all, &all) && !vae_parallel(40, may_run_anywhere, &all, &error),
-	   "threads are not bound to processors");
+	enum { MOST = 5 };
+	cpu_set_t before[MOST];
+	omp_set_num_threads(MOST);
+#pragma omp parallel
+	sched_getaffinity(0, sizeof *before, &before[omp_get_thread_num()]);
+	ok(!vae_parallel(40, may_run_as_before, before, &error), "threads are not bound to processors");
 	for (int threads = 1; threads <= 4; threads += 3) {
 		omp_set_num_threads(threads);
 		memset(&error, 0, sizeof error);
