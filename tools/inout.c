@@ -170,7 +170,13 @@ static const char *mistaken_for(const struct input *in)
 	}
 	if (kind == VAE_KIND_UNKNOWN)
 		return foreign_kind(in->head, in->head_bytes);
-	return in->wanted == VAE_KIND_END || kind == in->wanted ? NULL : other_kind[kind];
+	if (in->wanted == VAE_KIND_END || kind == in->wanted)
+		return NULL;
+	if (in->either && kind == VAE_KIND_LATENTS)
+		return "these are latents behind codes; a stream is all of one kind";
+	if (in->either && kind == VAE_KIND_CODES)
+		return "these are codes behind latents; a stream is all of one kind";
+	return other_kind[kind];
 }
 
 void input_report(const struct input *in, const struct vae_error *error)

@@ -19,6 +19,7 @@ struct input {
 	FILE *file;     /* the stream; ftello tells its position */
 	uint64_t items; /* items read completely: calls of input_mark */
 	int64_t item;   /* position where the current item begins: the last mark */
+	bool either;    /* the program reads codes or latents, and one stream is all of one kind */
 	/* private */
 	char **name; /* [names], not owned; "-" is standard input */
 	int names;

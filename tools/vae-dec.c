@@ -174,8 +174,10 @@ static int codes_stream(const struct options *o, struct models *models, struct i
 {
 	struct vae_codes_reader *reader;
 	struct vae_codes *codes;
-	int status = vae_codes_reader_new(&reader, in->file, o->common.max_pixels, error);
+	int status = input_expect(in, VAE_KIND_CODES, error);
 
+	if (!status)
+		status = vae_codes_reader_new(&reader, in->file, o->common.max_pixels, error);
 	if (status < 0)
 		return status;
 	if (o->common.verbose)
@@ -338,6 +340,7 @@ int main(int argc, char **argv)
 		return sample_and_finish(&o);
 	if (inout_open(&in, &out, &o.common, &error) || models_open(&models, o.common.model, &error))
 		return inout_refuse(&in, &out, &error);
+	in.either = true;
 	status = o.salvage ? salvage_stream(&o, &models, &in, &out, &salvage, &error)
 	         : vae_kind_peek(in.file) == VAE_KIND_CODES
 	             ? codes_stream(&o, &models, &in, &out, &error)

@@ -301,6 +301,11 @@ A() { echo "$BATS_FILE_TMPDIR/$1"; }
 		"vae-stat: x.png: this is PNG; pngtopnm makes an image of it, and pngtopam -alphapam one with its transparency"
 	fails 1 "b: these are codes; vae-quant -d" shell \
 		'cp "$BATS_FILE_TMPDIR/a.lat" b && vae-enc -o y "$BATS_FILE_TMPDIR/a.ppm" b'
+	cp "$(A a.latents)" latents
+	fails 1 "latents: these are latents behind codes; a stream is all of one kind" \
+		vae-dec -o y "$(A a.lat)" latents
+	fails 1 "b: these are codes behind latents; a stream is all of one kind" vae-dec -o y latents b
+	fails 1 "a.ppm: this is an image; vae-enc" vae-dec -o y "$(A a.lat)" "$(A a.ppm)"
 	assert_not_exist y
 }
 
