@@ -196,6 +196,8 @@ struct chooser {
 	double *latents;     /* bits of a cell's latents */
 	double *miss;        /* price of the error that the model leaves in a cell */
 	uint8_t *open;       /* cells that are not exact, of those around a cell and itself */
+	uint8_t *coded; /* the map that code_cells was given last, and what it said; bits 0: none */
+	double coded_bits;
 };
 
 /* Returns what the samples of a narrow region span, at least 1; black to white of any other. */
@@ -241,11 +243,16 @@ static void suspect(struct chooser *c)
 		                            MARGIN, c->rows, c->columns);
 }
 
-/* Computes the bits of cells if they, and no others, are exact, with the map. */
-static int code_cells(double *bits, const struct chooser *c, const uint8_t *cells,
+/* Computes the bits of cells if they, and no others, are exact, with the map. Maps that are drawn
+ * from several starts are often the same, above all where everything is exact. */
+static int code_cells(double *bits, struct chooser *c, const uint8_t *cells,
                       struct vae_error *error)
 {
 	const struct vae_region *r = c->region;
+	if (c->coded_bits > 0 && !memcmp(c->coded, cells, c->rows * c->columns)) {
+		*bits = c->coded_bits;
+		return 0;
+	}
 	struct vae_exact_tile tile = {.width = (uint32_t)r->columns,
 	                              .height = (uint32_t)r->rows,
 	                              .planes = r->colours,
@@ -257,7 +264,8 @@ static int code_cells(double *bits, const struct chooser *c, const uint8_t *cell
 	int rc = vae_exact_encode(&coded, &tile, error);
 	if (!rc)
 		rc = vae_exact_map_encode(&coded, cells, c->rows, c->columns, error);
-	*bits = 8.0 * (double)coded.size;
+	*bits = c->coded_bits = 8.0 * (double)coded.size;
+	memcpy(c->coded, cells, c->rows * c->columns);
 	vae_buffer_clear(&coded);
 	return rc;
 }
@@ -501,7 +509,8 @@ int vae_choose_cells(uint8_t *cells, const struct vae_model *model, double quali
 	if (!rc && !(rc = vae_alloc(&c.exact, count, sizeof *c.exact, error)) &&
 	    !(rc = vae_alloc(&c.latents, count, sizeof *c.latents, error)) &&
 	    !(rc = vae_alloc(&c.miss, count, sizeof *c.miss, error)) &&
-	    !(rc = vae_alloc(&c.open, count, sizeof *c.open, error)))
+	    !(rc = vae_alloc(&c.open, count, sizeof *c.open, error)) &&
+	    !(rc = vae_alloc(&c.coded, count, sizeof *c.coded, error)))
 		rc = vae_alloc(&room, count, sizeof *room, error);
 	if (!rc)
 		suspect(&c);
@@ -513,5 +522,6 @@ int vae_choose_cells(uint8_t *cells, const struct vae_model *model, double quali
 	free(c.latents);
 	free(c.miss);
 	free(c.open);
+	free(c.coded);
 	return rc;
 }
