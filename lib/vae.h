@@ -502,8 +502,8 @@ int vae_repack(struct vae_codes **codes, const struct vae_model *model,
 int vae_dequantise(struct vae_latents **latents, const struct vae_model *model,
                    const struct vae_codes *codes, struct vae_error *error);
 
-/* Finds a quality (0 to 100), by five to ten trials of encoding, quantising and, for PSNR and
- * scores, decoding the whole picture in memory.
+/* Finds a quality (0 to 100), by five to ten trials, for a drawing up to thirty, of encoding,
+ * quantising and, for PSNR and scores, decoding the whole picture in memory.
  *
  * For a size: the best quality whose file, as vae-quant writes it by default and with alpha, is no
  * larger. The search ends within 0.25 % of the size, or if the next quality is 0.025 higher. 100 if

@@ -29,7 +29,7 @@ static const struct cli_option rows[] = {
 	{'t', "test", NULL, "read codes and decode them, write nothing"},
 	{KEY_METHOD, "method", "range|zstd", "how to pack symbols (default range)"},
 	{KEY_EFFORT, "effort", "N", "search for cheaper symbols, 0 to 9 (default 1)"},
-	{KEY_LEVEL, "level", "N", "effort of zstd, 1 to 19 (default 3; alpha: 13 or 19)"},
+	{KEY_LEVEL, "level", "N", "effort of zstd, 1 to 19 (default 3)"},
 	{KEY_ICC, "icc", "FILE", "attach a colour profile, to codes too"},
 	{KEY_EXIF, "exif", "FILE", "attach Exif metadata, to codes too"},
 	{KEY_XMP, "xmp", "FILE", "attach an XMP packet, to codes too"},

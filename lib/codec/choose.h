@@ -19,7 +19,7 @@ struct vae_region {
  * error. First glances at each cell. Suspects are flat, repeat themselves or have few colours; they
  * are encoded on trial, with their surroundings. If most cells are such, all
  * are. If the others are no photograph either, the region is a drawing: all of it becomes exact if
- * that costs at most ten times what the cheapest map does, and less at qualities below 30. */
+ * that costs at most four times what the cheapest map does, and less at qualities below 30. */
 int vae_choose_cells(uint8_t *cells, const struct vae_model *model, double quality,
                      const struct vae_region *region, struct vae_error *error);
 
