@@ -210,7 +210,7 @@ kind() { check "file knows $1: $3" test "$(file -b -m "tools/vae.magic:/usr/shar
 samples() (
 	cd / && env -i PATH="$tmp/moved/bin:/usr/bin:/bin" HOME="$tmp" bash -o pipefail -c '
 		cd "$1" && vae-enc in.ppm >in.latents && vae-enc -m "$2" in.ppm >hint.latents &&
-		vae-quant in.latents >in.lat &&
+		vae-quant in.latents >in.lat && vae-enc --lossless in.ppm | vae-quant >exact.lat &&
 		vae-quant --method zstd in.latents | zstd -dcq >planes.raw && zstd -qf in.ppm' samples "$tmp" \
 		"$tmp/moved/share/vae-tools/$newest"
 )
@@ -219,6 +219,10 @@ if check "files of all kinds" samples; then
 	kind latents "$tmp/in.latents" "VAE latents, version 1, 70 x 50, model $id"
 	kind "latents with a hint" "$tmp/hint.latents" "VAE latents, version 1, 70 x 50, model $id"
 	kind codes "$tmp/in.lat" "VAE codes in a zstd frame, version 1, 70 x 50, entropy-coded, model $id"
+	kind "exact codes" "$tmp/exact.lat" "VAE codes in a zstd frame, version 2, 70 x 50, exact"
+	kind "codes with exact cells" tests/data/golden/mixed-drawn-40.range.lat \
+		"VAE codes in a zstd frame, version 2, 112 x 64, entropy-coded, model d0c73b1c42f729a4"
+	kind "a picture of a cell" tests/data/golden/exact-cell.lat "VAE codes in a zstd frame, version 2"
 	kind "codes unpacked" "$tmp/planes.raw" \
 		"VAE codes without their zstd frame, version 1, 70 x 50, integer planes, model $id"
 	kind "a model" "$newest" "VAE model, version 1, photo, model $id"
