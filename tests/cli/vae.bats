@@ -363,6 +363,10 @@ says() { one_error vae "$@"; }
 	cat "$X/rgb.lat" large.lat >two.lat
 	quiet vae -d --thumbnail 64 -o small.png two.lat
 	pngtopnm small.png | cmp - "$X/rgb.out"
+	head -c -9 two.lat >cut.lat # whatever the other images are like
+	quiet vae -d -f --thumbnail 64 -o small.png cut.lat
+	pngtopnm small.png | cmp - "$X/rgb.out"
+	quiet vae -d -f --thumbnail 64 -o small.png <(vae-enc "$X/rgb.ppm")
 }
 
 @test "desktops and file know codes" {
