@@ -128,6 +128,8 @@ says() { one_error vae "$@"; }
 	chmod 755 locked
 	rm -r locked x.lat
 	says "no model 'none'*" vae -f -m none photo.png photo.png
+	says "no model 'none'*" env VAE_MODEL=none vae -f photo.png alpha.lat
+	says "VAE_CPU: 'none' is none of*" env VAE_CPU=none vae -f photo.png alpha.lat
 	says "photo.lat: not codes: no zstd frame begins here (byte 0)" vae -t photo.lat
 	head -c -20 "$X/rgb.lat" >cut.lat
 	says "cut.lat: codes: truncated*" vae -d cut.lat
