@@ -314,7 +314,7 @@ def _quality(stored):
     """Returns a quality of 16 bits as 0 to 100, with the fewest decimals that name the same one."""
     exact = 100 * stored / 65535
     rounded = (round(exact, digits) for digits in range(16))
-    return next(q for q in rounded if round(q / 100 * 65535) == stored)
+    return next(q for q in rounded if int(q / 100 * 65535 + 0.5) == stored)  # as when encoded
 
 
 def describe(data, max_pixels=0):

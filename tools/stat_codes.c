@@ -257,8 +257,8 @@ void stat_report_quality(struct report *r, uint32_t channels, uint16_t quality)
 	double value = 100.0 * quality / VAE_QUALITY_ONE, unit = 1, rounded;
 	int decimals = 0;
 
-	while (
-		(rounded = rint(value * unit) / unit, lrint(rounded / 100 * VAE_QUALITY_ONE) != quality)) {
+	while ((rounded = rint(value * unit) / unit,
+	        (uint16_t)(rounded / 100 * VAE_QUALITY_ONE + 0.5) != quality)) { /* as when encoded */
 		unit *= 10;
 		decimals++;
 	}

@@ -258,7 +258,7 @@ table() { sed '/^$/d; s/  */ /g; s/^ //'; }
 
 @test "qualities are printed as they were given" {
 	local quality
-	for quality in 50 37.5 0 100 12.34 99.9 33.333; do
+	for quality in 50 37.5 0 100 30 70 12.34 99.9 33.333; do
 		vae-enc -q "$quality" "$X/small.pgm" >s.latents
 		assert_equal "$(vae-stat --tsv s.latents | value quality)" "$quality"
 		vae-quant s.latents >s.lat
