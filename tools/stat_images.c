@@ -92,8 +92,10 @@ static int keep_reference(struct run *run, struct vae_image_rows **rows, struct 
 static int open_reference(struct run *run, struct vae_image_rows **rows, struct vae_error *error)
 {
 	struct input *in = &run->reference_in;
-	int got = vae_image_rows_open(rows, in->file, run->o->common.max_pixels, error);
+	int got = input_expect(in, VAE_KIND_IMAGE, error);
 
+	if (!got)
+		got = vae_image_rows_open(rows, in->file, run->o->common.max_pixels, error);
 	if (got < 0 || (!got && in->failure))
 		return VAE_EDATA;
 	if (!got)
