@@ -38,7 +38,8 @@ say() { [ "$VAE_QUIET" ] || line "$*"; }
 
 # Prints a name in a form that no program takes for an option; names are kept in this form.
 path() { case $1 in /* | ./*) printf '%s' "$1" ;; *) printf './%s' "$1" ;; esac; }
-note() { line "batch.mk: $*" >&2; }
+# Notes are kept until the end: where something fails, its reason comes first.
+note() { line "batch.mk: $*" >>"$scratch/notes"; }
 # shellcheck source=tools/metadata.subr
 . "$home/metadata.subr"
 bytes() { echo $(($(wc -c <"$1"))); }
@@ -64,7 +65,7 @@ begin() {
 # Makes the folder $scratch, which is removed when this shell ends.
 open_scratch() {
 	scratch=$(mktemp -d "$state/tmp.XXXXXX") || exit 1
-	trap 'rm -rf "$scratch"' EXIT
+	trap 'cat "$scratch/notes" >&2 2>/dev/null; rm -rf "$scratch"' EXIT
 	for signal in HUP:129 INT:130 QUIT:131 USR1:138 USR2:140 PIPE:141 ALRM:142 TERM:143; do
 		# shellcheck disable=SC2064 # the number is that of now
 		trap "exit ${signal#*:}" "${signal%:*}"
@@ -126,7 +127,11 @@ convert() {
 	pnm=$1
 	[ "$format" != PNM ] || return 0
 	pnm=$scratch/picture
-	topnm "$1" >"$pnm" || exit 1
+	topnm "$1" >"$pnm" 2>"$scratch/words" || {
+		cat "$scratch/words" >&2
+		exit 1
+	}
+	cat "$scratch/words" >>"$scratch/notes"
 }
 
 # Encodes the picture $1 to $target. Status 1: it was up to date.
@@ -411,7 +416,8 @@ run() {
 	run=$scratch
 	scan
 	number
-	[ "$count" -eq 0 ] || [ "$exiftool" ] || note "colour profiles, Exif and XMP stay behind: $no_exiftool"
+	[ "$count" -eq 0 ] || [ "$exiftool" ] ||
+		line "batch.mk: colour profiles, Exif and XMP stay behind: $no_exiftool" >&2
 	[ "$count" -eq 0 ] || run_jobs "$1" || :
 	collect
 	if [ "$1" = summary ]; then

@@ -290,6 +290,17 @@ hostile=('x`{touch,pwned}`' 'x`touch pwned`' 'a&touch pwned&' '$(touch pwned)' '
 	assert_equal "$(cell a.ppm quality) $(cell b.png quality)" "30 30"
 }
 
+@test "summary: the reason of a failure is no note" {
+	pnmtopng "$X/d.pgm" | pngtopnm | ppmtogif -sort 2>/dev/null >one.gif
+	head=$((13 + 3 * (2 << ($(od -An -tu1 -j 10 -N 1 one.gif) & 7))))
+	{ head -c -1 one.gif && tail -c "+$((head + 1))" one.gif; } >two.gif
+	rm one.gif
+	run -2 --separate-stderr batch VAE_QUALITY=101 summary
+	grep -qxF "    two.gif: vae-enc: --quality: '101' is not a number from 0 to 100" <<<"$stderr"
+	run -0 --separate-stderr batch summary
+	grep -qxF "topnm: two.gif: an animation, of which only the first image is converted" <<<"$stderr"
+}
+
 @test "summary: pictures that do not work are listed, and the table has the others" {
 	cp "$X/a.ppm" "$X/b.png" .
 	head -c 1000 "$X/a.ppm" >short.ppm
