@@ -300,7 +300,8 @@ A() { echo "$BATS_FILE_TMPDIR/$1"; }
 	assert_equal "${stderr_lines[0]}" \
 		"vae-stat: x.png: this is PNG; pngtopnm makes an image of it, and pngtopam -alphapam one with its transparency"
 	run --separate-stderr -1 vae-stat -r "$(A a.lat)" "$(A a.ppm)"
-	assert_regex "${stderr_lines[0]}" "a.lat: these are codes; vae-quant -d makes latents of them, vae-dec an image$"
+	assert_regex "${stderr_lines[0]}" \
+		"a.lat: these are codes; vae-quant -d makes latents of them, vae-dec an image$"
 	fails 1 "b: these are codes; vae-quant -d" shell \
 		'cp "$BATS_FILE_TMPDIR/a.lat" b && vae-enc -o y "$BATS_FILE_TMPDIR/a.ppm" b'
 	cp "$(A a.latents)" latents
