@@ -10,6 +10,9 @@ shopt -s nullglob
 
 for page in man/*.[1-8]; do
 	none "mandoc $page" "$(mandoc -T lint -W warning "$page" 2>&1)"
+	# man(1) of Debian shows pages by groff, with what it warns of
+	! command -v groff >/dev/null ||
+		none "groff $page" "$(groff -mdoc -Tutf8 -rLL=78n "$page" 2>&1 >/dev/null)"
 done
 
 # SC2317: a function called through "$@" is not unreachable.
