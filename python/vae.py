@@ -149,7 +149,7 @@ class _Callbacks:
     they raised, which must not pass through C."""
 
     def __init__(self, progress, metadata=None):
-        self.function, self.metadata, self.raised = progress, metadata, None
+        self.function, self.metadata, self.raised, self.kinds = progress, metadata, None, set()
         self.progress = _Progress(self.call) if progress is not None else _Progress()
         self.found = _Found(self.keep) if metadata is not None else _Found()
 
@@ -164,7 +164,8 @@ class _Callbacks:
     def keep(self, _, item, __):
         try:
             m = item.contents
-            if not m.damaged:
+            if not m.damaged and m.kind not in self.kinds:  # of two of a kind the first counts
+                self.kinds.add(m.kind)
                 self.metadata[_NAMES.get(m.kind, "unknown")] = ctypes.string_at(m.data, m.bytes)
             return 0
         except BaseException as raised:

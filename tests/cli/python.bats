@@ -132,6 +132,10 @@ for q in (0, 30, 37.5, 55, 70, 100):
 seen.clear()
 vae.decompress(data, metadata=found, progress=seen.append)
 assert found == {"xmp": b"<x/>", "exif": b"II*\0abcdef"} and seen[-1] == 1
+bare = len(vae.compress(x, 50, model=model))
+two = data + vae.compress(x, 50, model=model, xmp=b"<y/>")[bare:]
+vae.decompress(two, metadata=found)
+assert found["xmp"] == b"<x/>", "of two of a kind the first counts"
 ' "$DATA/tiny.safetensors"
 }
 
