@@ -165,6 +165,7 @@ streams() {
 		./page <two.ppm >page.lat && vae-enc --exact none -q 50 two.ppm | vae-quant | cmp - page.lat &&
 		./page -d <page.lat >page.ppm && vae-dec page.lat | cmp - page.ppm &&
 		! ./page -d <in.ppm 2>words && grep -q "^./page: not codes: " words &&
+		vae-enc --lossless in.ppm | vae-quant | ./page -d | cmp - in.ppm &&
 		! ./page -d <page.lat >/dev/full'
 }
 check "the first program of vae(3) compiles, and does what the programs do" streams
