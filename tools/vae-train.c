@@ -134,6 +134,7 @@ static const struct cli_option rows[] = {
 	{KEY_LOG, "log", "FILE", "write a line of TSV for each progress report"},
 	{KEY_LICENCE, "licence", "TEXT", NULL},
 	{KEY_SUMMARY, "summary", "TEXT", "texts to keep in the model"},
+	{'v', "verbose", NULL, "report the number of images to train on"},
 };
 
 static const struct cli_program program = {
@@ -143,7 +144,7 @@ static const struct cli_program program = {
 			 "Reads\nstandard input if there is no FILE, or FILE is -.",
 	.options = rows,
 	.count = sizeof rows / sizeof *rows,
-	.without = "m",
+	.without = "mv",
 };
 
 static void append_size(struct options *o, int which, uint64_t value)
@@ -260,6 +261,8 @@ static void parse_options(struct options *o, int argc, char **argv)
 			o->lossless[o->losslesses++] = (char *)cli_text();
 		} else if (key == KEY_FULL) {
 			o->full[o->fulls++] = (char *)cli_text();
+		} else if (key == 'v') {
+			o->common.verbose = true;
 		} else if (key >= KEY_SIZE) {
 			size[key - KEY_SIZE] = cli_whole(1, 65536);
 			sized = true;
