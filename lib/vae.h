@@ -244,7 +244,7 @@ bool vae_model_by_path(const struct vae_model *model);
 
 /* 1.0 in fixed point: quality Q of 0..100 is stored as round(Q / 100 x 65535) */
 #define VAE_QUALITY_ONE     65535
-#define VAE_QUALITY_DEFAULT 55 /* of 0 to 100; photographs then score about 70 by SSIMULACRA 2 */
+#define VAE_QUALITY_DEFAULT 55 /* of 0 to 100; photographs then score about 72 by SSIMULACRA 2 */
 
 /* The common head of one picture's latents and codes. A plain value that owns nothing. Without
  * channels the picture is exact: there is no y, no model is needed, and model_id and quality are 0.
@@ -358,8 +358,8 @@ int vae_codes_begin(struct vae_codes **codes, struct vae_codes_reader *reader,
 int vae_codes_next(struct vae_slice *slice, const struct vae_codes *codes, uint32_t i,
                    struct vae_codes_reader *reader, struct vae_error *error);
 /* Writes one zstd frame (with content size and checksum) at zstd level 1 to 19, or
- * VAE_LEVEL_DEFAULT: 3 without alpha; with alpha, the smaller result of 13 and 19. VAE_EARG:
- * another level, or an impossible shape or length. */
+ * VAE_LEVEL_DEFAULT: 3, or the smaller result of 13 and 19 if alpha is stored as samples, as in
+ * codes of version 1. VAE_EARG: another level, or an impossible shape or length. */
 #define VAE_LEVEL_DEFAULT 0
 int vae_codes_write(const struct vae_codes *codes, FILE *file, int level, struct vae_error *error);
 /* Does the same into memory, which the caller frees. */
@@ -468,13 +468,13 @@ int vae_refine_rows(struct vae_latents_rows **latents, const struct vae_model *m
                     struct vae_image_rows *image, double quality,
                     const struct vae_refine_options *options, struct vae_error *error);
 
-/* Encodes as vae_encode_rows does, or as vae_refine_rows if refine is not NULL, with exact cells:
- * those of 16 x 16 pixels whose samples take fewer bits than y would, with lambda 255^2 times its
- * squared error (text, drawings, flat areas; vae(7)), or all cells of a drawing up to four times
- * that. vae_quantise drops the map of a picture
- * without exact cells; if all cells are exact, it makes the codes of vae_encode_exact_rows. The
- * latents of pictures of more than about a million pixels always have a map. No cell is exact if
- * the model is not photo. */
+/* Encodes as vae_encode_rows does, or as vae_refine_rows if refine is not NULL, with exact cells. A
+ * cell of 16 x 16 pixels is exact if its samples take fewer bits than y would, plus lambda 255^2
+ * times the squared error (text, drawings, flat areas; vae(7)). All cells of a drawing are exact if
+ * they take at most four times the bits of the cheapest choice, less below quality 30. vae_quantise
+ * drops the map of a picture without exact cells; if all cells are exact, it makes the codes of
+ * vae_encode_exact_rows. The latents of pictures of more than about a million pixels always have a
+ * map. No cell is exact if the model is not photo. */
 int vae_encode_mixed_rows(struct vae_latents_rows **latents, const struct vae_model *model,
                           struct vae_image_rows *image, double quality,
                           const struct vae_refine_options *refine, struct vae_error *error);
@@ -506,16 +506,17 @@ int vae_dequantise(struct vae_latents **latents, const struct vae_model *model,
  * quantising and, for PSNR and scores, decoding the whole picture in memory.
  *
  * For a size: the best quality whose file, as vae-quant writes it by default and with alpha, is no
- * larger. The search ends within 0.25 % of the size, or if the next quality is 0.025 higher. 100 if
- * that fits; VAE_EARG if even the file of quality 0 is larger. A size may jump where more cells
- * become exact. Where it jumps over the goal, qualities without exact cells are searched, too: then
- * *mixed is false if only that fits, or if that looks better, by SSIMULACRA 2 or, of a picture with
- * a side of less than 8 pixels, by PSNR. Else *mixed is that of the target.
+ * larger. The file comes within 0.25 % of the size, or a quality 0.025 higher would exceed it. 100
+ * if that fits; VAE_EARG if even the file of quality 0 is larger. The size jumps where more cells
+ * become exact. If it jumps over the limit, qualities without exact cells are searched, too. *mixed
+ * is set to false if only such a file fits, or if its picture looks better: by SSIMULACRA 2, or by
+ * PSNR if a side has less than 8 pixels. Otherwise *mixed is set to the target's mixed: encode with
+ * vae_encode_mixed_rows if it is true, else with vae_encode_rows.
  *
- * For a PSNR or a score: a quality whose decoded picture is within 0.1 dB or 0.3 of it, or above it
- * if no quality is so near; 0 if that has more. Neither need rise with quality: text and drawings
- * may be best in the middle. VAE_EARG if no tried quality reaches it, and for a score of a picture
- * with a side of less than 8 pixels. */
+ * For a PSNR or a score: a quality whose decoded picture is within 0.1 dB or 0.3 of the target, or
+ * above it if no quality comes so near; 0 if that already has more. Neither need rise with quality:
+ * text and drawings may be best in the middle. VAE_EARG if no tried quality reaches the target, and
+ * for a score of a picture with a side of less than 8 pixels. */
 enum vae_target_kind {
 	VAE_TARGET_BPP,   /* bits of the file for each pixel, at most */
 	VAE_TARGET_BYTES, /* bytes of the file, at most */
