@@ -17,6 +17,7 @@ struct options {
 	enum vae_method method;
 	int level;  /* of zstd */
 	int effort; /* of rounding */
+	bool given; /* method or effort */
 	bool strip;
 	const char *attach[METADATA_KINDS]; /* files, NULL: none */
 	struct metadata metadata;           /* the contents of these files */
@@ -67,8 +68,14 @@ static void parse_options(struct options *o, int argc, char **argv)
 		switch (key) {
 		case 'd': o->decode = true; break;
 		case 't': o->test = true; break;
-		case KEY_METHOD: o->method = cli_choice() ? VAE_METHOD_ZSTD : VAE_METHOD_RANGE; break;
-		case KEY_EFFORT: o->effort = (int)cli_whole(0, VAE_EFFORT_MAX); break;
+		case KEY_METHOD:
+			o->method = cli_choice() ? VAE_METHOD_ZSTD : VAE_METHOD_RANGE;
+			o->given = true;
+			break;
+		case KEY_EFFORT:
+			o->effort = (int)cli_whole(0, VAE_EFFORT_MAX);
+			o->given = true;
+			break;
 		case KEY_LEVEL: o->level = (int)cli_whole(1, 19); break;
 		case KEY_ICC: o->attach[VAE_METADATA_ICC] = cli_text(); break;
 		case KEY_EXIF: o->attach[VAE_METADATA_EXIF] = cli_text(); break;
@@ -266,7 +273,9 @@ static int encode_stream(const struct options *o, struct models *models, struct 
                          struct output *out, struct vae_error *error)
 {
 	if (attaches(o) && vae_kind_peek(in->file) == VAE_KIND_CODES)
-		return edit_stream(o, in, out, error);
+		return o->given ? fail(error, VAE_EDATA,
+		                       "these are codes; --method and --effort are for latents")
+		                : edit_stream(o, in, out, error);
 	return quantise_stream(o, models, in, out, error);
 }
 

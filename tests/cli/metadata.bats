@@ -123,6 +123,8 @@ carries() {
 	fails 1 "/dev/null: not XMP metadata" vae-quant --xmp /dev/null "$X/a.lat" -o out
 	fails 1 "missing: No such file" vae-quant --xmp missing "$X/a.lat" -o out
 	fails 1 "*are more than 16777216" vae-quant --xmp <(head -c 20000000 /dev/zero) "$X/a.lat" -o out
+	fails 1 "all.lat: these are codes; --method and --effort are for latents" \
+		vae-quant --strip --method zstd -o out "$X/all.lat"
 	fails 2 "--icc, --exif, --xmp and --strip are for writing codes" vae-quant -d --strip "$X/a.lat"
 	fails 2 "--icc, --exif and --xmp cannot be combined" vae-stat --tsv --icc icc "$X/a.lat"
 	assert_not_exists out
