@@ -74,7 +74,7 @@ extern "C" {
 #endif
 
 #define VAE_VERSION "0.1.0"
-const char *vae_version(void); /* the same of the library that runs: a constant string */
+const char *vae_version(void); /* Returns the version of the library that runs: a constant string */
 
 /* ---- errors ---------------------------------------------------------------------------------- */
 
@@ -453,10 +453,10 @@ struct vae_refine_progress {
 	/* By the float Gaussian, without headers; mse of samples in 0..1, not clamped; loss = bpp +
 	 * distortion, by the model's loss. */
 	double bpp, mse, loss;
-	/* The score of the mean, over tiles of up to 512 x 512 pixels, of the sum behind a score; NAN
-	 * if the loss has none of it. */
+	/* The SSIMULACRA 2 score of the mean, over tiles of up to 512 x 512 pixels, of the weighted sum
+	 * of errors, S in vae-train(1); NAN if it is not in the loss. */
 	double ssimulacra2;
-	double ms_ssim; /* the mean over these tiles; NAN if the loss has none of it */
+	double ms_ssim; /* the mean over these tiles; NAN if it is not in the loss */
 };
 struct vae_refine_options {
 	int steps; /* 1 to VAE_REFINE_MOST */
@@ -727,7 +727,7 @@ int vae_rate_estimate(struct vae_rate *rate, const struct vae_model *model,
 int vae_rate_cells(double *bits, const struct vae_model *model, const struct vae_codes *codes,
                    struct vae_error *error);
 
-/* What is exact in codes that have all slices. */
+/* The exact part of codes that have all slices. */
 struct vae_exact_share {
 	uint64_t cells; /* exact cells, of 16 x 16 pixels */
 	uint64_t bytes; /* of the payloads, for their samples and the map; all bytes of exact codes */

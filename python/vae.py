@@ -5,7 +5,7 @@
     pixels = vae.decompress(data)
 
 Pixels are arrays of uint8 or uint16: grey, grey and alpha, RGB, or RGB and alpha; 0 is black, and
-transparent. Functions may be called by several threads at once. What fails raises VaeError.
+transparent. Functions may be called by several threads at once. Failures raise VaeError.
 """
 import collections
 import ctypes
@@ -21,7 +21,7 @@ _SONAME = "@SONAME@"
 
 
 class VaeError(Exception):
-    """What the library says in one line, and .code, its number in vae.h's enum vae_err."""
+    """A failure of the library: a text of one line, and .code, a number of vae.h's enum vae_err."""
 
     def __init__(self, text, code):
         super().__init__(text)
@@ -307,8 +307,8 @@ def compress(pixels, quality=55, *, lossless=False, exact="auto", model=None, ma
 
 
 Info = collections.namedtuple("Info", "width height channels bits maxval quality model")
-Info.__doc__ = """What codes say of their picture. bits: 8 or 16, of a sample. quality: 0 to 100; None
-where all samples are exact, as is model, else the model's id."""
+Info.__doc__ = """The header of codes. bits: 8 or 16, of a sample. quality: 0 to 100. model: its id. Both are
+None if all samples are exact."""
 
 
 def _quality(stored):
@@ -335,9 +335,10 @@ def decompress(data, *, model=None, reduce=1, threads=0, max_pixels=0, progress=
     """Returns the picture of the bytes of a .lat file: an array of height x width for grey, height x
     width x channels otherwise; of uint8 where maxval is below 256, else uint16.
 
-    model: None for the one that the codes name. reduce: 4 or 8 for a picture of that part of the
-    size. max_pixels: larger pictures raise VaeError; 0 for 2^28. metadata: a dict, which is given
-    what travels with the picture, as "icc", "exif" and "xmp". threads, progress: as in compress."""
+    model: None for the one that the codes name. reduce: 4 or 8 decodes at a quarter or an eighth
+    of the width and height. max_pixels: larger pictures raise VaeError; 0 for 2^28. metadata: a dict
+    that receives the metadata of the picture, as "icc", "exif" and "xmp". threads, progress: as in
+    compress."""
     info = describe(data, max_pixels)
     reduce = _number("reduce", reduce, _INT)
     height, width = -(-info.height // max(reduce, 1)), -(-info.width // max(reduce, 1))
