@@ -328,7 +328,7 @@ static int test_stream(const struct options *o, struct models *models, struct in
 	struct vae_codes_reader *reader;
 	struct vae_codes *codes;
 	struct tested tested = {in, false};
-	int status = expect(in, true, &error);
+	int status = input_expect(in, VAE_KIND_CODES, &error);
 
 	if (!status)
 		status = vae_codes_reader_new(&reader, in->file, o->common.max_pixels, &error);

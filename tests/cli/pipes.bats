@@ -264,6 +264,7 @@ A() { echo "$BATS_FILE_TMPDIR/$1"; }
 	fails 1 "codes" vae-enc -o y "$(A a.lat)"
 	fails 1 "-d makes latents" vae-quant -o y "$(A a.lat)"
 	fails 1 "already" vae-quant -d -o y "$(A a.latents)"
+	fails 1 "a.latents: these are latents; vae-quant makes codes of them" vae-quant -t "$(A a.latents)"
 	fails 1 "model" vae-enc -o y "$DATA/tiny.safetensors"
 	fails 1 "model" vae-dec -o y "$DATA/tiny.safetensors"
 	fails 1 "codes" vae-train --steps 1 -o y "$(A a.lat)"
