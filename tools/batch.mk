@@ -8,7 +8,7 @@
 #
 # Pictures are PNM, PAM, PNG, JPEG, GIF, TIFF, BMP, WebP, HEIC, AVIF and JPEG XL, if a converter is
 # installed (topnm --formats, beside this file, lists the converters). Transparency is kept; so are
-# the colour profile, Exif and XMP if exiftool is installed, without VAE_QUANTFLAGS=--strip. The
+# the colour profile, Exif and XMP if exiftool is installed; VAE_QUANTFLAGS=--strip drops them. The
 # codes of a.jpg are a.lat; if a.png exists, too, they are a.jpg.lat and a.png.lat. File names may
 # hold any character but a newline. As a goal of make, a name must not hold "=" or begin with a
 # blank; put ./ before a name that somebody else has chosen.

@@ -178,5 +178,5 @@ program() {
 	grep -E '^    (vae|vae-(enc|quant|dec|stat|train)|pngtopnm|pngtopam|cat|models/stream\.sh) ' \
 		"$ROOT/README.md" |
 		sed -E "s|--minutes +[0-9]+|--init '$DATA/tiny.safetensors' --steps 1 --batch 1 --patch 64|" >lines
-	run_lines 18 <lines
+	run_lines 19 <lines
 }
