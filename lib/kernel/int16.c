@@ -46,7 +46,7 @@ static void gemm(const struct vae_gemm *g)
 	int16_t *a = (void *)g->room;
 	for (size_t i = 0; i < g->m; i++) {
 		const float *row = g->a + i * g->a_row;
-		float m = g->factor == 0 ? largest_of(row, g->k) : 0,
+		float m = g->factor == 0 ? largest_of(row, g->k) : 0, scale = m / VAE_INT16_MOST,
 			  factor = m > 0 ? VAE_INT16_MOST / m : g->factor;
 		for (size_t p = 0; p < g->k; p++)
 			a[p] = rounded(row[p] * factor);
@@ -59,7 +59,7 @@ static void gemm(const struct vae_gemm *g)
 			for (size_t j = 0; j < vae_min(g->n - j0, VAE_PANEL); j++) {
 				float v = (float)sum[j] * g->unit[j0 + j];
 				if (m > 0)
-					v *= m / VAE_INT16_MOST;
+					v *= scale;
 				v += g->bias[j0 + j];
 				v = g->slope == 1 || v > 0 ? v : v * g->slope;
 				g->c[i * g->c_row + j0 + j] =
@@ -385,7 +385,7 @@ static void round_matrix(float *packed, float *unit, const struct vae_matrix *m)
 	for (size_t j = 0; j < m->n; j += VAE_PANEL, unit += VAE_PANEL) {
 		const float *panel = m->number + j / VAE_PANEL * m->panel;
 		size_t columns = vae_min(m->n - j, VAE_PANEL);
-		float many[VAE_PANEL], even[VAE_PANEL], odd[VAE_PANEL] = {0};
+		float many[VAE_PANEL], even[VAE_PANEL], odd[VAE_PANEL];
 		find_units(unit, panel, m->k, m->row, columns);
 		EACH
 		for (size_t i = 0; i < VAE_PANEL; i++)

@@ -1,7 +1,7 @@
 #include "nn/net.h"
-#include "base/cpu.h"
 #include "base/memory.h"
 #include "base/minmax.h"
+#include "base/parallel.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -35,14 +35,24 @@ int vae_weights_reserve(struct vae_weights *weights, const struct vae_params *pa
 	return 0;
 }
 
-static void pack_param(struct vae_weights *weights, const struct vae_param *p)
+struct packing {
+	struct vae_weights *weights;
+	const struct vae_params *params;
+};
+
+static int pack_param(void *context, size_t i, int thread, struct vae_error *error)
 {
+	const struct packing *packing = context;
+	const struct vae_param *p = &packing->params->list[i];
+	struct vae_weights *weights = packing->weights;
 	void (*pack)(float *, const float *, size_t, size_t, size_t, size_t) =
 		weights->bf16 ? weights->bf16->pack : vae_pack;
 	const float *value = weights->value + p->offset;
 	float *packed = weights->packed + p->packed;
+	(void)thread;
+	(void)error;
 	if (!p->matrix)
-		return;
+		return 0;
 	if (p->unit >= 0)
 		vae_pack_int16(packed, value, p->rows, p->columns);
 	else if (p->rounded)
@@ -52,18 +62,13 @@ static void pack_param(struct vae_weights *weights, const struct vae_param *p)
 		pack(packed, value, p->rows, p->columns, p->columns, 1);
 	if (weights->packed_t)
 		pack(weights->packed_t + p->packed_t, value, p->columns, p->rows, 1, p->columns);
+	return 0;
 }
 
 void vae_weights_pack(struct vae_weights *weights, const struct vae_params *params)
 {
-#pragma omp parallel
-	{
-		uint64_t state = vae_fp_enter();
-#pragma omp for schedule(dynamic)
-		for (int i = 0; i < params->count; i++)
-			pack_param(weights, &params->list[i]);
-		vae_fp_leave(state);
-	}
+	struct packing packing = {weights, params};
+	vae_parallel((size_t)params->count, pack_param, &packing, NULL); /* packing cannot fail */
 }
 
 void vae_weights_clear(struct vae_weights *weights)
