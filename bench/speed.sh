@@ -216,12 +216,18 @@ enter 'vae-enc -T1 | vae-quant -T1' "$encode -T1 '$work/x.ppm' | vae-quant -T1 -
 race
 table "$small"
 
+# enlarge WIDTH HEIGHT: enters the decoding of the picture, repeated, by one thread and by two.
+enlarge() {
+	pnmtile "$1" "$2" "$work/x.ppm" >"$work/large.ppm" 2>/dev/null
+	bash -c "$encode '$work/large.ppm' | vae-quant -m '$model' >'$work/large.lat'"
+	enter 'vae-dec -T1' "$decode -T1 '$work/large.lat'"
+	enter 'vae-dec -T2' "$decode -T2 '$work/large.lat'"
+}
+gain() { printf '    two threads against one: %s x\n' "$(ratio "${wall[0]}" "${wall[1]}")"; }
+
 printf '\nDecoding 1088x1920 (height x width)\n'
 large=$(awk 'BEGIN { print 1088 * 1920 / 1e6 }')
-pnmtile 1920 1088 "$work/x.ppm" >"$work/large.ppm" 2>/dev/null
-bash -c "$encode '$work/large.ppm' | vae-quant -m '$model' >'$work/large.lat'"
-enter 'vae-dec -T1' "$decode -T1 '$work/large.lat'"
-enter 'vae-dec -T2' "$decode -T2 '$work/large.lat'"
+enlarge 1920 1088
 isas=()
 for isa in avx512f avx2; do
 	grep -qw $isa /proc/cpuinfo && isas+=("${isa%f}")
@@ -231,7 +237,7 @@ for isa in "${isas[@]}"; do
 done
 race
 table "$large"
-printf '    two threads against one: %s x\n' "$(ratio "${wall[0]}" "${wall[1]}")"
+gain
 [ ${#isas[@]} -lt 2 ] || printf '    avx2 against avx512: %s x slower (CPU)\n' \
 	"$(ratio "${cpu[3]}" "${cpu[2]}")"
 
@@ -252,6 +258,12 @@ bash -c "$decode '$work/large.lat' >'$work/large-out.ppm'"
 enter 'vae-stat -T1 -r' "vae-stat -T1 -r '$work/large.ppm' '$work/large-out.ppm'"
 race
 table "$large"
+
+printf '\nDecoding 3000x4000\n'
+enlarge 4000 3000
+race
+table 12
+gain
 
 printf "\nShare of the core's peak in the networks alone, 1088x1920 (build/bench/networks)\n"
 peak_gflops=$("$B/bench/kernels" 0.3 "${isas[0]:-scalar}" | tee "$work/kernels" |
